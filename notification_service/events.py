@@ -1,0 +1,218 @@
+"""The event contract: what the booking system publishes, read with all its awkward facts."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+from notification_service.outcomes import RejectReason
+
+_PLACEHOLDERS = re.compile(
+    r"(unknown|none|null|n/?a|undefined)( (movie|time|showtime|cinema|theat(er|re)|title))?", re.IGNORECASE
+)
+_INFINITY = Decimal("Infinity")
+_LARGEST_AMOUNT = Decimal(10) ** 12
+
+
+class UnreadableEventError(ValueError):
+    """The bytes are no event; `data` is what could be read of them, for the record."""
+
+    def __init__(self, reason: RejectReason, detail: str, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.data = data
+
+
+def _known(value: object) -> object:
+    """Blank texts, and the words that producers write for "not known", are not known."""
+    if isinstance(value, str):
+        value = value.strip()
+        return None if not value or _PLACEHOLDERS.fullmatch(value) else value
+    return value
+
+
+def _amount(value: object) -> Decimal | None:
+    """A JSON number or a text such as `"25.50"`. Zero is what producers send for an amount that they do not know."""
+    value = _known(value)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("an amount is a number, or a text that is one")  # noqa: TRY004 - pydantic reads ValueError
+    try:
+        amount = Decimal(str(value).replace(",", ""))
+    except InvalidOperation:
+        raise ValueError("an amount is a number, or a text that is one") from None
+    if not amount.is_finite() or abs(amount) >= _LARGEST_AMOUNT or amount < 0:
+        raise ValueError("an amount lies between 0 and a million million")
+    return amount or None
+
+
+def _moment(value: object) -> datetime | None:
+    """ISO 8601 with an offset, with `Z`, or naive, which means UTC. No mail is lost for a date that is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _seats(value: object) -> object:
+    return [seat for seat in map(_known, value) if seat is not None] if isinstance(value, list) else value or []
+
+
+Text = Annotated[str | None, BeforeValidator(_known)]
+Amount = Annotated[Decimal | None, BeforeValidator(_amount)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Seats = Annotated[tuple[str, ...], BeforeValidator(_seats)]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+
+    event_id: Text = None
+    timestamp: Moment = None
+    booking_id: Text = None
+    user_id: Text = None
+    user_email: Text = None
+    currency: Text = None
+    locale: Text = None
+    time_zone: Text = None
+    ticket_token: Text = None
+
+
+class BookingConfirmed(_Event):
+    event_type: Literal["booking.confirmed"]
+    movie_title: Text = None
+    showtime: Text = None
+    seats: Seats = ()
+    cinema_name: Text = None
+    total_amount: Amount = None
+    transaction_id: Text = None
+
+
+class BookingCancelled(_Event):
+    event_type: Literal["booking.cancelled"]
+    movie_title: Text = None
+    showtime: Text = None
+    seats: Seats = ()
+    cinema_name: Text = None
+    cancellation_reason: Text = None
+    reason: Text = None
+    cancelled_at: Moment = None
+    refund_eligible: bool | None = None
+    refund_amount: Amount = None
+
+
+class BookingRefunded(_Event):
+    event_type: Literal["booking.refunded"]
+    movie_title: Text = None
+    showtime: Text = None
+    seats: Seats = ()
+    cinema_name: Text = None
+    refund_amount: Amount = None
+    total_amount: Amount = None
+    transaction_id: Text = None
+    refund_reason: Text = None
+
+
+class PaymentSucceeded(_Event):
+    event_type: Literal["payment.success"]
+    transaction_id: Text = None
+    amount: Amount = None
+    payment_method: Text = None
+    gateway_response: dict[str, Any] | None = None
+
+
+class PaymentFailed(_Event):
+    event_type: Literal["payment.failed"]
+    transaction_id: Text = None
+    amount: Amount = None
+    payment_method: Text = None
+    failure_reason: Text = None
+    error_code: Text = None
+    retry_possible: bool | None = None
+    retry_url: Text = None
+    gateway_response: dict[str, Any] | None = None
+
+
+class PaymentRefunded(_Event):
+    """Both spellings of it are on the wire."""
+
+    event_type: Literal["payment.refund", "payment.refunded"]
+    original_transaction_id: Text = None
+    refund_transaction_id: Text = None
+    refund_amount: Amount = None
+    payment_method: Text = None
+    reason: Text = None
+
+
+Event = BookingConfirmed | BookingCancelled | BookingRefunded | PaymentSucceeded | PaymentFailed | PaymentRefunded
+
+_MODELS: dict[str, TypeAdapter[Event]] = {
+    event_type: TypeAdapter(model)
+    for model, event_types in (
+        (BookingConfirmed, ("booking.confirmed",)),
+        (BookingCancelled, ("booking.cancelled",)),
+        (BookingRefunded, ("booking.refunded",)),
+        (PaymentSucceeded, ("payment.success",)),
+        (PaymentFailed, ("payment.failed",)),
+        (PaymentRefunded, ("payment.refund", "payment.refunded")),
+    )
+    for event_type in event_types
+}
+
+EVENT_TYPES = tuple(_MODELS)
+"""The routing keys that are ours."""
+
+
+def read_object(body: bytes, *, largest: int) -> dict[str, Any]:
+    """The JSON object in `body` (RFC 8259, UTF-8). Raises `UnreadableEventError`; `largest` is in bytes."""
+    if len(body) > largest:
+        raise UnreadableEventError(
+            RejectReason.TOO_LARGE, f"the body has {len(body)} bytes, and MAX_EVENT_BYTES allows {largest}"
+        )
+    try:
+        data = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+    except UnicodeDecodeError as problem:
+        raise UnreadableEventError(
+            RejectReason.NOT_JSON, f"the body is not UTF-8: {problem.reason} at byte {problem.start}"
+        ) from None
+    except RecursionError:
+        raise UnreadableEventError(RejectReason.NOT_JSON, "the body is nested too deeply to be read") from None
+    except ValueError as problem:
+        raise UnreadableEventError(RejectReason.NOT_JSON, f"the body is not JSON: {problem}") from None
+    if not isinstance(data, dict):
+        raise UnreadableEventError(
+            RejectReason.SCHEMA, f"the body is a JSON {type(data).__name__}, and an event is an object"
+        )
+    return data
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def parse(data: Mapping[str, Any], event_type: str) -> Event | None:
+    """The event in `data`, or None where its type is not ours. Raises `UnreadableEventError`."""
+    model = _MODELS.get(event_type)
+    if model is None:
+        return None
+    try:
+        return model.validate_python({**data, "event_type": event_type})
+    except ValidationError as problem:
+        raise UnreadableEventError(RejectReason.SCHEMA, _explain(problem), data) from None
+
+
+def _explain(problem: ValidationError) -> str:
+    """Each field at fault and what is wrong with it, without repeating what it held."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'event'}: {fault['msg']}"
+        for fault in problem.errors(include_input=False, include_url=False)
+    )

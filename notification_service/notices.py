@@ -1,0 +1,143 @@
+"""Which event becomes which e-mail, and which business fact it reports. Pure: bytes in, a plan out."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notification_service import events
+from notification_service.events import Event, UnreadableEventError
+from notification_service.outcomes import RejectReason
+
+EMAIL = "email"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What happened in the business.
+
+    A fact that may be reported with and without a name of its own, as a refund is, carries that name as `report`:
+    the first named report and the nameless ones are one fact, every further name is another.
+    """
+
+    key: str
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message from the broker, in our own words. `attempt` counts the retries that lie behind it."""
+
+    body: bytes = field(repr=False)
+    routing_key: str
+    message_id: str | None = None
+    attempt: int = 0
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event that becomes an e-mail."""
+
+    event: Event
+    event_id: str
+    template: str
+    fact: Fact
+    data: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NotOurs:
+    """An event of another kind: never an error."""
+
+    event_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Bytes that can never become a notice."""
+
+    event_id: str
+    event_type: str
+    problem: UnreadableEventError
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    template: str
+    fact: Callable[[Any], Fact | None]
+
+
+def _of_booking(happened: str) -> Callable[[Any], Fact | None]:
+    return lambda event: Fact(f"booking:{event.booking_id}:{happened}") if event.booking_id else None
+
+
+def _of_payment(happened: str) -> Callable[[Any], Fact | None]:
+    return lambda event: Fact(f"payment:{event.transaction_id}:{happened}") if event.transaction_id else None
+
+
+def _of_refund(payment: str | None, booking: str | None, refund: str | None) -> Fact | None:
+    if payment:
+        return Fact(f"payment:{payment}:refunded", refund)
+    return Fact(f"booking:{booking}:refunded", refund) if booking else None
+
+
+RULES: Mapping[type[Event], Rule] = {
+    events.BookingConfirmed: Rule("booking_confirmation", _of_booking("confirmed")),
+    events.BookingCancelled: Rule("booking_cancellation", _of_booking("cancelled")),
+    events.BookingRefunded: Rule(
+        "payment_refund", lambda event: _of_refund(event.transaction_id, event.booking_id, None)
+    ),
+    events.PaymentSucceeded: Rule("payment_success", _of_payment("succeeded")),
+    events.PaymentFailed: Rule("payment_failed", _of_payment("failed")),
+    events.PaymentRefunded: Rule(
+        "payment_refund",
+        lambda event: _of_refund(event.original_transaction_id, event.booking_id, event.refund_transaction_id),
+    ),
+}
+
+TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
+
+
+def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
+    """What to do with a delivery. `largest`: the most bytes that a body may have."""
+    digest = hashlib.sha256(delivery.body).hexdigest()[:32]
+    event_type, event_id = delivery.routing_key, delivery.message_id or f"sha256:{digest}"
+    try:
+        data = events.read_object(delivery.body, largest=largest)
+        event_type = _text(data.get("event_type")) or event_type
+        event_id = _text(data.get("event_id")) or event_id
+        event = events.parse(data, event_type)
+        if event is None:
+            return NotOurs(event_type)
+        return _notice(event, event_id, data)
+    except UnreadableEventError as problem:
+        return Unreadable(event_id, event_type, problem, digest)
+
+
+def _notice(event: Event, event_id: str, data: Mapping[str, Any]) -> Notice:
+    rule = RULES[type(event)]
+    # An event that names no booking and no payment can only be told apart by its own id.
+    fact = rule.fact(event) or Fact(f"event:{event_id}")
+    if fact.key.startswith("event:") and not event.booking_id:
+        raise UnreadableEventError(
+            RejectReason.SCHEMA,
+            "the event names neither a booking nor a payment, so no mail could say what it is about",
+            data,
+        )
+    return Notice(event, event_id, rule.template, fact, data)
+
+
+def _text(value: object) -> str | None:
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def notification_id(fact: Fact, first_report: str | None, template: str, channel: str = EMAIL) -> str:
+    """One business fact, one template, one channel: 32 hexadecimal digits, the same in every process for ever.
+
+    `first_report`: the named report that stands for the fact as such.
+    """
+    further = fact.report if fact.report and fact.report != first_report else None
+    parts = (fact.key, *([further] if further else []), template, channel)
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,173 @@
+"""The closed set of endings of a notification, and the errors by who is at fault."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+
+class Status(StrEnum):
+    """The three words that a deployed audit collection accepts."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    PENDING = "pending"
+
+
+class SkipReason(StrEnum):
+    UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    DUPLICATE = "duplicate"
+
+
+class RejectReason(StrEnum):
+    NOT_JSON = "not_json"
+    TOO_LARGE = "too_large"
+    SCHEMA = "schema"
+    NO_RECIPIENT = "no_recipient"
+    BAD_ADDRESS = "bad_address"
+    TEMPLATE_ERROR = "template_error"
+    ATTACHMENT = "attachment"
+
+
+class ParkReason(StrEnum):
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    CRASHED_WORKERS = "crashed_workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A server said 250."""
+
+    possible_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Simulation was asked for, so nothing went out; the mail lies in the outbox."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True)
+class Bounced:
+    """A server refused this address or this content for good."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The event can never become a mail as it is; a person can mend and replay it."""
+
+    reason: RejectReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """We gave up; the event waits for a replay and the mail, if one was rendered, lies in the outbox."""
+
+    reason: ParkReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have gone out, and the policy for this mail is to let a person decide."""
+
+    detail: str
+
+
+Outcome = Sent | Simulated | Skipped | Bounced | Rejected | Parked | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An outcome in the words of the record, of the logs and of the metrics."""
+
+    status: Status
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    possible_duplicate: bool = False
+
+
+PENDING = "pending"
+"""The `outcome` of a record whose notification is under way: the intent."""
+
+WAITING = "waiting"
+"""The `outcome` of a record whose notification stands on the retry ladder: nothing went out so far."""
+
+
+def summarize(outcome: Outcome) -> Summary:
+    match outcome:
+        case Sent(possible_duplicate):
+            return Summary(Status.SENT, "sent", possible_duplicate=possible_duplicate)
+        case Simulated(path):
+            return Summary(Status.PENDING, "simulated", detail=path)
+        case Skipped(reason):
+            return Summary(Status.FAILED, "skipped", reason)
+        case Bounced(code, detail):
+            return Summary(Status.FAILED, "bounced", code, detail)
+        case Rejected(reason, detail):
+            return Summary(Status.FAILED, "rejected", reason, detail)
+        case Parked(reason, detail):
+            return Summary(Status.FAILED, "parked", reason, detail)
+        case Unknown(detail):
+            return Summary(Status.PENDING, "unknown", detail=detail)
+        case _:
+            assert_never(outcome)
+
+
+def recall(summary: Summary) -> Outcome:
+    """The inverse of `summarize`, for a verdict read back from a store."""
+    detail = summary.detail or ""
+    match summary.outcome:
+        case "sent":
+            return Sent(summary.possible_duplicate)
+        case "simulated":
+            return Simulated(detail)
+        case "skipped":
+            return Skipped(SkipReason(summary.reason or ""))
+        case "bounced":
+            return Bounced(summary.reason or "", detail)
+        case "rejected":
+            return Rejected(RejectReason(summary.reason or ""), detail)
+        case "parked":
+            return Parked(ParkReason(summary.reason or ""), detail)
+        case "unknown":
+            return Unknown(detail)
+        case other:
+            raise ValueError(f"{other!r} is no outcome")
+
+
+def waits_for_a_person(outcome: Outcome) -> bool:
+    """Whether the event is kept in the parking queue, where an operator can mend and replay it."""
+    return isinstance(outcome, Rejected | Parked | Unknown)
+
+
+class StoreUnavailableError(Exception):
+    """Redis or MongoDB cannot be reached: no message is to blame, and the call may be repeated.
+
+    `store` names it for logs and for the health page.
+    """
+
+    def __init__(self, store: str, detail: str) -> None:
+        super().__init__(f"{store} cannot be reached: {detail}")
+        self.store = store
+
+
+class ConfigurationError(Exception):
+    """The operator is to blame; the text names the setting or file and says what to do (exit code 78)."""
+
+
+class DependencyError(Exception):
+    """A dependency never came up; the text names it and its setting (exit code 69)."""

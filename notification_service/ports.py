@@ -1,0 +1,249 @@
+"""What the pipeline needs from the outside, named for the need. Adapters and in-memory twins implement it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from notification_service.outcomes import Outcome, Simulated
+
+
+# ── claims: who works on a notification now (Redis) ──────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The notification is ours. `fresh`: the store knew nothing of it, which is either true or a lost memory."""
+
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another owner works on it; its lease ends in `seconds` unless it is renewed."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """An owner was lost after it had begun to send. The notification is ours now, under the unknown policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    outcome: Outcome
+
+
+ClaimAnswer = Granted | Held | Doubtful | Decided
+
+
+class Fence(Enum):
+    """Whether a claim still stood when its owner acted on it."""
+
+    HELD = auto()
+    LOST = auto()
+
+
+class Claims(Protocol):
+    """Every method raises `StoreUnavailableError`. `owner` is a token of one job, never reused."""
+
+    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer: ...
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence: ...
+    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence: ...
+    async def release(self, notification_id: str, owner: str) -> None:
+        """Nothing went out: whoever comes next may start again."""
+
+    async def renew(self, held: Mapping[str, str]) -> None:
+        """Push the leases of `{notification_id: owner}` out; those lost meanwhile are left alone."""
+
+
+# ── the ledger: what became of it (MongoDB, the truth) ───────────────────────────────────────────────
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One conversation with a provider about one mail."""
+
+    at: datetime
+    result: str
+    duration_ms: float
+    code: int | None = None
+    reply: str | None = None
+    connection: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is written down before anything is handed to a provider."""
+
+    notification_id: str
+    owner: str
+    event_id: str
+    event_type: str
+    channel: str
+    template: str | None
+    template_digest: str | None
+    recipient: str
+    created_at: datetime
+    booking_id: str | None
+    message_id: str | None
+    fact: str
+    event_data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger holds of a notification. `outcome` is None while it is pending or waiting."""
+
+    notification_id: str
+    owner: str
+    outcome: Outcome | None
+    waiting: bool
+    event_ids: tuple[str, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The intent is written, and it is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyThere:
+    """An entry stood there before."""
+
+    entry: Entry
+
+
+class Ledger(Protocol):
+    """Every method raises `StoreUnavailableError`, and may be repeated after it: each write is idempotent."""
+
+    async def open(self, intent: Intent) -> Opened | AlreadyThere: ...
+
+    async def take_over(self, notification_id: str, owner: str) -> None:
+        """Make `owner` the one whose close is accepted, unless the entry is closed already."""
+
+    async def close(
+        self,
+        notification_id: str,
+        owner: str | None,
+        outcome: Outcome,
+        *,
+        at: datetime,
+        subject: str | None = None,
+        attempt: Attempt | None = None,
+    ) -> Fence:
+        """Write the outcome, once. `owner` None: whoever owns it, to repair from a verdict."""
+
+    async def postpone(
+        self,
+        notification_id: str,
+        owner: str,
+        *,
+        at: datetime,
+        due_at: datetime,
+        reason: str,
+        attempt: Attempt | None,
+    ) -> None:
+        """The notification waits on the retry ladder; nothing went out."""
+
+    async def record(self, intent: Intent, outcome: Outcome) -> None:
+        """An entry that is closed from the start: nothing was ever to be sent. One that exists is kept."""
+
+    async def note_event(self, notification_id: str, event_id: str) -> None:
+        """A further event reported the same fact."""
+
+    async def first_report(self, fact: str, report: str) -> str:
+        """The report that first stood for this fact: `report` itself, or one that came before it."""
+
+
+# ── the directory: who gets it ───────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True)
+class Person:
+    email: str | None
+    first_name: str | None = None
+    last_name: str | None = None
+    locale: str | None = None
+
+
+class Directory(Protocol):
+    """Both methods raise `StoreUnavailableError`; nobody found is None."""
+
+    async def user(self, user_id: str) -> Person | None: ...
+    async def user_of_booking(self, booking_id: str) -> Person | None: ...
+
+
+# ── channels: the way out ────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One mail, ready to go: the bytes with CRLF line ends, and the addresses of RFC 5321."""
+
+    notification_id: str
+    template: str
+    sender: str
+    recipient: str
+    content: bytes = field(repr=False)
+    needs_smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A server said 250."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A simulating channel kept the mail instead of sending it."""
+
+    outcome: Simulated
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The moment is to blame (4xx): nothing went out. `wait`: seconds that the server named."""
+
+    attempt: Attempt
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The message is to blame (5xx): it will never be accepted. `code`: RFC 3463 where there is one."""
+
+    attempt: Attempt
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The channel is to blame: nothing went out, and no message is at fault. `hint`: what an operator can do."""
+
+    attempt: Attempt
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """The conversation broke after DATA began: it may have gone out (RFC 1047)."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Our claim was lost before DATA: nothing went out, and somebody else sees to it."""
+
+
+Verdict = Accepted | Kept | Deferred | Refused | InDoubt | Withdrawn
+
+BeforeData = Callable[[], Awaitable[Fence]]
+"""Called when the server has accepted the recipient and nothing of the mail was handed over yet."""
+
+
+class Channel(Protocol):
+    """A way out that waits until it is available, so it is never `Unavailable`."""
+
+    name: str
+
+    async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict: ...

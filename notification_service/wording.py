@@ -1,0 +1,160 @@
+"""How values read in a mail: money, moments, showtimes, seats. Each unknown value stays None."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_datetime, get_timezone_name
+from babel.numbers import format_currency
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
+from notification_service.events import Event
+
+_SHOWTIME_FORMATS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M%p")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_MOST_SEATS_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """In which language, time zone and currency one mail speaks."""
+
+    locale: Locale
+    zone: ZoneInfo
+    currency: str
+
+    @property
+    def lang(self) -> str:
+        return str(self.locale).replace("_", "-")
+
+    @property
+    def dir(self) -> str:
+        return self.locale.text_direction
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What is taken where the event does not say."""
+
+    locale: str = "en_US"
+    time_zone: str = "UTC"
+    currency: str = "USD"
+
+    def for_event(self, event: Event) -> Style:
+        currency = (event.currency or "").upper()
+        return Style(
+            Locale.parse(self.locale),
+            _zone(event.time_zone) or ZoneInfo(self.time_zone),
+            currency if _CURRENCY.fullmatch(currency) else self.currency,
+        )
+
+
+def check_locale(name: str) -> str:
+    """The name as it is. Raises `ValueError` where no such locale is known."""
+    try:
+        return str(Locale.parse(name.replace("-", "_")))
+    except UnknownLocaleError as problem:
+        raise ValueError(str(problem)) from None
+
+
+def check_zone(name: str) -> str:
+    """The name as it is. Raises `ValueError` where no such time zone is known."""
+    if _zone(name) is None:
+        raise ValueError(f"{name!r} is no time zone of the IANA database, such as Europe/Madrid")
+    return name
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def parse_showtime(text: str, zone: ZoneInfo) -> datetime | None:
+    """The moment that a free-text showtime names, in `zone` where it has no offset; None where it names none."""
+    for read in (datetime.fromisoformat, *(_by(pattern) for pattern in _SHOWTIME_FORMATS)):
+        try:
+            moment = read(text)
+        except ValueError:
+            continue
+        # A bare date parses too, but a mail must not invent an hour.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)) if ":" in text else None
+    return None
+
+
+def _by(pattern: str) -> Callable[[str], datetime]:
+    return lambda text: datetime.strptime(text, pattern)  # noqa: DTZ007 - the zone is the cinema's, given later
+
+
+@pass_context
+def money(context: Context, amount: Decimal | None) -> str | None:
+    style: Style = context["style"]
+    return None if amount is None else format_currency(amount, style.currency, locale=style.locale)
+
+
+@pass_context
+def moment(context: Context, when: datetime | None) -> str | None:
+    """Date and time with the zone's name."""
+    return None if when is None else _spoken(when, context["style"])
+
+
+@pass_context
+def showtime(context: Context, text: str | None) -> str | None:
+    """The date and time that the text names, else the text as it is."""
+    if text is None:
+        return None
+    style: Style = context["style"]
+    when = parse_showtime(text, style.zone)
+    return _spoken(when, style) if when else text
+
+
+@pass_context
+def showtime_brief(context: Context, text: str | None) -> str | None:
+    """The same, short enough for a subject line."""
+    if text is None:
+        return None
+    style: Style = context["style"]
+    when = parse_showtime(text, style.zone)
+    return format_datetime(when, "EEE d MMM, ", style.zone, style.locale) + _hour(when, style) if when else text
+
+
+def _spoken(when: datetime, style: Style) -> str:
+    local = when.astimezone(style.zone)
+    day = format_datetime(local, "EEEE, d MMMM y", style.zone, style.locale)
+    return f"{day}, {_hour(local, style)} {get_timezone_name(local, 'short', locale=style.locale)}"
+
+
+def _hour(when: datetime, style: Style) -> str:
+    pattern = style.locale.time_formats["short"].pattern
+    return format_datetime(when, pattern, style.zone, style.locale).replace("\u202f", "\u00a0")
+
+
+def seats(row: tuple[str, ...]) -> str | None:
+    """The seats in order, cut with a notice where there are more than a person would read."""
+    shown = ", ".join(row[:_MOST_SEATS_SHOWN])
+    return (f"{shown} (+{len(row) - _MOST_SEATS_SHOWN})" if len(row) > _MOST_SEATS_SHOWN else shown) or None
+
+
+def readable(text: str | None) -> str | None:
+    """`credit_card` → `Credit card`: a word of the wire as a person writes it."""
+    if text is None:
+        return None
+    words = text.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "money": money,
+    "moment": moment,
+    "showtime": showtime,
+    "showtime_brief": showtime_brief,
+    "seats": seats,
+    "readable": readable,
+}
