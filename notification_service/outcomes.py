@@ -34,6 +34,7 @@ class RejectReason(StrEnum):
 class ParkReason(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     CRASHED_WORKERS = "crashed_workers"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the pipeline needs from the outside, named for the need. Adapters and in-memory twins implement it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -26,7 +26,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """An owner was lost after it had begun to send. The notification is ours now, under the unknown policy."""
+    """An owner was lost after it had begun to send. The notification is ours now, under the unknown policy.
+
+    `again`: that owner was itself resending, so the policy's one more mail is used up.
+    """
+
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,15 @@ class Claims(Protocol):
     """Every method raises `StoreUnavailableError`. `owner` is a token of one job, never reused."""
 
     async def claim(self, notification_id: str, owner: str) -> ClaimAnswer: ...
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence: ...
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+        """From here on, whoever finds the claim without its owner has to doubt whether the mail went out."""
+
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence: ...
-    async def release(self, notification_id: str, owner: str) -> None:
+    async def release(self, notification_id: str, owner: str) -> Fence:
         """Nothing went out: whoever comes next may start again."""
 
-    async def renew(self, held: Mapping[str, str]) -> None:
-        """Push the leases of `{notification_id: owner}` out; those lost meanwhile are left alone."""
+    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
+        """Push the leases of `{notification_id: owner}` out; the ids of those that still stood."""
 
 
 # ── the ledger: what became of it (MongoDB, the truth) ───────────────────────────────────────────────
@@ -94,9 +101,9 @@ class Entry:
     """What the ledger holds of a notification. `outcome` is None while it is pending or waiting."""
 
     notification_id: str
-    owner: str
     outcome: Outcome | None
     waiting: bool
+    possible_duplicate: bool
     event_ids: tuple[str, ...]
     created_at: datetime
 
@@ -118,8 +125,11 @@ class Ledger(Protocol):
 
     async def open(self, intent: Intent) -> Opened | AlreadyThere: ...
 
-    async def take_over(self, notification_id: str, owner: str) -> None:
-        """Make `owner` the one whose close is accepted, unless the entry is closed already."""
+    async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
+        """Pending again, for this event, and `owner` is the one whose close is accepted.
+
+        An entry that is closed is left alone, unless it was rejected.
+        """
 
     async def close(
         self,
@@ -128,6 +138,7 @@ class Ledger(Protocol):
         outcome: Outcome,
         *,
         at: datetime,
+        recipient: str | None = None,
         subject: str | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
@@ -145,8 +156,8 @@ class Ledger(Protocol):
     ) -> None:
         """The notification waits on the retry ladder; nothing went out."""
 
-    async def record(self, intent: Intent, outcome: Outcome) -> None:
-        """An entry that is closed from the start: nothing was ever to be sent. One that exists is kept."""
+    async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
+        """A conversation that broke after DATA began: the entry stays pending."""
 
     async def note_event(self, notification_id: str, event_id: str) -> None:
         """A further event reported the same fact."""
@@ -247,3 +258,10 @@ class Channel(Protocol):
     name: str
 
     async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict: ...
+
+
+class Outbox(Protocol):
+    """Where mail is kept that was simulated or given up."""
+
+    async def keep(self, envelope: Envelope) -> str:
+        """Where it lies now. Raises `OSError` when it cannot be kept."""

@@ -75,11 +75,18 @@ class MailTemplate:
 class Renderer:
     """Renders each notice from templates that were compiled once. Build it with `load`."""
 
-    def __init__(self, templates: Mapping[str, MailTemplate], brand: Brand, defaults: wording.Defaults) -> None:
+    def __init__(
+        self,
+        templates: Mapping[str, MailTemplate],
+        brand: Brand,
+        defaults: wording.Defaults,
+        link_hosts: Collection[str] = (),
+    ) -> None:
         self._templates = templates
         self._brand = brand
+        self._link_hosts = frozenset(link_hosts)
         self._defaults = defaults
-        self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
+        self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
 
     def digest(self, template: str) -> str:
         return self._templates[template].digest
@@ -187,4 +194,4 @@ def tidy_text(text: str) -> str:
 def _wrap(line: str) -> str:
     if len(line) <= _TEXT_WIDTH:
         return line
-    return textwrap.fill(line, _TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(line, _TEXT_WIDTH, break_long_words="://" not in line, break_on_hyphens=False)

@@ -1,0 +1,164 @@
+"""Both memories, as the pipeline uses them: Redis may be missed, the ledger is waited for."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from notification_service.decisions import Unguarded
+from notification_service.jobs import Job
+from notification_service.leases import Lease, Leases
+from notification_service.outcomes import Outcome, Rejected, StoreUnavailableError
+from notification_service.ports import (
+    AlreadyThere,
+    Attempt,
+    ClaimAnswer,
+    Claims,
+    Fence,
+    Intent,
+    Ledger,
+    Opened,
+)
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class Books:
+    def __init__(self, claims: Claims, ledger: Ledger, leases: Leases) -> None:
+        self._claims = claims
+        self._ledger = ledger
+        self._leases = leases
+
+    async def first_report(self, fact: str, report: str) -> str:
+        return await through_outage(lambda: self._ledger.first_report(fact, report))
+
+    async def claim(self, job: Job) -> ClaimAnswer | Unguarded:
+        asked = time.monotonic()
+        try:
+            answer = await self._claims.claim(job.notification_id, job.owner)
+        except StoreUnavailableError as problem:
+            log.warning("claims.unavailable", problem=str(problem))
+            return Unguarded()
+        job.lease = Lease(job.owner, asked + self._leases.seconds)
+        return answer
+
+    async def open(self, job: Job, intent: Intent) -> Opened | AlreadyThere:
+        """Write the intent, or find what stands there already; the mail then keeps that entry's date."""
+        found = await through_outage(lambda: self._ledger.open(intent))
+        if isinstance(found, AlreadyThere):
+            job.created_at = found.entry.created_at
+        return found
+
+    async def take_over(self, job: Job) -> None:
+        await through_outage(
+            lambda: self._ledger.take_over(
+                job.notification_id, job.owner, job.notice.event_id, possible_duplicate=job.possible_duplicate
+            )
+        )
+
+    async def mark_sending(self, job: Job) -> Fence:
+        """The last moment at which nothing has gone out. Without Redis, the pending entry is the marker."""
+        if job.lease is None:
+            job.sending = True
+            return Fence.HELD
+        if not job.lease.valid:
+            return Fence.LOST
+        try:
+            fence = await self._claims.mark_sending(job.notification_id, job.owner)
+        except StoreUnavailableError as problem:
+            log.warning("claims.unavailable", problem=str(problem))
+            return Fence.LOST
+        job.sending = fence is Fence.HELD
+        return fence
+
+    async def plant_doubt(self, job: Job) -> None:
+        await _quietly(self._claims.mark_sending(job.notification_id, job.owner))
+
+    async def note_attempt(self, job: Job, attempt: Attempt) -> None:
+        await through_outage(lambda: self._ledger.note_attempt(job.notification_id, attempt))
+
+    async def postpone(self, job: Job, seconds: float, reason: str, attempt: Attempt | None) -> None:
+        """Nothing went out, and it comes back: first the ledger says so, then the claim is let go."""
+        now = datetime.now(UTC)
+        due = now + timedelta(seconds=seconds)
+        await through_outage(
+            lambda: self._ledger.postpone(
+                job.notification_id, job.owner, at=now, due_at=due, reason=reason, attempt=attempt
+            )
+        )
+        await _quietly(self._claims.release(job.notification_id, job.owner))
+
+    async def close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Fence:
+        """The verdict into Redis, then the outcome into the ledger; whoever lost the claim writes neither."""
+        if await self._decide(job, outcome) is Fence.LOST:
+            return Fence.LOST
+        return await through_outage(
+            lambda: self._ledger.close(
+                job.notification_id,
+                job.owner,
+                outcome,
+                at=datetime.now(UTC),
+                recipient=job.recipient,
+                subject=job.subject,
+                attempt=attempt,
+            )
+        )
+
+    async def finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> None:
+        """It ended before this job: see that both memories say so, and that the entry names this event.
+
+        `repair`: the ledger does not have the outcome yet; it is written, whoever owns the entry.
+        """
+        if repair:
+            now = datetime.now(UTC)
+            await through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
+        await self._note_event(found, job.notification_id, job.notice.event_id)
+        await self._decide(job, outcome)
+
+    async def record(self, intent: Intent, outcome: Outcome) -> None:
+        """An entry that is closed from the start: nothing was ever to be sent."""
+        found = await through_outage(lambda: self._ledger.open(intent))
+        await self._note_event(found, intent.notification_id, intent.event_id)
+        now = datetime.now(UTC)
+        await through_outage(lambda: self._ledger.close(intent.notification_id, None, outcome, at=now))
+
+    async def _note_event(self, found: Opened | AlreadyThere, notification_id: str, event_id: str) -> None:
+        if isinstance(found, AlreadyThere) and event_id not in found.entry.event_ids:
+            await through_outage(lambda: self._ledger.note_event(notification_id, event_id))
+
+    async def _decide(self, job: Job, outcome: Outcome) -> Fence:
+        """A rejected notification is let go: a further event of its fact, or a replay, may know better."""
+        try:
+            if isinstance(outcome, Rejected):
+                return await self._claims.release(job.notification_id, job.owner)
+            return await self._claims.decide(job.notification_id, job.owner, outcome)
+        except StoreUnavailableError as problem:
+            log.warning("claims.unavailable", problem=str(problem))
+            return Fence.HELD
+
+
+async def through_outage(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat what MongoDB could not answer. The delivery stays unacked meanwhile, so consuming ends at the prefetch."""
+    pause = _SHORTEST_PAUSE
+    while True:
+        try:
+            return await call()
+        except StoreUnavailableError as problem:
+            log.warning("ledger.unavailable", problem=str(problem), pause_s=round(pause, 1))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - it scatters a crowd
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+async def _quietly(call: Awaitable[object]) -> None:
+    """Tell Redis; what it misses, the ledger knows."""
+    try:
+        await call
+    except StoreUnavailableError as problem:
+        log.warning("claims.unavailable", problem=str(problem))

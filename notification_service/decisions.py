@@ -1,0 +1,93 @@
+"""What a notification's standing in the two memories means for the job that has just claimed it. Pure."""
+
+from dataclasses import dataclass
+
+from notification_service.outcomes import Outcome, Rejected, Unknown
+from notification_service.ports import AlreadyThere, Decided, Doubtful, Entry, Granted, Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Unguarded:
+    """Redis cannot be asked, so the ledger's unique entry is the only claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Nothing went out yet, or one more mail is allowed: go on to send."""
+
+    take_over: bool
+    possible_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """It ended like this. `repair`: the ledger does not say so yet."""
+
+    outcome: Outcome
+    repair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Pending in the ledger, unknown to Redis: wait out one lease under a sending marker, then doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandBy:
+    """Nobody can be asked who works on it: wait until somebody can."""
+
+
+Step = Begin | Finish | Doubt | StandBy
+
+_LOST_TWICE = Unknown("the worker was lost while sending, twice; ask the mail server's log before replaying it")
+_HELD = Unknown("the worker was lost while sending, and the policy for this mail is to hold it")
+
+
+def next_step(
+    claim: Granted | Doubtful | Decided | Unguarded, found: Opened | AlreadyThere, event_id: str, *, resend: bool
+) -> Step:
+    """`resend`: the unknown policy of this mail; without it, a person decides about what may have gone out."""
+    if isinstance(claim, Decided):
+        return _decided(claim.outcome, found)
+    if isinstance(found, AlreadyThere) and found.entry.outcome is not None:
+        return _closed(found.entry, found.entry.outcome, event_id)
+    match claim:
+        case Granted(fresh):
+            return _granted(found, fresh=fresh)
+        case Doubtful(again):
+            return _doubtful(found, again=again, resend=resend)
+        case Unguarded():
+            return Begin(take_over=False) if isinstance(found, Opened) else StandBy()
+
+
+def _decided(verdict: Outcome, found: Opened | AlreadyThere) -> Step:
+    written = found.entry.outcome if isinstance(found, AlreadyThere) else None
+    return Finish(written or verdict, repair=written is None)
+
+
+def _closed(entry: Entry, outcome: Outcome, event_id: str) -> Step:
+    """Another event may know what a rejected one lacked, such as an address."""
+    if isinstance(outcome, Rejected) and event_id not in entry.event_ids:
+        return Begin(take_over=True)
+    return Finish(outcome)
+
+
+def _granted(found: Opened | AlreadyThere, *, fresh: bool) -> Step:
+    match found:
+        case Opened():
+            return Begin(take_over=False)
+        case AlreadyThere(entry) if entry.waiting or not fresh:
+            return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+        case AlreadyThere(entry):
+            # Redis lost its memory. If a resend had begun, the one extra mail may be out already.
+            return Finish(_LOST_TWICE, repair=True) if entry.possible_duplicate else Doubt()
+
+
+def _doubtful(found: Opened | AlreadyThere, *, again: bool, resend: bool) -> Step:
+    if isinstance(found, AlreadyThere) and found.entry.waiting:
+        return Begin(take_over=True, possible_duplicate=found.entry.possible_duplicate)
+    if again:
+        return Finish(_LOST_TWICE, repair=True)
+    if not resend:
+        return Finish(_HELD, repair=True)
+    return Begin(take_over=True, possible_duplicate=True)

@@ -1,0 +1,55 @@
+"""One job for each notification at a time: a delivery that comes again joins the job that still runs."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from notification_service.leases import Lease
+from notification_service.notices import Delivery, Notice
+from notification_service.ports import Envelope
+from notification_service.settlements import Later, Settlement
+
+
+@dataclass(slots=True)
+class Job:
+    """The work on one delivery of one notification, under an owner token that is never used again."""
+
+    notification_id: str
+    notice: Notice
+    delivery: Delivery
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+    lease: Lease | None = None
+    """None where Redis could not be asked: then the ledger's entry is the claim."""
+    possible_duplicate: bool = False
+    sending: bool = False
+    """Between the sending marker and a clear reply: it may have gone out."""
+    recipient: str | None = None
+    subject: str | None = None
+    envelope: Envelope | None = field(default=None, repr=False)
+
+    @property
+    def duration_ms(self) -> float:
+        return round((time.monotonic() - self.started) * 1000, 1)
+
+
+class Jobs:
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Task[Settlement]] = {}
+
+    async def run(self, notification_id: str, work: Callable[[], Awaitable[Settlement]]) -> Settlement:
+        """Do the work, after any job for the same notification; one that has to wait is waited for with it."""
+        while running := self._running.get(notification_id):
+            settlement = await asyncio.shield(running)
+            if isinstance(settlement, Later):
+                return settlement
+        task = asyncio.ensure_future(work())
+        self._running[notification_id] = task
+        try:
+            return await task
+        finally:
+            del self._running[notification_id]

@@ -1,0 +1,280 @@
+"""The story of one event, from the broker's bytes to what becomes of them."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from notification_service import mime, notices, recipients
+from notification_service.addresses import mask, mask_in
+from notification_service.books import Books, through_outage
+from notification_service.decisions import Begin, Doubt, Finish, StandBy, Unguarded, next_step
+from notification_service.jobs import Job, Jobs
+from notification_service.leases import Leases
+from notification_service.notices import Delivery, Notice, NotOurs, Unreadable
+from notification_service.outcomes import (
+    Bounced,
+    Outcome,
+    Parked,
+    ParkReason,
+    Rejected,
+    RejectReason,
+    Sent,
+    summarize,
+    waits_for_a_person,
+)
+from notification_service.ports import (
+    Accepted,
+    AlreadyThere,
+    Attempt,
+    Channel,
+    Decided,
+    Deferred,
+    Directory,
+    Doubtful,
+    Envelope,
+    Fence,
+    Granted,
+    Held,
+    InDoubt,
+    Intent,
+    Kept,
+    Opened,
+    Outbox,
+    Person,
+    Refused,
+    Verdict,
+    Withdrawn,
+)
+from notification_service.rendering import Renderer, TemplateFaultError
+from notification_service.retries import Ladder
+from notification_service.settlements import Done, Later, Park, Settlement
+
+log = structlog.get_logger(__name__)
+
+_UNTIL_REDIS_IS_BACK = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    letterhead: mime.Letterhead
+    ladder: Ladder
+    max_event_bytes: int
+    max_attachment_bytes: int
+    hold_unknown: frozenset[str] = frozenset()
+    """Templates whose mail is never sent again when it may have gone out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    books: Books
+    leases: Leases
+    directory: Directory
+    renderer: Renderer
+    channel: Channel
+    outbox: Outbox
+    policy: Policy
+    jobs: Jobs
+
+    async def handle(self, delivery: Delivery) -> Settlement:
+        """What becomes of a delivery. It returns when everything that the settlement promises is written down."""
+        match notices.plan(delivery, largest=self.policy.max_event_bytes):
+            case NotOurs(event_type):
+                log.debug("event.not_ours", event_type=event_type)
+                return Done(None)
+            case Unreadable() as unreadable:
+                return await self._reject_unreadable(unreadable)
+            case Notice() as notice:
+                return await self._notify(notice, delivery)
+
+    async def _notify(self, notice: Notice, delivery: Delivery) -> Settlement:
+        fact, first = notice.fact, None
+        if fact.report:
+            first = await self.books.first_report(fact.key, fact.report)
+        notification_id = notices.notification_id(fact, first, notice.template)
+        with structlog.contextvars.bound_contextvars(
+            event_id=notice.event_id,
+            notification_id=notification_id,
+            booking_id=notice.event.booking_id,
+            template=notice.template,
+        ):
+            job = Job(notification_id, notice, delivery)
+            return await self.jobs.run(notification_id, lambda: self._run(job))
+
+    async def _run(self, job: Job) -> Settlement:
+        try:
+            return await self._claim(job)
+        except Exception as problem:
+            log.exception("job.failed", problem=type(problem).__name__)
+            if job.sending:
+                return Later(self.leases.seconds, counted=False, reason="it failed while it was sending")
+            detail = mask_in(f"{type(problem).__name__}: {problem}")
+            return await self._retry(job, ParkReason.INTERNAL_ERROR, detail)
+
+    async def _claim(self, job: Job) -> Settlement:
+        answer = await self.books.claim(job)
+        if isinstance(answer, Held):
+            log.info("event.held", wait_s=answer.seconds)
+            return Later(answer.seconds, counted=False, reason="another worker holds it")
+        with self.leases.kept(job.notification_id, job.lease):
+            return await self._work(job, answer)
+
+    async def _work(self, job: Job, claim: Granted | Doubtful | Decided | Unguarded) -> Settlement:
+        decided = isinstance(claim, Decided)
+        person = Person(None) if decided else await self._find_person(job)
+        found = await self.books.open(job, self._intent(job))
+        resend = job.notice.template not in self.policy.hold_unknown
+        match next_step(claim, found, job.notice.event_id, resend=resend):
+            case Begin(take_over, possible_duplicate):
+                job.possible_duplicate = possible_duplicate
+                if take_over:
+                    await self.books.take_over(job)
+                return await self._begin(job, person)
+            case Finish(outcome, repair):
+                return await self._finish(job, found, outcome, repair=repair)
+            case Doubt():
+                log.warning("claims.forgotten", reason="pending in the ledger, unknown to Redis")
+                await self.books.plant_doubt(job)
+                return Later(self.leases.seconds, counted=False, reason="Redis forgot who works on it")
+            case StandBy():
+                return Later(_UNTIL_REDIS_IS_BACK, counted=False, reason="Redis cannot be asked who works on it")
+
+    async def _find_person(self, job: Job) -> Person | Rejected:
+        person = await through_outage(lambda: recipients.find(job.notice.event, self.directory))
+        if isinstance(person, Person):
+            job.recipient = person.email
+            log.debug("recipient.found", recipient=mask(person.email or ""))
+        return person
+
+    async def _begin(self, job: Job, person: Person | Rejected) -> Settlement:
+        if isinstance(person, Rejected):
+            return await self._close(job, person)
+        if job.possible_duplicate:
+            log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
+        try:
+            job.envelope = self._compose(job, person)
+        except TemplateFaultError as problem:
+            log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
+            return await self._close(job, Rejected(RejectReason.TEMPLATE_ERROR, str(problem)))
+        except mime.AttachmentError as problem:
+            return await self._close(job, Rejected(problem.reason, str(problem)))
+        verdict = await self.channel.deliver(job.envelope, lambda: self.books.mark_sending(job))
+        return await self._conclude(job, verdict)
+
+    def _compose(self, job: Job, person: Person) -> Envelope:
+        notice = job.notice
+        mail = self.renderer.render(notice.template, notice.event, person)
+        job.subject = mail.subject
+        return mime.compose(
+            mail,
+            person.email or "",
+            self.policy.letterhead,
+            mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at),
+            most_attached=self.policy.max_attachment_bytes,
+        )
+
+    async def _conclude(self, job: Job, verdict: Verdict) -> Settlement:
+        match verdict:
+            case Accepted(attempt):
+                return await self._close(job, Sent(job.possible_duplicate), attempt)
+            case Kept(outcome, attempt):
+                return await self._close(job, outcome, attempt)
+            case Refused(attempt, code):
+                return await self._close(job, Bounced(code, attempt.reply or ""), attempt)
+            case Deferred(attempt, named):
+                return await self._retry(
+                    job, ParkReason.RETRIES_EXHAUSTED, attempt.reply or attempt.result, attempt, named
+                )
+            case InDoubt(attempt):
+                log.warning("mail.in_doubt", reply=attempt.reply, connection=attempt.connection)
+                await self.books.note_attempt(job, attempt)
+                return Later(self.leases.seconds, counted=False, reason="it may have gone out")
+            case Withdrawn():
+                reason = "the claim was lost before DATA"
+                await self.books.postpone(job, self.leases.seconds, reason, None)
+                return Later(self.leases.seconds, counted=False, reason=reason)
+
+    async def _retry(
+        self, job: Job, reason: ParkReason, detail: str, attempt: Attempt | None = None, named: float | None = None
+    ) -> Settlement:
+        """Nothing went out. Up the ladder, or, where it ends, the mail is kept and the event is parked."""
+        job.sending = False
+        scatter = random.random()  # noqa: S311 - it scatters a crowd
+        seconds = self.policy.ladder.next_wait(job.delivery.attempt, named, scatter)
+        if seconds is not None:
+            await self.books.postpone(job, seconds, detail, attempt)
+            return Later(seconds, counted=True, reason=detail)
+        if job.envelope is not None:
+            path = await self.outbox.keep(job.envelope)
+            log.warning("mail.simulated", reason="gave up", path=path)
+        return await self._close(job, Parked(reason, detail), attempt)
+
+    async def _close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
+        if await self.books.close(job, outcome, attempt) is Fence.LOST:
+            return Later(self.leases.seconds, counted=False, reason="another worker took it over")
+        log.info(
+            "notification.closed",
+            **_told(outcome),
+            duration_ms=job.duration_ms,
+            code=attempt.code if attempt else None,
+            connection=attempt.connection if attempt else None,
+            recipient=mask(job.recipient) if job.recipient else None,
+        )
+        return _settled(outcome)
+
+    async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
+        await self.books.finish(job, found, outcome, repair=repair)
+        what = "outcome.repaired" if repair else "event.duplicate"
+        log.info(what, outcome=summarize(outcome).outcome, duration_ms=job.duration_ms)
+        return _settled(outcome)
+
+    async def _reject_unreadable(self, event: Unreadable) -> Settlement:
+        """Recorded under the digest of its bytes, so that the same bytes are one record however often they come."""
+        fact = notices.Fact(f"unreadable:{event.digest}")
+        outcome = Rejected(event.problem.reason, event.problem.detail)
+        intent = Intent(
+            notification_id=notices.notification_id(fact, None, "none"),
+            owner="",
+            event_id=event.event_id,
+            event_type=event.event_type,
+            channel=notices.EMAIL,
+            template=None,
+            template_digest=None,
+            recipient="",
+            created_at=datetime.now(UTC),
+            booking_id=None,
+            message_id=None,
+            fact=fact.key,
+            event_data=event.problem.data or {},
+        )
+        await self.books.record(intent, outcome)
+        log.warning("event.rejected", event_id=event.event_id, event_type=event.event_type, **_told(outcome))
+        return Park(outcome)
+
+    def _intent(self, job: Job) -> Intent:
+        notice = job.notice
+        return Intent(
+            notification_id=job.notification_id,
+            owner=job.owner,
+            event_id=notice.event_id,
+            event_type=notice.event.event_type,
+            channel=notices.EMAIL,
+            template=notice.template,
+            template_digest=self.renderer.digest(notice.template),
+            recipient=job.recipient or "",
+            created_at=job.created_at,
+            booking_id=notice.event.booking_id,
+            message_id=mime.message_id(job.notification_id, self.policy.letterhead.domain),
+            fact=notice.fact.key,
+            event_data=notice.data,
+        )
+
+
+def _settled(outcome: Outcome) -> Settlement:
+    return Park(outcome) if waits_for_a_person(outcome) else Done(outcome)
+
+
+def _told(outcome: Outcome) -> dict[str, str | None]:
+    told = summarize(outcome)
+    return {"outcome": told.outcome, "reason": told.reason, "detail": told.detail}

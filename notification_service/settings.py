@@ -1,0 +1,256 @@
+"""Every setting, read once from the environment (or `.env`) into one frozen tree.
+
+The names are those of the deployed booking system where it has one; `.env.example` says what each means.
+"""
+
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from notification_service.addresses import NotAnAddressError, parse_address
+from notification_service.channels.smtp import providers
+from notification_service.notices import TEMPLATES
+from notification_service.outcomes import ConfigurationError
+from notification_service.wording import check_locale, check_zone
+
+EXIT_CONFIGURATION = 78
+EXIT_UNAVAILABLE = 69
+
+
+class DeliveryMode(StrEnum):
+    AUTO = "auto"
+    LIVE = "live"
+    SIMULATE = "simulate"
+
+
+class Security(StrEnum):
+    """How the SMTP conversation is protected. `auto`: implicit TLS on port 465, else STARTTLS, which is demanded."""
+
+    AUTO = "auto"
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+    PLAIN = "plain"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class RecipientRecord(StrEnum):
+    FULL = "full"
+    MASKED = "masked"
+
+
+def _address(text: str | None) -> str | None:
+    try:
+        return parse_address(text) if text else None
+    except NotAnAddressError as problem:
+        raise ValueError(f"this is no mail address: {problem}") from None
+
+
+def _words(value: object) -> object:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _template(name: str) -> str:
+    if name not in TEMPLATES:
+        raise ValueError(f"{name!r} is no template; there are {', '.join(TEMPLATES)}")
+    return name
+
+
+Address = Annotated[str | None, AfterValidator(_address)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Slice(BaseSettings):
+    """The part of the environment that one part of the service sees."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_file=".env", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+
+class RabbitSettings(_Slice):
+    model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
+
+    url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
+    exchange: str = "movie_app_events"
+    booking_queue: str = "notification.booking_events"
+    payment_queue: str = "notification.payment_events"
+    prefetch: Count = 32
+
+
+class RedisSettings(_Slice):
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+
+    url: SecretStr = SecretStr("redis://localhost:6379/0")
+
+
+class MongoSettings(_Slice):
+    model_config = SettingsConfigDict(env_prefix="MONGODB_")
+
+    uri: SecretStr = SecretStr("mongodb://localhost:27017")
+    database: str = "movie_booking"
+    collection: str = "notification_logs"
+
+
+class SmtpSettings(_Slice):
+    """`server`: a host name, or `gmail`, `outlook`, `yahoo`. Unset, mail is simulated."""
+
+    model_config = SettingsConfigDict(env_prefix="SMTP_")
+
+    server: str | None = None
+    port: Port | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    security: Security = Security.AUTO
+    ca_file: Path | None = None
+    pool_size: Count = 8
+    max_idle: Seconds = 30
+    max_age: Seconds = 300
+    max_mails: Count = 500
+    data_timeout: Seconds = 600
+
+    @cached_property
+    def provider(self) -> providers.Provider:
+        return providers.find(self.server or "")
+
+    @property
+    def host(self) -> str:
+        return self.provider.host or self.server or ""
+
+    @property
+    def connect_port(self) -> int:
+        if self.port is not None:
+            return self.port
+        return 465 if self.security is Security.IMPLICIT else self.provider.port
+
+    @property
+    def protection(self) -> Security:
+        if self.security is not Security.AUTO:
+            return self.security
+        return Security.IMPLICIT if self.connect_port == 465 else Security.STARTTLS  # noqa: PLR2004 - RFC 8314
+
+
+class SenderSettings(_Slice):
+    model_config = SettingsConfigDict(env_prefix="FROM_")
+
+    email: Address = None
+    name: str = "Movie Tickets"
+
+
+class BrandSettings(_Slice):
+    """Who the mails speak for. `name` is FROM_NAME unless it is set."""
+
+    model_config = SettingsConfigDict(env_prefix="BRAND_")
+
+    name: str | None = None
+    support_email: Address = None
+    site_url: str | None = None
+    address: str | None = None
+
+
+class ServiceSettings(_Slice):
+    delivery_mode: DeliveryMode = DeliveryMode.AUTO
+    outbox_dir: Path = Path("outbox")
+    templates_dir: Path | None = None
+    log_level: Annotated[str, Field(pattern="(?i)^(debug|info|warning|error|critical)$")] = "INFO"
+    log_format: LogFormat = LogFormat.AUTO
+    http_host: str = "0.0.0.0"  # noqa: S104 - the gateway and the prober live in other containers
+    port: Port = 8084
+    max_retry_attempts: Annotated[int, Field(ge=0)] = 5
+    notification_timeout: Seconds = 30
+    startup_timeout: Seconds = 120
+    shutdown_grace: Seconds = 25
+    lease_seconds: Seconds = 30
+    verdict_days: Seconds = 15
+    parking_days: Seconds = 7
+    max_event_bytes: Count = 256 * 1024
+    max_attachment_bytes: Count = 5 * 1024 * 1024
+    unknown_hold: TemplateNames = ()
+    record_recipient: RecipientRecord = RecipientRecord.FULL
+    link_hosts: Words = ()
+    default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
+    default_time_zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
+    default_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+
+
+class Settings(BaseModel):
+    """The tree. Secrets are `SecretStr` in it, so no repr of any part shows one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rabbitmq: RabbitSettings
+    redis: RedisSettings
+    mongodb: MongoSettings
+    smtp: SmtpSettings
+    sender: SenderSettings
+    brand: BrandSettings
+    service: ServiceSettings
+
+    @property
+    def unconfigured(self) -> str | None:
+        """What keeps mail from being sent for real, as one line that names the setting; None when nothing does."""
+        smtp = self.smtp
+        if not smtp.server:
+            return "SMTP_SERVER is not set"
+        if smtp.username and not smtp.password:
+            return "SMTP_USERNAME is set, and SMTP_PASSWORD is not"
+        if smtp.password and not smtp.username:
+            return "SMTP_PASSWORD is set, and SMTP_USERNAME is not"
+        if smtp.provider.needs_login and not smtp.username:
+            return f"{smtp.provider.name} needs SMTP_USERNAME and SMTP_PASSWORD ({smtp.provider.setup})"
+        if self.sender_address is None:
+            return "FROM_EMAIL is not set, and SMTP_USERNAME is no mail address that could stand for it"
+        return None
+
+    @property
+    def sender_address(self) -> str | None:
+        if self.sender.email:
+            return self.sender.email
+        try:
+            return parse_address(self.smtp.username or "")
+        except NotAnAddressError:
+            return None
+
+    @property
+    def live(self) -> bool:
+        return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
+
+    def secrets(self) -> list[str]:
+        """Every secret in the tree, for the redaction of what is logged."""
+        slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp)
+        held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
+        return [secret for secret in held if secret]
+
+
+def load(env_file: str | Path | None = ".env") -> Settings:
+    """Read the environment, once. Raises `ConfigurationError` that names each setting at fault and hides its value."""
+    parts: dict[str, _Slice] = {}
+    faults: list[str] = []
+    for name, field in Settings.model_fields.items():
+        kind: type[_Slice] = field.annotation  # type: ignore[assignment]  # every field of the tree is a slice
+        try:
+            parts[name] = kind(_env_file=env_file)
+        except ValidationError as problem:
+            prefix = kind.model_config.get("env_prefix", "")
+            faults += [
+                f"{prefix}{str(fault['loc'][0]).upper()}: {fault['msg']}"
+                for fault in problem.errors(include_input=False, include_url=False)
+            ]
+    if faults:
+        raise ConfigurationError("; ".join(faults))
+    settings = Settings(**parts)
+    if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
+        raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
+    return settings

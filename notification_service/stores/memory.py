@@ -1,0 +1,211 @@
+"""In-memory twins of the stores, for `demo`, `preview` and the tests. They pass the contract suite of the real ones."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from notification_service.outcomes import PENDING, Outcome, Rejected, Sent, summarize
+from notification_service.ports import (
+    AlreadyThere,
+    Attempt,
+    ClaimAnswer,
+    Decided,
+    Doubtful,
+    Entry,
+    Fence,
+    Granted,
+    Held,
+    Intent,
+    Opened,
+    Person,
+)
+
+
+@dataclass(slots=True)
+class _Claim:
+    state: str
+    owner: str
+    until: float
+    outcome: Outcome | None = None
+
+
+class MemoryClaims:
+    def __init__(self, lease_seconds: float = 30, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease = lease_seconds
+        self._clock = clock
+        self._claims: dict[str, _Claim] = {}
+
+    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer:
+        now = self._clock()
+        held = self._claims.get(notification_id)
+        if held is None:
+            self._claims[notification_id] = _Claim("claimed", owner, now + self._lease)
+            return Granted(fresh=True)
+        if held.outcome is not None:
+            return Decided(held.outcome)
+        if held.owner != owner and held.until > now:
+            return Held(held.until - now)
+        # Our own claim, asked for again because the answer was lost, is as fresh as it was.
+        fresh = held.owner == owner and held.state == "claimed"
+        held.owner, held.until = owner, now + self._lease
+        if held.state == "claimed":
+            return Granted(fresh)
+        again = held.state == "resending"
+        held.state = "doubted" if held.state == "sending" else held.state
+        return Doubtful(again)
+
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+        held = self._claims.setdefault(notification_id, _Claim("claimed", owner, self._clock() + self._lease))
+        if held.owner != owner or held.outcome is not None:
+            return Fence.LOST
+        held.state = {"claimed": "sending", "doubted": "resending"}.get(held.state, held.state)
+        held.until = self._clock() + self._lease
+        return Fence.HELD
+
+    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
+        held = self._claims.get(notification_id)
+        if held is not None and (held.owner != owner or held.outcome not in (None, outcome)):
+            return Fence.LOST
+        self._claims[notification_id] = _Claim("decided", owner, 0, outcome)
+        return Fence.HELD
+
+    async def release(self, notification_id: str, owner: str) -> Fence:
+        held = self._claims.get(notification_id)
+        if held is not None and (held.owner != owner or held.outcome is not None):
+            return Fence.LOST
+        self._claims.pop(notification_id, None)
+        return Fence.HELD
+
+    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
+        renewed = []
+        for notification_id, owner in held.items():
+            claim = self._claims.get(notification_id)
+            if claim is not None and claim.owner == owner and claim.outcome is None:
+                claim.until = self._clock() + self._lease
+                renewed.append(notification_id)
+        return renewed
+
+
+@dataclass(slots=True)
+class Record:
+    """One record, in the words that the real ledger writes."""
+
+    intent: Intent
+    entry: Entry
+    owner: str
+    subject: str | None = None
+    recipient: str = ""
+    updated_at: datetime | None = None
+    reason: str | None = None
+    sent_at: datetime | None = None
+    due_at: datetime | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str:
+        if self.entry.outcome is None:
+            return "waiting" if self.entry.waiting else "pending"
+        return summarize(self.entry.outcome).outcome
+
+
+class MemoryLedger:
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self._first_reports: dict[str, str] = {}
+
+    async def open(self, intent: Intent) -> Opened | AlreadyThere:
+        if record := self.records.get(intent.notification_id):
+            own = record.owner == intent.owner and record.outcome == PENDING
+            return Opened() if own else AlreadyThere(record.entry)
+        entry = Entry(
+            intent.notification_id,
+            outcome=None,
+            waiting=False,
+            possible_duplicate=False,
+            event_ids=(intent.event_id,),
+            created_at=intent.created_at,
+        )
+        self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
+        return Opened()
+
+    async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
+        record = self.records.get(notification_id)
+        if record is None or not isinstance(record.entry.outcome, Rejected | None):
+            return
+        record.owner = owner
+        record.entry = replace(
+            record.entry,
+            outcome=None,
+            waiting=False,
+            possible_duplicate=possible_duplicate,
+            event_ids=_with(record.entry.event_ids, event_id),
+        )
+
+    async def close(
+        self,
+        notification_id: str,
+        owner: str | None,
+        outcome: Outcome,
+        *,
+        at: datetime,
+        recipient: str | None = None,
+        subject: str | None = None,
+        attempt: Attempt | None = None,
+    ) -> Fence:
+        record = self.records.get(notification_id)
+        if record is None or record.entry.outcome is not None or owner not in (None, record.owner):
+            return Fence.LOST
+        record.entry = replace(record.entry, outcome=outcome, waiting=False)
+        record.recipient = recipient or record.recipient
+        record.subject = subject or record.subject
+        record.updated_at = at
+        record.reason = summarize(outcome).reason
+        record.sent_at = at if isinstance(outcome, Sent) else None
+        record.due_at = None
+        record.attempts += [attempt] if attempt else []
+        return Fence.HELD
+
+    async def postpone(
+        self,
+        notification_id: str,
+        owner: str,
+        *,
+        at: datetime,
+        due_at: datetime,
+        reason: str,
+        attempt: Attempt | None,
+    ) -> None:
+        record = self.records.get(notification_id)
+        if record is None or record.owner != owner or record.entry.outcome is not None:
+            return
+        record.entry = replace(record.entry, waiting=True)
+        record.updated_at, record.due_at, record.reason = at, due_at, reason
+        record.attempts += [attempt] if attempt else []
+
+    async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
+        if record := self.records.get(notification_id):
+            record.attempts.append(attempt)
+
+    async def note_event(self, notification_id: str, event_id: str) -> None:
+        if record := self.records.get(notification_id):
+            record.entry = replace(record.entry, event_ids=_with(record.entry.event_ids, event_id))
+
+    async def first_report(self, fact: str, report: str) -> str:
+        return self._first_reports.setdefault(fact, report)
+
+
+class MemoryDirectory:
+    def __init__(self, users: Mapping[str, Person], users_of_bookings: Mapping[str, str]) -> None:
+        self._users = users
+        self._users_of_bookings = users_of_bookings
+
+    async def user(self, user_id: str) -> Person | None:
+        return self._users.get(user_id)
+
+    async def user_of_booking(self, booking_id: str) -> Person | None:
+        return self._users.get(self._users_of_bookings.get(booking_id, ""))
+
+
+def _with(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:
+    return event_ids if event_id in event_ids else (*event_ids, event_id)

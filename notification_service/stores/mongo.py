@@ -1,0 +1,130 @@
+"""The connection to MongoDB and its grouped writes. The only module that knows Motor."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextvars import Context
+from enum import Enum, auto
+from typing import Any, TypeVar
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+
+from notification_service.outcomes import StoreUnavailableError
+
+T = TypeVar("T")
+Document = dict[str, Any]
+Client = AsyncIOMotorClient[Document]
+Database = AsyncIOMotorDatabase[Document]
+Collection = AsyncIOMotorCollection[Document]
+Write = InsertOne[Document] | UpdateOne
+
+_TIMEOUT_MS = 2000
+_OPERATION_MS = 5000
+_DUPLICATE_KEY = 11000
+_LARGEST_GROUP = 100
+
+
+def connect(uri: str) -> Client:
+    """A client whose operations end within five seconds. No connection is opened yet."""
+    return AsyncIOMotorClient(
+        uri,
+        serverSelectionTimeoutMS=_TIMEOUT_MS,
+        connectTimeoutMS=_TIMEOUT_MS,
+        timeoutMS=_OPERATION_MS,
+        tz_aware=True,
+        appname="notification-service",
+    )
+
+
+async def answered(call: Awaitable[T]) -> T:
+    """Raises `StoreUnavailableError` where there was no answer; what a server answered is the caller's to read."""
+    try:
+        return await call
+    except DuplicateKeyError:
+        raise
+    except PyMongoError as problem:
+        raise unavailable(problem) from problem
+
+
+def unavailable(problem: PyMongoError) -> StoreUnavailableError:
+    """What the driver says, without the page that it says about its topology."""
+    return StoreUnavailableError("MongoDB", f"{type(problem).__name__}: {str(problem).partition(' (configured')[0]}")
+
+
+class Written(Enum):
+    """What became of one write of a group."""
+
+    DONE = auto()
+    DUPLICATE = auto()
+    UNCERTAIN = auto()
+    """The group matched fewer documents than it has updates: read to know."""
+
+
+class WriteRefusedError(Exception):
+    """The database refuses this document, by its validator for instance; repeating it is of no use."""
+
+
+class GroupedWrites:
+    """Bulk writes across notifications: what comes while one group is under way is the next group.
+
+    A single insert through Motor costs several times what it costs in a group (trap 22).
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._waiting: list[tuple[Write, asyncio.Future[Written]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def write(self, operation: Write) -> Written:
+        """Raises `StoreUnavailableError`, after which the write may or may not be done, and `WriteRefusedError`."""
+        future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        self._waiting.append((operation, future))
+        if self._flusher is None or self._flusher.done():
+            # A context of its own, or its log lines would carry the ids of whoever came first.
+            self._flusher = asyncio.create_task(self._flush(), context=Context())
+        return await future
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:_LARGEST_GROUP], self._waiting[_LARGEST_GROUP:]
+            try:
+                answers = await self._write_group([operation for operation, _ in group])
+            except Exception as problem:  # noqa: BLE001 - every waiting caller gets it
+                answers = [problem] * len(group)
+            for (_, future), answer in zip(group, answers, strict=True):
+                _resolve(future, answer)
+
+    async def _write_group(self, operations: Sequence[Write]) -> list[Written | Exception]:
+        try:
+            result: dict[str, Any] = (await self._collection.bulk_write(operations, ordered=False)).bulk_api_result
+        except BulkWriteError as problem:
+            result = dict(problem.details)
+            if result.get("writeConcernErrors"):
+                raise StoreUnavailableError("MongoDB", str(result["writeConcernErrors"][0].get("errmsg"))) from problem
+        except PyMongoError as problem:
+            raise unavailable(problem) from problem
+        return _read(result, operations)
+
+
+def _read(result: dict[str, Any], operations: Sequence[Write]) -> list[Written | Exception]:
+    updates = sum(isinstance(operation, UpdateOne) for operation in operations)
+    updated = Written.DONE if result["nMatched"] == updates else Written.UNCERTAIN
+    answers: list[Written | Exception] = [
+        updated if isinstance(operation, UpdateOne) else Written.DONE for operation in operations
+    ]
+    for error in result["writeErrors"]:
+        duplicate = error["code"] == _DUPLICATE_KEY
+        answers[error["index"]] = (
+            Written.DUPLICATE if duplicate else WriteRefusedError(f"{error['code']}: {error['errmsg']}")
+        )
+    return answers
+
+
+def _resolve(future: asyncio.Future[Written], answer: Written | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

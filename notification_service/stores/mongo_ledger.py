@@ -1,0 +1,162 @@
+"""The ledger in MongoDB: what became of every notification. It is the truth."""
+
+import contextlib
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+
+import structlog
+from pymongo import InsertOne, UpdateOne
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
+
+from notification_service.addresses import mask_in
+from notification_service.outcomes import PENDING, WAITING, Outcome, Status, summarize
+from notification_service.ports import AlreadyThere, Attempt, Fence, Intent, Opened
+from notification_service.stores import documents
+from notification_service.stores.mongo import (
+    Collection,
+    Database,
+    Document,
+    GroupedWrites,
+    Write,
+    Written,
+    answered,
+    unavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+FACTS = "notification_facts"
+_INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at", "booking_id")
+_OPEN = {"$in": list(documents.OPEN)}
+
+
+class MongoLedger:
+    """`collection`: the audit records. `full_recipients`: whether they show addresses in full or masked."""
+
+    def __init__(self, database: Database, collection: str, *, full_recipients: bool) -> None:
+        self._database = database
+        self._records: Collection = database[collection]
+        self._facts: Collection = database[FACTS]
+        self._writes = GroupedWrites(self._records)
+        self._show: documents.Show = str if full_recipients else mask_in
+
+    async def prepare(self) -> None:
+        """On an empty database the collection with its validator, and everywhere the indexes that are missing.
+
+        What we may not create, we do without, and say so. Raises `StoreUnavailableError`.
+        """
+        if self._records.name not in await answered(self._database.list_collection_names()):
+            await _if_allowed(
+                self._database.create_collection(self._records.name, validator=documents.VALIDATOR),
+                what=f"collection {self._records.name}",
+            )
+        for name in _INDEXES:
+            await _if_allowed(self._records.create_index(name), what=f"index on {name}")
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailableError`."""
+        await answered(self._database.command("ping"))
+
+    async def open(self, intent: Intent) -> Opened | AlreadyThere:
+        written = await self._writes.write(InsertOne(documents.pending(intent, self._show)))
+        if written is Written.DONE:
+            return Opened()
+        found = await self._read(intent.notification_id)
+        if found is None or (found["outcome"] == PENDING and found["owner"] == intent.owner):
+            # Our own write, whose answer was lost.
+            return Opened()
+        return AlreadyThere(documents.entry(found))
+
+    async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
+        fields: Document = {
+            "owner": owner,
+            "status": Status.PENDING,
+            "outcome": PENDING,
+            "updated_at": datetime.now(UTC),
+        }
+        if possible_duplicate:
+            fields["possible_duplicate"] = True
+        await self._update(
+            {"_id": notification_id, "outcome": {"$in": [*documents.OPEN, "rejected"]}},
+            {
+                "$set": fields,
+                "$unset": {"reason": "", "detail": "", "due_at": ""},
+                "$addToSet": {"event_ids": documents.storable_text(event_id)},
+            },
+        )
+
+    async def close(
+        self,
+        notification_id: str,
+        owner: str | None,
+        outcome: Outcome,
+        *,
+        at: datetime,
+        recipient: str | None = None,
+        subject: str | None = None,
+        attempt: Attempt | None = None,
+    ) -> Fence:
+        fields = documents.closed(outcome, at, self._show)
+        if recipient:
+            fields["recipient"] = self._show(recipient)
+        if subject:
+            fields["subject"] = documents.storable_text(subject)
+        which: Document = {"_id": notification_id, "outcome": _OPEN}
+        if owner is not None:
+            which["owner"] = owner
+        if await self._update(which, self._with_attempt({"$set": fields, "$unset": {"due_at": ""}}, attempt)):
+            return Fence.HELD
+        found = await self._read(notification_id)
+        ours = found is not None and owner is not None and found["owner"] == owner
+        return Fence.HELD if found and ours and found["outcome"] == summarize(outcome).outcome else Fence.LOST
+
+    async def postpone(
+        self,
+        notification_id: str,
+        owner: str,
+        *,
+        at: datetime,
+        due_at: datetime,
+        reason: str,
+        attempt: Attempt | None,
+    ) -> None:
+        fields = {"outcome": WAITING, "reason": documents.storable_text(reason), "due_at": due_at, "updated_at": at}
+        await self._update(
+            {"_id": notification_id, "owner": owner, "outcome": PENDING}, self._with_attempt({"$set": fields}, attempt)
+        )
+
+    async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
+        await self._update({"_id": notification_id}, self._with_attempt({}, attempt))
+
+    async def note_event(self, notification_id: str, event_id: str) -> None:
+        event = documents.storable_text(event_id)
+        await self._update({"_id": notification_id}, {"$addToSet": {"event_ids": event}})
+
+    async def first_report(self, fact: str, report: str) -> str:
+        key = documents.storable_text(fact)
+        with contextlib.suppress(DuplicateKeyError):
+            await answered(self._facts.insert_one({"_id": key, "report": report, "created_at": datetime.now(UTC)}))
+        found = await answered(self._facts.find_one({"_id": key}))
+        return str(found["report"]) if found else report
+
+    async def _update(self, which: Document, change: Document) -> bool:
+        """Whether it is certain that the one document was changed."""
+        operation: Write = UpdateOne(which, change)
+        return await self._writes.write(operation) is Written.DONE
+
+    def _with_attempt(self, change: Document, attempt: Attempt | None) -> Document:
+        return {**change, "$push": {"attempts": documents.attempt(attempt, self._show)}} if attempt else change
+
+    async def _read(self, notification_id: str) -> Document | None:
+        return await answered(self._records.find_one({"_id": notification_id}, {"event_data": 0}))
+
+
+async def _if_allowed(call: Awaitable[object], *, what: str) -> None:
+    try:
+        await call
+    except OperationFailure as problem:
+        log.warning("ledger.not_created", what=what, problem=str(problem)[:200])
+    except CollectionInvalid:
+        log.debug("ledger.not_created", what=what, problem="another worker was faster")
+    except PyMongoError as problem:
+        raise unavailable(problem) from problem

@@ -1,0 +1,183 @@
+"""Claims in Redis (or Valkey): who works on a notification now, and what became of it lately."""
+
+import json
+from collections.abc import Awaitable, Collection, Mapping
+from dataclasses import asdict
+from typing import TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from notification_service.outcomes import Outcome, Status, StoreUnavailableError, Summary, recall, summarize
+from notification_service.ports import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held
+
+T = TypeVar("T")
+
+_PREFIX = "notification:"
+_TIMEOUT = 1.0
+
+# A claim is a hash: state, owner, until (ms of the server's own clock), verdict.
+# The states: claimed → sending → (its owner lost) doubted → resending → decided.
+_CLAIM = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local key, owner, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict')
+local state = held[1]
+if state == 'decided' then return {'decided', held[4]} end
+if state and held[2] ~= owner and tonumber(held[3]) > now then
+  return {'held', tostring(tonumber(held[3]) - now)}
+end
+local answer = 'granted'
+if not state then
+  answer = 'fresh'
+  state = 'claimed'
+elseif state == 'claimed' then
+  if held[2] == owner then answer = 'fresh' end
+elseif state == 'sending' then
+  answer = 'doubtful'
+  state = 'doubted'
+elseif state == 'doubted' then
+  answer = 'doubtful'
+else
+  answer = 'doubtful again'
+end
+redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease)
+redis.call('PEXPIRE', key, ARGV[3])
+return {answer, ''}
+"""
+
+_MARK_SENDING = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
+local state = held[1]
+if state and (held[2] ~= ARGV[1] or state == 'decided') then return 0 end
+if state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
+redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'until', now + tonumber(ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+# Told again after a lost answer, the same owner's verdict still stands.
+_DECIDE = """
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner', 'verdict')
+if held[1] and held[2] ~= ARGV[1] then return 0 end
+if held[1] == 'decided' then return held[3] == ARGV[2] and 1 or 0 end
+redis.call('HSET', KEYS[1], 'state', 'decided', 'owner', ARGV[1], 'verdict', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+_RELEASE = """
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
+if held[1] and (held[2] ~= ARGV[1] or held[1] == 'decided') then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+"""
+
+_RENEW = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local renewed = {}
+for i, key in ipairs(KEYS) do
+  local held = redis.call('HMGET', key, 'state', 'owner')
+  if held[1] and held[1] ~= 'decided' and held[2] == ARGV[i + 1] then
+    redis.call('HSET', key, 'until', now + tonumber(ARGV[1]))
+    table.insert(renewed, i)
+  end
+end
+return renewed
+"""
+
+
+def connect(url: str) -> "Redis":
+    """A client that answers or fails within about two seconds. No connection is opened yet.
+
+    One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
+    the claim's owner token makes that retry safe (trap 9).
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=16,
+        timeout=_TIMEOUT,
+        socket_timeout=_TIMEOUT,
+        socket_connect_timeout=_TIMEOUT,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),
+        decode_responses=True,
+    )
+    return Redis.from_pool(pool)
+
+
+class RedisClaims:
+    """`lease_seconds`: how long a claim stands without renewal. `verdict_seconds`: how long a verdict is remembered."""
+
+    def __init__(self, redis: "Redis", *, lease_seconds: float, verdict_seconds: float) -> None:
+        self._redis = redis
+        self._lease_ms = round(lease_seconds * 1000)
+        self._verdict_ms = round(verdict_seconds * 1000)
+        self._claim = redis.register_script(_CLAIM)
+        self._mark_sending = redis.register_script(_MARK_SENDING)
+        self._decide = redis.register_script(_DECIDE)
+        self._release = redis.register_script(_RELEASE)
+        self._renew = redis.register_script(_RENEW)
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailableError`."""
+        await _answered(self._redis.ping())
+
+    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer:
+        answer, detail = await _answered(
+            self._claim(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms])
+        )
+        match answer:
+            case "fresh":
+                return Granted(fresh=True)
+            case "granted":
+                return Granted(fresh=False)
+            case "held":
+                return Held(float(detail) / 1000)
+            case "decided":
+                return Decided(_read(detail))
+            case _:
+                return Doubtful(again=answer == "doubtful again")
+
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+        return await _fence(
+            self._mark_sending(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms])
+        )
+
+    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
+        verdict = json.dumps(asdict(summarize(outcome)))
+        return await _fence(self._decide(keys=[_key(notification_id)], args=[owner, verdict, self._verdict_ms]))
+
+    async def release(self, notification_id: str, owner: str) -> Fence:
+        return await _fence(self._release(keys=[_key(notification_id)], args=[owner]))
+
+    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
+        ids = list(held)
+        renewed = await _answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *held.values()]))
+        return [ids[index - 1] for index in renewed]
+
+
+async def _answered(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except (RedisError, OSError, TimeoutError) as problem:
+        raise StoreUnavailableError("Redis", f"{type(problem).__name__}: {problem}") from problem
+
+
+async def _fence(call: Awaitable[int]) -> Fence:
+    return Fence.HELD if await _answered(call) else Fence.LOST
+
+
+def _read(verdict: str) -> Outcome:
+    told = json.loads(verdict)
+    return recall(Summary(**{**told, "status": Status(told["status"])}))
+
+
+def _key(notification_id: str) -> str:
+    return _PREFIX + notification_id
