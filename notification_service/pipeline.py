@@ -206,9 +206,17 @@ class Pipeline:
             await self.books.postpone(job, seconds, detail, attempt)
             return Later(seconds, counted=True, reason=detail)
         if job.envelope is not None:
-            path = await self.outbox.keep(job.envelope)
-            log.warning("mail.simulated", reason="gave up", path=path)
+            await self._keep(job.envelope)
         return await self._close(job, Parked(reason, detail), attempt)
+
+    async def _keep(self, envelope: Envelope) -> None:
+        try:
+            path = await self.outbox.keep(envelope)
+        except OSError as problem:
+            # The parked event still holds all that the mail is made of.
+            log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text says it all
+        else:
+            log.warning("mail.simulated", reason="nothing was sent: gave up after the last retry", path=path)
 
     async def _close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
         if await self.books.close(job, outcome, attempt) is Fence.LOST:

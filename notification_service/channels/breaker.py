@@ -1,0 +1,115 @@
+"""Stops a channel that is to blame itself, probes it with one real mail, and lets the crowd back in by and by."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from notification_service.ports import BeforeData, Envelope, Unavailable, Verdict
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    PROBING = "probing"
+    RAMPING = "ramping"
+
+
+class Attempts(Protocol):
+    """A way out that tries once, and may turn out to be unavailable."""
+
+    name: str
+
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable: ...
+    async def close(self) -> None: ...
+
+
+class Breaker:
+    """The channel that the pipeline sees: it waits while the way out is closed, so no mail is ever blamed for it.
+
+    `most`: how many conversations there may be at once. `first_pause`, `longest_pause`: seconds before a probe.
+    """
+
+    def __init__(
+        self, way_out: Attempts, most: int, *, first_pause: float = _FIRST_PAUSE, longest_pause: float = _LONGEST_PAUSE
+    ) -> None:
+        self.name = way_out.name
+        self.state = State.CLOSED
+        self.reason: str | None = None
+        self._way_out = way_out
+        self._most = self._allowed = most
+        self._under_way = 0
+        self._turned = asyncio.Condition()
+        self._first_pause, self._longest_pause = first_pause, longest_pause
+        self._pause = first_pause
+        self._openings = 0
+        self._reopening: asyncio.Task[None] | None = None
+
+    async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict:
+        while True:
+            async with self._turn() as openings:
+                verdict = await self._way_out.attempt(envelope, before_data)
+                if not isinstance(verdict, Unavailable):
+                    self._went_well()
+                    return verdict
+                if openings == self._openings:
+                    self._open(verdict)
+
+    async def close(self) -> None:
+        if self._reopening is not None:
+            self._reopening.cancel()
+        await self._way_out.close()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[int]:
+        """Yields which opening of the breaker came last, so that one outage is counted once."""
+        async with self._turned:
+            await self._turned.wait_for(lambda: self._under_way < self._allowed)
+            self._under_way += 1
+        try:
+            yield self._openings
+        finally:
+            self._under_way -= 1
+            async with self._turned:
+                self._turned.notify_all()
+
+    def _open(self, verdict: Unavailable) -> None:
+        self._allowed = 0
+        self._openings += 1
+        pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - it scatters the workers
+        self._pause = min(self._pause * 2, self._longest_pause)
+        self.reason = f"{verdict.attempt.code or ''} {verdict.attempt.reply}".strip()
+        self._turn_to(State.OPEN, reason=self.reason, hint=verdict.hint or None, probe_in_s=round(pause, 1))
+        self._reopening = asyncio.create_task(self._probe_after(pause))
+
+    async def _probe_after(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        self._turn_to(State.PROBING)
+        await self._allow(1)
+
+    def _went_well(self) -> None:
+        if self.state is State.CLOSED or self._allowed == 0:
+            return
+        self._pause, self.reason = self._first_pause, None
+        self._allowed = min(self._most, self._allowed * 2)
+        self._turn_to(State.CLOSED if self._allowed == self._most else State.RAMPING)
+
+    async def _allow(self, conversations: int) -> None:
+        async with self._turned:
+            self._allowed = conversations
+            self._turned.notify_all()
+
+    def _turn_to(self, state: State, **facts: object) -> None:
+        if state is self.state:
+            return
+        level = log.warning if state is State.OPEN else log.info
+        level("channel.breaker", channel=self.name, state=state, was=self.state, **facts)
+        self.state = state

@@ -1,0 +1,49 @@
+"""The channel that sends nothing: every mail goes to the outbox, loudly."""
+
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from notification_service.outcomes import Simulated
+from notification_service.ports import (
+    Attempt,
+    BeforeData,
+    Envelope,
+    Fence,
+    Kept,
+    Outbox,
+    Unavailable,
+    Verdict,
+    Withdrawn,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class SimulatedChannel:
+    name = "simulated"
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+        at, started = datetime.now(UTC), time.monotonic()
+        if await before_data() is Fence.LOST:
+            return Withdrawn()
+        try:
+            path = await self._outbox.keep(envelope)
+        except OSError as problem:
+            return Unavailable(
+                Attempt(at, "unavailable", _since(started), reply=f"{type(problem).__name__}: {problem}"),
+                "OUTBOX_DIR must be a folder that the service can write to, with room on its disk",
+            )
+        log.warning("mail.simulated", reason="nothing was sent: simulation", path=path)
+        return Kept(Simulated(path), Attempt(at, "simulated", _since(started), reply="kept in the outbox"))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)

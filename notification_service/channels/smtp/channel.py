@@ -1,0 +1,146 @@
+"""One mail through one SMTP conversation, command by command, so that it is always known how far it got."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from aiosmtplib import SMTPResponseException
+
+from notification_service.channels.smtp.pool import BROKEN, Pool, Session
+from notification_service.channels.smtp.providers import Provider
+from notification_service.channels.smtp.replies import Blame, Phase, Reading, one_line, read
+from notification_service.ports import (
+    Accepted,
+    Attempt,
+    BeforeData,
+    Deferred,
+    Envelope,
+    Fence,
+    InDoubt,
+    Refused,
+    Unavailable,
+    Verdict,
+    Withdrawn,
+)
+
+T = TypeVar("T")
+
+_NO_SMTPUTF8 = "5.6.7"
+"""RFC 6531 §3.7.1: non-ASCII addresses not permitted."""
+
+
+@dataclass(slots=True)
+class _Talk:
+    """What is known of one conversation while it goes on."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+    phase: Phase = Phase.CONNECT
+    session: Session | None = None
+
+    def attempt(self, result: str, code: int | None, reply: str) -> Attempt:
+        duration = round((time.monotonic() - self.started) * 1000, 1)
+        name = self.session.name if self.session else None
+        return Attempt(self.at, result, duration, code, one_line(reply), name)
+
+
+class SmtpChannel:
+    """`timeout` bounds each step before DATA; `data_timeout` the final reply, for which RFC 5321 allows 10 minutes."""
+
+    name = "smtp"
+
+    def __init__(self, pool: Pool, provider: Provider, *, timeout: float, data_timeout: float) -> None:
+        self._pool = pool
+        self._provider = provider
+        self._timeout = timeout
+        self._data_timeout = data_timeout
+
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+        verdict, reused = await self._converse(envelope, before_data, fresh=False)
+        if isinstance(verdict, Unavailable) and verdict.attempt.code is None and reused:
+            # The kept session had died unnoticed; nothing went out, and a new one may do.
+            verdict, _ = await self._converse(envelope, before_data, fresh=True)
+        return verdict
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _converse(
+        self, envelope: Envelope, before_data: BeforeData, *, fresh: bool
+    ) -> tuple[Verdict | Unavailable, bool]:
+        talk = _Talk()
+        try:
+            async with self._pool.session(fresh=fresh) as talk.session:
+                verdict = await self._send(talk, talk.session, envelope, before_data)
+        except SMTPResponseException as problem:
+            verdict = self._refused(talk, problem.code, problem.message)
+        except BROKEN as problem:
+            verdict = self._broken(talk, problem)
+        return verdict, talk.session is not None and talk.session.reused
+
+    async def _send(
+        self, talk: _Talk, session: Session, envelope: Envelope, before_data: BeforeData
+    ) -> Verdict | Unavailable:
+        client = session.client
+        options, encoding = ["BODY=8BITMIME"] if client.supports_extension("8bitmime") else [], "ascii"
+        if envelope.needs_smtputf8:
+            if not client.supports_extension("smtputf8"):
+                session.keep()
+                why = "the address has non-ASCII letters before the @, and the server does not offer SMTPUTF8"
+                return Refused(talk.attempt("refused", None, why), _NO_SMTPUTF8)
+            options, encoding = [*options, "SMTPUTF8"], "utf-8"
+        try:
+            talk.phase = Phase.MAIL
+            await self._within(client.mail(envelope.sender, options=options, encoding=encoding), self._timeout)
+            talk.phase = Phase.RCPT
+            await self._within(client.rcpt(envelope.recipient, encoding=encoding), self._timeout)
+            if await before_data() is Fence.LOST:
+                await self._reset(session)
+                return Withdrawn()
+            talk.phase = Phase.DATA
+            reply = await self._within(client.data(envelope.content, timeout=self._data_timeout), self._data_timeout)
+        except SMTPResponseException as problem:
+            verdict = self._refused(talk, problem.code, problem.message)
+            if not isinstance(verdict, Unavailable):
+                await self._reset(session)
+            return verdict
+        session.mails += 1
+        session.keep()
+        return Accepted(talk.attempt("accepted", reply.code, reply.message))
+
+    async def _within(self, step: Awaitable[T], seconds: float) -> T:
+        """A deadline for the whole step: a server that answers a byte a second resets every timeout but this one."""
+        async with asyncio.timeout(seconds):
+            return await step
+
+    async def _reset(self, session: Session) -> None:
+        """Make the session ready for the next mail, or leave it to be thrown away; the verdict stands either way."""
+        try:
+            await self._within(session.client.rset(), self._timeout)
+        except BROKEN:
+            return
+        session.keep()
+
+    def _refused(self, talk: _Talk, code: int, text: str) -> Verdict | Unavailable:
+        reading = read(talk.phase, code, text)
+        match reading.blame:
+            case Blame.CHANNEL:
+                return Unavailable(talk.attempt("unavailable", code, text), self._provider.hint(code))
+            case Blame.MOMENT:
+                return Deferred(talk.attempt("deferred", code, text), reading.wait)
+            case Blame.MESSAGE:
+                return Refused(talk.attempt("refused", code, text), _code(reading, code))
+
+    def _broken(self, talk: _Talk, problem: BaseException) -> Verdict | Unavailable:
+        text = f"{type(problem).__name__}: {problem}"
+        if talk.phase is Phase.DATA:
+            return InDoubt(talk.attempt("in_doubt", None, text))
+        hint = "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
+        return Unavailable(talk.attempt("unavailable", None, text), hint)
+
+
+def _code(reading: Reading, code: int) -> str:
+    return reading.code if reading.code == str(code) else f"{code} {reading.code}"

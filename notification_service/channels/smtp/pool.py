@@ -1,0 +1,194 @@
+"""Kept SMTP sessions: opened once, checked, reused, and thrown away at the first thing that is not a clean reply."""
+
+import asyncio
+import itertools
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from aiosmtplib import SMTP, SMTPException
+
+log = structlog.get_logger(__name__)
+
+# What aiosmtplib, the socket below it and the deadline around it raise when there is no conversation (any more).
+BROKEN = (SMTPException, OSError, TimeoutError, EOFError)
+
+_GOODBYE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where to connect and how. `start_tls` and `implicit_tls` both False is plain text, which must be asked for."""
+
+    host: str
+    port: int
+    start_tls: bool
+    implicit_tls: bool
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many sessions there are, and how long one is kept: seconds idle before a check, seconds of age, mails."""
+
+    sessions: int
+    max_idle: float
+    max_age: float
+    max_mails: int
+
+
+@dataclass(slots=True)
+class Session:
+    """One login at the server. It goes back to the pool only if whoever used it called `keep`."""
+
+    name: str
+    client: SMTP
+    opened: float
+    used: float
+    mails: int = 0
+    reused: bool = False
+    kept: bool = False
+
+    def keep(self) -> None:
+        """The last reply was clean and the server waits for the next MAIL."""
+        self.kept = True
+
+
+@dataclass(slots=True)
+class Counts:
+    """For the metrics: sessions opened so far, and those open now."""
+
+    opened: int = 0
+    open: int = 0
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Built once: a new one for each connection costs tens of milliseconds (trap 16)."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class Pool:
+    def __init__(
+        self,
+        server: Server,
+        limits: Limits,
+        tls: ssl.SSLContext,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counts = Counts()
+        self._server = server
+        self._limits = limits
+        self._tls = tls
+        self._clock = clock
+        self._idle: list[Session] = []
+        self._free = asyncio.Semaphore(limits.sessions)
+        self._numbers = itertools.count(1)
+
+    @asynccontextmanager
+    async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
+        """A session that is ready for MAIL; `fresh`: not one that was used before. Raises one of `BROKEN`."""
+        async with self._free:
+            session = (None if fresh else await self._reuse()) or await self._open()
+            try:
+                yield session
+            finally:
+                self._put_back(session)
+
+    async def close(self) -> None:
+        """Say goodbye to every idle session."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(self._quit(session) for session in idle))
+
+    async def _reuse(self) -> Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            if self._worn_out(session) or not await self._alive(session):
+                self._discard(session, "worn out or dead")
+                continue
+            session.reused, session.kept = True, False
+            return session
+        return None
+
+    def _worn_out(self, session: Session) -> bool:
+        too_old = self._clock() - session.opened > self._limits.max_age
+        return too_old or session.mails >= self._limits.max_mails or not session.client.is_connected
+
+    async def _alive(self, session: Session) -> bool:
+        if self._clock() - session.used < self._limits.max_idle:
+            return True
+        try:
+            async with asyncio.timeout(self._server.timeout):
+                await session.client.noop()
+        except BROKEN:
+            return False
+        return True
+
+    async def _open(self) -> Session:
+        server, started = self._server, self._clock()
+        client = SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.implicit_tls,
+            start_tls=server.start_tls,
+            tls_context=self._tls if server.start_tls or server.implicit_tls else None,
+            local_hostname=socket.gethostname(),
+            timeout=server.timeout,
+        )
+        name = str(next(self._numbers))
+        try:
+            async with asyncio.timeout(server.timeout):
+                await client.connect()
+        except BaseException as problem:
+            client.close()
+            log.warning(
+                "smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=str(problem)
+            )
+            raise
+        now = self._clock()
+        self.counts.opened += 1
+        self.counts.open += 1
+        log.info("smtp.connected", connection=name, host=server.host, port=server.port, duration_ms=_ms(now - started))
+        return Session(name, client, opened=now, used=now)
+
+    def _put_back(self, session: Session) -> None:
+        session.used = self._clock()
+        if session.kept and session.client.is_connected:
+            self._idle.append(session)
+        else:
+            self._discard(session, "the conversation was broken off")
+
+    def _discard(self, session: Session, reason: str) -> None:
+        """Close at once, without goodbye: a client that is out of step would read a wrong reply (trap 11)."""
+        session.client.close()
+        self._closed(session, reason)
+
+    async def _quit(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await session.client.quit()
+        except BROKEN as problem:
+            log.debug("smtp.goodbye_failed", connection=session.name, problem=str(problem))
+        session.client.close()
+        self._closed(session, "the service shuts down")
+
+    def _closed(self, session: Session, reason: str) -> None:
+        self.counts.open -= 1
+        age = _ms(self._clock() - session.opened)
+        log.info("smtp.closed", connection=session.name, mails=session.mails, duration_ms=age, reason=reason)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
