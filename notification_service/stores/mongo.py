@@ -26,12 +26,16 @@ _LARGEST_GROUP = 100
 
 
 def connect(uri: str) -> Client:
-    """A client whose operations end within five seconds. No connection is opened yet."""
+    """A client whose operations end within five seconds, and whose writes are in the journal when they are answered.
+
+    No connection is opened yet.
+    """
     return AsyncIOMotorClient(
         uri,
         serverSelectionTimeoutMS=_TIMEOUT_MS,
         connectTimeoutMS=_TIMEOUT_MS,
         timeoutMS=_OPERATION_MS,
+        journal=True,
         tz_aware=True,
         appname="notification-service",
     )

@@ -14,6 +14,7 @@ from notification_service.outcomes import Outcome, Status, StoreUnavailableError
 from notification_service.ports import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held
 
 T = TypeVar("T")
+Client = Redis
 
 _PREFIX = "notification:"
 _TIMEOUT = 1.0
@@ -93,7 +94,7 @@ return renewed
 """
 
 
-def connect(url: str) -> "Redis":
+def connect(url: str) -> Client:
     """A client that answers or fails within about two seconds. No connection is opened yet.
 
     One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
@@ -115,7 +116,7 @@ def connect(url: str) -> "Redis":
 class RedisClaims:
     """`lease_seconds`: how long a claim stands without renewal. `verdict_seconds`: how long a verdict is remembered."""
 
-    def __init__(self, redis: "Redis", *, lease_seconds: float, verdict_seconds: float) -> None:
+    def __init__(self, redis: Client, *, lease_seconds: float, verdict_seconds: float) -> None:
         self._redis = redis
         self._lease_ms = round(lease_seconds * 1000)
         self._verdict_ms = round(verdict_seconds * 1000)

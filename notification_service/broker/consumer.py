@@ -1,0 +1,164 @@
+"""Takes deliveries in, has them handled, and settles them: the only place that acks."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+
+from notification_service.addresses import mask_in
+from notification_service.broker.link import LOST, Link
+from notification_service.broker.topology import PARKED, rung_queue
+from notification_service.notices import Delivery
+from notification_service.outcomes import Outcome, Parked, ParkReason, summarize
+from notification_service.retries import Ladder
+from notification_service.settlements import Done, Later, Park, Settlement
+
+log = structlog.get_logger(__name__)
+
+Handle = Callable[[Delivery], Awaitable[Settlement]]
+Observe = Callable[[Delivery, Settlement, float], None]
+
+ATTEMPT = "x-attempt"
+EVENT_TYPE = "x-event-type"
+_STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
+"""What earlier stays in other queues have written on a message."""
+
+_LONGEST_PAUSE = 10.0
+_LONGEST_HEADER = 500
+
+
+class Consumer:
+    """`observe` is told of each settlement with its seconds, for the metrics."""
+
+    def __init__(self, link: Link, handle: Handle, ladder: Ladder, observe: Observe) -> None:
+        self._link = link
+        self._handle = handle
+        self._ladder = ladder
+        self._observe = observe
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def under_way(self) -> int:
+        return len(self._tasks)
+
+    async def on_message(self, message: AbstractIncomingMessage) -> None:
+        """Hand over to a task of our own: a lost channel cancels this callback, which must not end the job (trap 1)."""
+        task = asyncio.create_task(self._process(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, grace: float) -> int:
+        """Let the jobs finish for `grace` seconds, then end them; how many were ended. Those stay unacked."""
+        if not self._tasks:
+            return 0
+        _, unfinished = await asyncio.wait(self._tasks, timeout=grace)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        return len(unfinished)
+
+    async def _process(self, message: AbstractIncomingMessage) -> None:
+        started, delivery = time.monotonic(), _read(message)
+        try:
+            settlement = await self._handle(delivery)
+        except Exception as problem:
+            log.exception("delivery.failed", event_type=delivery.routing_key, problem=type(problem).__name__)
+            settlement = self._after(problem, delivery)
+        if await self._settle(message, delivery, settlement):
+            self._observe(delivery, settlement, time.monotonic() - started)
+
+    def _after(self, problem: Exception, delivery: Delivery) -> Settlement:
+        """A fault that no rule foresees: the ladder, then the parking queue, never unacked for ever (trap 3)."""
+        detail = mask_in(f"{type(problem).__name__}: {problem}")
+        seconds = self._ladder.next_wait(delivery.attempt, None, scatter=1)
+        if seconds is None:
+            return Park(Parked(ParkReason.INTERNAL_ERROR, detail))
+        return Later(seconds, counted=True, reason=detail)
+
+    async def _settle(self, message: AbstractIncomingMessage, delivery: Delivery, settlement: Settlement) -> bool:
+        """Whether it was settled; a delivery whose channel is gone comes again, and finds what was written down."""
+        match settlement:
+            case Done():
+                moved = True
+            case Park(outcome):
+                moved = await self._move(message, PARKED, _parking_slip(delivery, outcome))
+            case Later(seconds, counted, reason):
+                rung = self._ladder.rung_for(seconds)
+                attempt = delivery.attempt + counted
+                moved = await self._move(
+                    message, rung_queue(rung), {ATTEMPT: attempt, EVENT_TYPE: delivery.routing_key}
+                )
+                log.info("event.waits", retry=attempt, wait_s=rung, counted=counted, reason=reason)
+            case _:
+                assert_never(settlement)
+        return moved and await _ack(message)
+
+    async def _move(self, message: AbstractIncomingMessage, queue: str, headers: dict[str, Any]) -> bool:
+        """Publish a copy, confirmed, before the original is acked; a crash between the two is one copy too many."""
+        copy = _copy(message, headers)
+        pause = 0.2
+        while not message.channel.is_closed:
+            try:
+                await self._link.publish(copy, queue)
+            except LOST as problem:
+                why = f"{type(problem).__name__}: {problem}"
+                log.error("publish.failed", queue=queue, problem=why, pause_s=pause)  # noqa: TRY400 - it says all
+            else:
+                return True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return False
+
+
+def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
+    told = summarize(outcome)
+    log.warning("event.parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
+    return {
+        ATTEMPT: 0,
+        EVENT_TYPE: delivery.routing_key,
+        "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
+        "x-detail": (told.detail or "")[:_LONGEST_HEADER],
+        "x-parked-at": datetime.now(UTC).isoformat(),
+    }
+
+
+async def _ack(message: AbstractIncomingMessage) -> bool:
+    try:
+        await message.ack()
+    except LOST as problem:
+        log.debug("ack.stale", problem=str(problem))
+        return False
+    return True
+
+
+def _read(message: AbstractIncomingMessage) -> Delivery:
+    attempt = message.headers.get(ATTEMPT)
+    event_type = message.headers.get(EVENT_TYPE)
+    return Delivery(
+        body=message.body,
+        routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
+        message_id=message.message_id or None,
+        attempt=attempt if isinstance(attempt, int) and attempt > 0 else 0,
+        redelivered=bool(message.redelivered),
+    )
+
+
+def _copy(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
+    kept = {key: value for key, value in message.headers.items() if not key.startswith(_STALE)}
+    return aio_pika.Message(
+        message.body,
+        headers={**kept, **headers},
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        correlation_id=message.correlation_id,
+        message_id=message.message_id,
+        timestamp=message.timestamp,
+        type=message.type,
+        app_id=message.app_id,
+    )

@@ -1,0 +1,147 @@
+"""The connection to RabbitMQ: built whole, and built anew whenever any part of it is lost."""
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from pamqp.commands import Basic
+from yarl import URL
+
+from notification_service.broker import topology
+from notification_service.broker.topology import Topology, TopologyError
+
+log = structlog.get_logger(__name__)
+
+OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
+
+# Whatever aio-pika and the layers below it raise when the broker cannot be reached or says no.
+LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
+
+_HEARTBEAT = 15
+_TIMEOUT = 10.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+
+
+class NotLinkedError(ConnectionError):
+    """There is no connection to the broker at the moment."""
+
+
+class Link:
+    """Consumes the work queues, and publishes with confirms; each on a channel of its own (trap 5).
+
+    A connection that mends itself keeps consumers that no longer consume (traps 6, 7): here a lost channel, a
+    consumer that the broker cancels, and a lost connection are one thing, and all is built up again.
+    """
+
+    def __init__(self, url: str, plan: Topology, *, prefetch: int) -> None:
+        self.problem: str | None = "not connected yet"
+        self.mismatched = False
+        self._url = _with_heartbeat(url)
+        self._plan = plan
+        self._prefetch = prefetch
+        self._publishing: AbstractChannel | None = None
+        self._consumers: list[tuple[AbstractQueue, str]] = []
+        self._stopping = False
+
+    @property
+    def consuming(self) -> bool:
+        """Whether every consumer is registered, which "connected" does not mean (trap 7)."""
+        return len(self._consumers) == len(self._plan.consumed)
+
+    async def run(self, on_message: OnMessage) -> None:
+        """Consume until `stop_consuming` and `close`, through every outage."""
+        pause = _SHORTEST_PAUSE
+        while not self._stopping:
+            try:
+                async with self._session(on_message) as lost:
+                    pause = _SHORTEST_PAUSE
+                    self.problem, self.mismatched = None, False
+                    log.info("broker.consuming", queues=self._plan.consumed, prefetch=self._prefetch)
+                    reason = await lost
+                    log.warning("broker.lost", reason=reason)
+                    self.problem = reason
+            except TopologyError as problem:
+                self.problem, self.mismatched = str(problem), True
+                log.error("broker.mismatch", problem=self.problem, pause_s=_LONGEST_PAUSE)  # noqa: TRY400 - it says all
+                pause = _LONGEST_PAUSE
+            except LOST as problem:
+                self.problem = f"{type(problem).__name__}: {problem}"
+                log.warning("broker.unavailable", problem=self.problem, pause_s=round(pause, 1))
+            # Scattered, so that the workers do not come back to a restarted broker all at once.
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    @asynccontextmanager
+    async def _session(self, on_message: OnMessage) -> AsyncIterator[asyncio.Future[str]]:
+        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        connection = await aio_pika.connect(
+            self._url,
+            timeout=_TIMEOUT,
+            client_properties={"connection_name": f"notification-service@{socket.gethostname()}"},
+        )
+        try:
+            _watch(connection, lost, "the connection was closed")
+            async with asyncio.timeout(6 * _TIMEOUT):
+                await topology.declare(connection, self._plan)
+                self._publishing = await self._open(connection, lost, "publishing")
+                await self._consume(await self._open(connection, lost, "consuming"), lost, on_message)
+            yield lost
+        finally:
+            self._publishing, self._consumers = None, []
+            await connection.close()
+
+    async def _open(self, connection: AbstractConnection, lost: asyncio.Future[str], use: str) -> AbstractChannel:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        _watch(channel, lost, f"the channel for {use} was closed")
+        return channel
+
+    async def _consume(self, channel: AbstractChannel, lost: asyncio.Future[str], on_message: OnMessage) -> None:
+        def cancelled(frame: Basic.Cancel) -> None:
+            _tell(lost, f"the broker cancelled the consumer {frame.consumer_tag}")
+
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(cancelled)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        for name in self._plan.consumed:
+            queue = await channel.get_queue(name, ensure=False)
+            self._consumers.append((queue, await queue.consume(on_message)))
+
+    async def publish(self, message: aio_pika.Message, queue: str) -> None:
+        """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there."""
+        if self._publishing is None:
+            raise NotLinkedError("there is no connection to RabbitMQ")
+        await self._publishing.default_exchange.publish(message, queue, mandatory=True, timeout=_TIMEOUT)
+
+    async def stop_consuming(self) -> None:
+        """No further deliveries; those that are here can still be settled."""
+        self._stopping = True
+        consumers, self._consumers = self._consumers, []
+        for queue, tag in consumers:
+            try:
+                await queue.cancel(tag, timeout=_TIMEOUT)
+            except LOST as problem:
+                log.debug("broker.cancel_failed", queue=queue.name, problem=str(problem))
+
+
+def _watch(part: AbstractConnection | AbstractChannel, lost: asyncio.Future[str], reason: str) -> None:
+    def closed(_: Any, problem: BaseException | None) -> None:  # noqa: ANN401 - aio-pika's own signature
+        _tell(lost, f"{reason}: {problem}" if problem else reason)
+
+    part.close_callbacks.add(closed)
+
+
+def _tell(lost: asyncio.Future[str], reason: str) -> None:
+    if not lost.done():
+        lost.set_result(reason)
+
+
+def _with_heartbeat(url: str) -> str:
+    """The URL with our heartbeat, in seconds, unless it names one: a black hole is noticed within two of them."""
+    parsed = URL(url)
+    return url if "heartbeat" in parsed.query else str(parsed.update_query(heartbeat=_HEARTBEAT))

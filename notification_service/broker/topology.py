@@ -1,0 +1,150 @@
+"""The exchange and the queues, as data, and how they come to stand in the broker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from notification_service.events import EVENT_TYPES
+
+log = structlog.get_logger(__name__)
+
+AGAIN = "notification.again"
+"""Where every rung of the retry ladder, and every replay, leads back to."""
+PARKED = "notification.parked"
+"""What waits for a person."""
+
+_DELIVERY_LIMIT = 1000
+"""Beyond any number that restarts and lost connections reach; RabbitMQ 4 would take 20 (traps 28, 29)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """`arguments`: what we create it with. `bound_to`: the routing keys that lead into it from the exchange."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    bound_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    exchange: str
+    work: tuple[QueueSpec, ...]
+    """Those that the booking system feeds: they may stand already, with arguments of their own."""
+    own: tuple[QueueSpec, ...]
+    """Ours alone: the way back, the rungs, the parking queue."""
+
+    @property
+    def consumed(self) -> tuple[str, ...]:
+        return (*(queue.name for queue in self.work), AGAIN)
+
+
+class TopologyError(Exception):
+    """A queue of ours stands with other arguments; the text says which and what to do. Waiting may mend it."""
+
+
+def rung_queue(seconds: int) -> str:
+    return f"notification.retry.{seconds}s"
+
+
+def plan(
+    *, exchange: str, booking_queue: str, payment_queue: str, rungs: tuple[int, ...], parking_seconds: float
+) -> Topology:
+    def of(family: str) -> tuple[str, ...]:
+        return tuple(event_type for event_type in EVENT_TYPES if event_type.startswith(family))
+
+    work = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
+    return Topology(
+        exchange,
+        work=(
+            QueueSpec(booking_queue, work, of("booking.")),
+            QueueSpec(payment_queue, work, of("payment.")),
+        ),
+        own=(
+            QueueSpec(AGAIN, work),
+            *(
+                QueueSpec(
+                    rung_queue(seconds),
+                    {**_QUORUM, "x-message-ttl": seconds * 1000, **_dead_letters_to(AGAIN)},
+                )
+                for seconds in rungs
+            ),
+            QueueSpec(PARKED, {**_QUORUM, "x-message-ttl": round(parking_seconds * 1000)}),
+        ),
+    )
+
+
+_QUORUM = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+
+
+def _dead_letters_to(queue: str) -> dict[str, str]:
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+
+
+async def declare(connection: AbstractConnection, topology: Topology) -> None:
+    """Bring up what is missing, and change nothing that stands. Raises `TopologyError` and the broker's own errors.
+
+    Every question has a channel of its own, since the broker closes the channel with each "no" (trap 5).
+    """
+    if not await _exchange_stands(connection, topology.exchange):
+        async with connection.channel() as channel:
+            await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
+        log.info("broker.created", exchange=topology.exchange)
+    for queue in topology.own:
+        await _create(connection, queue)
+    for queue in topology.work:
+        if await _stands(connection, queue.name):
+            log.debug("broker.kept", queue=queue.name)
+        else:
+            await _create(connection, queue)
+            log.info("broker.created", queue=queue.name)
+        await _bind(connection, queue, topology.exchange)
+
+
+async def _exchange_stands(connection: AbstractConnection, name: str) -> bool:
+    try:
+        async with connection.channel() as channel:
+            await channel.declare_exchange(name, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    return True
+
+
+async def _stands(connection: AbstractConnection, name: str) -> bool:
+    try:
+        async with connection.channel() as channel:
+            await channel.declare_queue(name, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    return True
+
+
+async def _create(connection: AbstractConnection, queue: QueueSpec) -> None:
+    try:
+        async with connection.channel() as channel:
+            await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
+    except ChannelPreconditionFailed as problem:
+        raise TopologyError(
+            f"queue {queue.name} stands with other arguments than ours: empty it, delete it, and it is created anew "
+            f"({problem})"
+        ) from problem
+
+
+async def _bind(connection: AbstractConnection, queue: QueueSpec, exchange: str) -> None:
+    """A topic exchange drops what no queue is bound to (trap 30). Where we may not bind, somebody else has to."""
+    try:
+        async with connection.channel() as channel:
+            bound = await channel.get_queue(queue.name, ensure=False)
+            for routing_key in queue.bound_to:
+                await bound.bind(exchange, routing_key)
+    except AMQPError as problem:
+        log.warning("broker.not_bound", queue=queue.name, keys=queue.bound_to, problem=str(problem))

@@ -1,0 +1,144 @@
+"""The command line. Each command is a few lines; what it does lives in `commands/` and `service`."""
+
+import asyncio
+import os
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from notification_service import __version__, service
+from notification_service.commands import demo as demo_command, doctor as doctor_command, preview as preview_command
+from notification_service.commands.send_test import send
+from notification_service.notices import TEMPLATES
+from notification_service.ops import logging
+from notification_service.outcomes import ConfigurationError, DependencyError
+from notification_service.settings import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, Settings, load
+
+app = typer.Typer(
+    help=(
+        "Turns booking and payment events into e-mails.\n\n"
+        "Settings come from the environment or from .env; .env.example explains each. "
+        "Try [bold]demo[/bold] first (it needs no server), then [bold]doctor[/bold], then [bold]run[/bold].\n\n"
+        "Exit codes: 0 done, 78 a setting or template is wrong, 69 a dependency never came up."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Consume events and send mail until SIGTERM or Ctrl-C, which drains; a second one ends at once."""
+    settings = _settings()
+    asyncio.run(service.run(settings))
+
+
+@app.command()
+def demo(
+    outbox: Annotated[Path, typer.Option(help="Where the .eml files are put.")] = Path("outbox"),
+) -> None:
+    """Show the pipeline at work on the sample events, in memory: no broker, no store, no mail server."""
+    demo_command.run(_settings(quiet=True), outbox)
+
+
+@app.command()
+def preview(
+    outdir: Annotated[Path, typer.Argument(help="A folder for the files; open its index.html.")],
+) -> None:
+    """Render every template on every sample, as .html, .txt and .eml files."""
+    written = preview_command.write(_settings(quiet=True), outdir)
+    typer.echo(f"{len(written)} mails in {outdir}; open {outdir / 'index.html'}")
+
+
+@app.command("send-test")
+def send_test(
+    to: Annotated[str, typer.Option(help="Who gets it.")],
+    template: Annotated[str, typer.Option(help=f"One of {', '.join(TEMPLATES)}, or all.")] = "booking_confirmation",
+) -> None:
+    """Send a sample mail for real, and say what the server answered."""
+    if template not in ("all", *TEMPLATES):
+        raise ConfigurationError(f"--template {template!r} is none; there are all, {', '.join(TEMPLATES)}")
+    if not asyncio.run(_send_test(_settings(quiet=True), to, template)):
+        raise typer.Exit(1)
+
+
+async def _send_test(settings: Settings, to: str, template: str) -> bool:
+    accepted = [(name, taken, said) async for name, taken, said in send(settings, to, template)]
+    for name, taken, said in accepted:
+        typer.echo(f"{'sent    ' if taken else 'NOT SENT'} {name}: {said}")
+    return all(taken for _, taken, _ in accepted)
+
+
+@app.command()
+def doctor() -> None:
+    """Check every setting and every dependency, and say what to do about what is wrong."""
+    if not asyncio.run(_doctor(_settings(quiet=True))):
+        raise typer.Exit(EXIT_UNAVAILABLE)
+
+
+async def _doctor(settings: Settings) -> bool:
+    console, well = Console(highlight=False), True
+    async for finding in doctor_command.examine(settings):
+        well = well and finding.ok
+        console.print(f"{'[green]ok   [/green]' if finding.ok else '[red]WRONG[/red]'} {finding.what}: ", end="")
+        console.print(finding.detail, markup=False)
+    return well
+
+
+@app.command()
+def healthcheck() -> None:
+    """Ask the running service whether it is alive: exit 0 or 1. For a container that has no curl."""
+    url = f"http://127.0.0.1:{_settings(quiet=True).service.port}/livez"
+    try:
+        with urllib.request.urlopen(url, timeout=3):
+            return
+    except OSError as problem:
+        typer.echo(f"{url}: {problem}", err=True)
+        raise typer.Exit(1) from problem
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _settings(*, quiet: bool = False) -> Settings:
+    """Read the settings and set the logging up. `quiet`: only warnings, and on standard error."""
+    settings = load()
+    logging.configure(
+        level="ERROR" if quiet else settings.service.log_level,
+        style=settings.service.log_format,
+        secrets=settings.secrets(),
+        stream=sys.stderr if quiet else sys.stdout,
+    )
+    return settings
+
+
+def main() -> None:
+    """The entry point: one line and the right exit code for what an operator can mend."""
+    try:
+        app()
+    except* ConfigurationError as problem:
+        _end(EXIT_CONFIGURATION, problem)
+    except* DependencyError as problem:
+        _end(EXIT_UNAVAILABLE, problem)
+
+
+def _end(code: int, problem: BaseExceptionGroup[Exception]) -> None:
+    first: BaseException = problem
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    sys.stderr.write(f"notification-service: {first}\n")
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

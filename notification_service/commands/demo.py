@@ -1,0 +1,62 @@
+"""The real pipeline on the in-memory twins and the simulated channel: no server at all."""
+
+import asyncio
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from notification_service import service
+from notification_service.channels.outbox import FileOutbox
+from notification_service.commands import samples
+from notification_service.leases import Leases
+from notification_service.settings import Settings
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, Record
+
+_PUBLISHED_TWICE = "booking.confirmed"
+
+
+def run(settings: Settings, outbox_folder: Path) -> None:
+    """Handle one of each sample event, one of them twice, and show what became of each."""
+    console = Console()
+    records, handled = asyncio.run(_handle(settings, outbox_folder))
+    console.print(_table(handled, records))
+    mails = sum(record.outcome == "simulated" for record in records.values())
+    console.print(
+        f"{mails} mails for {len(handled)} events. Nothing was sent: they lie as .eml files in {outbox_folder}"
+    )
+
+
+async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], list[samples.Sample]]:
+    claims, ledger, outbox = MemoryClaims(), MemoryLedger(), FileOutbox(folder)
+    memories = service.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS))
+    story = service.pipeline(
+        settings,
+        service.load_renderer(settings),
+        memories,
+        leases=Leases(claims, settings.service.lease_seconds),
+        breaker=service.way_out(settings, outbox, pool=None),
+        outbox=outbox,
+    )
+    events = samples.load(service.templates_directory(settings), variants=False)
+    events += [sample for sample in events if sample.name == _PUBLISHED_TWICE]
+    for sample in events:
+        await story.handle(sample.delivery)
+    return ledger.records, events
+
+
+def _table(handled: list[samples.Sample], records: dict[str, Record]) -> Table:
+    table = Table("event", "event id", "became", "subject", title="What became of each event")
+    shown: set[str] = set()
+    for sample in handled:
+        event_id = sample.data["event_id"]
+        record = next((each for each in records.values() if event_id in each.entry.event_ids), None)
+        if record is None:
+            became, subject = "not ours", ""
+        elif record.intent.notification_id in shown:
+            became, subject = "the same fact as above: no second mail", ""
+        else:
+            became, subject = record.outcome, record.subject or ""
+            shown.add(record.intent.notification_id)
+        table.add_row(sample.event_type, event_id[:24], became, subject)
+    return table

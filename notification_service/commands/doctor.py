@@ -1,0 +1,119 @@
+"""Checks each setting and each dependency, and says what to do about what is wrong."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import aio_pika
+
+from notification_service import service
+from notification_service.broker.link import LOST
+from notification_service.channels.smtp.pool import BROKEN
+from notification_service.outcomes import ConfigurationError, StoreUnavailableError
+from notification_service.settings import Settings
+from notification_service.stores import mongo, redis_claims
+from notification_service.stores.mongo_ledger import MongoLedger
+from notification_service.stores.redis_claims import RedisClaims
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    ok: bool
+    detail: str
+
+
+class _Wrong(Exception):  # noqa: N818 - a finding, not an error
+    """What is wrong, and what to do."""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
+        ("templates", _templates),
+        ("outbox", _outbox),
+        ("RabbitMQ", _rabbitmq),
+        ("Redis", _redis),
+        ("MongoDB", _mongodb),
+        ("SMTP", _smtp),
+    )
+    for what, check in checks:
+        try:
+            yield Finding(what, ok=True, detail=await check(settings))
+        except (_Wrong, ConfigurationError) as problem:
+            yield Finding(what, ok=False, detail=str(problem))
+
+
+async def _templates(settings: Settings) -> str:
+    service.load_renderer(settings)
+    return f"all render, from {service.templates_directory(settings)}"
+
+
+async def _outbox(settings: Settings) -> str:
+    folder = settings.service.outbox_dir
+    parent = next((each for each in (folder, *folder.absolute().parents) if each.is_dir()), folder)
+    if not os.access(parent, os.W_OK):
+        raise _Wrong(f"OUTBOX_DIR={folder} cannot be written to: choose another folder or give us the right")
+    return f"{folder} can be written to"
+
+
+async def _rabbitmq(settings: Settings) -> str:
+    rabbit = settings.rabbitmq
+    try:
+        connection = await aio_pika.connect(rabbit.url.get_secret_value(), timeout=5)
+    except LOST as problem:
+        raise _Wrong(f"RABBITMQ_URL: {_name(problem)}: is the broker up, and are user and vhost right?") from problem
+    async with connection:
+        found = []
+        for queue in (rabbit.booking_queue, rabbit.payment_queue):
+            try:
+                async with connection.channel() as channel:
+                    declared = await channel.declare_queue(queue, passive=True)
+                    found.append(f"{queue} stands with {declared.declaration_result.message_count} messages")
+            except LOST:
+                found.append(f"{queue} is missing and will be created")
+    return "; ".join(found)
+
+
+async def _redis(settings: Settings) -> str:
+    client = redis_claims.connect(settings.redis.url.get_secret_value())
+    try:
+        await RedisClaims(client, lease_seconds=1, verdict_seconds=1).ping()
+    except StoreUnavailableError as problem:
+        raise _Wrong(
+            f"REDIS_URL: {problem}: until it is back, MongoDB alone keeps mail from going out twice"
+        ) from problem
+    finally:
+        await client.aclose()
+    return "answers"
+
+
+async def _mongodb(settings: Settings) -> str:
+    client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    try:
+        await MongoLedger(client[settings.mongodb.database], settings.mongodb.collection, full_recipients=True).ping()
+    except StoreUnavailableError as problem:
+        raise _Wrong(f"MONGODB_URI: {problem}: no mail is sent without the ledger") from problem
+    finally:
+        client.close()
+    return f"answers; records go to {settings.mongodb.database}.{settings.mongodb.collection}"
+
+
+async def _smtp(settings: Settings) -> str:
+    if not settings.live:
+        return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
+    smtp = settings.smtp
+    pool = service.smtp_pool(smtp, settings.service.notification_timeout)
+    try:
+        async with pool.session() as session:
+            session.keep()
+    except BROKEN as problem:
+        code = getattr(problem, "code", None)
+        hint = smtp.provider.hint(code) or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
+        raise _Wrong(f"{smtp.host}:{smtp.connect_port}: {_name(problem)}: {hint}") from problem
+    finally:
+        await pool.close()
+    return f"{smtp.host}:{smtp.connect_port} lets us in ({smtp.protection}, {'login' if smtp.username else 'no login'})"
+
+
+def _name(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,77 @@
+"""One real mail of each kind, through the real SMTP channel, to say what the server answers."""
+
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from notification_service import mime, notices, service
+from notification_service.channels.smtp.channel import SmtpChannel
+from notification_service.commands import samples
+from notification_service.notices import Notice
+from notification_service.outcomes import ConfigurationError
+from notification_service.ports import (
+    Accepted,
+    Deferred,
+    Envelope,
+    Fence,
+    InDoubt,
+    Person,
+    Refused,
+    Unavailable,
+    Verdict,
+)
+from notification_service.settings import Settings
+
+
+async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tuple[str, bool, str]]:
+    """For each mail its template, whether the server took it, and what it said. `template`: one, or `all`."""
+    if settings.unconfigured:
+        raise ConfigurationError(settings.unconfigured)
+    pool = service.smtp_pool(settings.smtp, settings.service.notification_timeout)
+    channel = SmtpChannel(
+        pool,
+        settings.smtp.provider,
+        timeout=settings.service.notification_timeout,
+        data_timeout=settings.smtp.data_timeout,
+    )
+    try:
+        for envelope in _envelopes(settings, to, template):
+            verdict = await channel.attempt(envelope, _go_on)
+            yield envelope.template, isinstance(verdict, Accepted), _said(verdict)
+    finally:
+        await channel.close()
+
+
+async def _go_on() -> Fence:
+    return Fence.HELD
+
+
+def _envelopes(settings: Settings, to: str, template: str) -> list[Envelope]:
+    renderer, letterhead = service.load_renderer(settings), service.letterhead(settings)
+    envelopes: dict[str, Envelope] = {}
+    for sample in samples.load(service.templates_directory(settings), variants=False):
+        notice = notices.plan(sample.delivery, largest=settings.service.max_event_bytes)
+        if not isinstance(notice, Notice) or template not in ("all", notice.template):
+            continue
+        mail = renderer.render(notice.template, notice.event, Person(to, "Jane"))
+        # An id of its own each time, or a mailbox would show only the first of several tests.
+        ids = mime.Ids(
+            secrets.token_hex(16), notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC)
+        )
+        envelopes.setdefault(
+            notice.template,
+            mime.compose(mail, to, letterhead, ids, most_attached=settings.service.max_attachment_bytes),
+        )
+    return list(envelopes.values())
+
+
+def _said(verdict: Verdict | Unavailable) -> str:
+    match verdict:
+        case Accepted(attempt) | InDoubt(attempt):
+            return f"{attempt.code or ''} {attempt.reply} ({attempt.duration_ms} ms)".strip()
+        case Deferred(attempt, _) | Refused(attempt, _):
+            return f"{attempt.code} {attempt.reply}"
+        case Unavailable(attempt, hint):
+            return f"{attempt.code or ''} {attempt.reply}: {hint}".strip()
+        case _:
+            return type(verdict).__name__

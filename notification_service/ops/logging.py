@@ -1,0 +1,106 @@
+"""Structured logs: JSON on a pipe, coloured on a terminal, one pipeline of processors for us and for every library."""
+
+import logging
+import re
+import sys
+from collections.abc import Collection, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+from notification_service.addresses import mask_in
+from notification_service.settings import LogFormat
+
+_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@]+@")
+_NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "asyncio", "uvicorn.access")
+
+
+def configure(
+    *,
+    level: str = "INFO",
+    style: LogFormat = LogFormat.AUTO,
+    secrets: Collection[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Set the process's logging up, once. Addresses are masked and `secrets` never pass, whatever logs them."""
+    out = stream or sys.stdout
+    console = style is LogFormat.CONSOLE or (style is LogFormat.AUTO and out.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _drop_unknown,
+                structlog.processors.ExceptionRenderer(
+                    # Local variables hold addresses and passwords (trap 25).
+                    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+                )
+                if not console
+                else structlog.processors.format_exc_info,
+                Redaction(secrets),
+                structlog.dev.ConsoleRenderer(colors=out.isatty())
+                if console
+                else structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _drop_unknown(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's own signature
+    """What is not known is not written: a line has no `null` in it."""
+    return {key: value for key, value in event.items() if value is not None}
+
+
+class Redaction:
+    """Masks every address and every secret in a line, however deep it lies in it."""
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        # The longest first, or a password would be cut out of the URL that holds it and leave the rest.
+        self._secrets = sorted((secret for secret in secrets if secret), key=len, reverse=True)
+
+    def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401
+        return {key: self._clean(value) for key, value in event.items()}
+
+    def _clean(self, value: Any) -> Any:  # noqa: ANN401 - whatever is logged
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {key: self._clean(each) for key, each in value.items()}
+            case list() | tuple():
+                return [self._clean(each) for each in value]
+            case BaseException():
+                return self.text(f"{type(value).__name__}: {value}")
+        return value
+
+    def text(self, text: str) -> str:
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, "[secret]")
+        if "://" in text:
+            text = _CREDENTIALS.sub(r"\1[secret]@", text)
+        return mask_in(text)

@@ -1,0 +1,313 @@
+"""The composition root: puts the parts together, runs them, and takes them down in the reverse order."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from notification_service import rendering, wording
+from notification_service.books import Books
+from notification_service.broker import topology
+from notification_service.broker.consumer import Consumer
+from notification_service.broker.link import Link
+from notification_service.channels.breaker import Attempts, Breaker, State
+from notification_service.channels.outbox import FileOutbox
+from notification_service.channels.simulated import SimulatedChannel
+from notification_service.channels.smtp.channel import SmtpChannel
+from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.jobs import Jobs
+from notification_service.leases import Leases
+from notification_service.mime import Letterhead
+from notification_service.ops import health
+from notification_service.ops.health import Part, Readiness
+from notification_service.ops.metrics import Metrics
+from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
+from notification_service.pipeline import Pipeline, Policy
+from notification_service.ports import Claims, Directory, Ledger, Outbox
+from notification_service.rendering import Brand, Renderer
+from notification_service.retries import Ladder
+from notification_service.settings import DeliveryMode, RecipientRecord, Security, Settings, SmtpSettings
+from notification_service.stores import mongo, redis_claims
+from notification_service.stores.mongo_directory import MongoDirectory
+from notification_service.stores.mongo_ledger import MongoLedger
+from notification_service.stores.redis_claims import RedisClaims
+
+log = structlog.get_logger(__name__)
+
+_DAY = 86400
+_SIMULATED_SENDER = "tickets@cinema.example"
+_SIMULATED_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What a pipeline remembers with: the real stores, or their twins."""
+
+    claims: Claims
+    ledger: Ledger
+    directory: Directory
+
+
+def templates_directory(settings: Settings) -> Path:
+    """The setting, else the templates inside the package, else those of the checkout."""
+    if settings.service.templates_dir is not None:
+        return settings.service.templates_dir
+    here = Path(__file__).parent
+    packaged = here / "templates"
+    return packaged if packaged.is_dir() else here.parent / "templates"
+
+
+def load_renderer(settings: Settings) -> Renderer:
+    """Raises `ConfigurationError` with file and line where a template is at fault."""
+    service, brand = settings.service, settings.brand
+    return rendering.load(
+        templates_directory(settings),
+        Brand(brand.name or settings.sender.name, brand.support_email, brand.site_url, brand.address),
+        wording.Defaults(service.default_locale, service.default_time_zone, service.default_currency),
+        service.link_hosts,
+    )
+
+
+def letterhead(settings: Settings) -> Letterhead:
+    return Letterhead(settings.sender_address or _SIMULATED_SENDER, settings.sender.name)
+
+
+def smtp_pool(smtp: SmtpSettings, timeout: float) -> Pool:
+    """Raises `ConfigurationError` where SMTP_CA_FILE cannot be read."""
+    try:
+        tls = tls_context(smtp.ca_file)
+    except OSError as problem:
+        raise ConfigurationError(f"SMTP_CA_FILE={smtp.ca_file} cannot be read: {problem}") from problem
+    server = Server(
+        smtp.host,
+        smtp.connect_port,
+        start_tls=smtp.protection is Security.STARTTLS,
+        implicit_tls=smtp.protection is Security.IMPLICIT,
+        username=smtp.username,
+        password=smtp.password.get_secret_value() if smtp.password else None,
+        timeout=timeout,
+    )
+    return Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls)
+
+
+def way_out(settings: Settings, outbox: Outbox, pool: Pool | None) -> Breaker:
+    """The real channel where there is a pool, else the simulated one, either behind its breaker."""
+    channel: Attempts = SimulatedChannel(outbox)
+    if pool is not None:
+        smtp, timeout = settings.smtp, settings.service.notification_timeout
+        channel = SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)
+    return Breaker(channel, settings.smtp.pool_size if pool else _SIMULATED_AT_ONCE)
+
+
+def pipeline(
+    settings: Settings, renderer: Renderer, memories: Memories, *, leases: Leases, breaker: Breaker, outbox: Outbox
+) -> Pipeline:
+    service = settings.service
+    return Pipeline(
+        books=Books(memories.claims, memories.ledger, leases),
+        leases=leases,
+        directory=memories.directory,
+        renderer=renderer,
+        channel=breaker,
+        outbox=outbox,
+        policy=Policy(
+            letterhead=letterhead(settings),
+            ladder=Ladder(service.max_retry_attempts),
+            max_event_bytes=service.max_event_bytes,
+            max_attachment_bytes=service.max_attachment_bytes,
+            hold_unknown=frozenset(service.unknown_hold),
+        ),
+        jobs=Jobs(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    settings: Settings
+    claims: RedisClaims
+    ledger: MongoLedger
+    leases: Leases
+    breaker: Breaker
+    link: Link
+    consumer: Consumer
+    metrics: Metrics
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop`, then drain. Raises `DependencyError` where a dependency never comes up."""
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self.leases.renew_forever())
+            await self._prepare_ledger(stop)
+            consuming = group.create_task(self.link.run(self.consumer.on_message))
+            try:
+                await self._wait_for_broker(stop)
+                await stop.wait()
+            finally:
+                await self._drain()
+                consuming.cancel()
+                renewing.cancel()
+
+    async def _prepare_ledger(self, stop: asyncio.Event) -> None:
+        deadline = time.monotonic() + self.settings.service.startup_timeout
+        while not stop.is_set():
+            try:
+                await self.ledger.prepare()
+            except StoreUnavailableError as problem:
+                log.warning("service.waiting", waits_for="MongoDB", setting="MONGODB_URI", problem=str(problem))
+                if time.monotonic() > deadline:
+                    raise DependencyError(f"MongoDB never came up (MONGODB_URI): {problem}") from problem
+            else:
+                return
+            await _first_of(stop.wait(), seconds=1)
+
+    async def _wait_for_broker(self, stop: asyncio.Event) -> None:
+        deadline = time.monotonic() + self.settings.service.startup_timeout
+        while not self.link.consuming and not stop.is_set():
+            # A queue that stands with other arguments is a person's to mend: waiting beats a crash loop.
+            if time.monotonic() > deadline and not self.link.mismatched:
+                raise DependencyError(f"RabbitMQ never came up (RABBITMQ_URL): {self.link.problem}")
+            await _first_of(stop.wait(), seconds=0.02)
+        if self.link.consuming:
+            log.info("service.ready", mode=self.mode)
+
+    async def _drain(self) -> None:
+        grace = self.settings.service.shutdown_grace
+        log.info("service.draining", under_way=self.consumer.under_way, grace_s=grace)
+        await self.link.stop_consuming()
+        unfinished = await self.consumer.drain(grace)
+        log.info("service.drained", unfinished=unfinished)
+
+    @property
+    def mode(self) -> str:
+        return "live" if self.settings.live else "simulated"
+
+    async def examine(self) -> Readiness:
+        claims, ledger = await asyncio.gather(_answer(self.claims.ping()), _answer(self.ledger.ping()))
+        closed = self.breaker.state is State.CLOSED
+        return Readiness(
+            mode=self.mode,
+            parts={
+                "rabbitmq": Part(
+                    "consuming" if self.link.consuming else "not consuming",
+                    ok=self.link.consuming,
+                    needed=True,
+                    detail=self.link.problem,
+                ),
+                "mongodb": Part("up" if ledger is None else "down", ok=ledger is None, needed=True, detail=ledger),
+                "redis": Part("up" if claims is None else "down", ok=claims is None, needed=False, detail=claims),
+                self.breaker.name: Part(self.breaker.state, ok=closed, needed=False, detail=self.breaker.reason),
+            },
+        )
+
+
+async def _answer(ping: Awaitable[None]) -> str | None:
+    """None, or what is wrong."""
+    try:
+        await ping
+    except StoreUnavailableError as problem:
+        return str(problem)
+    return None
+
+
+async def _first_of(waited: Awaitable[object], *, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(asyncio.ensure_future(waited), seconds)
+    except TimeoutError:
+        return
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Service]:
+    """Every part, connected when it is first used, and closed in the reverse order."""
+    renderer = load_renderer(settings)
+    async with AsyncExitStack() as stack:
+        client = mongo.connect(settings.mongodb.uri.get_secret_value())
+        stack.callback(client.close)
+        redis = redis_claims.connect(settings.redis.url.get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        yield await _assembled(settings, renderer, client, redis, stack)
+
+
+async def _assembled(
+    settings: Settings,
+    renderer: Renderer,
+    client: mongo.Client,
+    redis: redis_claims.Client,
+    stack: AsyncExitStack,
+) -> Service:
+    service, rabbit = settings.service, settings.rabbitmq
+    database = client[settings.mongodb.database]
+    full = service.record_recipient is RecipientRecord.FULL
+    claims = RedisClaims(redis, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
+    ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full)
+    leases = Leases(claims, service.lease_seconds)
+    outbox = FileOutbox(service.outbox_dir)
+    pool = smtp_pool(settings.smtp, service.notification_timeout) if settings.live else None
+    breaker = way_out(settings, outbox, pool)
+    stack.push_async_callback(breaker.close)
+    memories = Memories(claims, ledger, MongoDirectory(database))
+    story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox)
+    metrics = Metrics()
+    link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
+    consumer = Consumer(link, story.handle, story.policy.ladder, metrics.observe)
+    metrics.watch(
+        under_way=lambda: consumer.under_way,
+        smtp_open=lambda: pool.counts.open if pool else 0,
+        breaker=lambda: breaker.state,
+        simulated=pool is None,
+    )
+    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics)
+
+
+def _topology(settings: Settings, ladder: Ladder) -> topology.Topology:
+    return topology.plan(
+        exchange=settings.rabbitmq.exchange,
+        booking_queue=settings.rabbitmq.booking_queue,
+        payment_queue=settings.rabbitmq.payment_queue,
+        rungs=ladder.rungs,
+        parking_seconds=settings.service.parking_days * _DAY,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """The whole life of the process: until SIGTERM or SIGINT, a second of which ends it at once."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
+    _say_how_mail_goes(settings)
+    async with opened(settings) as service:
+        app = health.application(service.examine, service.metrics.page)
+        try:
+            async with health.serving(app, settings.service.http_host, settings.service.port):
+                await service.run(stop)
+        except OSError as problem:
+            where = f"{settings.service.http_host}:{settings.service.port}"
+            raise ConfigurationError(f"PORT: {where} cannot be listened on: {problem}") from problem
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(1)
+    stop.set()
+
+
+def _say_how_mail_goes(settings: Settings) -> None:
+    if settings.live:
+        smtp = settings.smtp
+        log.info("service.starting", mode="live", server=f"{smtp.host}:{smtp.connect_port}", security=smtp.protection)
+        return
+    asked = settings.service.delivery_mode is DeliveryMode.SIMULATE
+    reason = "DELIVERY_MODE=simulate" if asked else settings.unconfigured
+    log.warning(
+        "service.starting",
+        mode="simulated",
+        reason=reason,
+        outbox=str(settings.service.outbox_dir),
+        meaning="NO MAIL IS SENT: every mail is written to the outbox",
+    )
