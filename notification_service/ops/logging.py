@@ -13,7 +13,7 @@ from notification_service.addresses import mask_in
 from notification_service.settings import LogFormat
 
 _CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@]+@")
-_NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "asyncio", "uvicorn.access")
+_NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "redis", "asyncio", "uvicorn")
 
 
 def configure(
@@ -49,7 +49,7 @@ def configure(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _drop_unknown,
+                _arrange,
                 structlog.processors.ExceptionRenderer(
                     # Local variables hold addresses and passwords (trap 25).
                     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -70,9 +70,10 @@ def configure(
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _drop_unknown(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's own signature
-    """What is not known is not written: a line has no `null` in it."""
-    return {key: value for key, value in event.items() if value is not None}
+def _arrange(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's own signature
+    """When, how grave and what come first; what is not known is not written."""
+    first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
+    return {key: value for key, value in {**first, **event}.items() if value is not None}
 
 
 class Redaction:

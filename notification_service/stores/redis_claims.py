@@ -9,6 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.outcomes import Outcome, Status, StoreUnavailableError, Summary, recall, summarize
 from notification_service.ports import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held
@@ -109,6 +110,8 @@ def connect(url: str) -> Client:
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1),
         decode_responses=True,
+        # A question to Redis Enterprise that costs every new connection a round trip.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     return Redis.from_pool(pool)
 

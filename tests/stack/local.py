@@ -120,7 +120,7 @@ class LocalStack:
             "SMTP_USERNAME": self.smtp_username,
             "SMTP_PASSWORD": self.smtp_password,
             "SMTP_CA_FILE": str(self.smtp_ca_file),
-            "SMTP_SECURITY": "tls" if self.smtp.switches["--implicit-tls"] else "starttls",
+            "SMTP_SECURITY": "implicit" if self.smtp.switches["--implicit-tls"] else "starttls",
             "FROM_EMAIL": "tickets@cinema.example",
             "FROM_NAME": "Cinema",
             "PORT": str(self.port),

@@ -1,0 +1,33 @@
+"""Fixtures that every folder of tests may ask for. The stack is started when the first test asks for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.local import LocalStack
+from tests.stack.place import Place
+from tests.stack.smtp import SmtpServer
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with LocalStack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def place(stack: LocalStack, tmp_path: Path) -> Iterator[Place]:
+    """A clean place on the stack, with the SMTP server well behaved."""
+    stack.smtp.clear()
+    place = Place(stack, tmp_path)
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def own_smtp(tmp_path: Path) -> Iterator[SmtpServer]:
+    """An SMTP server that a test may stop, kill and count alone; it is not started yet."""
+    server = SmtpServer(tmp_path / "smtp")
+    yield server
+    server.stop()

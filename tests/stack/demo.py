@@ -1,0 +1,98 @@
+"""`make demo` and `make run`: the service on a private local stack, one of each sample event, and what came of them.
+
+python -m tests.stack.demo          publishes, shows, ends
+python -m tests.stack.demo --stay   the same, and stays up until Ctrl-C
+"""
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.samples import CONTRACT, sample
+from tests.stack.local import LocalStack
+from tests.stack.place import Document, Place, until
+from tests.stack.processes import PartFailedError
+from tests.stack.publisher import event
+from tests.stack.smtp import Mail
+
+FOLDER = Path(__file__).parents[2] / "var" / "demo"
+FAILED = 69
+MAILS = 5
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stay", action="store_true", help="stay up until Ctrl-C")
+    stay: bool = parser.parse_args().stay
+    console = Console()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    console.print("Starting a private RabbitMQ, Redis, MongoDB and mail catcher on free ports …")
+    try:
+        with LocalStack(FOLDER) as stack:
+            return _show(console, Place(stack, FOLDER, database="movie_booking"), stay=stay)
+    except PartFailedError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        return 0
+
+
+def _show(console: Console, place: Place, *, stay: bool) -> int:
+    events = [sample(name) for name in (*CONTRACT, CONTRACT[0])]
+    with place.service() as service:
+        console.print(f"The service is ready; publishing {len(events)} events …")
+        place.publish(*map(event, events))
+        with contextlib.suppress(AssertionError):
+            until(lambda: sum(len(record["event_ids"]) for record in place.records()) == MAILS + 1)
+            until(lambda: place.depth("notification.booking_events") == 0)
+        console.print(_table(events, place))
+        delivered = len(place.mails())
+        console.print(f"{delivered} mails delivered for {len(events)} published events.")
+        console.print(
+            f"The mails lie as .eml files in {place.smtp.folder / 'mails'}; the service's log is {service.log}"
+        )
+        if stay:
+            _stay(console, place, service.port)
+    return 0 if delivered == MAILS else 1
+
+
+def _stay(console: Console, place: Place, port: int) -> None:
+    console.print("\nThe stack stays up until Ctrl-C. Point your own tools at it:")
+    for name, value in place.environment(PORT=str(port)).items():
+        console.print(f"  {name}={value}", highlight=False)
+    console.print(f"  http://127.0.0.1:{port}/readyz  http://127.0.0.1:{port}/metrics")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def _table(events: list[Document], place: Place) -> Table:
+    table = Table(
+        "event published", "mail delivered to the local catcher", "ledger record", title="What became of each"
+    )
+    mails = {mail.message_id: mail for mail in place.mails()}
+    shown: set[str] = set()
+    for published in events:
+        record = place.record(published["event_id"])
+        if record is None:
+            table.add_row(published["event_type"], "none: not ours", "none: acked and counted")
+        elif record["_id"] in shown:
+            table.add_row(published["event_type"], "none: the same fact as above", f"{record['_id'][:8]}… names it too")
+        else:
+            shown.add(record["_id"])
+            table.add_row(published["event_type"], _mail(record, mails), f"{record['_id'][:8]}… {record['outcome']}")
+    return table
+
+
+def _mail(record: Document, mails: dict[str | None, Mail]) -> str:
+    mail = mails.get(record["message_id"])
+    return f"{record['subject']} → {mail.rcpt_to[0]}" if mail else "none"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

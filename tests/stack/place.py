@@ -1,0 +1,150 @@
+"""One clean place on the shared stack for one test: a vhost, a database, an outbox, and the service in it."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aio_pika
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from tests.stack.local import LocalStack
+from tests.stack.processes import Part, free_port
+from tests.stack.publisher import Publication, publish
+from tests.stack.smtp import Mail, SmtpServer
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+RECORDS = "notification_logs"
+
+
+class Service(Part):
+    """`notification-service run` as a child, ready when it consumes."""
+
+    name = "service"
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(folder)
+        self._environment = {"HTTP_HOST": "127.0.0.1", "LOG_LEVEL": "DEBUG", **environment}
+
+    @property
+    def port(self) -> int:
+        return int(self._environment["PORT"])
+
+    def command(self) -> Sequence[str]:
+        return (sys.executable, "-m", "notification_service.cli", "run")
+
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, **self._environment}
+
+    def answers(self) -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=3) as answer:
+            return bool(answer.status == 200)
+
+    def lines(self) -> list[Document]:
+        """Every log line so far; one that is no JSON fails here."""
+        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line]
+
+    def said(self, event: str) -> list[Document]:
+        return [line for line in self.lines() if line["event"] == event]
+
+
+class Place:
+    def __init__(
+        self, stack: LocalStack, folder: Path, smtp: SmtpServer | None = None, database: str | None = None
+    ) -> None:
+        self.stack = stack
+        self.folder = folder
+        self.smtp = smtp or stack.smtp
+        self.outbox = folder / "outbox"
+        self.database_name = database or f"test_{uuid.uuid4().hex[:12]}"
+        self.amqp_url = stack.broker.add_vhost(self.database_name)
+        self._mongo: MongoClient[Document] = MongoClient(stack.mongodb_uri, tz_aware=True)
+        self._mails_before = len(self.smtp.mails()) if self.smtp.running else 0
+        self._services: list[Service] = []
+        self.add_people()
+
+    @property
+    def database(self) -> Database[Document]:
+        return self._mongo[self.database_name]
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        return {
+            **self.stack.environment(),
+            "RABBITMQ_URL": self.amqp_url,
+            "REDIS_URL": self.stack.redis_url,
+            "MONGODB_DATABASE": self.database_name,
+            "SMTP_PORT": str(self.smtp.port),
+            "SMTP_CA_FILE": str(self.smtp.ca_file),
+            "OUTBOX_DIR": str(self.outbox),
+            "PORT": str(free_port()),
+            **changes,
+        }
+
+    def service(self, **changes: str) -> Service:
+        """The service in this place, not started yet; `changes` to its settings."""
+        folder = self.folder / f"service-{len(self._services) + 1}"
+        self._services.append(Service(folder, self.environment(**changes)))
+        return self._services[-1]
+
+    def add_people(self) -> None:
+        """The users and bookings that the samples speak of."""
+        self.database["users"].insert_one({"_id": "user456", "email": "jane.smith@example.com", "first_name": "Jane"})
+        self.database["bookings"].insert_many(
+            [
+                {"_id": booking, "user_id": "user456"}
+                for booking in ("7c9e6679-7425-40de-944b-e07fc1f90ae7", "BOOK-789012")
+            ]
+        )
+
+    def publish(self, *publications: Publication) -> None:
+        publish(self.amqp_url, publications)
+
+    def records(self) -> list[Document]:
+        return list(self.database[RECORDS].find().sort("created_at"))
+
+    def record(self, event_id: str) -> Document | None:
+        return self.database[RECORDS].find_one({"event_ids": event_id})
+
+    def outcomes(self) -> dict[str, str]:
+        """What became of each event, by its id."""
+        return {event: record["outcome"] for record in self.records() for event in record["event_ids"]}
+
+    def mails(self) -> list[Mail]:
+        return self.smtp.mails()[self._mails_before :]
+
+    def depth(self, queue: str) -> int:
+        """How many messages are ready in a queue."""
+        return asyncio.run(_depth(self.amqp_url, queue))
+
+    def close(self) -> None:
+        for service in self._services:
+            service.stop()
+        self._mongo.drop_database(self.database_name)
+        self._mongo.close()
+        self.stack.broker.delete_vhost(self.database_name)
+
+
+async def _depth(url: str, queue: str) -> int:
+    connection = await aio_pika.connect(url)
+    async with connection, connection.channel() as channel:
+        declared = await channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+
+def until(look: Callable[[], T], timeout: float = 20.0) -> T:
+    """Look again and again until what is seen is true, and return it."""
+    deadline = time.monotonic() + timeout
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still {seen!r} after {timeout:g} s")
+        time.sleep(0.05)
+    return seen
