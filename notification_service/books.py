@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_GOODBYE = 2.0
 
 
 class Books:
@@ -71,7 +72,7 @@ class Books:
         if not job.lease.valid:
             return Fence.LOST
         try:
-            fence = await self._claims.mark_sending(job.notification_id, job.owner)
+            fence = await self._claims.mark_sending(job.notification_id, job.owner, again=job.possible_duplicate)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
             return Fence.LOST
@@ -94,6 +95,16 @@ class Books:
             )
         )
         await _quietly(self._claims.release(job.notification_id, job.owner))
+
+    async def let_go(self, job: Job) -> None:
+        """The service shuts down before anything went out: whoever gets the delivery next may start at once."""
+        if job.lease is None or job.sending:
+            return
+        try:
+            async with asyncio.timeout(_GOODBYE):
+                await self.postpone(job, 0, "the service shut down", None)
+        except TimeoutError:
+            log.info("claim.left", reason="it is free when its lease is over")
 
     async def close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Fence:
         """The verdict into Redis, then the outcome into the ledger; whoever lost the claim writes neither."""

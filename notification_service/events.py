@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -15,7 +15,8 @@ _PLACEHOLDERS = re.compile(
     r"(unknown|none|null|n/?a|undefined)( (movie|time|showtime|cinema|theat(er|re)|title))?", re.IGNORECASE
 )
 _INFINITY = Decimal("Infinity")
-_LARGEST_AMOUNT = Decimal(10) ** 12
+_SMALLEST_AMOUNT, _LARGEST_AMOUNT = Decimal("0.005"), Decimal(10) ** 12
+_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 
 
 class UnreadableEventError(ValueError):
@@ -31,7 +32,8 @@ class UnreadableEventError(ValueError):
 def _known(value: object) -> object:
     """Blank texts, and the words that producers write for "not known", are not known."""
     if isinstance(value, str):
-        value = value.strip()
+        # JSON can spell half a surrogate pair, which nothing behind us can write.
+        value = value.encode("utf-8", "replace").decode().strip()
         return None if not value or _PLACEHOLDERS.fullmatch(value) else value
     return value
 
@@ -44,21 +46,26 @@ def _amount(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError("an amount is a number, or a text that is one")  # noqa: TRY004 - pydantic reads ValueError
     try:
-        amount = Decimal(str(value).replace(",", ""))
+        amount = Decimal(_THOUSANDS.sub("", str(value)))
     except InvalidOperation:
         raise ValueError("an amount is a number, or a text that is one") from None
-    if not amount.is_finite() or abs(amount) >= _LARGEST_AMOUNT or amount < 0:
+    if not amount.is_finite() or not 0 <= amount < _LARGEST_AMOUNT:
         raise ValueError("an amount lies between 0 and a million million")
-    return amount or None
+    return amount if amount >= _SMALLEST_AMOUNT else None
 
 
 def _moment(value: object) -> datetime | None:
-    """ISO 8601 with an offset, with `Z`, or naive, which means UTC. No mail is lost for a date that is none."""
+    """ISO 8601 with an offset, with `Z`, or naive, which means UTC. No mail is lost for a date that is none.
+
+    The year 1 is how Go and .NET write "no date", and no time zone can be applied at the ends of the calendar.
+    """
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value.strip())
     except ValueError:
+        return None
+    if not MINYEAR < moment.year < MAXYEAR:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -71,6 +78,8 @@ Text = Annotated[str | None, BeforeValidator(_known)]
 Amount = Annotated[Decimal | None, BeforeValidator(_amount)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Seats = Annotated[tuple[str, ...], BeforeValidator(_seats)]
+Flag = Annotated[bool | None, BeforeValidator(_known)]
+Object = Annotated[dict[str, Any] | None, BeforeValidator(_known)]
 
 
 class _Event(BaseModel):
@@ -106,7 +115,7 @@ class BookingCancelled(_Event):
     cancellation_reason: Text = None
     reason: Text = None
     cancelled_at: Moment = None
-    refund_eligible: bool | None = None
+    refund_eligible: Flag = None
     refund_amount: Amount = None
 
 
@@ -127,7 +136,7 @@ class PaymentSucceeded(_Event):
     transaction_id: Text = None
     amount: Amount = None
     payment_method: Text = None
-    gateway_response: dict[str, Any] | None = None
+    gateway_response: Object = None
 
 
 class PaymentFailed(_Event):
@@ -137,9 +146,9 @@ class PaymentFailed(_Event):
     payment_method: Text = None
     failure_reason: Text = None
     error_code: Text = None
-    retry_possible: bool | None = None
+    retry_possible: Flag = None
     retry_url: Text = None
-    gateway_response: dict[str, Any] | None = None
+    gateway_response: Object = None
 
 
 class PaymentRefunded(_Event):

@@ -13,6 +13,8 @@ from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
 from io import BytesIO
 
+import idna
+
 from notification_service.outcomes import RejectReason
 from notification_service.ports import Envelope
 from notification_service.rendering import Attachment, Mail
@@ -141,7 +143,8 @@ def _body(mail: Mail) -> EmailMessage:
 def _multipart(kind: str, parts: list[EmailMessage]) -> EmailMessage:
     message = EmailMessage(_POLICY)
     # The boundary is drawn from the content, so that the same mail is the same bytes.
-    seed = hashlib.sha256(b"".join(str(part.get_payload()).encode("utf-8", "replace") for part in parts)).hexdigest()
+    leaves = (leaf for part in parts for leaf in part.walk() if not leaf.is_multipart())
+    seed = hashlib.sha256(b"".join(str(leaf.get_payload()).encode("utf-8", "replace") for leaf in leaves)).hexdigest()
     message["Content-Type"] = f'multipart/{kind}; boundary="=_{kind}_{seed[:32]}"'
     message.set_payload(parts)  # type: ignore[arg-type]  # typeshed wants one message type
     return message
@@ -187,4 +190,5 @@ def _wire_address(address: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str:
-    return domain if domain.isascii() else domain.encode("idna").decode("ascii")
+    """IDNA 2008: Python's own codec knows 2003, and would send mail for `straße.example` to `strasse.example`."""
+    return domain if domain.isascii() else idna.encode(domain).decode("ascii")

@@ -130,6 +130,8 @@ def _notice(event: Event, event_id: str, data: Mapping[str, Any]) -> Notice:
 
 
 def _text(value: object) -> str | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     return value.strip() or None if isinstance(value, str) else None
 
 

@@ -1,5 +1,6 @@
 """The story of one event, from the broker's bytes to what becomes of them."""
 
+import asyncio
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,6 +106,9 @@ class Pipeline:
     async def _run(self, job: Job) -> Settlement:
         try:
             return await self._claim(job)
+        except asyncio.CancelledError:
+            await self.books.let_go(job)
+            raise
         except Exception as problem:
             log.exception("job.failed", problem=type(problem).__name__)
             if job.sending:

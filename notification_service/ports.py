@@ -53,8 +53,11 @@ class Claims(Protocol):
     """Every method raises `StoreUnavailableError`. `owner` is a token of one job, never reused."""
 
     async def claim(self, notification_id: str, owner: str) -> ClaimAnswer: ...
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
-        """From here on, whoever finds the claim without its owner has to doubt whether the mail went out."""
+    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
+        """From here on, whoever finds the claim without its owner has to doubt whether the mail went out.
+
+        `again`: this is the policy's one more mail, also where the store forgot the first.
+        """
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence: ...
     async def release(self, notification_id: str, owner: str) -> Fence:

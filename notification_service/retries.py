@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 RUNGS = (5, 30, 120, 600, 3600)
-"""Seconds, one queue each: a fixed time to live, so that nothing stands behind something longer."""
+"""Seconds, one queue each: a fixed time to live, so that nothing waits behind something that waits longer."""
 
 _ONE_IN = 4
 

@@ -119,7 +119,7 @@ def pipeline(
         outbox=outbox,
         policy=Policy(
             letterhead=letterhead(settings),
-            ladder=Ladder(service.max_retry_attempts),
+            ladder=Ladder(service.max_retry_attempts, service.retry_rungs),
             max_event_bytes=service.max_event_bytes,
             max_attachment_bytes=service.max_attachment_bytes,
             hold_unknown=frozenset(service.unknown_hold),
@@ -180,7 +180,7 @@ class Service:
         grace = self.settings.service.shutdown_grace
         log.info("service.draining", under_way=self.consumer.under_way, grace_s=grace)
         await self.link.stop_consuming()
-        unfinished = await self.consumer.drain(grace)
+        unfinished = await self.consumer.drain(grace, lambda: self.breaker.stuck)
         log.info("service.drained", unfinished=unfinished)
 
     @property

@@ -15,6 +15,7 @@ from notification_service.addresses import NotAnAddressError, parse_address
 from notification_service.channels.smtp import providers
 from notification_service.notices import TEMPLATES
 from notification_service.outcomes import ConfigurationError
+from notification_service.retries import RUNGS
 from notification_service.wording import check_locale, check_zone
 
 EXIT_CONFIGURATION = 78
@@ -58,6 +59,12 @@ def _words(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
+def _rising(rungs: tuple[int, ...]) -> tuple[int, ...]:
+    if not rungs or list(rungs) != sorted(set(rungs)):
+        raise ValueError("the rungs are whole seconds, rising, at least one")
+    return rungs
+
+
 def _template(name: str) -> str:
     if name not in TEMPLATES:
         raise ValueError(f"{name!r} is no template; there are {', '.join(TEMPLATES)}")
@@ -67,6 +74,7 @@ def _template(name: str) -> str:
 Address = Annotated[str | None, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
+Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -169,6 +177,7 @@ class ServiceSettings(_Slice):
     http_host: str = "0.0.0.0"  # noqa: S104 - the gateway and the prober live in other containers
     port: Port = 8084
     max_retry_attempts: Annotated[int, Field(ge=0)] = 5
+    retry_rungs: Rungs = RUNGS
     notification_timeout: Seconds = 30
     startup_timeout: Seconds = 120
     shutdown_grace: Seconds = 25

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -84,8 +84,9 @@ def parse_showtime(text: str, zone: ZoneInfo) -> datetime | None:
             moment = read(text)
         except ValueError:
             continue
-        # A bare date parses too, but a mail must not invent an hour.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)) if ":" in text else None
+        # A bare date parses too, but a mail must not invent an hour; no zone can be applied at the calendar's ends.
+        named = ":" in text and MINYEAR < moment.year < MAXYEAR
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)) if named else None
     return None
 
 

@@ -29,6 +29,7 @@ _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", 
 """What earlier stays in other queues have written on a message."""
 
 _LONGEST_PAUSE = 10.0
+_LOOK_AGAIN = 0.1
 _LONGEST_HEADER = 500
 
 
@@ -52,11 +53,15 @@ class Consumer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def drain(self, grace: float) -> int:
-        """Let the jobs finish for `grace` seconds, then end them; how many were ended. Those stay unacked."""
-        if not self._tasks:
-            return 0
-        _, unfinished = await asyncio.wait(self._tasks, timeout=grace)
+    async def drain(self, grace: float, stuck: Callable[[], bool]) -> int:
+        """Let the jobs finish for `grace` seconds, or until they are `stuck`; then end them, and count those.
+
+        What was ended stays unacked.
+        """
+        deadline = time.monotonic() + grace
+        while self._tasks and time.monotonic() < deadline and not stuck():
+            await asyncio.wait(self._tasks, timeout=_LOOK_AGAIN)
+        unfinished = list(self._tasks)
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)

@@ -53,6 +53,11 @@ class Breaker:
         self._openings = 0
         self._reopening: asyncio.Task[None] | None = None
 
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing is under way, and nothing will be for a while."""
+        return self._allowed == 0 and self._under_way == 0
+
     async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict:
         while True:
             async with self._turn() as openings:

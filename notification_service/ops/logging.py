@@ -12,7 +12,7 @@ from structlog.typing import EventDict, Processor
 from notification_service.addresses import mask_in
 from notification_service.settings import LogFormat
 
-_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@]+@")
+_CREDENTIALS = re.compile(r"://[^\s/]+@")
 _NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "redis", "asyncio", "uvicorn")
 
 
@@ -96,12 +96,16 @@ class Redaction:
                 return [self._clean(each) for each in value]
             case BaseException():
                 return self.text(f"{type(value).__name__}: {value}")
-        return value
+            case bool() | int() | float() | None:
+                return value
+        return self.text(str(value))
 
     def text(self, text: str) -> str:
+        # A lone surrogate cannot be written, and would take its line with it.
+        text = text.encode("utf-8", "replace").decode()
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, "[secret]")
         if "://" in text:
-            text = _CREDENTIALS.sub(r"\1[secret]@", text)
+            text = _CREDENTIALS.sub("://[secret]@", text)
         return mask_in(text)

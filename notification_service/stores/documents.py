@@ -113,7 +113,7 @@ def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 
         case int() if abs(value) >= _LARGEST_INTEGER:
             return storable_text(hex(value))
         case Mapping():
-            return {storable_text(str(key)): storable(each, show, depth + 1) for key, each in value.items()}
+            return {show(storable_text(str(key))): storable(each, show, depth + 1) for key, each in value.items()}
         case list() | tuple():
             return [storable(each, show, depth + 1) for each in value]
     return value

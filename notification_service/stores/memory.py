@@ -55,11 +55,11 @@ class MemoryClaims:
         held.state = "doubted" if held.state == "sending" else held.state
         return Doubtful(again)
 
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
         held = self._claims.setdefault(notification_id, _Claim("claimed", owner, self._clock() + self._lease))
         if held.owner != owner or held.outcome is not None:
             return Fence.LOST
-        held.state = {"claimed": "sending", "doubted": "resending"}.get(held.state, held.state)
+        held.state = "resending" if again or held.state in ("doubted", "resending") else "sending"
         held.until = self._clock() + self._lease
         return Fence.HELD
 
@@ -138,7 +138,7 @@ class MemoryLedger:
             record.entry,
             outcome=None,
             waiting=False,
-            possible_duplicate=possible_duplicate,
+            possible_duplicate=possible_duplicate or record.entry.possible_duplicate,
             event_ids=_with(record.entry.event_ids, event_id),
         )
 
@@ -154,6 +154,8 @@ class MemoryLedger:
         attempt: Attempt | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
+        if record is not None and owner == record.owner and record.outcome == summarize(outcome).outcome:
+            return Fence.HELD
         if record is None or record.entry.outcome is not None or owner not in (None, record.owner):
             return Fence.LOST
         record.entry = replace(record.entry, outcome=outcome, waiting=False)
@@ -177,7 +179,7 @@ class MemoryLedger:
         attempt: Attempt | None,
     ) -> None:
         record = self.records.get(notification_id)
-        if record is None or record.owner != owner or record.entry.outcome is not None:
+        if record is None or record.owner != owner or record.outcome != PENDING:
             return
         record.entry = replace(record.entry, waiting=True)
         record.updated_at, record.due_at, record.reason = at, due_at, reason

@@ -100,7 +100,7 @@ class MongoLedger:
         if recipient:
             fields["recipient"] = self._show(recipient)
         if subject:
-            fields["subject"] = documents.storable_text(subject)
+            fields["subject"] = self._show(documents.storable_text(subject))
         which: Document = {"_id": notification_id, "outcome": _OPEN}
         if owner is not None:
             which["owner"] = owner
@@ -120,7 +120,8 @@ class MongoLedger:
         reason: str,
         attempt: Attempt | None,
     ) -> None:
-        fields = {"outcome": WAITING, "reason": documents.storable_text(reason), "due_at": due_at, "updated_at": at}
+        why = self._show(documents.storable_text(reason))
+        fields = {"outcome": WAITING, "reason": why, "due_at": due_at, "updated_at": at}
         await self._update(
             {"_id": notification_id, "owner": owner, "outcome": PENDING}, self._with_attempt({"$set": fields}, attempt)
         )

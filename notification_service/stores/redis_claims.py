@@ -57,7 +57,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
 local state = held[1]
 if state and (held[2] ~= ARGV[1] or state == 'decided') then return 0 end
-if state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
+if ARGV[4] == '1' or state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
 redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'until', now + tonumber(ARGV[2]))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
@@ -149,10 +149,9 @@ class RedisClaims:
             case _:
                 return Doubtful(again=answer == "doubtful again")
 
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
-        return await _fence(
-            self._mark_sending(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms])
-        )
+    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
+        arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again)]
+        return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         verdict = json.dumps(asdict(summarize(outcome)))

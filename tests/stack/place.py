@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import aio_pika
 from pymongo import MongoClient
 from pymongo.database import Database
+from redis import Redis
 
 from tests.stack.local import LocalStack
 from tests.stack.processes import Part, free_port
@@ -49,9 +50,15 @@ class Service(Part):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=3) as answer:
             return bool(answer.status == 200)
 
+    @property
+    def exit_code(self) -> str | None:
+        """The exit code as text, once the process has ended."""
+        return None if self._process is None or self._process.poll() is None else str(self._process.returncode)
+
     def lines(self) -> list[Document]:
         """Every log line so far; one that is no JSON fails here."""
-        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line]
+        written = self.log.read_text("utf-8") if self.log.exists() else ""
+        return [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
 
     def said(self, event: str) -> list[Document]:
         return [line for line in self.lines() if line["event"] == event]
@@ -70,6 +77,8 @@ class Place:
         self._mongo: MongoClient[Document] = MongoClient(stack.mongodb_uri, tz_aware=True)
         self._mails_before = len(self.smtp.mails()) if self.smtp.running else 0
         self._services: list[Service] = []
+        with Redis.from_url(stack.redis_url) as redis:
+            redis.flushall()
         self.add_people()
 
     @property
@@ -85,6 +94,7 @@ class Place:
             "SMTP_PORT": str(self.smtp.port),
             "SMTP_CA_FILE": str(self.smtp.ca_file),
             "OUTBOX_DIR": str(self.outbox),
+            "RETRY_RUNGS": "1,2,4",
             "PORT": str(free_port()),
             **changes,
         }

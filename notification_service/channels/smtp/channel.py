@@ -104,7 +104,7 @@ class SmtpChannel:
             reply = await self._within(client.data(envelope.content, timeout=self._data_timeout), self._data_timeout)
         except SMTPResponseException as problem:
             verdict = self._refused(talk, problem.code, problem.message)
-            if not isinstance(verdict, Unavailable):
+            if not isinstance(verdict, Unavailable | InDoubt):
                 await self._reset(session)
             return verdict
         session.mails += 1
@@ -125,6 +125,8 @@ class SmtpChannel:
         session.keep()
 
     def _refused(self, talk: _Talk, code: int, text: str) -> Verdict | Unavailable:
+        if talk.phase is Phase.DATA and not 400 <= code < 600:  # noqa: PLR2004 - RFC 5321 §4.2.1
+            return InDoubt(talk.attempt("in_doubt", code, text))
         reading = read(talk.phase, code, text)
         match reading.blame:
             case Blame.CHANNEL:

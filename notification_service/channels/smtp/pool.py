@@ -99,6 +99,8 @@ class Pool:
     async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
         """A session that is ready for MAIL; `fresh`: not one that was used before. Raises one of `BROKEN`."""
         async with self._free:
+            if fresh and self._idle:
+                self._discard(self._idle.pop(0), "makes room for a fresh one")
             session = (None if fresh else await self._reuse()) or await self._open()
             try:
                 yield session
@@ -113,8 +115,13 @@ class Pool:
     async def _reuse(self) -> Session | None:
         while self._idle:
             session = self._idle.pop()
-            if self._worn_out(session) or not await self._alive(session):
-                self._discard(session, "worn out or dead")
+            alive = False
+            try:
+                alive = not self._worn_out(session) and await self._alive(session)
+            finally:
+                if not alive:
+                    self._discard(session, "worn out or dead")
+            if not alive:
                 continue
             session.reused, session.kept = True, False
             return session
@@ -165,7 +172,7 @@ class Pool:
 
     def _put_back(self, session: Session) -> None:
         session.used = self._clock()
-        if session.kept and session.client.is_connected:
+        if session.kept and session.client.is_connected and not _has_unread(session.client):
             self._idle.append(session)
         else:
             self._discard(session, "the conversation was broken off")
@@ -188,6 +195,11 @@ class Pool:
         self.counts.open -= 1
         age = _ms(self._clock() - session.opened)
         log.info("smtp.closed", connection=session.name, mails=session.mails, duration_ms=age, reason=reason)
+
+
+def _has_unread(client: SMTP) -> bool:
+    """Whether the server said more than it was asked: the next mail would take that for its own reply (trap 11)."""
+    return bool(client.protocol and client.protocol._buffer)  # noqa: SLF001 - aiosmtplib has no public name for it
 
 
 def _ms(seconds: float) -> float:

@@ -16,7 +16,8 @@ _LONGEST_WAIT = 24 * 3600.0
 _LONGEST_TEXT = 500
 
 _CHANNEL_CODES = frozenset({421, 454, 530, 534, 535, 538})
-_RELAYING = re.compile(r"\brelay", re.IGNORECASE)
+_RELAYING = re.compile(r"(?<![\w.@-])relay(?:ing|ed)?(?![\w@-]|\.\w)", re.IGNORECASE)
+"""The word as a word: in an address it is somebody's name, and no reason to stop every mail."""
 
 
 class Phase(Enum):
