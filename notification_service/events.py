@@ -71,7 +71,7 @@ def _moment(value: object) -> datetime | None:
 
 
 def _seats(value: object) -> object:
-    return [seat for seat in map(_known, value) if seat is not None] if isinstance(value, list) else value or []
+    return [seat for seat in map(_known, value) if seat is not None] if isinstance(value, list) else _known(value) or []
 
 
 Text = Annotated[str | None, BeforeValidator(_known)]

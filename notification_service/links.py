@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+_LONGEST = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Links:
@@ -18,7 +20,7 @@ def allowed(url: str | None, hosts: Collection[str]) -> str | None:
 
     Refused: other schemes, user names, ports, backslashes, control and non-ASCII characters (look-alike hosts).
     """
-    if not url or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
+    if not url or len(url) > _LONGEST or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
         return None
     try:
         parts = urlsplit(url)

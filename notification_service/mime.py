@@ -94,21 +94,23 @@ def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attac
     message = _body(mail)
     _put_headers(message, mail, to, letterhead, ids)
     out = BytesIO()
-    BytesGenerator(out, policy=_POLICY).flatten(message)
+    needs_utf8 = not (to.rpartition("@")[0] + letterhead.address.rpartition("@")[0]).isascii()
+    # RFC 6532: where an address has to be UTF-8 anyway, the headers are too.
+    BytesGenerator(out, policy=_POLICY.clone(utf8=True) if needs_utf8 else _POLICY).flatten(message)
     return Envelope(
         notification_id=ids.notification_id,
         template=ids.template,
         sender=_wire_address(letterhead.address),
         recipient=_wire_address(to),
         content=out.getvalue(),
-        needs_smtputf8=not (to.rpartition("@")[0] + letterhead.address.rpartition("@")[0]).isascii(),
+        needs_smtputf8=needs_utf8,
     )
 
 
 def _put_headers(message: EmailMessage, mail: Mail, to: str, letterhead: Letterhead, ids: Ids) -> None:
     name, domain = clean(letterhead.name, _LONGEST_NAME), letterhead.domain
-    message["From"] = Address(display_name=name, addr_spec=_wire_address(letterhead.address))
-    message["To"] = Address(addr_spec=_wire_address(to))
+    message["From"] = _header_address(letterhead.address, name)
+    message["To"] = _header_address(to)
     message["Subject"] = clean(mail.subject, _LONGEST_SUBJECT)
     message["Date"] = format_datetime(ids.date)
     message["Message-ID"] = message_id(ids.notification_id, domain)
@@ -187,6 +189,12 @@ def _check(attachments: tuple[Attachment, ...], most: int) -> None:
 def _wire_address(address: str) -> str:
     local, _, domain = address.rpartition("@")
     return f"{local}@{_ascii_domain(domain)}"
+
+
+def _header_address(address: str, name: str = "") -> Address:
+    """Built from its parts: `addr_spec` refuses letters that RFC 6531 allows before the @."""
+    local, _, domain = _wire_address(address).rpartition("@")
+    return Address(name, local, domain)
 
 
 def _ascii_domain(domain: str) -> str:

@@ -10,6 +10,7 @@ from notification_service.events import Event, UnreadableEventError
 from notification_service.outcomes import RejectReason
 
 EMAIL = "email"
+_EXCERPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Unreadable:
     event_type: str
     problem: UnreadableEventError
     digest: str
+    data: Mapping[str, Any] = field(repr=False)
+    """What could be read of it; of bytes that are no JSON object, their beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
             return NotOurs(event_type)
         return _notice(event, event_id, data)
     except UnreadableEventError as problem:
-        return Unreadable(event_id, event_type, problem, digest)
+        excerpt = {"raw": delivery.body[:_EXCERPT].decode("utf-8", "replace")}
+        return Unreadable(event_id, event_type, problem, digest, problem.data or excerpt)
 
 
 def _notice(event: Event, event_id: str, data: Mapping[str, Any]) -> Notice:

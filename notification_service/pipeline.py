@@ -223,7 +223,10 @@ class Pipeline:
             log.warning("mail.simulated", reason="nothing was sent: gave up after the last retry", path=path)
 
     async def _close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
-        if await self.books.close(job, outcome, attempt) is Fence.LOST:
+        lost = await self.books.close(job, outcome, attempt) is Fence.LOST
+        # A record that the database refuses can never be closed, and its event must not go round for ever.
+        given_up = isinstance(outcome, Parked) and outcome.reason is ParkReason.INTERNAL_ERROR
+        if lost and not given_up:
             return Later(self.leases.seconds, counted=False, reason="another worker took it over")
         log.info(
             "notification.closed",
@@ -258,7 +261,7 @@ class Pipeline:
             booking_id=None,
             message_id=None,
             fact=fact.key,
-            event_data=event.problem.data or {},
+            event_data=event.data,
         )
         await self.books.record(intent, outcome)
         log.warning("event.rejected", event_id=event.event_id, event_type=event.event_type, **_told(outcome))

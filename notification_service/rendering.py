@@ -23,6 +23,7 @@ from notification_service.ports import Person
 SHARED, SAMPLES = "_base", "_samples"
 PARTS = ("subject.txt", "body.txt", "body.html")
 _TEXT_WIDTH = 78
+_LONGEST_TEXT = 500
 
 
 class TemplateFaultError(Exception):
@@ -109,13 +110,24 @@ class Renderer:
     def _context(self, event: Event, person: Person) -> dict[str, Any]:
         retry = links.allowed(getattr(event, "retry_url", None), self._link_hosts)
         return {
-            "event": event,
+            "event": _readable(event),
             "person": person,
             "brand": self._brand,
             "links": Links(retry=retry, site=self._brand.site_url),
             "style": self._defaults.for_event(event),
             "subject": "",
         }
+
+
+def _readable(event: Event) -> Event:
+    """The event with its texts cut to what a person would read: no field makes a mail that is clipped."""
+    texts = {name: _cut(value) for name, value in event if isinstance(value, str) and len(value) > _LONGEST_TEXT}
+    seats = getattr(event, "seats", ())
+    return event.model_copy(update={**texts, "seats": tuple(map(_cut, seats))} if seats else texts)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
 def load(directory: Path, brand: Brand, defaults: wording.Defaults, link_hosts: Collection[str] = ()) -> Renderer:

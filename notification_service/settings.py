@@ -3,10 +3,12 @@
 The names are those of the deployed booking system where it has one; `.env.example` says what each means.
 """
 
+import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -126,7 +128,7 @@ class SmtpSettings(_Slice):
     pool_size: Count = 8
     max_idle: Seconds = 30
     max_age: Seconds = 300
-    max_mails: Count = 500
+    max_mails: Count = 1000
     data_timeout: Seconds = 600
 
     @cached_property
@@ -190,7 +192,7 @@ class ServiceSettings(_Slice):
     record_recipient: RecipientRecord = RecipientRecord.FULL
     link_hosts: Words = ()
     default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
-    default_time_zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
+    default_time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     default_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
 
 
@@ -237,10 +239,16 @@ class Settings(BaseModel):
         return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
 
     def secrets(self) -> list[str]:
-        """Every secret in the tree, for the redaction of what is logged."""
+        """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
         slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
-        return [secret for secret in held if secret]
+        return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
+
+
+def _passwords(url: str) -> list[str]:
+    """The password of a URL as it is written and as it is meant; guest's own, `guest`, is none."""
+    found = re.match(r"[^/]+://([^:/]*):([^/]*)@", url)
+    return [found[2], unquote(found[2])] if found and found[1] != found[2] else []
 
 
 def load(env_file: str | Path | None = ".env") -> Settings:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,10 +23,10 @@ _MOST_SEATS_SHOWN = 30
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """In which language, time zone and currency one mail speaks."""
+    """In which language, time zone (None: nobody said) and currency one mail speaks."""
 
     locale: Locale
-    zone: ZoneInfo
+    zone: ZoneInfo | None
     currency: str
 
     @property
@@ -43,14 +43,14 @@ class Defaults:
     """What is taken where the event does not say."""
 
     locale: str = "en_US"
-    time_zone: str = "UTC"
+    time_zone: str | None = None
     currency: str = "USD"
 
     def for_event(self, event: Event) -> Style:
         currency = (event.currency or "").upper()
         return Style(
             Locale.parse(self.locale),
-            _zone(event.time_zone) or ZoneInfo(self.time_zone),
+            _zone(event.time_zone) or _zone(self.time_zone),
             currency if _CURRENCY.fullmatch(currency) else self.currency,
         )
 
@@ -63,9 +63,9 @@ def check_locale(name: str) -> str:
         raise ValueError(str(problem)) from None
 
 
-def check_zone(name: str) -> str:
+def check_zone(name: str | None) -> str | None:
     """The name as it is. Raises `ValueError` where no such time zone is known."""
-    if _zone(name) is None:
+    if name is not None and _zone(name) is None:
         raise ValueError(f"{name!r} is no time zone of the IANA database, such as Europe/Madrid")
     return name
 
@@ -77,8 +77,11 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return None
 
 
-def parse_showtime(text: str, zone: ZoneInfo) -> datetime | None:
-    """The moment that a free-text showtime names, in `zone` where it has no offset; None where it names none."""
+def parse_showtime(text: str, zone: ZoneInfo | None) -> datetime | None:
+    """The moment that a free-text showtime names, at the cinema's clock; None where it names none.
+
+    Where nobody said which zone the cinema is in, what is on the wire stands: no zone is made up for it.
+    """
     for read in (datetime.fromisoformat, *(_by(pattern) for pattern in _SHOWTIME_FORMATS)):
         try:
             moment = read(text)
@@ -86,8 +89,14 @@ def parse_showtime(text: str, zone: ZoneInfo) -> datetime | None:
             continue
         # A bare date parses too, but a mail must not invent an hour; no zone can be applied at the calendar's ends.
         named = ":" in text and MINYEAR < moment.year < MAXYEAR
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)) if named else None
+        return _at_the_cinema(moment, zone) if named else None
     return None
+
+
+def _at_the_cinema(moment: datetime, zone: ZoneInfo | None) -> datetime:
+    if zone is None:
+        return moment
+    return moment.astimezone(zone) if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 def _by(pattern: str) -> Callable[[str], datetime]:
@@ -103,7 +112,8 @@ def money(context: Context, amount: Decimal | None) -> str | None:
 @pass_context
 def moment(context: Context, when: datetime | None) -> str | None:
     """Date and time with the zone's name."""
-    return None if when is None else _spoken(when, context["style"])
+    style: Style = context["style"]
+    return None if when is None else _spoken(when.astimezone(style.zone or UTC), style)
 
 
 @pass_context
@@ -123,18 +133,21 @@ def showtime_brief(context: Context, text: str | None) -> str | None:
         return None
     style: Style = context["style"]
     when = parse_showtime(text, style.zone)
-    return format_datetime(when, "EEE d MMM, ", style.zone, style.locale) + _hour(when, style) if when else text
+    return _formatted(when, "EEE d MMM, ", style) + _hour(when, style) if when else text
 
 
-def _spoken(when: datetime, style: Style) -> str:
-    local = when.astimezone(style.zone)
-    day = format_datetime(local, "EEEE, d MMMM y", style.zone, style.locale)
-    return f"{day}, {_hour(local, style)} {get_timezone_name(local, 'short', locale=style.locale)}"
+def _spoken(local: datetime, style: Style) -> str:
+    day = _formatted(local, "EEEE, d MMMM y", style)
+    zone = f" {get_timezone_name(local, 'short', locale=style.locale)}" if local.tzinfo else ""
+    return f"{day}, {_hour(local, style)}{zone}"
 
 
-def _hour(when: datetime, style: Style) -> str:
-    pattern = style.locale.time_formats["short"].pattern
-    return format_datetime(when, pattern, style.zone, style.locale).replace("\u202f", "\u00a0")
+def _hour(local: datetime, style: Style) -> str:
+    return _formatted(local, style.locale.time_formats["short"].pattern, style).replace("\u202f", "\u00a0")
+
+
+def _formatted(local: datetime, pattern: str, style: Style) -> str:
+    return format_datetime(local, pattern, local.tzinfo, style.locale)
 
 
 def seats(row: tuple[str, ...]) -> str | None:

@@ -26,6 +26,7 @@ LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
 _HEARTBEAT = 15
 _TIMEOUT = 10.0
+_GOODBYE = 3.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
@@ -95,7 +96,7 @@ class Link:
             yield lost
         finally:
             self._publishing, self._consumers = None, []
-            await connection.close()
+            await _close(connection)
 
     async def _open(self, connection: AbstractConnection, lost: asyncio.Future[str], use: str) -> AbstractChannel:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -127,6 +128,15 @@ class Link:
                 await queue.cancel(tag, timeout=_TIMEOUT)
             except LOST as problem:
                 log.debug("broker.cancel_failed", queue=queue.name, problem=str(problem))
+
+
+async def _close(connection: AbstractConnection) -> None:
+    """Say goodbye, unless the other end no longer listens."""
+    try:
+        async with asyncio.timeout(_GOODBYE):
+            await connection.close()
+    except LOST as problem:
+        log.debug("broker.goodbye_failed", problem=str(problem))
 
 
 def _watch(part: AbstractConnection | AbstractChannel, lost: asyncio.Future[str], reason: str) -> None:

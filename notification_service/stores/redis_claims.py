@@ -1,5 +1,6 @@
 """Claims in Redis (or Valkey): who works on a notification now, and what became of it lately."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import asdict
@@ -18,7 +19,7 @@ T = TypeVar("T")
 Client = Redis
 
 _PREFIX = "notification:"
-_TIMEOUT = 1.0
+_TIMEOUT, _DEADLINE = 1.0, 2.5
 
 # A claim is a hash: state, owner, until (ms of the server's own clock), verdict.
 # The states: claimed → sending → (its owner lost) doubted → resending → decided.
@@ -168,7 +169,9 @@ class RedisClaims:
 
 async def _answered(call: Awaitable[T]) -> T:
     try:
-        return await call
+        # For the whole call: a crowd waits for a connection, then for the server, then for the retry (trap 10).
+        async with asyncio.timeout(_DEADLINE):
+            return await call
     except (RedisError, OSError, TimeoutError) as problem:
         raise StoreUnavailableError("Redis", f"{type(problem).__name__}: {problem}") from problem
 

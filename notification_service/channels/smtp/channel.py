@@ -125,7 +125,9 @@ class SmtpChannel:
         session.keep()
 
     def _refused(self, talk: _Talk, code: int, text: str) -> Verdict | Unavailable:
-        if talk.phase is Phase.DATA and not 400 <= code < 600:  # noqa: PLR2004 - RFC 5321 §4.2.1
+        # After DATA, only a reply that is a refusal and surely ours says that nothing went out.
+        doubtful = not 400 <= code < 600 or (talk.session is not None and talk.session.out_of_step)  # noqa: PLR2004 - RFC 5321 §4.2.1
+        if talk.phase is Phase.DATA and doubtful:
             return InDoubt(talk.attempt("in_doubt", code, text))
         reading = read(talk.phase, code, text)
         match reading.blame:

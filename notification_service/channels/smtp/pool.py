@@ -56,6 +56,12 @@ class Session:
     reused: bool = False
     kept: bool = False
 
+    @property
+    def out_of_step(self) -> bool:
+        """The server said more than it was asked: the next command would take that for its own reply (trap 11)."""
+        protocol = self.client.protocol
+        return bool(protocol and protocol._buffer)  # noqa: SLF001 - aiosmtplib has no public name for it
+
     def keep(self) -> None:
         """The last reply was clean and the server waits for the next MAIL."""
         self.kept = True
@@ -172,7 +178,7 @@ class Pool:
 
     def _put_back(self, session: Session) -> None:
         session.used = self._clock()
-        if session.kept and session.client.is_connected and not _has_unread(session.client):
+        if session.kept and session.client.is_connected and not session.out_of_step:
             self._idle.append(session)
         else:
             self._discard(session, "the conversation was broken off")
@@ -195,11 +201,6 @@ class Pool:
         self.counts.open -= 1
         age = _ms(self._clock() - session.opened)
         log.info("smtp.closed", connection=session.name, mails=session.mails, duration_ms=age, reason=reason)
-
-
-def _has_unread(client: SMTP) -> bool:
-    """Whether the server said more than it was asked: the next mail would take that for its own reply (trap 11)."""
-    return bool(client.protocol and client.protocol._buffer)  # noqa: SLF001 - aiosmtplib has no public name for it
 
 
 def _ms(seconds: float) -> float:

@@ -1,0 +1,75 @@
+# Everything that is done with this checkout. It needs make and a Python of 3.11 or newer, nothing else.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-emit-index-url \
+        --universal --python-version 3.11 --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint format bench lock clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## one of each event through a real local stack, and what became of it
+	@$(BIN)/python -m tests.stack.demo
+
+run: $(STAMP) ## the same stack and the service, until Ctrl-C
+	@$(BIN)/python -m tests.stack.demo --stay
+
+test: lint ## lint, then all tests (ARGS="-k name" for some of them)
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy, import-linter
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+format: $(STAMP) ## let ruff mend what it can
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(STAMP) ## how fast a backlog is worked off
+	@$(BIN)/python -m benchmarks.backlog
+
+lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
+	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock
+	@$(LOCK) $(UPGRADE) --group build --output-file requirements.build.lock
+	@$(LOCK) $(UPGRADE) pyproject.toml --group dev --constraint requirements.lock --output-file tests/requirements.lock
+
+clean: ## remove the virtual environment and every cache; mail in outbox/ stays
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ── the virtual environment, made once, and again when a lock file changes ───────────────────────────
+$(STAMP): tests/requirements.lock pyproject.toml
+	@set -eu; \
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || { $(NEW_VENV) }; \
+	echo "installing what tests/requirements.lock pins into $(VENV), once: a minute or two ..."; \
+	$(PIP) install --require-hashes -r tests/requirements.lock; \
+	$(PIP) install --no-deps --no-build-isolation --editable .; \
+	touch $@
+
+# A Python that only looks right does not count: pyenv, for one, puts names into PATH that start nothing.
+define NEW_VENV
+python=; \
+for each in python3.13 python3.12 python3.11 python3; do \
+	if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then python=$$each; break; fi; \
+done; \
+if [ -z "$$python" ]; then \
+	echo "make: Python 3.11 or newer is missing: install the package python3 of Debian 12, Ubuntu 24.04 or newer" >&2; exit 1; \
+fi; \
+if ! $$python -c 'import ensurepip, venv' 2> /dev/null; then \
+	package=$$($$python -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+		echo "make: $$package is missing: apt-get install $$package (as root), then try again" >&2; exit 1; \
+	fi; \
+	echo "installing $$package ..."; \
+	apt-get update --quiet=2; \
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 $$package > /dev/null; \
+fi; \
+$$python -m venv --clear $(VENV);
+endef

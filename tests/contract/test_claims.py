@@ -1,0 +1,357 @@
+"""Who works on a notification: the in-memory twin and Redis answer alike. Leases are short and end by themselves."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from notification_service.outcomes import (
+    Bounced,
+    Outcome,
+    Parked,
+    ParkReason,
+    Sent,
+    Simulated,
+    StoreUnavailableError,
+    Unknown,
+)
+from notification_service.ports import Claims, Decided, Doubtful, Fence, Granted, Held
+from notification_service.stores import redis_claims
+from notification_service.stores.memory import MemoryClaims
+from notification_service.stores.redis_claims import RedisClaims
+from tests.stack.local import LocalStack
+from tests.stack.processes import free_port
+from tests.stack.proxy import Proxy
+
+LEASE = 0.25
+HELD, LOST = Fence.HELD, Fence.LOST
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def claims(request: pytest.FixtureRequest) -> AsyncIterator[Claims]:
+    if request.param == "memory":
+        yield MemoryClaims(LEASE)
+        return
+    stack: LocalStack = request.getfixturevalue("stack")
+    async with redis_claims.connect(stack.redis_url) as client:
+        yield RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+
+
+@pytest.fixture
+def proxy(stack: LocalStack) -> Iterator[Proxy]:
+    with Proxy(stack.redis.port) as running:
+        yield running
+
+
+@pytest.fixture
+async def behind(proxy: Proxy) -> AsyncIterator[RedisClaims]:
+    """Claims whose connection is ours to break; the scripts are known to the server already."""
+    async with redis_claims.connect(f"redis://127.0.0.1:{proxy.port}/0") as client:
+        claims = RedisClaims(client, lease_seconds=30, verdict_seconds=60)
+        warm = uuid.uuid4().hex
+        await claims.claim(warm, "a")
+        await claims.mark_sending(warm, "a")
+        await claims.decide(warm, "a", Sent())
+        await claims.release(warm, "a")
+        yield claims
+
+
+@pytest.fixture
+def one() -> str:
+    """A notification that no other test knows."""
+    return uuid.uuid4().hex
+
+
+async def after_the_lease() -> None:
+    await asyncio.sleep(LEASE + 0.1)
+
+
+# ── claim ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_nobody_knows_is_granted_as_fresh(claims: Claims, one: str) -> None:
+    assert await claims.claim(one, "a") == Granted(fresh=True)
+
+
+async def test_what_another_holds_is_held_for_the_rest_of_its_lease(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    held = await claims.claim(one, "b")
+    assert isinstance(held, Held)
+    assert 0 < held.seconds <= LEASE
+
+
+async def test_ones_own_claim_asked_for_again_is_as_fresh_as_it_was(claims: Claims, one: str) -> None:
+    assert [await claims.claim(one, "a") for _ in range(3)] == [Granted(fresh=True)] * 3
+    await after_the_lease()
+    assert await claims.claim(one, "a") == Granted(fresh=True)
+
+
+async def test_a_claim_whose_lease_is_over_is_granted_to_the_next_and_is_not_fresh(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Granted(fresh=False)
+    assert isinstance(await claims.claim(one, "a"), Held)
+
+
+async def test_of_many_at_once_one_wins(claims: Claims, one: str) -> None:
+    answers = await asyncio.gather(*(claims.claim(one, f"owner-{number}") for number in range(12)))
+    assert answers.count(Granted(fresh=True)) == 1
+    assert sum(isinstance(answer, Held) for answer in answers) == 11
+
+
+async def test_notifications_are_apart(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    assert await claims.claim(one + "x", "b") == Granted(fresh=True)
+
+
+# ── the sending marker ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_finds_a_marker_without_its_owner_has_to_doubt(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    assert await claims.mark_sending(one, "a") is HELD
+    assert isinstance(await claims.claim(one, "b"), Held)
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Doubtful(again=False)
+
+
+async def test_a_doubt_whose_finder_is_lost_before_it_resends_is_the_same_doubt(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a")
+    for owner in ("b", "c"):
+        await after_the_lease()
+        assert await claims.claim(one, owner) == Doubtful(again=False)
+
+
+async def test_a_resend_that_is_lost_is_a_doubt_for_the_second_time(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a")
+    await after_the_lease()
+    await claims.claim(one, "b")
+    assert await claims.mark_sending(one, "b") is HELD
+    await after_the_lease()
+    assert await claims.claim(one, "c") == Doubtful(again=True)
+    await after_the_lease()
+    assert await claims.claim(one, "d") == Doubtful(again=True)
+
+
+async def test_a_resend_is_known_as_one_also_where_the_first_mail_was_forgotten(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    assert await claims.mark_sending(one, "a", again=True) is HELD
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Doubtful(again=True)
+
+
+async def test_the_owner_itself_asking_again_after_its_marker_is_in_doubt_too(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a")
+    assert await claims.claim(one, "a") == Doubtful(again=False)
+
+
+async def test_a_marker_without_a_key_plants_a_doubt(claims: Claims, one: str) -> None:
+    assert await claims.mark_sending(one, "a") is HELD
+    assert isinstance(await claims.claim(one, "b"), Held)
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Doubtful(again=False)
+
+
+async def test_a_marker_is_refused_to_whoever_lost_the_claim(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await after_the_lease()
+    await claims.claim(one, "b")
+    assert await claims.mark_sending(one, "a") is LOST
+    await after_the_lease()
+    assert await claims.claim(one, "c") == Granted(fresh=False)
+
+
+async def test_a_marker_asked_for_twice_is_one(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    assert [await claims.mark_sending(one, "a") for _ in range(2)] == [HELD, HELD]
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Doubtful(again=False)
+
+
+async def test_a_marker_begins_the_lease_anew(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await asyncio.sleep(LEASE * 0.7)
+    await claims.mark_sending(one, "a")
+    await asyncio.sleep(LEASE * 0.7)
+    assert isinstance(await claims.claim(one, "b"), Held)
+
+
+# ── the verdict ──────────────────────────────────────────────────────────────────────────────────────
+
+OUTCOMES: list[Outcome] = [
+    Sent(),
+    Sent(possible_duplicate=True),
+    Simulated("outbox/é.eml"),
+    Bounced("550 5.1.1", 'no "such" user'),
+    Parked(ParkReason.RETRIES_EXHAUSTED, "gave up"),
+    Unknown("lost"),
+]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+async def test_a_verdict_is_told_to_everybody_and_outlives_the_lease(
+    claims: Claims, one: str, outcome: Outcome
+) -> None:
+    await claims.claim(one, "a")
+    assert await claims.decide(one, "a", outcome) is HELD
+    assert await claims.claim(one, "b") == Decided(outcome)
+    await after_the_lease()
+    assert await claims.claim(one, "a") == Decided(outcome)
+
+
+async def test_a_verdict_without_a_key_is_remembered(claims: Claims, one: str) -> None:
+    assert await claims.decide(one, "a", Sent()) is HELD
+    assert await claims.claim(one, "b") == Decided(Sent())
+
+
+async def test_a_verdict_told_twice_stands_and_another_one_does_not_replace_it(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    assert await claims.decide(one, "a", Sent()) is HELD
+    assert await claims.decide(one, "a", Sent()) is HELD
+    assert await claims.decide(one, "a", Unknown("x")) is LOST
+    assert await claims.decide(one, "b", Sent()) is LOST
+    assert await claims.claim(one, "c") == Decided(Sent())
+
+
+async def test_a_stale_owner_decides_nothing(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await after_the_lease()
+    await claims.claim(one, "b")
+    assert await claims.decide(one, "a", Sent()) is LOST
+    assert isinstance(await claims.claim(one, "c"), Held)
+
+
+async def test_after_a_verdict_there_is_no_marker_and_no_release(claims: Claims, one: str) -> None:
+    await claims.decide(one, "a", Sent())
+    assert await claims.mark_sending(one, "a") is LOST
+    assert await claims.release(one, "a") is LOST
+    assert await claims.claim(one, "b") == Decided(Sent())
+
+
+# ── release and renew ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("marked", [True, False])
+async def test_what_is_released_is_fresh_for_the_next(claims: Claims, one: str, marked: bool) -> None:  # noqa: FBT001 - parametrised
+    await claims.claim(one, "a")
+    if marked:
+        await claims.mark_sending(one, "a")
+    assert await claims.release(one, "a") is HELD
+    assert await claims.claim(one, "b") == Granted(fresh=True)
+
+
+async def test_only_its_owner_releases_a_claim(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    assert await claims.release(one, "b") is LOST
+    assert isinstance(await claims.claim(one, "b"), Held)
+
+
+async def test_a_release_told_twice_is_one(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    assert [await claims.release(one, "a") for _ in range(2)] == [HELD, HELD]
+
+
+@pytest.mark.parametrize("marked", [True, False])
+async def test_a_claim_that_is_renewed_stands(claims: Claims, one: str, marked: bool) -> None:  # noqa: FBT001 - parametrised
+    await claims.claim(one, "a")
+    if marked:
+        await claims.mark_sending(one, "a")
+    for _ in range(4):
+        await asyncio.sleep(LEASE / 2)
+        assert list(await claims.renew({one: "a"})) == [one]
+    assert isinstance(await claims.claim(one, "b"), Held)
+
+
+async def test_only_what_still_stands_is_renewed(claims: Claims, one: str) -> None:
+    names = {name: f"{one}-{name}" for name in ("ours", "taken", "decided", "unknown", "released")}
+    for name in ("ours", "decided", "released"):
+        await claims.claim(names[name], "a")
+    await claims.claim(names["taken"], "b")
+    await claims.decide(names["decided"], "a", Sent())
+    await claims.release(names["released"], "a")
+    assert list(await claims.renew(dict.fromkeys(names.values(), "a"))) == [names["ours"]]
+    assert list(await claims.renew({})) == []
+    assert await claims.claim(names["unknown"], "c") == Granted(fresh=True)
+
+
+# ── Redis alone ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_trap_9_a_claim_whose_answer_was_lost_is_recognised_as_our_own(
+    behind: RedisClaims, proxy: Proxy, one: str
+) -> None:
+    proxy.lose_replies(1, after=b"EVALSHA")
+    assert await behind.claim(one, "a") == Granted(fresh=True)
+    assert proxy.loss.count == 0
+    assert isinstance(await behind.claim(one, "b"), Held)
+
+
+async def test_trap_9_a_verdict_a_marker_and_a_release_whose_answers_were_lost_stand(
+    behind: RedisClaims, proxy: Proxy, one: str
+) -> None:
+    await behind.claim(one, "a")
+    proxy.lose_replies(1, after=b"EVALSHA")
+    assert await behind.mark_sending(one, "a") is HELD
+    proxy.lose_replies(1, after=b"EVALSHA")
+    assert await behind.decide(one, "a", Sent()) is HELD
+    await behind.claim(one + "x", "a")
+    proxy.lose_replies(1, after=b"EVALSHA")
+    assert await behind.release(one + "x", "a") is HELD
+    assert proxy.loss.count == 0
+    assert await behind.claim(one, "b") == Decided(Sent())
+
+
+async def test_an_idle_connection_that_the_server_closed_costs_no_claim(
+    behind: RedisClaims, proxy: Proxy, one: str
+) -> None:
+    proxy.cut()
+    assert await behind.claim(one, "a") == Granted(fresh=True)
+
+
+async def test_trap_10_a_server_that_hangs_surfaces_within_three_seconds(
+    behind: RedisClaims, proxy: Proxy, one: str
+) -> None:
+    proxy.black_hole()
+    started = time.monotonic()
+    for call in (behind.claim(one, "a"), behind.renew({one: "a"}), behind.ping()):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError) as caught:
+            await call
+        assert caught.value.store == "Redis"
+        assert time.monotonic() - began < 3
+    assert time.monotonic() - started > 0.5, "it did hang"
+    proxy.flow()
+    assert await behind.claim(one + "x", "a") == Granted(fresh=True)
+
+
+async def test_trap_10_a_crowd_before_a_server_that_hangs_is_told_within_three_seconds(
+    behind: RedisClaims, proxy: Proxy, one: str
+) -> None:
+    proxy.black_hole()
+    began = time.monotonic()
+    told = await asyncio.gather(*(behind.claim(f"{one}-{n}", "a") for n in range(64)), return_exceptions=True)
+    assert all(isinstance(answer, StoreUnavailableError) for answer in told)
+    assert time.monotonic() - began < 3
+
+
+async def test_a_server_that_is_not_there_is_unavailable_at_once(one: str) -> None:
+    async with redis_claims.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
+        claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="Redis cannot be reached"):
+            await claims.claim(one, "a")
+        assert time.monotonic() - began < 3
+
+
+async def test_the_keys_expire_with_the_memory_of_verdicts(stack: LocalStack, one: str) -> None:
+    async with redis_claims.connect(stack.redis_url) as client:
+        claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+        await claims.claim(one, "a")
+        assert 50 < await client.ttl(f"notification:{one}") <= 60
+        await claims.decide(one, "a", Sent())
+        assert 50 < await client.ttl(f"notification:{one}") <= 60

@@ -1,0 +1,470 @@
+"""What became of every notification: the in-memory twin and MongoDB answer alike, under the deployed validator."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import WriteError
+
+from notification_service.outcomes import (
+    Bounced,
+    Outcome,
+    Parked,
+    ParkReason,
+    Rejected,
+    RejectReason,
+    Sent,
+    Simulated,
+    Skipped,
+    SkipReason,
+    StoreUnavailableError,
+    Unknown,
+)
+from notification_service.ports import AlreadyThere, Attempt, Entry, Fence, Intent, Ledger, Opened
+from notification_service.stores import mongo
+from notification_service.stores.memory import MemoryLedger
+from notification_service.stores.mongo import WriteRefusedError
+from notification_service.stores.mongo_ledger import MongoLedger
+from tests.stack.local import LocalStack
+from tests.stack.processes import free_port
+from tests.stack.proxy import Proxy
+
+HELD, LOST = Fence.HELD, Fence.LOST
+AT = datetime(2026, 11, 24, 12, 30, 15, 123000, tzinfo=UTC)
+LATER = AT + timedelta(seconds=30)
+ATTEMPT = Attempt(AT, "deferred", 12.5, 450, "4.2.1 <jane.smith@example.com> busy", "7")
+REJECTED = Rejected(RejectReason.NO_RECIPIENT, "nobody")
+OUTCOMES: list[Outcome] = [
+    Sent(),
+    Sent(possible_duplicate=True),
+    Simulated("outbox/x.eml"),
+    *map(Skipped, SkipReason),
+    Bounced("5.1.1", "no such user"),
+    *(Rejected(reason, "why") for reason in RejectReason),
+    *(Parked(reason, "why") for reason in ParkReason),
+    Unknown("lost twice"),
+]
+
+
+@pytest.fixture
+async def database(stack: LocalStack) -> AsyncIterator[mongo.Database]:
+    """An empty database for one test."""
+    client = mongo.connect(stack.mongodb_uri)
+    database = client[f"test_{uuid.uuid4().hex[:12]}"]
+    yield database
+    await client.drop_database(database.name)
+    client.close()
+
+
+@pytest.fixture
+async def real(database: mongo.Database) -> MongoLedger:
+    return await prepared(database)
+
+
+@pytest.fixture(params=["memory", "mongodb"])
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    return MemoryLedger() if request.param == "memory" else request.getfixturevalue("real")
+
+
+async def prepared(database: mongo.Database, *, full: bool = True) -> MongoLedger:
+    ledger = MongoLedger(database, "notification_logs", full_recipients=full)
+    await ledger.prepare()
+    return ledger
+
+
+def intent(notification_id: str = "n1", owner: str = "a", **changes: Any) -> Intent:  # noqa: ANN401 - fields of an Intent
+    made = Intent(
+        notification_id=notification_id,
+        owner=owner,
+        event_id="e1",
+        event_type="booking.confirmed",
+        channel="email",
+        template="booking_confirmation",
+        template_digest="0123",
+        recipient="jane.smith@example.com",
+        created_at=AT,
+        booking_id="B1",
+        message_id="<n1@cinema.example>",
+        fact="booking:B1:confirmed",
+        event_data={"booking_id": "B1"},
+    )
+    return replace(made, **changes)
+
+
+async def entry(ledger: Ledger, notification_id: str = "n1") -> Entry:
+    """What another worker finds there."""
+    found = await ledger.open(intent(notification_id, owner="somebody else"))
+    assert isinstance(found, AlreadyThere)
+    return found.entry
+
+
+async def close(ledger: Ledger, owner: str | None = "a", outcome: Outcome | None = None, name: str = "n1") -> Fence:
+    return await ledger.close(name, owner, outcome or Sent(), at=LATER, subject="Booked", attempt=ATTEMPT)
+
+
+async def postpone(ledger: Ledger, owner: str = "a") -> None:
+    await ledger.postpone("n1", owner, at=AT, due_at=LATER, reason=ATTEMPT.reply or "", attempt=ATTEMPT)
+
+
+async def document(database: mongo.Database, notification_id: str = "n1") -> Mapping[str, Any]:
+    found = await database["notification_logs"].find_one({"_id": notification_id})
+    assert found is not None
+    return found
+
+
+# ── open ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_first_intent_is_opened_and_the_next_finds_it(ledger: Ledger) -> None:
+    assert await ledger.open(intent()) == Opened()
+    assert await ledger.open(intent(owner="b", event_id="e2")) == AlreadyThere(
+        Entry("n1", None, waiting=False, possible_duplicate=False, event_ids=("e1",), created_at=AT)
+    )
+
+
+async def test_ones_own_write_whose_answer_was_lost_is_opened(ledger: Ledger) -> None:
+    assert [await ledger.open(intent()) for _ in range(3)] == [Opened()] * 3
+
+
+async def test_ones_own_entry_is_there_once_it_waits_or_is_closed(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await postpone(ledger)
+    waiting = await ledger.open(intent())
+    assert isinstance(waiting, AlreadyThere)
+    assert waiting.entry.waiting
+    await close(ledger)
+    closed = await ledger.open(intent())
+    assert isinstance(closed, AlreadyThere)
+    assert closed.entry.outcome == Sent()
+
+
+async def test_of_many_opens_at_once_each_notification_has_one_winner(ledger: Ledger) -> None:
+    intents = [intent(f"n{number}", owner) for number in range(60) for owner in ("a", "b", "c")]
+    answers = await asyncio.gather(*map(ledger.open, intents))
+    for number in range(60):
+        of_one = answers[number * 3 : number * 3 + 3]
+        assert of_one.count(Opened()) == 1
+        assert sum(isinstance(answer, AlreadyThere) for answer in of_one) == 2
+
+
+# ── take over ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_whoever_takes_over_closes_and_the_one_before_does_not(ledger: Ledger, waiting: bool) -> None:  # noqa: FBT001 - parametrised
+    await ledger.open(intent())
+    if waiting:
+        await postpone(ledger)
+    await ledger.take_over("n1", "b", "e2", possible_duplicate=True)
+    taken = await entry(ledger)
+    assert (taken.outcome, taken.waiting, taken.possible_duplicate) == (None, False, True)
+    assert taken.event_ids == ("e1", "e2")
+    assert await close(ledger, "a") is LOST
+    assert (await entry(ledger)).outcome is None
+    assert await close(ledger, "b", Sent(possible_duplicate=True)) is HELD
+
+
+async def test_a_possible_duplicate_stays_one(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.take_over("n1", "b", "e1", possible_duplicate=True)
+    await ledger.take_over("n1", "c", "e1", possible_duplicate=False)
+    assert (await entry(ledger)).possible_duplicate
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+async def test_only_a_rejected_entry_is_taken_over_again(ledger: Ledger, outcome: Outcome) -> None:
+    await ledger.open(intent())
+    await close(ledger, "a", outcome)
+    await ledger.take_over("n1", "b", "e2", possible_duplicate=False)
+    found = await entry(ledger)
+    if isinstance(outcome, Rejected):
+        assert (found.outcome, found.event_ids) == (None, ("e1", "e2"))
+        assert await close(ledger, "b") is HELD
+    else:
+        assert (found.outcome, found.event_ids) == (outcome, ("e1",))
+        assert await close(ledger, "b", REJECTED) is LOST
+
+
+async def test_what_is_not_there_cannot_be_taken_over(ledger: Ledger) -> None:
+    await ledger.take_over("n1", "b", "e2", possible_duplicate=False)
+    assert await ledger.open(intent()) == Opened()
+
+
+# ── close ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+async def test_an_outcome_is_read_back_as_it_was_written(ledger: Ledger, outcome: Outcome) -> None:
+    await ledger.open(intent())
+    assert await close(ledger, "a", outcome) is HELD
+    found = await entry(ledger)
+    assert (found.outcome, found.waiting) == (outcome, False)
+
+
+async def test_a_close_told_twice_is_one(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    assert [await close(ledger), await close(ledger)] == [HELD, HELD]
+
+
+async def test_the_first_outcome_stays(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await close(ledger)
+    assert await close(ledger, "a", REJECTED) is LOST
+    assert await close(ledger, "b") is LOST
+    assert await close(ledger, None, REJECTED) is LOST
+    assert (await entry(ledger)).outcome == Sent()
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_a_repair_closes_whoever_owns_it(ledger: Ledger, waiting: bool) -> None:  # noqa: FBT001 - parametrised
+    await ledger.open(intent())
+    if waiting:
+        await postpone(ledger)
+    assert await close(ledger, None, Unknown("lost")) is HELD
+    assert (await entry(ledger)).outcome == Unknown("lost")
+
+
+@pytest.mark.parametrize("owner", ["a", None])
+async def test_what_is_not_there_cannot_be_closed(ledger: Ledger, owner: str | None) -> None:
+    assert await close(ledger, owner) is LOST
+    assert await ledger.open(intent()) == Opened()
+
+
+async def test_of_many_closes_at_once_each_gets_its_own_answer(ledger: Ledger) -> None:
+    for number in range(40):
+        await ledger.open(intent(f"n{number}"))
+    for number in range(0, 40, 4):
+        await ledger.take_over(f"n{number}", "b", "e1", possible_duplicate=False)
+    answers = await asyncio.gather(*(close(ledger, "a", Sent(), f"n{number}") for number in range(45)))
+    assert answers == [LOST if number % 4 == 0 or number >= 40 else HELD for number in range(45)]
+    found = [await entry(ledger, f"n{number}") for number in range(40)]
+    assert [each.outcome for each in found] == [None if number % 4 == 0 else Sent() for number in range(40)]
+
+
+async def test_writes_of_every_kind_at_once_do_not_disturb_each_other(ledger: Ledger) -> None:
+    for number in range(20):
+        await ledger.open(intent(f"n{number}"))
+    closes = [close(ledger, "a", Sent(), f"n{number}") for number in range(20)]
+    opens = [ledger.open(intent(f"n{number}", "b")) for number in range(10, 30)]
+    notes = [ledger.note_event(f"n{number}", "e2") for number in range(40)]
+    closed, opened, _ = await asyncio.gather(asyncio.gather(*closes), asyncio.gather(*opens), asyncio.gather(*notes))
+    assert closed == [HELD] * 20
+    assert [isinstance(answer, Opened) for answer in opened] == [False] * 10 + [True] * 10
+    assert [(await entry(ledger, f"n{number}")).event_ids for number in range(20)] == [("e1", "e2")] * 20
+
+
+# ── postpone, notes, reports ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_put_off_waits(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await postpone(ledger)
+    await postpone(ledger)
+    found = await entry(ledger)
+    assert (found.outcome, found.waiting) == (None, True)
+
+
+async def test_a_stale_owner_puts_nothing_off(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.take_over("n1", "b", "e1", possible_duplicate=False)
+    await postpone(ledger, "a")
+    assert not (await entry(ledger)).waiting
+
+
+async def test_what_has_ended_is_not_put_off(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await close(ledger)
+    await postpone(ledger)
+    found = await entry(ledger)
+    assert (found.outcome, found.waiting) == (Sent(), False)
+
+
+async def test_a_further_event_is_noted_once(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await close(ledger)
+    for event_id in ("e2", "e3", "e2", "e1"):
+        await ledger.note_event("n1", event_id)
+    await ledger.note_event("nobody", "e2")
+    found = await entry(ledger)
+    assert (found.event_ids, found.outcome) == (("e1", "e2", "e3"), Sent())
+
+
+async def test_a_broken_conversation_leaves_the_entry_pending(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.note_attempt("n1", ATTEMPT)
+    await ledger.note_attempt("nobody", ATTEMPT)
+    assert await ledger.open(intent()) == Opened()
+
+
+async def test_of_many_first_reports_at_once_one_stands_for_the_fact(ledger: Ledger) -> None:
+    answers = await asyncio.gather(*(ledger.first_report("payment:T:refunded", f"R{number}") for number in range(20)))
+    assert len(set(answers)) == 1
+    assert await ledger.first_report("payment:T:refunded", "another") == answers[0]
+    assert await ledger.first_report("payment:T2:refunded", "another") == "another"
+
+
+# ── MongoDB alone: the documents ─────────────────────────────────────────────────────────────────────
+
+
+async def test_the_deployed_validator_is_in_force(real: MongoLedger, database: mongo.Database) -> None:
+    with pytest.raises(WriteError):
+        await database["notification_logs"].insert_one({"_id": "x", "event_id": 7})
+
+
+async def test_a_record_has_the_words_of_the_deployed_collection(real: MongoLedger, database: mongo.Database) -> None:
+    await real.open(intent())
+    pending = await document(database)
+    assert {key: pending[key] for key in ("event_id", "notification_type", "recipient", "status", "outcome")} == {
+        "event_id": "e1",
+        "notification_type": "email",
+        "recipient": "jane.smith@example.com",
+        "status": "pending",
+        "outcome": "pending",
+    }
+    assert pending["created_at"] == AT
+    assert "sent_at" not in pending
+    await close(real)
+    sent = await document(database)
+    assert (sent["status"], sent["outcome"], sent["sent_at"], sent["subject"]) == ("sent", "sent", LATER, "Booked")
+    assert [made["code"] for made in sent["attempts"]] == [450]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+async def test_every_outcome_passes_the_validator(
+    real: MongoLedger, database: mongo.Database, outcome: Outcome
+) -> None:
+    await real.open(intent())
+    await postpone(real)
+    await real.take_over("n1", "b", "e2", possible_duplicate=True)
+    assert await close(real, "b", outcome) is HELD
+    closed = await document(database)
+    assert closed["status"] in ("sent", "failed", "pending")
+    assert ("sent_at" in closed) == isinstance(outcome, Sent)
+    assert "due_at" not in closed
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"bottom": True}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"huge": 10**400, "negative": -(10**40), "edge": 2**63, "fits": 2**63 - 1},
+        {"text": "\ud800 half", "nul": "a\0b", "\udfff": 1, "key\0": 2},
+        {"$where": 1, "a.b": {"$set": {"c.d": 1}}, "": "", "$": "$"},
+        {"list": [[[[]]], {}, None, True, 1.5, "x" * 100_000]},
+        nested(500),
+        {"n": [nested(60)] * 3},
+        {"float": 1e308, "infinity": float("inf"), "zero": -0.0},
+        {"_id": "x", "event_id": ["not a text"], "created_at": "never"},
+        {str(number): number for number in range(5000)},
+    ],
+    ids=["integers", "texts", "keys", "lists", "deep", "deep lists", "floats", "names", "many"],
+)
+async def test_awkward_event_data_is_stored(real: MongoLedger, database: mongo.Database, data: dict[str, Any]) -> None:
+    assert await real.open(intent(event_data=data)) == Opened()
+    stored = (await document(database))["event_data"]
+    assert len(stored) == len(data)
+    assert await close(real) is HELD
+
+
+async def test_awkward_ids_are_stored_and_found_again(real: MongoLedger, database: mongo.Database) -> None:
+    awkward = {"event_id": "\ud800\0$x.y", "booking_id": "\udfff\0", "fact": "booking:\ud800\0:confirmed"}
+    assert await real.open(intent(**awkward)) == Opened()
+    await real.note_event("n1", awkward["event_id"])
+    assert len((await document(database))["event_ids"]) == 1
+    assert await real.first_report("fact\ud800\0", "report") == "report"
+
+
+async def test_one_record_that_is_refused_does_not_disturb_its_group(real: MongoLedger) -> None:
+    wrong = intent("wrong", channel="carrier pigeon")
+    answers = await asyncio.gather(
+        *(real.open(made) for made in (intent("n1"), wrong, intent("n2"), intent("n1", "b"))), return_exceptions=True
+    )
+    assert (answers[0], answers[2]) == (Opened(), Opened())
+    assert isinstance(answers[1], WriteRefusedError)
+    assert isinstance(answers[3], AlreadyThere)
+
+
+async def test_masked_no_address_stands_anywhere_in_a_record(database: mongo.Database) -> None:
+    ledger = await prepared(database, full=False)
+    address = "jane.smith@example.com"
+    data = {"user_email": address, "deep": [{"to": f"<{address}>"}], address: address, "note": f"write to {address}."}
+    await ledger.open(intent(event_data=data))
+    await ledger.note_attempt("n1", ATTEMPT)
+    await postpone(ledger)
+    assert "jane.smith" not in repr(await document(database))
+    await ledger.take_over("n1", "b", "e2", possible_duplicate=False)
+    for owner, outcome in (("b", Bounced("5.1.1", f"<{address}>: unknown")),):
+        await ledger.close(
+            "n1", owner, outcome, at=AT, recipient=address, subject=f"For {address}", attempt=replace(ATTEMPT)
+        )
+    closed = await document(database)
+    assert "jane.smith" not in repr(closed)
+    assert closed["recipient"] == "j***@example.com"
+
+
+async def test_preparing_twice_and_over_a_collection_that_stands_touches_nothing(database: mongo.Database) -> None:
+    await database["notification_logs"].insert_one({"_id": "old", "status": "sent"})
+    await prepared(database)
+    await prepared(database)
+    assert await database["notification_logs"].count_documents({}) == 1
+    indexes = await database["notification_logs"].index_information()
+    keys = {index["key"][0][0] for index in indexes.values()}
+    assert {"event_id", "recipient", "notification_type", "created_at"} <= keys
+    await database["notification_logs"].insert_one({"_id": "theirs", "anything": True})
+
+
+# ── MongoDB alone: it is down ────────────────────────────────────────────────────────────────────────
+
+
+async def test_trap_23_a_database_that_is_not_there_surfaces_within_five_seconds() -> None:
+    client = mongo.connect(f"mongodb://127.0.0.1:{free_port()}/")
+    ledger = MongoLedger(client["x"], "notification_logs", full_recipients=True)
+    began = time.monotonic()
+    calls = [ledger.open(intent()), ledger.first_report("f", "r"), ledger.prepare(), ledger.ping(), close(ledger)]
+    told = await asyncio.gather(*calls, return_exceptions=True)
+    seconds = time.monotonic() - began
+    client.close()
+    assert [type(each) for each in told] == [StoreUnavailableError] * 5
+    assert {each.store for each in told if isinstance(each, StoreUnavailableError)} == {"MongoDB"}
+    # Calls of one group end together; the one that came while it was under way is the next group.
+    assert seconds < 10.5
+
+
+async def test_trap_23_a_database_that_hangs_surfaces_and_the_write_may_be_repeated(
+    stack: LocalStack, database: mongo.Database
+) -> None:
+    await prepared(database)
+    with Proxy(stack.mongo.port) as proxy:
+        client = mongo.connect(f"mongodb://127.0.0.1:{proxy.port}/")
+        ledger = MongoLedger(client[database.name], "notification_logs", full_recipients=True)
+        await ledger.ping()
+        proxy.black_hole()
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError):
+            await ledger.open(intent())
+        assert 1 < time.monotonic() - began < 5.5
+        proxy.flow()
+        assert await ledger.open(intent()) == Opened()
+        client.close()
+    assert await database["notification_logs"].count_documents({}) == 1
+
+
+async def test_a_cancelled_writer_does_not_take_its_group_along(real: MongoLedger, database: mongo.Database) -> None:
+    tasks = [asyncio.create_task(real.open(intent(f"n{number}"))) for number in range(10)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1:] == [Opened()] * 9
+    assert await database["notification_logs"].count_documents({}) == 10

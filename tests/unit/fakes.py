@@ -1,0 +1,110 @@
+"""Parts of the service that a test scripts: they implement the ports, and remember what they were asked."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from notification_service import notices
+from notification_service.notices import Delivery, Notice
+from notification_service.ports import (
+    Accepted,
+    Attempt,
+    BeforeData,
+    Deferred,
+    Envelope,
+    Fence,
+    InDoubt,
+    Refused,
+    Unavailable,
+    Verdict,
+    Withdrawn,
+)
+
+LARGEST = 256 * 1024
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+def attempt(result: str = "accepted", code: int | None = 250, reply: str | None = "2.0.0 Ok") -> Attempt:
+    return Attempt(datetime(2026, 11, 24, 12, tzinfo=UTC), result, 1.5, code, reply, "1")
+
+
+ACCEPTED = Accepted(attempt())
+UNAVAILABLE = Unavailable(attempt("unavailable", 421, "4.3.2 closing"), "wait")
+IN_DOUBT = InDoubt(attempt("in_doubt", None, "SMTPServerDisconnected: Connection lost"))
+
+
+def deferred(wait: float | None = None, reply: str = "4.2.1 not now") -> Deferred:
+    return Deferred(attempt("deferred", 450, reply), wait)
+
+
+def refused(code: str = "5.1.1") -> Refused:
+    return Refused(attempt("refused", 550, f"{code} no such user"), code)
+
+
+def envelope(name: str = "n1") -> Envelope:
+    return Envelope(
+        name, "booking_confirmation", "from@cinema.example", "to@guests.example", b"Subject: x\r\n\r\nx\r\n"
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file in it by its path."""
+    return {str(path): path.read_bytes() for path in folder.iterdir()}
+
+
+async def held() -> Fence:
+    return Fence.HELD
+
+
+def delivery(data: Any, routing_key: str = "booking.confirmed", **more: Any) -> Delivery:  # noqa: ANN401 - JSON
+    body = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return Delivery(body, routing_key, **more)
+
+
+def notice(data: dict[str, Any], routing_key: str = "booking.confirmed") -> Notice:
+    planned = notices.plan(delivery(data, routing_key), largest=LARGEST)
+    assert isinstance(planned, Notice)
+    return planned
+
+
+class FirstReports:
+    """Which named report stands for a fact: the first that came, as the ledger remembers it."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+
+    def notification_id(self, planned: Notice) -> str:
+        fact = planned.fact
+        first = self._first.setdefault(fact.key, fact.report) if fact.report else None
+        return notices.notification_id(fact, first, planned.template)
+
+
+Step = Verdict | Exception | Callable[[Envelope, BeforeData], Awaitable[Verdict]]
+
+
+class ScriptedChannel:
+    """Gives the scripted answers in turn, then accepts; `handed_over` are the mails that passed the sending marker."""
+
+    name = "scripted"
+
+    def __init__(self, steps: Iterable[Step] = ()) -> None:
+        self.steps = list(steps)
+        self.seen: list[Envelope] = []
+        self.handed_over: list[Envelope] = []
+
+    async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict:
+        self.seen.append(envelope)
+        step = self.steps.pop(0) if self.steps else ACCEPTED
+        if isinstance(step, Exception):
+            raise step
+        if callable(step):
+            return await step(envelope, before_data)
+        return await self._to_the_end(step, envelope, before_data)
+
+    async def _to_the_end(self, verdict: Verdict, envelope: Envelope, before_data: BeforeData) -> Verdict:
+        if await before_data() is Fence.LOST:
+            return Withdrawn()
+        self.handed_over.append(envelope)
+        return verdict

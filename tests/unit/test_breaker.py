@@ -1,0 +1,260 @@
+"""The breaker: a channel that is down stops every mail, blames none, and comes back by and by."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from notification_service.channels.breaker import Breaker, State
+from notification_service.ports import BeforeData, Envelope, Unavailable, Verdict, Withdrawn
+from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused
+
+PAUSE = 0.02
+Answer = Verdict | Unavailable | Exception
+
+
+class WayOut:
+    """Tries wait at the gate until the test gives each its answer; open, every try is answered at once."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.answer: Answer = ACCEPTED
+        self.gated = False
+        self.tries: list[str] = []
+        self.waiting: list[asyncio.Future[Answer]] = []
+        self.peak = 0
+        self.closed = False
+
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:  # noqa: ARG002 - a try that never gets there
+        self.tries.append(envelope.notification_id)
+        gate: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.waiting.append(gate)
+        self.peak = max(self.peak, len(self.waiting))
+        try:
+            if not self.gated:
+                await asyncio.sleep(0.001)
+                gate.set_result(self.answer)
+            answer = await gate
+        finally:
+            self.waiting.remove(gate)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def open_the_gate(self) -> None:
+        """From now on every try is accepted, those that wait included."""
+        self.gated, self.answer = False, ACCEPTED
+        for gate in self.waiting:
+            gate.set_result(ACCEPTED)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@contextlib.asynccontextmanager
+async def mails(breaker: Breaker, count: int) -> AsyncIterator[list[asyncio.Task[Verdict]]]:
+    """Mails that are being delivered side by side; what is left of them in the end is cancelled."""
+    tasks = [asyncio.create_task(breaker.deliver(envelope(f"n{number}"), held)) for number in range(count)]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await breaker.close()
+
+
+async def settled() -> None:
+    """Let everything that can go on go on."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def opened(breaker: Breaker) -> None:
+    while breaker.state is not State.OPEN:  # noqa: ASYNC110 - its state is all that it tells
+        await asyncio.sleep(0)
+
+
+def breaker_over(
+    way_out: WayOut, most: int = 8, first_pause: float = PAUSE, longest_pause: float = 4 * PAUSE
+) -> Breaker:
+    return Breaker(way_out, most, first_pause=first_pause, longest_pause=longest_pause)
+
+
+@pytest.mark.parametrize(
+    "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, Withdrawn()], ids=lambda v: type(v).__name__
+)
+async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Verdict) -> None:
+    way_out = WayOut()
+    way_out.answer = verdict
+    breaker = breaker_over(way_out)
+    assert await breaker.deliver(envelope(), held) == verdict
+    assert breaker.state is State.CLOSED
+
+
+async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out)
+    async with mails(breaker, 50) as tasks:
+        await opened(breaker)
+        await asyncio.sleep(PAUSE / 4)
+        assert breaker._openings == 1
+        assert len(way_out.tries) == 8
+        reason = breaker.reason
+        assert reason == "421 4.3.2 closing"
+        way_out.answer = ACCEPTED
+        assert await asyncio.gather(*tasks) == [ACCEPTED] * 50
+    assert (breaker.state, breaker.reason) == (State.CLOSED, None)
+    assert set(way_out.tries) == {f"n{number}" for number in range(50)}
+    assert len(way_out.tries) == 58
+
+
+async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out)
+    async with mails(breaker, 20):
+        await opened(breaker)
+        await settled()
+        assert len(way_out.tries) == 8
+        way_out.gated, way_out.peak = True, 0
+        await asyncio.sleep(PAUSE * 2)
+        assert (breaker.state, len(way_out.waiting), len(way_out.tries)) == (State.PROBING, 1, 9)
+        way_out.waiting[0].set_result(UNAVAILABLE)
+        await settled()
+        assert (breaker.state, len(way_out.waiting)) == (State.OPEN, 0)
+        await asyncio.sleep(PAUSE * 4)
+        assert (breaker.state, len(way_out.waiting), way_out.peak) == (State.PROBING, 1, 1)
+
+
+async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out)
+    seen = []
+    async with mails(breaker, 40) as tasks:
+        await opened(breaker)
+        way_out.gated, way_out.peak = True, 0
+        await asyncio.sleep(PAUSE * 2)
+        for _ in range(6):
+            seen.append((len(way_out.waiting), breaker.state))
+            way_out.waiting[0].set_result(ACCEPTED)
+            await settled()
+        way_out.open_the_gate()
+        await asyncio.gather(*tasks)
+    ramp = [(1, State.PROBING), (2, State.RAMPING), (4, State.RAMPING), (8, State.CLOSED), (8, State.CLOSED)]
+    assert seen == [*ramp, (8, State.CLOSED)]
+    assert way_out.peak == 8
+
+
+async def test_a_fault_while_it_ramps_opens_it_again() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out)
+    async with mails(breaker, 20):
+        await opened(breaker)
+        way_out.gated = True
+        await asyncio.sleep(PAUSE * 2)
+        way_out.waiting[0].set_result(ACCEPTED)
+        await settled()
+        assert (breaker.state, len(way_out.waiting)) == (State.RAMPING, 2)
+        way_out.waiting[0].set_result(UNAVAILABLE)
+        await settled()
+        assert (breaker.state, len(way_out.waiting), breaker._openings) == (State.OPEN, 1, 2)
+
+
+async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
+    way_out = WayOut()
+    way_out.gated = True
+    breaker = breaker_over(way_out, most=2)
+    async with mails(breaker, 2):
+        await settled()
+        way_out.waiting[0].set_result(UNAVAILABLE)
+        await asyncio.sleep(PAUSE * 2)
+        assert breaker.state is State.PROBING
+        way_out.waiting[0].set_result(UNAVAILABLE)
+        await settled()
+        assert (breaker._openings, breaker.state, len(way_out.waiting)) == (1, State.PROBING, 1)
+
+
+async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out, first_pause=0.01, longest_pause=0.02)
+    async with mails(breaker, 1) as tasks:
+        await asyncio.sleep(0.3)
+        assert 8 <= len(way_out.tries) <= 30
+        way_out.answer = ACCEPTED
+        assert await asyncio.wait_for(tasks[0], 0.2) == ACCEPTED
+
+
+async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
+    way_out = WayOut()
+    breaker = breaker_over(way_out, most=3)
+    async with mails(breaker, 200) as tasks:
+        await asyncio.gather(*tasks)
+    assert way_out.peak == 3
+    assert len(way_out.tries) == 200
+
+
+@pytest.mark.parametrize("which", ["waiting", "under way"])
+async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> None:
+    way_out = WayOut()
+    way_out.gated = True
+    breaker = breaker_over(way_out, most=2)
+    async with mails(breaker, 6) as tasks:
+        await settled()
+        cancelled = tasks[2:4] if which == "waiting" else tasks[:2]
+        for task in cancelled:
+            task.cancel()
+        await settled()
+        assert len(way_out.waiting) == 2
+        way_out.open_the_gate()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(isinstance(end, asyncio.CancelledError) for end in ended) == 2
+        assert ended.count(ACCEPTED) == 4
+        assert breaker._under_way == 0
+
+
+async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out)
+    async with mails(breaker, 3) as tasks:
+        await opened(breaker)
+        way_out.gated = True
+        await asyncio.sleep(PAUSE * 2)
+        prober = next(
+            task for task in tasks if task.get_coro() is not None and f"n{tasks.index(task)}" == way_out.tries[-1]
+        )
+        prober.cancel()
+        await settled()
+        assert len(way_out.waiting) == 1
+        assert way_out.tries[-1] != f"n{tasks.index(prober)}"
+
+
+async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_right() -> None:
+    way_out = WayOut()
+    way_out.answer = RuntimeError("a bug")
+    breaker = breaker_over(way_out, most=1)
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="a bug"):
+            await breaker.deliver(envelope(), held)
+    way_out.answer = ACCEPTED
+    assert await asyncio.wait_for(breaker.deliver(envelope(), held), 1) == ACCEPTED
+    assert breaker.state is State.CLOSED
+
+
+async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out, first_pause=60, longest_pause=60)
+    async with mails(breaker, 1):
+        await opened(breaker)
+    await settled()
+    assert way_out.closed
+    assert breaker._reopening is not None
+    assert breaker._reopening.cancelled()

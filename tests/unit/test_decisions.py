@@ -1,0 +1,188 @@
+"""What is done with a notification that was found in some state: every state, against the table of `delivery.md`."""
+
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from notification_service.decisions import Begin, Doubt, Finish, StandBy, Step, Unguarded, next_step
+from notification_service.outcomes import (
+    Bounced,
+    Outcome,
+    Parked,
+    ParkReason,
+    Rejected,
+    RejectReason,
+    Sent,
+    Simulated,
+    Skipped,
+    SkipReason,
+    Unknown,
+)
+from notification_service.ports import AlreadyThere, Decided, Doubtful, Entry, Granted, Opened
+
+Claim = Granted | Doubtful | Decided | Unguarded
+Found = Opened | AlreadyThere
+
+REJECTED = Rejected(RejectReason.NO_RECIPIENT, "nobody")
+FINAL: list[Outcome] = [
+    Sent(),
+    Sent(possible_duplicate=True),
+    Simulated("x.eml"),
+    Skipped(SkipReason.EXPIRED),
+    Bounced("5.1.1", "no"),
+    Parked(ParkReason.RETRIES_EXHAUSTED, "gave up"),
+    Unknown("lost"),
+]
+OUTCOMES = [*FINAL, REJECTED]
+
+
+def there(
+    outcome: Outcome | None = None, *, waiting: bool = False, duplicate: bool = False, event_id: str = "e1"
+) -> AlreadyThere:
+    return AlreadyThere(Entry("n", outcome, waiting, duplicate, (event_id,), datetime(2026, 11, 24, tzinfo=UTC)))
+
+
+def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1") -> Step:
+    return next_step(claim, found, event_id, resend=resend)
+
+
+CLAIMS: list[Claim] = [
+    Granted(fresh=True),
+    Granted(fresh=False),
+    Doubtful(again=False),
+    Doubtful(again=True),
+    Unguarded(),
+    *map(Decided, OUTCOMES),
+]
+OPEN: list[Found] = [
+    Opened(),
+    *(there(waiting=waiting, duplicate=duplicate) for waiting in (False, True) for duplicate in (False, True)),
+]
+CLOSED: list[Found] = [there(outcome, duplicate=duplicate) for outcome in OUTCOMES for duplicate in (False, True)]
+EVERYTHING = list(itertools.product(CLAIMS, [*OPEN, *CLOSED], (True, False), ("e1", "another")))
+
+# ── "it dies between" ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_first_delivery_begins() -> None:
+    assert step(Granted(fresh=True), Opened()) == Begin(take_over=False)
+
+
+@pytest.mark.parametrize("found", [Opened(), there()], ids=["no intent yet", "intent written"])
+def test_lost_before_the_sending_marker_it_starts_again(found: Found) -> None:
+    assert step(Granted(fresh=False), found) == Begin(take_over=isinstance(found, AlreadyThere))
+
+
+def test_lost_after_the_sending_marker_it_is_sent_once_more_and_marked() -> None:
+    assert step(Doubtful(), there()) == Begin(take_over=True, possible_duplicate=True)
+
+
+def test_lost_after_the_sending_marker_under_the_hold_policy_a_person_decides() -> None:
+    held = step(Doubtful(), there(), resend=False)
+    assert isinstance(held, Finish)
+    assert isinstance(held.outcome, Unknown)
+    assert held.repair
+
+
+@pytest.mark.parametrize("resend", [True, False])
+def test_lost_while_resending_a_person_decides(resend: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    lost = step(Doubtful(again=True), there(duplicate=True), resend=resend)
+    assert isinstance(lost, Finish)
+    assert isinstance(lost.outcome, Unknown)
+    assert lost.repair
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+@pytest.mark.parametrize("found", OPEN, ids=str)
+def test_a_verdict_without_an_outcome_is_written_down_and_nothing_is_sent(outcome: Outcome, found: Found) -> None:
+    assert step(Decided(outcome), found) == Finish(outcome, repair=True)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+def test_a_verdict_and_an_outcome_are_acked(outcome: Outcome) -> None:
+    assert step(Decided(outcome), there(outcome)) == Finish(outcome)
+
+
+def test_where_the_two_memories_differ_the_ledger_is_the_truth() -> None:
+    assert step(Decided(Parked(ParkReason.INTERNAL_ERROR, "x")), there(Sent())) == Finish(Sent())
+
+
+# ── Redis forgot, or cannot be asked ─────────────────────────────────────────────────────────────────
+
+
+def test_a_pending_entry_that_redis_forgot_is_doubted_first() -> None:
+    assert step(Granted(fresh=True), there()) == Doubt()
+
+
+def test_a_resend_that_redis_forgot_is_a_persons() -> None:
+    lost = step(Granted(fresh=True), there(duplicate=True))
+    assert isinstance(lost, Finish)
+    assert isinstance(lost.outcome, Unknown)
+
+
+@pytest.mark.parametrize("duplicate", [True, False])
+@pytest.mark.parametrize(
+    "claim", [Granted(fresh=True), Granted(fresh=False), Doubtful(), Doubtful(again=True)], ids=str
+)
+def test_a_waiting_entry_goes_on_with_what_it_knew(claim: Claim, duplicate: bool) -> None:  # noqa: FBT001 - as above
+    begun = Begin(take_over=True, possible_duplicate=duplicate)
+    assert step(claim, there(waiting=True, duplicate=duplicate)) == begun
+
+
+@pytest.mark.parametrize("outcome", FINAL, ids=str)
+@pytest.mark.parametrize("claim", CLAIMS, ids=str)
+@pytest.mark.parametrize("event_id", ["e1", "another"])
+def test_what_has_ended_is_acked_whatever_redis_says(claim: Claim, outcome: Outcome, event_id: str) -> None:
+    assert step(claim, there(outcome), event_id=event_id) == Finish(outcome)
+
+
+def test_without_redis_a_first_delivery_goes_on() -> None:
+    assert step(Unguarded(), Opened()) == Begin(take_over=False)
+
+
+@pytest.mark.parametrize("found", OPEN[1:], ids=str)
+def test_without_redis_whatever_stands_open_already_waits(found: Found) -> None:
+    assert step(Unguarded(), found) == StandBy()
+
+
+# ── rejected ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if not isinstance(claim, Decided)], ids=str)
+def test_another_event_may_know_what_a_rejected_one_lacked(claim: Claim) -> None:
+    assert step(claim, there(REJECTED), event_id="another") == Begin(take_over=True)
+    assert step(claim, there(REJECTED), event_id="e1") == Finish(REJECTED)
+
+
+# ── the whole table ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("claim", "found", "resend", "event_id"), EVERYTHING, ids=str)
+def test_nothing_allows_more_than_one_extra_mail(
+    claim: Claim,
+    found: Found,
+    resend: bool,  # noqa: FBT001 - a parameter of the table
+    event_id: str,
+) -> None:
+    taken = step(claim, found, resend=resend, event_id=event_id)
+    entry = found.entry if isinstance(found, AlreadyThere) else None
+    may_be_out = isinstance(claim, Doubtful) and not (entry and (entry.waiting or entry.outcome))
+    if isinstance(taken, Begin):
+        assert not isinstance(claim, Decided)
+        assert entry is None or entry.outcome in (None, REJECTED)
+        assert taken.take_over == (entry is not None or isinstance(claim, Doubtful))
+        # Where a mail may be out, only the policy's one more is sent, and it is marked as what it may be.
+        assert not may_be_out or (resend and taken.possible_duplicate)
+        assert not may_be_out or claim != Doubtful(again=True)
+        # A mail that may be the second is never taken for a first one later.
+        assert taken.possible_duplicate or not (entry and entry.outcome is None and entry.possible_duplicate)
+    if isinstance(taken, Finish):
+        # An outcome that is written stays; one that is not yet, is written.
+        assert taken.repair == (entry is None or entry.outcome is None)
+    if isinstance(taken, Doubt):
+        assert claim == Granted(fresh=True)
+        assert entry
+        assert (entry.outcome, entry.waiting) == (None, False)
+    if isinstance(taken, StandBy):
+        assert claim == Unguarded()

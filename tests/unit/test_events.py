@@ -1,0 +1,276 @@
+"""The contract as it really is: fields are blank, null, zero, of the wrong kind, and nothing else ever gets through."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from notification_service.events import EVENT_TYPES, Event, UnreadableEventError, parse, read_object
+from notification_service.outcomes import RejectReason
+
+LARGEST = 64 * 1024
+BLANKS = ("", "  ", None, "null", "None", "n/a", "N/A", "undefined", "Unknown")
+
+
+def event(event_type: str = "booking.confirmed", **fields: Any) -> Any:  # noqa: ANN401 - any of the six models
+    parsed = parse(fields, event_type)
+    assert parsed is not None
+    return parsed
+
+
+def problem_of(body: bytes) -> UnreadableEventError:
+    with pytest.raises(UnreadableEventError) as caught:
+        read_object(body, largest=LARGEST)
+    return caught.value
+
+
+def fault_of(event_type: str, **fields: Any) -> str:  # noqa: ANN401 - whatever JSON holds
+    with pytest.raises(UnreadableEventError) as caught:
+        parse(fields, event_type)
+    assert caught.value.reason is RejectReason.SCHEMA
+    return caught.value.detail
+
+
+# ── what the producers send ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("spelling", ["payment.refund", "payment.refunded"])
+def test_both_refund_spellings_are_the_same_kind_of_event(spelling: str) -> None:
+    assert type(event(spelling)) is type(event("payment.refunded"))
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_a_blank_text_is_not_known(blank: str | None) -> None:
+    assert event(movie_title=blank, booking_id=blank, user_email=blank).model_dump(exclude={"event_type"}) == (
+        event().model_dump(exclude={"event_type"})
+    )
+
+
+@pytest.mark.parametrize("words", ["Unknown Movie", "unknown time", "UNKNOWN CINEMA", "Unknown Theatre"])
+def test_the_words_for_not_known_are_not_known(words: str) -> None:
+    assert event(movie_title=words).movie_title is None
+
+
+@pytest.mark.parametrize("title", ["The Unknown", "Unknown Pleasures", "None Shall Escape", "Null Island"])
+def test_a_title_that_only_begins_like_one_of_them_is_a_title(title: str) -> None:
+    assert event(movie_title=title).movie_title == title
+
+
+@pytest.mark.parametrize("blank", ["", " ", None])
+@pytest.mark.parametrize(
+    ("event_type", "field"),
+    [
+        ("booking.cancelled", "refund_eligible"),
+        ("booking.cancelled", "refund_amount"),
+        ("booking.cancelled", "cancelled_at"),
+        ("payment.failed", "retry_possible"),
+        ("payment.failed", "failure_reason"),
+        ("payment.failed", "gateway_response"),
+        ("payment.success", "gateway_response"),
+        ("booking.confirmed", "seats"),
+        ("booking.confirmed", "timestamp"),
+    ],
+)
+def test_a_blank_field_of_any_kind_costs_no_mail(event_type: str, field: str, blank: str | None) -> None:
+    assert not getattr(event(event_type, **{field: blank}), field)
+
+
+def test_the_blank_refund_of_the_booking_side_is_read() -> None:
+    blank = {"user_id": "", "movie_title": "", "showtime": "", "seats": [], "total_amount": 0.0, "cinema_name": None}
+    refund = event("booking.refunded", booking_id="B1", user_email="a@b.example", transaction_id="T", **blank)
+    assert (refund.user_id, refund.movie_title, refund.seats, refund.total_amount) == (None, None, (), None)
+
+
+def test_blank_seats_are_left_out() -> None:
+    assert event(seats=["B5", "", None, " ", 7, "n/a"]).seats == ("B5", "7")
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (30.0, Decimal("30.0")),
+        ("25.50", Decimal("25.50")),
+        (" 25.50 ", Decimal("25.50")),
+        ("1,234.50", Decimal("1234.50")),
+        ("1,234,567", Decimal(1234567)),
+        (0, None),
+        (0.0, None),
+        ("0.00", None),
+        (-0.0, None),
+        ("1e-999999", None),
+        (0.001, None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_an_amount_is_a_number_or_a_text_that_is_one(sent: object, read: Decimal | None) -> None:
+    assert event(total_amount=sent).total_amount == read
+
+
+@pytest.mark.parametrize(
+    "sent", ["25,50", "1,00", "free", "1e999999999", "NaN", "-Infinity", True, [], {}, -5, "-0.01", 10**12, "1 000"]
+)
+def test_what_is_no_amount_is_never_guessed(sent: object) -> None:
+    assert fault_of("booking.confirmed", total_amount=sent).startswith("total_amount: ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("2026-11-24T10:30:00", datetime(2026, 11, 24, 10, 30, tzinfo=UTC)),
+        ("2026-11-24T10:30:00Z", datetime(2026, 11, 24, 10, 30, tzinfo=UTC)),
+        ("2026-11-24T10:30:00.123456+00:00", datetime(2026, 11, 24, 10, 30, 0, 123456, tzinfo=UTC)),
+        ("2026-11-24T10:30:00+05:30", datetime(2026, 11, 24, 10, 30, tzinfo=timezone(timedelta(hours=5.5)))),
+        ("2026-11-24", datetime(2026, 11, 24, tzinfo=UTC)),
+        ("yesterday", None),
+        ("2026-02-30T10:00:00Z", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("9999-12-31T23:59:59Z", None),
+        (1797379200, None),
+        ([], None),
+    ],
+)
+def test_a_timestamp_is_read_or_not_known_and_never_a_fault(sent: object, read: datetime | None) -> None:
+    assert event(timestamp=sent).timestamp == read
+
+
+def test_ids_may_be_numbers() -> None:
+    numbered = event(booking_id=42, event_id=7, user_id=0, transaction_id=3.5)
+    assert (numbered.booking_id, numbered.event_id, numbered.user_id, numbered.transaction_id) == (
+        "42",
+        "7",
+        "0",
+        "3.5",
+    )
+
+
+def test_half_a_surrogate_pair_becomes_something_that_can_be_written() -> None:
+    data = read_object(b'{"movie_title": "A \\ud800 film", "seats": ["\\udfff"]}', largest=LARGEST)
+    read = event(**data)
+    assert (read.movie_title, read.seats) == ("A ? film", ("?",))
+
+
+def test_further_fields_are_ignored() -> None:
+    assert event(movie_title="X", phone="+1", anything={"a": [1]}) == event(movie_title="X")
+
+
+def test_an_event_of_another_kind_is_none() -> None:
+    assert parse({"booking_id": []}, "booking.pending_payment") is None
+
+
+# ── what is at fault, and in what words ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("event_type", "field", "value"),
+    [
+        ("booking.confirmed", "movie_title", ["canary-7f3a"]),
+        ("booking.confirmed", "booking_id", {"canary-7f3a": "canary-7f3a"}),
+        ("booking.confirmed", "user_email", True),
+        ("booking.confirmed", "seats", "canary-7f3a"),
+        ("booking.confirmed", "seats", [["canary-7f3a"]]),
+        ("booking.confirmed", "total_amount", "canary-7f3a"),
+        ("booking.cancelled", "refund_eligible", "canary-7f3a"),
+        ("payment.failed", "retry_possible", [True]),
+        ("payment.success", "gateway_response", "canary-7f3a"),
+        ("payment.refunded", "refund_amount", {"canary-7f3a": 1}),
+    ],
+)
+def test_a_wrong_type_names_the_field_and_never_repeats_the_value(event_type: str, field: str, value: object) -> None:
+    detail = fault_of(event_type, **{field: value})
+    assert detail.startswith(field)
+    assert "canary-7f3a" not in detail
+
+
+def test_every_field_at_fault_is_named() -> None:
+    detail = fault_of("booking.confirmed", movie_title=[], seats=7)
+    assert "movie_title: " in detail
+    assert "seats: " in detail
+
+
+def test_what_could_be_read_is_kept_for_the_record() -> None:
+    with pytest.raises(UnreadableEventError) as caught:
+        parse({"movie_title": [], "booking_id": "B1"}, "booking.confirmed")
+    assert caught.value.data == {"movie_title": [], "booking_id": "B1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", RejectReason.NOT_JSON),
+        (b"{", RejectReason.NOT_JSON),
+        (b"{'a': 1}", RejectReason.NOT_JSON),
+        (b'{"a": NaN}', RejectReason.NOT_JSON),
+        (b'{"a": Infinity}', RejectReason.NOT_JSON),
+        (b'{"a": -Infinity}', RejectReason.NOT_JSON),
+        (b'{"a": "\xff"}', RejectReason.NOT_JSON),
+        (b'{"a":' * 10_000, RejectReason.NOT_JSON),
+        (b"[" * 60_000, RejectReason.NOT_JSON),
+        (b'{"a": ' + b"1" * 5000 + b"}", RejectReason.NOT_JSON),
+        (b"[]", RejectReason.SCHEMA),
+        (b'"text"', RejectReason.SCHEMA),
+        (b"null", RejectReason.SCHEMA),
+        (b"7", RejectReason.SCHEMA),
+        (b"{" + b" " * LARGEST + b"}", RejectReason.TOO_LARGE),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_is_no_event_is_rejected_with_its_reason(body: bytes, reason: RejectReason) -> None:
+    assert problem_of(body).reason is reason
+
+
+def test_a_body_of_the_largest_size_is_read() -> None:
+    body = b'{"a": "' + b"x" * (LARGEST - 9) + b'"}'
+    assert len(read_object(body, largest=len(body))["a"]) == LARGEST - 9
+
+
+def test_a_byte_order_mark_is_no_fault() -> None:
+    assert read_object(b'\xef\xbb\xbf{"a": 1}', largest=LARGEST) == {"a": 1}
+
+
+# ── whatever comes ───────────────────────────────────────────────────────────────────────────────────
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+FIELDS = sorted({name for kind in EVENT_TYPES for name in type(event(kind)).model_fields})
+EVENTS = st.dictionaries(st.sampled_from(FIELDS) | st.text(), JSON, max_size=5)
+
+
+def read_whole(body: bytes, event_type: str) -> Event | None:
+    """Anything but `UnreadableEventError` fails the test."""
+    try:
+        return parse(read_object(body, largest=LARGEST), event_type)
+    except UnreadableEventError:
+        return None
+
+
+@given(st.binary(max_size=200), st.sampled_from(EVENT_TYPES))
+def test_any_bytes_are_read_or_unreadable(body: bytes, event_type: str) -> None:
+    read_whole(body, event_type)
+
+
+@given(EVENTS, st.sampled_from(EVENT_TYPES))
+@settings(max_examples=150)
+def test_any_object_is_an_event_or_unreadable_and_every_text_in_it_can_be_written(
+    data: dict[str, Any], event_type: str
+) -> None:
+    read = read_whole(json.dumps(data).encode(), event_type)
+    if read is not None:
+        written = [read.booking_id, read.user_email, *getattr(read, "seats", ())]
+        assert all(text.encode() and text == text.strip() for text in written if text is not None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 60_000, "1," * 30_000, "0." + "1" * 60_000, " " * 60_000, "unknown " * 8_000, "-" * 60_000],
+    ids=lambda value: value[:6],
+)
+def test_no_text_takes_long_to_read(value: str) -> None:
+    body = json.dumps(dict.fromkeys(("total_amount", "movie_title", "timestamp", "showtime"), value)).encode()
+    started = time.perf_counter()
+    read_whole(body, "booking.confirmed")
+    assert time.perf_counter() - started < 0.5

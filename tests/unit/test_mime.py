@@ -1,0 +1,423 @@
+"""The bytes that go out: no value of an event or a setting can forge a header, a part or an address."""
+
+import email
+import re
+from datetime import UTC, datetime
+from email import policy
+from email.header import decode_header, make_header
+from email.message import EmailMessage, Message
+from email.utils import getaddresses
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings, strategies as st
+
+from notification_service.events import parse
+from notification_service.mime import AttachmentError, Ids, Letterhead, clean, compose, message_id
+from notification_service.outcomes import RejectReason
+from notification_service.ports import Envelope, Person
+from notification_service.rendering import Attachment, Brand, Mail, load
+from notification_service.wording import Defaults
+from tests.samples import sample
+from tests.unit.fakes import TEMPLATES, notice
+
+SINGLE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "X-Event-ID")
+HEADERS = {
+    *SINGLE,
+    "References",
+    "X-Auto-Response-Suppress",
+    "X-Notification-ID",
+    "X-Entity-Ref-ID",
+    "Content-Type",
+}
+DATE = datetime(2026, 11, 24, 12, 30, 15, 123456, tzinfo=UTC)
+NOTIFICATION = "0123456789abcdef0123456789abcdef"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+IMAGE = Attachment("code.png", "image/png", PNG, content_id="code")
+FILE = Attachment("booking.ics", "text/calendar", b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
+
+
+def compose_one(
+    mail: Mail | None = None,
+    to: str = "jane@guests.example",
+    letterhead: Letterhead | None = None,
+    *,
+    event_id: str = "evt_1",
+    booking_id: str | None = "B1",
+    most_attached: int = 1_000_000,
+) -> Envelope:
+    return compose(
+        mail or Mail("You're booked: Inception, Tue 15 Dec, 8:00 PM", "Hello.\n", "<p>Hello.</p>\n"),
+        to,
+        letterhead or Letterhead("tickets@cinema.example", "Cinema"),
+        Ids(NOTIFICATION, event_id, "booking_confirmation", booking_id, DATE),
+        most_attached=most_attached,
+    )
+
+
+def parsed(envelope: Envelope) -> EmailMessage:
+    message = email.message_from_bytes(envelope.content, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def assert_well_formed(envelope: Envelope, *, references: bool = True) -> EmailMessage:
+    """The exact set of headers, once each, read without a defect by both of Python's parsers."""
+    content = envelope.content
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n", content), "a line end that is not CRLF"
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    head, _, _ = content.partition(b"\r\n\r\n")
+    assert head.isascii()
+    assert not re.search(rb"[^\x20-\x7e\r\n\t]", head)
+    message = parsed(envelope)
+    lenient: Message = email.message_from_bytes(content)
+    due = sorted(HEADERS if references else HEADERS - {"References"})
+    assert sorted(message.keys()) == due
+    assert sorted(lenient.keys()) == due
+    assert (message.defects, lenient.defects) == ([], [])
+    assert [defect for value in message.values() for defect in value.defects] == []
+    for header in ("from", "to"):
+        assert len(message[header].addresses) == 1
+        assert len(getaddresses([str(lenient[header])])) == 1
+    assert message["to"].addresses[0].addr_spec == envelope.recipient
+    assert message["from"].addresses[0].addr_spec == envelope.sender
+    return message
+
+
+# ── forging (trap 17) ────────────────────────────────────────────────────────────────────────────────
+
+WEAPONS = [
+    "\r\nBcc: eve@evil.example",
+    "\nBcc: eve@evil.example\n\n<script>",
+    "\r",
+    "\n",
+    "\0",
+    "\x0b",
+    "\x0c",
+    "\x1b",
+    "\x7f",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    "\ufeff",
+    "\ud800",
+    "=?UTF-8?Q?=0D=0ABcc:_eve@evil.example?=",
+    "=?utf-8?b?DQpCY2M6IGV2ZUBldmlsLmV4YW1wbGU=?=",
+    "==??utf-8?q?x??==",
+    "=?",
+    "?=",
+    "Subject: ",
+    "To: eve@evil.example",
+    "Content-Type: text/html",
+    '", eve@evil.example, "',
+    "eve@evil.example",
+    "<eve@evil.example>",
+    ", ",
+    '"',
+    "\\",
+    "(",
+    ")",
+    ";",
+    ":",
+    "@",
+    "é",
+    "日本語",
+    "👩‍👩‍👧",
+    "a" * 90,
+    "é" * 90,
+    " ",
+    "a b ",
+]
+ARMED = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=12), max_size=8).map("".join)
+
+
+@given(subject=ARMED, name=ARMED, event_id=ARMED, booking_id=ARMED.filter(bool))
+@settings(max_examples=400)
+@example(subject="=?UTF-8?Q?=0D=0ABcc:_eve@evil.example?=", name="x", event_id="\r\nBcc: a@b.example", booking_id="\0")
+@example(subject="x", name='"' + "a" * 80 + ' é", eve@evil.example', event_id="e", booking_id="b")
+def test_trap_17_no_value_forges_a_header_or_an_address(
+    subject: str, name: str, event_id: str, booking_id: str
+) -> None:
+    envelope = compose_one(
+        Mail(subject, "Hello.\n", "<p>Hello.</p>"),
+        letterhead=Letterhead("tickets@cinema.example", name),
+        event_id=event_id,
+        booking_id=booking_id,
+    )
+    message = assert_well_formed(envelope)
+    assert (envelope.sender, envelope.recipient) == ("tickets@cinema.example", "jane@guests.example")
+    assert message["message-id"] == f"<{NOTIFICATION}@cinema.example>"
+    assert "eve@evil.example" not in (message["from"].addresses[0].addr_spec, message["to"].addresses[0].addr_spec)
+
+
+@given(ARMED)
+@settings(max_examples=300)
+def test_trap_17_a_cleaned_value_is_one_plain_line_that_stays_what_it_is(text: str) -> None:
+    cleaned = clean(text, 200)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]|=\?|\?=", cleaned)
+    assert clean(cleaned, 200) == cleaned
+    assert len(cleaned) <= 200
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("You're booked: Amélie", "You're booked: Amélie"),
+        ("a\r\nBcc: b", "a Bcc: b"),
+        ("==??x", "x"),
+        ("a\tb\u2028c", "a b c"),
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),
+        ("\u202egpj.exe", "gpj.exe"),
+        ("  a   b  ", "a b"),
+    ],
+)
+def test_what_is_harmless_is_kept(text: str, cleaned: str) -> None:
+    assert clean(text, 200) == cleaned
+
+
+@given(st.text(st.characters(blacklist_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), max_size=190))
+@settings(max_examples=200)
+def test_a_subject_is_read_back_as_it_was_meant(subject: str) -> None:
+    envelope = compose_one(Mail(subject, "x", "x"))
+    meant = clean(subject, 200)
+    assert str(parsed(envelope)["subject"]) == meant
+    lenient = str(email.message_from_bytes(envelope.content)["subject"] or "")
+    unfolded = re.sub(r"\r?\n(?=[ \t])", "", lenient)
+    assert str(make_header(decode_header(unfolded))) == meant
+
+
+@given(
+    st.sampled_from(["To", "Cc", "Bcc", "From", "Sender", "Reply-To", "Content-Type", "X-Mailer", "Return-Path"]), ARMED
+)
+def test_a_header_name_in_a_value_stays_a_value(name: str, value: str) -> None:
+    assert_well_formed(
+        compose_one(Mail(f"{name}: {value}", f"{name}: {value}", f"{name}: {value}"), event_id=f"{name}:{value}")
+    )
+
+
+@given(text=ARMED, html=ARMED)
+@settings(max_examples=200)
+def test_no_text_leaves_its_part(text: str, html: str) -> None:
+    seen = assert_well_formed(compose_one(Mail("x", text, html)))
+    parts = [part.get_content_type() for part in seen.walk()]
+    assert parts == ["multipart/alternative", "text/plain", "text/html"]
+
+
+@pytest.mark.parametrize(
+    "text", [".", "..\n.\n", "From me\n", "a\r\n.\r\nMAIL FROM:<x>\n", "x" * 5000, "é" * 5000, " \n\t\n"]
+)
+def test_a_text_is_read_back_as_it_was(text: str) -> None:
+    message = assert_well_formed(compose_one(Mail("x", text, text)))
+    for part in message.iter_parts():
+        assert isinstance(part, EmailMessage)
+        assert part.get_content().replace("\r\n", "\n") == text.replace("\r\n", "\n")
+
+
+# ── the rules of craft.md ────────────────────────────────────────────────────────────────────────────
+
+
+def test_m1_m3_the_headers_of_a_mail_from_a_machine() -> None:
+    message = assert_well_formed(compose_one())
+    assert message["from"] == "Cinema <tickets@cinema.example>"
+    assert message["message-id"] == f"<{NOTIFICATION}@cinema.example>"
+    assert message["date"].datetime == DATE.replace(microsecond=0)
+    assert message["auto-submitted"] == "auto-generated"
+    assert message["x-auto-response-suppress"] == "OOF, AutoReply"
+    assert message["x-event-id"] == "evt_1"
+    assert message["x-notification-id"] == message["x-entity-ref-id"] == NOTIFICATION
+    assert "precedence" not in message
+    assert "list-unsubscribe" not in message
+
+
+@pytest.mark.parametrize(
+    ("attachments", "tree"),
+    [
+        ((), ["multipart/alternative", "text/plain", "text/html"]),
+        ((IMAGE,), ["multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png"]),
+        ((FILE,), ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/calendar"]),
+        (
+            (FILE, IMAGE),
+            [
+                "multipart/mixed",
+                "multipart/alternative",
+                "text/plain",
+                "multipart/related",
+                "text/html",
+                "image/png",
+                "text/calendar",
+            ],
+        ),
+    ],
+    ids=["plain", "image", "file", "both"],
+)
+def test_m2_the_parts_stand_in_the_order_that_clients_expect(
+    attachments: tuple[Attachment, ...], tree: list[str]
+) -> None:
+    message = assert_well_formed(compose_one(Mail("x", "text", "<img src='cid:code'>", attachments)))
+    assert [part.get_content_type() for part in message.walk()] == tree
+    assert [defect for part in message.walk() for defect in part.defects] == []
+
+
+def test_m2_files_and_images_arrive_as_they_were() -> None:
+    message = parsed(compose_one(Mail("x", "text", "html", (FILE, IMAGE))))
+    image = next(part for part in message.walk() if part.get_content_type() == "image/png")
+    file = next(part for part in message.walk() if part.get_content_type() == "text/calendar")
+    assert image.get_payload(decode=True) == PNG
+    assert (image["content-id"], image.get_content_disposition()) == ("<code>", "inline")
+    assert file.get_payload(decode=True) == FILE.content
+    assert (file.get_filename(), file.get_content_disposition()) == ("booking.ics", "attachment")
+
+
+def test_m4_headers_fold_at_78_and_a_long_subject_is_cut() -> None:
+    envelope = compose_one(Mail("word " * 100, "x", "x"))
+    head, _, _ = envelope.content.partition(b"\r\n\r\n")
+    subject = re.search(rb"Subject: .*?\r\n(?! )", head, re.DOTALL)
+    assert subject
+    assert max(map(len, subject.group().split(b"\r\n"))) <= 78
+    assert len(str(parsed(envelope)["subject"])) <= 200
+
+
+def test_m5_one_booking_is_one_thread_and_another_is_another() -> None:
+    one, again, other = (
+        str(parsed(compose_one(event_id=event, booking_id=booking))["references"])
+        for event, booking in (("a", "B1"), ("b", "B1"), ("c", "B2"))
+    )
+    assert one == again != other
+    assert re.fullmatch(r"<booking\.[0-9a-f]{32}@cinema\.example>", one)
+    assert_well_formed(compose_one(booking_id=None), references=False)
+
+
+def test_m5_the_message_id_is_that_of_the_notification() -> None:
+    assert message_id("n1", "cinema.example") == "<n1@cinema.example>"
+
+
+@pytest.mark.parametrize(
+    "name", ["booking.confirmed", "booking.confirmed.long", "booking.cancelled", "payment.failed.retry"]
+)
+def test_m4_m7_a_sample_mail_is_small_and_its_lines_are_short(name: str) -> None:
+    renderer = load(TEMPLATES, Brand("Cinema", "help@cinema.example"), Defaults())
+    planned = notice(sample(name))
+    mail = renderer.render(planned.template, planned.event, Person("jane@guests.example", "Jane"))
+    envelope = compose_one(mail)
+    assert_well_formed(envelope)
+    assert len(envelope.content) < 100_000
+    assert len(mail.html.encode()) < 40_000
+    assert len(mail.subject) <= 60
+
+
+@pytest.mark.parametrize("field", ["movie_title", "cinema_name", "booking_id", "transaction_id", "showtime", "seats"])
+def test_m7_no_single_field_makes_a_mail_that_is_clipped(field: str) -> None:
+    renderer = load(TEMPLATES, Brand("Cinema"), Defaults())
+    value = "long word " * 20_000
+    event = parse({"booking_id": "B", field: [value] if field == "seats" else value}, "booking.confirmed")
+    assert event
+    mail = renderer.render("booking_confirmation", event, Person("jane@guests.example"))
+    assert len(compose_one(mail).content) < 100_000
+
+
+@pytest.mark.parametrize("value", ["a" * 500, "https://tickets.example/" + "x" * 900, "a/b?c=d&e" * 30])
+def test_traps_18_21_a_long_unbroken_value_is_never_turned_into_encoded_words(value: str) -> None:
+    envelope = compose_one(event_id=value, letterhead=Letterhead("tickets@" + "sub." * 20 + "cinema.example", "Cinema"))
+    head = envelope.content.partition(b"\r\n\r\n")[0]
+    assert b"=?" not in head
+    for name in (b"References", b"Message-ID", b"X-Event-ID"):
+        assert re.search(rb"^" + name + rb": \S+\r$", head, re.MULTILINE)
+    assert_well_formed(envelope)
+
+
+@pytest.mark.parametrize("attachments", [(), (IMAGE,), (FILE,), (FILE, IMAGE)], ids=["plain", "image", "file", "both"])
+def test_the_same_mail_is_the_same_bytes(attachments: tuple[Attachment, ...]) -> None:
+    mails = [compose_one(Mail("x", "text", "html", attachments)) for _ in range(3)]
+    assert len({mail.content for mail in mails}) == 1
+    assert compose_one(Mail("x", "other text", "html", attachments)).content != mails[0].content
+
+
+# ── addresses ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("to", "recipient"),
+    [
+        ("jane@bücher.example", "jane@xn--bcher-kva.example"),
+        ("jane@straße.example", "jane@xn--strae-oqa.example"),
+        ("jane@日本.example", "jane@xn--wgv71a.example"),
+    ],
+)
+def test_m8_a_domain_that_is_not_ascii_is_written_as_idna_2008(to: str, recipient: str) -> None:
+    envelope = compose_one(to=to)
+    assert envelope.recipient == recipient
+    assert not envelope.needs_smtputf8
+    assert_well_formed(envelope)
+
+
+def test_m8_smtputf8_is_asked_for_only_when_an_address_needs_it() -> None:
+    assert compose_one(to="jané@guests.example").needs_smtputf8
+    assert compose_one(letterhead=Letterhead("kinó@cinema.example", "Kinó")).needs_smtputf8
+    assert not compose_one(letterhead=Letterhead("kino@cinema.example", "Kinó")).needs_smtputf8
+    assert not compose_one(Mail("é", "é", "é")).needs_smtputf8
+
+
+def test_m8_a_recipient_that_needs_smtputf8_is_still_one_address() -> None:
+    envelope = compose_one(to="jané@guests.example")
+    assert envelope.recipient == "jané@guests.example"
+    message = parsed(envelope)
+    assert len(message["to"].addresses) == 1
+    assert "To: jané@guests.example\r\n".encode() in envelope.content
+    assert sorted(message.keys()) == sorted(HEADERS)
+
+
+@given(st.emails())
+@settings(max_examples=100)
+def test_any_recipient_is_one_to_and_the_envelopes(address: str) -> None:
+    envelope = compose_one(to=address)
+    assert envelope.recipient == address
+    assert_well_formed(envelope)
+
+
+# ── attachments ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../x.ics",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        "a\r\nb",
+        "\u202egpj.exe",
+        " x",
+        "a" * 101,
+        "=?x?=",
+    ],
+)
+def test_a_file_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(AttachmentError, match="is no file name") as caught:
+        compose_one(Mail("x", "x", "x", (Attachment(name, "text/plain", b"x"),)))
+    assert caught.value.reason is RejectReason.ATTACHMENT
+
+
+@pytest.mark.parametrize("name", ["booking.ics", "Reçu n° 1.pdf", "日本.png", 'a"b.txt', "a;b=c.txt", "é" * 100])
+def test_any_other_file_name_arrives_as_it_is(name: str) -> None:
+    message = assert_well_formed(compose_one(Mail("x", "x", "x", (Attachment(name, "text/plain", b"x"),))))
+    assert [part.get_filename() for part in message.iter_attachments()] == [name]
+
+
+@pytest.mark.parametrize("sizes", [(101,), (60, 41), (1,) * 101])
+def test_more_bytes_than_the_setting_allows_are_refused(sizes: tuple[int, ...]) -> None:
+    files = tuple(Attachment(f"{n}.bin", "application/octet-stream", b"x" * size) for n, size in enumerate(sizes))
+    with pytest.raises(AttachmentError, match="MAX_ATTACHMENT_BYTES"):
+        compose_one(Mail("x", "x", "x", files), most_attached=100)
+
+
+def test_as_many_bytes_as_the_setting_allows_go_out() -> None:
+    files = tuple(Attachment(f"{n}.bin", "application/octet-stream", b"x" * 50) for n in range(2))
+    message: Any = assert_well_formed(compose_one(Mail("x", "x", "x", files), most_attached=100))
+    assert len(list(message.iter_attachments())) == 2

@@ -1,0 +1,198 @@
+"""Which event becomes which mail, and when two events are one fact."""
+
+import itertools
+from typing import Any, get_args
+
+import pytest
+
+from notification_service import notices
+from notification_service.events import EVENT_TYPES, Event, parse
+from notification_service.notices import Fact, NotOurs, Unreadable, notification_id, plan
+from notification_service.outcomes import RejectReason
+from tests.samples import sample
+from tests.unit.fakes import LARGEST, TEMPLATES, FirstReports, delivery, notice
+
+
+def ids(*events: dict[str, Any]) -> list[str]:
+    reports = FirstReports()
+    return [reports.notification_id(notice(event)) for event in events]
+
+
+def test_every_kind_of_event_has_a_rule_and_every_rule_a_folder_of_templates() -> None:
+    assert set(notices.RULES) == set(get_args(Event))
+    assert set(notices.TEMPLATES) == {
+        folder.name for folder in TEMPLATES.iterdir() if folder.is_dir() and not folder.name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize(
+    ("event_type", "template"),
+    [
+        ("booking.confirmed", "booking_confirmation"),
+        ("booking.cancelled", "booking_cancellation"),
+        ("booking.refunded", "payment_refund"),
+        ("payment.success", "payment_success"),
+        ("payment.failed", "payment_failed"),
+        ("payment.refund", "payment_refund"),
+        ("payment.refunded", "payment_refund"),
+    ],
+)
+def test_each_routing_key_becomes_its_mail(event_type: str, template: str) -> None:
+    assert notice({"booking_id": "B", "transaction_id": "T"}, event_type).template == template
+
+
+@pytest.mark.parametrize("event_type", ["booking.pending_payment", "payment.process", "", "x" * 300])
+def test_anything_else_is_not_ours_whatever_it_holds(event_type: str) -> None:
+    assert plan(delivery({"seats": 7}, event_type), largest=LARGEST) == NotOurs(event_type)
+
+
+def test_the_type_in_the_body_wins_over_the_routing_key() -> None:
+    planned = notice({"event_type": "booking.cancelled", "booking_id": "B"}, "notification.again")
+    assert planned.template == "booking_cancellation"
+
+
+@pytest.mark.parametrize("event_type", [None, "", " ", 7, [], {}])
+def test_a_body_without_a_type_has_that_of_its_routing_key(event_type: object) -> None:
+    planned = plan(delivery({"event_type": event_type, "booking_id": "B"}, "booking.confirmed"), largest=LARGEST)
+    assert isinstance(planned, NotOurs) if event_type == 7 else isinstance(planned, notices.Notice)
+
+
+# ── one fact, one notification ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("event_type", ["booking.confirmed", "booking.cancelled", "payment.success", "payment.failed"])
+def test_one_fact_under_two_event_ids_is_one_notification(event_type: str) -> None:
+    data = sample(event_type)
+    first, second = ids({**data, "event_id": "one"}, {**data, "event_id": "two", "user_email": "else@x.example"})
+    assert first == second
+
+
+def test_facts_of_different_bookings_and_of_different_kinds_are_apart() -> None:
+    kinds = [
+        {"event_type": kind, "booking_id": booking, "transaction_id": payment, "original_transaction_id": payment}
+        for kind in EVENT_TYPES
+        if kind not in ("payment.refund", "booking.refunded")
+        for booking, payment in (("B1", "T1"), ("B2", "T2"))
+    ]
+    assert len(set(ids(*kinds))) == len(kinds) == 10
+
+
+NAMELESS = {"event_type": "booking.refunded", "booking_id": "B", "transaction_id": "T"}
+FIRST = {
+    "event_type": "payment.refunded",
+    "booking_id": "B",
+    "original_transaction_id": "T",
+    "refund_transaction_id": "R1",
+}
+SAME_SPELT_OTHERWISE = {**FIRST, "event_type": "payment.refund"}
+SECOND = {**FIRST, "refund_transaction_id": "R2"}
+NAMELESS_FROM_PAYMENTS = {**FIRST, "refund_transaction_id": ""}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([NAMELESS, FIRST, SAME_SPELT_OTHERWISE])))
+def test_one_refund_is_one_notification_in_whatever_order_its_reports_come(order: tuple[dict[str, Any], ...]) -> None:
+    assert len(set(ids(*order))) == 1
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([NAMELESS, FIRST, SECOND, NAMELESS_FROM_PAYMENTS])))
+def test_two_refund_ids_are_two_notifications_in_whatever_order(order: tuple[dict[str, Any], ...]) -> None:
+    by_event = dict(zip([str(event) for event in order], ids(*order), strict=True))
+    assert by_event[str(FIRST)] != by_event[str(SECOND)]
+    assert by_event[str(NAMELESS)] == by_event[str(NAMELESS_FROM_PAYMENTS)]
+    first_named = next(event for event in order if event.get("refund_transaction_id"))
+    assert by_event[str(NAMELESS)] == by_event[str(first_named)]
+
+
+def test_a_refund_without_a_payment_is_told_apart_by_its_booking() -> None:
+    first, second, other = ids(
+        {"event_type": "booking.refunded", "booking_id": "B1"},
+        {"event_type": "payment.refunded", "booking_id": "B1"},
+        {"event_type": "booking.refunded", "booking_id": "B2"},
+    )
+    assert first == second != other
+
+
+def test_the_samples_of_one_refund_are_one_fact() -> None:
+    one, two = ids(sample("booking.refunded"), sample("payment.refunded"))
+    assert one == two
+
+
+def test_a_payment_without_an_id_is_told_apart_by_its_event() -> None:
+    data = {"event_type": "payment.failed", "booking_id": "B"}
+    one, two, again = ids({**data, "event_id": "a"}, {**data, "event_id": "b"}, {**data, "event_id": "a"})
+    assert one != two
+    assert one == again
+
+
+PINNED = [
+    "22dfbb1241042e65dac74618250eea32",
+    "2941f52b4c411645a660f1567f89f397",
+    "afeb44043602a529e0a22d9128a68e30",
+    "512db2f4cc58f8a3da8901da414d6477",
+    "dda9787fbb3c8086041528c3ade54fa5",
+]
+PINNED_PLAIN = "52f165dbc6dddcf24d76b0639d55795e"
+
+# ── the ids ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_ids_are_the_same_in_every_version_for_ever() -> None:
+    # Whoever changes one of these sends every mail of the last days again.
+    assert (
+        ids(sample("booking.confirmed"), sample("payment.success"), sample("payment.failed"), FIRST, SECOND) == PINNED
+    )
+    assert notification_id(Fact("booking:B:confirmed"), None, "booking_confirmation") == PINNED_PLAIN
+
+
+def test_the_template_and_the_channel_are_part_of_the_id() -> None:
+    fact = Fact("booking:B:confirmed")
+    assert len({notification_id(fact, None, t, c) for t in ("a", "b") for c in ("email", "sms")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("data", "message_id", "expected"),
+    [
+        ({"event_id": "evt_1"}, "m-1", "evt_1"),
+        ({"event_id": " evt_1 "}, "m-1", "evt_1"),
+        ({"event_id": 17}, "m-1", "17"),
+        ({}, "m-1", "m-1"),
+        ({"event_id": ""}, "m-1", "m-1"),
+        ({"event_id": None}, "m-1", "m-1"),
+        ({"event_id": True}, "m-1", "m-1"),
+    ],
+)
+def test_the_event_id_falls_back_to_the_message_id(data: dict[str, Any], message_id: str, expected: str) -> None:
+    planned = plan(delivery({"booking_id": "B", **data}, message_id=message_id), largest=LARGEST)
+    assert isinstance(planned, notices.Notice | Unreadable)
+    assert planned.event_id == expected
+
+
+def test_without_any_id_the_digest_of_the_body_stands_for_it() -> None:
+    one, two, again = (notice({"booking_id": booking}).event_id for booking in ("B", "C", "B"))
+    assert one.startswith("sha256:")
+    assert one != two
+    assert one == again
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_an_event_that_names_neither_booking_nor_payment_is_rejected(event_type: str) -> None:
+    data = {"event_id": "e", "user_email": "a@b.example", "booking_id": "", "transaction_id": "  "}
+    planned = plan(delivery(data, event_type), largest=LARGEST)
+    assert isinstance(planned, Unreadable)
+    assert planned.event_id == "e"
+    assert planned.problem.reason is RejectReason.SCHEMA
+    assert planned.problem.data == data
+
+
+def test_the_same_unreadable_bytes_have_the_same_digest() -> None:
+    one, two, again = (plan(delivery(body), largest=LARGEST) for body in (b"{", b"[", b"{"))
+    assert isinstance(one, Unreadable)
+    assert isinstance(two, Unreadable)
+    assert isinstance(again, Unreadable)
+    assert one.digest == again.digest != two.digest
+
+
+def test_a_body_never_shows_in_a_repr() -> None:
+    made = delivery({"booking_id": "B", "user_email": "canary@x.example"})
+    assert "canary" not in repr(made)
+    assert parse({}, "booking.confirmed") is not None

@@ -1,0 +1,61 @@
+"""Mail that is kept: whole or not at all, once for each notification."""
+
+import asyncio
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from notification_service.channels.outbox import FileOutbox
+from tests.unit.fakes import envelope, files
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 100 bytes; Python reports it as an `OSError`, as it does a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_mail_is_one_file_with_its_bytes(tmp_path: Path) -> None:
+    path = await FileOutbox(tmp_path / "a" / "b").keep(envelope("n1"))
+    assert path == str(tmp_path / "a" / "b" / "booking_confirmation-n1.eml")
+    assert files(tmp_path / "a" / "b") == {path: envelope().content}
+
+
+async def test_kept_again_it_is_the_same_file(tmp_path: Path) -> None:
+    outbox = FileOutbox(tmp_path)
+    first = await outbox.keep(envelope())
+    second = await outbox.keep(replace(envelope(), content=b"later"))
+    assert first == second
+    assert files(tmp_path) == {first: b"later"}
+
+
+async def test_many_at_once_are_as_many_files_and_nothing_else(tmp_path: Path) -> None:
+    outbox = FileOutbox(tmp_path)
+    paths = await asyncio.gather(*(outbox.keep(envelope(f"n{number}")) for number in range(50)))
+    assert sorted(paths) == sorted(files(tmp_path))
+
+
+async def test_a_write_that_fails_leaves_the_mail_as_it_was(tmp_path: Path, full_disk: None) -> None:
+    outbox = FileOutbox(tmp_path)
+    path = await outbox.keep(envelope())
+    with pytest.raises(OSError, match="File too large"):
+        await outbox.keep(replace(envelope(), content=b"x" * 1000))
+    assert files(tmp_path)[path] == envelope().content
+
+
+async def test_a_write_that_fails_leaves_no_half_mail(tmp_path: Path, full_disk: None) -> None:
+    with pytest.raises(OSError, match="File too large"):
+        await FileOutbox(tmp_path).keep(replace(envelope(), content=b"x" * 1000))
+    assert not [path for path in files(tmp_path) if path.endswith(".eml")]
+
+
+async def test_a_folder_that_cannot_be_one_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OSError, match="exists"):
+        await FileOutbox(tmp_path / "taken").keep(envelope())

@@ -1,0 +1,677 @@
+"""The story of one event on the in-memory twins: what is sent, what is recorded, what becomes of the delivery."""
+
+import asyncio
+import functools
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notification_service.books import Books
+from notification_service.jobs import Jobs
+from notification_service.leases import Leases
+from notification_service.mime import Letterhead
+from notification_service.notices import Delivery
+from notification_service.outcomes import (
+    Bounced,
+    Outcome,
+    Parked,
+    ParkReason,
+    Rejected,
+    RejectReason,
+    Sent,
+    Simulated,
+    StoreUnavailableError,
+    Unknown,
+)
+from notification_service.pipeline import Pipeline, Policy
+from notification_service.ports import (
+    AlreadyThere,
+    BeforeData,
+    ClaimAnswer,
+    Decided,
+    Envelope,
+    Fence,
+    Granted,
+    Intent,
+    Kept,
+    Opened,
+    Person,
+    Verdict,
+    Withdrawn,
+)
+from notification_service.rendering import Brand, Renderer, load
+from notification_service.retries import Ladder
+from notification_service.settlements import Done, Later, Park
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, Record
+from notification_service.wording import Defaults
+from tests.samples import sample
+from tests.unit.fakes import (
+    ACCEPTED,
+    IN_DOUBT,
+    LARGEST,
+    TEMPLATES,
+    ScriptedChannel,
+    Step,
+    attempt,
+    deferred,
+    delivery,
+    refused,
+)
+
+LEASE = 30.0
+JANE = Person("jane@guests.example", "Jane")
+
+
+class Clock:
+    """The clock of the claims; a lease ends when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def after_the_lease(self) -> None:
+        self.now += LEASE + 1
+
+
+class FlakyClaims(MemoryClaims):
+    """Redis, which is down for the calls that are named."""
+
+    down: Collection[str] = ()
+
+    def _ask(self, call: str) -> None:
+        if call in self.down:
+            raise StoreUnavailableError("Redis", "down")
+
+    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer:
+        self._ask("claim")
+        return await super().claim(notification_id, owner)
+
+    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
+        self._ask("mark_sending")
+        return await super().mark_sending(notification_id, owner, again=again)
+
+    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
+        self._ask("decide")
+        return await super().decide(notification_id, owner, outcome)
+
+    async def release(self, notification_id: str, owner: str) -> Fence:
+        self._ask("release")
+        return await super().release(notification_id, owner)
+
+    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
+        self._ask("renew")
+        return await super().renew(held)
+
+
+ALL_OF_REDIS = ("claim", "mark_sending", "decide", "release", "renew")
+
+
+class FlakyLedger(MemoryLedger):
+    """MongoDB, which does not answer the first calls of the methods that are named; it may have done what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: dict[str, int] = {}
+        self.refuses = False
+
+    def _lost(self, call: str) -> bool:
+        self.silent[call] = self.silent.get(call, 0) - 1
+        return self.silent[call] >= 0
+
+    async def open(self, intent: Intent) -> Opened | AlreadyThere:
+        if self.refuses:
+            raise ValueError("121: Document failed validation")
+        found = await super().open(intent)
+        if self._lost("open"):
+            raise StoreUnavailableError("MongoDB", "down")
+        return found
+
+    async def close(self, *args: Any, **kwargs: Any) -> Fence:  # noqa: ANN401 - passed on as they are
+        if self._lost("close"):
+            raise StoreUnavailableError("MongoDB", "down")
+        done = await super().close(*args, **kwargs)
+        if self._lost("answer to close"):
+            raise StoreUnavailableError("MongoDB", "down")
+        return done
+
+
+class Shelf:
+    def __init__(self, *, full: bool = False) -> None:
+        self.mails: list[Envelope] = []
+        self.full = full
+
+    async def keep(self, envelope: Envelope) -> str:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.mails.append(envelope)
+        return f"outbox/{envelope.notification_id}.eml"
+
+
+@functools.cache
+def renderer(folder: Path = TEMPLATES) -> Renderer:
+    return load(folder, Brand("Cinema"), Defaults())
+
+
+@dataclass
+class Cinema:
+    """The pipeline with everything around it at hand."""
+
+    steps: Iterable[Step] = ()
+    people: Mapping[str, Person] = field(default_factory=lambda: {"user456": JANE})
+    hold: frozenset[str] = frozenset()
+    most: int = 2
+    lease: float = LEASE
+    renderer: Renderer = field(default_factory=renderer)
+    outbox: Shelf = field(default_factory=Shelf)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock()
+        self.claims = FlakyClaims(self.lease, self.clock)
+        self.ledger = FlakyLedger()
+        self.channel = ScriptedChannel(self.steps)
+        self.pipeline = self.process()
+
+    def process(self) -> Pipeline:
+        """One worker; a second one shares both memories and the way out."""
+        leases = Leases(self.claims, self.lease)
+        return Pipeline(
+            books=Books(self.claims, self.ledger, leases),
+            leases=leases,
+            directory=MemoryDirectory(self.people, {"B-1": "user456"}),
+            renderer=self.renderer,
+            channel=self.channel,
+            outbox=self.outbox,
+            policy=Policy(
+                Letterhead("tickets@cinema.example", "Cinema"), Ladder(self.most, (5, 30)), LARGEST, 1000, self.hold
+            ),
+            jobs=Jobs(),
+        )
+
+    async def handle(self, *, attempt: int = 0, **changes: Any) -> Done | Park | Later:  # noqa: ANN401 - JSON
+        return await self.pipeline.handle(confirmed(attempt=attempt, **changes))
+
+    @property
+    def record(self) -> Record:
+        (record,) = self.ledger.records.values()
+        return record
+
+    @property
+    def mails(self) -> list[Envelope]:
+        return self.channel.handed_over
+
+    async def claim(self) -> ClaimAnswer:
+        """What another worker would find."""
+        return await self.claims.claim(self.record.intent.notification_id, "somebody else")
+
+
+def confirmed(*, attempt: int = 0, **changes: Any) -> Delivery:  # noqa: ANN401 - whatever JSON holds
+    return delivery(sample("booking.confirmed", **changes), attempt=attempt)
+
+
+# ── each verdict: settlement, record, claim ──────────────────────────────────────────────────────────
+
+
+async def test_accepted_is_sent_recorded_and_remembered() -> None:
+    cinema = Cinema()
+    assert await cinema.handle() == Done(Sent())
+    record = cinema.record
+    assert (record.outcome, record.entry.outcome, record.entry.possible_duplicate) == ("sent", Sent(), False)
+    assert (record.recipient, record.attempts) == ("jane.smith@example.com", [ACCEPTED.attempt])
+    assert record.subject
+    assert record.subject.startswith("You're booked: Inception")
+    assert record.sent_at is not None
+    assert await cinema.claim() == Decided(Sent())
+    assert len(cinema.mails) == 1
+
+
+async def test_kept_is_simulated() -> None:
+    kept = Kept(Simulated("x.eml"), attempt("simulated", None, "kept"))
+    cinema = Cinema([kept])
+    assert await cinema.handle() == Done(Simulated("x.eml"))
+    assert (cinema.record.outcome, cinema.record.sent_at) == ("simulated", None)
+    assert await cinema.claim() == Decided(Simulated("x.eml"))
+
+
+async def test_refused_is_bounced_at_once() -> None:
+    cinema = Cinema([refused("5.1.1")])
+    bounced = Bounced("5.1.1", "5.1.1 no such user")
+    assert await cinema.handle() == Done(bounced)
+    assert (cinema.record.outcome, cinema.record.reason) == ("bounced", "5.1.1")
+    assert await cinema.claim() == Decided(bounced)
+
+
+async def test_deferred_waits_on_the_ladder_and_lets_the_claim_go() -> None:
+    cinema = Cinema([deferred(reply="4.2.1 busy")])
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Later)
+    assert settlement.seconds in (5, 30)
+    assert (settlement.counted, settlement.reason) == (True, "4.2.1 busy")
+    assert (cinema.record.outcome, cinema.record.entry.outcome) == ("waiting", None)
+    assert cinema.record.due_at is not None
+    assert await cinema.claim() == Granted(fresh=True)
+
+
+async def test_a_wait_that_the_server_names_is_honoured() -> None:
+    settlement = await Cinema([deferred(wait=20)]).handle()
+    assert isinstance(settlement, Later)
+    assert settlement.seconds == 30
+
+
+async def test_in_doubt_waits_out_the_lease_and_uses_up_no_retry() -> None:
+    cinema = Cinema([IN_DOUBT])
+    settlement = await cinema.handle()
+    assert settlement == Later(LEASE, counted=False, reason="it may have gone out")
+    assert (cinema.record.outcome, cinema.record.attempts) == ("pending", [IN_DOUBT.attempt])
+    assert not isinstance(await cinema.claim(), Granted | Decided)
+
+
+async def test_withdrawn_waits_and_counts_nothing() -> None:
+    cinema = Cinema([Withdrawn()])
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Later)
+    assert not settlement.counted
+    assert cinema.record.outcome == "waiting"
+
+
+# ── who gets it ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("changes", "recipient"),
+    [
+        ({"user_email": "Own@Guests.example"}, "Own@guests.example"),
+        ({"user_email": ""}, "jane@guests.example"),
+        ({"user_email": None, "user_id": None, "booking_id": "B-1"}, "jane@guests.example"),
+        ({"user_email": "no address"}, "jane@guests.example"),
+        ({"user_email": "a@b.example, c@d.example"}, "jane@guests.example"),
+    ],
+)
+async def test_the_events_address_else_the_users_else_the_bookings_users(
+    changes: dict[str, Any], recipient: str
+) -> None:
+    cinema = Cinema()
+    assert await cinema.handle(**changes) == Done(Sent())
+    assert [mail.recipient for mail in cinema.mails] == [recipient]
+
+
+@pytest.mark.parametrize(
+    ("email", "reason"), [("", RejectReason.NO_RECIPIENT), ("not an address", RejectReason.BAD_ADDRESS)]
+)
+async def test_nobody_to_write_to_is_rejected_and_parked(email: str, reason: RejectReason) -> None:
+    cinema = Cinema(people={})
+    settlement = await cinema.handle(user_email=email)
+    assert isinstance(settlement, Park)
+    assert isinstance(settlement.outcome, Rejected)
+    assert settlement.outcome.reason is reason
+    assert (cinema.record.outcome, cinema.record.recipient) == ("rejected", "")
+    assert cinema.channel.seen == []
+
+
+async def test_rejected_then_a_second_event_with_an_address_becomes_a_mail() -> None:
+    cinema = Cinema(people={})
+    assert isinstance(await cinema.handle(user_email=""), Park)
+    assert isinstance(await cinema.handle(user_email=""), Park)
+    assert await cinema.handle(event_id="second") == Done(Sent())
+    assert len(cinema.mails) == 1
+    assert cinema.record.entry.event_ids == (sample("booking.confirmed")["event_id"], "second")
+    assert cinema.record.recipient == "jane.smith@example.com"
+
+
+# ── one fact, one mail ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_event_that_comes_again_is_acked() -> None:
+    cinema = Cinema()
+    assert [await cinema.handle() for _ in range(5)] == [Done(Sent())] * 5
+    assert len(cinema.channel.seen) == 1
+    assert len(cinema.record.entry.event_ids) == 1
+
+
+async def test_two_events_of_one_fact_are_one_mail_and_both_are_named() -> None:
+    cinema = Cinema()
+    for event_id in ("one", "two", "one"):
+        assert await cinema.handle(event_id=event_id) == Done(Sent())
+    assert len(cinema.mails) == 1
+    assert cinema.record.entry.event_ids == ("one", "two")
+
+
+async def test_two_workers_get_one_event_and_send_one_mail() -> None:
+    cinema = Cinema()
+    settlements = await asyncio.gather(*(cinema.process().handle(confirmed()) for _ in range(8)))
+    assert len(cinema.mails) == 1
+    assert settlements.count(Done(Sent())) >= 1
+    assert all(isinstance(each, Done) or (isinstance(each, Later) and not each.counted) for each in settlements)
+
+
+async def test_deliveries_of_one_notification_at_once_join_the_job_that_runs() -> None:
+    gate = asyncio.Event()
+
+    async def slowly(envelope: Envelope, before_data: BeforeData) -> Verdict:
+        await gate.wait()
+        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_data)
+
+    cinema = Cinema([slowly])
+    tasks = [asyncio.create_task(cinema.handle(event_id=f"e{number}")) for number in range(5)]
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert await asyncio.gather(*tasks) == [Done(Sent())] * 5
+    assert len(cinema.mails) == 1
+    assert set(cinema.record.entry.event_ids) == {f"e{number}" for number in range(5)}
+
+
+async def test_a_delivery_that_joins_a_job_that_waits_waits_with_it() -> None:
+    cinema = Cinema([deferred()])
+    first, second = await asyncio.gather(cinema.handle(), cinema.handle())
+    assert first == second
+    assert isinstance(first, Later)
+    assert len(cinema.channel.seen) == 1
+
+
+# ── it may have gone out ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_in_doubt_it_is_sent_once_more_as_the_same_mail_and_marked() -> None:
+    cinema = Cinema([IN_DOUBT])
+    await cinema.handle()
+    early = await cinema.handle()
+    assert isinstance(early, Later)
+    assert not early.counted
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    first, second = cinema.mails
+    assert first == second
+    assert cinema.record.entry.possible_duplicate
+    assert len(cinema.record.attempts) == 2
+
+
+async def test_in_doubt_twice_a_person_decides() -> None:
+    cinema = Cinema([IN_DOUBT, IN_DOUBT])
+    for _ in range(2):
+        assert isinstance(await cinema.handle(), Later)
+        cinema.clock.after_the_lease()
+    settlements = [await cinema.handle() for _ in range(3)]
+    assert all(isinstance(each, Park) and isinstance(each.outcome, Unknown) for each in settlements)
+    assert (len(cinema.mails), cinema.record.outcome) == (2, "unknown")
+
+
+async def test_a_resend_that_is_put_off_is_still_the_only_one() -> None:
+    cinema = Cinema([IN_DOUBT, deferred(), IN_DOUBT])
+    for _ in range(3):
+        assert isinstance(await cinema.handle(), Later)
+        cinema.clock.after_the_lease()
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Park)
+    assert isinstance(settlement.outcome, Unknown)
+    assert len(cinema.mails) == 3, "one of them was deferred, so two may be out"
+
+
+async def test_a_resend_is_the_only_one_even_where_redis_forgets() -> None:
+    cinema = Cinema([IN_DOUBT, IN_DOUBT])
+    for _ in range(2):
+        await cinema.handle()
+        cinema.clock.after_the_lease()
+    cinema.claims._claims.clear()
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Park)
+    assert isinstance(settlement.outcome, Unknown)
+    assert len(cinema.mails) == 2
+
+
+async def test_under_the_hold_policy_it_is_never_sent_again() -> None:
+    cinema = Cinema([IN_DOUBT], hold=frozenset({"booking_confirmation"}))
+    await cinema.handle()
+    cinema.clock.after_the_lease()
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Park)
+    assert isinstance(settlement.outcome, Unknown)
+    assert (len(cinema.mails), cinema.record.outcome) == (1, "unknown")
+
+
+async def test_pending_and_forgotten_by_redis_it_is_doubted_before_it_is_sent_again() -> None:
+    cinema = Cinema([IN_DOUBT])
+    await cinema.handle()
+    cinema.claims._claims.clear()
+    doubted = await cinema.handle()
+    assert doubted == Later(LEASE, counted=False, reason="Redis forgot who works on it")
+    assert len(cinema.mails) == 1
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    assert len(cinema.mails) == 2
+
+
+async def test_sent_and_forgotten_by_redis_it_is_acked() -> None:
+    cinema = Cinema()
+    await cinema.handle()
+    cinema.claims._claims.clear()
+    assert await cinema.handle() == Done(Sent())
+    assert len(cinema.mails) == 1
+    assert await cinema.claim() == Decided(Sent())
+
+
+async def test_a_verdict_whose_outcome_was_never_written_is_written_down_and_nothing_is_sent() -> None:
+    cinema = Cinema([IN_DOUBT])
+    await cinema.handle()
+    (claim,) = cinema.claims._claims.values()
+    assert await cinema.claims.decide(cinema.record.intent.notification_id, claim.owner, Sent()) is Fence.HELD
+    assert await cinema.handle() == Done(Sent())
+    assert (len(cinema.mails), cinema.record.outcome) == (1, "sent")
+
+
+# ── the ladder ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_deferred_and_then_accepted_is_one_mail_without_a_doubt() -> None:
+    cinema = Cinema([deferred()])
+    assert isinstance(await cinema.handle(), Later)
+    assert await cinema.handle(attempt=1) == Done(Sent(possible_duplicate=False))
+    assert [entry.result for entry in cinema.record.attempts] == ["deferred", "accepted"]
+
+
+async def test_after_the_last_retry_the_mail_is_kept_and_the_event_parked() -> None:
+    cinema = Cinema([deferred()] * 3, most=2)
+    assert [type(await cinema.handle(attempt=number)) for number in range(2)] == [Later, Later]
+    parked = Parked(ParkReason.RETRIES_EXHAUSTED, "4.2.1 not now")
+    assert await cinema.handle(attempt=2) == Park(parked)
+    assert (cinema.record.outcome, cinema.record.reason) == ("parked", "retries_exhausted")
+    assert cinema.outbox.mails == [cinema.channel.seen[-1]]
+    assert await cinema.claim() == Decided(parked)
+
+
+async def test_a_full_disk_does_not_keep_an_event_from_being_parked() -> None:
+    cinema = Cinema([deferred()], most=0, outbox=Shelf(full=True))
+    assert isinstance(await cinema.handle(), Park)
+    assert cinema.record.outcome == "parked"
+
+
+# ── faults of ours ───────────────────────────────────────────────────────────────────────────────────
+
+
+def faulty_templates(folder: Path) -> tuple[Path, int]:
+    """The templates, one of which fails for one film, and on which line."""
+    copy = folder / "templates"
+    shutil.copytree(TEMPLATES, copy)
+    subject = copy / "booking_confirmation" / "subject.txt"
+    lines = len(subject.read_text("utf-8").splitlines())
+    with subject.open("a", encoding="utf-8") as file:
+        file.write('{% if event.movie_title == "Boom" %}{{ event.no_such_field }}{% endif %}\n')
+    return copy, lines + 1
+
+
+async def test_a_template_at_fault_is_rejected_with_its_file_and_line(tmp_path: Path) -> None:
+    folder, line = faulty_templates(tmp_path)
+    cinema = Cinema(renderer=load(folder, Brand("Cinema"), Defaults()))
+    settlement = await cinema.handle(movie_title="Boom")
+    assert isinstance(settlement, Park)
+    assert isinstance(settlement.outcome, Rejected)
+    assert settlement.outcome.reason is RejectReason.TEMPLATE_ERROR
+    assert f"booking_confirmation/subject.txt:{line}: " in settlement.outcome.detail
+    assert "no_such_field" in settlement.outcome.detail
+    assert cinema.channel.seen == []
+    assert await cinema.handle(booking_id="another") == Done(Sent())
+
+
+async def test_an_error_before_the_sending_marker_is_retried_and_then_parked() -> None:
+    cinema = Cinema([RuntimeError("a bug with jane.smith@example.com")] * 2, most=1)
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Later)
+    assert settlement.counted
+    assert settlement.reason == "RuntimeError: a bug with j***@example.com"
+    parked = await cinema.handle(attempt=1)
+    assert isinstance(parked, Park)
+    assert isinstance(parked.outcome, Parked)
+    assert parked.outcome.reason is ParkReason.INTERNAL_ERROR
+    assert "jane.smith" not in parked.outcome.detail
+    assert len(cinema.outbox.mails) == 1
+
+
+async def test_an_error_after_the_sending_marker_is_a_doubt() -> None:
+    async def breaks(_: Envelope, before_data: BeforeData) -> Verdict:
+        await before_data()
+        raise RuntimeError("a bug")
+
+    cinema = Cinema([breaks])
+    settlement = await cinema.handle()
+    assert settlement == Later(LEASE, counted=False, reason="it failed while it was sending")
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+
+
+async def test_a_record_that_the_database_refuses_does_not_go_round_for_ever() -> None:
+    cinema = Cinema(most=1)
+    cinema.ledger.refuses = True
+    assert isinstance(await cinema.handle(), Later)
+    settlement = await cinema.handle(attempt=1)
+    assert isinstance(settlement, Park)
+    assert isinstance(settlement.outcome, Parked)
+    assert settlement.outcome.reason is ParkReason.INTERNAL_ERROR
+    assert cinema.mails == []
+
+
+async def test_a_lease_that_was_lost_before_data_sends_nothing() -> None:
+    async def sleeps(envelope: Envelope, before_data: BeforeData) -> Verdict:
+        await asyncio.sleep(0.05)
+        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_data)
+
+    cinema = Cinema([sleeps], lease=0.02)
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Later)
+    assert (settlement.counted, settlement.reason) == (False, "the claim was lost before DATA")
+    assert cinema.mails == []
+    assert await cinema.handle() == Done(Sent())
+
+
+async def test_a_worker_that_slept_writes_nothing_over_the_one_that_took_over() -> None:
+    async def sleeps_after_data(_: Envelope, before_data: BeforeData) -> Verdict:
+        assert await before_data() is Fence.HELD
+        cinema.clock.after_the_lease()
+        assert await cinema.process().handle(confirmed()) == Done(Sent(possible_duplicate=True))
+        return refused()
+
+    cinema = Cinema([sleeps_after_data])
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Later)
+    assert settlement.reason == "another worker took it over"
+    assert cinema.record.entry.outcome == Sent(possible_duplicate=True)
+
+
+# ── a store is down ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_without_redis_a_first_delivery_goes_on() -> None:
+    cinema = Cinema()
+    cinema.claims.down = ALL_OF_REDIS
+    assert await cinema.handle() == Done(Sent())
+    assert await cinema.handle() == Done(Sent())
+    assert (len(cinema.mails), cinema.record.outcome) == (1, "sent")
+
+
+@pytest.mark.parametrize("first", [IN_DOUBT, deferred()], ids=["pending", "waiting"])
+async def test_without_redis_what_stands_open_waits_and_uses_up_no_retry(first: Verdict) -> None:
+    cinema = Cinema([first])
+    await cinema.handle()
+    cinema.claims.down = ALL_OF_REDIS
+    seen = len(cinema.channel.seen)
+    for _ in range(3):
+        settlement = await cinema.handle()
+        assert isinstance(settlement, Later)
+        assert not settlement.counted
+    assert len(cinema.channel.seen) == seen
+
+
+async def test_a_first_delivery_without_redis_that_is_in_doubt_is_resent_when_redis_is_back() -> None:
+    cinema = Cinema([IN_DOUBT])
+    cinema.claims.down = ALL_OF_REDIS
+    await cinema.handle()
+    cinema.claims.down = ()
+    assert isinstance(await cinema.handle(), Later)
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    assert len(cinema.mails) == 2
+
+
+@pytest.mark.parametrize("down", [("decide",), ("release",), ("renew",)])
+async def test_redis_that_is_lost_after_the_mail_costs_nothing(down: tuple[str, ...]) -> None:
+    cinema = Cinema()
+    cinema.claims.down = down
+    assert await cinema.handle() == Done(Sent())
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent())
+    assert len(cinema.mails) == 1
+
+
+async def test_redis_that_is_lost_before_data_sends_nothing_yet() -> None:
+    cinema = Cinema()
+    cinema.claims.down = ("mark_sending",)
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Later)
+    assert not settlement.counted
+    assert cinema.mails == []
+    cinema.claims.down = ()
+    assert await cinema.handle() == Done(Sent())
+
+
+@pytest.mark.parametrize("call", ["open", "close", "answer to close"])
+async def test_a_ledger_that_is_down_for_a_while_is_waited_for_and_then_there_is_one_mail(call: str) -> None:
+    cinema = Cinema()
+    cinema.ledger.silent = {call: 2}
+    assert await cinema.handle() == Done(Sent())
+    assert (len(cinema.mails), cinema.record.outcome) == (1, "sent")
+
+
+# ── what is no notice ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_event_of_another_kind_leaves_no_trace() -> None:
+    cinema = Cinema()
+    assert await cinema.pipeline.handle(delivery({"booking_id": []}, "booking.pending_payment")) == Done(None)
+    assert (cinema.ledger.records, cinema.claims._claims) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", RejectReason.NOT_JSON),
+        (b"[]", RejectReason.SCHEMA),
+        (b'{"booking_id": []}', RejectReason.SCHEMA),
+        (b" " * (LARGEST + 1), RejectReason.TOO_LARGE),
+    ],
+    ids=["no json", "no object", "wrong type", "too large"],
+)
+async def test_the_same_unreadable_bytes_are_one_record_however_often_they_come(
+    body: bytes, reason: RejectReason
+) -> None:
+    cinema = Cinema()
+    for message_id in ("m1", "m2", "m1"):
+        settlement = await cinema.pipeline.handle(delivery(body, message_id=message_id))
+        assert isinstance(settlement, Park)
+        assert isinstance(settlement.outcome, Rejected)
+        assert settlement.outcome.reason is reason
+    assert cinema.record.outcome == "rejected"
+    assert cinema.record.entry.event_ids == ("m1", "m2")
+    assert cinema.channel.seen == []

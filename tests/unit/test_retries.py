@@ -1,0 +1,61 @@
+"""How long a mail waits for its next try."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from notification_service.retries import RUNGS, Ladder
+
+LADDER = Ladder(most=5)
+HIGH = 0.99
+"""A scatter that leaves a mail on its own rung."""
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(RUNGS)))
+def test_each_retry_waits_on_the_next_rung(attempt: int, seconds: int) -> None:
+    assert LADDER.next_wait(attempt, None, HIGH) == seconds
+
+
+def test_after_the_last_retry_there_is_none() -> None:
+    assert [LADDER.next_wait(attempt, 5, HIGH) for attempt in (5, 6, 1000)] == [None] * 3
+
+
+def test_more_retries_than_rungs_wait_on_the_last_rung() -> None:
+    assert [Ladder(most=8).next_wait(attempt, None, HIGH) for attempt in (5, 6, 7, 8)] == [3600, 3600, 3600, None]
+
+
+def test_without_retries_the_first_failure_is_the_last() -> None:
+    assert Ladder(most=0).next_wait(0, None, HIGH) is None
+
+
+@pytest.mark.parametrize(
+    ("attempt", "named", "seconds"),
+    [(0, 1, 5), (0, 5, 5), (0, 6, 30), (0, 300, 600), (0, 3600, 3600), (0, 86400, 3600), (3, 1, 600), (0, 0, 5)],
+)
+def test_a_wait_that_the_server_names_is_honoured(attempt: int, named: float, seconds: int) -> None:
+    assert LADDER.next_wait(attempt, named, HIGH) == seconds
+
+
+def test_one_mail_in_four_takes_the_rung_above() -> None:
+    waits = [LADDER.next_wait(0, None, scatter / 1000) for scatter in range(1000)]
+    assert (waits.count(5), waits.count(30)) == (750, 250)
+
+
+def test_there_is_no_rung_above_the_last() -> None:
+    assert LADDER.next_wait(4, None, 0) == 3600
+
+
+@pytest.mark.parametrize(("seconds", "rung"), [(0, 5), (0.1, 5), (5, 5), (5.1, 30), (30, 30), (1e9, 3600)])
+def test_a_wait_becomes_the_shortest_rung_that_is_long_enough(seconds: float, rung: int) -> None:
+    assert LADDER.rung_for(seconds) == rung
+
+
+@given(st.integers(0, 20), st.none() | st.floats(0, 1e6), st.floats(0, 1, exclude_max=True), st.integers(0, 10))
+def test_a_wait_is_always_a_rung_and_never_shorter_than_the_ladder_says(
+    attempt: int, named: float | None, scatter: float, most: int
+) -> None:
+    seconds = Ladder(most).next_wait(attempt, named, scatter)
+    if attempt >= most:
+        assert seconds is None
+    else:
+        assert seconds in RUNGS
+        assert seconds >= min(max(RUNGS[min(attempt, 4)], named or 0), RUNGS[-1])
