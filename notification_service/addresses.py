@@ -4,9 +4,9 @@ import re
 
 from email_validator import EmailNotValidError, validate_email
 
-_LETTER = r"[^\s<>\"'(),:;=@"
+_LOCAL, _LETTER = r"[^\s<>\"(),:;@]", r"[^\s<>\"'(),:;=@"
 # Each part can be matched in one way only, so that a text that an event chose costs no more than its length.
-_IN_TEXT = re.compile(rf"(?<!{_LETTER}]){_LETTER}]+@\.*{_LETTER}.]+(?:\.+{_LETTER}.]+)+")
+_IN_TEXT = re.compile(rf"(?<!{_LOCAL}){_LOCAL}+@\.*{_LETTER}.]+(?:\.+{_LETTER}.]+)+")
 
 
 class NotAnAddressError(ValueError):

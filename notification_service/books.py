@@ -57,6 +57,9 @@ class Books:
             job.created_at = found.entry.created_at
         return found
 
+    async def knows(self, notification_id: str) -> bool:
+        return await through_outage(lambda: self._ledger.knows(notification_id))
+
     async def take_over(self, job: Job) -> None:
         await through_outage(
             lambda: self._ledger.take_over(

@@ -25,6 +25,8 @@ _JOINERS = "\u200c\u200d"
 
 _LONGEST_SUBJECT = 200
 _LONGEST_NAME = 100
+_LONGEST_DISPLAY_NAME = 60
+_SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]')
 
 
 class AttachmentError(ValueError):
@@ -108,7 +110,7 @@ def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attac
 
 
 def _put_headers(message: EmailMessage, mail: Mail, to: str, letterhead: Letterhead, ids: Ids) -> None:
-    name, domain = clean(letterhead.name, _LONGEST_NAME), letterhead.domain
+    name, domain = _display_name(letterhead.name), letterhead.domain
     message["From"] = _header_address(letterhead.address, name)
     message["To"] = _header_address(to)
     message["Subject"] = clean(mail.subject, _LONGEST_SUBJECT)
@@ -184,6 +186,11 @@ def _check(attachments: tuple[Attachment, ...], most: int) -> None:
         name = attachment.filename
         if not name or name in (".", "..") or any(c in name for c in "/\\\0") or clean(name, _LONGEST_NAME) != name:
             raise AttachmentError(f"{clean(name, _LONGEST_NAME)!r} is no file name for an attachment")
+
+
+def _display_name(text: str) -> str:
+    """Without the specials of RFC 5322, and short: a long quoted name is folded into a second address (trap 17)."""
+    return clean(_SPECIALS.sub(" ", text), _LONGEST_DISPLAY_NAME)
 
 
 def _wire_address(address: str) -> str:

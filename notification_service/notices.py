@@ -68,8 +68,15 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
+    """`superseded_by`: the rule whose mail about the same booking makes this one needless, once it was reported.
+
+    `until_showtime`: a mail that nobody needs when the show has begun.
+    """
+
     template: str
     fact: Callable[[Any], Fact | None]
+    superseded_by: "Rule | None" = None
+    until_showtime: bool = False
 
 
 def _of_booking(happened: str) -> Callable[[Any], Fact | None]:
@@ -86,9 +93,13 @@ def _of_refund(payment: str | None, booking: str | None, refund: str | None) -> 
     return Fact(f"booking:{booking}:refunded", refund) if booking else None
 
 
+_CANCELLATION = Rule("booking_cancellation", _of_booking("cancelled"))
+
 RULES: Mapping[type[Event], Rule] = {
-    events.BookingConfirmed: Rule("booking_confirmation", _of_booking("confirmed")),
-    events.BookingCancelled: Rule("booking_cancellation", _of_booking("cancelled")),
+    events.BookingConfirmed: Rule(
+        "booking_confirmation", _of_booking("confirmed"), superseded_by=_CANCELLATION, until_showtime=True
+    ),
+    events.BookingCancelled: _CANCELLATION,
     events.BookingRefunded: Rule(
         "payment_refund", lambda event: _of_refund(event.transaction_id, event.booking_id, None)
     ),
@@ -147,3 +158,10 @@ def notification_id(fact: Fact, first_report: str | None, template: str, channel
     further = fact.report if fact.report and fact.report != first_report else None
     parts = (fact.key, *([further] if further else []), template, channel)
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def superseding_id(event: Event) -> str | None:
+    """The notification that makes the event's own needless, where there can be one."""
+    rule = RULES[type(event)].superseded_by
+    fact = rule.fact(event) if rule else None
+    return notification_id(fact, None, rule.template) if rule and fact else None

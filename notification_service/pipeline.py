@@ -11,6 +11,7 @@ from notification_service import mime, notices, recipients
 from notification_service.addresses import mask, mask_in
 from notification_service.books import Books, through_outage
 from notification_service.decisions import Begin, Doubt, Finish, StandBy, Unguarded, next_step
+from notification_service.events import Event
 from notification_service.jobs import Job, Jobs
 from notification_service.leases import Leases
 from notification_service.notices import Delivery, Notice, NotOurs, Unreadable
@@ -22,6 +23,8 @@ from notification_service.outcomes import (
     Rejected,
     RejectReason,
     Sent,
+    Skipped,
+    SkipReason,
     summarize,
     waits_for_a_person,
 )
@@ -51,6 +54,7 @@ from notification_service.ports import (
 from notification_service.rendering import Renderer, TemplateFaultError
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
+from notification_service.wording import has_begun
 
 log = structlog.get_logger(__name__)
 
@@ -154,6 +158,8 @@ class Pipeline:
     async def _begin(self, job: Job, person: Person | Rejected) -> Settlement:
         if isinstance(person, Rejected):
             return await self._close(job, person)
+        if needless := await self._needless(job.notice.event):
+            return await self._close(job, Skipped(needless))
         if job.possible_duplicate:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
@@ -165,6 +171,15 @@ class Pipeline:
             return await self._close(job, Rejected(problem.reason, str(problem)))
         verdict = await self.channel.deliver(job.envelope, lambda: self.books.mark_sending(job))
         return await self._conclude(job, verdict)
+
+    async def _needless(self, event: Event) -> SkipReason | None:
+        showtime = getattr(event, "showtime", None)
+        if notices.RULES[type(event)].until_showtime and has_begun(
+            showtime, self.renderer.zone(event), datetime.now(UTC)
+        ):
+            return SkipReason.EXPIRED
+        superseding = notices.superseding_id(event)
+        return SkipReason.SUPERSEDED if superseding and await self.books.knows(superseding) else None
 
     def _compose(self, job: Job, person: Person) -> Envelope:
         notice = job.notice

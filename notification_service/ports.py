@@ -128,6 +128,9 @@ class Ledger(Protocol):
 
     async def open(self, intent: Intent) -> Opened | AlreadyThere: ...
 
+    async def knows(self, notification_id: str) -> bool:
+        """Whether an entry stands there, whatever became of it."""
+
     async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
         """Pending again, for this event, and `owner` is the one whose close is accepted.
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import css_inline
 import jinja2
@@ -91,6 +92,10 @@ class Renderer:
 
     def digest(self, template: str) -> str:
         return self._templates[template].digest
+
+    def zone(self, event: Event) -> ZoneInfo | None:
+        """The time zone in which the event's mail speaks, where one is known."""
+        return self._defaults.for_event(event).zone
 
     def render(self, template: str, event: Event, person: Person) -> Mail:
         """Raises `TemplateFaultError` with file and line where the template is at fault."""

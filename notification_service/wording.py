@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,6 +19,8 @@ from notification_service.events import Event
 _SHOWTIME_FORMATS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M%p")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MOST_SEATS_SHOWN = 30
+_LAST_ZONE = timezone(timedelta(hours=-12))
+"""Where a day ends last on Earth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,12 @@ def _at_the_cinema(moment: datetime, zone: ZoneInfo | None) -> datetime:
     if zone is None:
         return moment
     return moment.astimezone(zone) if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def has_begun(showtime: str | None, zone: ZoneInfo | None, now: datetime) -> bool:
+    """Whether the show has begun for certain: where nobody named its zone, it has to have begun in every zone."""
+    when = parse_showtime(showtime, zone) if showtime else None
+    return when is not None and (when if when.tzinfo else when.replace(tzinfo=_LAST_ZONE)) <= now
 
 
 def _by(pattern: str) -> Callable[[str], datetime]:

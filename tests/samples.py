@@ -5,6 +5,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from notification_service.commands.samples import with_a_show_to_come
+
 FOLDER = Path(__file__).parents[1] / "templates" / "_samples"
 CONTRACT = (
     "booking.confirmed",
@@ -19,7 +21,7 @@ CONTRACT = (
 
 def sample(name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON holds
     data: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
-    return {**data, **changes}
+    return {**with_a_show_to_come(data), **changes}
 
 
 def fresh(name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON holds

@@ -1,13 +1,17 @@
 """The sample events that lie beside the templates, as the broker would deliver them."""
 
 import json
+import re
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from notification_service.notices import Delivery
 from notification_service.ports import Person
 from notification_service.rendering import SAMPLES
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 PEOPLE = {"user456": Person("jane.smith@example.com", "Jane", "Smith")}
 """Who the users of the samples are."""
@@ -29,6 +33,16 @@ class Sample:
 
 def load(templates: Path, *, variants: bool) -> list[Sample]:
     """The samples by name; `variants`: the awkward ones too, whose names have a third part."""
-    read = [(path.stem, json.loads(path.read_text("utf-8"))) for path in sorted((templates / SAMPLES).glob("*.json"))]
+    files = sorted((templates / SAMPLES).glob("*.json"))
+    read = [(path.stem, with_a_show_to_come(json.loads(path.read_text("utf-8")))) for path in files]
     found = [Sample(name, str(data["event_type"]), data) for name, data in read]
     return [sample for sample in found if variants or sample.name == sample.event_type]
+
+
+def with_a_show_to_come(data: dict[str, Any]) -> dict[str, Any]:
+    """The event with its show three weeks ahead where its date has passed: nobody is mailed for a show that began."""
+    dated = _DATE.match(data.get("showtime") or "")
+    if dated is None or date.fromisoformat(dated.group()) > date.today():  # noqa: DTZ011 - a day more or less is well
+        return data
+    ahead = date.today() + timedelta(weeks=3)  # noqa: DTZ011 - as above
+    return {**data, "showtime": ahead.isoformat() + data["showtime"][dated.end() :]}

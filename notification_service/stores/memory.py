@@ -129,6 +129,9 @@ class MemoryLedger:
         self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
         return Opened()
 
+    async def knows(self, notification_id: str) -> bool:
+        return notification_id in self.records
+
     async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
         record = self.records.get(notification_id)
         if record is None or not isinstance(record.entry.outcome, Rejected | None):

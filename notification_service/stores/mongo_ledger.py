@@ -67,6 +67,9 @@ class MongoLedger:
             return Opened()
         return AlreadyThere(documents.entry(found))
 
+    async def knows(self, notification_id: str) -> bool:
+        return await answered(self._records.find_one({"_id": notification_id}, {"_id": 1})) is not None
+
     async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
         fields: Document = {
             "owner": owner,

@@ -182,14 +182,24 @@ async def test_an_error_while_the_claim_is_marked_costs_the_session_and_sends_no
     assert arrived(smtp, envelope) == 0
 
 
-@pytest.mark.parametrize(
-    "address", ["a@b.example\r\nRCPT TO:<eve@evil.example>", "a@b.example>\r\nDATA", "a\0@b.example"]
-)
-async def test_control_characters_in_an_address_raise_before_they_are_sent(smtp: SmtpServer, address: str) -> None:
+ODD = [
+    "a@b.example\r\nRCPT TO:<eve@evil.example>",
+    "a@b.example>\r\nDATA",
+    "a\0@b.example",
+    "a@b.example,eve@evil.example",
+    "Jane <a@b.example>",
+    "a@b.example eve@evil.example",
+]
+
+
+@pytest.mark.parametrize("address", ODD)
+async def test_trap_14_what_is_not_one_plain_address_raises_before_anything_is_sent(
+    smtp: SmtpServer, address: str
+) -> None:
     envelope = mail(address)
     rcpts = smtp.stats().counts.get("rcpt", 0)
     async with channel_to(smtp) as (channel, _):
-        with pytest.raises(ValueError, match="control character"):
+        with pytest.raises(ValueError, match="not one plain address"):
             await send(channel, envelope)
     assert smtp.stats().counts.get("rcpt", 0) == rcpts
     assert arrived(smtp, envelope) == 0

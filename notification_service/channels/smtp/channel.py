@@ -1,6 +1,7 @@
 """One mail through one SMTP conversation, command by command, so that it is always known how far it got."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from notification_service.ports import (
 )
 
 T = TypeVar("T")
+
+_NOT_ONE_ADDRESS = re.compile(r"[\s<>,\x00-\x1f\x7f]")
+"""aiosmtplib would take the first of what it finds in such a text, and say nothing of the rest (trap 14)."""
 
 _NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 §3.7.1: non-ASCII addresses not permitted."""
@@ -59,6 +63,8 @@ class SmtpChannel:
         self._data_timeout = data_timeout
 
     async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+        if _NOT_ONE_ADDRESS.search(envelope.sender + envelope.recipient):
+            raise ValueError("the envelope's sender or recipient is not one plain address")
         verdict, reused = await self._converse(envelope, before_data, fresh=False)
         if isinstance(verdict, Unavailable) and verdict.attempt.code is None and reused:
             # The kept session had died unnoticed; nothing went out, and a new one may do.
