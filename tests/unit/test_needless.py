@@ -1,0 +1,45 @@
+"""Which mails nobody needs any more."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from notification_service import notices
+from notification_service.events import parse
+from notification_service.notices import Fact, notification_id, superseding_id
+from notification_service.wording import has_begun
+
+SHOWTIME = "2026-12-15 08:00 PM"
+MADRID = ZoneInfo("Europe/Madrid")
+BEGINS = datetime(2026, 12, 15, 19, 0, tzinfo=UTC)
+
+
+def test_only_the_ticket_is_needless_when_the_show_has_begun() -> None:
+    assert [rule.template for rule in notices.RULES.values() if rule.until_showtime] == ["booking_confirmation"]
+
+
+@pytest.mark.parametrize(("now", "begun"), [(BEGINS - timedelta(seconds=1), False), (BEGINS, True)])
+def test_a_show_begins_at_the_cinema_s_clock(now: datetime, *, begun: bool) -> None:
+    assert has_begun(SHOWTIME, MADRID, now) is begun
+
+
+def test_without_a_zone_a_show_has_begun_only_when_it_has_everywhere() -> None:
+    everywhere = datetime(2026, 12, 16, 8, 0, tzinfo=UTC)
+    assert not has_begun(SHOWTIME, None, everywhere - timedelta(seconds=1))
+    assert has_begun(SHOWTIME, None, everywhere)
+
+
+@pytest.mark.parametrize("text", [None, "some evening", "2026-12-15"])
+def test_a_showtime_that_cannot_be_read_never_makes_a_mail_needless(text: str | None) -> None:
+    assert not has_begun(text, MADRID, datetime(2999, 1, 1, tzinfo=UTC))
+
+
+def test_a_confirmation_is_superseded_by_the_cancellation_of_the_same_booking() -> None:
+    confirmed = parse({"booking_id": "B1"}, "booking.confirmed")
+    assert confirmed is not None
+    assert superseding_id(confirmed) == notification_id(Fact("booking:B1:cancelled"), None, "booking_cancellation")
+    for kind in ("booking.cancelled", "booking.refunded", "payment.success", "payment.failed", "payment.refund"):
+        other = parse({"booking_id": "B1", "transaction_id": "T1"}, kind)
+        assert other is not None
+        assert superseding_id(other) is None
