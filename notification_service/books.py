@@ -43,7 +43,7 @@ class Books:
     async def claim(self, job: Job) -> ClaimAnswer | Unguarded:
         asked = time.monotonic()
         try:
-            answer = await self._claims.claim(job.notification_id, job.owner)
+            answer = await self._claims.claim(job.notification_id, job.owner, reopen=job.delivery.replayed)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
             return Unguarded()
@@ -60,10 +60,15 @@ class Books:
     async def knows(self, notification_id: str) -> bool:
         return await through_outage(lambda: self._ledger.knows(notification_id))
 
-    async def take_over(self, job: Job) -> None:
+    async def take_over(self, job: Job, found: Opened | AlreadyThere) -> None:
+        was = found.entry.outcome if isinstance(found, AlreadyThere) else None
         await through_outage(
             lambda: self._ledger.take_over(
-                job.notification_id, job.owner, job.notice.event_id, possible_duplicate=job.possible_duplicate
+                job.notification_id,
+                job.owner,
+                job.notice.event_id,
+                possible_duplicate=job.possible_duplicate,
+                was=was,
             )
         )
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import urllib.request
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,15 @@ import typer
 from rich.console import Console
 
 from notification_service import __version__, service
-from notification_service.commands import demo as demo_command, doctor as doctor_command, preview as preview_command
+from notification_service.broker import parking
+from notification_service.broker.parking import ParkedEvent, Wanted
+from notification_service.commands import (
+    demo as demo_command,
+    doctor as doctor_command,
+    parked as parked_command,
+    preview as preview_command,
+)
+from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
 from notification_service.notices import TEMPLATES
 from notification_service.ops import logging
@@ -30,6 +39,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+parked = typer.Typer(help="What waits for a person: list, show, replay, discard.", no_args_is_help=True)
+app.add_typer(parked, name="parked")
 
 
 @app.command()
@@ -89,6 +102,54 @@ async def _doctor(settings: Settings) -> bool:
         console.print(f"{'[green]ok   [/green]' if finding.ok else '[red]WRONG[/red]'} {finding.what}: ", end="")
         console.print(finding.detail, markup=False)
     return well
+
+
+@parked.command("list")
+def parked_list(
+    event: Event = None, reason: Reason = None, event_type: EventType = None, older_than: Older = None
+) -> None:
+    """List what waits for a person, and why."""
+    found = _parking(parking.look, chosen(event, reason, event_type, older_than))
+    parked_command.table(found)
+    typer.echo(f"{len(found)} parked")
+
+
+@parked.command("show")
+def parked_show(event: Annotated[str, typer.Argument(help="The event id.")]) -> None:
+    """Show one parked event in full: why it is here, and its body."""
+    found = _parking(parking.look, chosen(event, None, None, None))
+    for each in found:
+        parked_command.details(each)
+    if not found:
+        raise ConfigurationError(f"no event {event!r} is parked; `parked list` shows those that are")
+
+
+@parked.command("replay")
+def parked_replay(
+    event: Event = None, reason: Reason = None, event_type: EventType = None, older_than: Older = None
+) -> None:
+    """Send parked events through the ordinary way again. What was sent already is not sent twice."""
+    moved = _parking(parking.replay, chosen(event, reason, event_type, older_than))
+    parked_command.table(moved)
+    typer.echo(f"{len(moved)} on their way again")
+
+
+@parked.command("discard")
+def parked_discard(
+    event: Event = None, reason: Reason = None, event_type: EventType = None, older_than: Older = None
+) -> None:
+    """Throw parked events away. Their records stay. At least one condition has to be given."""
+    if not any((event, reason, event_type, older_than)):
+        raise ConfigurationError("parked discard: say which, by --event, --reason, --type or --older-than")
+    gone = _parking(parking.discard, chosen(event, reason, event_type, older_than))
+    parked_command.table(gone)
+    typer.echo(f"{len(gone)} thrown away; their records stay")
+
+
+def _parking(act: Callable[..., Coroutine[None, None, list[ParkedEvent]]], wanted: Wanted) -> list[ParkedEvent]:
+    settings = _settings(quiet=True)
+    url, largest = settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
+    return asyncio.run(act(url, wanted, largest=largest))
 
 
 @app.command()

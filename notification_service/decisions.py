@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from notification_service.outcomes import Outcome, Rejected, Unknown
+from notification_service.outcomes import Outcome, Rejected, Unknown, waits_for_a_person
 from notification_service.ports import AlreadyThere, Decided, Doubtful, Entry, Granted, Opened
 
 
@@ -43,19 +43,25 @@ _LOST_TWICE = Unknown("the worker was lost while sending, twice; ask the mail se
 _HELD = Unknown("the worker was lost while sending, and the policy for this mail is to hold it")
 
 
-def next_step(
-    claim: Granted | Doubtful | Decided | Unguarded, found: Opened | AlreadyThere, event_id: str, *, resend: bool
-) -> Step:
-    """`resend`: the unknown policy of this mail; without it, a person decides about what may have gone out."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the delivery asks for. `resend`: the unknown policy of this mail; without it, a person decides."""
+
+    event_id: str
+    resend: bool
+    replayed: bool = False
+
+
+def next_step(claim: Granted | Doubtful | Decided | Unguarded, found: Opened | AlreadyThere, asked: Asked) -> Step:
     if isinstance(claim, Decided):
         return _decided(claim.outcome, found)
     if isinstance(found, AlreadyThere) and found.entry.outcome is not None:
-        return _closed(found.entry, found.entry.outcome, event_id)
+        return _closed(found.entry, found.entry.outcome, asked)
     match claim:
         case Granted(fresh):
             return _granted(found, fresh=fresh)
         case Doubtful(again):
-            return _doubtful(found, again=again, resend=resend)
+            return _doubtful(found, again=again, resend=asked.resend)
         case Unguarded():
             return Begin(take_over=False) if isinstance(found, Opened) else StandBy()
 
@@ -65,10 +71,11 @@ def _decided(verdict: Outcome, found: Opened | AlreadyThere) -> Step:
     return Finish(written or verdict, repair=written is None)
 
 
-def _closed(entry: Entry, outcome: Outcome, event_id: str) -> Step:
-    """Another event may know what a rejected one lacked, such as an address."""
-    if isinstance(outcome, Rejected) and event_id not in entry.event_ids:
-        return Begin(take_over=True)
+def _closed(entry: Entry, outcome: Outcome, asked: Asked) -> Step:
+    """Another event may know what a rejected one lacked, such as an address; and a person may ask for it again."""
+    knows_more = isinstance(outcome, Rejected) and asked.event_id not in entry.event_ids
+    if knows_more or (asked.replayed and waits_for_a_person(outcome)):
+        return Begin(take_over=True, possible_duplicate=entry.possible_duplicate or isinstance(outcome, Unknown))
     return Finish(outcome)
 
 

@@ -34,6 +34,8 @@ class Delivery:
     message_id: str | None = None
     attempt: int = 0
     redelivered: bool = False
+    replayed: bool = False
+    """A person has asked for it again, after it was parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,15 @@ def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
     except UnreadableEventError as problem:
         excerpt = {"raw": delivery.body[:_EXCERPT].decode("utf-8", "replace")}
         return Unreadable(event_id, event_type, problem, digest, problem.data or excerpt)
+
+
+def event_id(delivery: Delivery, *, largest: int) -> str:
+    """The id under which the delivery's record is found."""
+    match plan(delivery, largest=largest):
+        case Notice(event_id=known) | Unreadable(event_id=known):
+            return known
+        case NotOurs():
+            return delivery.message_id or ""
 
 
 def _notice(event: Event, event_id: str, data: Mapping[str, Any]) -> Notice:

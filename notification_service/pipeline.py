@@ -10,7 +10,7 @@ import structlog
 from notification_service import mime, notices, recipients
 from notification_service.addresses import mask, mask_in
 from notification_service.books import Books, through_outage
-from notification_service.decisions import Begin, Doubt, Finish, StandBy, Unguarded, next_step
+from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, next_step
 from notification_service.events import Event
 from notification_service.jobs import Job, Jobs
 from notification_service.leases import Leases
@@ -84,6 +84,7 @@ class Pipeline:
 
     async def handle(self, delivery: Delivery) -> Settlement:
         """What becomes of a delivery. It returns when everything that the settlement promises is written down."""
+        structlog.contextvars.clear_contextvars()
         match notices.plan(delivery, largest=self.policy.max_event_bytes):
             case NotOurs(event_type):
                 log.debug("event.not_ours", event_type=event_type)
@@ -98,14 +99,15 @@ class Pipeline:
         if fact.report:
             first = await self.books.first_report(fact.key, fact.report)
         notification_id = notices.notification_id(fact, first, notice.template)
-        with structlog.contextvars.bound_contextvars(
+        # For the rest of this delivery, its settlement in the broker included.
+        structlog.contextvars.bind_contextvars(
             event_id=notice.event_id,
             notification_id=notification_id,
             booking_id=notice.event.booking_id,
             template=notice.template,
-        ):
-            job = Job(notification_id, notice, delivery)
-            return await self.jobs.run(notification_id, lambda: self._run(job))
+        )
+        job = Job(notification_id, notice, delivery)
+        return await self.jobs.run(notification_id, lambda: self._run(job))
 
     async def _run(self, job: Job) -> Settlement:
         try:
@@ -133,11 +135,11 @@ class Pipeline:
         person = Person(None) if decided else await self._find_person(job)
         found = await self.books.open(job, self._intent(job))
         resend = job.notice.template not in self.policy.hold_unknown
-        match next_step(claim, found, job.notice.event_id, resend=resend):
+        match next_step(claim, found, Asked(job.notice.event_id, resend, job.delivery.replayed)):
             case Begin(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
                 if take_over:
-                    await self.books.take_over(job)
+                    await self.books.take_over(job, found)
                 return await self._begin(job, person)
             case Finish(outcome, repair):
                 return await self._finish(job, found, outcome, repair=repair)
@@ -278,8 +280,9 @@ class Pipeline:
             fact=fact.key,
             event_data=event.data,
         )
+        structlog.contextvars.bind_contextvars(event_id=event.event_id)
         await self.books.record(intent, outcome)
-        log.warning("event.rejected", event_id=event.event_id, event_type=event.event_type, **_told(outcome))
+        log.warning("event.rejected", event_type=event.event_type, **_told(outcome))
         return Park(outcome)
 
     def _intent(self, job: Job) -> Intent:

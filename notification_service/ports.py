@@ -52,7 +52,9 @@ class Fence(Enum):
 class Claims(Protocol):
     """Every method raises `StoreUnavailableError`. `owner` is a token of one job, never reused."""
 
-    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer: ...
+    async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
+        """`reopen`: a person has asked for it again, so a verdict that waits for a person is none any more."""
+
     async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
         """From here on, whoever finds the claim without its owner has to doubt whether the mail went out.
 
@@ -131,10 +133,18 @@ class Ledger(Protocol):
     async def knows(self, notification_id: str) -> bool:
         """Whether an entry stands there, whatever became of it."""
 
-    async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
-        """Pending again, for this event, and `owner` is the one whose close is accepted.
+    async def take_over(
+        self,
+        notification_id: str,
+        owner: str,
+        event_id: str,
+        *,
+        possible_duplicate: bool,
+        was: Outcome | None = None,
+    ) -> None:
+        """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
 
-        An entry that is closed is left alone, unless it was rejected.
+        An entry that is closed is left alone, unless it waits for a person or for an event that knows more.
         """
 
     async def close(

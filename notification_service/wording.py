@@ -146,8 +146,14 @@ def showtime_brief(context: Context, text: str | None) -> str | None:
 
 def _spoken(local: datetime, style: Style) -> str:
     day = _formatted(local, "EEEE, d MMMM y", style)
-    zone = f" {get_timezone_name(local, 'short', locale=style.locale)}" if local.tzinfo else ""
+    zone = f" {_zone_name(local, style)}" if local.tzinfo else ""
     return f"{day}, {_hour(local, style)}{zone}"
+
+
+def _zone_name(local: datetime, style: Style) -> str:
+    """`EST`, and in full where the locale has no short name: a bare `+0100` tells few readers anything."""
+    short = get_timezone_name(local, "short", locale=style.locale)
+    return short if short.isalpha() else get_timezone_name(local, "long", locale=style.locale)
 
 
 def _hour(local: datetime, style: Style) -> str:

@@ -25,6 +25,7 @@ Observe = Callable[[Delivery, Settlement, float], None]
 
 ATTEMPT = "x-attempt"
 EVENT_TYPE = "x-event-type"
+REPLAY = "x-replay"
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
 """What earlier stays in other queues have written on a message."""
 
@@ -68,7 +69,7 @@ class Consumer:
         return len(unfinished)
 
     async def _process(self, message: AbstractIncomingMessage) -> None:
-        started, delivery = time.monotonic(), _read(message)
+        started, delivery = time.monotonic(), read(message)
         try:
             settlement = await self._handle(delivery)
         except Exception as problem:
@@ -105,7 +106,7 @@ class Consumer:
 
     async def _move(self, message: AbstractIncomingMessage, queue: str, headers: dict[str, Any]) -> bool:
         """Publish a copy, confirmed, before the original is acked; a crash between the two is one copy too many."""
-        copy = _copy(message, headers)
+        copy = copied(message, headers)
         pause = 0.2
         while not message.channel.is_closed:
             try:
@@ -125,6 +126,7 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
     log.warning("event.parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
     return {
         ATTEMPT: 0,
+        REPLAY: False,
         EVENT_TYPE: delivery.routing_key,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
         "x-detail": (told.detail or "")[:_LONGEST_HEADER],
@@ -141,7 +143,8 @@ async def _ack(message: AbstractIncomingMessage) -> bool:
     return True
 
 
-def _read(message: AbstractIncomingMessage) -> Delivery:
+def read(message: AbstractIncomingMessage) -> Delivery:
+    """The message in our own words; headers that we did not write are not trusted."""
     attempt = message.headers.get(ATTEMPT)
     event_type = message.headers.get(EVENT_TYPE)
     return Delivery(
@@ -150,10 +153,12 @@ def _read(message: AbstractIncomingMessage) -> Delivery:
         message_id=message.message_id or None,
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 0,
         redelivered=bool(message.redelivered),
+        replayed=bool(message.headers.get(REPLAY)),
     )
 
 
-def _copy(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
+def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
+    """The same message for another queue, persistent, with `headers` in place of what earlier stays wrote on it."""
     kept = {key: value for key, value in message.headers.items() if not key.startswith(_STALE)}
     return aio_pika.Message(
         message.body,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from notification_service.outcomes import PENDING, Outcome, Rejected, Sent, summarize
+from notification_service.outcomes import PENDING, Outcome, Sent, Unknown, summarize, waits_for_a_person
 from notification_service.ports import (
     AlreadyThere,
     Attempt,
@@ -36,9 +36,12 @@ class MemoryClaims:
         self._clock = clock
         self._claims: dict[str, _Claim] = {}
 
-    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer:
+    async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         now = self._clock()
         held = self._claims.get(notification_id)
+        if reopen and held is not None and held.outcome is not None and waits_for_a_person(held.outcome):
+            doubt = isinstance(held.outcome, Unknown)
+            held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0)
         if held is None:
             self._claims[notification_id] = _Claim("claimed", owner, now + self._lease)
             return Granted(fresh=True)
@@ -101,6 +104,7 @@ class Record:
     sent_at: datetime | None = None
     due_at: datetime | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    history: list[Outcome] = field(default_factory=list)
 
     @property
     def outcome(self) -> str:
@@ -132,11 +136,20 @@ class MemoryLedger:
     async def knows(self, notification_id: str) -> bool:
         return notification_id in self.records
 
-    async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
+    async def take_over(
+        self,
+        notification_id: str,
+        owner: str,
+        event_id: str,
+        *,
+        possible_duplicate: bool,
+        was: Outcome | None = None,
+    ) -> None:
         record = self.records.get(notification_id)
-        if record is None or not isinstance(record.entry.outcome, Rejected | None):
+        if record is None or (record.entry.outcome and not waits_for_a_person(record.entry.outcome)):
             return
         record.owner = owner
+        record.history += [was] if was else []
         record.entry = replace(
             record.entry,
             outcome=None,

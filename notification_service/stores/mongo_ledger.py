@@ -26,7 +26,8 @@ from notification_service.stores.mongo import (
 log = structlog.get_logger(__name__)
 
 FACTS = "notification_facts"
-_INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at", "booking_id")
+_INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at")
+_MENDABLE = ("rejected", "parked", "unknown")
 _OPEN = {"$in": list(documents.OPEN)}
 
 
@@ -70,23 +71,27 @@ class MongoLedger:
     async def knows(self, notification_id: str) -> bool:
         return await answered(self._records.find_one({"_id": notification_id}, {"_id": 1})) is not None
 
-    async def take_over(self, notification_id: str, owner: str, event_id: str, *, possible_duplicate: bool) -> None:
-        fields: Document = {
-            "owner": owner,
-            "status": Status.PENDING,
-            "outcome": PENDING,
-            "updated_at": datetime.now(UTC),
-        }
+    async def take_over(
+        self,
+        notification_id: str,
+        owner: str,
+        event_id: str,
+        *,
+        possible_duplicate: bool,
+        was: Outcome | None = None,
+    ) -> None:
+        now = datetime.now(UTC)
+        fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": now}
         if possible_duplicate:
             fields["possible_duplicate"] = True
-        await self._update(
-            {"_id": notification_id, "outcome": {"$in": [*documents.OPEN, "rejected"]}},
-            {
-                "$set": fields,
-                "$unset": {"reason": "", "detail": "", "due_at": ""},
-                "$addToSet": {"event_ids": documents.storable_text(event_id)},
-            },
-        )
+        change: Document = {
+            "$set": fields,
+            "$unset": {"reason": "", "detail": "", "due_at": ""},
+            "$addToSet": {"event_ids": documents.storable_text(event_id)},
+        }
+        if was is not None:
+            change["$push"] = {"history": documents.closed(was, now, self._show)}
+        await self._update({"_id": notification_id, "outcome": {"$in": [*documents.OPEN, *_MENDABLE]}}, change)
 
     async def close(
         self,

@@ -29,7 +29,13 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local key, owner, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict')
 local state = held[1]
-if state == 'decided' then return {'decided', held[4]} end
+if state == 'decided' then
+  local outcome = cjson.decode(held[4])['outcome']
+  local waits = outcome == 'parked' or outcome == 'unknown' or outcome == 'rejected'
+  if ARGV[4] ~= 'reopen' or not waits then return {'decided', held[4]} end
+  state = outcome == 'unknown' and 'sending' or 'claimed'
+  held[2], held[3] = '', 0
+end
 if state and held[2] ~= owner and tonumber(held[3]) > now then
   return {'held', tostring(tonumber(held[3]) - now)}
 end
@@ -134,9 +140,10 @@ class RedisClaims:
         """Raises `StoreUnavailableError`."""
         await _answered(self._redis.ping())
 
-    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer:
+    async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
+        wish = "reopen" if reopen else ""
         answer, detail = await _answered(
-            self._claim(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms])
+            self._claim(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms, wish])
         )
         match answer:
             case "fresh":

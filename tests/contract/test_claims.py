@@ -16,6 +16,7 @@ from notification_service.outcomes import (
     Simulated,
     StoreUnavailableError,
     Unknown,
+    waits_for_a_person,
 )
 from notification_service.ports import Claims, Decided, Doubtful, Fence, Granted, Held
 from notification_service.stores import redis_claims
@@ -231,6 +232,25 @@ async def test_after_a_verdict_there_is_no_marker_and_no_release(claims: Claims,
     assert await claims.mark_sending(one, "a") is LOST
     assert await claims.release(one, "a") is LOST
     assert await claims.claim(one, "b") == Decided(Sent())
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+async def test_a_replay_reopens_only_a_verdict_that_waits_for_a_person(
+    claims: Claims, one: str, outcome: Outcome
+) -> None:
+    await claims.claim(one, "a")
+    await claims.decide(one, "a", outcome)
+    answer = await claims.claim(one, "b", reopen=True)
+    if waits_for_a_person(outcome):
+        assert answer == (Doubtful() if isinstance(outcome, Unknown) else Granted(fresh=False))
+        assert isinstance(await claims.claim(one, "c", reopen=True), Held)
+    else:
+        assert answer == Decided(outcome)
+
+
+async def test_a_replay_of_what_nobody_knows_or_another_holds_is_like_any_claim(claims: Claims, one: str) -> None:
+    assert await claims.claim(one, "a", reopen=True) == Granted(fresh=True)
+    assert isinstance(await claims.claim(one, "b", reopen=True), Held)
 
 
 # ── release and renew ────────────────────────────────────────────────────────────────────────────────

@@ -208,14 +208,20 @@ async def test_trap_14_what_is_not_one_plain_address_raises_before_anything_is_s
 # ── TLS and login ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_trap_13_where_starttls_is_stripped_nothing_is_sent_in_plain_text(smtp: SmtpServer) -> None:
-    before = smtp.stats().counts
-    smtp.script([Rule(at="starttls", action="strip")])
-    async with channel_to(smtp) as (channel, _):
-        verdict = await send(channel)
-    assert isinstance(verdict, Unavailable)
-    after = smtp.stats().counts
-    assert [after.get(verb, 0) - before.get(verb, 0) for verb in ("auth", "mail", "data")] == [0, 0, 0]
+@pytest.mark.parametrize("start_tls", [True, False], ids=["demanded", "plain by setting"])
+async def test_trap_13_where_starttls_is_stripped_only_plain_by_setting_goes_on(
+    tmp_path: Path,
+    start_tls: bool,  # noqa: FBT001 - parametrised
+) -> None:
+    """The server takes plain text gladly, so that nothing but the channel keeps the mail from it."""
+    with SmtpServer(tmp_path, require_tls=False, fsync=False) as own:
+        own.script([Rule(at="starttls", action="strip")])
+        async with channel_to(own, start_tls=start_tls) as (channel, _):
+            verdict = await send(channel)
+        counts = own.stats().counts
+        assert isinstance(verdict, Unavailable if start_tls else Accepted)
+        assert [counts.get(verb, 0) for verb in ("auth", "mail", "data")] == [0 if start_tls else 1] * 3
+        assert [each.tls for each in own.mails()] == ([] if start_tls else [False])
 
 
 @pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "implicit"])
@@ -315,10 +321,13 @@ async def test_a_refusal_blames_who_is_to_blame_and_the_next_mail_goes_out(
     smtp: SmtpServer, at: Stage, reply: str, expected: type[object], code: str | None
 ) -> None:
     envelope = mail()
+    resets = smtp.stats().counts.get("rset", 0)
     smtp.script([Rule(at=at, reply=reply, times=1)])
     async with channel_to(smtp) as (channel, pool):
         verdict = await send(channel, envelope)
         assert type(verdict) is expected
+        # Kept for the next mail, it is made ready first: a strict server answers 503 to a second MAIL.
+        assert smtp.stats().counts.get("rset", 0) == resets + (expected is not Unavailable)
         if isinstance(verdict, Refused):
             assert verdict.code == code
         if isinstance(verdict, Deferred):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notification_service.decisions import Begin, Doubt, Finish, StandBy, Step, Unguarded, next_step
+from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Step, Unguarded, next_step
 from notification_service.outcomes import (
     Bounced,
     Outcome,
@@ -43,8 +43,8 @@ def there(
     return AlreadyThere(Entry("n", outcome, waiting, duplicate, (event_id,), datetime(2026, 11, 24, tzinfo=UTC)))
 
 
-def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1") -> Step:
-    return next_step(claim, found, event_id, resend=resend)
+def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1", replayed: bool = False) -> Step:
+    return next_step(claim, found, Asked(event_id, resend, replayed))
 
 
 CLAIMS: list[Claim] = [

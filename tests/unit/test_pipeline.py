@@ -88,9 +88,9 @@ class FlakyClaims(MemoryClaims):
         if call in self.down:
             raise StoreUnavailableError("Redis", "down")
 
-    async def claim(self, notification_id: str, owner: str) -> ClaimAnswer:
+    async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         self._ask("claim")
-        return await super().claim(notification_id, owner)
+        return await super().claim(notification_id, owner, reopen=reopen)
 
     async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
         self._ask("mark_sending")

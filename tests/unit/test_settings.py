@@ -5,9 +5,10 @@ import traceback
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from notification_service.outcomes import ConfigurationError
-from notification_service.settings import Security, Settings, load
+from notification_service.settings import Security, Settings, SmtpSettings, load
 
 OURS = (
     "RABBITMQ_",
@@ -187,6 +188,14 @@ def test_trap_24_no_secret_shows_in_a_repr_or_a_dump(environment: pytest.MonkeyP
 @pytest.mark.parametrize("wrong", ["SMTP_PORT", "RABBITMQ_PREFETCH", "PORT", "SMTP_SECURITY", "FROM_EMAIL"])
 def test_trap_24_no_secret_shows_in_an_error(environment: pytest.MonkeyPatch, wrong: str) -> None:
     assert refusal(environment, **CANARIES, **{wrong: "canary"}).startswith(f"{wrong}: ")
+
+
+def test_trap_24_no_secret_shows_in_the_validators_own_error(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SMTP_PORT", "canary")
+    with pytest.raises(ValidationError) as caught:
+        SmtpSettings()
+    assert "port" in str(caught.value)
+    assert "canary" not in str(caught.value) + repr(caught.value)
 
 
 def test_a_secret_as_a_wrong_value_of_another_setting_does_not_show(environment: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,112 @@
+"""The parking queue, as a person sees it: what waits there, sent on its way again, or thrown away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
+
+from notification_service import notices
+from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, read
+from notification_service.broker.link import LOST
+from notification_service.broker.topology import AGAIN, PARKED
+from notification_service.outcomes import DependencyError
+
+_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """`reason`: its outcome and the reason, such as `rejected(no_recipient)`."""
+
+    event_id: str
+    event_type: str
+    reason: str
+    detail: str
+    parked_at: datetime
+    body: bytes
+
+
+Wanted = Callable[[ParkedEvent], bool]
+
+
+async def look(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
+    """What waits, the oldest first; nothing is moved. `largest`: the bytes of an event that is read for its id."""
+    async with _open(url) as channel:
+        return [event async for event, _ in _parked(channel, largest) if wanted(event)]
+
+
+async def replay(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
+    """Send what is wanted through the ordinary way again: each copy is confirmed before the original is acked."""
+    moved = []
+    async with _open(url) as channel:
+        async for event, message in _parked(channel, largest):
+            if wanted(event):
+                copy = copied(message, {REPLAY: True, EVENT_TYPE: event.event_type})
+                await channel.default_exchange.publish(copy, AGAIN, mandatory=True, timeout=_TIMEOUT)
+                await message.ack()
+                moved.append(event)
+    return moved
+
+
+async def discard(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
+    """Throw away what is wanted. Its record stays, and keeps saying what became of it."""
+    gone = []
+    async with _open(url) as channel:
+        async for event, message in _parked(channel, largest):
+            if wanted(event):
+                await message.ack()
+                gone.append(event)
+    return gone
+
+
+@asynccontextmanager
+async def _open(url: str) -> AsyncIterator[AbstractChannel]:
+    """A channel; what was taken on it and not acked is back in the queue when it closes. Raises `DependencyError`."""
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            connection = await aio_pika.connect(url)
+    except LOST as problem:
+        raise DependencyError(f"RABBITMQ_URL: {type(problem).__name__}: {problem}") from problem
+    async with connection:
+        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+
+async def _parked(channel: AbstractChannel, largest: int) -> AsyncIterator[tuple[ParkedEvent, AbstractIncomingMessage]]:
+    """Each message that is there now, once: what is parked meanwhile is for the next look."""
+    try:
+        queue = await channel.declare_queue(PARKED, passive=True)
+    except ChannelNotFoundEntity as problem:
+        raise DependencyError(f"there is no queue {PARKED}: the service has never run on this broker") from problem
+    for _ in range(queue.declaration_result.message_count or 0):
+        message = await queue.get(fail=False, timeout=_TIMEOUT)
+        if message is None:
+            return
+        yield _event(message, largest), message
+
+
+def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
+    delivery = read(message)
+    return ParkedEvent(
+        event_id=notices.event_id(delivery, largest=largest),
+        event_type=delivery.routing_key,
+        reason=str(message.headers.get("x-reason", "")),
+        detail=str(message.headers.get("x-detail", "")),
+        parked_at=_moment(message.headers.get("x-parked-at")),
+        body=message.body,
+    )
+
+
+def age(event: ParkedEvent) -> timedelta:
+    return datetime.now(UTC) - event.parked_at
+
+
+def _moment(written: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(written))
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)

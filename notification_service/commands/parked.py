@@ -1,0 +1,45 @@
+"""`parked`: list, show, replay or discard what waits for a person in the parking queue."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from notification_service.broker import parking
+from notification_service.broker.parking import ParkedEvent, Wanted
+
+Event = Annotated[str | None, typer.Option("--event", help="Only this event id.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only where this stands in the reason: no_recipient, …")]
+EventType = Annotated[str | None, typer.Option("--type", help="Only this event type, such as payment.success.")]
+Older = Annotated[float | None, typer.Option("--older-than", help="Only what was parked more than so many hours ago.")]
+
+
+def chosen(event: str | None, reason: str | None, event_type: str | None, older_than: float | None) -> Wanted:
+    """What every given condition holds for; without any, everything."""
+
+    def wanted(parked: ParkedEvent) -> bool:
+        return (
+            (event is None or parked.event_id == event)
+            and (reason is None or reason in parked.reason)
+            and (event_type is None or parked.event_type == event_type)
+            and (older_than is None or parking.age(parked) > timedelta(hours=older_than))
+        )
+
+    return wanted
+
+
+def table(events: list[ParkedEvent]) -> None:
+    """Print the events, a row each, without wrapping the ids that a person has to copy."""
+    shown = Table("parked at", "event type", "reason", "event id")
+    shown.columns[-1].overflow = "fold"
+    for each in events:
+        shown.add_row(f"{each.parked_at:%Y-%m-%d %H:%M}", each.event_type, each.reason, each.event_id)
+    Console(highlight=False).print(shown)
+
+
+def details(event: ParkedEvent) -> None:
+    typer.echo(f"{event.event_id} ({event.event_type}), parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}")
+    typer.echo(f"{event.reason}: {event.detail}")
+    typer.echo(event.body.decode("utf-8", "replace"))
