@@ -171,10 +171,10 @@ def version() -> None:
 
 
 def _settings(*, quiet: bool = False) -> Settings:
-    """Read the settings and set the logging up. `quiet`: only warnings, and on standard error."""
+    """Read the settings and set the logging up. `quiet`: the command itself says what is wrong, nobody else."""
     settings = load()
     logging.configure(
-        level="ERROR" if quiet else settings.service.log_level,
+        level="CRITICAL" if quiet else settings.service.log_level,
         style=settings.service.log_format,
         secrets=settings.secrets(),
         stream=sys.stderr if quiet else sys.stdout,

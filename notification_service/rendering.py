@@ -86,7 +86,7 @@ class Renderer:
     ) -> None:
         self._templates = templates
         self._brand = brand
-        self._link_hosts = frozenset(link_hosts)
+        self._link_hosts = frozenset(host.lower() for host in link_hosts)
         self._defaults = defaults
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
 
