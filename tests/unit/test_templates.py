@@ -425,7 +425,7 @@ def spoil(path: Path, words: str, instead: str) -> int:
         ("booking_cancellation/body.html", "Your money", "{{ event.movie }}"),
         ("payment_refund/subject.txt", "Your refund", "{{ event.reason.first }}"),
         ("_base/layout.html", "You get this mail", "{{ brand.nom }}"),
-        ("_base/parts.txt", "Hello {{", "{% endif %} {{"),
+        ("_base/parts.txt", "Hello {{", "{% if %} {{"),
     ],
 )
 def test_a_wrong_template_is_named_with_its_line(copied: Path, file: str, words: str, instead: str) -> None:
