@@ -46,7 +46,9 @@ class Breaker:
         self.reason: str | None = None
         self._way_out = way_out
         self._most = self._allowed = most
+        self._talking = 0
         self._under_way = 0
+        """Those that began since the breaker last opened: a probe does not wait for what still hangs from before."""
         self._turned = asyncio.Condition()
         self._first_pause, self._longest_pause = first_pause, longest_pause
         self._pause = first_pause
@@ -56,7 +58,7 @@ class Breaker:
     @property
     def stuck(self) -> bool:
         """Whether nothing is under way, and nothing will be for a while."""
-        return self._allowed == 0 and self._under_way == 0
+        return self._allowed == 0 and self._talking == 0
 
     async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict:
         while True:
@@ -79,15 +81,19 @@ class Breaker:
         async with self._turned:
             await self._turned.wait_for(lambda: self._under_way < self._allowed)
             self._under_way += 1
+            self._talking += 1
+            openings = self._openings
         try:
-            yield self._openings
+            yield openings
         finally:
-            self._under_way -= 1
+            self._talking -= 1
+            if openings == self._openings:
+                self._under_way -= 1
             async with self._turned:
                 self._turned.notify_all()
 
     def _open(self, verdict: Unavailable) -> None:
-        self._allowed = 0
+        self._allowed = self._under_way = 0
         self._openings += 1
         pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - it scatters the workers
         self._pause = min(self._pause * 2, self._longest_pause)

@@ -180,6 +180,19 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
         assert (breaker._openings, breaker.state, len(way_out.waiting)) == (1, State.PROBING, 1)
 
 
+async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
+    way_out = WayOut()
+    way_out.gated = True
+    breaker = breaker_over(way_out, most=2)
+    async with mails(breaker, 3):
+        await settled()
+        hanging, failing = way_out.waiting
+        failing.set_result(UNAVAILABLE)
+        await asyncio.sleep(PAUSE * 2)
+        assert [gate for gate in way_out.waiting if gate is not hanging], "nothing probes"
+        assert not breaker.stuck
+
+
 async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
     way_out = WayOut()
     way_out.answer = UNAVAILABLE
