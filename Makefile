@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-emit-in
         --universal --python-version 3.11 --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format bench lock clean
+.PHONY: help demo run test soak lint format bench lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: $(STAMP) ## the same stack and the service, until Ctrl-C
 
 test: lint ## lint, then all tests (ARGS="-k name" for some of them)
 	@$(BIN)/pytest $(ARGS)
+
+soak: $(STAMP) ## random SIGKILLs over four workers (FAULT_KILLS=40, FAULT_SEED=n)
+	@$(BIN)/pytest -m soak
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	@$(BIN)/ruff check --quiet .

@@ -60,9 +60,9 @@ class Books:
     async def knows(self, notification_id: str) -> bool:
         return await through_outage(lambda: self._ledger.knows(notification_id))
 
-    async def take_over(self, job: Job, found: Opened | AlreadyThere) -> None:
+    async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
         was = found.entry.outcome if isinstance(found, AlreadyThere) else None
-        await through_outage(
+        return await through_outage(
             lambda: self._ledger.take_over(
                 job.notification_id,
                 job.owner,
@@ -74,16 +74,13 @@ class Books:
 
     async def mark_sending(self, job: Job) -> Fence:
         """The last moment at which nothing has gone out. Without Redis, the pending entry is the marker."""
-        if job.lease is None:
-            job.sending = True
-            return Fence.HELD
-        if not job.lease.valid:
+        if job.lease is not None and not job.lease.valid:
             return Fence.LOST
         try:
             fence = await self._claims.mark_sending(job.notification_id, job.owner, again=job.possible_duplicate)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
-            return Fence.LOST
+            fence = Fence.HELD if job.lease is None else Fence.LOST
         job.sending = fence is Fence.HELD
         return fence
 
@@ -106,7 +103,7 @@ class Books:
 
     async def let_go(self, job: Job) -> None:
         """The service shuts down before anything went out: whoever gets the delivery next may start at once."""
-        if job.lease is None or job.sending:
+        if job.sending:
             return
         try:
             async with asyncio.timeout(_GOODBYE):
@@ -130,16 +127,19 @@ class Books:
             )
         )
 
-    async def finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> None:
+    async def finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Fence:
         """It ended before this job: see that both memories say so, and that the entry names this event.
 
         `repair`: the ledger does not have the outcome yet; it is written, whoever owns the entry.
         """
         if repair:
             now = datetime.now(UTC)
-            await through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
+            fence = await through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
+            if fence is Fence.LOST:
+                return fence
         await self._note_event(found, job.notification_id, job.notice.event_id)
         await self._decide(job, outcome)
+        return Fence.HELD
 
     async def record(self, intent: Intent, outcome: Outcome) -> None:
         """An entry that is closed from the start: nothing was ever to be sent."""

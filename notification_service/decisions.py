@@ -56,10 +56,12 @@ def next_step(claim: Granted | Doubtful | Decided | Unguarded, found: Opened | A
     if isinstance(claim, Decided):
         return _decided(claim.outcome, found)
     if isinstance(found, AlreadyThere) and found.entry.outcome is not None:
-        return _closed(found.entry, found.entry.outcome, asked)
+        step = _closed(found.entry, found.entry.outcome, asked)
+        # Two of them could open it again at once: that takes a claim.
+        return StandBy() if isinstance(claim, Unguarded) and isinstance(step, Begin) else step
     match claim:
-        case Granted(fresh):
-            return _granted(found, fresh=fresh)
+        case Granted():
+            return _granted(claim, found)
         case Doubtful(again):
             return _doubtful(found, again=again, resend=asked.resend)
         case Unguarded():
@@ -79,11 +81,12 @@ def _closed(entry: Entry, outcome: Outcome, asked: Asked) -> Step:
     return Finish(outcome)
 
 
-def _granted(found: Opened | AlreadyThere, *, fresh: bool) -> Step:
+def _granted(claim: Granted, found: Opened | AlreadyThere) -> Step:
+    """A lapsed claim without a sending marker proves that nothing went out only if it was that of the entry's owner."""
     match found:
         case Opened():
             return Begin(take_over=False)
-        case AlreadyThere(entry) if entry.waiting or not fresh:
+        case AlreadyThere(entry) if entry.waiting or (not claim.fresh and claim.before == entry.owner):
             return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
         case AlreadyThere(entry):
             # Redis lost its memory. If a resend had begun, the one extra mail may be out already.

@@ -118,8 +118,8 @@ TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
 
 def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
     """What to do with a delivery. `largest`: the most bytes that a body may have."""
-    digest = hashlib.sha256(delivery.body).hexdigest()[:32]
-    event_type, event_id = delivery.routing_key, delivery.message_id or f"sha256:{digest}"
+    digest = _digest(delivery.body)
+    event_type, event_id = delivery.routing_key, delivery.message_id or body_id(delivery.body)
     try:
         data = events.read_object(delivery.body, largest=largest)
         event_type = _text(data.get("event_type")) or event_type
@@ -140,6 +140,15 @@ def event_id(delivery: Delivery, *, largest: int) -> str:
             return known
         case NotOurs():
             return delivery.message_id or ""
+
+
+def body_id(body: bytes) -> str:
+    """The id of an event that has none: a digest of its bytes."""
+    return f"sha256:{_digest(body)}"
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def _notice(event: Event, event_id: str, data: Mapping[str, Any]) -> Notice:

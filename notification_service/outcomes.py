@@ -170,5 +170,9 @@ class ConfigurationError(Exception):
     """The operator is to blame; the text names the setting or file and says what to do (exit code 78)."""
 
 
+NO_URL = "is no valid URL; what is special in a URL has to be percent-encoded in its user and password"
+"""What to say of a setting whose value must not be repeated."""
+
+
 class DependencyError(Exception):
     """A dependency never came up; the text names it and its setting (exit code 69)."""

@@ -138,8 +138,8 @@ class Pipeline:
         match next_step(claim, found, Asked(job.notice.event_id, resend, job.delivery.replayed)):
             case Begin(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
-                if take_over:
-                    await self.books.take_over(job, found)
+                if take_over and await self.books.take_over(job, found) is Fence.LOST:
+                    return Later(self.leases.seconds, counted=False, reason="another worker closed it")
                 return await self._begin(job, person)
             case Finish(outcome, repair):
                 return await self._finish(job, found, outcome, repair=repair)
@@ -256,7 +256,8 @@ class Pipeline:
         return _settled(outcome)
 
     async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
-        await self.books.finish(job, found, outcome, repair=repair)
+        if await self.books.finish(job, found, outcome, repair=repair) is Fence.LOST:
+            return Later(self.leases.seconds, counted=False, reason="another worker closed it otherwise")
         what = "outcome.repaired" if repair else "event.duplicate"
         log.info(what, outcome=summarize(outcome).outcome, duration_ms=job.duration_ms)
         return _settled(outcome)

@@ -12,9 +12,13 @@ from notification_service.outcomes import Outcome, Simulated
 # ── claims: who works on a notification now (Redis) ──────────────────────────────────────────────────
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The notification is ours. `fresh`: the store knew nothing of it, which is either true or a lost memory."""
+    """The notification is ours. `fresh`: the store knew nothing of it, which is either true or a lost memory.
+
+    `before`: whose lapsed claim it was.
+    """
 
     fresh: bool
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class Entry:
     possible_duplicate: bool
     event_ids: tuple[str, ...]
     created_at: datetime
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ class Ledger(Protocol):
         *,
         possible_duplicate: bool,
         was: Outcome | None = None,
-    ) -> None:
+    ) -> Fence:
         """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
 
         An entry that is closed is left alone, unless it waits for a person or for an event that knows more.

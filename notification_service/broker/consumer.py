@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from notification_service.addresses import mask_in
 from notification_service.broker.link import LOST, Link
 from notification_service.broker.topology import PARKED, rung_queue
-from notification_service.notices import Delivery
+from notification_service.notices import Delivery, body_id
 from notification_service.outcomes import Outcome, Parked, ParkReason, summarize
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
@@ -31,6 +31,7 @@ _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", 
 
 _LONGEST_PAUSE = 10.0
 _LOOK_AGAIN = 0.1
+_GOODBYE = 5.0
 _LONGEST_HEADER = 500
 
 
@@ -52,7 +53,7 @@ class Consumer:
         """Hand over to a task of our own: a lost channel cancels this callback, which must not end the job (trap 1)."""
         task = asyncio.create_task(self._process(message))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
     async def drain(self, grace: float, stuck: Callable[[], bool]) -> int:
         """Let the jobs finish for `grace` seconds, or until they are `stuck`; then end them, and count those.
@@ -65,8 +66,14 @@ class Consumer:
         unfinished = list(self._tasks)
         for task in unfinished:
             task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=_GOODBYE)
         return len(unfinished)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("delivery.unsettled", problem=f"{type(problem).__name__}: {problem}")
 
     async def _process(self, message: AbstractIncomingMessage) -> None:
         started, delivery = time.monotonic(), read(message)
@@ -129,7 +136,7 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
         REPLAY: False,
         EVENT_TYPE: delivery.routing_key,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
-        "x-detail": (told.detail or "")[:_LONGEST_HEADER],
+        "x-detail": mask_in(told.detail or "")[:_LONGEST_HEADER],
         "x-parked-at": datetime.now(UTC).isoformat(),
     }
 
@@ -159,7 +166,12 @@ def read(message: AbstractIncomingMessage) -> Delivery:
 
 def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
     """The same message for another queue, persistent, with `headers` in place of what earlier stays wrote on it."""
-    kept = {key: value for key, value in message.headers.items() if not key.startswith(_STALE)}
+    # What is no UTF-8 in a producer's header arrives as bytes, which cannot be written again.
+    kept = {
+        key: value
+        for key, value in message.headers.items()
+        if not key.startswith(_STALE) and isinstance(value, str | bool | int | float | datetime | None)
+    }
     return aio_pika.Message(
         message.body,
         headers={**kept, **headers},
@@ -167,7 +179,8 @@ def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pik
         content_encoding=message.content_encoding,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         correlation_id=message.correlation_id,
-        message_id=message.message_id,
+        # aiormq makes an id up for a message without one, and the copy would be another event.
+        message_id=message.message_id or body_id(message.body),
         timestamp=message.timestamp,
         type=message.type,
         app_id=message.app_id,

@@ -10,12 +10,13 @@ from typing import Any
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 from pamqp.commands import Basic
 from yarl import URL
 
 from notification_service.broker import topology
 from notification_service.broker.topology import Topology, TopologyError
+from notification_service.outcomes import NO_URL, ConfigurationError
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,8 @@ class Link:
         self._prefetch = prefetch
         self._publishing: AbstractChannel | None = None
         self._consumers: list[tuple[AbstractQueue, str]] = []
-        self._stopping = False
+        self._lost: asyncio.Future[str] | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def consuming(self) -> bool:
@@ -59,9 +61,11 @@ class Link:
     async def run(self, on_message: OnMessage) -> None:
         """Consume until `stop_consuming` and `close`, through every outage."""
         pause = _SHORTEST_PAUSE
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
                 async with self._session(on_message) as lost:
+                    if self._stopping.is_set():
+                        return
                     pause = _SHORTEST_PAUSE
                     self.problem, self.mismatched = None, False
                     log.info("broker.consuming", queues=self._plan.consumed, prefetch=self._prefetch)
@@ -81,7 +85,7 @@ class Link:
 
     @asynccontextmanager
     async def _session(self, on_message: OnMessage) -> AsyncIterator[asyncio.Future[str]]:
-        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        lost = self._lost = asyncio.get_running_loop().create_future()
         connection = await aio_pika.connect(
             self._url,
             timeout=_TIMEOUT,
@@ -117,17 +121,26 @@ class Link:
         """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there."""
         if self._publishing is None:
             raise NotLinkedError("there is no connection to RabbitMQ")
-        await self._publishing.default_exchange.publish(message, queue, mandatory=True, timeout=_TIMEOUT)
+        try:
+            await self._publishing.default_exchange.publish(message, queue, mandatory=True, timeout=_TIMEOUT)
+        except PublishError:
+            # The queue is gone: the next session declares it again.
+            if self._lost is not None:
+                _tell(self._lost, f"queue {queue} is missing")
+            raise
 
     async def stop_consuming(self) -> None:
         """No further deliveries; those that are here can still be settled."""
-        self._stopping = True
+        self._stopping.set()
         consumers, self._consumers = self._consumers, []
-        for queue, tag in consumers:
-            try:
-                await queue.cancel(tag, timeout=_TIMEOUT)
-            except LOST as problem:
-                log.debug("broker.cancel_failed", queue=queue.name, problem=str(problem))
+        await asyncio.gather(*(_cancel(queue, tag) for queue, tag in consumers))
+
+
+async def _cancel(queue: AbstractQueue, tag: str) -> None:
+    try:
+        await queue.cancel(tag, timeout=_GOODBYE)
+    except LOST as problem:
+        log.debug("broker.cancel_failed", queue=queue.name, problem=str(problem))
 
 
 async def _close(connection: AbstractConnection) -> None:
@@ -153,5 +166,8 @@ def _tell(lost: asyncio.Future[str], reason: str) -> None:
 
 def _with_heartbeat(url: str) -> str:
     """The URL with our heartbeat, in seconds, unless it names one: a black hole is noticed within two of them."""
-    parsed = URL(url)
+    try:
+        parsed = URL(url)
+    except ValueError:
+        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}") from None
     return url if "heartbeat" in parsed.query else str(parsed.update_query(heartbeat=_HEARTBEAT))

@@ -73,7 +73,10 @@ async def _open(url: str) -> AsyncIterator[AbstractChannel]:
     except LOST as problem:
         raise DependencyError(f"RABBITMQ_URL: {type(problem).__name__}: {problem}") from problem
     async with connection:
-        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+        try:
+            yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+        except LOST as problem:
+            raise DependencyError(f"RabbitMQ broke off: {type(problem).__name__}: {problem}; look again") from problem
 
 
 async def _parked(channel: AbstractChannel, largest: int) -> AsyncIterator[tuple[ParkedEvent, AbstractIncomingMessage]]:

@@ -22,6 +22,9 @@ _DELIVERY_LIMIT = 1000
 """Beyond any number that restarts and lost connections reach; RabbitMQ 4 would take 20 (traps 28, 29)."""
 
 
+_LOOKS_LIMIT = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
     """`arguments`: what we create it with. `bound_to`: the routing keys that lead into it from the exchange."""
@@ -74,7 +77,11 @@ def plan(
                 )
                 for seconds in rungs
             ),
-            QueueSpec(PARKED, {**_QUORUM, "x-message-ttl": round(parking_seconds * 1000)}),
+            # Every look at it takes what is there and puts it back, which counts as a delivery.
+            QueueSpec(
+                PARKED,
+                {**_QUORUM, "x-message-ttl": round(parking_seconds * 1000), "x-delivery-limit": _LOOKS_LIMIT},
+            ),
         ),
     )
 

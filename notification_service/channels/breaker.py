@@ -9,11 +9,13 @@ from typing import Protocol
 
 import structlog
 
-from notification_service.ports import BeforeData, Envelope, Unavailable, Verdict
+from notification_service.addresses import mask_in
+from notification_service.ports import BeforeData, Deferred, Envelope, Unavailable, Verdict
 
 log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_SINGLED_OUT = 3
 
 
 class State(StrEnum):
@@ -53,6 +55,7 @@ class Breaker:
         self._first_pause, self._longest_pause = first_pause, longest_pause
         self._pause = first_pause
         self._openings = 0
+        self._passed = 0
         self._reopening: asyncio.Task[None] | None = None
 
     @property
@@ -61,6 +64,7 @@ class Breaker:
         return self._allowed == 0 and self._talking == 0
 
     async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict:
+        singled_out, passed = 0, self._passed
         while True:
             async with self._turn() as openings:
                 verdict = await self._way_out.attempt(envelope, before_data)
@@ -69,6 +73,12 @@ class Breaker:
                     return verdict
                 if openings == self._openings:
                     self._open(verdict)
+            # What stops this mail again and again while others pass is about this mail, whatever the reply says.
+            singled_out, passed = singled_out + (self._passed > passed), self._passed
+            if singled_out >= _SINGLED_OUT:
+                return Deferred(verdict.attempt)
+            # Those that wait go first, or this mail would be every probe.
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         if self._reopening is not None:
@@ -97,7 +107,7 @@ class Breaker:
         self._openings += 1
         pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - it scatters the workers
         self._pause = min(self._pause * 2, self._longest_pause)
-        self.reason = f"{verdict.attempt.code or ''} {verdict.attempt.reply}".strip()
+        self.reason = mask_in(f"{verdict.attempt.code or ''} {verdict.attempt.reply}".strip())
         self._turn_to(State.OPEN, reason=self.reason, hint=verdict.hint or None, probe_in_s=round(pause, 1))
         self._reopening = asyncio.create_task(self._probe_after(pause))
 
@@ -107,6 +117,7 @@ class Breaker:
         await self._allow(1)
 
     def _went_well(self) -> None:
+        self._passed += 1
         if self.state is State.CLOSED or self._allowed == 0:
             return
         self._pause, self.reason = self._first_pause, None

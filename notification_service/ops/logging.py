@@ -63,6 +63,8 @@ def configure(
             ],
         )
     )
+    # A line that cannot be written would be printed as it was before it was redacted.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

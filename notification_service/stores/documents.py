@@ -82,6 +82,7 @@ def entry(document: Mapping[str, Any]) -> Entry:
         possible_duplicate=bool(document.get("possible_duplicate")),
         event_ids=tuple(document.get("event_ids", ())),
         created_at=document["created_at"],
+        owner=str(document.get("owner", "")),
     )
 
 

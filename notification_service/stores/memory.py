@@ -51,9 +51,9 @@ class MemoryClaims:
             return Held(held.until - now)
         # Our own claim, asked for again because the answer was lost, is as fresh as it was.
         fresh = held.owner == owner and held.state == "claimed"
-        held.owner, held.until = owner, now + self._lease
+        before, held.owner, held.until = held.owner, owner, now + self._lease
         if held.state == "claimed":
-            return Granted(fresh)
+            return Granted(fresh, "" if fresh else before)
         again = held.state == "resending"
         held.state = "doubted" if held.state == "sending" else held.state
         return Doubtful(again)
@@ -129,6 +129,7 @@ class MemoryLedger:
             possible_duplicate=False,
             event_ids=(intent.event_id,),
             created_at=intent.created_at,
+            owner=intent.owner,
         )
         self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
         return Opened()
@@ -144,10 +145,10 @@ class MemoryLedger:
         *,
         possible_duplicate: bool,
         was: Outcome | None = None,
-    ) -> None:
+    ) -> Fence:
         record = self.records.get(notification_id)
         if record is None or (record.entry.outcome and not waits_for_a_person(record.entry.outcome)):
-            return
+            return Fence.LOST
         record.owner = owner
         record.history += [was] if was else []
         record.entry = replace(
@@ -156,7 +157,9 @@ class MemoryLedger:
             waiting=False,
             possible_duplicate=possible_duplicate or record.entry.possible_duplicate,
             event_ids=_with(record.entry.event_ids, event_id),
+            owner=owner,
         )
+        return Fence.HELD
 
     async def close(
         self,

@@ -10,7 +10,7 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, Asyn
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from notification_service.outcomes import StoreUnavailableError
+from notification_service.outcomes import NO_URL, ConfigurationError, StoreUnavailableError
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -30,12 +30,21 @@ def connect(uri: str) -> Client:
 
     No connection is opened yet.
     """
+    try:
+        return _client(uri)
+    except (PyMongoError, ValueError):
+        raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
+
+
+def _client(uri: str) -> Client:
     return AsyncIOMotorClient(
         uri,
         serverSelectionTimeoutMS=_TIMEOUT_MS,
         connectTimeoutMS=_TIMEOUT_MS,
         timeoutMS=_OPERATION_MS,
         journal=True,
+        w="majority",
+        readPreference="primary",
         tz_aware=True,
         appname="notification-service",
     )

@@ -9,7 +9,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 
 from notification_service.addresses import mask_in
-from notification_service.outcomes import PENDING, WAITING, Outcome, Status, summarize
+from notification_service.outcomes import PENDING, WAITING, Outcome, Status, StoreUnavailableError, summarize
 from notification_service.ports import AlreadyThere, Attempt, Fence, Intent, Opened
 from notification_service.stores import documents
 from notification_service.stores.mongo import (
@@ -63,7 +63,9 @@ class MongoLedger:
         if written is Written.DONE:
             return Opened()
         found = await self._read(intent.notification_id)
-        if found is None or (found["outcome"] == PENDING and found["owner"] == intent.owner):
+        if found is None:
+            raise StoreUnavailableError("MongoDB", "an entry is refused as a duplicate and cannot be read")
+        if found["outcome"] == PENDING and found["owner"] == intent.owner:
             # Our own write, whose answer was lost.
             return Opened()
         return AlreadyThere(documents.entry(found))
@@ -79,7 +81,7 @@ class MongoLedger:
         *,
         possible_duplicate: bool,
         was: Outcome | None = None,
-    ) -> None:
+    ) -> Fence:
         now = datetime.now(UTC)
         fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": now}
         if possible_duplicate:
@@ -91,7 +93,11 @@ class MongoLedger:
         }
         if was is not None:
             change["$push"] = {"history": documents.closed(was, now, self._show)}
-        await self._update({"_id": notification_id, "outcome": {"$in": [*documents.OPEN, *_MENDABLE]}}, change)
+        if await self._update({"_id": notification_id, "outcome": {"$in": [*documents.OPEN, *_MENDABLE]}}, change):
+            return Fence.HELD
+        found = await self._read(notification_id)
+        taken = found is not None and found["owner"] == owner and found["outcome"] == PENDING
+        return Fence.HELD if taken else Fence.LOST
 
     async def close(
         self,
@@ -115,7 +121,7 @@ class MongoLedger:
         if await self._update(which, self._with_attempt({"$set": fields, "$unset": {"due_at": ""}}, attempt)):
             return Fence.HELD
         found = await self._read(notification_id)
-        ours = found is not None and owner is not None and found["owner"] == owner
+        ours = found is not None and (owner is None or found["owner"] == owner)
         return Fence.HELD if found and ours and found["outcome"] == summarize(outcome).outcome else Fence.LOST
 
     async def postpone(

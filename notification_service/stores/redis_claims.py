@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -12,7 +12,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from notification_service.outcomes import Outcome, Status, StoreUnavailableError, Summary, recall, summarize
+from notification_service.addresses import mask_in
+from notification_service.outcomes import (
+    NO_URL,
+    ConfigurationError,
+    Outcome,
+    Status,
+    StoreUnavailableError,
+    Summary,
+    recall,
+    summarize,
+)
 from notification_service.ports import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held
 
 T = TypeVar("T")
@@ -55,7 +65,7 @@ else
 end
 redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease)
 redis.call('PEXPIRE', key, ARGV[3])
-return {answer, ''}
+return {answer, held[2] or ''}
 """
 
 _MARK_SENDING = """
@@ -108,7 +118,14 @@ def connect(url: str) -> Client:
     One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
     the claim's owner token makes that retry safe (trap 9).
     """
-    pool = BlockingConnectionPool.from_url(
+    try:
+        return Redis.from_pool(_pool(url))
+    except ValueError:
+        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+
+
+def _pool(url: str) -> BlockingConnectionPool:
+    return BlockingConnectionPool.from_url(
         url,
         max_connections=16,
         timeout=_TIMEOUT,
@@ -120,7 +137,6 @@ def connect(url: str) -> Client:
         # A question to Redis Enterprise that costs every new connection a round trip.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    return Redis.from_pool(pool)
 
 
 class RedisClaims:
@@ -149,7 +165,7 @@ class RedisClaims:
             case "fresh":
                 return Granted(fresh=True)
             case "granted":
-                return Granted(fresh=False)
+                return Granted(fresh=False, before=detail)
             case "held":
                 return Held(float(detail) / 1000)
             case "decided":
@@ -162,7 +178,8 @@ class RedisClaims:
         return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
-        verdict = json.dumps(asdict(summarize(outcome)))
+        told = summarize(outcome)
+        verdict = json.dumps(asdict(replace(told, detail=mask_in(told.detail) if told.detail else None)))
         return await _fence(self._decide(keys=[_key(notification_id)], args=[owner, verdict, self._verdict_ms]))
 
     async def release(self, notification_id: str, owner: str) -> Fence:

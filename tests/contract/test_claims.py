@@ -92,7 +92,7 @@ async def test_ones_own_claim_asked_for_again_is_as_fresh_as_it_was(claims: Clai
 async def test_a_claim_whose_lease_is_over_is_granted_to_the_next_and_is_not_fresh(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     await after_the_lease()
-    assert await claims.claim(one, "b") == Granted(fresh=False)
+    assert await claims.claim(one, "b") == Granted(fresh=False, before="a")
     assert isinstance(await claims.claim(one, "a"), Held)
 
 
@@ -164,7 +164,7 @@ async def test_a_marker_is_refused_to_whoever_lost_the_claim(claims: Claims, one
     await claims.claim(one, "b")
     assert await claims.mark_sending(one, "a") is LOST
     await after_the_lease()
-    assert await claims.claim(one, "c") == Granted(fresh=False)
+    assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
 
 
 async def test_a_marker_asked_for_twice_is_one(claims: Claims, one: str) -> None:

@@ -124,8 +124,15 @@ async def document(database: mongo.Database, notification_id: str = "n1") -> Map
 async def test_the_first_intent_is_opened_and_the_next_finds_it(ledger: Ledger) -> None:
     assert await ledger.open(intent()) == Opened()
     assert await ledger.open(intent(owner="b", event_id="e2")) == AlreadyThere(
-        Entry("n1", None, waiting=False, possible_duplicate=False, event_ids=("e1",), created_at=AT)
+        Entry("n1", None, waiting=False, possible_duplicate=False, event_ids=("e1",), created_at=AT, owner="a")
     )
+
+
+async def test_what_ended_well_is_not_taken_over(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    assert await ledger.take_over("n1", "b", "e2", possible_duplicate=False) is Fence.HELD
+    await ledger.close("n1", "b", Sent(), at=AT)
+    assert await ledger.take_over("n1", "c", "e3", possible_duplicate=False) is Fence.LOST
 
 
 async def test_ones_own_write_whose_answer_was_lost_is_opened(ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from notification_service.channels.breaker import Breaker, State
-from notification_service.ports import BeforeData, Envelope, Unavailable, Verdict, Withdrawn
+from notification_service.ports import BeforeData, Deferred, Envelope, Unavailable, Verdict, Withdrawn
 from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused
 
 PAUSE = 0.02
@@ -178,6 +178,21 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
         way_out.waiting[0].set_result(UNAVAILABLE)
         await settled()
         assert (breaker._openings, breaker.state, len(way_out.waiting)) == (1, State.PROBING, 1)
+
+
+async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
+    class Picky(WayOut):
+        async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+            verdict = await super().attempt(envelope, before_data)
+            return UNAVAILABLE if envelope.notification_id == "n0" else verdict
+
+    breaker = breaker_over(Picky(), most=1, longest_pause=PAUSE)
+    async with mails(breaker, 4) as tasks, asyncio.timeout(10):
+        assert await asyncio.gather(*tasks[1:]) == [ACCEPTED] * 3
+        while not tasks[0].done():
+            assert await breaker.deliver(envelope("another"), held) == ACCEPTED
+            await asyncio.sleep(PAUSE / 4)
+    assert isinstance(tasks[0].result(), Deferred)
 
 
 async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:

@@ -151,8 +151,23 @@ def test_without_redis_whatever_stands_open_already_waits(found: Found) -> None:
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if not isinstance(claim, Decided)], ids=str)
 def test_another_event_may_know_what_a_rejected_one_lacked(claim: Claim) -> None:
-    assert step(claim, there(REJECTED), event_id="another") == Begin(take_over=True)
+    # Without Redis, two of them could begin at once.
+    begins = StandBy() if isinstance(claim, Unguarded) else Begin(take_over=True)
+    assert step(claim, there(REJECTED), event_id="another") == begins
     assert step(claim, there(REJECTED), event_id="e1") == Finish(REJECTED)
+
+
+def test_a_lapsed_claim_proves_nothing_where_it_is_not_that_of_the_entrys_owner() -> None:
+    """Redis forgot, and whoever noticed it died before it could say so."""
+    assert step(Granted(fresh=False, before="b"), there()) == Doubt()
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+def test_a_person_may_ask_again_for_what_waits_for_one_and_for_nothing_else(outcome: Outcome) -> None:
+    doubt = isinstance(outcome, Unknown)
+    asked = step(Granted(fresh=True), there(outcome), replayed=True)
+    begins = Begin(take_over=True, possible_duplicate=doubt)
+    assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown) else Finish(outcome))
 
 
 # ── the whole table ──────────────────────────────────────────────────────────────────────────────────

@@ -555,10 +555,10 @@ async def test_a_record_that_the_database_refuses_does_not_go_round_for_ever() -
 
 async def test_a_lease_that_was_lost_before_data_sends_nothing() -> None:
     async def sleeps(envelope: Envelope, before_data: BeforeData) -> Verdict:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(1.1)
         return await cinema.channel._to_the_end(ACCEPTED, envelope, before_data)
 
-    cinema = Cinema([sleeps], lease=0.02)
+    cinema = Cinema([sleeps], lease=1)
     settlement = await cinema.handle()
     assert isinstance(settlement, Later)
     assert (settlement.counted, settlement.reason) == (False, "the claim was lost before DATA")

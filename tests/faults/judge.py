@@ -1,0 +1,156 @@
+"""What must be true when everything is at rest, whatever was done to the service before."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aio_pika
+from redis import Redis
+
+from notification_service.broker.topology import PARKED
+from notification_service.outcomes import PENDING, WAITING
+from tests.stack.place import Document, Place, until
+from tests.stack.publisher import event, publish
+from tests.stack.smtp import Mail
+
+_FINAL = {"sent", "skipped", "bounced", "rejected", "parked", "unknown"}
+_FOR_A_PERSON = {"rejected", "parked", "unknown"}
+
+
+@dataclass(frozen=True)
+class Queue:
+    ready: int
+    unacked: int
+
+    @property
+    def empty(self) -> bool:
+        return self.ready == 0 and self.unacked == 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """One notification at the end: its record, and the mails that the server accepted for it."""
+
+    record: Document
+    mails: list[Mail]
+
+    @property
+    def marked(self) -> bool:
+        return bool(self.record.get("possible_duplicate"))
+
+
+class Judge:
+    """`redis_url`: where the service has its claims, unless in the stack's own Redis."""
+
+    def __init__(self, place: Place, redis_url: str | None = None) -> None:
+        self._place = place
+        self._redis_url = redis_url or place.stack.redis_url
+        self._ledger = place.folder / "confirmed.jsonl"
+
+    def publish(self, *events: Document) -> None:
+        """Publish, and write down what the broker confirmed."""
+        publish(self._place.amqp_url, map(event, events), self._ledger)
+
+    @property
+    def confirmed(self) -> set[str]:
+        return {str(each["event_id"]) for each in _lines(self._ledger)}
+
+    def at_rest(self) -> bool:
+        """Whether nothing seems to be under way. What costs least to ask is asked first.
+
+        The queues are looked at twice: an event on its way from one to the next is in neither.
+        """
+        return (
+            self._told_of()
+            and not self._open_records()
+            and not self.undecided()
+            and self._queues_are_empty()
+            and self._queues_are_empty()
+        )
+
+    def claims(self) -> dict[str, str]:
+        """The state of each claim that Redis knows of, by its key."""
+        with Redis.from_url(self._redis_url, decode_responses=True) as redis:
+            return {key: str(redis.hget(key, "state")) for key in redis.scan_iter("notification:*")}
+
+    def undecided(self) -> dict[str, str]:
+        return {key: state for key, state in self.claims().items() if state != "decided"}
+
+    def queues(self) -> dict[str, Queue]:
+        """Every queue of the place: `ready` as it is now, `unacked` as it was up to five seconds ago."""
+        asked = ("list_queues", "-p", self._place.database_name, "--no-table-headers")
+        rows = (line.split("\t") for line in self._place.stack.broker.ctl(*asked, *_COLUMNS).splitlines() if line)
+        unacked = {name: int(count) for name, count in rows}
+        ready = asyncio.run(_ready(self._place.amqp_url, unacked))
+        return {name: Queue(ready[name], unacked[name]) for name in unacked}
+
+    def verdict(self) -> dict[str, Found]:
+        """Assert I1, I2 and I3, and return what was found for each event. The services must have ended."""
+        records = self._place.records()
+        told = Counter(event_id for record in records for event_id in record["event_ids"])
+        assert told == Counter(self.confirmed), "I1: not exactly one record for each confirmed event"
+        accepted = self._place.mails()
+        found = {
+            event_id: Found(record, [mail for mail in accepted if mail.message_id == record["message_id"]])
+            for record in records
+            for event_id in record["event_ids"]
+        }
+        strangers = {mail.message_id for mail in accepted} - {record["message_id"] for record in records}
+        assert not strangers, f"I2: mails that no record speaks of: {strangers}"
+        for each in found.values():
+            _judge_one(each)
+        self._judge_remains(records)
+        return found
+
+    def _judge_remains(self, records: Iterable[Document]) -> None:
+        until(self._nothing_is_unacked, timeout=60)  # what a consumer left unacked is ready again by then
+        queues = self.queues()
+        parked = queues.pop(PARKED)
+        waits = sum(record["outcome"] in _FOR_A_PERSON for record in records)
+        assert all(queue.empty for queue in queues.values()), f"I3: {queues}"
+        assert parked.ready >= waits, f"I3: {waits} wait for a person, but {parked.ready} are parked"
+        assert waits or parked.empty, "I3: something is parked that no record speaks of"
+        assert not self.undecided(), f"I3: {self.undecided()}"
+
+    def _nothing_is_unacked(self) -> bool:
+        return not any(queue.unacked for queue in self.queues().values())
+
+    def _queues_are_empty(self) -> bool:
+        return all(queue.empty for name, queue in self.queues().items() if name != PARKED)
+
+    def _open_records(self) -> list[Document]:
+        return [record for record in self._place.records() if record["outcome"] in {PENDING, WAITING}]
+
+    def _told_of(self) -> bool:
+        return self.confirmed <= self._place.outcomes().keys()
+
+
+_COLUMNS = ("name", "messages_unacknowledged")
+
+
+def _judge_one(found: Found) -> None:
+    record, mails = found.record, found.mails
+    what = f"{record['event_ids']}: {record['outcome']}, marked={found.marked}, {len(mails)} mails"
+    assert record["outcome"] in _FINAL, f"I1: {what}"
+    assert record["owner"], f"I1: {what}"
+    match record["outcome"]:
+        case "sent":
+            assert len(mails) in ({1, 2} if found.marked else {1}), f"I2: {what}"
+        case "unknown":
+            assert len(mails) <= 2, f"I2: {what}"
+        case _:
+            assert not mails, f"I2: {what}"
+
+
+async def _ready(url: str, names: Iterable[str]) -> dict[str, int]:
+    connection = await aio_pika.connect(url)
+    async with connection, connection.channel() as channel:
+        declared = {name: await channel.declare_queue(name, passive=True) for name in names}
+        return {name: queue.declaration_result.message_count or 0 for name, queue in declared.items()}
+
+
+def _lines(path: Path) -> list[Document]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -1,0 +1,144 @@
+"""`notification-service run` that kills itself: CRASH_AT=point[:n] ends it with SIGKILL at the n-th passing.
+
+The points lie around the methods of the adapters, so the package itself knows nothing of them.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio import WriteTransport
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from aiosmtplib import SMTP, SMTPResponse
+
+from notification_service import cli
+from notification_service.channels.smtp.channel import SmtpChannel
+from notification_service.channels.smtp.pool import Pool, Session
+from notification_service.ops import health
+from notification_service.ports import Accepted, BeforeData, Envelope, Fence, Unavailable, Verdict
+from notification_service.service import Service, opened
+from notification_service.settings import Settings
+from tests.stack import place
+
+ROOT = Path(__file__).parents[2]
+_Attempt = Callable[[Envelope, BeforeData], Awaitable[Verdict | Unavailable]]
+
+POINTS = frozenset(
+    {
+        "claim.before",
+        "claim.after",
+        "open.after",  # the intent is written
+        "render.after",
+        "rcpt.after",
+        "sending.after",  # the marker is set, DATA is not said yet
+        "body",  # half of the mail is with the server
+        "accepted.after",  # the 250 is read
+        "decide.after",  # the verdict is in Redis
+        "close.after",  # the outcome is in the ledger
+        "postpone.after",  # the ledger knows that it waits; the claim still stands
+        "publish.after",  # the copy for the ladder is confirmed
+    }
+)
+
+
+class Worker(place.Service):
+    """The program below as a child."""
+
+    name = "worker"
+
+    def command(self) -> tuple[str, ...]:
+        return (sys.executable, "-m", "tests.faults.worker")
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "PYTHONPATH": str(ROOT)}
+
+
+class Crash:
+    def __init__(self, wish: str) -> None:
+        self.point, _, count = wish.partition(":")
+        if self.point not in POINTS:
+            raise ValueError(f"CRASH_AT={wish}: there are {', '.join(sorted(POINTS))}")
+        self._left = int(count or 1)
+
+    def passing(self, point: str) -> None:
+        if point != self.point:
+            return
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def put_into(self, service: Service) -> None:
+        self._around(service.claims, "claim", before="claim.before", after="claim.after")
+        self._around(service.claims, "decide", after="decide.after")
+        self._around(service.ledger, "open", after="open.after")
+        self._around(service.ledger, "close", after="close.after")
+        self._around(service.ledger, "postpone", after="postpone.after")
+        self._around(service.link, "publish", after="publish.after")
+        channel = service.breaker._way_out
+        if not isinstance(channel, SmtpChannel):
+            raise TypeError("the crash points need the real way out")
+        _put(channel, "attempt", partial(self._attempt, channel.attempt))
+        _put(channel._pool, "session", partial(self._session, channel._pool))
+
+    def _around(self, part: object, method: str, *, before: str = "", after: str = "") -> None:
+        inner = getattr(part, method)
+
+        async def wrapped(*arguments: object, **options: object) -> object:
+            self.passing(before)
+            answer = await inner(*arguments, **options)
+            self.passing(after)
+            return answer
+
+        _put(part, method, wrapped)
+
+    async def _attempt(self, inner: _Attempt, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+        async def told() -> Fence:
+            self.passing("rcpt.after")
+            fence = await before_data()
+            self.passing("sending.after")
+            return fence
+
+        self.passing("render.after")
+        verdict = await inner(envelope, told)
+        if isinstance(verdict, Accepted):
+            self.passing("accepted.after")
+        return verdict
+
+    @asynccontextmanager
+    async def _session(self, pool: Pool, *, fresh: bool = False) -> AsyncIterator[Session]:
+        async with Pool.session(pool, fresh=fresh) as session:
+            if self.point == "body":
+                _put(session.client, "data", partial(self._data, session.client))
+            yield session
+
+    async def _data(self, client: SMTP, content: bytes, **options: float) -> SMTPResponse:
+        if self._left == 1:
+            await client.execute_command(b"DATA", **options)
+            assert isinstance(client.transport, WriteTransport)
+            client.transport.write(content[: len(content) // 2])
+        self.passing("body")
+        return await SMTP.data(client, content, **options)
+
+
+def _put(part: object, method: str, wrapped: object) -> None:
+    """Everybody holds the same part and looks its method up at each call, so this is all it takes."""
+    setattr(part, method, wrapped)
+
+
+async def run(settings: Settings, crash: Crash) -> None:
+    """As `service.run`, with the points in place."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with opened(settings) as service:
+        crash.put_into(service)
+        app = health.application(service.examine, service.metrics.page)
+        async with health.serving(app, settings.service.http_host, settings.service.port):
+            await service.run(stop)
+
+
+if __name__ == "__main__":
+    asyncio.run(run(cli._settings(), Crash(os.environ["CRASH_AT"])))
