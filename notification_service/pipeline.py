@@ -118,7 +118,7 @@ class Pipeline:
         except Exception as problem:
             log.exception("job.failed", problem=type(problem).__name__)
             if job.sending:
-                return Later(self.leases.seconds, counted=False, reason="it failed while it was sending")
+                return self._after_a_lease("it failed while it was sending")
             detail = mask_in(f"{type(problem).__name__}: {problem}")
             return await self._retry(job, ParkReason.INTERNAL_ERROR, detail)
 
@@ -139,14 +139,14 @@ class Pipeline:
             case Begin(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
                 if take_over and await self.books.take_over(job, found) is Fence.LOST:
-                    return Later(self.leases.seconds, counted=False, reason="another worker closed it")
+                    return self._after_a_lease("another worker closed it")
                 return await self._begin(job, person)
             case Finish(outcome, repair):
                 return await self._finish(job, found, outcome, repair=repair)
             case Doubt():
                 log.warning("claims.forgotten", reason="pending in the ledger, unknown to Redis")
                 await self.books.plant_doubt(job)
-                return Later(self.leases.seconds, counted=False, reason="Redis forgot who works on it")
+                return self._after_a_lease("Redis forgot who works on it")
             case StandBy():
                 return Later(_UNTIL_REDIS_IS_BACK, counted=False, reason="Redis cannot be asked who works on it")
 
@@ -210,11 +210,11 @@ class Pipeline:
             case InDoubt(attempt):
                 log.warning("mail.in_doubt", reply=attempt.reply, connection=attempt.connection)
                 await self.books.note_attempt(job, attempt)
-                return Later(self.leases.seconds, counted=False, reason="it may have gone out")
+                return self._after_a_lease("it may have gone out")
             case Withdrawn():
                 reason = "the claim was lost before DATA"
                 await self.books.postpone(job, self.leases.seconds, reason, None)
-                return Later(self.leases.seconds, counted=False, reason=reason)
+                return self._after_a_lease(reason)
 
     async def _retry(
         self, job: Job, reason: ParkReason, detail: str, attempt: Attempt | None = None, named: float | None = None
@@ -244,7 +244,7 @@ class Pipeline:
         # A record that the database refuses can never be closed, and its event must not go round for ever.
         given_up = isinstance(outcome, Parked) and outcome.reason is ParkReason.INTERNAL_ERROR
         if lost and not given_up:
-            return Later(self.leases.seconds, counted=False, reason="another worker took it over")
+            return self._after_a_lease("another worker took it over")
         log.info(
             "notification.closed",
             **_told(outcome),
@@ -255,9 +255,13 @@ class Pipeline:
         )
         return _settled(outcome)
 
+    def _after_a_lease(self, reason: str) -> Later:
+        """When it comes back, whoever else works on it has finished, or has lost its claim."""
+        return Later(self.leases.seconds, counted=False, reason=reason)
+
     async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
         if await self.books.finish(job, found, outcome, repair=repair) is Fence.LOST:
-            return Later(self.leases.seconds, counted=False, reason="another worker closed it otherwise")
+            return self._after_a_lease("another worker closed it otherwise")
         what = "outcome.repaired" if repair else "event.duplicate"
         log.info(what, outcome=summarize(outcome).outcome, duration_ms=job.duration_ms)
         return _settled(outcome)
