@@ -33,7 +33,6 @@ class Delivery:
     routing_key: str
     message_id: str | None = None
     attempt: int = 0
-    redelivered: bool = False
     replayed: bool = False
     """A person has asked for it again, after it was parked."""
 

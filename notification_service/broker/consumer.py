@@ -100,13 +100,16 @@ class Consumer:
                 moved = True
             case Park(outcome):
                 moved = await self._move(message, PARKED, _parking_slip(delivery, outcome))
+                if moved:
+                    _say_parked(delivery, outcome)
             case Later(seconds, counted, reason):
                 rung = self._ladder.rung_for(seconds)
                 attempt = delivery.attempt + counted
                 moved = await self._move(
                     message, rung_queue(rung), {ATTEMPT: attempt, EVENT_TYPE: delivery.routing_key}
                 )
-                log.info("event.waits", retry=attempt, wait_s=rung, counted=counted, reason=reason)
+                if moved:
+                    log.info("event.waits", retry=attempt, wait_s=rung, counted=counted, reason=reason)
             case _:
                 assert_never(settlement)
         return moved and await _ack(message)
@@ -130,7 +133,6 @@ class Consumer:
 
 def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
     told = summarize(outcome)
-    log.warning("event.parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
     return {
         ATTEMPT: 0,
         REPLAY: False,
@@ -139,6 +141,11 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
         "x-detail": mask_in(told.detail or "")[:_LONGEST_HEADER],
         "x-parked-at": datetime.now(UTC).isoformat(),
     }
+
+
+def _say_parked(delivery: Delivery, outcome: Outcome) -> None:
+    told = summarize(outcome)
+    log.warning("event.parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
 
 
 async def _ack(message: AbstractIncomingMessage) -> bool:
@@ -159,7 +166,6 @@ def read(message: AbstractIncomingMessage) -> Delivery:
         routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
         message_id=message.message_id or None,
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 0,
-        redelivered=bool(message.redelivered),
         replayed=bool(message.headers.get(REPLAY)),
     )
 
