@@ -112,6 +112,7 @@ async def test_broker_keeps_what_was_confirmed_over_a_kill(stack: LocalStack) ->
         queue = await channel.declare_queue("kept", durable=True)
         kept = aio_pika.Message(b"ticket", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(kept, queue.name)
+    await asyncio.to_thread(stack.broker.sync)
     before = stack.broker.pid
     await asyncio.to_thread(stack.broker.kill)
     with pytest.raises(AMQPConnectionError):

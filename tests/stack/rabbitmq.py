@@ -58,6 +58,10 @@ class Broker(Part):
         """Run `rabbitmqctl` against this node and return what it prints."""
         raise NotImplementedError
 
+    def sync(self) -> None:
+        """Write down what was declared so far: by itself the node does so seconds later, and a kill would undo it."""
+        self.ctl("eval", "ok = mnesia:sync_log().")
+
     def add_vhost(self, name: str) -> str:
         """Create an empty virtual host in which guest may do everything; return its AMQP address."""
         self.ctl("add_vhost", name)
@@ -120,6 +124,9 @@ class LocalNode(Broker):
 
     def ctl(self, *arguments: str) -> str:
         return self._run(str(PROGRAMS / "rabbitmqctl"), "--quiet", *arguments)
+
+    def sync(self) -> None:
+        self._call("ok = mnesia:sync_log().\n")
 
     def add_vhost(self, name: str) -> str:
         # Erlang's own caller is there in a hundredth of the time that rabbitmqctl needs to boot, twice.
