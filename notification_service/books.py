@@ -43,7 +43,7 @@ class Books:
     async def claim(self, job: Job) -> ClaimAnswer | Unguarded:
         asked = time.monotonic()
         try:
-            answer = await self._claims.claim(job.notification_id, job.owner, reopen=job.delivery.replayed)
+            answer = await self._claims.claim(job.notification_id, job.owner, reopen=job.delivery.replay is not None)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
             return Unguarded()
@@ -62,13 +62,16 @@ class Books:
 
     async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
         was = found.entry.outcome if isinstance(found, AlreadyThere) else None
+        now = datetime.now(UTC)
         return await through_outage(
             lambda: self._ledger.take_over(
                 job.notification_id,
                 job.owner,
                 job.notice.event_id,
+                at=now,
                 possible_duplicate=job.possible_duplicate,
                 was=was,
+                replay=job.delivery.replay,
             )
         )
 
@@ -83,6 +86,12 @@ class Books:
             fence = Fence.HELD if job.lease is None else Fence.LOST
         job.sending = fence is Fence.HELD
         return fence
+
+    async def nothing_sent(self, job: Job) -> None:
+        """It waits for another try, and whoever takes it over meanwhile has nothing to doubt."""
+        if job.sending:
+            job.sending = False
+            await _quietly(self._claims.unmark(job.notification_id, job.owner))
 
     async def plant_doubt(self, job: Job) -> None:
         await _quietly(self._claims.mark_sending(job.notification_id, job.owner))

@@ -45,11 +45,14 @@ _HELD = Unknown("the worker was lost while sending, and the policy for this mail
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the delivery asks for. `resend`: the unknown policy of this mail; without it, a person decides."""
+    """What the delivery asks for. `resend`: the unknown policy of this mail; without it, a person decides.
+
+    `replay`: the token of a person's wish to have it again.
+    """
 
     event_id: str
     resend: bool
-    replayed: bool = False
+    replay: str | None = None
 
 
 def next_step(claim: Granted | Doubtful | Decided | Unguarded, found: Opened | AlreadyThere, asked: Asked) -> Step:
@@ -76,7 +79,8 @@ def _decided(verdict: Outcome, found: Opened | AlreadyThere) -> Step:
 def _closed(entry: Entry, outcome: Outcome, asked: Asked) -> Step:
     """Another event may know what a rejected one lacked, such as an address; and a person may ask for it again."""
     knows_more = isinstance(outcome, Rejected) and asked.event_id not in entry.event_ids
-    if knows_more or (asked.replayed and waits_for_a_person(outcome)):
+    wished = asked.replay is not None and asked.replay not in entry.replays
+    if knows_more or (wished and waits_for_a_person(outcome)):
         return Begin(take_over=True, possible_duplicate=entry.possible_duplicate or isinstance(outcome, Unknown))
     return Finish(outcome)
 

@@ -11,6 +11,7 @@ from notification_service.outcomes import RejectReason
 
 EMAIL = "email"
 _EXCERPT = 1024
+_LONGEST_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,12 @@ class Delivery:
     routing_key: str
     message_id: str | None = None
     attempt: int = 0
-    replayed: bool = False
-    """A person has asked for it again, after it was parked."""
+    replay: str | None = None
+    """The token of a person's wish to have it again, after it was parked; each wish is granted once."""
+    suspect: bool = False
+    """It came back after it had been handed out: its worker was lost, perhaps because of it."""
+    crashes: int = 0
+    """How many of its starts were never ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +122,23 @@ TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
 
 def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
     """What to do with a delivery. `largest`: the most bytes that a body may have."""
-    digest = _digest(delivery.body)
-    event_type, event_id = delivery.routing_key, delivery.message_id or body_id(delivery.body)
+    digest = digest_of(delivery.body)
+    event_type, event_id = delivery.routing_key, nameless_id(delivery)
     try:
         data = events.read_object(delivery.body, largest=largest)
         event_type = _text(data.get("event_type")) or event_type
-        event_id = _text(data.get("event_id")) or event_id
+        event_id = _id(_text(data.get("event_id"))) or event_id
         event = events.parse(data, event_type)
         if event is None:
             return NotOurs(event_type)
         return _notice(event, event_id, data)
     except UnreadableEventError as problem:
-        excerpt = {"raw": delivery.body[:_EXCERPT].decode("utf-8", "replace")}
-        return Unreadable(event_id, event_type, problem, digest, problem.data or excerpt)
+        return Unreadable(event_id, event_type, problem, digest, problem.data or excerpt(delivery))
+
+
+def excerpt(delivery: Delivery) -> Mapping[str, Any]:
+    """The beginning of a body that was not read, for the record."""
+    return {"raw": delivery.body[:_EXCERPT].decode("utf-8", "replace")}
 
 
 def event_id(delivery: Delivery, *, largest: int) -> str:
@@ -138,15 +147,28 @@ def event_id(delivery: Delivery, *, largest: int) -> str:
         case Notice(event_id=known) | Unreadable(event_id=known):
             return known
         case NotOurs():
-            return delivery.message_id or ""
+            return nameless_id(delivery)
+
+
+def nameless_id(delivery: Delivery) -> str:
+    """The id of an event whose body names none, or cannot be read."""
+    return _id(delivery.message_id) or body_id(delivery.body)
+
+
+def _id(text: str | None) -> str | None:
+    """As producers may write it: one that no log, record or header could hold is known by its digest."""
+    if not text or (len(text) <= _LONGEST_ID and text.isprintable()):
+        return text
+    return body_id(text.encode("utf-8", "surrogatepass"))
 
 
 def body_id(body: bytes) -> str:
     """The id of an event that has none: a digest of its bytes."""
-    return f"sha256:{_digest(body)}"
+    return f"sha256:{digest_of(body)}"
 
 
-def _digest(body: bytes) -> str:
+def digest_of(body: bytes) -> str:
+    """32 hexadecimal digits."""
     return hashlib.sha256(body).hexdigest()[:32]
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -13,6 +15,7 @@ from notification_service.books import Books, through_outage
 from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, next_step
 from notification_service.events import Event
 from notification_service.jobs import Job, Jobs
+from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.notices import Delivery, Notice, NotOurs, Unreadable
 from notification_service.outcomes import (
@@ -25,6 +28,7 @@ from notification_service.outcomes import (
     Sent,
     Skipped,
     SkipReason,
+    Unknown,
     summarize,
     waits_for_a_person,
 )
@@ -59,6 +63,8 @@ from notification_service.wording import has_begun
 log = structlog.get_logger(__name__)
 
 _UNTIL_REDIS_IS_BACK = 10.0
+_MOST_CRASHES, _UNREAD_CRASHES = 3, 10
+"""Starts that were never ended, after which a mail is given up, and after which the event is not even read any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,19 @@ class Pipeline:
     outbox: Outbox
     policy: Policy
     jobs: Jobs
+    lane: Lane
 
     async def handle(self, delivery: Delivery) -> Settlement:
         """What becomes of a delivery. It returns when everything that the settlement promises is written down."""
         structlog.contextvars.clear_contextvars()
+        if not delivery.suspect:
+            return await self._handle(delivery)
+        async with self.lane.turn(notices.body_id(delivery.body)) as crashes:
+            return await self._handle(replace(delivery, crashes=crashes))
+
+    async def _handle(self, delivery: Delivery) -> Settlement:
+        if delivery.crashes >= _UNREAD_CRASHES:
+            return await self._set_aside_unread(delivery)
         match notices.plan(delivery, largest=self.policy.max_event_bytes):
             case NotOurs(event_type):
                 log.debug("event.not_ours", event_type=event_type)
@@ -135,7 +150,7 @@ class Pipeline:
         person = Person(None) if decided else await self._find_person(job)
         found = await self.books.open(job, self._intent(job))
         resend = job.notice.template not in self.policy.hold_unknown
-        match next_step(claim, found, Asked(job.notice.event_id, resend, job.delivery.replayed)):
+        match next_step(claim, found, Asked(job.notice.event_id, resend, job.delivery.replay)):
             case Begin(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
                 if take_over and await self.books.take_over(job, found) is Fence.LOST:
@@ -160,6 +175,8 @@ class Pipeline:
     async def _begin(self, job: Job, person: Person | Rejected) -> Settlement:
         if isinstance(person, Rejected):
             return await self._close(job, person)
+        if job.delivery.crashes >= _MOST_CRASHES:
+            return await self._set_aside(job)
         if needless := await self._needless(job.notice.event):
             return await self._close(job, Skipped(needless))
         if job.possible_duplicate:
@@ -171,7 +188,9 @@ class Pipeline:
             return await self._close(job, Rejected(RejectReason.TEMPLATE_ERROR, str(problem)))
         except mime.AttachmentError as problem:
             return await self._close(job, Rejected(problem.reason, str(problem)))
-        verdict = await self.channel.deliver(job.envelope, lambda: self.books.mark_sending(job))
+        verdict = await self.channel.deliver(
+            job.envelope, lambda: self.books.mark_sending(job), lambda: self.books.nothing_sent(job)
+        )
         return await self._conclude(job, verdict)
 
     async def _needless(self, event: Event) -> SkipReason | None:
@@ -255,6 +274,13 @@ class Pipeline:
         )
         return _settled(outcome)
 
+    async def _set_aside(self, job: Job) -> Settlement:
+        detail = _lost_workers(job.delivery)
+        outcome = Unknown(detail) if job.possible_duplicate else Parked(ParkReason.CRASHED_WORKERS, detail)
+        settlement = await self._close(job, outcome)
+        await self.lane.end(notices.body_id(job.delivery.body), forget=True)
+        return settlement
+
     def _after_a_lease(self, reason: str) -> Later:
         """When it comes back, whoever else works on it has finished, or has lost its claim."""
         return Later(self.leases.seconds, counted=False, reason=reason)
@@ -267,14 +293,24 @@ class Pipeline:
         return _settled(outcome)
 
     async def _reject_unreadable(self, event: Unreadable) -> Settlement:
-        """Recorded under the digest of its bytes, so that the same bytes are one record however often they come."""
-        fact = notices.Fact(f"unreadable:{event.digest}")
         outcome = Rejected(event.problem.reason, event.problem.detail)
+        return await self._record_unread(event.digest, event.event_id, event.event_type, event.data, outcome)
+
+    async def _set_aside_unread(self, delivery: Delivery) -> Settlement:
+        digest, event_id = notices.digest_of(delivery.body), notices.nameless_id(delivery)
+        outcome = Parked(ParkReason.CRASHED_WORKERS, f"{_lost_workers(delivery)}; it was not read again")
+        return await self._record_unread(digest, event_id, delivery.routing_key, notices.excerpt(delivery), outcome)
+
+    async def _record_unread(
+        self, digest: str, event_id: str, event_type: str, data: Mapping[str, Any], outcome: Rejected | Parked
+    ) -> Settlement:
+        """Recorded under the digest of its bytes, so that the same bytes are one record however often they come."""
+        fact = notices.Fact(f"unreadable:{digest}")
         intent = Intent(
             notification_id=notices.notification_id(fact, None, "none"),
             owner="",
-            event_id=event.event_id,
-            event_type=event.event_type,
+            event_id=event_id,
+            event_type=event_type,
             channel=notices.EMAIL,
             template=None,
             template_digest=None,
@@ -283,11 +319,11 @@ class Pipeline:
             booking_id=None,
             message_id=None,
             fact=fact.key,
-            event_data=event.data,
+            event_data=data,
         )
-        structlog.contextvars.bind_contextvars(event_id=event.event_id)
+        structlog.contextvars.bind_contextvars(event_id=event_id)
         await self.books.record(intent, outcome)
-        log.warning("event.rejected", event_type=event.event_type, **_told(outcome))
+        log.warning("event.rejected", event_type=event_type, **_told(outcome))
         return Park(outcome)
 
     def _intent(self, job: Job) -> Intent:
@@ -307,6 +343,10 @@ class Pipeline:
             fact=notice.fact.key,
             event_data=notice.data,
         )
+
+
+def _lost_workers(delivery: Delivery) -> str:
+    return f"{delivery.crashes} workers were lost while they had it in hand"
 
 
 def _settled(outcome: Outcome) -> Settlement:

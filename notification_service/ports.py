@@ -65,12 +65,21 @@ class Claims(Protocol):
         `again`: this is the policy's one more mail, also where the store forgot the first.
         """
 
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        """The server has said that nothing went out, and the same owner will try again: take `mark_sending` back."""
+
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence: ...
     async def release(self, notification_id: str, owner: str) -> Fence:
         """Nothing went out: whoever comes next may start again."""
 
     async def renew(self, held: Mapping[str, str]) -> Collection[str]:
         """Push the leases of `{notification_id: owner}` out; the ids of those that still stood."""
+
+    async def begin(self, delivery: str) -> int:
+        """A delivery that may kill its worker starts once more; how many of its starts before have not ended."""
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        """A start of it has ended; `forget`: and so have all others."""
 
 
 # ── the ledger: what became of it (MongoDB, the truth) ───────────────────────────────────────────────
@@ -116,6 +125,8 @@ class Entry:
     event_ids: tuple[str, ...]
     created_at: datetime
     owner: str = ""
+    replays: tuple[str, ...] = ()
+    """The wishes of a person that were granted already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +155,14 @@ class Ledger(Protocol):
         owner: str,
         event_id: str,
         *,
+        at: datetime,
         possible_duplicate: bool,
         was: Outcome | None = None,
+        replay: str | None = None,
     ) -> Fence:
         """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
+
+        `replay`: the wish that this grants.
 
         An entry that is closed is left alone, unless it waits for a person or for an event that knows more.
         """
@@ -272,13 +287,16 @@ Verdict = Accepted | Kept | Deferred | Refused | InDoubt | Withdrawn
 BeforeData = Callable[[], Awaitable[Fence]]
 """Called when the server has accepted the recipient and nothing of the mail was handed over yet."""
 
+NothingSent = Callable[[], Awaitable[None]]
+"""Called when a try has ended and surely nothing went out, before a further one is waited for."""
+
 
 class Channel(Protocol):
     """A way out that waits until it is available, so it is never `Unavailable`."""
 
     name: str
 
-    async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict: ...
+    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict: ...
 
 
 class Outbox(Protocol):

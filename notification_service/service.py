@@ -23,6 +23,7 @@ from notification_service.channels.simulated import SimulatedChannel
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.jobs import Jobs
+from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.mime import Letterhead
 from notification_service.ops import health
@@ -125,6 +126,7 @@ def pipeline(
             hold_unknown=frozenset(service.unknown_hold),
         ),
         jobs=Jobs(),
+        lane=Lane(memories.claims),
     )
 
 

@@ -26,6 +26,7 @@ Observe = Callable[[Delivery, Settlement, float], None]
 ATTEMPT = "x-attempt"
 EVENT_TYPE = "x-event-type"
 REPLAY = "x-replay"
+SUSPECT = "x-suspect"
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
 """What earlier stays in other queues have written on a message."""
 
@@ -105,9 +106,8 @@ class Consumer:
             case Later(seconds, counted, reason):
                 rung = self._ladder.rung_for(seconds)
                 attempt = delivery.attempt + counted
-                moved = await self._move(
-                    message, rung_queue(rung), {ATTEMPT: attempt, EVENT_TYPE: delivery.routing_key}
-                )
+                slip = {ATTEMPT: attempt, EVENT_TYPE: delivery.routing_key, SUSPECT: delivery.suspect or None}
+                moved = await self._move(message, rung_queue(rung), slip)
                 if moved:
                     log.info("event.waits", retry=attempt, wait_s=rung, counted=counted, reason=reason)
             case _:
@@ -135,7 +135,8 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
     told = summarize(outcome)
     return {
         ATTEMPT: 0,
-        REPLAY: False,
+        REPLAY: None,
+        SUSPECT: None,
         EVENT_TYPE: delivery.routing_key,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
         "x-detail": mask_in(told.detail or "")[:_LONGEST_HEADER],
@@ -166,12 +167,16 @@ def read(message: AbstractIncomingMessage) -> Delivery:
         routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
         message_id=message.message_id or None,
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 0,
-        replayed=bool(message.headers.get(REPLAY)),
+        replay=str(replay) if (replay := message.headers.get(REPLAY)) else None,
+        suspect=bool(message.redelivered or message.headers.get(SUSPECT)),
     )
 
 
 def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
-    """The same message for another queue, persistent, with `headers` in place of what earlier stays wrote on it."""
+    """The same message for another queue, persistent, with `headers` in place of what earlier stays wrote on it.
+
+    A header that is None is taken off.
+    """
     # What is no UTF-8 in a producer's header arrives as bytes, which cannot be written again.
     kept = {
         key: value
@@ -180,7 +185,7 @@ def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pik
     }
     return aio_pika.Message(
         message.body,
-        headers={**kept, **headers},
+        headers={key: value for key, value in {**kept, **headers}.items() if value is not None},
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

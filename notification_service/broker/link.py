@@ -4,7 +4,7 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aio_pika
@@ -86,26 +86,26 @@ class Link:
     @asynccontextmanager
     async def _session(self, on_message: OnMessage) -> AsyncIterator[asyncio.Future[str]]:
         lost = self._lost = asyncio.get_running_loop().create_future()
-        connection = await aio_pika.connect(
-            self._url,
-            timeout=_TIMEOUT,
-            client_properties={"connection_name": f"notification-service@{socket.gethostname()}"},
-        )
-        try:
-            _watch(connection, lost, "the connection was closed")
+        async with AsyncExitStack() as stack:
+            # Two connections: a broker that is short of memory or disk stops reading the one that publishes.
+            consuming = await self._connect(stack, lost, "consuming")
+            publishing = await self._connect(stack, lost, "publishing")
             async with asyncio.timeout(6 * _TIMEOUT):
-                await topology.declare(connection, self._plan)
-                self._publishing = await self._open(connection, lost, "publishing")
-                await self._consume(await self._open(connection, lost, "consuming"), lost, on_message)
+                await topology.declare(consuming, self._plan)
+                self._publishing = await _channel(publishing, lost, "publishing")
+                await self._consume(await _channel(consuming, lost, "consuming"), lost, on_message)
+            stack.callback(self._forget)
             yield lost
-        finally:
-            self._publishing, self._consumers = None, []
-            await _close(connection)
 
-    async def _open(self, connection: AbstractConnection, lost: asyncio.Future[str], use: str) -> AbstractChannel:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        _watch(channel, lost, f"the channel for {use} was closed")
-        return channel
+    async def _connect(self, stack: AsyncExitStack, lost: asyncio.Future[str], use: str) -> AbstractConnection:
+        name = f"notification-service@{socket.gethostname()} {use}"
+        connection = await aio_pika.connect(self._url, timeout=_TIMEOUT, client_properties={"connection_name": name})
+        stack.push_async_callback(_close, connection)
+        _watch(connection, lost, f"the connection for {use} was closed")
+        return connection
+
+    def _forget(self) -> None:
+        self._publishing, self._consumers = None, []
 
     async def _consume(self, channel: AbstractChannel, lost: asyncio.Future[str], on_message: OnMessage) -> None:
         def cancelled(frame: Basic.Cancel) -> None:
@@ -118,11 +118,15 @@ class Link:
             self._consumers.append((queue, await queue.consume(on_message)))
 
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
-        """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there."""
+        """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there.
+
+        There is no time limit while the connection stands: giving up and publishing again would make it two.
+        """
         if self._publishing is None:
             raise NotLinkedError("there is no connection to RabbitMQ")
         try:
-            await self._publishing.default_exchange.publish(message, queue, mandatory=True, timeout=_TIMEOUT)
+            async with _impatience(queue):
+                await self._publishing.default_exchange.publish(message, queue, mandatory=True)
         except PublishError:
             # The queue is gone: the next session declares it again.
             if self._lost is not None:
@@ -134,6 +138,26 @@ class Link:
         self._stopping.set()
         consumers, self._consumers = self._consumers, []
         await asyncio.gather(*(_cancel(queue, tag) for queue, tag in consumers))
+
+
+@asynccontextmanager
+async def _impatience(queue: str) -> AsyncIterator[None]:
+    async def say() -> None:
+        while True:
+            await asyncio.sleep(_TIMEOUT)
+            log.warning("publish.waits", queue=queue, meaning="RabbitMQ does not confirm it: has it an alarm?")
+
+    saying = asyncio.create_task(say())
+    try:
+        yield
+    finally:
+        saying.cancel()
+
+
+async def _channel(connection: AbstractConnection, lost: asyncio.Future[str], use: str) -> AbstractChannel:
+    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    _watch(channel, lost, f"the channel for {use} was closed")
+    return channel
 
 
 async def _cancel(queue: AbstractQueue, tag: str) -> None:

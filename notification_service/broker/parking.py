@@ -1,6 +1,7 @@
 """The parking queue, as a person sees it: what waits there, sent on its way again, or thrown away."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ async def replay(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]
     async with _open(url) as channel:
         async for event, message in _parked(channel, largest):
             if wanted(event):
-                copy = copied(message, {REPLAY: True, EVENT_TYPE: event.event_type})
+                copy = copied(message, {REPLAY: secrets.token_hex(8), EVENT_TYPE: event.event_type})
                 await channel.default_exchange.publish(copy, AGAIN, mandatory=True, timeout=_TIMEOUT)
                 await message.ack()
                 moved.append(event)

@@ -10,12 +10,24 @@ from typing import Protocol
 import structlog
 
 from notification_service.addresses import mask_in
-from notification_service.ports import BeforeData, Deferred, Envelope, Unavailable, Verdict
+from notification_service.ports import (
+    Attempt,
+    BeforeData,
+    Deferred,
+    Envelope,
+    InDoubt,
+    NothingSent,
+    Unavailable,
+    Verdict,
+)
 
 log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _SINGLED_OUT = 3
+_DOUBTS = 3
+"""So many conversations in a row that broke after DATA are the channel's fault; a probe may not break even once."""
+_DOUBTS_HINT = "the server takes mail and breaks off before it answers: ask its log whether these mails went out"
 
 
 class State(StrEnum):
@@ -56,6 +68,7 @@ class Breaker:
         self._pause = first_pause
         self._openings = 0
         self._passed = 0
+        self._doubts = 0
         self._reopening: asyncio.Task[None] | None = None
 
     @property
@@ -63,16 +76,15 @@ class Breaker:
         """Whether nothing is under way, and nothing will be for a while."""
         return self._allowed == 0 and self._talking == 0
 
-    async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict:
+    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict:
         singled_out, passed = 0, self._passed
         while True:
             async with self._turn() as openings:
                 verdict = await self._way_out.attempt(envelope, before_data)
-                if not isinstance(verdict, Unavailable):
-                    self._went_well()
-                    return verdict
-                if openings == self._openings:
-                    self._open(verdict)
+                self._learn(verdict, stale=openings != self._openings)
+            if not isinstance(verdict, Unavailable):
+                return verdict
+            await nothing_sent()
             # What stops this mail again and again while others pass is about this mail, whatever the reply says.
             singled_out, passed = singled_out + (self._passed > passed), self._passed
             if singled_out >= _SINGLED_OUT:
@@ -102,13 +114,28 @@ class Breaker:
             async with self._turned:
                 self._turned.notify_all()
 
-    def _open(self, verdict: Unavailable) -> None:
+    def _learn(self, verdict: Verdict | Unavailable, *, stale: bool) -> None:
+        """`stale`: the try began before the breaker last opened, so its trouble is known already."""
+        match verdict:
+            case Unavailable(attempt, hint) if not stale:
+                self._open(attempt, hint)
+            case InDoubt(attempt) if not stale:
+                self._doubts += 1
+                if self._doubts >= _DOUBTS or self.state is State.PROBING:
+                    self._open(attempt, _DOUBTS_HINT)
+            case Unavailable() | InDoubt():
+                pass
+            case _:
+                self._went_well()
+
+    def _open(self, attempt: Attempt, hint: str) -> None:
         self._allowed = self._under_way = 0
         self._openings += 1
         pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - it scatters the workers
         self._pause = min(self._pause * 2, self._longest_pause)
-        self.reason = mask_in(f"{verdict.attempt.code or ''} {verdict.attempt.reply}".strip())
-        self._turn_to(State.OPEN, reason=self.reason, hint=verdict.hint or None, probe_in_s=round(pause, 1))
+        self._doubts = 0
+        self.reason = mask_in(f"{attempt.code or ''} {attempt.reply}".strip())
+        self._turn_to(State.OPEN, reason=self.reason, hint=hint or None, probe_in_s=round(pause, 1))
         self._reopening = asyncio.create_task(self._probe_after(pause))
 
     async def _probe_after(self, pause: float) -> None:
@@ -118,6 +145,7 @@ class Breaker:
 
     def _went_well(self) -> None:
         self._passed += 1
+        self._doubts = 0
         if self.state is State.CLOSED or self._allowed == 0:
             return
         self._pause, self.reason = self._first_pause, None

@@ -83,6 +83,7 @@ def entry(document: Mapping[str, Any]) -> Entry:
         event_ids=tuple(document.get("event_ids", ())),
         created_at=document["created_at"],
         owner=str(document.get("owner", "")),
+        replays=tuple(document.get("replays", ())),
     )
 
 

@@ -35,6 +35,7 @@ class MemoryClaims:
         self._lease = lease_seconds
         self._clock = clock
         self._claims: dict[str, _Claim] = {}
+        self._begun: dict[str, int] = {}
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         now = self._clock()
@@ -66,6 +67,11 @@ class MemoryClaims:
         held.until = self._clock() + self._lease
         return Fence.HELD
 
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        held = self._claims.get(notification_id)
+        if held is not None and held.owner == owner:
+            held.state = {"sending": "claimed", "resending": "doubted"}.get(held.state, held.state)
+
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         held = self._claims.get(notification_id)
         if held is not None and (held.owner != owner or held.outcome not in (None, outcome)):
@@ -88,6 +94,18 @@ class MemoryClaims:
                 claim.until = self._clock() + self._lease
                 renewed.append(notification_id)
         return renewed
+
+    async def begin(self, delivery: str) -> int:
+        before = self._begun.get(delivery, 0)
+        self._begun[delivery] = before + 1
+        return before
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        left = 0 if forget else self._begun.get(delivery, 0) - 1
+        if left > 0:
+            self._begun[delivery] = left
+        else:
+            self._begun.pop(delivery, None)
 
 
 @dataclass(slots=True)
@@ -143,13 +161,17 @@ class MemoryLedger:
         owner: str,
         event_id: str,
         *,
+        at: datetime,
         possible_duplicate: bool,
         was: Outcome | None = None,
+        replay: str | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
         if record is None or (record.entry.outcome and not waits_for_a_person(record.entry.outcome)):
             return Fence.LOST
-        record.owner = owner
+        if replay in record.entry.replays:
+            return Fence.HELD if record.owner == owner and record.outcome == PENDING else Fence.LOST
+        record.owner, record.updated_at = owner, at
         record.history += [was] if was else []
         record.entry = replace(
             record.entry,
@@ -158,6 +180,7 @@ class MemoryLedger:
             possible_duplicate=possible_duplicate or record.entry.possible_duplicate,
             event_ids=_with(record.entry.event_ids, event_id),
             owner=owner,
+            replays=(*record.entry.replays, replay) if replay else record.entry.replays,
         )
         return Fence.HELD
 
@@ -205,7 +228,8 @@ class MemoryLedger:
         record.attempts += [attempt] if attempt else []
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
-        if record := self.records.get(notification_id):
+        record = self.records.get(notification_id)
+        if record is not None and attempt not in record.attempts:
             record.attempts.append(attempt)
 
     async def note_event(self, notification_id: str, event_id: str) -> None:

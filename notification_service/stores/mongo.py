@@ -23,6 +23,10 @@ _TIMEOUT_MS = 2000
 _OPERATION_MS = 5000
 _DUPLICATE_KEY = 11000
 _LARGEST_GROUP = 100
+_PASSING = frozenset(
+    {6, 7, 11, 24, 50, 89, 91, 112, 134, 189, 202, 211, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436, 14031}
+)
+"""Codes of a server that steps down, is busy, times out or has no room: no document is at fault."""
 
 
 def connect(uri: str) -> Client:
@@ -127,11 +131,14 @@ def _read(result: dict[str, Any], operations: Sequence[Write]) -> list[Written |
         updated if isinstance(operation, UpdateOne) else Written.DONE for operation in operations
     ]
     for error in result["writeErrors"]:
-        duplicate = error["code"] == _DUPLICATE_KEY
-        answers[error["index"]] = (
-            Written.DUPLICATE if duplicate else WriteRefusedError(f"{error['code']}: {error['errmsg']}")
-        )
+        answers[error["index"]] = _error(error["code"], f"{error['code']}: {error['errmsg']}")
     return answers
+
+
+def _error(code: int, text: str) -> Written | Exception:
+    if code == _DUPLICATE_KEY:
+        return Written.DUPLICATE
+    return StoreUnavailableError("MongoDB", text) if code in _PASSING else WriteRefusedError(text)
 
 
 def _resolve(future: asyncio.Future[Written], answer: Written | Exception) -> None:

@@ -79,11 +79,12 @@ class MongoLedger:
         owner: str,
         event_id: str,
         *,
+        at: datetime,
         possible_duplicate: bool,
         was: Outcome | None = None,
+        replay: str | None = None,
     ) -> Fence:
-        now = datetime.now(UTC)
-        fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": now}
+        fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": at}
         if possible_duplicate:
             fields["possible_duplicate"] = True
         change: Document = {
@@ -91,9 +92,13 @@ class MongoLedger:
             "$unset": {"reason": "", "detail": "", "due_at": ""},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
+        which: Document = {"_id": notification_id, "outcome": {"$in": [*documents.OPEN, *_MENDABLE]}}
         if was is not None:
-            change["$push"] = {"history": documents.closed(was, now, self._show)}
-        if await self._update({"_id": notification_id, "outcome": {"$in": [*documents.OPEN, *_MENDABLE]}}, change):
+            change["$addToSet"]["history"] = documents.closed(was, at, self._show)
+        if replay is not None:
+            change["$addToSet"]["replays"] = replay
+            which["replays"] = {"$ne": replay}
+        if await self._update(which, change):
             return Fence.HELD
         found = await self._read(notification_id)
         taken = found is not None and found["owner"] == owner and found["outcome"] == PENDING
@@ -160,7 +165,8 @@ class MongoLedger:
         return await self._writes.write(operation) is Written.DONE
 
     def _with_attempt(self, change: Document, attempt: Attempt | None) -> Document:
-        return {**change, "$push": {"attempts": documents.attempt(attempt, self._show)}} if attempt else change
+        """As a set, so that a write which is repeated after a lost answer adds no attempt that was never made."""
+        return {**change, "$addToSet": {"attempts": documents.attempt(attempt, self._show)}} if attempt else change
 
     async def _read(self, notification_id: str) -> Document | None:
         return await answered(self._records.find_one({"_id": notification_id}, {"event_data": 0}))

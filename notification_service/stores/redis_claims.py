@@ -29,6 +29,8 @@ T = TypeVar("T")
 Client = Redis
 
 _PREFIX = "notification:"
+_PREFIX_STARTS = "notification-starts:"
+_STARTS_SECONDS = 86400
 _TIMEOUT, _DEADLINE = 1.0, 2.5
 
 # A claim is a hash: state, owner, until (ms of the server's own clock), verdict.
@@ -80,6 +82,13 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 """
 
+_UNMARK = """
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
+if held[2] ~= ARGV[1] then return end
+if held[1] == 'sending' then redis.call('HSET', KEYS[1], 'state', 'claimed') end
+if held[1] == 'resending' then redis.call('HSET', KEYS[1], 'state', 'doubted') end
+"""
+
 # Told again after a lost answer, the same owner's verdict still stands.
 _DECIDE = """
 local held = redis.call('HMGET', KEYS[1], 'state', 'owner', 'verdict')
@@ -109,6 +118,16 @@ for i, key in ipairs(KEYS) do
   end
 end
 return renewed
+"""
+
+_BEGIN = """
+local begun = redis.call('INCR', KEYS[1])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return begun
+"""
+
+_END = """
+if ARGV[1] == '1' or redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEYS[1]) end
 """
 
 
@@ -148,9 +167,12 @@ class RedisClaims:
         self._verdict_ms = round(verdict_seconds * 1000)
         self._claim = redis.register_script(_CLAIM)
         self._mark_sending = redis.register_script(_MARK_SENDING)
+        self._unmark = redis.register_script(_UNMARK)
         self._decide = redis.register_script(_DECIDE)
         self._release = redis.register_script(_RELEASE)
         self._renew = redis.register_script(_RENEW)
+        self._begin = redis.register_script(_BEGIN)
+        self._end = redis.register_script(_END)
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
@@ -177,6 +199,9 @@ class RedisClaims:
         arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again)]
         return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
 
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        await _answered(self._unmark(keys=[_key(notification_id)], args=[owner]))
+
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         told = summarize(outcome)
         verdict = json.dumps(asdict(replace(told, detail=mask_in(told.detail) if told.detail else None)))
@@ -189,6 +214,12 @@ class RedisClaims:
         ids = list(held)
         renewed = await _answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *held.values()]))
         return [ids[index - 1] for index in renewed]
+
+    async def begin(self, delivery: str) -> int:
+        return int(await _answered(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        await _answered(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
 
 
 async def _answered(call: Awaitable[T]) -> T:

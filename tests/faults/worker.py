@@ -1,5 +1,7 @@
 """`notification-service run` that kills itself: CRASH_AT=point[:n] ends it with SIGKILL at the n-th passing.
 
+KILLED_BY=booking ends it whenever a mail about that booking is rendered.
+
 The points lie around the methods of the adapters, so the package itself knows nothing of them.
 """
 
@@ -18,8 +20,19 @@ from aiosmtplib import SMTP, SMTPResponse
 from notification_service import cli
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.pool import Pool, Session
+from notification_service.events import Event
 from notification_service.ops import health
-from notification_service.ports import Accepted, BeforeData, Envelope, Fence, Unavailable, Verdict
+from notification_service.pipeline import Pipeline
+from notification_service.ports import (
+    Accepted,
+    BeforeData,
+    Envelope,
+    Fence,
+    Person,
+    Unavailable,
+    Verdict,
+)
+from notification_service.rendering import Mail
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
 from tests.stack import place
@@ -60,12 +73,12 @@ class Worker(place.Service):
 class Crash:
     def __init__(self, wish: str) -> None:
         self.point, _, count = wish.partition(":")
-        if self.point not in POINTS:
+        if wish and self.point not in POINTS:
             raise ValueError(f"CRASH_AT={wish}: there are {', '.join(sorted(POINTS))}")
         self._left = int(count or 1)
 
     def passing(self, point: str) -> None:
-        if point != self.point:
+        if not point or point != self.point:
             return
         self._left -= 1
         if self._left == 0:
@@ -78,6 +91,8 @@ class Crash:
         self._around(service.ledger, "close", after="close.after")
         self._around(service.ledger, "postpone", after="postpone.after")
         self._around(service.link, "publish", after="publish.after")
+        if booking := os.environ.get("KILLED_BY"):
+            _kill_by(booking, service)
         channel = service.breaker._way_out
         if not isinstance(channel, SmtpChannel):
             raise TypeError("the crash points need the real way out")
@@ -124,6 +139,20 @@ class Crash:
         return await SMTP.data(client, content, **options)
 
 
+def _kill_by(booking: str, service: Service) -> None:
+    story = getattr(service.consumer._handle, "__self__", None)
+    if not isinstance(story, Pipeline):
+        raise TypeError("the consumer hands its deliveries to something else than the pipeline")
+    render = story.renderer.render
+
+    def deadly(template: str, event: Event, person: Person) -> Mail:
+        if event.booking_id == booking:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return render(template, event, person)
+
+    _put(story.renderer, "render", deadly)
+
+
 def _put(part: object, method: str, wrapped: object) -> None:
     """Everybody holds the same part and looks its method up at each call, so this is all it takes."""
     setattr(part, method, wrapped)
@@ -141,4 +170,4 @@ async def run(settings: Settings, crash: Crash) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(cli._settings(), Crash(os.environ["CRASH_AT"])))
+    asyncio.run(run(cli._settings(), Crash(os.environ.get("CRASH_AT", ""))))

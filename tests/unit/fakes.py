@@ -16,6 +16,7 @@ from notification_service.ports import (
     Envelope,
     Fence,
     InDoubt,
+    NothingSent,
     Refused,
     Unavailable,
     Verdict,
@@ -58,6 +59,10 @@ async def held() -> Fence:
     return Fence.HELD
 
 
+async def unmarked() -> None:
+    """Nothing was marked."""
+
+
 def delivery(data: Any, routing_key: str = "booking.confirmed", **more: Any) -> Delivery:  # noqa: ANN401 - JSON
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
     return Delivery(body, routing_key, **more)
@@ -94,7 +99,7 @@ class ScriptedChannel:
         self.seen: list[Envelope] = []
         self.handed_over: list[Envelope] = []
 
-    async def deliver(self, envelope: Envelope, before_data: BeforeData) -> Verdict:
+    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict:  # noqa: ARG002 - its verdicts are final
         self.seen.append(envelope)
         step = self.steps.pop(0) if self.steps else ACCEPTED
         if isinstance(step, Exception):

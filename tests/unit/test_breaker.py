@@ -8,7 +8,7 @@ import pytest
 
 from notification_service.channels.breaker import Breaker, State
 from notification_service.ports import BeforeData, Deferred, Envelope, Unavailable, Verdict, Withdrawn
-from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused
+from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused, unmarked
 
 PAUSE = 0.02
 Answer = Verdict | Unavailable | Exception
@@ -56,7 +56,7 @@ class WayOut:
 @contextlib.asynccontextmanager
 async def mails(breaker: Breaker, count: int) -> AsyncIterator[list[asyncio.Task[Verdict]]]:
     """Mails that are being delivered side by side; what is left of them in the end is cancelled."""
-    tasks = [asyncio.create_task(breaker.deliver(envelope(f"n{number}"), held)) for number in range(count)]
+    tasks = [asyncio.create_task(breaker.deliver(envelope(f"n{number}"), held, unmarked)) for number in range(count)]
     try:
         yield tasks
     finally:
@@ -90,7 +90,7 @@ async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Ve
     way_out = WayOut()
     way_out.answer = verdict
     breaker = breaker_over(way_out)
-    assert await breaker.deliver(envelope(), held) == verdict
+    assert await breaker.deliver(envelope(), held, unmarked) == verdict
     assert breaker.state is State.CLOSED
 
 
@@ -190,7 +190,7 @@ async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_d
     async with mails(breaker, 4) as tasks, asyncio.timeout(10):
         assert await asyncio.gather(*tasks[1:]) == [ACCEPTED] * 3
         while not tasks[0].done():
-            assert await breaker.deliver(envelope("another"), held) == ACCEPTED
+            assert await breaker.deliver(envelope("another"), held, unmarked) == ACCEPTED
             await asyncio.sleep(PAUSE / 4)
     assert isinstance(tasks[0].result(), Deferred)
 
@@ -270,9 +270,9 @@ async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_ri
     breaker = breaker_over(way_out, most=1)
     for _ in range(3):
         with pytest.raises(RuntimeError, match="a bug"):
-            await breaker.deliver(envelope(), held)
+            await breaker.deliver(envelope(), held, unmarked)
     way_out.answer = ACCEPTED
-    assert await asyncio.wait_for(breaker.deliver(envelope(), held), 1) == ACCEPTED
+    assert await asyncio.wait_for(breaker.deliver(envelope(), held, unmarked), 1) == ACCEPTED
     assert breaker.state is State.CLOSED
 
 

@@ -43,8 +43,8 @@ def there(
     return AlreadyThere(Entry("n", outcome, waiting, duplicate, (event_id,), datetime(2026, 11, 24, tzinfo=UTC)))
 
 
-def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1", replayed: bool = False) -> Step:
-    return next_step(claim, found, Asked(event_id, resend, replayed))
+def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1", replay: str | None = None) -> Step:
+    return next_step(claim, found, Asked(event_id, resend, replay))
 
 
 CLAIMS: list[Claim] = [
@@ -165,7 +165,7 @@ def test_a_lapsed_claim_proves_nothing_where_it_is_not_that_of_the_entrys_owner(
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
 def test_a_person_may_ask_again_for_what_waits_for_one_and_for_nothing_else(outcome: Outcome) -> None:
     doubt = isinstance(outcome, Unknown)
-    asked = step(Granted(fresh=True), there(outcome), replayed=True)
+    asked = step(Granted(fresh=True), there(outcome), replay="wish")
     begins = Begin(take_over=True, possible_duplicate=doubt)
     assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown) else Finish(outcome))
 

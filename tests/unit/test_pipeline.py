@@ -12,6 +12,7 @@ import pytest
 
 from notification_service.books import Books
 from notification_service.jobs import Jobs
+from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.mime import Letterhead
 from notification_service.notices import Delivery
@@ -191,6 +192,7 @@ class Cinema:
                 Letterhead("tickets@cinema.example", "Cinema"), Ladder(self.most, (5, 30)), LARGEST, 1000, self.hold
             ),
             jobs=Jobs(),
+            lane=Lane(self.claims),
         )
 
     async def handle(self, *, attempt: int = 0, **changes: Any) -> Done | Park | Later:  # noqa: ANN401 - JSON

@@ -1,0 +1,66 @@
+"""Deliveries that came back are handled one at a time, so that one which kills its worker is found out (trap 28)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from notification_service.outcomes import StoreUnavailableError
+from notification_service.ports import Claims
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 5.0
+
+
+class Lane:
+    """`patience`: seconds after which the next one may start, since what kills its worker does so at once."""
+
+    def __init__(self, claims: Claims, patience: float = _PATIENCE) -> None:
+        self._claims = claims
+        self._patience = patience
+        self._free = asyncio.Lock()
+        self._here: set[str] = set()
+
+    @asynccontextmanager
+    async def turn(self, delivery: str) -> AsyncIterator[int]:
+        """Yields how many earlier starts of `delivery` never ended: those of workers that are gone.
+
+        A lost connection ends no job, so a delivery that comes back to a worker that still has it is not counted.
+        """
+        async with self._next():
+            if delivery in self._here:
+                yield 0
+                return
+            self._here.add(delivery)
+            try:
+                yield await self._begin(delivery)
+            finally:
+                self._here.discard(delivery)
+                await self.end(delivery)
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        """`forget`: it was set aside, so a replay has all its starts again."""
+        try:
+            await self._claims.end(delivery, forget=forget)
+        except StoreUnavailableError as problem:
+            log.warning("claims.unavailable", problem=str(problem))
+
+    async def _begin(self, delivery: str) -> int:
+        try:
+            return await self._claims.begin(delivery)
+        except StoreUnavailableError as problem:
+            log.warning("claims.unavailable", problem=str(problem))
+            return 0
+
+    @asynccontextmanager
+    async def _next(self) -> AsyncIterator[None]:
+        await self._free.acquire()
+        passing_on = asyncio.get_running_loop().call_later(self._patience, self._free.release)
+        try:
+            yield
+        finally:
+            if passing_on.when() > asyncio.get_running_loop().time():
+                passing_on.cancel()
+                self._free.release()
