@@ -253,6 +253,62 @@ async def test_a_replay_of_what_nobody_knows_or_another_holds_is_like_any_claim(
     assert isinstance(await claims.claim(one, "b", reopen=True), Held)
 
 
+# ── what surely did not go out ───────────────────────────────────────────────────────────────────────
+
+
+async def test_a_marker_that_is_taken_back_leaves_nothing_to_doubt(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a")
+    await claims.unmark(one, "a")
+    await asyncio.sleep(LEASE * 1.5)
+    assert await claims.claim(one, "b") == Granted(fresh=False, before="a")
+
+
+async def test_a_resend_that_is_taken_back_leaves_the_first_doubt_and_its_one_more_mail(
+    claims: Claims, one: str
+) -> None:
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a", again=True)
+    await claims.unmark(one, "a")
+    await asyncio.sleep(LEASE * 1.5)
+    assert await claims.claim(one, "b") == Doubtful(again=False)
+
+
+async def test_only_its_owner_takes_a_marker_back(claims: Claims, one: str) -> None:
+    await claims.unmark(one, "a")
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a")
+    await claims.unmark(one, "b")
+    await asyncio.sleep(LEASE * 1.5)
+    assert await claims.claim(one, "b") == Doubtful()
+
+
+async def test_a_verdict_is_not_taken_back(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a")
+    await claims.decide(one, "a", Sent())
+    await claims.unmark(one, "a")
+    assert await claims.claim(one, "b") == Decided(Sent())
+
+
+# ── starts of what may kill its worker ───────────────────────────────────────────────────────────────
+
+
+async def test_starts_that_never_end_are_counted(claims: Claims, one: str) -> None:
+    assert [await claims.begin(one) for _ in range(3)] == [0, 1, 2]
+    assert await claims.begin(uuid.uuid4().hex) == 0
+    await claims.end(one)
+    assert await claims.begin(one) == 2
+    await claims.end(one, forget=True)
+    assert await claims.begin(one) == 0
+
+
+async def test_more_ends_than_starts_lend_no_credit(claims: Claims, one: str) -> None:
+    for _ in range(3):
+        await claims.end(one)
+    assert [await claims.begin(one) for _ in range(2)] == [0, 1]
+
+
 # ── release and renew ────────────────────────────────────────────────────────────────────────────────
 
 

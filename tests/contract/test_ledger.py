@@ -198,6 +198,22 @@ async def test_only_what_waits_for_a_person_is_taken_over_once_it_has_ended(ledg
         assert await close(ledger, "b", REJECTED) is LOST
 
 
+async def test_a_persons_wish_is_granted_once(ledger: Ledger) -> None:
+    parked = Parked(ParkReason.RETRIES_EXHAUSTED, "gave up")
+    await ledger.open(intent())
+    await close(ledger, "a", parked)
+
+    async def wish(owner: str, token: str) -> Fence:
+        return await ledger.take_over("n1", owner, "e1", at=AT, possible_duplicate=False, was=parked, replay=token)
+
+    assert [await wish("b", "first"), await wish("b", "first")] == [HELD, HELD]  # its answer was lost
+    await close(ledger, "b", parked)
+    assert await wish("c", "first") is LOST
+    assert (await entry(ledger)).replays == ("first",)
+    assert await wish("c", "second") is HELD
+    assert (await entry(ledger)).replays == ("first", "second")
+
+
 async def test_what_is_not_there_cannot_be_taken_over(ledger: Ledger) -> None:
     await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False)
     assert await ledger.open(intent()) == Opened()
@@ -391,6 +407,19 @@ async def test_awkward_ids_are_stored_and_found_again(real: MongoLedger, databas
     await real.note_event("n1", awkward["event_id"])
     assert len((await document(database))["event_ids"]) == 1
     assert await real.first_report("fact\ud800\0", "report") == "report"
+
+
+async def test_what_is_written_twice_after_a_lost_answer_stands_there_once(
+    real: MongoLedger, database: mongo.Database
+) -> None:
+    await real.open(intent())
+    for _ in range(2):
+        await real.note_attempt("n1", ATTEMPT)
+    await close(real, "a", REJECTED)
+    for _ in range(2):
+        await real.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, was=REJECTED)
+    record = await document(database)
+    assert [len(record[name]) for name in ("attempts", "history", "event_ids")] == [1, 1, 1]
 
 
 async def test_one_record_that_is_refused_does_not_disturb_its_group(real: MongoLedger) -> None:

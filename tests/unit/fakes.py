@@ -98,9 +98,11 @@ class ScriptedChannel:
         self.steps = list(steps)
         self.seen: list[Envelope] = []
         self.handed_over: list[Envelope] = []
+        self.nothing_sent: NothingSent = unmarked
 
-    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict:  # noqa: ARG002 - its verdicts are final
+    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict:
         self.seen.append(envelope)
+        self.nothing_sent = nothing_sent
         step = self.steps.pop(0) if self.steps else ACCEPTED
         if isinstance(step, Exception):
             raise step

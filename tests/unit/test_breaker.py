@@ -94,6 +94,42 @@ async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Ve
     assert breaker.state is State.CLOSED
 
 
+async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> None:
+    way_out = WayOut()
+    way_out.answer = IN_DOUBT
+    breaker = breaker_over(way_out)
+    for state in (State.CLOSED, State.CLOSED, State.OPEN):
+        assert await breaker.deliver(envelope(), held, unmarked) == IN_DOUBT
+        assert breaker.state is state
+    async with mails(breaker, 1) as tasks:
+        assert await tasks[0] == IN_DOUBT
+        assert breaker.state is State.OPEN  # a probe that breaks off is one too many
+        assert len(way_out.tries) == 4
+
+
+async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
+    way_out = WayOut()
+    breaker = breaker_over(way_out)
+    for answer in (IN_DOUBT, IN_DOUBT, ACCEPTED) * 3:
+        way_out.answer = answer
+        await breaker.deliver(envelope(), held, unmarked)
+    assert breaker.state is State.CLOSED
+
+
+async def test_before_it_waits_it_says_that_nothing_went_out() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out)
+    told: list[State] = []
+
+    async def nothing_sent() -> None:
+        told.append(breaker.state)
+        way_out.answer = ACCEPTED
+
+    assert await breaker.deliver(envelope(), held, nothing_sent) == ACCEPTED
+    assert told == [State.OPEN]
+
+
 async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
     way_out = WayOut()
     way_out.answer = UNAVAILABLE

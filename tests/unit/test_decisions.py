@@ -1,6 +1,7 @@
 """What is done with a notification that was found in some state: every state, against the table of `delivery.md`."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -168,6 +169,14 @@ def test_a_person_may_ask_again_for_what_waits_for_one_and_for_nothing_else(outc
     asked = step(Granted(fresh=True), there(outcome), replay="wish")
     begins = Begin(take_over=True, possible_duplicate=doubt)
     assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown) else Finish(outcome))
+
+
+def test_a_wish_is_granted_once() -> None:
+    """The ack of a replay can be lost, and it comes again."""
+    parked = Parked(ParkReason.RETRIES_EXHAUSTED, "gave up")
+    granted = AlreadyThere(replace(there(parked).entry, replays=("wish",)))
+    assert step(Granted(fresh=True), granted, replay="wish") == Finish(parked)
+    assert step(Granted(fresh=True), granted, replay="another") == Begin(take_over=True)
 
 
 # ── the whole table ──────────────────────────────────────────────────────────────────────────────────

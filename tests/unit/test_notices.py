@@ -196,3 +196,14 @@ def test_a_body_never_shows_in_a_repr() -> None:
     made = delivery({"booking_id": "B", "user_email": "canary@x.example"})
     assert "canary" not in repr(made)
     assert parse({}, "booking.confirmed") is not None
+
+
+@pytest.mark.parametrize("awkward", ["x" * 201, "a\0b", "\ud800", "a\nb", "\u202e"], ids=ascii)
+def test_an_id_that_nothing_could_hold_is_known_by_its_digest(awkward: str) -> None:
+    told = notice({**sample("booking.confirmed"), "event_id": awkward}).event_id
+    assert told.startswith("sha256:")
+    assert told == notice({**sample("booking.confirmed"), "event_id": awkward, "extra": 1}).event_id
+
+
+def test_an_ordinary_id_is_kept_as_it_is() -> None:
+    assert notice({**sample("booking.confirmed"), "event_id": "evt_b\u00e9_1"}).event_id == "evt_b\u00e9_1"

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import shutil
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from notification_service.jobs import Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.mime import Letterhead
-from notification_service.notices import Delivery
+from notification_service.notices import Delivery, body_id
 from notification_service.outcomes import (
     Bounced,
     Outcome,
@@ -104,6 +104,14 @@ class FlakyClaims(MemoryClaims):
     async def release(self, notification_id: str, owner: str) -> Fence:
         self._ask("release")
         return await super().release(notification_id, owner)
+
+    async def begin(self, delivery: str) -> int:
+        self._ask("begin")
+        return await super().begin(delivery)
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        self._ask("end")
+        await super().end(delivery, forget=forget)
 
     async def renew(self, held: Mapping[str, str]) -> Collection[str]:
         self._ask("renew")
@@ -423,6 +431,70 @@ async def test_a_resend_is_the_only_one_even_where_redis_forgets() -> None:
     assert isinstance(settlement, Park)
     assert isinstance(settlement.outcome, Unknown)
     assert len(cinema.mails) == 2
+
+
+async def test_refused_by_the_channel_after_the_marker_there_is_nothing_to_doubt() -> None:
+    cinema = Cinema(hold=frozenset({"booking_confirmation"}))
+
+    async def closing(_: Envelope, before_data: BeforeData) -> Verdict:
+        assert await before_data() is Fence.HELD
+        await cinema.channel.nothing_sent()
+        raise asyncio.CancelledError  # the worker dies while the breaker waits
+
+    cinema.channel.steps = [closing]
+    with pytest.raises(asyncio.CancelledError):
+        await cinema.handle()
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent())
+
+
+# ── a message that kills its worker ──────────────────────────────────────────────────────────────────
+
+
+async def died(cinema: Cinema, times: int) -> None:
+    for _ in range(times):
+        await cinema.claims.begin(body_id(confirmed().body))
+
+
+@pytest.mark.parametrize("crashes", [0, 2])
+async def test_what_came_back_a_few_times_is_sent(crashes: int) -> None:
+    cinema = Cinema()
+    await died(cinema, crashes)
+    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True)) == Done(Sent())
+
+
+async def test_what_killed_three_workers_is_parked_and_a_replay_has_three_starts_again() -> None:
+    cinema = Cinema()
+    await died(cinema, 3)
+    parked = Parked(ParkReason.CRASHED_WORKERS, "3 workers were lost while they had it in hand")
+    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True)) == Park(parked)
+    assert (cinema.record.outcome, cinema.record.reason, cinema.mails) == ("parked", "crashed_workers", [])
+    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True, replay="wish")) == Done(Sent())
+
+
+async def test_what_killed_three_workers_while_it_was_being_sent_is_unknown() -> None:
+    cinema = Cinema([IN_DOUBT])
+    await cinema.handle()
+    cinema.clock.after_the_lease()
+    await died(cinema, 3)
+    settlement = await cinema.pipeline.handle(replace(confirmed(), suspect=True))
+    assert isinstance(settlement, Park)
+    assert settlement.outcome == Unknown("3 workers were lost while they had it in hand")
+
+
+async def test_what_kills_workers_when_it_is_read_is_recorded_unread() -> None:
+    cinema = Cinema()
+    await died(cinema, 10)
+    settlement = await cinema.pipeline.handle(replace(confirmed(), suspect=True))
+    assert isinstance(settlement, Park)
+    assert cinema.record.outcome == "parked"
+    assert list(cinema.record.intent.event_data) == ["raw"]
+
+
+async def test_the_count_needs_no_redis() -> None:
+    cinema = Cinema()
+    cinema.claims.down = ("begin", "end", *ALL_OF_REDIS)
+    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True)) == Done(Sent())
 
 
 async def test_under_the_hold_policy_it_is_never_sent_again() -> None:

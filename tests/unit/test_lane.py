@@ -1,0 +1,55 @@
+"""Deliveries that came back: one at a time, unless the one before takes long, and no innocent is counted."""
+
+import asyncio
+
+from notification_service.lane import Lane
+from notification_service.stores.memory import MemoryClaims
+
+
+async def test_one_at_a_time_in_the_order_of_their_coming() -> None:
+    lane, here = Lane(MemoryClaims()), []
+
+    async def handled(name: str) -> None:
+        async with lane.turn(name):
+            here.append(f"{name} begins")
+            await asyncio.sleep(0.01)
+            here.append(f"{name} ends")
+
+    await asyncio.gather(*map(handled, "abc"))
+    assert here == [f"{name} {what}" for name in "abc" for what in ("begins", "ends")]
+
+
+async def test_one_that_takes_long_lets_the_next_one_start_and_hands_over_once() -> None:
+    lane, at_once, most = Lane(MemoryClaims(), patience=0.02), 0, 0
+
+    async def handled(name: str, seconds: float) -> None:
+        nonlocal at_once, most
+        async with lane.turn(name):
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(seconds)
+            at_once -= 1
+
+    await asyncio.wait_for(asyncio.gather(handled("long", 0.1), *(handled(name, 0.005) for name in "abcdef")), 2)
+    assert most == 2
+
+
+async def test_an_error_ends_its_turn_and_its_start() -> None:
+    claims = MemoryClaims()
+    lane = Lane(claims)
+    for _ in range(5):
+        try:
+            async with lane.turn("n") as crashes:
+                assert crashes == 0
+                raise RuntimeError  # noqa: TRY301 - the turn is what is looked at
+        except RuntimeError:
+            continue
+    assert await claims.begin("n") == 0
+
+
+async def test_what_comes_back_to_the_worker_that_still_has_it_is_not_counted() -> None:
+    claims = MemoryClaims()
+    lane = Lane(claims, patience=0.01)
+    async with lane.turn("n") as first, lane.turn("n") as second:
+        assert (first, second) == (0, 0)
+    assert await claims.begin("n") == 0
