@@ -12,6 +12,7 @@ import structlog
 from notification_service.decisions import Unguarded
 from notification_service.jobs import Job
 from notification_service.leases import Lease, Leases
+from notification_service.outages import Outage
 from notification_service.outcomes import Outcome, Rejected, StoreUnavailableError
 from notification_service.ports import (
     AlreadyThere,
@@ -36,34 +37,37 @@ class Books:
         self._claims = claims
         self._ledger = ledger
         self._leases = leases
+        self._redis_away, self._mongo_away = Outage(), Outage()
 
     async def first_report(self, fact: str, report: str) -> str:
-        return await through_outage(lambda: self._ledger.first_report(fact, report))
+        return await self.through_outage(lambda: self._ledger.first_report(fact, report))
 
     async def claim(self, job: Job) -> ClaimAnswer | Unguarded:
         asked = time.monotonic()
         try:
             answer = await self._claims.claim(job.notification_id, job.owner, reopen=job.delivery.replay is not None)
         except StoreUnavailableError as problem:
-            log.warning("claims.unavailable", problem=str(problem))
+            self._missed_redis(problem)
             return Unguarded()
+        if self._redis_away.ends():
+            log.info("claims.back")
         job.lease = Lease(job.owner, asked + self._leases.seconds)
         return answer
 
     async def open(self, job: Job, intent: Intent) -> Opened | AlreadyThere:
         """Write the intent, or find what stands there already; the mail then keeps that entry's date."""
-        found = await through_outage(lambda: self._ledger.open(intent))
+        found = await self.through_outage(lambda: self._ledger.open(intent))
         if isinstance(found, AlreadyThere):
             job.created_at = found.entry.created_at
         return found
 
     async def knows(self, notification_id: str) -> bool:
-        return await through_outage(lambda: self._ledger.knows(notification_id))
+        return await self.through_outage(lambda: self._ledger.knows(notification_id))
 
     async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
         was = found.entry.outcome if isinstance(found, AlreadyThere) else None
         now = datetime.now(UTC)
-        return await through_outage(
+        return await self.through_outage(
             lambda: self._ledger.take_over(
                 job.notification_id,
                 job.owner,
@@ -82,7 +86,7 @@ class Books:
         try:
             fence = await self._claims.mark_sending(job.notification_id, job.owner, again=job.possible_duplicate)
         except StoreUnavailableError as problem:
-            log.warning("claims.unavailable", problem=str(problem))
+            self._missed_redis(problem)
             fence = Fence.HELD if job.lease is None else Fence.LOST
         job.sending = fence is Fence.HELD
         return fence
@@ -91,24 +95,24 @@ class Books:
         """It waits for another try, and whoever takes it over meanwhile has nothing to doubt."""
         if job.sending:
             job.sending = False
-            await _quietly(self._claims.unmark(job.notification_id, job.owner))
+            await self._quietly(self._claims.unmark(job.notification_id, job.owner))
 
     async def plant_doubt(self, job: Job) -> None:
-        await _quietly(self._claims.mark_sending(job.notification_id, job.owner))
+        await self._quietly(self._claims.mark_sending(job.notification_id, job.owner))
 
     async def note_attempt(self, job: Job, attempt: Attempt) -> None:
-        await through_outage(lambda: self._ledger.note_attempt(job.notification_id, attempt))
+        await self.through_outage(lambda: self._ledger.note_attempt(job.notification_id, attempt))
 
     async def postpone(self, job: Job, seconds: float, reason: str, attempt: Attempt | None) -> None:
         """Nothing went out, and it comes back: first the ledger says so, then the claim is let go."""
         now = datetime.now(UTC)
         due = now + timedelta(seconds=seconds)
-        await through_outage(
+        await self.through_outage(
             lambda: self._ledger.postpone(
                 job.notification_id, job.owner, at=now, due_at=due, reason=reason, attempt=attempt
             )
         )
-        await _quietly(self._claims.release(job.notification_id, job.owner))
+        await self._quietly(self._claims.release(job.notification_id, job.owner))
 
     async def let_go(self, job: Job) -> None:
         """The service shuts down before anything went out: whoever gets the delivery next may start at once."""
@@ -124,7 +128,7 @@ class Books:
         """The verdict into Redis, then the outcome into the ledger; whoever lost the claim writes neither."""
         if await self._decide(job, outcome) is Fence.LOST:
             return Fence.LOST
-        return await through_outage(
+        return await self.through_outage(
             lambda: self._ledger.close(
                 job.notification_id,
                 job.owner,
@@ -143,7 +147,7 @@ class Books:
         """
         if repair:
             now = datetime.now(UTC)
-            fence = await through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
+            fence = await self.through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
             if fence is Fence.LOST:
                 return fence
         await self._note_event(found, job.notification_id, job.notice.event_id)
@@ -152,14 +156,14 @@ class Books:
 
     async def record(self, intent: Intent, outcome: Outcome) -> None:
         """An entry that is closed from the start: nothing was ever to be sent."""
-        found = await through_outage(lambda: self._ledger.open(intent))
+        found = await self.through_outage(lambda: self._ledger.open(intent))
         await self._note_event(found, intent.notification_id, intent.event_id)
         now = datetime.now(UTC)
-        await through_outage(lambda: self._ledger.close(intent.notification_id, None, outcome, at=now))
+        await self.through_outage(lambda: self._ledger.close(intent.notification_id, None, outcome, at=now))
 
     async def _note_event(self, found: Opened | AlreadyThere, notification_id: str, event_id: str) -> None:
         if isinstance(found, AlreadyThere) and event_id not in found.entry.event_ids:
-            await through_outage(lambda: self._ledger.note_event(notification_id, event_id))
+            await self.through_outage(lambda: self._ledger.note_event(notification_id, event_id))
 
     async def _decide(self, job: Job, outcome: Outcome) -> Fence:
         """A rejected notification is let go: a further event of its fact, or a replay, may know better."""
@@ -168,25 +172,32 @@ class Books:
                 return await self._claims.release(job.notification_id, job.owner)
             return await self._claims.decide(job.notification_id, job.owner, outcome)
         except StoreUnavailableError as problem:
-            log.warning("claims.unavailable", problem=str(problem))
+            self._missed_redis(problem)
             return Fence.HELD
 
+    async def through_outage(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat what MongoDB could not answer. The delivery stays unacked, so consuming ends at the prefetch."""
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                answer = await call()
+            except StoreUnavailableError as problem:
+                if self._mongo_away.begins():
+                    log.warning("ledger.unavailable", problem=str(problem))
+            else:
+                if self._mongo_away.ends():
+                    log.info("ledger.back")
+                return answer
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - it scatters a crowd
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
-async def through_outage(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat what MongoDB could not answer. The delivery stays unacked meanwhile, so consuming ends at the prefetch."""
-    pause = _SHORTEST_PAUSE
-    while True:
+    async def _quietly(self, call: Awaitable[object]) -> None:
+        """Tell Redis; what it misses, the ledger knows."""
         try:
-            return await call()
+            await call
         except StoreUnavailableError as problem:
-            log.warning("ledger.unavailable", problem=str(problem), pause_s=round(pause, 1))
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - it scatters a crowd
-        pause = min(pause * 2, _LONGEST_PAUSE)
+            self._missed_redis(problem)
 
-
-async def _quietly(call: Awaitable[object]) -> None:
-    """Tell Redis; what it misses, the ledger knows."""
-    try:
-        await call
-    except StoreUnavailableError as problem:
-        log.warning("claims.unavailable", problem=str(problem))
+    def _missed_redis(self, problem: StoreUnavailableError) -> None:
+        if self._redis_away.begins():
+            log.warning("claims.unavailable", problem=str(problem))

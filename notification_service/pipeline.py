@@ -11,7 +11,7 @@ import structlog
 
 from notification_service import mime, notices, recipients
 from notification_service.addresses import mask, mask_in
-from notification_service.books import Books, through_outage
+from notification_service.books import Books
 from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, next_step
 from notification_service.events import Event
 from notification_service.jobs import Job, Jobs
@@ -166,7 +166,7 @@ class Pipeline:
                 return Later(_UNTIL_REDIS_IS_BACK, counted=False, reason="Redis cannot be asked who works on it")
 
     async def _find_person(self, job: Job) -> Person | Rejected:
-        person = await through_outage(lambda: recipients.find(job.notice.event, self.directory))
+        person = await self.books.through_outage(lambda: recipients.find(job.notice.event, self.directory))
         if isinstance(person, Person):
             job.recipient = person.email
             log.debug("recipient.found", recipient=mask(person.email or ""))
