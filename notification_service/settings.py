@@ -39,6 +39,19 @@ class Security(StrEnum):
     PLAIN = "plain"
 
 
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Link(StrEnum):
+    """What the service talks to besides the mail server."""
+
+    RABBITMQ = "rabbitmq"
+    REDIS = "redis"
+    MONGODB = "mongodb"
+
+
 class LogFormat(StrEnum):
     AUTO = "auto"
     JSON = "json"
@@ -77,6 +90,7 @@ Address = Annotated[str | None, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
 Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)]
+Links = Annotated[tuple[Link, ...], NoDecode, BeforeValidator(_words)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -171,6 +185,8 @@ class BrandSettings(_Slice):
 
 
 class ServiceSettings(_Slice):
+    environment: Environment = Environment.DEVELOPMENT
+    plaintext_allowed: Links = ()
     delivery_mode: DeliveryMode = DeliveryMode.AUTO
     outbox_dir: Path = Path("outbox")
     templates_dir: Path | None = None
@@ -238,11 +254,30 @@ class Settings(BaseModel):
     def live(self) -> bool:
         return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
 
+    @property
+    def plaintext(self) -> dict[Link, str]:
+        """The settings whose URL sends everything in plain text, and that PLAINTEXT_ALLOWED does not name."""
+        queries = {
+            Link.RABBITMQ: ("RABBITMQ_URL has to be amqps://", self.rabbitmq.url, r"amqps://"),
+            Link.REDIS: ("REDIS_URL has to be rediss:// or unix://", self.redis.url, r"(rediss|unix)://"),
+            Link.MONGODB: ("MONGODB_URI has to say tls=true", self.mongodb.uri, _MONGODB_TLS),
+        }
+        return {
+            link: what
+            for link, (what, url, protected) in queries.items()
+            if link not in self.service.plaintext_allowed
+            and not re.match(protected, url.get_secret_value(), re.IGNORECASE)
+        }
+
     def secrets(self) -> list[str]:
         """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
         slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
         return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
+
+
+_MONGODB_TLS = r"mongodb\+srv://(?!.*[?&](tls|ssl)=false)|mongodb://.*[?&](tls|ssl)=true"
+"""An address that is looked up by SRV speaks TLS unless it says otherwise."""
 
 
 def _passwords(url: str) -> list[str]:
@@ -270,4 +305,9 @@ def load(env_file: str | Path | None = ".env") -> Settings:
     settings = Settings(**parts)
     if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
         raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
+    if settings.service.environment is Environment.PRODUCTION and (plain := settings.plaintext):
+        raise ConfigurationError(
+            f"ENVIRONMENT=production, but {', '.join(plain.values())}; where the network itself is protected, "
+            f"PLAINTEXT_ALLOWED={','.join(plain)} allows it"
+        )
     return settings

@@ -1,5 +1,6 @@
 """The environment: empty values, wrong values, and secrets that never show."""
 
+import itertools
 import os
 import traceback
 from pathlib import Path
@@ -22,6 +23,8 @@ OURS = (
     "MAX_",
     "HOST",
     "HTTP_HOST",
+    "ENVIRONMENT",
+    "PLAINTEXT_",
 )
 OURS_WHOLE = ("PORT", "LOG_LEVEL", "LOG_FORMAT", "OUTBOX_DIR", "TEMPLATES_DIR", "UNKNOWN_HOLD", "LINK_HOSTS")
 CANARIES = {
@@ -288,3 +291,50 @@ def test_tls_is_never_left_out_unless_it_is_asked_for(
 ) -> None:
     smtp = loaded(environment, SMTP_SERVER="mail.cinema.example", **values).smtp
     assert (smtp.connect_port, smtp.protection) == (port, protection)
+
+
+SAFE = {
+    "RABBITMQ_URL": "amqps://u:p@mq/",
+    "REDIS_URL": "rediss://redis",
+    "MONGODB_URI": "mongodb://m1,m2/?replicaSet=a&tls=true",
+}
+PLAIN = {
+    "rabbitmq": ("RABBITMQ_URL", "amqp://u:canary@mq/"),
+    "redis": ("REDIS_URL", "redis://:canary@redis/0"),
+    "mongodb": ("MONGODB_URI", "mongodb://u:canary@m1/?replicaSet=a"),
+}
+PARTS = [parts for count in range(1, 4) for parts in itertools.combinations(PLAIN, count)]
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=",".join)
+@pytest.mark.parametrize("allowed", [(), *PARTS], ids=",".join)
+def test_in_production_plain_text_is_refused_unless_it_is_allowed_by_name(
+    environment: pytest.MonkeyPatch, parts: tuple[str, ...], allowed: tuple[str, ...]
+) -> None:
+    values = {**SAFE, **dict(PLAIN[part] for part in parts)}
+    values |= {"ENVIRONMENT": "production", "PLAINTEXT_ALLOWED": ",".join(allowed)}
+    refused = [part for part in parts if part not in allowed]
+    if not refused:
+        loaded(environment, **values)
+        return
+    told = refusal(environment, **values)
+    assert [part for part, (name, _) in PLAIN.items() if name in told] == refused
+    assert f"PLAINTEXT_ALLOWED={','.join(refused)} " in told
+
+
+@pytest.mark.parametrize(
+    ("uri", "safe"),
+    [
+        ("mongodb+srv://cluster.example", True),
+        ("mongodb+srv://cluster.example/?tls=false", False),
+        ("mongodb://m/?ssl=true", True),
+        ("mongodb://m/?tls=false", False),
+        ("mongodb://u:tls=true@m/", False),
+    ],
+)
+def test_mongodb_says_tls_in_its_options(environment: pytest.MonkeyPatch, uri: str, *, safe: bool) -> None:
+    assert ("mongodb" in loaded(environment, MONGODB_URI=uri).plaintext) is not safe
+
+
+def test_in_development_plain_text_is_no_fault(environment: pytest.MonkeyPatch) -> None:
+    assert set(loaded(environment).plaintext) == {"rabbitmq", "redis", "mongodb"}
