@@ -66,7 +66,8 @@ class Unreadable:
 
     event_id: str
     event_type: str
-    problem: UnreadableEventError
+    reason: RejectReason
+    detail: str
     digest: str
     data: Mapping[str, Any] = field(repr=False)
     """What could be read of it; of bytes that are no JSON object, their beginning."""
@@ -133,7 +134,9 @@ def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
             return NotOurs(event_type)
         return _notice(event, event_id, data)
     except UnreadableEventError as problem:
-        return Unreadable(event_id, event_type, problem, digest, problem.data or excerpt(delivery))
+        # The error itself would keep its frames, and so the whole body, until the collector runs.
+        found = problem.data or excerpt(delivery)
+        return Unreadable(event_id, event_type, problem.reason, problem.detail, digest, found)
 
 
 def excerpt(delivery: Delivery) -> Mapping[str, Any]:

@@ -293,7 +293,7 @@ class Pipeline:
         return _settled(outcome)
 
     async def _reject_unreadable(self, event: Unreadable) -> Settlement:
-        outcome = Rejected(event.problem.reason, event.problem.detail)
+        outcome = Rejected(event.reason, event.detail)
         return await self._record_unread(event.digest, event.event_id, event.event_type, event.data, outcome)
 
     async def _set_aside_unread(self, delivery: Delivery) -> Settlement:

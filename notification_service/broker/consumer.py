@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -34,6 +35,8 @@ _LONGEST_PAUSE = 10.0
 _LOOK_AGAIN = 0.1
 _GOODBYE = 5.0
 _LONGEST_HEADER = 500
+_HEAVY = 2**20
+"""Bytes. A body is copied several times on its way out, so larger ones go one after the other."""
 
 
 class Consumer:
@@ -45,6 +48,7 @@ class Consumer:
         self._ladder = ladder
         self._observe = observe
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heavy = asyncio.Lock()
 
     @property
     def under_way(self) -> int:
@@ -116,7 +120,10 @@ class Consumer:
 
     async def _move(self, message: AbstractIncomingMessage, queue: str, headers: dict[str, Any]) -> bool:
         """Publish a copy, confirmed, before the original is acked; a crash between the two is one copy too many."""
-        copy = copied(message, headers)
+        async with self._heavy if len(message.body) > _HEAVY else nullcontext():
+            return await self._publish_copy(message, queue, copied(message, headers))
+
+    async def _publish_copy(self, message: AbstractIncomingMessage, queue: str, copy: aio_pika.Message) -> bool:
         pause = 0.2
         while not message.channel.is_closed:
             try:

@@ -180,8 +180,8 @@ def test_an_event_that_names_neither_booking_nor_payment_is_rejected(event_type:
     planned = plan(delivery(data, event_type), largest=LARGEST)
     assert isinstance(planned, Unreadable)
     assert planned.event_id == "e"
-    assert planned.problem.reason is RejectReason.SCHEMA
-    assert planned.problem.data == data
+    assert planned.reason is RejectReason.SCHEMA
+    assert planned.data == data
 
 
 def test_the_same_unreadable_bytes_have_the_same_digest() -> None:
