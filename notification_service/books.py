@@ -23,6 +23,7 @@ from notification_service.ports import (
     Intent,
     Ledger,
     Opened,
+    Rates,
 )
 
 log = structlog.get_logger(__name__)
@@ -33,8 +34,9 @@ _GOODBYE = 2.0
 
 
 class Books:
-    def __init__(self, claims: Claims, ledger: Ledger, leases: Leases) -> None:
+    def __init__(self, claims: Claims, ledger: Ledger, leases: Leases, rates: Rates) -> None:
         self._claims = claims
+        self._rates = rates
         self._ledger = ledger
         self._leases = leases
         self._redis_away, self._mongo_away = Outage(), Outage()
@@ -63,6 +65,14 @@ class Books:
 
     async def knows(self, notification_id: str) -> bool:
         return await self.through_outage(lambda: self._ledger.knows(notification_id))
+
+    async def reserve(self, address: str) -> float:
+        """Seconds that a mail to this address has to wait; nobody waits for a Redis that is away."""
+        try:
+            return await self._rates.reserve(address)
+        except StoreUnavailableError as problem:
+            self._missed_redis(problem)
+            return 0
 
     async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
         was = found.entry.outcome if isinstance(found, AlreadyThere) else None

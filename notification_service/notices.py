@@ -36,6 +36,8 @@ class Delivery:
     attempt: int = 0
     replay: str | None = None
     """The token of a person's wish to have it again, after it was parked; each wish is granted once."""
+    not_before: int | None = None
+    """Unix seconds: the time that it was given because its address gets many mails."""
     suspect: bool = False
     """It came back after it had been handed out: its worker was lost, perhaps because of it."""
     crashes: int = 0

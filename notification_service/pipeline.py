@@ -1,7 +1,9 @@
 """The story of one event, from the broker's bytes to what becomes of them."""
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -100,6 +102,8 @@ class Pipeline:
     async def _handle(self, delivery: Delivery) -> Settlement:
         if delivery.crashes >= _UNREAD_CRASHES:
             return await self._set_aside_unread(delivery)
+        if (early := (delivery.not_before or 0) - time.time()) > 0:
+            return Later(early, counted=False, reason="its time has not come", not_before=delivery.not_before)
         match notices.plan(delivery, largest=self.policy.max_event_bytes):
             case NotOurs(event_type):
                 log.debug("event.not_ours", event_type=event_type)
@@ -179,6 +183,8 @@ class Pipeline:
             return await self._set_aside(job)
         if needless := await self._needless(job.notice.event):
             return await self._close(job, Skipped(needless))
+        if wait := await self._wait_for_its_turn(job, person):
+            return wait
         if job.possible_duplicate:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
@@ -201,6 +207,16 @@ class Pipeline:
             return SkipReason.EXPIRED
         superseding = notices.superseding_id(event)
         return SkipReason.SUPERSEDED if superseding and await self.books.knows(superseding) else None
+
+    async def _wait_for_its_turn(self, job: Job, person: Person) -> Later | None:
+        """One address is not bombed: its first mails go at once, the further ones one after the other."""
+        took_its_turn = job.delivery.attempt or job.delivery.not_before or job.possible_duplicate
+        seconds = 0 if took_its_turn else await self.books.reserve(person.email or "")
+        if not seconds:
+            return None
+        reason = "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)"
+        await self.books.postpone(job, seconds, reason, None)
+        return Later(seconds, counted=False, reason=reason, not_before=math.ceil(time.time() + seconds))
 
     def _compose(self, job: Job, person: Person) -> Envelope:
         notice = job.notice

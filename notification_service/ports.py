@@ -82,6 +82,12 @@ class Claims(Protocol):
         """A start of it has ended; `forget`: and so have all others."""
 
 
+# ── rates: how many mails one address gets (Redis) ───────────────────────────────────────────────────
+class Rates(Protocol):
+    async def reserve(self, address: str) -> float:
+        """Seconds until a mail to it may go, 0 being now. Each call takes a place. Raises `StoreUnavailableError`."""
+
+
 # ── the ledger: what became of it (MongoDB, the truth) ───────────────────────────────────────────────
 @dataclass(frozen=True, slots=True)
 class Attempt:

@@ -31,18 +31,19 @@ from notification_service.ops.health import Part, Readiness
 from notification_service.ops.metrics import Metrics
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.pipeline import Pipeline, Policy
-from notification_service.ports import Claims, Directory, Ledger, Outbox
+from notification_service.ports import Claims, Directory, Ledger, Outbox, Rates
 from notification_service.rendering import Brand, Renderer
 from notification_service.retries import Ladder
 from notification_service.settings import DeliveryMode, RecipientRecord, Security, Settings, SmtpSettings
-from notification_service.stores import mongo, redis_claims
+from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_directory import MongoDirectory
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
+from notification_service.stores.redis_rates import RedisRates
 
 log = structlog.get_logger(__name__)
 
-_DAY = 86400
+_HOUR, _DAY = 3600, 86400
 _SIMULATED_SENDER = "tickets@cinema.example"
 _SIMULATED_AT_ONCE = 8
 
@@ -54,6 +55,7 @@ class Memories:
     claims: Claims
     ledger: Ledger
     directory: Directory
+    rates: Rates
 
 
 def templates_directory(settings: Settings) -> Path:
@@ -112,7 +114,7 @@ def pipeline(
 ) -> Pipeline:
     service = settings.service
     return Pipeline(
-        books=Books(memories.claims, memories.ledger, leases),
+        books=Books(memories.claims, memories.ledger, leases, memories.rates),
         leases=leases,
         directory=memories.directory,
         renderer=renderer,
@@ -231,29 +233,30 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         client = mongo.connect(settings.mongodb.uri.get_secret_value())
         stack.callback(client.close)
-        redis = redis_claims.connect(settings.redis.url.get_secret_value())
-        stack.push_async_callback(redis.aclose)
-        yield await _assembled(settings, renderer, client, redis, stack)
+        claims = redis.connect(settings.redis.url.get_secret_value())
+        stack.push_async_callback(claims.aclose)
+        yield await _assembled(settings, renderer, client, claims, stack)
 
 
 async def _assembled(
     settings: Settings,
     renderer: Renderer,
     client: mongo.Client,
-    redis: redis_claims.Client,
+    redis_client: redis.Client,
     stack: AsyncExitStack,
 ) -> Service:
     service, rabbit = settings.service, settings.rabbitmq
     database = client[settings.mongodb.database]
     full = service.record_recipient is RecipientRecord.FULL
-    claims = RedisClaims(redis, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
+    claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
     ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full)
+    rates = RedisRates(redis_client, most=service.recipient_mails_per_hour, seconds=_HOUR)
     leases = Leases(claims, service.lease_seconds)
     outbox = FileOutbox(service.outbox_dir)
     pool = smtp_pool(settings.smtp, service.notification_timeout) if settings.live else None
     breaker = way_out(settings, outbox, pool)
     stack.push_async_callback(breaker.close)
-    memories = Memories(claims, ledger, MongoDirectory(database))
+    memories = Memories(claims, ledger, MongoDirectory(database), rates)
     story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox)
     metrics = Metrics()
     link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)

@@ -202,6 +202,7 @@ class ServiceSettings(_Slice):
     lease_seconds: Seconds = 30
     verdict_days: Seconds = 15
     parking_days: Seconds = 7
+    recipient_mails_per_hour: Count = 60
     max_event_bytes: Count = 256 * 1024
     max_attachment_bytes: Count = 5 * 1024 * 1024
     unknown_hold: TemplateNames = ()

@@ -21,11 +21,15 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Moved to a rung of the retry ladder, then acked. `counted`: it uses up one of the retries."""
+    """Moved to a rung of the retry ladder, then acked. `counted`: it uses up one of the retries.
+
+    `not_before`: unix seconds, where a single rung may be too short.
+    """
 
     seconds: float
     counted: bool
     reason: str
+    not_before: int | None = None
 
 
 Settlement = Done | Park | Later

@@ -28,6 +28,7 @@ ATTEMPT = "x-attempt"
 EVENT_TYPE = "x-event-type"
 REPLAY = "x-replay"
 SUSPECT = "x-suspect"
+NOT_BEFORE = "x-not-before"
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
 """What earlier stays in other queues have written on a message."""
 
@@ -107,10 +108,15 @@ class Consumer:
                 moved = await self._move(message, PARKED, _parking_slip(delivery, outcome))
                 if moved:
                     _say_parked(delivery, outcome)
-            case Later(seconds, counted, reason):
+            case Later(seconds, counted, reason, not_before):
                 rung = self._ladder.rung_for(seconds)
                 attempt = delivery.attempt + counted
-                slip = {ATTEMPT: attempt, EVENT_TYPE: delivery.routing_key, SUSPECT: delivery.suspect or None}
+                slip = {
+                    ATTEMPT: attempt,
+                    EVENT_TYPE: delivery.routing_key,
+                    SUSPECT: delivery.suspect or None,
+                    NOT_BEFORE: not_before or delivery.not_before,
+                }
                 moved = await self._move(message, rung_queue(rung), slip)
                 if moved:
                     log.info("event.waits", retry=attempt, wait_s=rung, counted=counted, reason=reason)
@@ -144,6 +150,7 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
         ATTEMPT: 0,
         REPLAY: None,
         SUSPECT: None,
+        NOT_BEFORE: None,
         EVENT_TYPE: delivery.routing_key,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
         "x-detail": mask_in(told.detail or "")[:_LONGEST_HEADER],
@@ -169,11 +176,13 @@ def read(message: AbstractIncomingMessage) -> Delivery:
     """The message in our own words; headers that we did not write are not trusted."""
     attempt = message.headers.get(ATTEMPT)
     event_type = message.headers.get(EVENT_TYPE)
+    not_before = message.headers.get(NOT_BEFORE)
     return Delivery(
         body=message.body,
         routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
         message_id=message.message_id or None,
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 0,
+        not_before=not_before if isinstance(not_before, int) else None,
         replay=str(replay) if (replay := message.headers.get(REPLAY)) else None,
         suspect=bool(message.redelivered or message.headers.get(SUSPECT)),
     )

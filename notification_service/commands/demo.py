@@ -11,7 +11,7 @@ from notification_service.channels.outbox import FileOutbox
 from notification_service.commands import samples
 from notification_service.leases import Leases
 from notification_service.settings import Settings
-from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, Record
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, Record
 
 _PUBLISHED_TWICE = "booking.confirmed"
 
@@ -29,7 +29,7 @@ def run(settings: Settings, outbox_folder: Path) -> None:
 
 async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], list[samples.Sample]]:
     claims, ledger, outbox = MemoryClaims(), MemoryLedger(), FileOutbox(folder)
-    memories = service.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS))
+    memories = service.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
     story = service.pipeline(
         settings,
         service.load_renderer(settings),

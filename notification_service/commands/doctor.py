@@ -11,7 +11,7 @@ from notification_service.broker.link import LOST
 from notification_service.channels.smtp.pool import BROKEN
 from notification_service.outcomes import ConfigurationError, StoreUnavailableError
 from notification_service.settings import Settings
-from notification_service.stores import mongo, redis_claims
+from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
 
@@ -75,7 +75,7 @@ async def _rabbitmq(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings) -> str:
-    client = redis_claims.connect(settings.redis.url.get_secret_value())
+    client = redis.connect(settings.redis.url.get_secret_value())
     try:
         await RedisClaims(client, lease_seconds=1, verdict_seconds=1).ping()
     except StoreUnavailableError as problem:

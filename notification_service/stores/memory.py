@@ -108,6 +108,23 @@ class MemoryClaims:
             self._begun.pop(delivery, None)
 
 
+class MemoryRates:
+    """Without `most` there is no limit."""
+
+    def __init__(
+        self, most: int | None = None, seconds: float = 3600, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._window = seconds
+        self._interval = seconds / most if most else 0
+        self._clock = clock
+        self._empty: dict[str, float] = {}
+
+    async def reserve(self, address: str) -> float:
+        now, key = self._clock(), address.lower()
+        self._empty[key] = max(self._empty.get(key, now), now) + self._interval
+        return max(self._empty[key] - now - self._window, 0)
+
+
 @dataclass(slots=True)
 class Record:
     """One record, in the words that the real ledger writes."""

@@ -1,38 +1,23 @@
 """Claims in Redis (or Valkey): who works on a notification now, and what became of it lately."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import asdict, replace
-from typing import TypeVar
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.addresses import mask_in
 from notification_service.outcomes import (
-    NO_URL,
-    ConfigurationError,
     Outcome,
     Status,
-    StoreUnavailableError,
     Summary,
     recall,
     summarize,
 )
 from notification_service.ports import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held
-
-T = TypeVar("T")
-Client = Redis
+from notification_service.stores.redis import Client, answered
 
 _PREFIX = "notification:"
 _PREFIX_STARTS = "notification-starts:"
 _STARTS_SECONDS = 86400
-_TIMEOUT, _DEADLINE = 1.0, 2.5
-
 # A claim is a hash: state, owner, until (ms of the server's own clock), verdict.
 # The states: claimed → sending → (its owner lost) doubted → resending → decided.
 _CLAIM = """
@@ -131,33 +116,6 @@ if ARGV[1] == '1' or redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEY
 """
 
 
-def connect(url: str) -> Client:
-    """A client that answers or fails within about two seconds. No connection is opened yet.
-
-    One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
-    the claim's owner token makes that retry safe (trap 9).
-    """
-    try:
-        return Redis.from_pool(_pool(url))
-    except ValueError:
-        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
-
-
-def _pool(url: str) -> BlockingConnectionPool:
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=16,
-        timeout=_TIMEOUT,
-        socket_timeout=_TIMEOUT,
-        socket_connect_timeout=_TIMEOUT,
-        health_check_interval=30,
-        retry=Retry(NoBackoff(), 1),
-        decode_responses=True,
-        # A question to Redis Enterprise that costs every new connection a round trip.
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
-
-
 class RedisClaims:
     """`lease_seconds`: how long a claim stands without renewal. `verdict_seconds`: how long a verdict is remembered."""
 
@@ -176,11 +134,11 @@ class RedisClaims:
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
-        await _answered(self._redis.ping())
+        await answered(self._redis.ping())
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         wish = "reopen" if reopen else ""
-        answer, detail = await _answered(
+        answer, detail = await answered(
             self._claim(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms, wish])
         )
         match answer:
@@ -200,7 +158,7 @@ class RedisClaims:
         return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
 
     async def unmark(self, notification_id: str, owner: str) -> None:
-        await _answered(self._unmark(keys=[_key(notification_id)], args=[owner]))
+        await answered(self._unmark(keys=[_key(notification_id)], args=[owner]))
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         told = summarize(outcome)
@@ -212,27 +170,18 @@ class RedisClaims:
 
     async def renew(self, held: Mapping[str, str]) -> Collection[str]:
         ids = list(held)
-        renewed = await _answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *held.values()]))
+        renewed = await answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *held.values()]))
         return [ids[index - 1] for index in renewed]
 
     async def begin(self, delivery: str) -> int:
-        return int(await _answered(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1
+        return int(await answered(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1
 
     async def end(self, delivery: str, *, forget: bool = False) -> None:
-        await _answered(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
-
-
-async def _answered(call: Awaitable[T]) -> T:
-    try:
-        # For the whole call: a crowd waits for a connection, then for the server, then for the retry (trap 10).
-        async with asyncio.timeout(_DEADLINE):
-            return await call
-    except (RedisError, OSError, TimeoutError) as problem:
-        raise StoreUnavailableError("Redis", f"{type(problem).__name__}: {problem}") from problem
+        await answered(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
 
 
 async def _fence(call: Awaitable[int]) -> Fence:
-    return Fence.HELD if await _answered(call) else Fence.LOST
+    return Fence.HELD if await answered(call) else Fence.LOST
 
 
 def _read(verdict: str) -> Outcome:

@@ -19,7 +19,7 @@ from notification_service.outcomes import (
     waits_for_a_person,
 )
 from notification_service.ports import Claims, Decided, Doubtful, Fence, Granted, Held
-from notification_service.stores import redis_claims
+from notification_service.stores import redis
 from notification_service.stores.memory import MemoryClaims
 from notification_service.stores.redis_claims import RedisClaims
 from tests.stack.local import LocalStack
@@ -36,7 +36,7 @@ async def claims(request: pytest.FixtureRequest) -> AsyncIterator[Claims]:
         yield MemoryClaims(LEASE)
         return
     stack: LocalStack = request.getfixturevalue("stack")
-    async with redis_claims.connect(stack.redis_url) as client:
+    async with redis.connect(stack.redis_url) as client:
         yield RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
 
 
@@ -49,7 +49,7 @@ def proxy(stack: LocalStack) -> Iterator[Proxy]:
 @pytest.fixture
 async def behind(proxy: Proxy) -> AsyncIterator[RedisClaims]:
     """Claims whose connection is ours to break; the scripts are known to the server already."""
-    async with redis_claims.connect(f"redis://127.0.0.1:{proxy.port}/0") as client:
+    async with redis.connect(f"redis://127.0.0.1:{proxy.port}/0") as client:
         claims = RedisClaims(client, lease_seconds=30, verdict_seconds=60)
         warm = uuid.uuid4().hex
         await claims.claim(warm, "a")
@@ -416,7 +416,7 @@ async def test_trap_10_a_crowd_before_a_server_that_hangs_is_told_within_three_s
 
 
 async def test_a_server_that_is_not_there_is_unavailable_at_once(one: str) -> None:
-    async with redis_claims.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
+    async with redis.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
         claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
         began = time.monotonic()
         with pytest.raises(StoreUnavailableError, match="Redis cannot be reached"):
@@ -425,7 +425,7 @@ async def test_a_server_that_is_not_there_is_unavailable_at_once(one: str) -> No
 
 
 async def test_the_keys_expire_with_the_memory_of_verdicts(stack: LocalStack, one: str) -> None:
-    async with redis_claims.connect(stack.redis_url) as client:
+    async with redis.connect(stack.redis_url) as client:
         claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
         await claims.claim(one, "a")
         assert 50 < await client.ttl(f"notification:{one}") <= 60

@@ -95,6 +95,7 @@ class Place:
             "SMTP_CA_FILE": str(self.smtp.ca_file),
             "OUTBOX_DIR": str(self.outbox),
             "RETRY_RUNGS": "1,2,4",
+            "RECIPIENT_MAILS_PER_HOUR": "1000000",  # every sample is for the same person
             "PORT": str(free_port()),
             **changes,
         }

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import shutil
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,7 +48,7 @@ from notification_service.ports import (
 from notification_service.rendering import Brand, Renderer, load
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park
-from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, Record
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, Record
 from notification_service.wording import Defaults
 from tests.samples import sample
 from tests.unit.fakes import (
@@ -178,6 +179,7 @@ class Cinema:
     lease: float = LEASE
     renderer: Renderer = field(default_factory=renderer)
     outbox: Shelf = field(default_factory=Shelf)
+    rates: MemoryRates = field(default_factory=MemoryRates)
 
     def __post_init__(self) -> None:
         self.clock = Clock()
@@ -190,7 +192,7 @@ class Cinema:
         """One worker; a second one shares both memories and the way out."""
         leases = Leases(self.claims, self.lease)
         return Pipeline(
-            books=Books(self.claims, self.ledger, leases),
+            books=Books(self.claims, self.ledger, leases, self.rates),
             leases=leases,
             directory=MemoryDirectory(self.people, {"B-1": "user456"}),
             renderer=self.renderer,
@@ -446,6 +448,34 @@ async def test_refused_by_the_channel_after_the_marker_there_is_nothing_to_doubt
         await cinema.handle()
     cinema.clock.after_the_lease()
     assert await cinema.handle() == Done(Sent())
+
+
+# ── many mails to one address ────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() -> None:
+    cinema = Cinema(rates=MemoryRates(1, 3600))
+    assert await cinema.handle() == Done(Sent())
+    late = await cinema.handle(event_id="e2", booking_id="B-2")
+    assert isinstance(late, Later)
+    assert not late.counted
+    assert late.not_before == pytest.approx(time.time() + 3600, abs=5)
+    record = next(each for each in cinema.ledger.records.values() if each.intent.booking_id == "B-2")
+    assert record.outcome == "waiting"
+    # A rung is shorter than that: it goes round without a look at any store.
+    again = replace(confirmed(event_id="e2", booking_id="B-2"), not_before=late.not_before)
+    cinema.claims.down = ALL_OF_REDIS
+    early = await cinema.pipeline.handle(again)
+    assert isinstance(early, Later)
+    assert (early.not_before, early.counted) == (late.not_before, False)
+    cinema.claims.down = ()
+    assert await cinema.pipeline.handle(replace(again, not_before=1)) == Done(Sent())
+
+
+async def test_a_retry_takes_no_further_place() -> None:
+    cinema = Cinema([deferred()], rates=MemoryRates(1, 3600))
+    assert isinstance(await cinema.handle(), Later)
+    assert await cinema.handle(attempt=1) == Done(Sent())
 
 
 # ── a message that kills its worker ──────────────────────────────────────────────────────────────────

@@ -1,0 +1,47 @@
+"""What is too much is delayed, and nothing of it is lost."""
+
+import hashlib
+import itertools
+import time
+
+from redis import Redis
+
+from tests.samples import fresh
+from tests.stack.place import Place, until
+from tests.stack.publisher import event
+
+MOST = 20
+
+
+def test_one_address_is_not_bombed_and_others_do_not_wait(place: Place) -> None:
+    storm = [fresh("booking.confirmed") for _ in range(100)]
+    another = fresh("booking.confirmed", user_email="max@example.com")
+    # One mail in 1.2 s beyond the first ones.
+    with place.service(RECIPIENT_MAILS_PER_HOUR=str(MOST), RETRY_RUNGS="1,3600") as service:
+        place.publish(*map(event, storm), event(another))
+        until(lambda: len(place.outcomes()) == len(storm) + 1)
+        until(lambda: place.outcomes()[another["event_id"]] == "sent")
+        until(lambda: list(place.outcomes().values()).count("waiting") == len(storm) - MOST)
+        until(lambda: place.depth("notification.retry.3600s") == len(storm) - MOST)
+        assert list(place.outcomes().values()).count("sent") == MOST + 1
+        waits = sorted(line["wait_s"] for line in service.said("event.waits"))
+        assert len(waits) == len(storm) - MOST
+    due = sorted(record["due_at"] for record in place.records() if record["outcome"] == "waiting")
+    apart = [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(due)]
+    assert all(170 < seconds < 190 for seconds in apart)  # an hour, shared by twenty
+    assert len(place.mails()) == MOST + 1
+
+
+def test_what_was_delayed_is_sent_when_its_time_has_come(place: Place) -> None:
+    events = [fresh("booking.confirmed") for _ in range(4)]
+    with Redis.from_url(place.stack.redis_url) as redis:
+        # A bucket that is full, at one mail a second.
+        key = f"notification-rate:{hashlib.sha256(events[0]['user_email'].encode()).hexdigest()[:32]}"
+        redis.set(key, (time.time() + 3600 + 1) * 1000)
+    with place.service(RECIPIENT_MAILS_PER_HOUR="3600", RETRY_RUNGS="1,2") as service:
+        place.publish(*map(event, events))
+        until(lambda: list(place.outcomes().values()) == ["waiting"] * 4)
+        until(lambda: list(place.outcomes().values()) == ["sent"] * 4)
+        assert any(line["reason"] == "its time has not come" for line in service.said("event.waits"))
+    sent = sorted(record["sent_at"] for record in place.records())
+    assert (sent[-1] - sent[0]).total_seconds() > 1
