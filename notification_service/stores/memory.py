@@ -122,7 +122,7 @@ class MemoryRates:
     async def reserve(self, address: str) -> float:
         now, key = self._clock(), address.lower()
         self._empty[key] = max(self._empty.get(key, now), now) + self._interval
-        return max(self._empty[key] - now - self._window, 0)
+        return round(max(self._empty[key] - now - self._window, 0), 3)
 
 
 @dataclass(slots=True)

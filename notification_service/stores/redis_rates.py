@@ -13,7 +13,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local window, interval = tonumber(ARGV[1]), tonumber(ARGV[2])
 local empty = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + interval
 redis.call('SET', KEYS[1], empty, 'PX', math.ceil(empty - now))
-return tostring(math.max(empty - now - window, 0))
+return math.floor(math.max(empty - now - window, 0))
 """
 
 
