@@ -22,8 +22,9 @@ run: $(STAMP) ## the same stack and the service, until Ctrl-C
 test: lint ## lint, then all tests (ARGS="-k name" for some of them)
 	@$(BIN)/pytest $(ARGS)
 
-soak: $(STAMP) ## random SIGKILLs over four workers (FAULT_KILLS=40, FAULT_SEED=n)
+soak: $(STAMP) ## the tests that take long, then a fault every second or two for SECONDS=120 (SEED=n)
 	@$(BIN)/pytest -m soak
+	@$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	@$(BIN)/ruff check --quiet .
