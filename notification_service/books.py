@@ -158,7 +158,7 @@ class Books:
         if repair:
             now = datetime.now(UTC)
             fence = await self.through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
-            if fence is Fence.LOST:
+            if fence is not Fence.HELD:
                 return fence
         await self._note_event(found, job.notification_id, job.notice.event_id)
         await self._decide(job, outcome)

@@ -65,6 +65,7 @@ from notification_service.wording import has_begun
 log = structlog.get_logger(__name__)
 
 _UNTIL_REDIS_IS_BACK = 10.0
+_LOST_TO = {Fence.LOST: "another worker took it over", Fence.NO_ENTRY: "its entry is gone"}
 _MOST_CRASHES, _UNREAD_CRASHES = 3, 10
 """Starts that were never ended, after which a mail is given up, and after which the event is not even read any more."""
 
@@ -275,11 +276,10 @@ class Pipeline:
             log.warning("mail.simulated", reason="nothing was sent: gave up after the last retry", path=path)
 
     async def _close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
-        lost = await self.books.close(job, outcome, attempt) is Fence.LOST
-        # A record that the database refuses can never be closed, and its event must not go round for ever.
-        given_up = isinstance(outcome, Parked) and outcome.reason is ParkReason.INTERNAL_ERROR
-        if lost and not given_up:
-            return self._after_a_lease("another worker took it over")
+        fence = await self.books.close(job, outcome, attempt)
+        # What is parked needs no entry: one that the database refuses must not make its event go round for ever.
+        if fence is Fence.LOST or (fence is Fence.NO_ENTRY and not isinstance(outcome, Parked)):
+            return self._after_a_lease(_LOST_TO[fence])
         log.info(
             "notification.closed",
             **_told(outcome),
@@ -302,7 +302,7 @@ class Pipeline:
         return Later(self.leases.seconds, counted=False, reason=reason)
 
     async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
-        if await self.books.finish(job, found, outcome, repair=repair) is Fence.LOST:
+        if await self.books.finish(job, found, outcome, repair=repair) is not Fence.HELD:
             return self._after_a_lease("another worker closed it otherwise")
         what = "outcome.repaired" if repair else "event.duplicate"
         log.info(what, outcome=summarize(outcome).outcome, duration_ms=job.duration_ms)

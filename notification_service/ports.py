@@ -51,6 +51,8 @@ class Fence(Enum):
 
     HELD = auto()
     LOST = auto()
+    NO_ENTRY = auto()
+    """The ledger has none of this notification: the database refused it, or a person removed it."""
 
 
 class Claims(Protocol):

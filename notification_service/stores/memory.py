@@ -213,9 +213,11 @@ class MemoryLedger:
         attempt: Attempt | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
-        if record is not None and owner == record.owner and record.outcome == summarize(outcome).outcome:
+        if record is None:
+            return Fence.NO_ENTRY
+        if owner == record.owner and record.outcome == summarize(outcome).outcome:
             return Fence.HELD
-        if record is None or record.entry.outcome is not None or owner not in (None, record.owner):
+        if record.entry.outcome is not None or owner not in (None, record.owner):
             return Fence.LOST
         record.entry = replace(record.entry, outcome=outcome, waiting=False)
         record.recipient = recipient or record.recipient

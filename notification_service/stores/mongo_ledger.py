@@ -126,8 +126,10 @@ class MongoLedger:
         if await self._update(which, self._with_attempt({"$set": fields, "$unset": {"due_at": ""}}, attempt)):
             return Fence.HELD
         found = await self._read(notification_id)
-        ours = found is not None and (owner is None or found["owner"] == owner)
-        return Fence.HELD if found and ours and found["outcome"] == summarize(outcome).outcome else Fence.LOST
+        if found is None:
+            return Fence.NO_ENTRY
+        ours = owner is None or found["owner"] == owner
+        return Fence.HELD if ours and found["outcome"] == summarize(outcome).outcome else Fence.LOST
 
     async def postpone(
         self,
