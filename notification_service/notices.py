@@ -7,7 +7,7 @@ from typing import Any
 
 from notification_service import events
 from notification_service.events import Event, UnreadableEventError
-from notification_service.outcomes import RejectReason
+from notification_service.outcomes import Parked, Rejected, RejectReason
 
 EMAIL = "email"
 _EXCERPT = 1024
@@ -64,12 +64,11 @@ class NotOurs:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Bytes that can never become a notice."""
+    """Bytes that can never become a notice. `digest` stands for them, however often they come."""
 
     event_id: str
     event_type: str
-    reason: RejectReason
-    detail: str
+    outcome: Rejected | Parked
     digest: str
     data: Mapping[str, Any] = field(repr=False)
     """What could be read of it; of bytes that are no JSON object, their beginning."""
@@ -137,12 +136,18 @@ def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
         return _notice(event, event_id, data)
     except UnreadableEventError as problem:
         # The error itself would keep its frames, and so the whole body, until the collector runs.
-        found = problem.data or excerpt(delivery)
-        return Unreadable(event_id, event_type, problem.reason, problem.detail, digest, found)
+        found = problem.data or _excerpt(delivery)
+        return Unreadable(event_id, event_type, Rejected(problem.reason, problem.detail), digest, found)
 
 
-def excerpt(delivery: Delivery) -> Mapping[str, Any]:
-    """The beginning of a body that was not read, for the record."""
+def unread(delivery: Delivery, outcome: Parked) -> Unreadable:
+    """A delivery that is set aside without a look into it."""
+    return Unreadable(
+        nameless_id(delivery), delivery.routing_key, outcome, digest_of(delivery.body), _excerpt(delivery)
+    )
+
+
+def _excerpt(delivery: Delivery) -> Mapping[str, Any]:
     return {"raw": delivery.body[:_EXCERPT].decode("utf-8", "replace")}
 
 

@@ -4,14 +4,12 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from notification_service import mime, notices, recipients
+from notification_service import intents, mime, notices, recipients
 from notification_service.addresses import mask, mask_in
 from notification_service.books import Books
 from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, next_step
@@ -102,7 +100,8 @@ class Pipeline:
 
     async def _handle(self, delivery: Delivery) -> Settlement:
         if delivery.crashes >= _UNREAD_CRASHES:
-            return await self._set_aside_unread(delivery)
+            detail = f"{_lost_workers(delivery)}; it was not read again"
+            return await self._record_unreadable(notices.unread(delivery, Parked(ParkReason.CRASHED_WORKERS, detail)))
         if (early := (delivery.not_before or 0) - time.time()) > 0:
             return Later(early, counted=False, reason="its time has not come", not_before=delivery.not_before)
         match notices.plan(delivery, largest=self.policy.max_event_bytes):
@@ -110,7 +109,7 @@ class Pipeline:
                 log.debug("event.not_ours", event_type=event_type)
                 return Done(None)
             case Unreadable() as unreadable:
-                return await self._reject_unreadable(unreadable)
+                return await self._record_unreadable(unreadable)
             case Notice() as notice:
                 return await self._notify(notice, delivery)
 
@@ -308,57 +307,15 @@ class Pipeline:
         log.info(what, outcome=summarize(outcome).outcome, duration_ms=job.duration_ms)
         return _settled(outcome)
 
-    async def _reject_unreadable(self, event: Unreadable) -> Settlement:
-        outcome = Rejected(event.reason, event.detail)
-        return await self._record_unread(event.digest, event.event_id, event.event_type, event.data, outcome)
-
-    async def _set_aside_unread(self, delivery: Delivery) -> Settlement:
-        digest, event_id = notices.digest_of(delivery.body), notices.nameless_id(delivery)
-        outcome = Parked(ParkReason.CRASHED_WORKERS, f"{_lost_workers(delivery)}; it was not read again")
-        return await self._record_unread(digest, event_id, delivery.routing_key, notices.excerpt(delivery), outcome)
-
-    async def _record_unread(
-        self, digest: str, event_id: str, event_type: str, data: Mapping[str, Any], outcome: Rejected | Parked
-    ) -> Settlement:
-        """Recorded under the digest of its bytes, so that the same bytes are one record however often they come."""
-        fact = notices.Fact(f"unreadable:{digest}")
-        intent = Intent(
-            notification_id=notices.notification_id(fact, None, "none"),
-            owner="",
-            event_id=event_id,
-            event_type=event_type,
-            channel=notices.EMAIL,
-            template=None,
-            template_digest=None,
-            recipient="",
-            created_at=datetime.now(UTC),
-            booking_id=None,
-            message_id=None,
-            fact=fact.key,
-            event_data=data,
-        )
-        structlog.contextvars.bind_contextvars(event_id=event_id)
-        await self.books.record(intent, outcome)
-        log.warning("event.rejected", event_type=event_type, **_told(outcome))
-        return Park(outcome)
+    async def _record_unreadable(self, event: Unreadable) -> Settlement:
+        structlog.contextvars.bind_contextvars(event_id=event.event_id)
+        await self.books.record(intents.of_unreadable(event), event.outcome)
+        log.warning("event.rejected", event_type=event.event_type, **_told(event.outcome))
+        return Park(event.outcome)
 
     def _intent(self, job: Job) -> Intent:
-        notice = job.notice
-        return Intent(
-            notification_id=job.notification_id,
-            owner=job.owner,
-            event_id=notice.event_id,
-            event_type=notice.event.event_type,
-            channel=notices.EMAIL,
-            template=notice.template,
-            template_digest=self.renderer.digest(notice.template),
-            recipient=job.recipient or "",
-            created_at=job.created_at,
-            booking_id=notice.event.booking_id,
-            message_id=mime.message_id(job.notification_id, self.policy.letterhead.domain),
-            fact=notice.fact.key,
-            event_data=notice.data,
-        )
+        digest = self.renderer.digest(job.notice.template)
+        return intents.of_job(job, digest, mime.message_id(job.notification_id, self.policy.letterhead.domain))
 
 
 def _lost_workers(delivery: Delivery) -> str:

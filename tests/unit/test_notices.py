@@ -180,7 +180,7 @@ def test_an_event_that_names_neither_booking_nor_payment_is_rejected(event_type:
     planned = plan(delivery(data, event_type), largest=LARGEST)
     assert isinstance(planned, Unreadable)
     assert planned.event_id == "e"
-    assert planned.reason is RejectReason.SCHEMA
+    assert planned.outcome.reason is RejectReason.SCHEMA
     assert planned.data == data
 
 
