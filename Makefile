@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-emit-in
         --universal --python-version 3.11 --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak lint format bench lock clean
+.PHONY: help demo run test soak mutants lint format bench lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: lint ## lint, then all tests (ARGS="-k name" for some of them)
 soak: $(STAMP) ## the tests that take long, then a fault every second or two for SECONDS=120 (SEED=n)
 	@$(BIN)/pytest -m soak
 	@$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
+mutants: $(STAMP) ## break each guard once, in a copy, and see a test fail (ONLY=claim for some)
+	@$(BIN)/python -m tests.mutants $(ONLY)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	@$(BIN)/ruff check --quiet .

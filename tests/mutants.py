@@ -1,0 +1,239 @@
+"""`make mutants`: breaks each guard once, in a copy, and sees a test fail. A mutant that lives is a gap."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "notification_service"
+_LIMIT = 300
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`file`: below the package. `tests`: those that are to notice that `old` has become `new`."""
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "claim: one owner at a time",
+        "stores/redis_claims.py",
+        "if state and held[2] ~= owner and tonumber(held[3]) > now then",
+        "if false then",
+        ("tests/contract/test_claims.py",),
+    ),
+    Mutant(
+        "claim: its own token is known again",
+        "stores/redis_claims.py",
+        "if state and held[2] ~= owner and tonumber(held[3]) > now then",
+        "if state and tonumber(held[3]) > now then",
+        ("tests/contract/test_claims.py", "-k", "trap_9"),
+    ),
+    Mutant(
+        "marker: set before DATA",
+        "books.py",
+        "await self._claims.mark_sending(job.notification_id, job.owner, again=job.possible_duplicate)",
+        "Fence.HELD",
+        ("tests/faults/test_rows_01_11.py", "-k", "row_05 or row_08"),
+    ),
+    Mutant(
+        "marker: a lease that is over does not begin to send",
+        "books.py",
+        "if job.lease is not None and not job.lease.valid:",
+        "if False:",
+        ("tests/unit/test_pipeline.py",),
+    ),
+    Mutant(
+        "marker: taken back where nothing went out",
+        "channels/breaker.py",
+        "            await nothing_sent()\n",
+        "",
+        ("tests/unit/test_breaker.py",),
+    ),
+    Mutant(
+        "order: the verdict after the 250, not before",
+        "pipeline.py",
+        "        verdict = await self.channel.deliver(\n",
+        "        await self.books.close(job, Sent())\n        verdict = await self.channel.deliver(\n",
+        ("tests/faults/test_rows_01_11.py", "-k", "row_04 or row_05"),
+    ),
+    Mutant(
+        "order: the outcome before the ack",
+        "broker/consumer.py",
+        "        started, delivery = time.monotonic(), read(message)\n",
+        "        started, delivery = time.monotonic(), read(message)\n        await _ack(message)\n",
+        ("tests/faults/test_rows_01_11.py", "-k", "row_01 or row_09"),
+    ),
+    Mutant(
+        "order: the copy before the ack",
+        "broker/consumer.py",
+        "        pause = 0.2\n",
+        "        pause = 0.2\n        await _ack(message)\n",
+        ("tests/faults/test_rows_13_21.py", "-k", "row_20"),
+    ),
+    Mutant(
+        "publisher: an unroutable copy is an error",
+        "broker/link.py",
+        "    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)\n    _watch",
+        "    channel = await connection.channel(publisher_confirms=True, on_return_raises=False)\n    _watch",
+        ("tests/faults/test_rows_13_21.py", "-k", "row_20"),
+    ),
+    Mutant(
+        "publisher: confirms are waited for",
+        "broker/link.py",
+        "    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)\n    _watch",
+        "    channel = await connection.channel(publisher_confirms=False)\n    _watch",
+        ("tests/faults/test_rows_13_21.py", "-k", "row_19 or row_20"),
+    ),
+    Mutant(
+        "client: discarded on anything but a clean reply",
+        "channels/smtp/pool.py",
+        "if session.kept and session.client.is_connected and not session.out_of_step:",
+        "if session.client.is_connected:",
+        ("tests/integration/test_smtp_channel.py", "-k", "trap_11"),
+    ),
+    Mutant(
+        "client: an early reply is noticed",
+        "channels/smtp/pool.py",
+        "        return bool(protocol and protocol._buffer)",
+        "        return False and bool(protocol and protocol._buffer)",
+        ("tests/integration/test_smtp_channel.py", "-k", "trap_11"),
+    ),
+    Mutant(
+        "doubt: what breaks after DATA is unknown, not failed",
+        "channels/smtp/channel.py",
+        "        if talk.phase is Phase.DATA:\n            return InDoubt",
+        "        if False:\n            return InDoubt",
+        ("tests/integration/test_smtp_channel.py", "-k", "trap_12"),
+    ),
+    Mutant(
+        "doubt: one more mail, not two",
+        "decisions.py",
+        "    if again:\n        return Finish(_LOST_TWICE, repair=True)\n",
+        "",
+        ("tests/unit/test_decisions.py",),
+    ),
+    Mutant(
+        "fence: only its owner closes an entry",
+        "stores/mongo_ledger.py",
+        '        if owner is not None:\n            which["owner"] = owner\n',
+        "",
+        ("tests/contract/test_ledger.py",),
+    ),
+    Mutant(
+        "ledger: the intent is unique",
+        "stores/mongo_ledger.py",
+        "        if written is Written.DONE:\n            return Opened()\n        found",
+        "        if written is not None:\n            return Opened()\n        found",
+        ("tests/contract/test_ledger.py",),
+    ),
+    Mutant(
+        "replay: a wish is granted once",
+        "decisions.py",
+        "asked.replay is not None and asked.replay not in entry.replays",
+        "asked.replay is not None",
+        ("tests/unit/test_decisions.py",),
+    ),
+    Mutant(
+        "breaker: a channel that is to blame is closed",
+        "channels/breaker.py",
+        "            case Unavailable(attempt, hint) if not stale:\n                self._open(attempt, hint)\n",
+        "",
+        ("tests/unit/test_breaker.py",),
+    ),
+    Mutant(
+        "lane: starts are counted",
+        "lane.py",
+        "            return await self._claims.begin(delivery)",
+        "            return 0 * await self._claims.begin(delivery)",
+        ("tests/unit/test_pipeline.py",),
+    ),
+    Mutant(
+        "lane: one at a time",
+        "lane.py",
+        "        await self._free.acquire()\n",
+        "        await asyncio.sleep(0)\n        if not self._free.locked():\n            await self._free.acquire()\n",
+        ("tests/unit/test_lane.py",),
+    ),
+    Mutant(
+        "shutdown: a job in hand is drained",
+        "broker/consumer.py",
+        "        deadline = time.monotonic() + grace\n",
+        "        deadline = time.monotonic()\n",
+        ("tests/e2e/test_lifecycle.py", "-k", "sigterm_lets"),
+    ),
+    Mutant(
+        "delivery: a lost channel does not end the job",
+        "broker/consumer.py",
+        "        task = asyncio.create_task(self._process(message))\n",
+        "        task = asyncio.current_task() or asyncio.create_task(self._process(message))\n"
+        "        await self._process(message)\n",
+        ("tests/faults/test_rows_13_21.py", "-k", "row_16"),
+    ),
+    Mutant(
+        "TLS: STARTTLS is demanded",
+        "channels/smtp/pool.py",
+        "            start_tls=server.start_tls,\n",
+        "            start_tls=None,\n",
+        ("tests/integration/test_smtp_channel.py", "-k", "trap_13"),
+    ),
+    Mutant(
+        "header: control characters do not reach one",
+        "mime.py",
+        "def clean(text: str, longest: int) -> str:\n",
+        "def clean(text: str, longest: int) -> str:\n    return text\n\n\ndef _unused(text: str) -> str:\n",
+        ("tests/unit/test_mime.py",),
+    ),
+)
+
+
+def _killed(mutant: Mutant, copy: Path) -> bool:
+    path = copy / "notification_service" / mutant.file
+    sound = path.read_text("utf-8")
+    if sound.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.guard}: {mutant.file} does not have this once any more: {mutant.old!r}")
+    path.write_text(sound.replace(mutant.old, mutant.new), "utf-8")
+    try:
+        return not _pass(mutant.tests, copy)
+    finally:
+        path.write_text(sound, "utf-8")
+
+
+def _pass(tests: tuple[str, ...], copy: Path) -> bool:
+    command = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
+    done = subprocess.run(
+        command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, check=False, timeout=_LIMIT
+    )
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout.decode()[-2000:]}")
+    return done.returncode == 0
+
+
+def main(wanted: str) -> int:
+    chosen = [mutant for mutant in MUTANTS if wanted in mutant.guard]
+    alive = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "outbox")
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        for mutant in chosen:
+            killed = _killed(mutant, copy)
+            alive += not killed
+            sys.stdout.write(f"{'killed' if killed else 'LIVES '} {mutant.guard}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen)} mutants, {alive} alive\n")
+    return min(alive, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
