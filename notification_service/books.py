@@ -75,7 +75,7 @@ class Books:
             return 0
 
     async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
-        was = found.entry.outcome if isinstance(found, AlreadyThere) else None
+        was, seen = (found.entry.outcome, found.entry.owner) if isinstance(found, AlreadyThere) else (None, job.owner)
         now = datetime.now(UTC)
         return await self.through_outage(
             lambda: self._ledger.take_over(
@@ -84,6 +84,7 @@ class Books:
                 job.notice.event_id,
                 at=now,
                 possible_duplicate=job.possible_duplicate,
+                seen=seen,
                 was=was,
                 replay=job.delivery.replay,
             )
@@ -94,7 +95,9 @@ class Books:
         if job.lease is not None and not job.lease.valid:
             return Fence.LOST
         try:
-            fence = await self._claims.mark_sending(job.notification_id, job.owner, again=job.possible_duplicate)
+            fence = await self._claims.mark_sending(
+                job.notification_id, job.owner, again=job.possible_duplicate, plant=job.lease is None
+            )
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
             fence = Fence.HELD if job.lease is None else Fence.LOST
@@ -108,7 +111,7 @@ class Books:
             await self._quietly(self._claims.unmark(job.notification_id, job.owner))
 
     async def plant_doubt(self, job: Job) -> None:
-        await self._quietly(self._claims.mark_sending(job.notification_id, job.owner))
+        await self._quietly(self._claims.mark_sending(job.notification_id, job.owner, plant=True))
 
     async def note_attempt(self, job: Job, attempt: Attempt) -> None:
         await self.through_outage(lambda: self._ledger.note_attempt(job.notification_id, attempt))

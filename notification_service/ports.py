@@ -61,10 +61,14 @@ class Claims(Protocol):
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         """`reopen`: a person has asked for it again, so a verdict that waits for a person is none any more."""
 
-    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
+    async def mark_sending(
+        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+    ) -> Fence:
         """From here on, whoever finds the claim without its owner has to doubt whether the mail went out.
 
-        `again`: this is the policy's one more mail, also where the store forgot the first.
+        `again`: this is the policy's one more mail, also where the store forgot the first. `plant`: where nobody
+        holds the notification, claim it; without that, a claim that is gone is lost, since another worker may have
+        taken it and let it go in the meantime.
         """
 
     async def unmark(self, notification_id: str, owner: str) -> None:
@@ -165,12 +169,14 @@ class Ledger(Protocol):
         *,
         at: datetime,
         possible_duplicate: bool,
+        seen: str,
         was: Outcome | None = None,
         replay: str | None = None,
     ) -> Fence:
         """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
 
-        `replay`: the wish that this grants.
+        `seen`: whose it was when it was looked at; it is lost if somebody else took it over since. `replay`: the
+        wish that this grants.
 
         An entry that is closed is left alone, unless it waits for a person or for an event that knows more.
         """

@@ -59,9 +59,13 @@ class MemoryClaims:
         held.state = "doubted" if held.state == "sending" else held.state
         return Doubtful(again)
 
-    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
-        held = self._claims.setdefault(notification_id, _Claim("claimed", owner, self._clock() + self._lease))
-        if held.owner != owner or held.outcome is not None:
+    async def mark_sending(
+        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+    ) -> Fence:
+        if plant:
+            self._claims.setdefault(notification_id, _Claim("claimed", owner, self._clock() + self._lease))
+        held = self._claims.get(notification_id)
+        if held is None or held.owner != owner or held.outcome is not None:
             return Fence.LOST
         held.state = "resending" if again or held.state in ("doubted", "resending") else "sending"
         held.until = self._clock() + self._lease
@@ -180,11 +184,16 @@ class MemoryLedger:
         *,
         at: datetime,
         possible_duplicate: bool,
+        seen: str,
         was: Outcome | None = None,
         replay: str | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
-        if record is None or (record.entry.outcome and not waits_for_a_person(record.entry.outcome)):
+        if (
+            record is None
+            or record.owner not in (seen, owner)
+            or (record.entry.outcome and not waits_for_a_person(record.entry.outcome))
+        ):
             return Fence.LOST
         if replay in record.entry.replays:
             return Fence.HELD if record.owner == owner and record.outcome == PENDING else Fence.LOST

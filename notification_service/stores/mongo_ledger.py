@@ -81,6 +81,7 @@ class MongoLedger:
         *,
         at: datetime,
         possible_duplicate: bool,
+        seen: str,
         was: Outcome | None = None,
         replay: str | None = None,
     ) -> Fence:
@@ -92,7 +93,8 @@ class MongoLedger:
             "$unset": {"reason": "", "detail": "", "due_at": ""},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
-        which: Document = {"_id": notification_id, "outcome": {"$in": [*documents.OPEN, *_MENDABLE]}}
+        mendable = {"$in": [*documents.OPEN, *_MENDABLE]}
+        which: Document = {"_id": notification_id, "outcome": mendable, "owner": {"$in": [seen, owner]}}
         if was is not None:
             change["$addToSet"]["history"] = documents.closed(was, at, self._show)
         if replay is not None:

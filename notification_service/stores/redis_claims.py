@@ -61,6 +61,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
 local state = held[1]
 if state and (held[2] ~= ARGV[1] or state == 'decided') then return 0 end
+if not state and ARGV[5] ~= '1' then return 0 end
 if ARGV[4] == '1' or state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
 redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'until', now + tonumber(ARGV[2]))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
@@ -153,8 +154,10 @@ class RedisClaims:
             case _:
                 return Doubtful(again=answer == "doubtful again")
 
-    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
-        arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again)]
+    async def mark_sending(
+        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+    ) -> Fence:
+        arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again), int(plant)]
         return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
 
     async def unmark(self, notification_id: str, owner: str) -> None:

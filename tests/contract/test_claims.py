@@ -151,8 +151,8 @@ async def test_the_owner_itself_asking_again_after_its_marker_is_in_doubt_too(cl
     assert await claims.claim(one, "a") == Doubtful(again=False)
 
 
-async def test_a_marker_without_a_key_plants_a_doubt(claims: Claims, one: str) -> None:
-    assert await claims.mark_sending(one, "a") is HELD
+async def test_a_marker_without_a_key_plants_a_doubt_where_that_is_wanted(claims: Claims, one: str) -> None:
+    assert await claims.mark_sending(one, "a", plant=True) is HELD
     assert isinstance(await claims.claim(one, "b"), Held)
     await after_the_lease()
     assert await claims.claim(one, "b") == Doubtful(again=False)
@@ -165,6 +165,15 @@ async def test_a_marker_is_refused_to_whoever_lost_the_claim(claims: Claims, one
     assert await claims.mark_sending(one, "a") is LOST
     await after_the_lease()
     assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
+
+
+async def test_a_marker_is_refused_where_another_took_the_claim_and_let_it_go(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await after_the_lease()
+    await claims.claim(one, "b")
+    await claims.release(one, "b")
+    assert await claims.mark_sending(one, "a") is LOST
+    assert await claims.claim(one, "c") == Granted(fresh=True)
 
 
 async def test_a_marker_asked_for_twice_is_one(claims: Claims, one: str) -> None:

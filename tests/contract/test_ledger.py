@@ -130,9 +130,9 @@ async def test_the_first_intent_is_opened_and_the_next_finds_it(ledger: Ledger) 
 
 async def test_what_ended_well_is_not_taken_over(ledger: Ledger) -> None:
     await ledger.open(intent())
-    assert await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False) is Fence.HELD
+    assert await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a") is Fence.HELD
     await ledger.close("n1", "b", Sent(), at=AT)
-    assert await ledger.take_over("n1", "c", "e3", at=AT, possible_duplicate=False) is Fence.LOST
+    assert await ledger.take_over("n1", "c", "e3", at=AT, possible_duplicate=False, seen="b") is Fence.LOST
 
 
 async def test_ones_own_write_whose_answer_was_lost_is_opened(ledger: Ledger) -> None:
@@ -168,7 +168,7 @@ async def test_whoever_takes_over_closes_and_the_one_before_does_not(ledger: Led
     await ledger.open(intent())
     if waiting:
         await postpone(ledger)
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=True)
+    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=True, seen="a")
     taken = await entry(ledger)
     assert (taken.outcome, taken.waiting, taken.possible_duplicate) == (None, False, True)
     assert taken.event_ids == ("e1", "e2")
@@ -179,8 +179,8 @@ async def test_whoever_takes_over_closes_and_the_one_before_does_not(ledger: Led
 
 async def test_a_possible_duplicate_stays_one(ledger: Ledger) -> None:
     await ledger.open(intent())
-    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=True)
-    await ledger.take_over("n1", "c", "e1", at=AT, possible_duplicate=False)
+    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=True, seen="a")
+    await ledger.take_over("n1", "c", "e1", at=AT, possible_duplicate=False, seen="b")
     assert (await entry(ledger)).possible_duplicate
 
 
@@ -188,7 +188,7 @@ async def test_a_possible_duplicate_stays_one(ledger: Ledger) -> None:
 async def test_only_what_waits_for_a_person_is_taken_over_once_it_has_ended(ledger: Ledger, outcome: Outcome) -> None:
     await ledger.open(intent())
     await close(ledger, "a", outcome)
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, was=outcome)
+    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", was=outcome)
     found = await entry(ledger)
     if waits_for_a_person(outcome):
         assert (found.outcome, found.event_ids) == (None, ("e1", "e2"))
@@ -203,19 +203,29 @@ async def test_a_persons_wish_is_granted_once(ledger: Ledger) -> None:
     await ledger.open(intent())
     await close(ledger, "a", parked)
 
-    async def wish(owner: str, token: str) -> Fence:
-        return await ledger.take_over("n1", owner, "e1", at=AT, possible_duplicate=False, was=parked, replay=token)
+    async def wish(owner: str, token: str, seen: str) -> Fence:
+        return await ledger.take_over(
+            "n1", owner, "e1", at=AT, possible_duplicate=False, seen=seen, was=parked, replay=token
+        )
 
-    assert [await wish("b", "first"), await wish("b", "first")] == [HELD, HELD]  # its answer was lost
+    assert [await wish("b", "first", "a"), await wish("b", "first", "a")] == [HELD, HELD]  # its answer was lost
     await close(ledger, "b", parked)
-    assert await wish("c", "first") is LOST
+    assert await wish("c", "first", "b") is LOST
     assert (await entry(ledger)).replays == ("first",)
-    assert await wish("c", "second") is HELD
+    assert await wish("c", "second", "b") is HELD
     assert (await entry(ledger)).replays == ("first", "second")
 
 
+async def test_what_somebody_else_took_over_since_is_left_alone(ledger: Ledger) -> None:
+    """A worker that slept between its look and its write."""
+    await ledger.open(intent())
+    assert await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=True, seen="a") is HELD
+    assert await ledger.take_over("n1", "c", "e1", at=AT, possible_duplicate=False, seen="a") is LOST
+    assert (await entry(ledger)).owner == "b"
+
+
 async def test_what_is_not_there_cannot_be_taken_over(ledger: Ledger) -> None:
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False)
+    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a")
     assert await ledger.open(intent()) == Opened()
 
 
@@ -263,7 +273,7 @@ async def test_of_many_closes_at_once_each_gets_its_own_answer(ledger: Ledger) -
     for number in range(40):
         await ledger.open(intent(f"n{number}"))
     for number in range(0, 40, 4):
-        await ledger.take_over(f"n{number}", "b", "e1", at=AT, possible_duplicate=False)
+        await ledger.take_over(f"n{number}", "b", "e1", at=AT, possible_duplicate=False, seen="a")
     answers = await asyncio.gather(*(close(ledger, "a", Sent(), f"n{number}") for number in range(45)))
     expected = [LOST if number % 4 == 0 else HELD for number in range(40)]
     assert answers == [*expected, *[Fence.NO_ENTRY] * 5]
@@ -296,7 +306,7 @@ async def test_what_is_put_off_waits(ledger: Ledger) -> None:
 
 async def test_a_stale_owner_puts_nothing_off(ledger: Ledger) -> None:
     await ledger.open(intent())
-    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=False)
+    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a")
     await postpone(ledger, "a")
     assert not (await entry(ledger)).waiting
 
@@ -365,7 +375,7 @@ async def test_every_outcome_passes_the_validator(
 ) -> None:
     await real.open(intent())
     await postpone(real)
-    await real.take_over("n1", "b", "e2", at=AT, possible_duplicate=True)
+    await real.take_over("n1", "b", "e2", at=AT, possible_duplicate=True, seen="a")
     assert await close(real, "b", outcome) is HELD
     closed = await document(database)
     assert closed["status"] in ("sent", "failed", "pending")
@@ -418,7 +428,7 @@ async def test_what_is_written_twice_after_a_lost_answer_stands_there_once(
         await real.note_attempt("n1", ATTEMPT)
     await close(real, "a", REJECTED)
     for _ in range(2):
-        await real.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, was=REJECTED)
+        await real.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a", was=REJECTED)
     record = await document(database)
     assert [len(record[name]) for name in ("attempts", "history", "event_ids")] == [1, 1, 1]
 
@@ -441,7 +451,7 @@ async def test_masked_no_address_stands_anywhere_in_a_record(database: mongo.Dat
     await ledger.note_attempt("n1", ATTEMPT)
     await postpone(ledger)
     assert "jane.smith" not in repr(await document(database))
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False)
+    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a")
     for owner, outcome in (("b", Bounced("5.1.1", f"<{address}>: unknown")),):
         await ledger.close(
             "n1", owner, outcome, at=AT, recipient=address, subject=f"For {address}", attempt=replace(ATTEMPT)

@@ -94,9 +94,11 @@ class FlakyClaims(MemoryClaims):
         self._ask("claim")
         return await super().claim(notification_id, owner, reopen=reopen)
 
-    async def mark_sending(self, notification_id: str, owner: str, *, again: bool = False) -> Fence:
+    async def mark_sending(
+        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+    ) -> Fence:
         self._ask("mark_sending")
-        return await super().mark_sending(notification_id, owner, again=again)
+        return await super().mark_sending(notification_id, owner, again=again, plant=plant)
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         self._ask("decide")
