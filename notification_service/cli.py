@@ -19,6 +19,7 @@ from notification_service.commands import (
     doctor as doctor_command,
     parked as parked_command,
     preview as preview_command,
+    reconcile as reconcile_command,
 )
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
@@ -150,6 +151,25 @@ def _parking(act: Callable[..., Coroutine[None, None, list[ParkedEvent]]], wante
     settings = _settings(quiet=True)
     url, largest = settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
     return asyncio.run(act(url, wanted, largest=largest))
+
+
+@app.command()
+def reconcile(
+    events: Annotated[
+        Path | None, typer.Option(help="What was published: a line each, an event id or the event.")
+    ] = None,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Publish again what stands still.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Balance the books: find what stands still, what contradicts itself, what never arrived. Exit 1 if anything."""
+    report = asyncio.run(reconcile_command.examine(_settings(quiet=True), events=events, repair=repair))
+    if as_json:
+        typer.echo(reconcile_command.as_json(report))
+    else:
+        reconcile_command.show(report)
+    if not report.balanced:
+        raise typer.Exit(1)
 
 
 @app.command()

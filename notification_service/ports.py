@@ -88,6 +88,14 @@ class Claims(Protocol):
         """A start of it has ended; `forget`: and so have all others."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the claims know, for an auditor. `alive`: a worker holds it now. `decided`: the outcome of its verdict."""
+
+    alive: bool = False
+    decided: str | None = None
+
+
 # ── rates: how many mails one address gets (Redis) ───────────────────────────────────────────────────
 class Rates(Protocol):
     async def reserve(self, address: str) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,6 +63,34 @@ async def discard(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent
                 await message.ack()
                 gone.append(event)
     return gone
+
+
+async def depths(url: str, queues: Iterable[str]) -> dict[str, int]:
+    """How many messages are ready in each of these queues; one that is missing has none."""
+    found = {}
+    async with _open(url) as channel:
+        for name in queues:
+            try:
+                queue = await channel.declare_queue(name, passive=True)
+            except ChannelNotFoundEntity:
+                await channel.reopen()
+                found[name] = 0
+            else:
+                found[name] = queue.declaration_result.message_count or 0
+    return found
+
+
+async def publish_again(url: str, body: bytes, event_type: str) -> None:
+    """Bring an event in anew, behind the exchange; returns when the broker has confirmed it."""
+    message = aio_pika.Message(
+        body,
+        headers={EVENT_TYPE: event_type},
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=notices.body_id(body),
+    )
+    async with _open(url) as channel:
+        await channel.default_exchange.publish(message, AGAIN, mandatory=True, timeout=_TIMEOUT)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 
 from notification_service.addresses import mask_in
-from notification_service.outcomes import PENDING, WAITING, Outcome, Status, StoreUnavailableError, summarize
+from notification_service.outcomes import PENDING, WAITING, Outcome, Sent, Status, StoreUnavailableError, summarize
 from notification_service.ports import AlreadyThere, Attempt, Fence, Intent, Opened
 from notification_service.stores import documents
 from notification_service.stores.mongo import (
@@ -120,6 +120,8 @@ class MongoLedger:
         fields = documents.closed(outcome, at, self._show)
         if recipient:
             fields["recipient"] = self._show(recipient)
+        if owner is None and isinstance(outcome, Sent):
+            fields["repaired"] = True
         if subject:
             fields["subject"] = self._show(documents.storable_text(subject))
         which: Document = {"_id": notification_id, "outcome": _OPEN}

@@ -11,7 +11,9 @@ import aio_pika
 from redis import Redis
 
 from notification_service.broker.topology import PARKED
+from notification_service.commands.reconcile import Report, examine
 from notification_service.outcomes import PENDING, WAITING
+from notification_service.settings import load
 from tests.stack.place import Document, Place, until
 from tests.stack.publisher import event, publish
 from tests.stack.smtp import Mail
@@ -103,7 +105,16 @@ class Judge:
         for each in found.values():
             _judge_one(each)
         self._judge_remains(records)
+        report = self.balance()
+        assert report.balanced, f"I1: {[finding.text for finding in report.findings]}"
         return found
+
+    def balance(self, *, repair: bool = False) -> Report:
+        """What `notification-service reconcile` finds here, with what was published."""
+        env_file = self._place.folder / "reconcile.env"
+        settings = self._place.environment(REDIS_URL=self._redis_url, LEASE_SECONDS="2")
+        env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), "utf-8")
+        return asyncio.run(examine(load(env_file), events=self._ledger, repair=repair))
 
     def _judge_remains(self, records: Iterable[Document]) -> None:
         until(self._nothing_is_unacked, timeout=60)  # what a consumer left unacked is ready again by then
