@@ -61,6 +61,7 @@ class Breaker:
         self._way_out = way_out
         self._most = self._allowed = most
         self._talking = 0
+        self._waiting = 0
         self._under_way = 0
         """Those that began since the breaker last opened: a probe does not wait for what still hangs from before."""
         self._turned = asyncio.Condition()
@@ -101,7 +102,11 @@ class Breaker:
     async def _turn(self) -> AsyncIterator[int]:
         """Yields which opening of the breaker came last, so that one outage is counted once."""
         async with self._turned:
-            await self._turned.wait_for(lambda: self._under_way < self._allowed)
+            self._waiting += 1
+            try:
+                await self._turned.wait_for(lambda: self._under_way < self._allowed)
+            finally:
+                self._waiting -= 1
             self._under_way += 1
             self._talking += 1
             openings = self._openings
@@ -149,7 +154,8 @@ class Breaker:
         if self.state is State.CLOSED or self._allowed == 0:
             return
         self._pause, self.reason = self._first_pause, None
-        self._allowed = min(self._most, self._allowed * 2)
+        # Where nobody waits there is no crowd to let in by and by.
+        self._allowed = min(self._most, self._allowed * 2) if self._waiting else self._most
         self._turn_to(State.CLOSED if self._allowed == self._most else State.RAMPING)
 
     async def _allow(self, conversations: int) -> None:

@@ -322,3 +322,14 @@ async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> 
     assert way_out.closed
     assert breaker._reopening is not None
     assert breaker._reopening.cancelled()
+
+
+async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out)
+    async with mails(breaker, 1) as tasks:
+        await opened(breaker)
+        way_out.answer = ACCEPTED
+        assert await tasks[0] == ACCEPTED
+    assert breaker.state is State.CLOSED

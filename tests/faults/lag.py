@@ -1,0 +1,98 @@
+"""`notification-service run` that watches itself: how late its event loop is, and how long MongoDB takes to answer.
+
+It writes a `loop.late` line for each lateness above LATE, and a `mongodb.slow` line for each operation above SLOW.
+What the machine's other work took from the process is no lateness of the loop: the kernel says for each thread how
+long it was ready to run and did not get a core, and that is taken off.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from notification_service import cli
+from notification_service.ops import health
+from notification_service.service import Service, opened
+from notification_service.settings import Settings
+from tests.faults import worker
+
+log = structlog.get_logger(__name__)
+
+LATE = 0.1
+SLOW = 1.0
+_TICK = 0.02
+
+
+class Lagging(worker.Worker):
+    """The program below as a child."""
+
+    name = "lagging"
+
+    def command(self) -> tuple[str, ...]:
+        return (*super().command()[:-1], "tests.faults.lag")
+
+
+async def watch(tell: Callable[[float, float], None]) -> None:
+    """Tell how late each tick is, by itself and with what other processes had of it, in seconds."""
+    while True:
+        due, starved = time.monotonic() + _TICK, _starved()
+        await asyncio.sleep(_TICK)
+        late = time.monotonic() - due
+        tell(max(0.0, late - (_starved() - starved)), late)
+
+
+def _starved() -> float:
+    """Seconds in which a thread of this process was ready to run and did not; /proc/<pid>/schedstat, second field."""
+    return sum(_run_delay(thread) for thread in Path("/proc/self/task").iterdir()) / 1e9
+
+
+def _run_delay(thread: Path) -> int:
+    try:
+        return int((thread / "schedstat").read_text("ascii").split()[1])
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return 0
+
+
+def _say(own: float, late: float) -> None:
+    if late > LATE:
+        log.warning("loop.late", own_ms=round(own * 1000), late_ms=round(late * 1000))
+
+
+def _time_operations(service: Service) -> None:
+    writes = service.ledger._writes
+    inner = writes._write_group
+
+    async def timed(*arguments: Any) -> object:  # noqa: ANN401 - whatever the writes hand over
+        return await _timed(inner(*arguments))
+
+    setattr(writes, "_write_group", timed)  # noqa: B010 - mypy does not let a method be assigned to
+
+
+async def _timed(call: Awaitable[object]) -> object:
+    began = time.monotonic()
+    try:
+        return await call
+    finally:
+        if (seconds := time.monotonic() - began) > SLOW:
+            log.warning("mongodb.slow", seconds=round(seconds, 3))
+
+
+async def run(settings: Settings) -> None:
+    """As `service.run`, with the two watches."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with opened(settings) as service:
+        _time_operations(service)
+        watching = asyncio.create_task(watch(_say))
+        app = health.application(service.examine, service.metrics.page)
+        async with health.serving(app, settings.service.http_host, settings.service.port):
+            await service.run(stop)
+        watching.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(cli._settings()))
