@@ -75,6 +75,8 @@ class Books:
             return 0
 
     async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
+        if job.lease is not None and not job.lease.valid:
+            return Fence.LOST
         was, seen = (found.entry.outcome, found.entry.owner) if isinstance(found, AlreadyThere) else (None, job.owner)
         now = datetime.now(UTC)
         return await self.through_outage(

@@ -1,0 +1,107 @@
+"""A broker that delivers at least once: what is not acked comes again, and a rung lets go when its time is over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+from notification_service.broker.link import Link, NotLinkedError
+from notification_service.broker.topology import PARKED, rung_queue
+from notification_service.retries import RUNGS
+from tests.model.process import Clock, Process
+
+_RUNGS = {rung_queue(seconds): seconds for seconds in RUNGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    body: bytes = field(repr=False)
+    routing_key: str
+    message_id: str
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    redelivered: bool = False
+
+
+class Connection:
+    """What one process has in hand. `is_closed` is what the consumer asks of a message's channel."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self.unacked: list[Message] = []
+
+
+class Incoming:
+    """A message as the consumer sees it; it can be acked as long as its connection stands."""
+
+    content_type, content_encoding, correlation_id = "application/json", None, None
+    timestamp, type, app_id = None, None, None
+
+    def __init__(self, message: Message, connection: Connection, process: Process) -> None:
+        self.body, self.headers, self.message_id = message.body, dict(message.headers), message.message_id
+        self.routing_key, self.redelivered = message.routing_key, message.redelivered
+        self.channel = connection
+        self._message = message
+        self._process = process
+
+    async def ack(self) -> None:
+        await self._process.gate("broker.ack")
+        if self.channel.is_closed:
+            raise NotLinkedError("the channel of this delivery is gone")
+        self.channel.unacked.remove(self._message)
+        await self._process.gate("broker.ack done")
+
+
+class Broker:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.ready: list[Message] = []
+        self.waiting: list[tuple[float, Message]] = []
+        self.parked: list[Message] = []
+
+    @property
+    def next_due(self) -> float | None:
+        return min((due for due, _ in self.waiting), default=None)
+
+    def let_go(self) -> None:
+        """What has waited long enough goes back to work."""
+        self.ready += [message for due, message in self.waiting if due <= self._clock.now]
+        self.waiting = [(due, message) for due, message in self.waiting if due > self._clock.now]
+
+    def deliver(self, connection: Connection, process: Process) -> AbstractIncomingMessage:
+        """The next message, into the hands of this process."""
+        message = self.ready.pop(0)
+        connection.unacked.append(message)
+        # The few things that the consumer asks of a message.
+        return cast("AbstractIncomingMessage", Incoming(message, connection, process))
+
+    def lose(self, connection: Connection) -> None:
+        """What was not acked is delivered again, before all else."""
+        connection.is_closed = True
+        for each in reversed(connection.unacked):
+            self.ready.insert(0, Message(each.body, each.routing_key, each.message_id, each.headers, redelivered=True))
+        connection.unacked.clear()
+
+    def publish(self, copy: aio_pika.Message, queue: str) -> None:
+        message = Message(copy.body, queue, copy.message_id or "", dict(copy.headers))
+        if queue == PARKED:
+            self.parked.append(message)
+        else:
+            self.waiting.append((self._clock.now + _RUNGS[queue], message))
+
+
+class _Publishing:
+    def __init__(self, broker: Broker, process: Process) -> None:
+        self._broker = broker
+        self._process = process
+
+    async def publish(self, copy: aio_pika.Message, queue: str) -> None:
+        await self._process.gate(f"broker.publish {queue}")
+        self._broker.publish(copy, queue)
+        await self._process.gate(f"broker.publish {queue} done")
+
+
+def link(broker: Broker, process: Process) -> Link:
+    """All that the consumer uses of a link: publishing with confirms."""
+    return cast("Link", _Publishing(broker, process))

@@ -1,0 +1,182 @@
+"""The real service in a process of the model: everything but the two stores, the broker and the mail server.
+
+All that the model knows of the package's signatures stands here, in `broker.py` and in `smtp.py`.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from notification_service.books import Books
+from notification_service.broker.consumer import Consumer
+from notification_service.channels.breaker import Breaker
+from notification_service.jobs import Job, Jobs
+from notification_service.lane import Lane
+from notification_service.leases import Leases
+from notification_service.mime import Letterhead
+from notification_service.outcomes import StoreUnavailableError
+from notification_service.pipeline import Pipeline, Policy
+from notification_service.ports import Claims, Directory, Envelope, Ledger, Outbox, Person
+from notification_service.rendering import Brand, Renderer, load
+from notification_service.retries import Ladder
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates
+from notification_service.wording import Defaults
+from tests.model import smtp
+from tests.model.broker import Broker, Connection, link
+from tests.model.process import Clock, Process
+from tests.unit.fakes import LARGEST, TEMPLATES
+
+LEASE = 30.0
+TEMPLATE = "booking_confirmation"
+_LADDER = Ladder(3)
+
+Watch = Callable[[Process, str, tuple[Any, ...], object], None]
+"""Who asked what, with which arguments, and was answered what."""
+
+
+class Store:
+    """A twin that can be away, and that can lose an answer after it has done what was asked."""
+
+    def __init__(self, name: str, twin: object) -> None:
+        self.name = name
+        self.twin = twin
+        self.away = False
+        self.answers_to_lose = 0
+        self.was_missed = False
+        self.watch: Watch = lambda *_: None
+
+    def seen_from(self, process: Process) -> Any:  # noqa: ANN401 - it has the twin's own methods
+        return _Remote(self, process)
+
+    async def ask(self, process: Process, method: str, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - passed on as they are
+        await process.gate(f"{self.name}.{method}")
+        if self.away:
+            self._miss()
+        answer = await getattr(self.twin, method)(*args, **kwargs)
+        self.watch(process, method, args, answer)
+        await process.gate(f"{self.name}.{method} done")
+        if self.answers_to_lose:
+            self.answers_to_lose -= 1
+            self._miss()
+        return answer
+
+    def _miss(self) -> None:
+        self.was_missed = True
+        raise StoreUnavailableError(self.name, "the model says so")
+
+
+class _Remote:
+    """The store as one process reaches it: each method of the twin, with a gate before and after its effect."""
+
+    def __init__(self, store: Store, process: Process) -> None:
+        self._store = store
+        self._process = process
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[object]]:
+        return functools.partial(self._store.ask, self._process, method)
+
+
+class _Shelf:
+    async def keep(self, envelope: object) -> str:  # noqa: ARG002 - one shelf is like another
+        return "shelf"
+
+
+@functools.cache
+def _renderer() -> Renderer:
+    return load(TEMPLATES, Brand("Cinema"), Defaults())
+
+
+_MAILS: dict[tuple[str, str, str | None], tuple[str | None, Envelope]] = {}
+
+
+class _Story(Pipeline):
+    """The pipeline, which composes a mail once for all runs: only its date would differ, and it costs the most time."""
+
+    def _compose(self, job: Job, person: Person) -> Envelope:
+        key = (job.notification_id, job.notice.event_id, person.email)
+        if key not in _MAILS:
+            envelope = super()._compose(job, person)
+            _MAILS[key] = job.subject, envelope
+        job.subject, envelope = _MAILS[key]
+        return envelope
+
+
+class Stores:
+    """What all workers share and what outlives each of them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.ledger_twin = MemoryLedger()
+        self.claims_twin = MemoryClaims(LEASE, clock)
+        self.claims = Store("claims", self.claims_twin)
+        self.ledger = Store("ledger", self.ledger_twin)
+        self.forgotten = 0
+
+    def forget_claims(self) -> None:
+        """FLUSHALL."""
+        self.claims.twin = self.claims_twin = MemoryClaims(LEASE, self._clock)
+        self.forgotten += 1
+
+    def claims_in_hand(self) -> list[str]:
+        """The notifications that somebody has claimed and that are not decided."""
+        return [key for key, claim in self.claims_twin._claims.items() if claim.outcome is None]
+
+
+class Worker:
+    def __init__(
+        self, name: str, clock: Clock, stores: Stores, broker: Broker, server: smtp.Server, *, hold: bool
+    ) -> None:
+        self.name = name
+        self.process = Process(clock)  # type: ignore[abstract]  # what it lacks, no worker of the model asks for
+        self.connection = Connection()
+        self._broker = broker
+        claims = cast("Claims", stores.claims.seen_from(self.process))
+        leases = Leases(claims, LEASE)
+        story = _pipeline(
+            claims,
+            cast("Ledger", stores.ledger.seen_from(self.process)),
+            leases,
+            hold=hold,
+            way_out=Breaker(smtp.WayOut(server, self.process), 8),
+        )
+        self._consumer = Consumer(link(broker, self.process), story.handle, _LADDER, lambda *_: None)
+        self.process.create_task(leases.renew_forever())
+
+    @property
+    def idle(self) -> bool:
+        return self._consumer.under_way == 0 and not self.process.gates
+
+    def take(self) -> None:
+        """The next message that is ready."""
+        incoming = self._broker.deliver(self.connection, self.process)
+        self.process.create_task(self._consumer.on_message(incoming))
+        self.process.run_ready()
+
+    def reconnect(self) -> None:
+        """The connection is lost and there is a new one; the jobs go on."""
+        self._broker.lose(self.connection)
+        self.connection = Connection()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._broker.lose(self.connection)
+
+
+def _pipeline(claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, way_out: Breaker) -> Pipeline:
+    return _Story(
+        books=Books(claims, ledger, leases, MemoryRates()),
+        leases=leases,
+        directory=cast("Directory", MemoryDirectory({}, {})),
+        renderer=_renderer(),
+        channel=way_out,
+        outbox=cast("Outbox", _Shelf()),
+        policy=Policy(
+            Letterhead("tickets@cinema.example", "Cinema"),
+            _LADDER,
+            LARGEST,
+            1000,
+            frozenset({TEMPLATE} if hold else ()),
+        ),
+        jobs=Jobs(),
+        lane=Lane(claims),
+    )
