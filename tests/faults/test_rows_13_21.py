@@ -73,7 +73,7 @@ def _delete_queue(url: str, name: str) -> None:
     asyncio.run(delete())
 
 
-def test_row_13_sigterm_under_load(place: Place) -> None:
+def test_row_13_trap_02_sigterm_under_load_dead_letters_nothing(place: Place) -> None:
     judge = Judge(place)
     place.smtp.script([Rule(at="dot", action="late", seconds=0.3)])
     with place.service() as first:
@@ -153,7 +153,7 @@ def test_row_15_the_broker_is_killed_and_comes_back(place: Place) -> None:
     _assert_sent_once(judge.verdict(), 40)
 
 
-def test_row_16_the_connection_is_cut_during_data(place: Place) -> None:
+def test_row_16_trap_01_the_connection_is_cut_during_data(place: Place) -> None:
     judge = Judge(place)
     place.smtp.script([Rule(at="dot", action="late", seconds=5, times=1)])
     with Proxy(place.stack.broker.port) as proxy, place.service(RABBITMQ_URL=_through(proxy, place)) as service:
@@ -241,7 +241,7 @@ def _assert_one_copy_each(service: Service, events: int) -> None:
         assert not service.said(second_copy)
 
 
-def test_row_20_a_retry_queue_is_missing(place: Place) -> None:
+def test_row_20_trap_04_a_retry_queue_is_missing(place: Place) -> None:
     judge, missing = Judge(place), rung_queue(1)
     place.smtp.script([Rule(at="rcpt", reply=BUSY, times=1)])
     with place.service(RETRY_RUNGS="1") as service:

@@ -76,7 +76,7 @@ def test_row_44_cancelled_before_confirmed_one_id_five_times_two_ids_for_one_fac
 
 
 @pytest.mark.timeout(240)
-def test_row_43_one_message_kills_its_worker_and_fifty_good_ones_wait_behind_it(place: Place) -> None:
+def test_row_43_trap_28_one_message_kills_its_worker_and_fifty_good_ones_wait_behind_it(place: Place) -> None:
     judge = Judge(place)
     killer = fresh("booking.confirmed")
     good = [fresh("booking.confirmed") for _ in range(50)]
