@@ -1,12 +1,17 @@
-"""What stands still, and what contradicts itself, in one record of the ledger. Pure: a record in, findings out."""
+"""What one record, one event and one line of a publisher's list mean to an auditor. Pure."""
 
-from collections.abc import Iterator, Mapping
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from notification_service.notices import Fact, notification_id
+from notification_service import notices
+from notification_service.addresses import mask_in
+from notification_service.events import EVENT_TYPES
+from notification_service.notices import Delivery, Fact, notification_id
 from notification_service.outcomes import (
     PENDING,
     WAITING,
@@ -32,9 +37,21 @@ _STATUS = {
 OUTCOMES = tuple(_STATUS)
 FOR_A_PERSON = ("rejected", "parked", "unknown")
 _REASONS: Mapping[str, type[StrEnum]] = {"skipped": SkipReason, "rejected": RejectReason, "parked": ParkReason}
+_SHAPE: Mapping[str, type] = {
+    "outcome": str,
+    "status": str,
+    "fact": str,
+    "event_ids": list,
+    "updated_at": datetime,
+    "attempts": list,
+}
 
 _MARGIN = timedelta(seconds=60)
+_MASKED = "***@"
+_ALTERED = ("\ufffd", "?")
+"""What stands in a record for characters that no database holds."""
 _TAMPERED = "records are written by the service alone: see who changed it, and ask the mail server's log what went out"
+_LATE = "start the service if it is down; if its queues are empty, `reconcile --repair` publishes its event again"
 
 Record = Mapping[str, Any]
 
@@ -58,71 +75,158 @@ class Rules:
 
     def examine(self, record: Record, standing: Standing) -> list[Finding]:
         """`standing`: all its fields false where Redis knows nothing or does not answer."""
-        found = [Finding(str(record["_id"]), f"{named(record)} {text}") for text in _contradictions(record, standing)]
-        return found or [
-            Finding(str(record["_id"]), f"{named(record)} {text}", stands_still=True)
-            for text in self._standing_still(record, standing)
-        ]
+        wrong = list(_misshapen(record)) or list(_contradictions(record, standing))
+        if wrong:
+            return [Finding(str(record["_id"]), f"{named(record)} {text}; {_TAMPERED}") for text in wrong]
+        late = [] if standing.alive else self._standing_still(record)
+        return [Finding(str(record["_id"]), f"{named(record)} {text}; {_LATE}", stands_still=True) for text in late]
 
-    def _standing_still(self, record: Record, standing: Standing) -> Iterator[str]:
-        touched = record["updated_at"]
-        if record["outcome"] == PENDING and not standing.alive and self.now - touched > self._lease + _MARGIN:
-            yield f"is pending since {_when(touched)}, and no worker holds it"
-        if record["outcome"] == WAITING and (due := record.get("due_at")):
+    def _standing_still(self, record: Record) -> Iterator[str]:
+        touched: datetime = record["updated_at"]
+        if record["outcome"] == PENDING and self.now - touched > timedelta(seconds=2 * self.lease) + _MARGIN:
+            yield f"is pending since {_when(touched)}, and no worker is known to hold it"
+        if record["outcome"] == WAITING:
+            due = record["due_at"] if isinstance(record.get("due_at"), datetime) else touched
             # Its rung may be longer than the wait that was asked for.
             rung = timedelta(seconds=self.ladder.rung_for((due - touched).total_seconds()))
-            if self.now > due + rung + _MARGIN and not standing.alive:
+            if self.now > due + rung + _MARGIN:
                 yield f"waits for a retry that was due {_when(due)}"
-
-    @property
-    def _lease(self) -> timedelta:
-        return timedelta(seconds=2 * self.lease)
 
 
 def named(record: Record) -> str:
     """How a sentence calls a record: an operator searches for these."""
-    booking = f", booking {record['booking_id']}" if record.get("booking_id") else ""
-    return f"notification {record['_id']} (event {record.get('event_id')}{booking})"
+    booking = f", booking {shown(record['booking_id'])}" if record.get("booking_id") else ""
+    return f"notification {record['_id']} (event {shown(record.get('event_id'))}{booking})"
+
+
+def shown(value: object) -> str:
+    """What others wrote, without what a terminal would obey."""
+    text = str(value)
+    return text if text.isprintable() else ascii(text)
+
+
+def kept_in_full(event_data: object) -> bool:
+    """Whether what a record keeps of its event can be published again."""
+    return isinstance(event_data, Mapping) and "raw" not in event_data and _MASKED not in json.dumps(event_data)
+
+
+def told_twice(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:
+    """Findings and notes on an event that several records name."""
+    ids = ", ".join(str(record["_id"]) for record in records)
+    templates = [record["template"] for record in records if record.get("template")]
+    if len(set(templates)) < len(templates):
+        text = f"event {shown(event_id)} is in {len(records)} records of one kind of mail, {ids}; {_TAMPERED}"
+        return [Finding(str(records[0]["_id"]), text)], []
+    return [], [f"event {shown(event_id)} is in {len(records)} records, {ids}: its producer has used one id twice"]
+
+
+def to_decide(record: Record) -> str:
+    return (
+        f"{named(record)} may have gone out: ask the mail server's log for {record.get('message_id')}, "
+        "then `parked replay` or `parked discard` it"
+    )
+
+
+def lost(notification: str) -> Finding:
+    text = (
+        f"notification {notification} has a verdict in Redis and no record: who removed it? "
+        f"Restore it from a backup, or delete the key notification:{notification} if it is not missed"
+    )
+    return Finding(notification, text)
+
+
+def not_recorded(event_id: str, parked: str | None, waiting: Mapping[str, int]) -> Finding:
+    """`parked`: the reason, where it waits for a person. `waiting`: how many wait where to be taken up."""
+    if parked is not None:
+        where = f"it is parked, {parked}: `parked show` it, then `parked replay` or `parked discard` it"
+    elif waiting:
+        depths = " and ".join(f"{depth} in {name}" for name, depth in waiting.items())
+        where = f"{depths} wait: start the service, or if they do not fall, see its log"
+    else:
+        where = "no queue holds one that is ready: if it stays so for a minute, publish it again (--repair)"
+    return Finding("", f"event {shown(event_id)} was confirmed and has no record; {where}")
+
+
+def _misshapen(record: Record) -> Iterator[str]:
+    for name, kind in _SHAPE.items():
+        if not isinstance(record.get(name), kind):
+            yield f"has no {name} that could be read"
 
 
 def _contradictions(record: Record, standing: Standing) -> Iterator[str]:
-    outcome, reason = record.get("outcome"), record.get("reason")
+    outcome, reason = record["outcome"], record.get("reason")
     if outcome not in _STATUS:
-        yield f"has the outcome {outcome!r}, which is none; {_TAMPERED}"
+        yield f"has the outcome {_quoted(outcome)}, which is none"
         return
-    if record.get("status") != _STATUS[outcome]:
-        yield f"has the status {record.get('status')!r} and the outcome {outcome!r}, which do not fit; {_TAMPERED}"
-    if outcome in _REASONS and reason not in set(map(str, _REASONS[outcome])):
-        yield f"is {outcome} for the reason {reason!r}, which is none; {_TAMPERED}"
+    if record["status"] != _STATUS[outcome]:
+        yield f"has the status {_quoted(record['status'])} and the outcome {outcome!r}, which do not fit"
+    if outcome in _REASONS and str(reason) not in set(_REASONS[outcome]):
+        yield f"is {outcome} for the reason {_quoted(reason)}, which is none"
     if outcome == "sent":
         yield from _not_sent(record)
+    if record.get("event_id") not in record["event_ids"]:
+        yield "does not name its own event among its event_ids"
     if not _knows_itself(record):
-        yield f"does not have the id of its own fact, {record.get('fact')!r}; {_TAMPERED}"
+        yield f"does not have the id of its own fact, {_quoted(record['fact'])}"
     if record.get("message_id") and str(record["message_id"]).strip("<>").partition("@")[0] != record["_id"]:
-        yield f"has the Message-ID {record['message_id']}, which belongs to another; {_TAMPERED}"
+        yield f"has the Message-ID {_quoted(record['message_id'])}, which belongs to another"
     if outcome not in (PENDING, WAITING) and standing.decided not in (None, outcome):
-        yield f"says {outcome}, and Redis remembers {standing.decided}; {_TAMPERED}"
+        yield f"says {outcome}, and Redis remembers {_quoted(standing.decided)}"
 
 
 def _not_sent(record: Record) -> Iterator[str]:
-    taken = any(attempt.get("result") == "accepted" for attempt in record.get("attempts", ()))
+    taken = any(isinstance(attempt, Mapping) and attempt.get("result") == "accepted" for attempt in record["attempts"])
     # An outcome that was taken from the verdict in Redis has no attempt: its worker was lost with that.
     if not taken and not record.get("repaired"):
-        yield f"says sent, and no attempt of it was accepted; {_TAMPERED}"
-    if not record.get("sent_at"):
-        yield f"says sent, and not when; {_TAMPERED}"
+        yield "says sent, and no attempt of it was accepted"
+    if not isinstance(record.get("sent_at"), datetime):
+        yield "says sent, and not when"
 
 
 def _knows_itself(record: Record) -> bool:
     """A fact may be reported under a name of its own, as a second refund is: then the id is that of both."""
-    fact, template = str(record.get("fact")), str(record.get("template") or "none")
-    report = record.get("event_data", {}).get("refund_transaction_id")
+    fact, template, data = record["fact"], str(record.get("template") or "none"), record.get("event_data")
+    report = data.get("refund_transaction_id") if isinstance(data, Mapping) else None
     reports = [None, str(report).strip()] if report else [None]
-    if "\ufffd" in fact:
-        return True  # it holds what no database does
+    if any(mark in f"{fact}{report}" for mark in _ALTERED):
+        return True
     channel = str(record.get("notification_type"))
     return record["_id"] in {notification_id(Fact(fact, each), None, template, channel) for each in reports}
 
 
+def _quoted(value: object) -> str:
+    return mask_in(repr(value))
+
+
 def _when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """An event that the broker has confirmed to its publisher. `event_type`: None where only its id is known."""
+
+    event_id: str
+    event_type: str | None = None
+    body: bytes = b""
+
+
+def read_line(line: str) -> Confirmed | None:
+    """A line of a publisher's list: an id, or an object with one. None for an event of another kind.
+
+    Raises `ValueError`.
+    """
+    line = line.strip()
+    if not line.startswith("{"):
+        return Confirmed(line)
+    event = json.loads(line)
+    if "event_id" not in event:
+        raise ValueError("an event without event_id")
+    event_type = event.get("event_type")
+    if event_type is not None and event_type not in EVENT_TYPES:
+        return None
+    # The service's own reading of it: what is too long for an id is known by its digest.
+    body = line.encode("utf-8", "surrogatepass")
+    event_id = notices.event_id(Delivery(body, str(event_type or EVENT_TYPES[0])), largest=sys.maxsize)
+    whole = event_type is not None and len(event) > len({"event_id", "event_type"})
+    return Confirmed(event_id, str(event_type), body) if whole else Confirmed(event_id)

@@ -2,14 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from notification_service import notices
 from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, read
@@ -33,6 +33,8 @@ class ParkedEvent:
 
 
 Wanted = Callable[[ParkedEvent], bool]
+BringIn = Callable[[bytes, str], Awaitable[None]]
+"""A body and its event type."""
 
 
 async def look(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
@@ -80,17 +82,27 @@ async def depths(url: str, queues: Iterable[str]) -> dict[str, int]:
     return found
 
 
-async def publish_again(url: str, body: bytes, event_type: str) -> None:
-    """Bring an event in anew, behind the exchange; returns when the broker has confirmed it."""
-    message = aio_pika.Message(
-        body,
-        headers={EVENT_TYPE: event_type},
-        content_type="application/json",
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-        message_id=notices.body_id(body),
-    )
+@asynccontextmanager
+async def bringing_in(url: str) -> AsyncIterator[BringIn]:
+    """Bring events in anew, behind the exchange; each call returns when the broker has confirmed its event."""
     async with _open(url) as channel:
-        await channel.default_exchange.publish(message, AGAIN, mandatory=True, timeout=_TIMEOUT)
+
+        async def bring_in(body: bytes, event_type: str) -> None:
+            message = aio_pika.Message(
+                body,
+                headers={EVENT_TYPE: event_type},
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                message_id=notices.body_id(body),
+            )
+            try:
+                await channel.default_exchange.publish(message, AGAIN, mandatory=True, timeout=_TIMEOUT)
+            except DeliveryError as problem:
+                raise DependencyError(
+                    f"RabbitMQ did not take an event into {AGAIN}: {problem}; run `doctor`"
+                ) from problem
+
+        yield bring_in
 
 
 @asynccontextmanager

@@ -2,23 +2,24 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from notification_service import reconciling
 from notification_service.broker import parking
+from notification_service.broker.parking import BringIn
 from notification_service.broker.topology import AGAIN, PARKED, rung_queue
-from notification_service.events import EVENT_TYPES
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.ports import Standing
-from notification_service.reconciling import FOR_A_PERSON, OUTCOMES, Finding, Record, Rules, named
+from notification_service.reconciling import FOR_A_PERSON, OUTCOMES, Confirmed, Finding, Record, Rules, named, shown
 from notification_service.retries import Ladder
 from notification_service.settings import Settings
 from notification_service.stores import mongo, redis
@@ -26,7 +27,6 @@ from notification_service.stores.mongo_books import MongoBooks
 from notification_service.stores.redis_standings import RedisStandings
 
 _AT_ONCE = 500
-_MASKED = "***@"
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class Report:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     queues: dict[str, int] = field(default_factory=dict)
+    confirmed: int = 0
+    recorded: int = 0
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     published: int = 0
@@ -44,42 +46,34 @@ class Report:
         return not self.findings
 
 
-@dataclass(frozen=True, slots=True)
-class _Stores:
-    books: MongoBooks
-    standings: RedisStandings
-
-
 async def examine(settings: Settings, *, events: Path | None = None, repair: bool = False) -> Report:
     """Raises `DependencyError` where MongoDB or RabbitMQ does not answer, `ConfigurationError` for a wrong file."""
-    report, confirmed = Report(), _read(events) if events else {}
-    url = settings.rabbitmq.url.get_secret_value()
     try:
-        async with _opened(settings) as stores:
-            still = await _look_at_records(settings, stores, report)
-            await _look_at_verdicts(stores, report)
-            missing = await _look_for_events(stores.books, confirmed, report)
-            report.queues = await parking.depths(url, _queues(settings))
-            if repair:
-                await _publish_still(url, stores.books, still, report)
-                missing = [each for each in missing if not await _publish_missing(url, confirmed[each], report)]
-            _explain(missing, report)
-            _look_at_parked(report)
+        async with _audit(settings, repair=repair) as audit:
+            audit.report.queues = await parking.depths(audit.rabbitmq_url, _queues(settings))
+            await audit.look_at_records()
+            await audit.look_at_verdicts()
+            if events:
+                await audit.look_for_events(events)
+            audit.look_at_parked()
+            return audit.report
     except StoreUnavailableError as problem:
         raise DependencyError(f"MONGODB_URI: {problem}") from problem
-    return report
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[_Stores]:
+async def _audit(settings: Settings, *, repair: bool) -> AsyncIterator["_Audit"]:
+    service, url = settings.service, settings.rabbitmq.url.get_secret_value()
     client = mongo.connect(settings.mongodb.uri.get_secret_value())
-    claims = redis.connect(settings.redis.url.get_secret_value())
-    try:
+    async with AsyncExitStack() as opened:
+        opened.callback(client.close)
+        claims = redis.connect(settings.redis.url.get_secret_value())
+        opened.push_async_callback(claims.aclose)
+        bring_in = await opened.enter_async_context(parking.bringing_in(url)) if repair else None
         books = MongoBooks(client[settings.mongodb.database], settings.mongodb.collection)
-        yield _Stores(books, RedisStandings(claims))
-    finally:
-        client.close()
-        await claims.aclose()
+        ladder = Ladder(service.max_retry_attempts, service.retry_rungs)
+        rules = Rules(datetime.now(UTC), service.lease_seconds, ladder)
+        yield _Audit(books, RedisStandings(claims), rules, url, service.max_event_bytes, bring_in)
 
 
 def _queues(settings: Settings) -> list[str]:
@@ -87,126 +81,149 @@ def _queues(settings: Settings) -> list[str]:
     return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *rungs, PARKED]
 
 
-def _read(path: Path) -> dict[str, Mapping[str, Any]]:
-    """What the publisher knows to be confirmed, by event id: a line each, an id or an object with `event_id`."""
+@dataclass(slots=True)
+class _Audit:
+    """One look at the books. `standings`: None from the moment that Redis does not answer.
+
+    `bring_in`: only where it was asked to repair.
+    """
+
+    books: MongoBooks
+    standings: RedisStandings | None
+    rules: Rules
+    rabbitmq_url: str
+    largest: int
+    bring_in: BringIn | None
+    report: Report = field(default_factory=Report)
+
+    async def look_at_records(self) -> None:
+        async for batch in self.books.batches():
+            suspects = [record["_id"] for record, found in await self._examine(batch) if found]
+            # Once more: beside a live service, a record and its claim may have been read at two moments of a change.
+            for record, found in await self._examine(await self.books.again(suspects)):
+                if not (any(each.stands_still for each in found) and await self._repair(record)):
+                    self.report.findings += found
+            for record in batch:
+                self._count(record)
+            await self._look_for_shared(batch)
+
+    async def _examine(self, records: Sequence[Record]) -> list[tuple[Record, list[Finding]]]:
+        standings = await self._standings_of([str(record["_id"]) for record in records])
+        return [
+            (record, self.rules.examine(record, standings.get(str(record["_id"]), Standing()))) for record in records
+        ]
+
+    def _count(self, record: Record) -> None:
+        self.report.outcomes[str(record.get("outcome"))] += 1
+        if record.get("outcome") == "unknown":
+            self.report.notes.append(reconciling.to_decide(record))
+
+    async def _standings_of(self, ids: Collection[str]) -> dict[str, Standing]:
+        if self.standings is None or not ids:
+            return {}
+        try:
+            return await self.standings.of(list(ids))
+        except StoreUnavailableError as problem:
+            self._without_redis(problem)
+            return {}
+
+    def _without_redis(self, problem: StoreUnavailableError) -> None:
+        self.standings = None
+        self.report.notes.append(f"{problem}; who works on what, and the verdicts, were not looked at")
+
+    async def _look_for_shared(self, batch: Sequence[Record]) -> None:
+        """What an event id in two records means is told once, with the first of them."""
+        here = {record["_id"] for record in batch}
+        event_ids = [str(each) for record in batch for each in _listed(record.get("event_ids"))]
+        for event_id, records in (await self.books.records_of(event_ids)).items():
+            if len(records) > 1 and records[0]["_id"] in here:
+                findings, notes = reconciling.told_twice(event_id, records)
+                self.report.findings += findings
+                self.report.notes += notes
+
+    async def look_at_verdicts(self) -> None:
+        """Every verdict has a record: it was written before anything was handed to a mail server."""
+        if self.standings is None:
+            return
+        try:
+            async for ids in self.standings.batches():
+                decided = {each for each, standing in (await self._standings_of(ids)).items() if standing.decided}
+                self.report.findings += map(reconciling.lost, sorted(decided - await self.books.known(decided)))
+        except StoreUnavailableError as problem:
+            if problem.store != "Redis":
+                raise
+            self._without_redis(problem)
+
+    async def look_for_events(self, path: Path) -> None:
+        """Each event that was confirmed has a record. What has none, and is known in full, can be published again."""
+        told, missing, lines = set[str](), dict[str, Confirmed](), _read(path)
+        while group := {each.event_id: each for each in islice(lines, _AT_ONCE)}:
+            found = await self.books.records_of(group)
+            told |= group.keys()
+            missing |= {event_id: each for event_id, each in group.items() if event_id not in found}
+        self.report.confirmed, self.report.recorded = len(told), len(told) - len(missing)
+        parked = await self._parked(missing)
+        waiting = {name: depth for name, depth in self.report.queues.items() if depth and name != PARKED}
+        for event_id, each in missing.items():
+            if event_id not in parked and self.bring_in and each.event_type:
+                await self._publish(self.bring_in, each.body, each.event_type)
+            else:
+                self.report.findings.append(reconciling.not_recorded(event_id, parked.get(event_id), waiting))
+
+    async def _parked(self, missing: Collection[str]) -> dict[str, str]:
+        """Those of them that wait for a person, and why."""
+        if not missing or not self.report.queues[PARKED]:
+            return {}
+        wait = await parking.look(self.rabbitmq_url, lambda each: each.event_id in missing, largest=self.largest)
+        return {each.event_id: each.reason for each in wait}
+
+    def look_at_parked(self) -> None:
+        for_a_person = sum(self.report.outcomes[outcome] for outcome in FOR_A_PERSON)
+        if for_a_person > (parked := self.report.queues[PARKED]):
+            self.report.notes.append(
+                f"{for_a_person} records wait for a person, {parked} events are parked: "
+                "the others were discarded, are older than PARKING_DAYS, or are being replayed"
+            )
+
+    async def _repair(self, record: Record) -> bool:
+        """Whether its event is on its way again. What the two memories say then decides, as with any delivery."""
+        if self.bring_in is None:
+            return False
+        event = await self.books.event_of(record)
+        if not isinstance(event, dict) or not reconciling.kept_in_full(event):
+            self.report.notes.append(f"{named(record)} is not kept in full: its producer has to publish it again")
+            return False
+        if await self.books.touch(record, datetime.now(UTC)):
+            body = json.dumps({**event, "event_id": record["event_id"]}, ensure_ascii=False).encode()
+            await self._publish(self.bring_in, body, str(record["event_type"]))
+        return True
+
+    async def _publish(self, bring_in: BringIn, body: bytes, event_type: str) -> None:
+        await bring_in(body, event_type)
+        self.report.published += 1
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _read(path: Path) -> Iterator[Confirmed]:
+    """What the publisher knows to be confirmed, and is ours."""
     try:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                yield from _told(line, f"--events {path}, line {number}")
     except (OSError, UnicodeDecodeError) as problem:
         raise ConfigurationError(f"--events {path} cannot be read: {problem}") from problem
-    told = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            event = json.loads(line) if line.lstrip().startswith("{") else {"event_id": line.strip()}
-            event_id = str(event["event_id"])
-        except (ValueError, KeyError) as problem:
-            raise ConfigurationError(
-                f"--events {path}, line {number}: neither an id nor an object with one"
-            ) from problem
-        if event.get("event_type", EVENT_TYPES[0]) in EVENT_TYPES:
-            told[event_id] = event
-    return told
 
 
-async def _look_at_records(settings: Settings, stores: _Stores, report: Report) -> list[Record]:
-    """Those that stand still; what contradicts itself goes into the report."""
-    service = settings.service
-    rules = Rules(datetime.now(UTC), service.lease_seconds, Ladder(service.max_retry_attempts, service.retry_rungs))
-    still: list[Record] = []
-    async for batch in stores.books.batches():
-        standings = await _standings(stores.standings, [str(record["_id"]) for record in batch], report)
-        for record in batch:
-            report.outcomes[str(record["outcome"])] += 1
-            found = rules.examine(record, standings.get(str(record["_id"]), Standing()))
-            report.findings += found
-            if any(each.stands_still for each in found):
-                still.append(record)
-            if record["outcome"] == "unknown":
-                report.notes.append(
-                    f"{named(record)} may have gone out: ask the mail server's log for {record['message_id']}, "
-                    "then `parked replay` or `parked discard` it"
-                )
-    return still
-
-
-async def _standings(standings: RedisStandings, ids: Sequence[str], report: Report) -> dict[str, Standing]:
+def _told(line: str, where: str) -> Iterator[Confirmed]:
     try:
-        return await standings.of(ids)
-    except StoreUnavailableError as problem:
-        note = f"{problem}; who works on what, and the verdicts, were not looked at"
-        report.notes += [] if note in report.notes else [note]
-        return {}
-
-
-async def _look_at_verdicts(stores: _Stores, report: Report) -> None:
-    """Every verdict has a record: it was written before anything was handed to a mail server."""
-    try:
-        async for ids in stores.standings.batches():
-            decided = {each for each, standing in (await stores.standings.of(ids)).items() if standing.decided}
-            for lost in sorted(decided - await stores.books.known(decided)):
-                text = (
-                    f"notification {lost} has a verdict in Redis and no record: who removed it? "
-                    f"Restore it from a backup, or delete the key notification:{lost} if it is not missed"
-                )
-                report.findings.append(Finding(lost, text))
-    except StoreUnavailableError as problem:
-        if problem.store != "Redis":
-            raise
-
-
-async def _look_for_events(books: MongoBooks, confirmed: Mapping[str, Any], report: Report) -> list[str]:
-    """Each event has exactly one record. Those that have none."""
-    missing, ids = [], list(confirmed)
-    for start in range(0, len(ids), _AT_ONCE):
-        group = ids[start : start + _AT_ONCE]
-        found = await books.records_of(group)
-        missing += [each for each in group if each not in found]
-        for event_id, records in found.items():
-            if len(records) > 1:
-                text = f"event {event_id} is in {len(records)} records, {', '.join(records)}: which one is true?"
-                report.findings.append(Finding(records[0], text))
-    return missing
-
-
-def _explain(missing: Sequence[str], report: Report) -> None:
-    waiting = [f"{depth} in {name}" for name, depth in report.queues.items() if depth and name != PARKED]
-    where = (
-        f"{' and '.join(waiting)} wait: is the service running?" if waiting else "no queue holds any: publish it again"
-    )
-    for event_id in missing:
-        report.findings.append(Finding("", f"event {event_id} was confirmed and has no record; {where}"))
-
-
-def _look_at_parked(report: Report) -> None:
-    for_a_person = sum(report.outcomes[outcome] for outcome in FOR_A_PERSON)
-    if for_a_person > report.queues.get(PARKED, 0):
-        report.notes.append(
-            f"{for_a_person} records wait for a person, {report.queues.get(PARKED, 0)} events are parked: "
-            "the others were discarded, are older than PARKING_DAYS, or are being replayed"
-        )
-
-
-async def _publish_still(url: str, books: MongoBooks, still: Sequence[Record], report: Report) -> None:
-    """Publish again what stands still. What the two memories say then decides, as with any delivery."""
-    for record in still:
-        event = record["event_data"]
-        if _MASKED in json.dumps(event, default=str) or "raw" in event:
-            report.notes.append(f"{named(record)} is not kept in full: its producer has to publish it again")
-        elif await books.touch(record, datetime.now(UTC)):
-            await _publish(url, {**event, "event_id": record["event_id"]}, record["event_type"], report)
-            report.findings = [each for each in report.findings if each.notification_id != record["_id"]]
-
-
-async def _publish_missing(url: str, event: Mapping[str, Any], report: Report) -> bool:
-    """Whether the file held the whole event, and not only its name."""
-    if "event_type" not in event or len(event) <= len({"event_id", "event_type"}):
-        return False
-    await _publish(url, event, event["event_type"], report)
-    return True
-
-
-async def _publish(url: str, event: Mapping[str, Any], event_type: str, report: Report) -> None:
-    await parking.publish_again(url, json.dumps(event, default=str).encode(), event_type)
-    report.published += 1
+        told = reconciling.read_line(line) if line.strip() else None
+    except (ValueError, RecursionError) as problem:
+        raise ConfigurationError(f"{where}: neither an id nor an object with one") from problem
+    if told is not None:
+        yield told
 
 
 def show(report: Report) -> None:
@@ -214,7 +231,7 @@ def show(report: Report) -> None:
     books, queues = Table("outcome", "records", title="The books"), Table("queue", "events", title="The queues")
     for outcome in (*OUTCOMES, *sorted(set(report.outcomes) - set(OUTCOMES))):
         if report.outcomes[outcome]:
-            books.add_row(outcome, str(report.outcomes[outcome]))
+            books.add_row(shown(outcome), str(report.outcomes[outcome]))
     for name, depth in report.queues.items():
         queues.add_row(name, str(depth))
     console.print(books, queues)
@@ -222,17 +239,11 @@ def show(report: Report) -> None:
         typer.echo(f"- {line}")
     if report.published:
         typer.echo(f"{report.published} published again; look once more when they had time to end")
+    if report.confirmed:
+        typer.echo(f"{report.confirmed} events confirmed, {report.recorded} of them have a record")
     total = report.outcomes.total()
     typer.echo(f"{total} records: " + ("they balance" if report.balanced else f"{len(report.findings)} findings"))
 
 
 def as_json(report: Report) -> str:
-    told = {"balanced": report.balanced, "outcomes": report.outcomes, "queues": report.queues}
-    return json.dumps(
-        {
-            **told,
-            "findings": [asdict(each) for each in report.findings],
-            "notes": report.notes,
-            "published": report.published,
-        }
-    )
+    return json.dumps({"balanced": report.balanced, **asdict(report)})

@@ -10,7 +10,11 @@ from notification_service.outcomes import WAITING
 from notification_service.stores.mongo import Database, Document, answered, unavailable
 
 _BATCH = 500
-_FIELDS = {"attempts.reply": 0, "history": 0, "subject": 0}
+_OURS = {"$or": [{name: {"$exists": True}} for name in ("outcome", "fact", "event_ids")]}
+"""What else stands in a deployed collection has none of these fields."""
+_OWN = ("event_id", "event_ids", "event_type", "fact", "notification_type", "template", "booking_id", "message_id")
+_STATE = ("status", "outcome", "reason", "owner", "updated_at", "due_at", "sent_at", "repaired")
+_FIELDS = dict.fromkeys((*_OWN, *_STATE, "attempts.result", "event_data.refund_transaction_id"), 1)
 
 
 class MongoBooks:
@@ -20,8 +24,8 @@ class MongoBooks:
         self._records = database[collection]
 
     async def batches(self) -> AsyncIterator[list[Document]]:
-        """Our records, whatever else stands in the collection; memory holds one batch of them."""
-        cursor = self._records.find({"fact": {"$exists": True}}, _FIELDS).batch_size(_BATCH)
+        """Our records, without what their events held; memory holds one batch of them."""
+        cursor = self._records.find(_OURS, _FIELDS).batch_size(_BATCH)
         batch: list[Document] = []
         try:
             async for record in cursor:
@@ -34,24 +38,38 @@ class MongoBooks:
         if batch:
             yield batch
 
+    async def again(self, notification_ids: Collection[object]) -> list[Document]:
+        """These records as they stand now."""
+        found = self._records.find({"_id": {"$in": list(notification_ids)}}, _FIELDS)
+        return list(await answered(found.to_list(None)))
+
     async def known(self, notification_ids: Collection[str]) -> set[str]:
         """Those of them that have a record."""
         found = self._records.find({"_id": {"$in": list(notification_ids)}}, {"_id": 1})
         return {str(each["_id"]) for each in await answered(found.to_list(None))}
 
-    async def records_of(self, event_ids: Collection[str]) -> dict[str, list[str]]:
-        """Which records name each of these events."""
+    async def records_of(self, event_ids: Collection[str]) -> dict[str, list[Document]]:
+        """Which records name each of these events, by their ids and templates."""
         wanted = set(event_ids)
-        found = self._records.find({"event_ids": {"$in": list(wanted)}}, {"event_ids": 1})
-        named: dict[str, list[str]] = {}
+        found = self._records.find({"event_ids": {"$in": list(wanted)}}, {"event_ids": 1, "template": 1}).sort("_id")
+        named: dict[str, list[Document]] = {}
         for record in await answered(found.to_list(None)):
-            for event_id in wanted.intersection(record["event_ids"]):
-                named.setdefault(event_id, []).append(str(record["_id"]))
+            for event_id in wanted.intersection(filter(_is_text, record["event_ids"])):
+                named.setdefault(event_id, []).append(record)
         return named
+
+    async def event_of(self, record: Mapping[str, Any]) -> object:
+        """What a record keeps of its event."""
+        found = await answered(self._records.find_one({"_id": record["_id"]}, {"event_data": 1}))
+        return found and found.get("event_data")
 
     async def touch(self, record: Mapping[str, Any], now: datetime) -> bool:
         """Whether it stood as it was read until now, and so is ours to publish again: of several copies, one's."""
         fields: Document = {"updated_at": now, **({"due_at": now} if record["outcome"] == WAITING else {})}
-        as_read = {name: record[name] for name in ("_id", "outcome", "owner", "updated_at")}
+        as_read = {name: record.get(name) for name in ("_id", "outcome", "owner", "updated_at")}
         done = await answered(self._records.update_one(as_read, {"$set": fields}))
         return bool(done.modified_count)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

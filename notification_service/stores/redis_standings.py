@@ -8,16 +8,18 @@ from notification_service.stores.redis import Client, answered
 
 _PREFIX = "notification:"
 _BATCH = 500
+# A key that is no claim, though it is called like one, is passed over.
 
 _READ = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local found = {}
 for i, key in ipairs(KEYS) do
-  local held = redis.call('HMGET', key, 'state', 'until', 'verdict')
+  local held = redis.pcall('HMGET', key, 'state', 'until', 'verdict')
+  if held.err then held = {} end
   local decided = held[1] == 'decided'
-  local alive = held[1] and not decided and tonumber(held[2]) > now
-  found[i] = {alive and 1 or 0, decided and held[3] or ''}
+  local alive = held[1] and not decided and (tonumber(held[2]) or 0) > now
+  found[i] = {alive and 1 or 0, decided and (held[3] or 'nothing') or ''}
 end
 return found
 """
@@ -43,4 +45,12 @@ class RedisStandings:
 
 
 def _standing(alive: int, verdict: str) -> Standing:
-    return Standing(bool(alive), str(json.loads(verdict)["outcome"]) if verdict else None)
+    return Standing(bool(alive), _outcome(verdict) if verdict else None)
+
+
+def _outcome(verdict: str) -> str:
+    """As it stands where it cannot be read: whoever compares it sees that it is none."""
+    try:
+        return str(json.loads(verdict)["outcome"])
+    except (ValueError, KeyError, TypeError):
+        return verdict[:40]

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from notification_service.events import Event
+from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
-from notification_service.rendering import Brand, TemplateFaultError, load
+from notification_service.rendering import Brand, load
 from notification_service.wording import Defaults
 from tests.samples import sample
 from tests.unit.fakes import TEMPLATES, notice
@@ -38,13 +39,14 @@ def test_trap_20_templates_have_the_names_that_are_escaped() -> None:
 def test_trap_20_a_word_that_is_not_there_is_an_error_and_not_an_empty_text(copied: Path) -> None:
     body = copied / "payment_success" / "body.html"
     body.write_text(re.sub(r"({% block \w+ %})", r"\1{{ not_there }}", body.read_text("utf-8"), count=1), "utf-8")
-    with pytest.raises(TemplateFaultError, match="not_there"):
-        load(copied, Brand("Cinema"), Defaults()).render("payment_success", paid(), Person("a@b.example"))
+    with pytest.raises(ConfigurationError, match=r"body\.html:6: 'not_there' is undefined"):
+        load(copied, Brand("Cinema"), Defaults())
 
 
 _LOOK = """
 import json, sys
 from pathlib import Path
+from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
 from notification_service.rendering import Brand, load
 from notification_service.wording import Defaults

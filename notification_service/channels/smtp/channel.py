@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -38,8 +38,9 @@ _NO_SMTPUTF8 = "5.6.7"
 
 @dataclass(slots=True)
 class _Talk:
-    """What is known of one conversation while it goes on."""
+    """What is known of one conversation while it goes on. `hide`: takes our password out of what the server said."""
 
+    hide: Callable[[str], str]
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
     phase: Phase = Phase.CONNECT
@@ -48,7 +49,7 @@ class _Talk:
     def attempt(self, result: str, code: int | None, reply: str) -> Attempt:
         duration = round((time.monotonic() - self.started) * 1000, 1)
         name = self.session.name if self.session else None
-        return Attempt(self.at, result, duration, code, one_line(reply), name)
+        return Attempt(self.at, result, duration, code, self.hide(one_line(reply)), name)
 
 
 class SmtpChannel:
@@ -77,7 +78,7 @@ class SmtpChannel:
     async def _converse(
         self, envelope: Envelope, before_data: BeforeData, *, fresh: bool
     ) -> tuple[Verdict | Unavailable, bool]:
-        talk = _Talk()
+        talk = _Talk(self._pool.hide)
         try:
             async with self._pool.session(fresh=fresh) as talk.session:
                 verdict = await self._send(talk, talk.session, envelope, before_data)

@@ -113,6 +113,10 @@ class Pool:
             finally:
                 self._put_back(session)
 
+    def hide(self, text: str) -> str:
+        """What a server said, should it have repeated our password."""
+        return text.replace(self._server.password, "***") if self._server.password else text
+
     async def close(self) -> None:
         """Say goodbye to every idle session."""
         idle, self._idle = self._idle, []

@@ -1,0 +1,245 @@
+"""What one record, one event and one line of a publisher's list mean to an auditor."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from notification_service import notices
+from notification_service.notices import Delivery, Fact, NotOurs, notification_id, plan
+from notification_service.outcomes import (
+    Bounced,
+    Outcome,
+    Parked,
+    ParkReason,
+    Rejected,
+    RejectReason,
+    Sent,
+    Simulated,
+    Skipped,
+    SkipReason,
+    Unknown,
+)
+from notification_service.ports import Standing
+from notification_service.reconciling import (
+    OUTCOMES,
+    Confirmed,
+    Finding,
+    Rules,
+    kept_in_full,
+    lost,
+    named,
+    not_recorded,
+    read_line,
+    shown,
+    to_decide,
+    told_twice,
+)
+from notification_service.retries import Ladder
+from notification_service.stores import documents
+from tests.samples import CONTRACT, sample
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+RULES = Rules(NOW, lease=30, ladder=Ladder(5))
+FACT, TEMPLATE = "booking:B1:confirmed", "booking_confirmation"
+OWN_ID = notification_id(Fact(FACT), None, TEMPLATE)
+DECIDED = Standing(decided="sent")
+BROKEN_CHARACTER = "\ufffd"
+
+
+def record(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a record holds
+    """A record of a mail that was sent, as the service leaves it."""
+    return {
+        "_id": OWN_ID,
+        "event_id": "e1",
+        "event_ids": ["e1"],
+        "event_type": "booking.confirmed",
+        "fact": FACT,
+        "notification_type": "email",
+        "template": TEMPLATE,
+        "booking_id": "B1",
+        "message_id": f"<{OWN_ID}@cinema.example>",
+        "status": "sent",
+        "outcome": "sent",
+        "owner": "worker",
+        "updated_at": NOW - timedelta(days=1),
+        "sent_at": NOW - timedelta(days=1),
+        "attempts": [{"result": "deferred"}, {"result": "accepted"}],
+        "event_data": {},
+        **changes,
+    }
+
+
+def pending(age: timedelta) -> dict[str, Any]:
+    return record(status="pending", outcome="pending", updated_at=NOW - age)
+
+
+def waiting(touched: timedelta, due: timedelta | None) -> dict[str, Any]:
+    due_at = {"due_at": NOW - due} if due is not None else {}
+    return record(status="pending", outcome="waiting", updated_at=NOW - touched, **due_at)
+
+
+def texts(found: list[Finding]) -> str:
+    return "\n".join(each.text for each in found)
+
+
+ENDINGS: tuple[Outcome, ...] = (
+    Sent(),
+    Simulated("path"),
+    *map(Skipped, SkipReason),
+    Bounced("5.1.1", "no such user"),
+    *(Rejected(reason, "") for reason in RejectReason),
+    *(Parked(reason, "") for reason in ParkReason),
+    Unknown("lost"),
+)
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=str)
+def test_every_ending_as_the_ledger_writes_it_is_in_order(ending: Outcome) -> None:
+    written = documents.closed(ending, NOW, str)
+    assert RULES.examine(record(**written), Standing(decided=written["outcome"])) == []
+    assert written["outcome"] in OUTCOMES
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"outcome": "delivered"}, "the outcome 'delivered', which is none"),
+        ({"outcome": None}, "has no outcome that could be read"),
+        ({"outcome": ["sent"]}, "has no outcome that could be read"),
+        ({"status": "failed"}, "has the status 'failed' and the outcome 'sent', which do not fit"),
+        ({"status": 1}, "has no status that could be read"),
+        ({"fact": None}, "has no fact that could be read"),
+        ({"event_ids": "e1"}, "has no event_ids that could be read"),
+        ({"event_ids": ["other"]}, "does not name its own event"),
+        ({"updated_at": "yesterday"}, "has no updated_at that could be read"),
+        ({"attempts": None}, "has no attempts that could be read"),
+        ({"attempts": [{"result": "deferred"}]}, "no attempt of it was accepted"),
+        ({"attempts": ["accepted"]}, "no attempt of it was accepted"),
+        ({"sent_at": None}, "says sent, and not when"),
+        ({"sent_at": "yesterday"}, "says sent, and not when"),
+        ({"outcome": "skipped", "status": "failed", "reason": "bored"}, "for the reason 'bored', which is none"),
+        ({"outcome": "parked", "status": "failed", "reason": ["x"]}, "for the reason ['x'], which is none"),
+        ({"outcome": "rejected", "status": "failed"}, "for the reason None, which is none"),
+        ({"outcome": "bounced", "status": "failed"}, "says bounced, and Redis remembers 'sent'"),
+        ({"fact": "booking:B2:confirmed"}, "does not have the id of its own fact, 'booking:B2:confirmed'"),
+        ({"template": "payment_failed"}, "does not have the id of its own fact"),
+        ({"notification_type": "sms"}, "does not have the id of its own fact"),
+        ({"message_id": "<other@cinema.example>"}, "which belongs to another"),
+    ],
+)
+def test_what_was_changed_by_hand_is_named(changes: dict[str, Any], said: str) -> None:
+    found = RULES.examine(record(**changes), DECIDED)
+    assert said in texts(found)
+    assert all(named(record()) in each.text and "see who changed it" in each.text for each in found)
+    assert not any(each.stands_still for each in found)
+
+
+def test_no_finding_shows_an_address_or_moves_a_terminal() -> None:
+    found = RULES.examine(record(outcome="jane.smith@example.com", booking_id="B1\x1b[2J"), DECIDED)
+    assert "jane.smith" not in texts(found)
+    assert texts(found).isprintable()
+    assert shown("a\x07b") == r"'a\x07b'"
+
+
+def test_a_sent_mail_that_only_the_verdict_knew_of_has_no_attempt() -> None:
+    assert RULES.examine(record(attempts=[], repaired=True), DECIDED) == []
+
+
+def test_a_second_refund_has_an_id_with_its_report() -> None:
+    fact, data = Fact("payment:T1:refunded", "R2"), {"refund_transaction_id": " R2 "}
+    own = notification_id(fact, "R1", "payment_refund")
+    refund = record(_id=own, fact=fact.key, template="payment_refund", message_id=f"<{own}@x>", event_data=data)
+    assert RULES.examine(refund, DECIDED) == []
+    assert "own fact" in texts(RULES.examine({**refund, "event_data": {"refund_transaction_id": "R3"}}, DECIDED))
+
+
+def test_a_fact_with_a_character_that_no_database_holds_is_believed() -> None:
+    assert RULES.examine(record(fact=f"booking:{BROKEN_CHARACTER}:confirmed"), DECIDED) == []
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(119, False), (121, True)])
+def test_pending_stands_still_after_two_leases_and_a_minute(seconds: int, *, late: bool) -> None:
+    found = RULES.examine(pending(timedelta(seconds=seconds)), Standing())
+    assert [each.stands_still for each in found] == [True] * late
+    assert "start the service if it is down" in texts(found) or not late
+
+
+def test_what_a_worker_holds_does_not_stand_still() -> None:
+    assert RULES.examine(pending(timedelta(days=1)), Standing(alive=True)) == []
+    assert RULES.examine(waiting(timedelta(days=1), timedelta(hours=20)), Standing(alive=True)) == []
+
+
+def test_a_verdict_without_its_outcome_stands_still() -> None:
+    """The next delivery of its event writes the outcome."""
+    assert [each.stands_still for each in RULES.examine(pending(timedelta(days=1)), DECIDED)] == [True]
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(30 + 59, False), (30 + 61, True)])
+def test_waiting_stands_still_a_rung_and_a_minute_past_its_time(seconds: int, *, late: bool) -> None:
+    found = RULES.examine(waiting(timedelta(seconds=seconds + 20), timedelta(seconds=seconds)), Standing())
+    assert [each.stands_still for each in found] == [True] * late
+    assert "waits for a retry that was due" in texts(found) or not late
+
+
+def test_waiting_without_a_time_is_due_at_once() -> None:
+    assert "waits for a retry" in texts(RULES.examine(waiting(timedelta(hours=1), None), Standing()))
+
+
+def test_one_event_in_two_records_is_found_and_two_facts_of_one_second_are_told() -> None:
+    one, other = record(), record(_id="other")
+    findings, notes = told_twice("e1", [one, other])
+    assert f"event e1 is in 2 records of one kind of mail, {OWN_ID}, other" in texts(findings)
+    assert notes == []
+    findings, notes = told_twice("e1", [one, record(_id="other", template="booking_cancellation")])
+    assert (findings, "its producer has used one id twice" in notes[0]) == ([], True)
+    assert told_twice("e1", [record(template=None), record(_id="other", template=None), one])[0] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        ({"user_email": "jane@example.com"}, True),
+        ({"user": {"email": "j***@example.com"}}, False),
+        ({"raw": "{broken"}, False),
+        (None, False),
+    ],
+)
+def test_what_is_masked_or_unread_is_not_kept_in_full(data: object, *, kept: bool) -> None:
+    assert kept_in_full(data) is kept
+
+
+def test_an_event_without_a_record_is_named_with_what_to_do() -> None:
+    assert "1 in a and 2 in b wait: start the service" in not_recorded("e", None, {"a": 1, "b": 2}).text
+    assert "publish it again" in not_recorded("e", None, {}).text
+    assert "it is parked, parked(internal_error): `parked show`" in not_recorded("e", "parked(internal_error)", {}).text
+    assert "delete the key notification:n1" in lost("n1").text
+    assert f"the mail server's log for <{OWN_ID}@cinema.example>" in to_decide(record())
+
+
+@pytest.mark.parametrize("line", ["e1", " e1\n", '{"event_id": "e1"}', '{"event_id": " e1 "}'])
+def test_a_line_names_an_event(line: str) -> None:
+    assert read_line(line) == Confirmed("e1")
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_line_with_a_whole_event_is_read_as_the_service_reads_it(name: str) -> None:
+    data = sample(name)
+    line = json.dumps(data)
+    told, delivery = read_line(line), Delivery(line.encode(), name)
+    if isinstance(plan(delivery, largest=10**6), NotOurs):
+        assert told is None
+    else:
+        assert told == Confirmed(data["event_id"], name, line.encode())
+
+
+def test_an_id_that_no_log_could_hold_is_known_by_its_digest() -> None:
+    told = read_line(json.dumps({"event_id": "x" * 300, "event_type": "payment.failed"}))
+    assert told == Confirmed(notices.body_id(b"x" * 300))
+
+
+@pytest.mark.parametrize("line", ["{broken", '{"id": 1}'])
+def test_a_line_that_names_none_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"Expecting|without event_id"):
+        read_line(line)
