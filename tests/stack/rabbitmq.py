@@ -1,11 +1,14 @@
 """A private RabbitMQ node on its own ports and folder, from the system's package or from Docker."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -219,8 +222,10 @@ def _told(settings: Mapping[str, int]) -> str:
 
 def find_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Broker:
     """Return a broker from what this machine has; install the package where that is possible."""
-    if not _installed() and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        with _alone():
+            if not _installed():
+                _install()
     if _installed():
         return LocalNode(folder, settings)
     if _docker_runs():
@@ -233,6 +238,14 @@ def find_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Brok
 
 def _installed() -> bool:
     return (PROGRAMS / "rabbitmq-server").exists()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Tests that run side by side do not install side by side."""
+    with Path(tempfile.gettempdir(), "notification-stack-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _install() -> None:
