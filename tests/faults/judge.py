@@ -13,7 +13,7 @@ from redis import Redis
 from notification_service.broker.topology import PARKED
 from notification_service.commands.reconcile import Report, examine
 from notification_service.outcomes import PENDING, WAITING
-from notification_service.settings import load
+from notification_service.settings import Settings, load
 from tests.stack.place import Document, Place, until
 from tests.stack.publisher import event, publish
 from tests.stack.smtp import Mail
@@ -83,9 +83,7 @@ class Judge:
 
     def queues(self) -> dict[str, Queue]:
         """Every queue of the place: `ready` as it is now, `unacked` as it was up to five seconds ago."""
-        asked = ("list_queues", "-p", self._place.database_name, "--no-table-headers")
-        rows = (line.split("\t") for line in self._place.stack.broker.ctl(*asked, *_COLUMNS).splitlines() if line)
-        unacked = {name: int(count) for name, count in rows}
+        unacked = self._place.stack.broker.unacked(self._place.database_name)
         ready = asyncio.run(_ready(self._place.amqp_url, unacked))
         return {name: Queue(ready[name], unacked[name]) for name in unacked}
 
@@ -109,12 +107,16 @@ class Judge:
         assert report.balanced, f"I1: {[finding.text for finding in report.findings]}"
         return found
 
-    def balance(self, *, repair: bool = False) -> Report:
-        """What `notification-service reconcile` finds here, with what was published."""
+    def balance(self, *, events: Path | None = None, repair: bool = False) -> Report:
+        """What `notification-service reconcile` finds here, with what was published unless other `events` are given."""
+        return asyncio.run(examine(self.settings(), events=events or self._ledger, repair=repair))
+
+    def settings(self) -> Settings:
+        """Those of an auditor of this place, who knows of short leases."""
         env_file = self._place.folder / "reconcile.env"
-        settings = self._place.environment(REDIS_URL=self._redis_url, LEASE_SECONDS="2")
-        env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), "utf-8")
-        return asyncio.run(examine(load(env_file), events=self._ledger, repair=repair))
+        environment = self._place.environment(REDIS_URL=self._redis_url, LEASE_SECONDS="2")
+        env_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()), "utf-8")
+        return load(env_file)
 
     def _judge_remains(self, records: Iterable[Document]) -> None:
         until(self._nothing_is_unacked, timeout=60)  # what a consumer left unacked is ready again by then
@@ -137,9 +139,6 @@ class Judge:
 
     def _told_of(self) -> bool:
         return self.confirmed <= self._place.outcomes().keys()
-
-
-_COLUMNS = ("name", "messages_unacknowledged")
 
 
 def _judge_one(found: Found) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,12 @@ class Broker(Part):
     def ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` against this node and return what it prints."""
         raise NotImplementedError
+
+    def unacked(self, vhost: str) -> dict[str, int]:
+        """How many messages each queue has handed out; a quorum queue counts them every few seconds."""
+        columns = ("name", "messages_unacknowledged")
+        lines = self.ctl("list_queues", "-p", vhost, "--no-table-headers", *columns).splitlines()
+        return {name: int(count) for name, count in (line.split("\t") for line in lines if line)}
 
     def sync(self) -> None:
         """Write down what was declared so far: by itself the node does so seconds later, and a kill would undo it."""
@@ -132,6 +139,15 @@ class LocalNode(Broker):
     def ctl(self, *arguments: str) -> str:
         return self._run(str(PROGRAMS / "rabbitmqctl"), "--quiet", *arguments)
 
+    def unacked(self, vhost: str) -> dict[str, int]:
+        answer = self._ask(
+            f"[{{element(4, amqqueue:get_name(Q)), M}} || Q <- rabbit_amqqueue:list(<<{vhost!r}>>), "
+            f"{{_, M}} <- rabbit_amqqueue:info(Q, [messages_unacknowledged])].\n"
+        )
+        # erl_call writes a binary as its numbers.
+        found = re.findall(r"#Bin<([\d,]+)>, (\d+)", answer)
+        return {bytes(map(int, name.split(","))).decode(): int(count) for name, count in found}
+
     def sync(self) -> None:
         self._call("ok = mnesia:sync_log().\n")
 
@@ -151,10 +167,13 @@ class LocalNode(Broker):
         self._call(f"rabbit_vhost:delete(<<{name!r}>>, <<'stack'>>), ok.\n")
 
     def _call(self, expression: str) -> None:
-        cookie = (self.folder / ".erlang.cookie").read_text()
-        answer = self._run("erl_call", "-sname", self._node, "-c", cookie, "-e", stdin=expression.replace("'", '"'))
+        answer = self._ask(expression)
         if "{ok, ok}" not in answer:
             raise PartFailedError(f"{self.name} answered {answer!r} to {expression}")
+
+    def _ask(self, expression: str) -> str:
+        cookie = (self.folder / ".erlang.cookie").read_text()
+        return self._run("erl_call", "-sname", self._node, "-c", cookie, "-e", stdin=expression.replace("'", '"'))
 
     def _run(self, *command: str, stdin: str = "") -> str:
         done = subprocess.run(
