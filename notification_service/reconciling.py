@@ -42,6 +42,7 @@ _SHAPE: Mapping[str, type] = {
     "status": str,
     "fact": str,
     "event_ids": list,
+    "event_type": str,
     "updated_at": datetime,
     "attempts": list,
 }
@@ -107,7 +108,11 @@ def shown(value: object) -> str:
 
 def kept_in_full(event_data: object) -> bool:
     """Whether what a record keeps of its event can be published again."""
-    return isinstance(event_data, Mapping) and "raw" not in event_data and _MASKED not in json.dumps(event_data)
+    return (
+        isinstance(event_data, Mapping)
+        and "raw" not in event_data
+        and _MASKED not in json.dumps(event_data, default=str)
+    )
 
 
 def told_twice(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:

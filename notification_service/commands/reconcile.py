@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import typer
@@ -134,7 +134,8 @@ class _Audit:
     async def _look_for_shared(self, batch: Sequence[Record]) -> None:
         """What an event id in two records means is told once, with the first of them."""
         here = {record["_id"] for record in batch}
-        event_ids = [str(each) for record in batch for each in _listed(record.get("event_ids"))]
+        listed = [record["event_ids"] for record in batch if isinstance(record.get("event_ids"), list)]
+        event_ids = [str(each) for each in chain.from_iterable(listed)]
         for event_id, records in (await self.books.records_of(event_ids)).items():
             if len(records) > 1 and records[0]["_id"] in here:
                 findings, notes = reconciling.told_twice(event_id, records)
@@ -194,17 +195,13 @@ class _Audit:
             self.report.notes.append(f"{named(record)} is not kept in full: its producer has to publish it again")
             return False
         if await self.books.touch(record, datetime.now(UTC)):
-            body = json.dumps({**event, "event_id": record["event_id"]}, ensure_ascii=False).encode()
+            body = json.dumps({**event, "event_id": record["event_id"]}, ensure_ascii=False, default=str).encode()
             await self._publish(self.bring_in, body, str(record["event_type"]))
         return True
 
     async def _publish(self, bring_in: BringIn, body: bytes, event_type: str) -> None:
         await bring_in(body, event_type)
         self.report.published += 1
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def _read(path: Path) -> Iterator[Confirmed]:
@@ -246,4 +243,6 @@ def show(report: Report) -> None:
 
 
 def as_json(report: Report) -> str:
-    return json.dumps({"balanced": report.balanced, **asdict(report)})
+    told = {name: getattr(report, name) for name in ("balanced", "outcomes", "queues", "confirmed", "recorded")}
+    findings = [asdict(each) for each in report.findings]
+    return json.dumps({**told, "findings": findings, "notes": report.notes, "published": report.published})

@@ -50,8 +50,8 @@ class Process(asyncio.AbstractEventLoop):
     """Its callbacks run when `run_ready` is called, until only gates and timers are left. Killed, it is silent."""
 
     def __init__(self, clock: Clock) -> None:
-        self.problems: list[str] = []
         self.dead = False
+        self._problems: list[str] = []
         self._clock = clock
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
@@ -60,6 +60,12 @@ class Process(asyncio.AbstractEventLoop):
         self._gates: list[Gate] = []
 
     # ── what the model does with it ──────────────────────────────────────────────────────────────────
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong in a callback, and the exception of every task: the service has a rule for each fault."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        return self._problems + [repr(problem) for task in ended if (problem := task.exception())]
+
     @property
     def gates(self) -> list[Gate]:
         """The steps that wait, the oldest first."""
@@ -171,7 +177,7 @@ class Process(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self.dead:
-            self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")
+            self._problems.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def get_debug(self) -> bool:
         return False

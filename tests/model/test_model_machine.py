@@ -130,6 +130,7 @@ QUICK = settings(
 )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("machine", [Machine, HoldingMachine])
 def test_no_history_goes_wrong(machine: type[Machine]) -> None:
     run_state_machine_as_test(machine, settings=QUICK)

@@ -112,6 +112,7 @@ def test_every_ending_as_the_ledger_writes_it_is_in_order(ending: Outcome) -> No
         ({"status": 1}, "has no status that could be read"),
         ({"fact": None}, "has no fact that could be read"),
         ({"event_ids": "e1"}, "has no event_ids that could be read"),
+        ({"event_type": None}, "has no event_type that could be read"),
         ({"event_ids": ["other"]}, "does not name its own event"),
         ({"updated_at": "yesterday"}, "has no updated_at that could be read"),
         ({"attempts": None}, "has no attempts that could be read"),
