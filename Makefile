@@ -20,7 +20,7 @@ run: $(STAMP) ## the same stack and the service, until Ctrl-C
 	@$(BIN)/python -m tests.stack.demo --stay
 
 test: lint ## lint, then all tests (ARGS="-k name" for some of them)
-	@$(BIN)/pytest --numprocesses 2 $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --maxschedchunk 1 $(ARGS)
 
 soak: $(STAMP) ## the tests that take long, then a fault every second or two for SECONDS=120 (SEED=n)
 	@$(BIN)/pytest -m soak
