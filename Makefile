@@ -24,6 +24,7 @@ test: lint ## lint, then all tests (ARGS="-k name" for some of them)
 
 soak: $(STAMP) ## the tests that take long, then a fault every second or two for SECONDS=120 (SEED=n)
 	@$(BIN)/pytest -m soak
+	@FUZZ_TIMES=20 $(BIN)/pytest --numprocesses 2 --timeout 3600 tests/unit
 	@$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 mutants: $(STAMP) ## break each guard once, in a copy, and see a test fail (ONLY=claim for some)

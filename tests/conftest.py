@@ -4,10 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from tests.fuzzing import TIMES
 from tests.stack.local import LocalStack
 from tests.stack.place import Place
 from tests.stack.smtp import SmtpServer
+
+settings.register_profile("longer", max_examples=100 * TIMES, deadline=None)
+if TIMES > 1:
+    settings.load_profile("longer")
 
 
 @pytest.fixture(scope="session")

@@ -224,6 +224,18 @@ async def test_trap_13_where_starttls_is_stripped_only_plain_by_setting_goes_on(
         assert [each.tls for each in own.mails()] == ([] if start_tls else [False])
 
 
+@pytest.mark.parametrize("injected", ["250 2.1.5 injected", "550 5.1.1 injected", "235 2.7.0 injected"])
+async def test_what_a_server_says_before_tls_answers_nothing_behind_it(smtp: SmtpServer, injected: str) -> None:
+    """Somebody in the middle has put a reply behind the 220 to STARTTLS (response injection)."""
+    smtp.script([Rule(at="starttls", action="unsolicited", reply=injected, times=1)])
+    envelope = mail()
+    async with channel_to(smtp) as (channel, _):
+        verdict = await send(channel, envelope)
+    assert isinstance(verdict, Accepted | Unavailable)
+    assert "injected" not in (verdict.attempt.reply or "")
+    assert arrived(smtp, envelope) == isinstance(verdict, Accepted)
+
+
 @pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "implicit"])
 @pytest.mark.parametrize("certificate", ["good", "self-signed", "expired", "wrong-host"])
 async def test_only_a_certificate_that_is_good_for_this_host_is_trusted(

@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from notification_service.events import EVENT_TYPES, Event, UnreadableEventError, parse, read_object
 from notification_service.outcomes import RejectReason
+from tests.fuzzing import TIMES
 
 LARGEST = 64 * 1024
 BLANKS = ("", "  ", None, "null", "None", "n/a", "N/A", "undefined", "Unknown")
@@ -254,7 +255,7 @@ def test_any_bytes_are_read_or_unreadable(body: bytes, event_type: str) -> None:
 
 
 @given(EVENTS, st.sampled_from(EVENT_TYPES))
-@settings(max_examples=150)
+@settings(max_examples=150 * TIMES)
 def test_any_object_is_an_event_or_unreadable_and_every_text_in_it_can_be_written(
     data: dict[str, Any], event_type: str
 ) -> None:

@@ -18,6 +18,7 @@ from notification_service.outcomes import RejectReason
 from notification_service.ports import Envelope, Person
 from notification_service.rendering import Attachment, Brand, Mail, load
 from notification_service.wording import Defaults
+from tests.fuzzing import TIMES
 from tests.samples import sample
 from tests.unit.fakes import TEMPLATES, notice
 
@@ -135,7 +136,7 @@ ARMED = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=12), max_size=8).ma
 
 
 @given(subject=ARMED, name=ARMED, event_id=ARMED, booking_id=ARMED.filter(bool))
-@settings(max_examples=400)
+@settings(max_examples=400 * TIMES)
 @example(subject="=?UTF-8?Q?=0D=0ABcc:_eve@evil.example?=", name="x", event_id="\r\nBcc: a@b.example", booking_id="\0")
 @example(subject="x", name='"' + "a" * 80 + ' é", eve@evil.example', event_id="e", booking_id="b")
 def test_trap_17_no_value_forges_a_header_or_an_address(
@@ -154,7 +155,7 @@ def test_trap_17_no_value_forges_a_header_or_an_address(
 
 
 @given(ARMED)
-@settings(max_examples=300)
+@settings(max_examples=300 * TIMES)
 def test_trap_17_a_cleaned_value_is_one_plain_line_that_stays_what_it_is(text: str) -> None:
     cleaned = clean(text, 200)
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]|=\?|\?=", cleaned)
@@ -179,7 +180,7 @@ def test_what_is_harmless_is_kept(text: str, cleaned: str) -> None:
 
 
 @given(st.text(st.characters(blacklist_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), max_size=190))
-@settings(max_examples=200)
+@settings(max_examples=200 * TIMES)
 def test_a_subject_is_read_back_as_it_was_meant(subject: str) -> None:
     envelope = compose_one(Mail(subject, "x", "x"))
     meant = clean(subject, 200)
@@ -199,7 +200,7 @@ def test_a_header_name_in_a_value_stays_a_value(name: str, value: str) -> None:
 
 
 @given(text=ARMED, html=ARMED)
-@settings(max_examples=200)
+@settings(max_examples=200 * TIMES)
 def test_no_text_leaves_its_part(text: str, html: str) -> None:
     seen = assert_well_formed(compose_one(Mail("x", text, html)))
     parts = [part.get_content_type() for part in seen.walk()]
@@ -370,7 +371,7 @@ def test_m8_a_recipient_that_needs_smtputf8_is_still_one_address() -> None:
 
 
 @given(st.emails())
-@settings(max_examples=100)
+@settings(max_examples=100 * TIMES)
 def test_any_recipient_is_one_to_and_the_envelopes(address: str) -> None:
     envelope = compose_one(to=address)
     assert envelope.recipient == address
