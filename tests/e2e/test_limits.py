@@ -19,16 +19,16 @@ def test_one_address_is_not_bombed_and_others_do_not_wait(place: Place) -> None:
     # One mail in 1.2 s beyond the first ones.
     with place.service(RECIPIENT_MAILS_PER_HOUR=str(MOST), RETRY_RUNGS="1,3600") as service:
         place.publish(*map(event, storm), event(another))
-        until(lambda: len(place.outcomes()) == len(storm) + 1)
-        until(lambda: place.outcomes()[another["event_id"]] == "sent")
-        until(lambda: list(place.outcomes().values()).count("waiting") == len(storm) - MOST)
-        until(lambda: place.depth("notification.retry.3600s") == len(storm) - MOST)
+        until(lambda: len(place.outcomes()) == len(storm) + 1, timeout=60)
+        until(lambda: place.outcomes()[another["event_id"]] == "sent", timeout=60)
+        until(lambda: list(place.outcomes().values()).count("waiting") == len(storm) - MOST, timeout=60)
+        until(lambda: place.depth("notification.retry.3600s") == len(storm) - MOST, timeout=60)
         assert list(place.outcomes().values()).count("sent") == MOST + 1
         waits = sorted(line["wait_s"] for line in service.said("event.waits"))
         assert len(waits) == len(storm) - MOST
     due = sorted(record["due_at"] for record in place.records() if record["outcome"] == "waiting")
     apart = [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(due)]
-    assert all(170 < seconds < 190 for seconds in apart)  # an hour, shared by twenty
+    assert all(120 < seconds < 240 for seconds in apart)  # an hour, shared by twenty
     assert len(place.mails()) == MOST + 1
 
 
@@ -37,11 +37,12 @@ def test_what_was_delayed_is_sent_when_its_time_has_come(place: Place) -> None:
     with Redis.from_url(place.stack.redis_url) as redis:
         # A bucket that is full, at one mail a second.
         key = f"notification-rate:{hashlib.sha256(events[0]['user_email'].encode()).hexdigest()[:32]}"
-        redis.set(key, (time.time() + 3600 + 1) * 1000)
+        redis.set(key, (time.time() + 3600 + 10) * 1000)  # longer than any start takes
     with place.service(RECIPIENT_MAILS_PER_HOUR="3600", RETRY_RUNGS="1,2") as service:
         place.publish(*map(event, events))
-        until(lambda: list(place.outcomes().values()) == ["waiting"] * 4)
-        until(lambda: list(place.outcomes().values()) == ["sent"] * 4)
+        until(lambda: list(place.outcomes().values()) == ["sent"] * 4, timeout=60)
+        delayed = {line["event_id"] for line in service.said("event.waits") if "many mails" in line["reason"]}
+        assert delayed == {each["event_id"] for each in events}
         assert any(line["reason"] == "its time has not come" for line in service.said("event.waits"))
     sent = sorted(record["sent_at"] for record in place.records())
     assert (sent[-1] - sent[0]).total_seconds() > 1

@@ -151,7 +151,7 @@ async def _depth(url: str, queue: str) -> int:
         return declared.declaration_result.message_count or 0
 
 
-def until(look: Callable[[], T], timeout: float = 20.0) -> T:
+def until(look: Callable[[], T], timeout: float = 45.0) -> T:
     """Look again and again until what is seen is true, and return it."""
     deadline = time.monotonic() + timeout
     while not (seen := look()):
