@@ -61,12 +61,22 @@ def demo(
     demo_command.run(_settings(quiet=True), outbox)
 
 
+Languages = Annotated[
+    list[str] | None, typer.Option("--language", help="In this language; may be given more than once.")
+]
+
+
 @app.command()
 def preview(
     outdir: Annotated[Path, typer.Argument(help="A folder for the files; open its index.html.")],
+    *,
+    language: Languages = None,
+    all_languages: Annotated[bool, typer.Option("--all-languages", help="In every language that we speak.")] = False,
 ) -> None:
     """Render every template on every sample, as .html, .txt and .eml files."""
-    written = preview_command.write(_settings(quiet=True), outdir)
+    written = preview_command.write(
+        _settings(quiet=True), outdir, languages=language or (), every_language=all_languages
+    )
     typer.echo(f"{len(written)} mails in {outdir}; open {outdir / 'index.html'}")
 
 

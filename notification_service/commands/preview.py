@@ -1,45 +1,115 @@
 """Every template on every sample, as files to open: html, text, and the whole message."""
 
+import base64
 import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 from notification_service import mime, notices, service
 from notification_service.commands import samples
+from notification_service.commands.samples import Sample
 from notification_service.notices import Notice
+from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
+from notification_service.rendering import Mail, Renderer
 from notification_service.settings import Settings
 
 _JANE = Person("jane.smith@example.com", "Jane", "Smith")
+_INLINE = re.compile(r"""(?<=src=["'])cid:([^"']+)""")
 
 
-def write(settings: Settings, out: Path) -> list[str]:
-    """The names of the samples that were written to `out` as .html, .txt and .eml, with an index.html."""
-    renderer, letterhead = service.load_renderer(settings), service.letterhead(settings)
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One sample in one language (None: that which its event asks for), as it would go out."""
+
+    sample: str
+    language: str | None
+    template: str
+    mail: Mail
+    message: bytes = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.sample}.{self.language}" if self.language else self.sample
+
+
+def mailed(settings: Settings) -> Iterator[tuple[Sample, Notice]]:
+    """The samples that become a mail, the awkward ones too."""
     for sample in samples.load(service.templates_directory(settings), variants=True):
         notice = notices.plan(sample.delivery, largest=settings.service.max_event_bytes)
-        if not isinstance(notice, Notice):
-            continue
-        mail = renderer.render(notice.template, notice.event, _JANE)
-        notification_id = notices.notification_id(notice.fact, None, notice.template)
-        ids = mime.Ids(notification_id, notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
-        envelope = mime.compose(
-            mail, _JANE.email or "", letterhead, ids, most_attached=settings.service.max_attachment_bytes
-        )
-        (out / f"{sample.name}.html").write_text(mail.html, "utf-8")
-        (out / f"{sample.name}.txt").write_text(mail.text, "utf-8")
-        (out / f"{sample.name}.eml").write_bytes(envelope.content)
-        written.append((sample.name, mail.subject))
+        if isinstance(notice, Notice):
+            yield sample, notice
+
+
+def proof(settings: Settings, renderer: Renderer, sample: str, notice: Notice, language: str | None) -> Proof:
+    """Raises `TemplateFaultError` with file and line."""
+    mail = renderer.render(notice.template, notice.event, _JANE, language)
+    notification_id = notices.notification_id(notice.fact, None, notice.template)
+    ids = mime.Ids(notification_id, notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
+    most = settings.service.max_attachment_bytes
+    envelope = mime.compose(mail, _JANE.email or "", service.letterhead(settings), ids, most_attached=most)
+    return Proof(sample, language, notice.template, mail, envelope.content)
+
+
+def chosen(renderer: Renderer, languages: Sequence[str]) -> Sequence[str]:
+    """The languages as they are. Raises `ConfigurationError` where nobody speaks one."""
+    for language in languages:
+        if language not in renderer.languages:
+            raise ConfigurationError(f"--language {language!r} is none; there are {', '.join(renderer.languages)}")
+    return languages
+
+
+def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every_language: bool = False) -> list[Proof]:
+    """What was written to `out` as .html, .txt and .eml, with an index.html.
+
+    Without `languages`, each sample is in the language that its event asks for, and its files do not name it.
+    """
+    renderer = service.load_renderer(settings)
+    asked: Sequence[str | None] = renderer.languages if every_language else chosen(renderer, languages) or (None,)
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for sample, notice in mailed(settings):
+        for language in asked:
+            made = proof(settings, renderer, sample.name, notice, language)
+            (out / f"{made.name}.html").write_text(with_images(made.mail), "utf-8")
+            (out / f"{made.name}.txt").write_text(made.mail.text, "utf-8")
+            (out / f"{made.name}.eml").write_bytes(made.message)
+            written.append(made)
     (out / "index.html").write_text(_index(written), "utf-8")
-    return [name for name, _ in written]
+    return written
 
 
-def _index(written: list[tuple[str, str]]) -> str:
-    rows = "\n".join(
-        f'<li><a href="{name}.html">{html.escape(subject)}</a> '
-        f'({html.escape(name)}, <a href="{name}.txt">text</a>, <a href="{name}.eml">message</a>)</li>'
-        for name, subject in ((html.escape(name, quote=True), subject) for name, subject in written)
+def with_images(mail: Mail) -> str:
+    """The html with its inline images in it, for a browser, which knows no Content-ID."""
+    images = {image.content_id: image for image in mail.attachments if image.content_id}
+
+    def data(found: re.Match[str]) -> str:
+        image = images.get(found[1])
+        return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode()}" if image else found[0]
+
+    return _INLINE.sub(data, mail.html)
+
+
+def _index(written: list[Proof]) -> str:
+    sections = "\n".join(
+        f"<h2>{html.escape(sample)}</h2>\n<ul>\n{''.join(map(_row, made))}</ul>"
+        for sample, made in groupby(written, key=lambda one: one.sample)
     )
-    return f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Mails</title>\n<ul>\n{rows}\n</ul></html>\n'
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Mails</title>\n'
+        f"<style>body{{font:16px/1.5 system-ui,sans-serif;margin:2rem}}</style>\n<h1>Mails</h1>\n{sections}\n</html>\n"
+    )
+
+
+def _row(made: Proof) -> str:
+    name = html.escape(made.name, quote=True)
+    language = f"{html.escape(made.language)}: " if made.language else ""
+    return (
+        f'<li>{language}<a href="{name}.html"><bdi>{html.escape(made.mail.subject)}</bdi></a> '
+        f'(<a href="{name}.txt">text</a>, <a href="{name}.eml">message</a>)</li>\n'
+    )
