@@ -1,0 +1,109 @@
+"""The QR code of a ticket, as Pillow and zxing-cpp read it."""
+
+import time
+from io import BytesIO
+
+import pytest
+import zxingcpp
+from hypothesis import example, given, settings, strategies as st
+from PIL import Image, ImageOps
+
+from notification_service.ticket.qr import QrCode, draw
+from tests.fuzzing import TIMES
+
+TOKEN = "8c2f0d8e-6f0b-4f0e-9a59-0d6d3c2b1a77"
+ACROSS = 29
+"""Modules: version 3, that of 36 bytes at level M."""
+
+PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
+
+
+def drawn(text: str) -> QrCode:
+    code = draw(text)
+    assert code is not None
+    return code
+
+
+def picture(code: QrCode) -> Image.Image:
+    with Image.open(BytesIO(code.png)) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "1", (code.side, code.side))
+        return image.convert("L")
+
+
+def scanned(code: QrCode) -> zxingcpp.Barcode:
+    image = picture(code)
+    pixels = memoryview(image.tobytes()).cast("B", (code.side, code.side))
+    (found,) = zxingcpp.read_barcodes(
+        pixels, zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat.QRCode]), text_mode=zxingcpp.TextMode.Plain
+    )
+    return found
+
+
+def test_a_token_is_read_as_it_was_written() -> None:
+    found = scanned(drawn(TOKEN))
+    assert found.text == TOKEN
+    assert found.ec_level == "M"
+    assert found.symbology_identifier == "]Q1"  # no ECI: old scanners print it
+
+
+@settings(max_examples=200 * TIMES, deadline=None)
+@given(st.text(PRINTABLE, min_size=1, max_size=300).filter(lambda text: len(text.encode()) <= 300))
+@example("0123456789")
+@example("BOOKING-17")
+@example("é")
+@example("予約番号 17")
+@example("ｱｲｳ")
+@example("🎬" * 75)
+@example("x" * 300)
+@example("\u0080")
+@example(" ")
+def test_any_text_is_read_as_it_was_written(text: str) -> None:
+    code = drawn(text)
+    assert scanned(code).text == text
+    assert 330 <= code.side <= 470
+
+
+@pytest.mark.parametrize("text", [f"{c}" * n for c in "\x00\x55\xaa 0A" for n in (17, 100)])
+def test_the_fixed_mask_is_read_through_monotonous_text_too(text: str) -> None:
+    assert scanned(drawn(text)).bytes == text.encode()
+
+
+def test_a_quiet_zone_of_four_modules_is_all_round() -> None:
+    code = drawn(TOKEN)
+    scale, rest = divmod(code.side, ACROSS + 8)
+    assert rest == 0
+    margin = 4 * scale
+    assert ImageOps.invert(picture(code)).getbbox() == (margin, margin, code.side - margin, code.side - margin)
+
+
+def test_a_module_has_no_half_pixels() -> None:
+    code = drawn(TOKEN)
+    image = picture(code)
+    small = image.resize((ACROSS + 8, ACROSS + 8), Image.Resampling.NEAREST)
+    assert small.resize(image.size, Image.Resampling.NEAREST).tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("text", ["", "x" * 301, "é" * 151, "x" * 10_000_000, "half \ud83c of a film"])
+def test_nothing_is_drawn_of_what_no_phone_could_read(text: str) -> None:
+    assert draw(text) is None
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "é" * 150])
+def test_the_limit_itself_is_drawn(text: str) -> None:
+    assert scanned(drawn(text)).text == text
+
+
+def test_the_same_text_is_the_same_small_picture() -> None:
+    assert draw(TOKEN) == draw(TOKEN) != draw(TOKEN[::-1])
+    assert len(drawn(TOKEN).png) < 700
+    assert len(drawn("x" * 300).png) < 2500
+    assert "png" not in repr(draw(TOKEN))
+
+
+def test_drawing_takes_less_time_than_the_mail_around_it() -> None:
+    took = []
+    for _ in range(30):
+        start = time.perf_counter()
+        draw(TOKEN)
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.005
