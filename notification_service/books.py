@@ -151,6 +151,7 @@ class Books:
                 at=datetime.now(UTC),
                 recipient=job.recipient,
                 subject=job.subject,
+                remarks=job.remarks,
                 attempt=attempt,
             )
         )

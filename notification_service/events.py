@@ -16,6 +16,8 @@ _PLACEHOLDERS = re.compile(
 )
 _INFINITY = Decimal("Infinity")
 _SMALLEST_AMOUNT, _LARGEST_AMOUNT = Decimal("0.005"), Decimal(10) ** 12
+_LAST_FOUR = ("last4", "last_four", "card_last4", "card_last_four")
+_DIGITS = re.compile(r"[0-9]{4}")
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 
 
@@ -131,15 +133,24 @@ class BookingRefunded(_Event):
     refund_reason: Text = None
 
 
-class PaymentSucceeded(_Event):
+class _Payment(_Event):
+    gateway_response: Object = None
+
+    @property
+    def last_four(self) -> str | None:
+        """The last digits of the card, where the gateway sent them."""
+        answers = map((self.gateway_response or {}).get, _LAST_FOUR)
+        return next((text for answer in answers if _DIGITS.fullmatch(text := str(answer))), None)
+
+
+class PaymentSucceeded(_Payment):
     event_type: Literal["payment.success"]
     transaction_id: Text = None
     amount: Amount = None
     payment_method: Text = None
-    gateway_response: Object = None
 
 
-class PaymentFailed(_Event):
+class PaymentFailed(_Payment):
     event_type: Literal["payment.failed"]
     transaction_id: Text = None
     amount: Amount = None
@@ -148,7 +159,7 @@ class PaymentFailed(_Event):
     error_code: Text = None
     retry_possible: Flag = None
     retry_url: Text = None
-    gateway_response: Object = None
+    seats_held_until: Moment = None
 
 
 class PaymentRefunded(_Event):

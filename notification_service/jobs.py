@@ -30,6 +30,8 @@ class Job:
     """Between the sending marker and a clear reply: it may have gone out."""
     recipient: str | None = None
     subject: str | None = None
+    remarks: tuple[str, ...] = ()
+    """What an operator should know of the mail, such as a link that was left out of it."""
     envelope: Envelope | None = field(default=None, repr=False)
 
     @property

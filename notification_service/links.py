@@ -1,10 +1,13 @@
-"""Which links of an event a mail may carry."""
+"""Which links a mail carries: those of the settings, and of an event only what the settings allow."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from notification_service.events import Event, PaymentFailed
 
 _LONGEST = 2000
+_BOOKING_ID = "{booking_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,19 +15,65 @@ class Links:
     """The links of one mail; each is None where it is not known or not allowed."""
 
     retry: str | None = None
+    booking: str | None = None
     site: str | None = None
+    support: str | None = None
+    map: str | None = None
 
 
-def allowed(url: str | None, hosts: Collection[str]) -> str | None:
-    """The link, where it is https, plain to read, and leads to one of `hosts`; else None.
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where mails lead by setting; `{booking_id}` stands for the booking.
+
+    `hosts`: where a link of an event may lead.
+    """
+
+    hosts: Collection[str] = ()
+    retry: str | None = None
+    booking: str | None = None
+    support: str | None = None
+
+
+def for_event(event: Event, ways: Ways) -> tuple[Links, list[str]]:
+    """The links, and for each of the event's own that is left out one sentence that says why."""
+    named = event.retry_url if isinstance(event, PaymentFailed) else None
+    why = refusal(named, ways.hosts) if named else None
+    retry = named if named and why is None else _filled(ways.retry, event.booking_id)
+    found = Links(
+        retry=retry,
+        booking=_filled(ways.booking, event.booking_id),
+        support=_filled(ways.support, event.booking_id),
+    )
+    return found, [f"retry_url is left out: {why}"] if why else []
+
+
+def _filled(pattern: str | None, booking_id: str | None) -> str | None:
+    if pattern is None or _BOOKING_ID not in pattern:
+        return pattern
+    return pattern.replace(_BOOKING_ID, quote(booking_id, safe="")) if booking_id else None
+
+
+def check_link(pattern: str | None) -> str | None:
+    """The pattern as it is. Raises `ValueError` where it is no https link."""
+    host = urlsplit(pattern).hostname if pattern else None
+    why = refusal(pattern.replace(_BOOKING_ID, "1"), [host or ""]) if pattern else None
+    if why:
+        raise ValueError(f"this is no link that a mail may carry: {why}")
+    return pattern
+
+
+def refusal(url: str, hosts: Collection[str]) -> str | None:
+    """Why the link may not stand in a mail; None where it is https, plain to read, and leads to one of `hosts`.
 
     Refused: other schemes, user names, ports, backslashes, control and non-ASCII characters (look-alike hosts).
     """
-    if not url or len(url) > _LONGEST or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
-        return None
+    if len(url) > _LONGEST or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
+        return "it is long, or has characters that no plain link has"
     try:
         parts = urlsplit(url)
         plain = parts.scheme == "https" and parts.username is None and parts.port in (None, 443)
     except ValueError:
-        return None
-    return url if plain and (parts.hostname or "") in hosts else None
+        return "it is no link"
+    if not plain:
+        return "it is no plain https link"
+    return None if (parts.hostname or "") in hosts else "LINK_HOSTS does not name its host"

@@ -121,6 +121,8 @@ def _put_headers(message: EmailMessage, mail: Mail, to: str, letterhead: Letterh
         message["References"] = f"<booking.{thread}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+    # Gmail sums complaints up by its last field, which has to stay the same.
+    message["Feedback-ID"] = f"{ids.template}:{domain}"
     message["X-Event-ID"] = _token(ids.event_id)
     message["X-Notification-ID"] = ids.notification_id
     message["X-Entity-Ref-ID"] = ids.notification_id
@@ -165,7 +167,8 @@ def _text_part(text: str, subtype: str) -> EmailMessage:
 
 
 def _file_part(attachment: Attachment) -> EmailMessage:
-    maintype, _, subtype = attachment.media_type.partition("/")
+    media_type, *parameters = attachment.media_type.split("; ")
+    maintype, _, subtype = media_type.partition("/")
     part = EmailMessage(_POLICY)
     part.set_content(
         attachment.content,
@@ -174,6 +177,7 @@ def _file_part(attachment: Attachment) -> EmailMessage:
         disposition="inline" if attachment.content_id else "attachment",
         filename=clean(attachment.filename, _LONGEST_NAME),
         cid=f"<{attachment.content_id}>" if attachment.content_id else None,
+        params=dict(parameter.split("=", 1) for parameter in parameters),
     )
     return part
 

@@ -221,7 +221,9 @@ class Pipeline:
     def _compose(self, job: Job, person: Person) -> Envelope:
         notice = job.notice
         mail = self.renderer.render(notice.template, notice.event, person)
-        job.subject = mail.subject
+        job.subject, job.remarks = mail.subject, mail.remarks
+        for remark in mail.remarks:
+            log.warning("mail.remark", remark=remark)
         return mime.compose(
             mail,
             person.email or "",

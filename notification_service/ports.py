@@ -1,6 +1,6 @@
 """What the pipeline needs from the outside, named for the need. Adapters and in-memory twins implement it."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -198,6 +198,7 @@ class Ledger(Protocol):
         at: datetime,
         recipient: str | None = None,
         subject: str | None = None,
+        remarks: Sequence[str] = (),
         attempt: Attempt | None = None,
     ) -> Fence:
         """Write the outcome, once. `owner` None: whoever owns it, to repair from a verdict."""

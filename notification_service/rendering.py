@@ -4,27 +4,37 @@ import hashlib
 import json
 import re
 import textwrap
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import css_inline
 import jinja2
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from babel import Locale
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2.bccache import Bucket
+from markupsafe import Markup
 
-from notification_service import links, wording
-from notification_service.events import EVENT_TYPES, Event, parse
-from notification_service.links import Links
+from notification_service import enclosures, languages, links, reasons, wording
+from notification_service.branding import Brand
+from notification_service.events import EVENT_TYPES, BookingCancelled, Event, PaymentFailed, parse
 from notification_service.notices import RULES, TEMPLATES
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
+from notification_service.wording import Style, cut
 
 SHARED, SAMPLES = "_base", "_samples"
 PARTS = ("subject.txt", "body.txt", "body.html")
+_WORDS = f"{SHARED}/words.txt"
 _TEXT_WIDTH = 78
 _LONGEST_TEXT = 500
+_LONGEST_SUBJECT = 60
+"""Characters that a phone shows (M4 of what makes a mail good)."""
+_SHORTEST_TITLE = 12
+_READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "locale", "time_zone"}
 
 
 class TemplateFaultError(Exception):
@@ -33,16 +43,6 @@ class TemplateFaultError(Exception):
     def __init__(self, where: str, detail: str) -> None:
         super().__init__(f"{where}: {detail}")
         self.where = where
-
-
-@dataclass(frozen=True, slots=True)
-class Brand:
-    """Who writes. Every mail is signed with it, and changing it needs no template."""
-
-    name: str
-    support_email: str | None = None
-    site_url: str | None = None
-    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,25 @@ class Mail:
     text: str = field(repr=False)
     html: str = field(repr=False)
     attachments: tuple[Attachment, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """What an operator should know of it: a link that was left out, a language that nobody speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the house promises; nothing that is not known is said.
+
+    `refund_days`: business days such as `5-10` by payment method, and under `default`. `show_minutes`: how long a
+    show is taken to last in a calendar. `arrive_minutes`: how long before the show to come.
+    """
+
+    refund_days: Mapping[str, str] = field(default_factory=dict)
+    show_minutes: int = 150
+    arrive_minutes: int | None = None
+
+    def days(self, method: str | None) -> str | None:
+        found = self.refund_days.get((method or "").casefold()) or self.refund_days.get("default")
+        return found.replace("-", "\u2013") if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,84 +91,198 @@ class MailTemplate:
     subject: Template
     text: Template
     html: Template
+    words: "Words"
+
+
+class Words:
+    """The sentences that html and text share, as functions that return plain text, which html has to escape.
+
+    A macro that html imports from a text template would count as safe there, whatever stands in its values.
+    """
+
+    def __init__(self, module: object) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        macro = getattr(self._module, name)
+        return lambda *values: str(macro(*values))
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything about whoever writes that is the same in every mail."""
+
+    brand: Brand
+    defaults: wording.Defaults = field(default_factory=wording.Defaults)
+    ways: links.Ways = field(default_factory=links.Ways)
+    terms: Terms = field(default_factory=Terms)
 
 
 class Renderer:
     """Renders each notice from templates that were compiled once. Build it with `load`."""
 
-    def __init__(
-        self,
-        templates: Mapping[str, MailTemplate],
-        brand: Brand,
-        defaults: wording.Defaults,
-        link_hosts: Collection[str] = (),
-    ) -> None:
+    def __init__(self, templates: Mapping[str, Mapping[str, MailTemplate]], house: House) -> None:
         self._templates = templates
-        self._brand = brand
-        self._link_hosts = frozenset(host.lower() for host in link_hosts)
-        self._defaults = defaults
+        self._house = house
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(self._templates)
+
     def digest(self, template: str) -> str:
-        return self._templates[template].digest
+        return self._templates[languages.SOURCE][template].digest
 
     def zone(self, event: Event) -> ZoneInfo | None:
         """The time zone in which the event's mail speaks, where one is known."""
-        return self._defaults.for_event(event).zone
+        return self._house.defaults.for_event(event).zone
 
-    def render(self, template: str, event: Event, person: Person) -> Mail:
-        """Raises `TemplateFaultError` with file and line where the template is at fault."""
-        parts = self._templates[template]
-        context = self._context(event, person)
+    def render(self, template: str, event: Event, person: Person, language: str | None = None) -> Mail:
+        """`language`: one of `languages`, whatever event and person ask for, for previews.
+
+        Raises `TemplateFaultError` with file and line where the template is at fault.
+        """
+        style = self._style(event, person, language)
+        parts = self._templates[style.language][template]
         try:
-            subject = " ".join(parts.subject.render(context).split())
-            context["subject"] = subject
-            text = tidy_text(parts.text.render(context))
-            html = self._inliner.inline(parts.html.render(context))
+            return self._render(parts, event, person, style)
         except css_inline.InlineError as problem:
             raise TemplateFaultError(f"{template}/body.html", str(problem)) from problem
+        except TemplateFaultError:
+            raise
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
-        return Mail(subject, text, html)
 
-    def _context(self, event: Event, person: Person) -> dict[str, Any]:
-        retry = links.allowed(getattr(event, "retry_url", None), self._link_hosts)
-        return {
-            "event": _readable(event),
-            "person": person,
-            "brand": self._brand,
-            "links": Links(retry=retry, site=self._brand.site_url),
-            "style": self._defaults.for_event(event),
+    def _style(self, event: Event, person: Person, language: str | None) -> Style:
+        style = self._house.defaults.for_event(event, person.locale)
+        if language is None:
+            return style
+        locale = Locale.parse(languages.SOURCE if language == languages.PSEUDO else language)
+        return replace(style, language=language, locale=style.locale if style.language == language else locale)
+
+    def _render(self, parts: MailTemplate, event: Event, person: Person, style: Style) -> Mail:
+        event = _readable(event)
+        context, refused = self._context(event, person, style)
+        code = enclosures.ticket_code(event)
+        attached = self._attached(parts, event, style)
+        context |= {
+            "subject": _subject(parts.subject, event, context),
+            "event": _isolated(event, style),
+            "code": code,
+            "calendar": bool(attached),
+            "words": parts.words,
+        }
+        text = tidy_text(parts.text.render(context))
+        html = self._inliner.inline(parts.html.render(context))
+        logo = self._house.brand.logo
+        inline = [
+            *([Attachment("ticket.png", "image/png", code.png, enclosures.QR_ID)] if code else []),
+            *([Attachment("logo.png", "image/png", logo.png, logo.content_id)] if logo else []),
+        ]
+        remarks = [*refused, *self._unspoken(event, person, style)]
+        return Mail(context["subject"], text, html, (*inline, *attached), tuple(remarks))
+
+    def _context(self, event: Event, person: Person, style: Style) -> tuple[dict[str, Any], list[str]]:
+        house = self._house
+        cinema = house.defaults.cinema(event)
+        found, refused = links.for_event(event, house.ways)
+        found = replace(found, site=house.brand.site_url, map=cinema.map_url)
+        machine_readable = enclosures.json_ld(event, style, person, cinema, found.booking)
+        failed = event if isinstance(event, PaymentFailed) else None
+        context = {
+            "person": replace(person, first_name=_isolated_text(person.first_name, style)),
+            "brand": replace(
+                house.brand,
+                name=wording.isolated(house.brand.name, style),
+                address=_isolated_text(house.brand.address, style),
+            ),
+            "palette": house.brand.palette,
+            "links": found,
+            "style": style,
+            "cinema": replace(cinema, address=_isolated_text(cinema.address, style)),
+            "terms": house.terms,
+            "reason": reasons.reason(failed) if failed else None,
+            "nothing_charged": reasons.nothing_charged(failed) if failed else False,
+            # It was made safe to stand in a script.
+            "json_ld": Markup(machine_readable) if machine_readable else None,  # noqa: S704 - as said above
             "subject": "",
         }
+        return context, refused
+
+    def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
+        house = self._house
+        content = enclosures.calendar_file(
+            event,
+            style,
+            house.brand,
+            house.defaults.cinema(event),
+            summary=_one_line(parts.words.calendar_summary(getattr(event, "movie_title", None), house.brand)),
+            alarm=_one_line(parts.words.calendar_alarm(getattr(event, "movie_title", None), house.brand)),
+            minutes=house.terms.show_minutes,
+        )
+        method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
+        return [Attachment("booking.ics", f"text/calendar; method={method}; charset=utf-8", content)] if content else []
+
+    def _unspoken(self, event: Event, person: Person, style: Style) -> list[str]:
+        asked = event.locale or person.locale
+        if asked and languages.choose([asked], self._house.defaults.spoken) is None:
+            return [f"nobody speaks the locale {asked[:40]!r}: written in {style.locale}"]
+        return []
+
+
+def _subject(template: Template, event: Event, context: Mapping[str, Any]) -> str:
+    """As long as a phone shows it: what is too much is taken from the title."""
+    title = getattr(event, "movie_title", None) or ""
+    subject = _one_line(template.render({**context, "event": event}))
+    if len(subject) > _LONGEST_SUBJECT and title:
+        shorter = cut(title, max(_SHORTEST_TITLE, len(title) - (len(subject) - _LONGEST_SUBJECT)))
+        subject = _one_line(template.render({**context, "event": event.model_copy(update={"movie_title": shorter})}))
+    return subject
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _readable(event: Event) -> Event:
     """The event with its texts cut to what a person would read: no field makes a mail that is clipped."""
-    texts = {name: _cut(value) for name, value in event if isinstance(value, str) and len(value) > _LONGEST_TEXT}
+    texts = {name: cut(value, _LONGEST_TEXT) for name, value in event if isinstance(value, str)}
     seats = getattr(event, "seats", ())
-    return event.model_copy(update={**texts, "seats": tuple(map(_cut, seats))} if seats else texts)
+    return event.model_copy(update={**texts, "seats": tuple(cut(seat, _LONGEST_TEXT) for seat in seats)})
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+def _isolated_text(text: str | None, style: Style) -> str | None:
+    return wording.isolated(text, style) if text else None
 
 
-def load(directory: Path, brand: Brand, defaults: wording.Defaults, link_hosts: Collection[str] = ()) -> Renderer:
+def _isolated(event: Event, style: Style) -> Event:
+    """Its texts so that none turns the sentence around it (UAX 9)."""
+    texts = {
+        name: wording.isolated(value, style)
+        for name, value in event
+        if isinstance(value, str) and name not in _READ_BY_FILTERS
+    }
+    return event.model_copy(update=texts)
+
+
+def load(directory: Path, house: House) -> Renderer:
     """Compile every template and render each once. Raises `ConfigurationError` that names file and line."""
-    environment = Environment(
-        loader=FileSystemLoader(directory),
-        autoescape=lambda name: name is not None and name.endswith(".html"),  # noqa: S701 - by name: .txt is no markup
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        cache_size=-1,
-    )
-    environment.filters.update(wording.FILTERS)
+    catalogues = languages.load(directory)
+    spoken = [language for language in catalogues if language != languages.PSEUDO]
+    if languages.choose([house.defaults.locale], spoken) is None:
+        raise ConfigurationError(
+            f"DEFAULT_LOCALE={house.defaults.locale} has no catalogue under {directory / languages.LANGUAGES}; "
+            f"there are {', '.join(spoken)}"
+        )
+    house = replace(house, defaults=replace(house.defaults, spoken=spoken))
+    compiled = _Compiled()
     try:
         renderer = Renderer(
-            {name: _compile(environment, directory, name) for name in TEMPLATES}, brand, defaults, link_hosts
+            {
+                language: _compile_all(_environment(directory, translations, compiled), directory)
+                for language, translations in catalogues.items()
+            },
+            house,
         )
     except jinja2.TemplateNotFound as problem:
         raise ConfigurationError(
@@ -161,26 +294,66 @@ def load(directory: Path, brand: Brand, defaults: wording.Defaults, link_hosts: 
     return renderer
 
 
-def _compile(environment: Environment, directory: Path, name: str) -> MailTemplate:
-    subject, text, html = (environment.get_template(f"{name}/{part}") for part in PARTS)
+class _Compiled(BytecodeCache):
+    """A template's code is the same in every language, so it is compiled once."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._codes:
+            bucket.bytecode_from_string(self._codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+def _environment(directory: Path, translations: NullTranslations, compiled: BytecodeCache) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(directory),
+        autoescape=lambda name: name is not None and name.endswith(".html"),  # noqa: S701 - by name: .txt is no markup
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+        bytecode_cache=compiled,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.filters.update(wording.FILTERS)
+    environment.filters["cut"] = cut
+    environment.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
+    return environment
+
+
+def _compile_all(environment: Environment, directory: Path) -> Mapping[str, MailTemplate]:
     for shared in sorted((directory / SHARED).glob("*")):
         environment.get_template(f"{SHARED}/{shared.name}")
-    return MailTemplate(name, _digest(directory, name), subject, text, html)
+    return {name: _compile(environment, directory, name) for name in TEMPLATES}
+
+
+def _compile(environment: Environment, directory: Path, name: str) -> MailTemplate:
+    subject, text, html = (environment.get_template(f"{name}/{part}") for part in PARTS)
+    words = Words(environment.get_template(_WORDS).module)
+    return MailTemplate(name, _digest(directory, name), subject, text, html, words)
 
 
 def _digest(directory: Path, name: str) -> str:
     digest = hashlib.sha256()
-    for path in sorted([*(directory / SHARED).glob("*"), *(directory / name).glob("*")]):
-        digest.update(path.relative_to(directory).as_posix().encode() + b"\0" + path.read_bytes())
+    for folder in (SHARED, languages.LANGUAGES, name):
+        for path in sorted((directory / folder).glob("*.*")):
+            digest.update(path.relative_to(directory).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _prove(renderer: Renderer, directory: Path) -> None:
-    """Render each template on an event of which nothing is known, and on every sample."""
+    """Render each template on an event of which nothing is known in every language, and on every sample in one."""
     bare = [event for kind in EVENT_TYPES if (event := parse({}, kind))]
-    for event in [*bare, *(sample for _, sample in samples(directory))]:
+    proofs = [(event, language) for event in bare for language in renderer.languages]
+    for event, language in [*proofs, *((sample, None) for _, sample in samples(directory))]:
         try:
-            renderer.render(RULES[type(event)].template, event, Person(email=None))
+            renderer.render(RULES[type(event)].template, event, Person(email=None), language)
         except TemplateFaultError as problem:
             raise ConfigurationError(f"template {problem}") from problem
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import structlog
 
-from notification_service import rendering, wording
+from notification_service import branding, links, rendering, wording
 from notification_service.books import Books
+from notification_service.branding import Brand
 from notification_service.broker import topology
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.link import Link
@@ -32,7 +33,7 @@ from notification_service.ops.metrics import Metrics
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.pipeline import Pipeline, Policy
 from notification_service.ports import Claims, Directory, Ledger, Outbox, Rates
-from notification_service.rendering import Brand, Renderer
+from notification_service.rendering import House, Renderer, Terms
 from notification_service.retries import Ladder
 from notification_service.settings import DeliveryMode, RecipientRecord, Security, Settings, SmtpSettings
 from notification_service.stores import mongo, redis
@@ -40,6 +41,7 @@ from notification_service.stores.mongo_directory import MongoDirectory
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
 from notification_service.stores.redis_rates import RedisRates
+from notification_service.wording import Cinema
 
 log = structlog.get_logger(__name__)
 
@@ -69,12 +71,39 @@ def templates_directory(settings: Settings) -> Path:
 
 def load_renderer(settings: Settings) -> Renderer:
     """Raises `ConfigurationError` with file and line where a template is at fault."""
+    return rendering.load(templates_directory(settings), house(settings))
+
+
+def house(settings: Settings) -> House:
+    """What the settings say about whoever writes. Raises `ConfigurationError` where the logo cannot be read."""
     service, brand = settings.service, settings.brand
-    return rendering.load(
-        templates_directory(settings),
-        Brand(brand.name or settings.sender.name, brand.support_email, brand.site_url, brand.address),
-        wording.Defaults(service.default_locale, service.default_time_zone, service.default_currency),
-        service.link_hosts,
+    return House(
+        Brand(
+            name=brand.name or settings.sender.name,
+            support_email=brand.support_email,
+            site_url=brand.site_url,
+            address=brand.address,
+            sender=settings.sender_address or _SIMULATED_SENDER,
+            colour=brand.colour,
+            logo=branding.read_logo(brand.logo) if brand.logo else None,
+        ),
+        wording.Defaults(
+            service.default_locale,
+            service.default_time_zone,
+            service.default_currency,
+            {name.casefold(): Cinema(**cinema.model_dump()) for name, cinema in service.cinemas.items()},
+        ),
+        links.Ways(
+            hosts=frozenset(host.lower() for host in service.link_hosts),
+            retry=service.retry_url,
+            booking=service.booking_url,
+            support=service.support_url,
+        ),
+        Terms(
+            refund_days={method.casefold(): days for method, days in service.refund_days.items()},
+            show_minutes=service.show_minutes,
+            arrive_minutes=service.arrive_minutes,
+        ),
     )
 
 

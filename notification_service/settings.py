@@ -14,7 +14,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from notification_service.addresses import NotAnAddressError, parse_address
+from notification_service.branding import ACCENT, check_colour
 from notification_service.channels.smtp import providers
+from notification_service.links import check_link
 from notification_service.notices import TEMPLATES
 from notification_service.outcomes import ConfigurationError
 from notification_service.retries import RUNGS
@@ -90,6 +92,8 @@ Address = Annotated[str | None, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
 Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)]
+BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
+SafeLink = Annotated[str | None, AfterValidator(check_link)]
 Links = Annotated[tuple[Link, ...], NoDecode, BeforeValidator(_words)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -180,8 +184,18 @@ class BrandSettings(_Slice):
 
     name: str | None = None
     support_email: Address = None
-    site_url: str | None = None
+    site_url: SafeLink = None
     address: str | None = None
+    colour: Annotated[str, AfterValidator(check_colour)] = ACCENT
+    logo: Path | None = None
+
+
+class CinemaSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str | None = None
+    time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
+    map_url: SafeLink = None
 
 
 class ServiceSettings(_Slice):
@@ -208,6 +222,13 @@ class ServiceSettings(_Slice):
     unknown_hold: TemplateNames = ()
     record_recipient: RecipientRecord = RecipientRecord.FULL
     link_hosts: Words = ()
+    retry_url: SafeLink = None
+    booking_url: SafeLink = None
+    support_url: SafeLink = None
+    cinemas: dict[str, CinemaSettings] = {}
+    refund_days: dict[str, BusinessDays] = {}
+    show_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 150
+    arrive_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
     default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
     default_time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     default_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"

@@ -1,26 +1,38 @@
 """How values read in a mail: money, moments, showtimes, seats. Each unknown value stays None."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_datetime, get_timezone_name
+from babel.dates import format_date, format_skeleton, format_time, get_timezone_name
 from babel.numbers import format_currency
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from notification_service import languages
 from notification_service.events import Event
 
 _SHOWTIME_FORMATS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M%p")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MOST_SEATS_SHOWN = 30
+_ISOLATE, _ISOLATED = "\u2068", "\u2069"
 _LAST_ZONE = timezone(timedelta(hours=-12))
 """Where a day ends last on Earth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cinema:
+    """What the events do not say about a cinema."""
+
+    address: str | None = None
+    time_zone: str | None = None
+    map_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,8 @@ class Style:
     locale: Locale
     zone: ZoneInfo | None
     currency: str
+    language: str = languages.SOURCE
+    """The catalogue; `locale` may be finer."""
 
     @property
     def lang(self) -> str:
@@ -39,22 +53,40 @@ class Style:
     def dir(self) -> str:
         return self.locale.text_direction
 
+    @property
+    def start(self) -> str:
+        """The side on which a line begins."""
+        return "left" if self.dir == "ltr" else "right"
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What is taken where the event does not say."""
+    """What is taken where the event does not say. `cinemas` are found by name, in any case of letters."""
 
     locale: str = "en_US"
     time_zone: str | None = None
     currency: str = "USD"
+    cinemas: Mapping[str, Cinema] = field(default_factory=dict)
+    spoken: Collection[str] = (languages.SOURCE,)
 
-    def for_event(self, event: Event) -> Style:
+    def for_event(self, event: Event, asked: str | None = None) -> Style:
+        """`asked`: the locale of the reader, which the event's own wins over."""
         currency = (event.currency or "").upper()
+        cinema = self.cinema(event)
+        locale = languages.choose((event.locale, asked), self.spoken) or Locale.parse(self.locale)
         return Style(
-            Locale.parse(self.locale),
-            _zone(event.time_zone) or _zone(self.time_zone),
+            locale,
+            _zone(event.time_zone) or _zone(cinema.time_zone) or _zone(self.time_zone),
             currency if _CURRENCY.fullmatch(currency) else self.currency,
+            locale.language,
         )
+
+    def cinema(self, event: Event) -> Cinema:
+        name = getattr(event, "cinema_name", None)
+        return self.cinemas.get(name.casefold(), _NOWHERE) if name else _NOWHERE
+
+
+_NOWHERE = Cinema()
 
 
 def check_locale(name: str) -> str:
@@ -98,7 +130,11 @@ def parse_showtime(text: str, zone: ZoneInfo | None) -> datetime | None:
 def _at_the_cinema(moment: datetime, zone: ZoneInfo | None) -> datetime:
     if zone is None:
         return moment
-    return moment.astimezone(zone) if moment.tzinfo else moment.replace(tzinfo=zone)
+    if moment.tzinfo:
+        return moment.astimezone(zone)
+    local = moment.replace(tzinfo=zone)
+    # An hour that the clock shows twice, or never (PEP 495): nobody knows which was meant, so it stays as it was sent.
+    return local if local.utcoffset() == local.replace(fold=1).utcoffset() else moment
 
 
 def has_begun(showtime: str | None, zone: ZoneInfo | None, now: datetime) -> bool:
@@ -131,7 +167,7 @@ def showtime(context: Context, text: str | None) -> str | None:
         return None
     style: Style = context["style"]
     when = parse_showtime(text, style.zone)
-    return _spoken(when, style) if when else text
+    return _spoken(when, style) if when else isolated(text, style)
 
 
 @pass_context
@@ -141,13 +177,15 @@ def showtime_brief(context: Context, text: str | None) -> str | None:
         return None
     style: Style = context["style"]
     when = parse_showtime(text, style.zone)
-    return _formatted(when, "EEE d MMM, ", style) + _hour(when, style) if when else text
+    return _brief(when, style) if when else text
 
 
 def _spoken(local: datetime, style: Style) -> str:
-    day = _formatted(local, "EEEE, d MMMM y", style)
-    zone = f" {_zone_name(local, style)}" if local.tzinfo else ""
-    return f"{day}, {_hour(local, style)}{zone}"
+    day, hour = format_date(local, "full", style.locale), _hour(local, style)
+    zone = _zone_name(local, style) if local.tzinfo else ""
+    if zone:  # a short name stays on the line of its hour
+        zone = ("\u00a0" if zone.isalpha() else " ") + zone
+    return str(style.locale.datetime_formats["medium"].format(hour + zone, day))
 
 
 def _zone_name(local: datetime, style: Style) -> str:
@@ -157,17 +195,23 @@ def _zone_name(local: datetime, style: Style) -> str:
 
 
 def _hour(local: datetime, style: Style) -> str:
-    return _formatted(local, style.locale.time_formats["short"].pattern, style).replace("\u202f", "\u00a0")
+    text = format_time(local, "short", tzinfo=local.tzinfo, locale=style.locale)
+    return text.replace("\u202f", "\u00a0")
 
 
-def _formatted(local: datetime, pattern: str, style: Style) -> str:
-    return format_datetime(local, pattern, local.tzinfo, style.locale)
+def _brief(local: datetime, style: Style) -> str:
+    day = format_skeleton("MMMEd", local, local.tzinfo, locale=style.locale)
+    return str(style.locale.datetime_formats["medium"].format(_hour(local, style), day))
 
 
-def seats(row: tuple[str, ...]) -> str | None:
+@pass_context
+def seats(context: Context, row: tuple[str, ...]) -> str | None:
     """The seats in order, cut with a notice where there are more than a person would read."""
+    if not row:
+        return None
     shown = ", ".join(row[:_MOST_SEATS_SHOWN])
-    return (f"{shown} (+{len(row) - _MOST_SEATS_SHOWN})" if len(row) > _MOST_SEATS_SHOWN else shown) or None
+    more = f" (+{len(row) - _MOST_SEATS_SHOWN})" if len(row) > _MOST_SEATS_SHOWN else ""
+    return isolated(shown + more, context["style"])
 
 
 def readable(text: str | None) -> str | None:
@@ -176,6 +220,27 @@ def readable(text: str | None) -> str | None:
         return None
     words = text.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
+
+
+def cut(text: str, longest: int) -> str:
+    """At most so many characters, the last an ellipsis, and none without the marks that belong to it."""
+    if len(text) <= longest:
+        return text
+    end = max(longest - 1, 0)
+    while end > 0 and _joined(text, end):
+        end -= 1
+    return text[:end].rstrip() + "…"
+
+
+def _joined(text: str, at: int) -> bool:
+    return unicodedata.category(text[at]) in ("Mn", "Mc", "Me", "Sk") or "\u200d" in (text[at], text[at - 1])
+
+
+def isolated(text: str, style: Style) -> str:
+    """Where it may run against the direction of the mail, the text in isolates (UAX 9): `bdi` is not known widely."""
+    if style.dir == "rtl" or any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
+        return f"{_ISOLATE}{text}{_ISOLATED}"
+    return text
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -1,7 +1,7 @@
 """In-memory twins of the stores, for `demo`, `preview` and the tests. They pass the contract suite of the real ones."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -137,6 +137,7 @@ class Record:
     entry: Entry
     owner: str
     subject: str | None = None
+    remarks: tuple[str, ...] = ()
     recipient: str = ""
     updated_at: datetime | None = None
     reason: str | None = None
@@ -219,6 +220,7 @@ class MemoryLedger:
         at: datetime,
         recipient: str | None = None,
         subject: str | None = None,
+        remarks: Sequence[str] = (),
         attempt: Attempt | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
@@ -231,6 +233,7 @@ class MemoryLedger:
         record.entry = replace(record.entry, outcome=outcome, waiting=False)
         record.recipient = recipient or record.recipient
         record.subject = subject or record.subject
+        record.remarks = tuple(remarks)
         record.updated_at = at
         record.reason = summarize(outcome).reason
         record.sent_at = at if isinstance(outcome, Sent) else None

@@ -1,7 +1,7 @@
 """The ledger in MongoDB: what became of every notification. It is the truth."""
 
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -115,6 +115,7 @@ class MongoLedger:
         at: datetime,
         recipient: str | None = None,
         subject: str | None = None,
+        remarks: Sequence[str] = (),
         attempt: Attempt | None = None,
     ) -> Fence:
         fields = documents.closed(outcome, at, self._show)
@@ -124,6 +125,8 @@ class MongoLedger:
             fields["repaired"] = True
         if subject:
             fields["subject"] = self._show(documents.storable_text(subject))
+        if remarks:
+            fields["remarks"] = [self._show(documents.storable_text(remark)) for remark in remarks]
         which: Document = {"_id": notification_id, "outcome": _OPEN}
         if owner is not None:
             which["owner"] = owner

@@ -105,7 +105,9 @@ async def entry(ledger: Ledger, notification_id: str = "n1") -> Entry:
 
 
 async def close(ledger: Ledger, owner: str | None = "a", outcome: Outcome | None = None, name: str = "n1") -> Fence:
-    return await ledger.close(name, owner, outcome or Sent(), at=LATER, subject="Booked", attempt=ATTEMPT)
+    return await ledger.close(
+        name, owner, outcome or Sent(), at=LATER, subject="Booked", remarks=["a link is left out"], attempt=ATTEMPT
+    )
 
 
 async def postpone(ledger: Ledger, owner: str = "a") -> None:
@@ -366,6 +368,7 @@ async def test_a_record_has_the_words_of_the_deployed_collection(real: MongoLedg
     await close(real)
     sent = await document(database)
     assert (sent["status"], sent["outcome"], sent["sent_at"], sent["subject"]) == ("sent", "sent", LATER, "Booked")
+    assert sent["remarks"] == ["a link is left out"]
     assert [made["code"] for made in sent["attempts"]] == [450]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from notification_service.books import Books
+from notification_service.branding import Brand
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.jobs import Job, Jobs
@@ -17,10 +18,9 @@ from notification_service.mime import Letterhead
 from notification_service.outcomes import StoreUnavailableError
 from notification_service.pipeline import Pipeline, Policy
 from notification_service.ports import Claims, Directory, Envelope, Ledger, Outbox, Person
-from notification_service.rendering import Brand, Renderer, load
+from notification_service.rendering import House, Renderer, load
 from notification_service.retries import Ladder
 from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates
-from notification_service.wording import Defaults
 from tests.model import smtp
 from tests.model.broker import Broker, Connection, link
 from tests.model.process import Clock, Process
@@ -83,7 +83,7 @@ class _Shelf:
 
 @functools.cache
 def _renderer() -> Renderer:
-    return load(TEMPLATES, Brand("Cinema"), Defaults())
+    return load(TEMPLATES, House(Brand("Cinema")))
 
 
 _MAILS: dict[tuple[str, str, str | None], tuple[str | None, Envelope]] = {}

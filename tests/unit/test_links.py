@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.links import allowed
+from notification_service.events import parse
+from notification_service.links import Ways, check_link, for_event, refusal
 
 HOSTS = {"pay.example", "tickets.example"}
 
@@ -19,13 +20,12 @@ HOSTS = {"pay.example", "tickets.example"}
     ],
 )
 def test_a_link_to_one_of_our_hosts_is_kept_as_it_is(url: str) -> None:
-    assert allowed(url, HOSTS) == url
+    assert refusal(url, HOSTS) is None
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        None,
         "",
         "javascript:alert(1)",
         "JaVaScRiPt:alert(1)//https://pay.example/",
@@ -73,15 +73,48 @@ def test_a_link_to_one_of_our_hosts_is_kept_as_it_is(url: str) -> None:
         "https://pay.example/" + "a" * 2000,
     ],
 )
-def test_any_other_link_is_refused(url: str | None) -> None:
-    assert allowed(url, HOSTS) is None
+def test_any_other_link_is_refused_with_the_reason(url: str) -> None:
+    assert refusal(url, HOSTS)
+
+
+def test_a_refused_link_gives_way_to_that_of_the_setting_and_is_remarked() -> None:
+    event = parse({"booking_id": "B 1", "retry_url": "https://evil.example/"}, "payment.failed")
+    assert event is not None
+    found, remarks = for_event(event, Ways(hosts=HOSTS, retry="https://pay.example/{booking_id}"))
+    assert found.retry == "https://pay.example/B%201"
+    assert remarks == ["retry_url is left out: LINK_HOSTS does not name its host"]
 
 
 def test_without_hosts_no_link_is_allowed() -> None:
-    assert allowed("https://pay.example/", ()) is None
+    assert refusal("https://pay.example/", ()) == "LINK_HOSTS does not name its host"
 
 
 @given(st.text(max_size=60).map("https://{}".format) | st.text(max_size=60))
 def test_no_text_raises_or_leads_elsewhere(url: str) -> None:
-    assert allowed(url, HOSTS) in (None, url)
-    assert allowed(url, {"no-such-host.example"}) is None
+    refusal(url, HOSTS)
+    assert refusal(url, {"no-such-host.example"})
+
+
+@given(st.text(max_size=60))
+def test_no_booking_id_leads_elsewhere(booking_id: str) -> None:
+    event = parse({"booking_id": booking_id}, "booking.confirmed")
+    assert event is not None
+    found, _ = for_event(event, Ways(booking="https://tickets.example/b/{booking_id}/open"))
+    assert found.booking is None or refusal(found.booking, {"tickets.example"}) is None
+    assert (found.booking is None) == (event.booking_id is None)
+
+
+def test_a_way_without_a_booking_in_it_needs_none() -> None:
+    event = parse({}, "booking.confirmed")
+    assert event is not None
+    found, _ = for_event(event, Ways(booking="https://tickets.example/{booking_id}", support="https://tickets.example"))
+    assert (found.booking, found.support) == (None, "https://tickets.example")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["http://pay.example/", "pay", "https://user@pay.example", "https://pay.example:1/"]
+)
+def test_a_setting_that_is_no_plain_link_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="no link that a mail may carry"):
+        check_link(pattern)
+    assert check_link("https://pay.example/{booking_id}") == "https://pay.example/{booking_id}"

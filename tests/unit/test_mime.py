@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
+from notification_service.branding import Brand
 from notification_service.events import parse
 from notification_service.mime import AttachmentError, Ids, Letterhead, clean, compose, message_id
 from notification_service.outcomes import RejectReason
 from notification_service.ports import Envelope, Person
-from notification_service.rendering import Attachment, Brand, Mail, load
-from notification_service.wording import Defaults
+from notification_service.rendering import Attachment, House, Mail, load
 from tests.fuzzing import TIMES
 from tests.samples import sample
 from tests.unit.fakes import TEMPLATES, notice
@@ -29,6 +29,7 @@ HEADERS = {
     "X-Auto-Response-Suppress",
     "X-Notification-ID",
     "X-Entity-Ref-ID",
+    "Feedback-ID",
     "Content-Type",
 }
 DATE = datetime(2026, 11, 24, 12, 30, 15, 123456, tzinfo=UTC)
@@ -299,7 +300,7 @@ def test_m5_the_message_id_is_that_of_the_notification() -> None:
     "name", ["booking.confirmed", "booking.confirmed.long", "booking.cancelled", "payment.failed.retry"]
 )
 def test_m4_m7_a_sample_mail_is_small_and_its_lines_are_short(name: str) -> None:
-    renderer = load(TEMPLATES, Brand("Cinema", "help@cinema.example"), Defaults())
+    renderer = load(TEMPLATES, House(Brand("Cinema", "help@cinema.example")))
     planned = notice(sample(name))
     mail = renderer.render(planned.template, planned.event, Person("jane@guests.example", "Jane"))
     envelope = compose_one(mail)
@@ -311,7 +312,7 @@ def test_m4_m7_a_sample_mail_is_small_and_its_lines_are_short(name: str) -> None
 
 @pytest.mark.parametrize("field", ["movie_title", "cinema_name", "booking_id", "transaction_id", "showtime", "seats"])
 def test_m7_no_single_field_makes_a_mail_that_is_clipped(field: str) -> None:
-    renderer = load(TEMPLATES, Brand("Cinema"), Defaults())
+    renderer = load(TEMPLATES, House(Brand("Cinema")))
     value = "long word " * 20_000
     event = parse({"booking_id": "B", field: [value] if field == "seats" else value}, "booking.confirmed")
     assert event

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from notification_service.books import Books
+from notification_service.branding import Brand
 from notification_service.jobs import Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
@@ -45,11 +46,10 @@ from notification_service.ports import (
     Verdict,
     Withdrawn,
 )
-from notification_service.rendering import Brand, Renderer, load
+from notification_service.rendering import House, Renderer, load
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park
 from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, Record
-from notification_service.wording import Defaults
 from tests.samples import sample
 from tests.unit.fakes import (
     ACCEPTED,
@@ -167,7 +167,7 @@ class Shelf:
 
 @functools.cache
 def renderer(folder: Path = TEMPLATES) -> Renderer:
-    return load(folder, Brand("Cinema"), Defaults())
+    return load(folder, House(Brand("Cinema")))
 
 
 @dataclass
@@ -611,7 +611,7 @@ def faulty_templates(folder: Path) -> tuple[Path, int]:
 
 async def test_a_template_at_fault_is_rejected_with_its_file_and_line(tmp_path: Path) -> None:
     folder, line = faulty_templates(tmp_path)
-    cinema = Cinema(renderer=load(folder, Brand("Cinema"), Defaults()))
+    cinema = Cinema(renderer=load(folder, House(Brand("Cinema"))))
     settlement = await cinema.handle(movie_title="Boom")
     assert isinstance(settlement, Park)
     assert isinstance(settlement.outcome, Rejected)

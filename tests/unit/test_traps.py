@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from notification_service.branding import Brand
 from notification_service.events import Event
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
-from notification_service.rendering import Brand, load
-from notification_service.wording import Defaults
+from notification_service.rendering import House, load
 from tests.samples import sample
 from tests.unit.fakes import TEMPLATES, notice
 
@@ -33,14 +33,14 @@ def copied(tmp_path: Path) -> Path:
 
 def test_trap_20_templates_have_the_names_that_are_escaped() -> None:
     names = {path.suffix for path in TEMPLATES.rglob("*") if path.is_file() and "_samples" not in path.parts}
-    assert names == {".html", ".txt"}
+    assert names == {".html", ".txt", ".po"}  # the catalogues are no templates
 
 
 def test_trap_20_a_word_that_is_not_there_is_an_error_and_not_an_empty_text(copied: Path) -> None:
     body = copied / "payment_success" / "body.html"
     body.write_text(re.sub(r"({% block \w+ %})", r"\1{{ not_there }}", body.read_text("utf-8"), count=1), "utf-8")
-    with pytest.raises(ConfigurationError, match=r"body\.html:6: 'not_there' is undefined"):
-        load(copied, Brand("Cinema"), Defaults())
+    with pytest.raises(ConfigurationError, match=r"body\.html:5: 'not_there' is undefined"):
+        load(copied, House(Brand("Cinema")))
 
 
 _LOOK = """
@@ -48,11 +48,11 @@ import json, sys
 from pathlib import Path
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
-from notification_service.rendering import Brand, load
-from notification_service.wording import Defaults
+from notification_service.branding import Brand
+from notification_service.rendering import House, load
 from tests.samples import sample
 from tests.unit.fakes import notice
-renderer = load(Path(sys.argv[1]), Brand("Cinema"), Defaults())
+renderer = load(Path(sys.argv[1]), House(Brand("Cinema")))
 event = notice(sample("payment.success"), "payment.success").event
 touched = []
 sys.addaudithook(lambda name, args: touched.append([name, str(args)]) if name in ("open", "socket.connect") else None)
@@ -78,7 +78,7 @@ def test_trap_21_inlining_opens_no_file_and_no_connection(copied: Path, tmp_path
 
 
 def test_trap_21_what_is_for_the_dark_is_kept() -> None:
-    mail = load(TEMPLATES, Brand("Cinema"), Defaults()).render("payment_success", paid(), Person("a@b.example"))
+    mail = load(TEMPLATES, House(Brand("Cinema"))).render("payment_success", paid(), Person("a@b.example"))
     assert "prefers-color-scheme: dark" in mail.html
 
 

@@ -1,16 +1,28 @@
 """How showtimes, moments, money and seats read in a mail."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from babel import Locale
 from hypothesis import given, strategies as st
 from jinja2 import Environment
 
 from notification_service.events import parse
-from notification_service.wording import FILTERS, Defaults, Style, check_locale, check_zone, parse_showtime
+from notification_service.wording import (
+    FILTERS,
+    Cinema,
+    Defaults,
+    Style,
+    check_locale,
+    check_zone,
+    cut,
+    isolated,
+    parse_showtime,
+)
 
 MADRID, NEW_YORK = ZoneInfo("Europe/Madrid"), ZoneInfo("America/New_York")
 
@@ -18,7 +30,7 @@ MADRID, NEW_YORK = ZoneInfo("Europe/Madrid"), ZoneInfo("America/New_York")
 def style(locale: str = "en_US", zone: str | None = "UTC", currency: str = "USD", **event: Any) -> Style:  # noqa: ANN401 - JSON
     parsed = parse(event, "booking.confirmed")
     assert parsed is not None
-    return Defaults(locale, zone, currency).for_event(parsed)
+    return Defaults(locale, zone, currency, spoken=("en", "de", "pt")).for_event(parsed)
 
 
 def shown(name: str, value: object, how: Style | None = None) -> str:
@@ -74,21 +86,21 @@ def test_a_text_that_names_no_moment_is_shown_as_it_is(text: str) -> None:
 
 def test_a_showtime_reads_as_day_date_hour_and_zone() -> None:
     text = "2026-12-15 08:00 PM"
-    assert shown("showtime", text, style(zone="America/New_York")) == "Tuesday, 15 December 2026, 8:00 PM EST"
-    assert shown("showtime_brief", text, style(zone="America/New_York")) == "Tue 15 Dec, 8:00 PM"
+    assert shown("showtime", text, style(zone="America/New_York")) == "Tuesday, December 15, 2026, 8:00 PM EST"
+    assert shown("showtime_brief", text, style(zone="America/New_York")) == "Tue, Dec 15, 8:00 PM"
 
 
 def test_where_nobody_names_the_cinemas_zone_no_zone_is_made_up() -> None:
     nowhere = style(zone=None)
-    assert shown("showtime", "2026-12-15 08:00 PM", nowhere) == "Tuesday, 15 December 2026, 8:00 PM"
-    assert shown("showtime_brief", "2026-12-15 08:00 PM", nowhere) == "Tue 15 Dec, 8:00 PM"
-    assert shown("showtime", "2026-12-15T20:00:00+01:00", nowhere).startswith("Tuesday, 15 December 2026, 8:00 PM ")
+    assert shown("showtime", "2026-12-15 08:00 PM", nowhere) == "Tuesday, December 15, 2026, 8:00 PM"
+    assert shown("showtime_brief", "2026-12-15 08:00 PM", nowhere) == "Tue, Dec 15, 8:00 PM"
+    assert shown("showtime", "2026-12-15T20:00:00+01:00", nowhere).startswith("Tuesday, December 15, 2026, 8:00 PM ")
     assert shown("moment", datetime(2026, 11, 24, 11, 0, tzinfo=UTC), nowhere).endswith("11:00 AM UTC")
 
 
 def test_a_showtime_with_an_offset_is_shown_at_the_cinemas_clock() -> None:
     assert shown("showtime", "2026-12-15T20:00:00Z", style(zone="America/New_York")).endswith("3:00 PM EST")
-    assert shown("showtime_brief", "2026-12-16T00:30:00Z", style(zone="America/New_York")) == "Tue 15 Dec, 7:30 PM"
+    assert shown("showtime_brief", "2026-12-16T00:30:00Z", style(zone="America/New_York")) == "Tue, Dec 15, 7:30 PM"
 
 
 def test_the_events_own_zone_wins_and_a_wrong_one_does_not() -> None:
@@ -107,12 +119,20 @@ def test_summer_and_winter_time_are_named_and_counted() -> None:
 def test_the_hour_that_is_missing_or_comes_twice_is_shown_as_it_was_sent(text: str) -> None:
     moment = parse_showtime(text, MADRID)
     assert moment is not None
-    assert "2:30 AM" in shown("showtime", text, style(zone="Europe/Madrid"))
+    assert moment.tzinfo is None, "nobody knows whether it is summer time"
+    assert shown("showtime", text, style(zone="Europe/Madrid")).endswith("2:30 AM")
+
+
+def test_an_hour_that_comes_twice_is_known_by_its_offset() -> None:
+    summer, winter = (
+        shown("showtime", f"2026-11-01T01:30:00-0{offset}:00", style(zone="America/New_York")) for offset in (4, 5)
+    )
+    assert (summer[-11:], winter[-11:]) == ("1:30 AM EDT", "1:30 AM EST")
 
 
 def test_the_language_of_the_setting_is_spoken() -> None:
     assert shown("showtime", "2026-12-15 20:00", style("de_DE", "Europe/Berlin")) == (
-        "Dienstag, 15 Dezember 2026, 20:00 MEZ"
+        "Dienstag, 15. Dezember 2026, 20:00 MEZ"
     )
 
 
@@ -125,7 +145,7 @@ def test_no_showtime_stops_a_mail(text: str) -> None:
 
 def test_a_moment_is_told_at_the_cinemas_clock() -> None:
     when = datetime(2026, 11, 24, 11, tzinfo=UTC)
-    assert shown("moment", when, style(zone="Asia/Kolkata")).startswith("Tuesday, 24 November 2026, 4:30 PM")
+    assert shown("moment", when, style(zone="Asia/Kolkata")).startswith("Tuesday, November 24, 2026, 4:30 PM")
 
 
 @pytest.mark.parametrize("name", ["money", "moment", "showtime", "showtime_brief", "readable"])
@@ -179,6 +199,71 @@ def test_the_language_and_its_direction_are_those_of_html() -> None:
     assert style("ar").dir == "rtl"
 
 
+@pytest.mark.parametrize(
+    ("asked", "user", "spoken"),
+    [
+        ("pt-BR", None, "pt_BR"),
+        ("pt", "de", "pt"),
+        (None, "de-AT", "de_AT"),
+        ("fr-CA", "de", "de"),
+        ("xx", None, "en_US"),
+        ("de-XX", None, "de"),
+        ("de_DE.UTF-8", None, "de_DE"),
+        ("../../etc", "", "en_US"),
+        ("d" * 5000, None, "en_US"),
+    ],
+)
+def test_the_event_then_the_user_then_the_setting_choose_the_language(
+    asked: str | None, user: str | None, spoken: str
+) -> None:
+    event = parse({"locale": asked}, "booking.confirmed")
+    assert event is not None
+    chosen = Defaults(spoken=("en", "de", "pt")).for_event(event, user)
+    assert str(chosen.locale) == spoken
+    assert chosen.language == spoken[:2]
+
+
+def test_a_cinema_brings_its_own_zone_and_the_events_wins() -> None:
+    cinemas = {"kino": Cinema("Am Markt 1", "Europe/Berlin")}
+    event = parse({"cinema_name": "KINO"}, "booking.confirmed")
+    abroad = parse({"cinema_name": "Kino", "time_zone": "Asia/Tokyo"}, "booking.confirmed")
+    assert event is not None
+    assert abroad is not None
+    known = Defaults(time_zone="Europe/Madrid", cinemas=cinemas)
+    assert (str(known.for_event(event).zone), str(known.for_event(abroad).zone)) == ("Europe/Berlin", "Asia/Tokyo")
+    assert known.cinema(event).address == "Am Markt 1"
+
+
+# ── cutting and turning ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "longest", "left"),
+    [
+        ("Inception", 9, "Inception"),
+        ("Inception", 8, "Incepti…"),
+        ("Amé", 2, "A…"),
+        ("Ame\u0301lie", 4, "Am…"),
+        ("a👩\u200d👩\u200d👧b", 4, "a…"),
+        ("", 5, ""),
+    ],
+)
+def test_a_cut_text_ends_with_a_whole_letter(text: str, longest: int, left: str) -> None:
+    assert cut(text, longest) == left
+
+
+@given(st.text(max_size=30), st.integers(1, 30))
+def test_a_cut_text_is_never_longer(text: str, longest: int) -> None:
+    assert len(cut(text, longest)) <= max(longest, 1)
+
+
+def test_a_text_that_runs_the_other_way_is_isolated() -> None:
+    assert isolated("مدينة", style()) == "\u2068مدينة\u2069"
+    assert isolated("Inception", style()) == "Inception"
+    arabic = replace(style(), locale=Locale("ar"))
+    assert isolated("Inception", arabic) == "\u2068Inception\u2069"
+
+
 # ── money ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -217,7 +302,7 @@ def test_a_currency_that_is_none_is_the_settings(currency: str) -> None:
 
 def test_seats_stand_in_their_order() -> None:
     assert shown("seats", ("B6", "B5")) == "B6, B5"
-    assert FILTERS["seats"](()) is None
+    assert shown("seats", ()) == "None"
 
 
 def test_more_seats_than_anybody_reads_are_cut_with_a_notice() -> None:
