@@ -20,6 +20,7 @@ from notification_service.commands import (
     parked as parked_command,
     preview as preview_command,
     reconcile as reconcile_command,
+    template_check as check_command,
 )
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
@@ -44,6 +45,11 @@ app = typer.Typer(
 
 parked = typer.Typer(help="What waits for a person: list, show, replay, discard.", no_args_is_help=True)
 app.add_typer(parked, name="parked")
+
+template = typer.Typer(
+    help="For whoever writes the mails: check, extract. See also [bold]preview[/bold].", no_args_is_help=True
+)
+app.add_typer(template, name="template")
 
 
 @app.command()
@@ -161,6 +167,24 @@ def _parking(act: Callable[..., Coroutine[None, None, list[ParkedEvent]]], wante
     settings = _settings(quiet=True)
     url, largest = settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
     return asyncio.run(act(url, wanted, largest=largest))
+
+
+@template.command("check")
+def template_check(language: Languages = None) -> None:
+    """Say what is wrong with each sample in each language, and with the catalogues. Exit 1 if anything."""
+    report = check_command.run(_settings(quiet=True), language or ())
+    for name, finding in report.found:
+        typer.echo(f"{name}: {finding}")
+    typer.echo(report)
+    if report.found:
+        raise typer.Exit(1)
+
+
+@template.command("extract")
+def template_extract() -> None:
+    """Put new sentences of the templates into the catalogues, take old ones out, and count what is to translate."""
+    for line in check_command.extract(service.templates_directory(_settings(quiet=True))):
+        typer.echo(line)
 
 
 @app.command()
