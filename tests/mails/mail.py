@@ -9,6 +9,16 @@ from email.message import EmailMessage
 from functools import cached_property
 from pathlib import Path
 
+from tests.mails.markup import Markup, parse
+
+
+@dataclass(frozen=True)
+class Finding:
+    mail: str
+    checker: str
+    rule: str
+    what: str
+
 
 @dataclass(frozen=True)
 class Mail:
@@ -41,8 +51,8 @@ class Mail:
         return self.content("text/plain")
 
     @cached_property
-    def calendars(self) -> list[bytes]:
-        return [_bytes(part) for part in self.parts if part.get_content_type() == "text/calendar"]
+    def markup(self) -> Markup:
+        return parse(self.html)
 
     @cached_property
     def images(self) -> dict[str, tuple[str, bytes]]:

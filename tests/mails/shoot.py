@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import json
 import shutil
 import subprocess
 import tempfile
@@ -11,24 +10,13 @@ from html import escape
 from pathlib import Path
 
 from tests.mails.mail import read
-
-HERE = Path(__file__).parent
+from tests.mails.tools import node
 
 Job = dict[str, str | int | bool]
 
 
-def chromium(script: str, jobs: object) -> str:
-    """What one of the node scripts here prints about these jobs."""
-    done = subprocess.run(
-        ["node", HERE / script], input=json.dumps(jobs), capture_output=True, text=True, check=False, cwd=HERE
-    )
-    if done.returncode:
-        raise SystemExit(f"{script} failed:\n{done.stderr}")
-    return done.stdout
-
-
 def shoot(jobs: Sequence[Job]) -> None:
-    chromium("shoot.mjs", jobs)
+    node("shoot.mjs", jobs)
     if shutil.which("pngquant"):
         files = [str(job["out"]) for job in jobs]
         # It answers 99 where a file would not get smaller, which is as well.
