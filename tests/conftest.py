@@ -16,6 +16,20 @@ if TIMES > 1:
     settings.load_profile("longer")
 
 
+_TIMED = ("faults", "integration", "e2e")
+_VERDICT = r"\bI[1-4]: "
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for other processes has a second try, which is counted in the closing line: machines get busy.
+
+    What the judge found has none: a mail that was lost or doubled once is lost or doubled.
+    """
+    for item in items:
+        if item.path.parent.name in _TIMED:
+            item.add_marker(pytest.mark.flaky(reruns=1, rerun_except=_VERDICT))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with LocalStack(tmp_path_factory.mktemp("stack")) as running:
