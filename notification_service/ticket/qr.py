@@ -31,20 +31,18 @@ def draw(text: str) -> QrCode | None:
 
     The same text is the same bytes.
     """
-    if not text or len(text) > _MOST_BYTES:
-        return None
     try:
-        content = text.encode()
+        size = len(text[: _MOST_BYTES + 1].encode())
     except UnicodeEncodeError:  # half of a surrogate pair: no code could say it
         return None
-    if len(content) > _MOST_BYTES:
+    if not 0 < size <= _MOST_BYTES:
         return None
     return _pictured(_modules(text))
 
 
 def _modules(text: str) -> tuple[bytearray, ...]:
     """Row by row, 1 where a module is dark."""
-    # Without an ECI, bytes are Latin-1 by the standard. It is left out where it says nothing: old scanners print it.
+    # Without an ECI, readers guess: zbar takes é for 矇. It is left out where it says nothing: old scanners print it.
     code = segno.make_qr(
         text, error="M", boost_error=False, mask=_MASK, mode="byte", encoding="utf-8", eci=not text.isascii()
     )

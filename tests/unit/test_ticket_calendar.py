@@ -218,6 +218,11 @@ def test_a_cancellation_needs_no_start(read: Reader) -> None:
 # ── text that is awkward ─────────────────────────────────────────────────────────────────────────────
 
 
+def test_text_is_escaped_more_strictly_than_the_parsers_ask() -> None:
+    content = publish(replace(SHOWING, summary='a;b,c:d\\e\nf\\Ng"h'), stamp=STAMP)
+    assert rb"""SUMMARY:a\;b\,c:d\\e\nf\\Ng"h""" in content.split(b"\r\n")  # RFC 5545 §3.3.11
+
+
 @settings(max_examples=150 * TIMES, deadline=None)
 @given(AWKWARD, AWKWARD)
 @example("C:\\New; C:\\new, \\N \\\\n", "a\\\nb\\;c\\,d")
