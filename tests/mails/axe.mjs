@@ -1,4 +1,5 @@
-// Stdin: [{mail, page}]; stdout: what axe finds in each scheme and width, and which pages scroll sideways.
+// Stdin: [{mail, page}]; stdout: what axe finds in each scheme and width, which pages scroll sideways, and which need
+// more than one sheet of paper.
 import axe from 'axe-core';
 import { launch, open, stdin } from './browser.mjs';
 
@@ -12,7 +13,7 @@ async function show(page, file, width) {
 }
 
 for (const scheme of ['light', 'dark']) {
-  const page = await open(browser, { scheme });
+  const page = await open(browser, scheme);
   for (const { mail, page: file } of mails) {
     for (const width of [375, 800]) {
       await show(page, file, width);
@@ -27,7 +28,7 @@ for (const scheme of ['light', 'dark']) {
   }
 }
 
-const page = await open(browser, { scheme: 'light' });
+const page = await open(browser, 'light');
 for (const { mail, page: file } of mails) {
   for (const width of [320, 375, 600, 800]) {
     await show(page, file, width);
@@ -43,6 +44,8 @@ for (const { mail, page: file } of mails) {
     });
     if (widest) findings.push({ mail, checker: 'scroll', rule: `${width}px`, what: widest });
   }
+  const sheets = (await page.pdf({ format: 'A4' })).toString('latin1').match(/\/Type\s*\/Page\b/g).length;
+  if (sheets > 1) findings.push({ mail, checker: 'print', rule: 'sheets', what: `${sheets} of A4` });
 }
 await browser.close();
 process.stdout.write(JSON.stringify(findings));

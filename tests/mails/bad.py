@@ -148,6 +148,7 @@ BAD = [
     Bad("doiuse", "box-shadow", "html", "<p>", '<p style="box-shadow:0 0 1px #000000">'),
     Bad("axe", "color-contrast", "html", "<p>", '<p style="color:#eeeeee">'),
     Bad("scroll", "600px", "html", "<p>", '<p style="width:700px">'),
+    Bad("print", "sheets", "html", "<p>", "<p><br><br><br><br><br>"),
     Bad(
         "spamassassin",
         "GTUBE",

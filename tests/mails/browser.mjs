@@ -8,9 +8,8 @@ export async function launch() {
   });
 }
 
-export async function open(browser, { scheme, images = true }) {
+export async function open(browser, scheme) {
   const context = await browser.newContext({ colorScheme: scheme, offline: true });
-  if (!images) await context.route(/^data:image|\.png$/, (route) => route.abort());
   return context.newPage();
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from tests.mails import bad, checkers, tools
 from tests.mails.mail import Finding, Mail, read
@@ -32,11 +33,24 @@ class Exempt:
 
 def exceptions() -> list[Exempt]:
     with (HERE / "exceptions.toml").open("rb") as file:
-        return [Exempt(**each) for each in tomllib.load(file).get("exception", [])]
+        listed: list[dict[str, Any]] = tomllib.load(file)["exceptions"]
+    return [Exempt(checker=checker, **each) for each in listed for checker in each.pop("checkers")]
 
 
 def judge(mails: Sequence[Mail], jobs: int) -> list[Finding]:
     return tools.check(mails, jobs) + checkers.check(mails, SAMPLES)
+
+
+def unseen(mails: Sequence[Mail]) -> list[Finding]:
+    """A checker that none of the mails has anything for has passed none of them."""
+    there = {
+        "facts": any(mail.markup.facts for mail in mails),
+        "links": any(mail.markup.links for mail in mails),
+        "json-ld": any(mail.markup.scripts for mail in mails),
+        "calendar": any(part.get_content_type() == "text/calendar" for mail in mails for part in mail.parts),
+        "qr": any(mail.images for mail in mails),
+    }
+    return [Finding("-", name, "unseen", "no mail has any") for name, any_ in there.items() if not any_]
 
 
 def accept(found: Iterable[Finding], exempt: Sequence[Exempt], *, whole: bool) -> list[Finding]:
@@ -98,7 +112,8 @@ def main() -> None:
         mails = read(asked.eml, only=asked.only)
         if not mails:
             parser.error(f"no such mail in {asked.eml}")
-        found = accept(judge(mails, asked.jobs), exceptions(), whole=not asked.only)
+        whole = not asked.only
+        found = accept(judge(mails, asked.jobs) + (unseen(mails) if whole else []), exceptions(), whole=whole)
         print(*table(mails, found), sep="\n")  # noqa: T201
         wrong += lines(found)
     print(*(wrong or ["nothing to object to"]), sep="\n")  # noqa: T201

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.mails.mail import read
 from tests.mails.tools import node
 
-Job = dict[str, str | int | bool]
+Job = dict[str, str | int]
 
 
 def shoot(jobs: Sequence[Job]) -> None:
@@ -39,7 +39,7 @@ def sheet(pictures: dict[str, list[Path]], out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "sheet.html")
         source.write_text(page, encoding="utf-8")
-        shoot([{"page": str(source), "out": str(out), "width": 1980, "scheme": "light", "images": True}])
+        shoot([{"page": str(source), "out": str(out), "width": 1980, "scheme": "light"}])
 
 
 def main() -> None:
@@ -62,12 +62,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for mail in read(asked.eml, only=asked.names.split(",") if asked.names else ()):
             page = Path(folder, f"{mail.name}.html")
-            page.write_text(mail.page(), encoding="utf-8")
+            page.write_text(mail.html if asked.images_off else mail.page(), encoding="utf-8")
             for width, scheme in views:
                 out = asked.out.resolve() / f"{mail.name}.{width}.{scheme}.png"
                 pictures.setdefault(mail.name, []).append(out)
-                images = not asked.images_off
-                jobs.append({"page": str(page), "out": str(out), "width": width, "scheme": scheme, "images": images})
+                jobs.append({"page": str(page), "out": str(out), "width": width, "scheme": scheme})
         if not jobs:
             raise SystemExit(f"no such mail in {asked.eml}")
         shoot(jobs)

@@ -12,7 +12,7 @@ from typing import Any
 from tests.mails.mail import Finding, Mail
 
 HERE = Path(__file__).parent
-CHECKERS = ("html-validate", "caniemail", "doiuse", "axe", "scroll", "spamassassin")
+CHECKERS = ("html-validate", "caniemail", "doiuse", "axe", "scroll", "print", "spamassassin")
 BATCH = 20
 
 
