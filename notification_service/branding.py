@@ -12,7 +12,7 @@ from notification_service.outcomes import ConfigurationError
 
 ACCENT = "#7a2135"
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_WHITE, _INK, _DARK_CARD = (255, 255, 255), (28, 29, 33), (28, 30, 34)
+_WHITE, _INK, _DARK_GROUND = (255, 255, 255), (28, 29, 33), (42, 45, 51)
 _READABLE = 4.5
 _STEPS = 20
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,7 +24,7 @@ Rgb = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Each is readable on what it stands on (WCAG 2.2, 1.4.3): on white or `card`, and on the accent itself."""
+    """Each is readable on what it stands on (WCAG 2.2, 1.4.3): on white or the dark grounds, and on the accent itself."""
 
     accent: str
     on_accent: str
@@ -76,7 +76,7 @@ def palette(colour: str) -> Palette:
     """The accent for light and dark mode: as close to `colour` as can be read."""
     wanted = _rgb(colour)
     accent = _towards(wanted, (0, 0, 0), _WHITE)
-    dark = _towards(wanted, _WHITE, _DARK_CARD)
+    dark = _towards(wanted, _WHITE, _DARK_GROUND)
     return Palette(_hex(accent), _hex(_better(accent)), _hex(dark), _hex(_better(dark)))
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from email.generator import BytesGenerator
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
@@ -36,11 +37,19 @@ class AttachmentError(ValueError):
 
 
 class _Policy(EmailPolicy):
-    """SMTP's line ends and folding, but an unbroken value is never turned into encoded words (traps 18, 21)."""
+    """SMTP's line ends and folding, but an unbroken value is never turned into encoded words (traps 18, 21).
+
+    Python 3.11 loses the space between two words that it encodes (RFC 2047 §6.2), so texts that need it are encoded
+    as one here.
+    """
 
     def _fold(self, name: str, value: str, refold_binary: bool = False) -> str:  # noqa: FBT001, FBT002 - stdlib's own
         if value.isascii() and " " not in value.strip():
             return f"{name}: {value.strip()}{self.linesep}"
+        if name in ("Subject", "From") and not value.isascii() and not self.utf8:
+            text, bracket, address = value.rpartition(" <") if name == "From" else (value, "", "")
+            encoded = Header(text.strip('"') if bracket else text, "utf-8", self.max_line_length, name)
+            return f"{name}: {encoded.encode(linesep=self.linesep)}{bracket}{address}{self.linesep}"
         return super()._fold(name, value, refold_binary)  # type: ignore[misc, no-any-return]  # not in typeshed
 
 

@@ -34,6 +34,9 @@ _LONGEST_TEXT = 500
 _LONGEST_SUBJECT = 60
 """Characters that a phone shows (M4 of what makes a mail good)."""
 _SHORTEST_TITLE = 12
+_TURNS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+"""Marks of direction, which no header keeps."""
+
 _READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "locale", "time_zone"}
 
 
@@ -241,7 +244,7 @@ def _subject(template: Template, event: Event, context: Mapping[str, Any]) -> st
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.translate(_TURNS).split())
 
 
 def _readable(event: Event) -> Event:
