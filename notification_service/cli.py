@@ -22,6 +22,7 @@ from notification_service.commands import (
     reconcile as reconcile_command,
     template_check as check_command,
 )
+from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
 from notification_service.notices import TEMPLATES
@@ -74,15 +75,24 @@ Languages = Annotated[
 
 @app.command()
 def preview(
-    outdir: Annotated[Path, typer.Argument(help="A folder for the files; open its index.html.")],
+    outdir: Annotated[Path | None, typer.Argument(help="A folder for the files; open its index.html.")] = None,
     *,
     language: Languages = None,
     all_languages: Annotated[bool, typer.Option("--all-languages", help="In every language that we speak.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show them in a browser instead, and follow each save.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Where --serve listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where --serve listens.", min=1, max=65535)] = 8090,
 ) -> None:
-    """Render every template on every sample, as .html, .txt and .eml files."""
-    written = preview_command.write(
-        _settings(quiet=True), outdir, languages=language or (), every_language=all_languages
-    )
+    """Render every template on every sample, as .html, .txt and .eml files, or in a browser with --serve."""
+    settings = _settings(quiet=True)
+    if serve:
+        gallery.serve(settings, host, port, lambda url: typer.echo(f"The mails are at {url} until Ctrl-C"))
+        return
+    if outdir is None:
+        raise ConfigurationError("preview: name a folder for the files, or --serve to see them in a browser")
+    written = preview_command.write(settings, outdir, languages=language or (), every_language=all_languages)
     typer.echo(f"{len(written)} mails in {outdir}; open {outdir / 'index.html'}")
 
 

@@ -1,0 +1,1 @@
+"""The mails in a browser, for whoever writes them: `notification-service preview --serve`."""
