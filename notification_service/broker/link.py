@@ -14,7 +14,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 from pamqp.commands import Basic
 from yarl import URL
 
-from notification_service.broker import topology
+from notification_service.broker import tolerance, topology
 from notification_service.broker.topology import Topology, TopologyError
 from notification_service.outcomes import NO_URL, ConfigurationError
 
@@ -99,7 +99,7 @@ class Link:
 
     async def _connect(self, stack: AsyncExitStack, lost: asyncio.Future[str], use: str) -> AbstractConnection:
         name = f"notification-service@{socket.gethostname()} {use}"
-        connection = await aio_pika.connect(self._url, timeout=_TIMEOUT, client_properties={"connection_name": name})
+        connection = await tolerance.connect(self._url, timeout=_TIMEOUT, client_properties={"connection_name": name})
         stack.push_async_callback(_close, connection)
         _watch(connection, lost, f"the connection for {use} was closed")
         return connection

@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from notification_service import notices
+from notification_service.broker import tolerance
 from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, read
 from notification_service.broker.link import LOST
 from notification_service.broker.topology import AGAIN, PARKED
@@ -110,7 +111,7 @@ async def _open(url: str) -> AsyncIterator[AbstractChannel]:
     """A channel; what was taken on it and not acked is back in the queue when it closes. Raises `DependencyError`."""
     try:
         async with asyncio.timeout(_TIMEOUT):
-            connection = await aio_pika.connect(url)
+            connection = await tolerance.connect(url)
     except LOST as problem:
         raise DependencyError(f"RABBITMQ_URL: {type(problem).__name__}: {problem}") from problem
     async with connection:

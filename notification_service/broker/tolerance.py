@@ -1,0 +1,55 @@
+"""What a careless producer writes around a body must not cost the connection.
+
+pamqp decodes each property, and raises where a text is not UTF-8 or a timestamp is in microseconds. aiormq takes that
+for a broken connection; the broker gives the message to the next one, and nothing is consumed ever again. RabbitMQ
+hands such values on as they are, so here, on the way in, what cannot be read is as if it had not been set.
+
+Not read with `errors="replace"`: two message ids would become one, and the second event would pass for a copy of the
+first. None of this touches the body.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from pamqp import decode
+from pamqp.common import FieldValue
+
+Decoder = Callable[..., tuple[int, FieldValue]]
+
+_SIZES: Final[dict[str, Callable[[bytes], int]]] = {
+    "shortstr": lambda value: 1 + int.from_bytes(value[:1]),
+    "timestamp": lambda _: 8,
+    "table": lambda value: 4 + int.from_bytes(value[:4]),
+}
+"""How many bytes each takes, which can be told without reading it. pamqp reads every other type whatever its bytes."""
+
+
+async def connect(url: str, **options: Any) -> AbstractConnection:  # noqa: ANN401 - they are aio-pika's
+    """The one way to a broker from which messages are taken."""
+    install()
+    connection: AbstractConnection = await aio_pika.connect(url, **options)
+    return connection
+
+
+def install() -> None:
+    """Once for the process: neither aio-pika nor aiormq can be given a decoder of one's own."""
+    for name, size in _SIZES.items():
+        if not isinstance(decode.METHODS[name], _Tolerant):
+            decode.METHODS[name] = _Tolerant(decode.METHODS[name], size)
+
+
+class _Tolerant:
+    def __init__(self, strict: Decoder, size: Callable[[bytes], int]) -> None:
+        self._strict = strict
+        self._size = size
+
+    def __call__(self, value: bytes) -> tuple[int, FieldValue]:
+        try:
+            return self._strict(value)
+        except Exception:
+            # Bytes that are missing are the connection's fault, and no producer's.
+            if (size := self._size(value)) > len(value):
+                raise
+            return size, None
