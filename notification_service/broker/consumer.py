@@ -35,6 +35,7 @@ _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", 
 
 _LONGEST_PAUSE = 10.0
 _LOOK_AGAIN = 0.1
+_BEFORE_GIVING_BACK = 5.0
 _GOODBYE = 5.0
 _LONGEST_HEADER = 500
 _HEAVY = 2**20
@@ -83,6 +84,16 @@ class Consumer:
             log.error("delivery.unsettled", problem=f"{type(problem).__name__}: {problem}")
 
     async def _process(self, message: AbstractIncomingMessage) -> None:
+        """One delivery. An error beside its handling gives it back: unacked, it would wait for ever (trap 3)."""
+        try:
+            await self._work_off(message)
+        except Exception as problem:
+            log.exception("delivery.unsettled", problem=type(problem).__name__)
+            # What fails each time is not to keep a core busy with it.
+            await asyncio.sleep(_BEFORE_GIVING_BACK)
+            await _give_back(message)
+
+    async def _work_off(self, message: AbstractIncomingMessage) -> None:
         started, delivery = time.monotonic(), read(message)
         try:
             settlement = await self._handle(delivery)
@@ -154,9 +165,14 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
         NOT_BEFORE: None,
         EVENT_TYPE: delivery.routing_key,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
-        "x-detail": mask_in(told.detail or "")[:_LONGEST_HEADER],
+        "x-detail": _writable(mask_in(told.detail or ""))[:_LONGEST_HEADER],
         "x-parked-at": datetime.now(UTC).isoformat(),
     }
+
+
+def _writable(text: str) -> str:
+    """Without lone surrogates, which JSON can bring and a header cannot hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _say_parked(delivery: Delivery, outcome: Outcome) -> None:
@@ -179,6 +195,13 @@ async def _ack(message: AbstractIncomingMessage) -> bool:
         log.debug("ack.stale", problem=str(problem))
         return False
     return True
+
+
+async def _give_back(message: AbstractIncomingMessage) -> None:
+    try:
+        await message.nack(requeue=True)
+    except LOST as problem:
+        log.debug("ack.stale", problem=str(problem))
 
 
 def read(message: AbstractIncomingMessage) -> Delivery:
