@@ -31,6 +31,9 @@ from tests.stack.smtp_rules import Rule, Stage
 
 numbers = itertools.count(1)
 
+LATE = 20.0
+"""Seconds before an answer that nobody waits for: however busy the machine is, what is to come first comes first."""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
@@ -61,7 +64,7 @@ async def channel_to(
     max_idle: float = 30,
     max_age: float = 300,
     max_mails: int = 500,
-    timeout: float = 1.0,  # noqa: ASYNC109 - a setting of the channel
+    timeout: float = 10.0,  # noqa: ASYNC109 - a setting of the channel
     port: int | None = None,
     password: str | None = None,
     provider: str = "",
@@ -377,7 +380,7 @@ async def test_a_recipient_that_needs_smtputf8_gets_it_where_it_is_offered(tmp_p
 async def test_a_kept_session_that_had_died_is_replaced_by_a_fresh_one(
     smtp: SmtpServer, at: Stage, action: str
 ) -> None:
-    async with channel_to(smtp, timeout=0.5) as (channel, pool):
+    async with channel_to(smtp, timeout=1) as (channel, pool):
         await send(channel)
         smtp.script([Rule(at=at, action=action, times=1)])  # type: ignore[arg-type]  # parametrised with two of them
         envelope = mail()
@@ -391,7 +394,7 @@ async def test_a_kept_session_that_had_died_is_replaced_by_a_fresh_one(
 async def test_a_fresh_session_that_breaks_is_the_channels_fault(smtp: SmtpServer, at: Stage, action: str) -> None:
     envelope = mail()
     smtp.script([Rule(at=at, action=action, times=1)])  # type: ignore[arg-type]  # parametrised with three of them
-    async with channel_to(smtp, timeout=0.5) as (channel, pool):
+    async with channel_to(smtp, timeout=1) as (channel, pool):
         verdict = await send(channel, envelope)
         assert isinstance(verdict, Unavailable)
         assert pool.counts.open == 0
@@ -406,7 +409,7 @@ async def test_one_byte_at_a_time_is_bounded_by_the_deadline(smtp: SmtpServer, a
         began = time.monotonic()
         verdict = await send(channel)
         assert isinstance(verdict, Unavailable)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 4
 
 
 # ── it breaks after DATA ─────────────────────────────────────────────────────────────────────────────
@@ -418,7 +421,7 @@ async def test_one_byte_at_a_time_is_bounded_by_the_deadline(smtp: SmtpServer, a
         (Rule(at="dot", action="drop", times=1), 0),
         (Rule(at="dot", action="drop_after_accept", times=1), 1),
         (Rule(at="dot", action="stall", times=1), 0),
-        (Rule(at="dot", action="late", seconds=2, times=1), 1),
+        (Rule(at="dot", action="late", seconds=LATE, times=1), 1),
         (Rule(at="dot", action="slow", seconds=0.2, times=1), 1),
         (Rule(at="dot", action="garbage", times=1), 0),
         (Rule(at="dot", action="garbage", reply="2xx who knows", times=1), 1),
@@ -436,7 +439,7 @@ async def test_trap_12_whatever_breaks_after_data_began_is_a_doubt(smtp: SmtpSer
         began = time.monotonic()
         verdict = await send(channel, envelope)
         assert isinstance(verdict, InDoubt)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         assert pool.counts.open == 0
         after = await send(channel)
         assert isinstance(after, Accepted)
@@ -500,11 +503,11 @@ async def test_trap_11_every_mail_of_a_crowd_gets_its_own_reply(smtp: SmtpServer
 
 @pytest.mark.parametrize("at", ["greeting", "ehlo", "auth", "mail", "rcpt", "data", "dot"])
 async def test_trap_11_a_cancelled_delivery_never_gives_its_client_back(smtp: SmtpServer, at: Stage) -> None:
-    envelope = mail()
-    smtp.script([Rule(at=at, action="late", seconds=0.3, times=1)])
-    async with channel_to(smtp, timeout=5) as (channel, pool):
+    envelope, before = mail(), late_answers(smtp, at)
+    smtp.script([Rule(at=at, action="late", seconds=LATE, times=1)])
+    async with channel_to(smtp, timeout=LATE) as (channel, pool):
         task = asyncio.create_task(send(channel, envelope))
-        await asyncio.to_thread(wait_for_rule, smtp, at)
+        await asyncio.to_thread(wait_for_rule, smtp, at, before)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -514,27 +517,27 @@ async def test_trap_11_a_cancelled_delivery_never_gives_its_client_back(smtp: Sm
         assert isinstance(await send(channel, following), Refused)
 
 
-def wait_for_rule(smtp: SmtpServer, at: Stage, count: int = 1) -> None:
-    """Until the script's rule has begun to work; the counts go on over tests, so it is looked at twice."""
-    deadline = time.monotonic() + 5
-    key = f"rule:{at}:late"
-    while smtp.stats().counts.get(key, 0) < SEEN.get(key, 0) + count:
+def late_answers(smtp: SmtpServer, at: Stage) -> int:
+    """How many this server has begun; the count goes on over tests."""
+    return smtp.stats().counts.get(f"rule:{at}:late", 0)
+
+
+def wait_for_rule(smtp: SmtpServer, at: Stage, before: int) -> None:
+    deadline = time.monotonic() + LATE
+    while late_answers(smtp, at) == before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    SEEN[key] = SEEN.get(key, 0) + count
-
-
-SEEN: dict[str, int] = {}
 
 
 async def test_trap_11_a_delivery_cancelled_while_it_checks_an_idle_session_leaves_none_open(smtp: SmtpServer) -> None:
     clock = Clock()
-    async with channel_to(smtp, timeout=5, clock=clock) as (channel, pool):
+    before = late_answers(smtp, "noop")
+    async with channel_to(smtp, timeout=LATE, clock=clock) as (channel, pool):
         await send(channel)
         clock.now += 31
-        smtp.script([Rule(at="noop", action="late", seconds=0.5, times=1)])
+        smtp.script([Rule(at="noop", action="late", seconds=LATE, times=1)])
         task = asyncio.create_task(send(channel))
-        await asyncio.to_thread(wait_for_rule, smtp, "noop")
+        await asyncio.to_thread(wait_for_rule, smtp, "noop", before)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -545,7 +548,7 @@ async def test_trap_11_a_delivery_cancelled_while_it_checks_an_idle_session_leav
 async def test_trap_11_a_third_of_a_crowd_is_cancelled_and_the_others_are_told_the_truth(smtp: SmtpServer) -> None:
     smtp.script([Rule(at="rcpt", match="bad", reply="550 5.1.1 no"), Rule(at="rcpt", action="late", seconds=0.01)])
     mails = [mail("bad@x.example" if number % 2 else "good@x.example") for number in range(60)]
-    async with channel_to(smtp, timeout=5) as (channel, _):
+    async with channel_to(smtp, timeout=20) as (channel, _):
         tasks = [asyncio.create_task(send(channel, envelope)) for envelope in mails]
         for number in range(0, 60, 3):
             await asyncio.sleep(0.005)
@@ -588,7 +591,7 @@ async def test_trap_15_an_idle_session_is_asked_before_it_is_used_again(smtp: Sm
 async def test_trap_15_an_idle_session_that_does_not_answer_well_is_replaced(smtp: SmtpServer, rule: Rule) -> None:
     clock = Clock()
     envelope = mail()
-    async with channel_to(smtp, timeout=0.5, clock=clock) as (channel, pool):
+    async with channel_to(smtp, timeout=1, clock=clock) as (channel, pool):
         await send(channel)
         clock.now += 31
         smtp.script([rule])
@@ -638,7 +641,7 @@ async def test_two_hundred_mails_never_have_more_connections_than_the_limit(own_
 
 
 async def test_a_fresh_session_for_a_dead_one_does_not_go_beyond_the_limit(smtp: SmtpServer) -> None:
-    async with channel_to(smtp, sessions=2, timeout=5) as (channel, pool):
+    async with channel_to(smtp, sessions=2, timeout=20) as (channel, pool):
         await asyncio.gather(send(channel), send(channel))
         most = await most_open(pool, *(send_after_a_drop(channel, smtp) for _ in range(20)))
         assert most <= 2
