@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,13 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
-from notification_service import mime, notices, service
+from notification_service import events, mime, notices, service
 from notification_service.commands import samples
 from notification_service.commands.samples import Sample
 from notification_service.notices import Notice
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
-from notification_service.rendering import Mail, Renderer
+from notification_service.rendering import SAMPLES, Mail, Renderer
 from notification_service.settings import Settings
 
 _JANE = Person("jane.smith@example.com", "Jane", "Smith")
@@ -38,11 +39,26 @@ class Proof:
 
 
 def mailed(settings: Settings) -> Iterator[tuple[Sample, Notice]]:
-    """The samples that become a mail, the awkward ones too."""
-    for sample in samples.load(service.templates_directory(settings), variants=True):
+    """The samples that become a mail, the awkward ones too. Raises `ConfigurationError` that names the file."""
+    templates = service.templates_directory(settings)
+    for path in sorted((templates / SAMPLES).glob("*.json")):
+        _check_sample(path)
+    for sample in samples.load(templates, variants=True):
         notice = notices.plan(sample.delivery, largest=settings.service.max_event_bytes)
         if isinstance(notice, Notice):
             yield sample, notice
+
+
+def _check_sample(path: Path) -> None:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        if not isinstance(data, dict) or "event_type" not in data:
+            raise ConfigurationError(f"sample {path}:1: it has to be an object with an event_type")
+        events.parse(data, str(data["event_type"]))
+    except json.JSONDecodeError as problem:
+        raise ConfigurationError(f"sample {path}:{problem.lineno}: {problem.msg}") from problem
+    except ValueError as problem:
+        raise ConfigurationError(f"sample {path}: {problem}") from problem
 
 
 def proof(settings: Settings, renderer: Renderer, sample: str, notice: Notice, language: str | None) -> Proof:
@@ -68,11 +84,12 @@ def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every
 
     Without `languages`, each sample is in the language that its event asks for, and its files do not name it.
     """
+    found = list(mailed(settings))
     renderer = service.load_renderer(settings)
     asked: Sequence[str | None] = renderer.languages if every_language else chosen(renderer, languages) or (None,)
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for sample, notice in mailed(settings):
+    for sample, notice in found:
         for language in asked:
             made = proof(settings, renderer, sample.name, notice, language)
             (out / f"{made.name}.html").write_text(with_images(made.mail), "utf-8")

@@ -206,9 +206,10 @@ class Report:
 
 def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
     """Every sample in each of these languages, or in all. Raises `ConfigurationError`."""
+    samples = list(preview.mailed(settings))
     renderer = service.load_renderer(settings)
     report = Report(0, preview.chosen(renderer, languages) or renderer.languages, [])
-    for sample, notice in preview.mailed(settings):
+    for sample, notice in samples:
         for language in report.languages:
             report.mails += 1
             try:

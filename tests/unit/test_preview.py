@@ -59,3 +59,22 @@ def test_only_an_images_source_is_exchanged() -> None:
     html = '<p>cid:a</p><img src="cid:a"><img src="cid:b">'
     shown = preview.with_images(Mail("", "", html, (image,)))
     assert shown == '<p>cid:a</p><img src="data:image/png;base64,cG5n"><img src="cid:b">'
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"event_type":', r":1: Expecting value"),
+        ("[]", r":1: it has to be an object with an event_type"),
+        ('{"event_type": "payment.failed", "amount": {}}', r": amount: "),
+        (b"\xff", r": 'utf-8' codec"),
+    ],
+)
+def test_a_sample_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | bytes, said: str
+) -> None:
+    monkeypatch.setenv("TEMPLATES_DIR", str(tmp_path))
+    (tmp_path / "_samples").mkdir()
+    (tmp_path / "_samples/payment.failed.json").write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConfigurationError, match=r"sample /.+/payment\.failed\.json" + said):
+        preview.write(load(), tmp_path / "out")

@@ -1,7 +1,6 @@
 """What there is to show, loaded anew when a file of the templates changed."""
 
 import hashlib
-import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from notification_service.languages import LANGUAGES, PSEUDO, SOURCE
 from notification_service.mime import AttachmentError
 from notification_service.notices import Notice
 from notification_service.outcomes import ConfigurationError
-from notification_service.rendering import SAMPLES, Renderer, TemplateFaultError
+from notification_service.rendering import Renderer, TemplateFaultError
 from notification_service.settings import Settings
 
 _PLACE = re.compile(r"(?P<file>/[^:\n]+):(?P<line>\d+)")
@@ -82,8 +81,6 @@ class Stage:
         languages = (SOURCE, *spoken, PSEUDO)
         samples = self._scene.samples
         try:
-            if fault := self._unreadable_sample():
-                return Scene(version, languages, samples, fault)
             samples = {sample.name: notice for sample, notice in preview.mailed(self._settings)}
             renderer = service.load_renderer(self._settings)
             untranslated = list(template_check.translations(self._templates, languages))
@@ -92,18 +89,6 @@ class Stage:
         except Exception as problem:  # noqa: BLE001 - a file that is being written may break anything; the page says so
             return Scene(version, languages, samples, self._fault(f"{type(problem).__name__}: {problem}"))
         return Scene(version, languages, samples, renderer, untranslated)
-
-    def _unreadable_sample(self) -> Fault | None:
-        for path in sorted((self._templates / SAMPLES).glob("*.json")):
-            try:
-                data = json.loads(path.read_text("utf-8"))
-            except json.JSONDecodeError as problem:
-                return self._fault(f"sample {path}:{problem.lineno}: {problem.msg}")
-            except UnicodeDecodeError as problem:
-                return self._fault(f"sample {path}: {problem}")
-            if not isinstance(data, dict) or "event_type" not in data:
-                return self._fault(f"sample {path}:1: it has to be an object with an event_type")
-        return None
 
     def _fault(self, detail: str) -> Fault:
         place = _PLACE.search(detail)
