@@ -3,49 +3,54 @@
 import axe from 'axe-core';
 import { launch, open, stdin } from './browser.mjs';
 
+const SCROLL = [320, 375, 600, 800];
+const AXE = [375, 800];
+const PAPER = { top: '10mm', right: '10mm', bottom: '10mm', left: '10mm' };
+
+// The text in the element that sticks out, where the page is wider than the window.
+function widest() {
+  const { innerWidth, document } = window;
+  const width = Math.max(document.documentElement.scrollWidth, document.body.scrollWidth);
+  if (width <= innerWidth) return null;
+  const out = [...document.body.querySelectorAll('*')].filter((each) => {
+    const { left, right } = each.getBoundingClientRect();
+    return right > innerWidth || left < 0;
+  });
+  const last = out.at(-1);
+  return `${width} px wide: <${last?.localName} class="${last?.className}"> ${last?.textContent.trim().slice(0, 40)}`;
+}
+
+async function look(page, scheme, width) {
+  const found = [];
+  await page.setViewportSize({ width, height: 800 });
+  const wide = await page.evaluate(widest);
+  if (wide) found.push(['scroll', `${width}px`, `${scheme}: ${wide}`]);
+  if (!AXE.includes(width)) return found;
+  const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
+  for (const { id, help, nodes } of violations) {
+    const [{ target, any }] = nodes;
+    found.push(['axe', id, `${scheme}, ${width} px: ${any[0]?.message ?? help} ${target} (${nodes.length} in all)`]);
+  }
+  return found;
+}
+
+async function print(page) {
+  const sheets = (await page.pdf({ format: 'A4', margin: PAPER })).toString('latin1').match(/\/Type\s*\/Page\b/g).length;
+  return sheets > 1 ? [['print', 'sheets', `${sheets} of A4`]] : [];
+}
+
 const findings = [];
 const mails = await stdin();
 const browser = await launch();
-
-async function show(page, file, width) {
-  await page.setViewportSize({ width, height: 800 });
-  await page.goto(`file://${file}`);
-}
-
 for (const scheme of ['light', 'dark']) {
   const page = await open(browser, scheme);
   for (const { mail, page: file } of mails) {
-    for (const width of [375, 800]) {
-      await show(page, file, width);
-      await page.evaluate(axe.source);
-      const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
-      for (const { id, help, nodes } of violations) {
-        const [{ target, any }] = nodes;
-        const why = any[0]?.message ?? help;
-        findings.push({ mail, checker: 'axe', rule: id, what: `${scheme}, ${width} px: ${why} ${target} (${nodes.length} in all)` });
-      }
-    }
+    await page.goto(`file://${file}`);
+    const found = scheme === 'light' ? await print(page) : [];
+    await page.evaluate(axe.source);
+    for (const width of SCROLL) found.push(...(await look(page, scheme, width)));
+    for (const [checker, rule, what] of found) findings.push({ mail, checker, rule, what });
   }
-}
-
-const page = await open(browser, 'light');
-for (const { mail, page: file } of mails) {
-  for (const width of [320, 375, 600, 800]) {
-    await show(page, file, width);
-    const widest = await page.evaluate(() => {
-      const width = Math.max(document.documentElement.scrollWidth, document.body.scrollWidth);
-      if (width <= window.innerWidth) return null;
-      const out = [...document.body.querySelectorAll('*')].filter((each) => {
-        const { left, right } = each.getBoundingClientRect();
-        return right > window.innerWidth || left < 0;
-      });
-      const last = out.at(-1);
-      return `${width} px wide: <${last?.localName} class="${last?.className}"> ${last?.textContent.trim().slice(0, 40)}`;
-    });
-    if (widest) findings.push({ mail, checker: 'scroll', rule: `${width}px`, what: widest });
-  }
-  const sheets = (await page.pdf({ format: 'A4' })).toString('latin1').match(/\/Type\s*\/Page\b/g).length;
-  if (sheets > 1) findings.push({ mail, checker: 'print', rule: 'sheets', what: `${sheets} of A4` });
 }
 await browser.close();
 process.stdout.write(JSON.stringify(findings));
