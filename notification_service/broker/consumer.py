@@ -105,7 +105,8 @@ class Consumer:
 
     def _after(self, problem: Exception, delivery: Delivery) -> Settlement:
         """A fault that no rule foresees: the ladder, then the parking queue, never unacked for ever (trap 3)."""
-        detail = mask_in(f"{type(problem).__name__}: {problem}")
+        # Its text may hold an address of a server with its password; the log has it, without those.
+        detail = type(problem).__name__
         seconds = self._ladder.next_wait(delivery.attempt, None, scatter=1)
         if seconds is None:
             return Park(Parked(ParkReason.INTERNAL_ERROR, detail))
