@@ -3,9 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -65,6 +65,9 @@ class Books:
 
     async def knows(self, notification_id: str) -> bool:
         return await self.through_outage(lambda: self._ledger.knows(notification_id))
+
+    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
+        return await self.through_outage(lambda: self._ledger.told(notification_id))
 
     async def reserve(self, address: str) -> float:
         """Seconds that a mail to this address has to wait; nobody waits for a Redis that is away."""

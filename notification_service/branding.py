@@ -24,7 +24,7 @@ Rgb = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Each is readable on what it stands on (WCAG 2.2, 1.4.3): on white or the dark grounds, and on the accent itself."""
+    """Each is readable on what it stands on (WCAG 2.2, 1.4.3): white, the dark grounds, the accent itself."""
 
     accent: str
     on_accent: str

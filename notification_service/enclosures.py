@@ -7,7 +7,7 @@ from notification_service.branding import Brand
 from notification_service.events import BookingCancelled, BookingConfirmed, Event
 from notification_service.ports import Person
 from notification_service.ticket import calendar, qr, reservation
-from notification_service.wording import Cinema, Style, parse_showtime
+from notification_service.wording import Cinema, Style, listed, parse_showtime
 
 QR_ID = "ticket-qr"
 """The Content-ID of the code to scan (RFC 2392)."""
@@ -64,7 +64,7 @@ def calendar_file(
         start=when,
         minutes=minutes,
         location=location,
-        description=", ".join(event.seats) or None,
+        description=listed(event.seats) or None,
         organizer_name=brand.name,
         organizer_email=brand.sender,
     )

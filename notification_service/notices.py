@@ -119,6 +119,8 @@ RULES: Mapping[type[Event], Rule] = {
     ),
 }
 
+_OF_THE_SHOW = ("movie_title", "showtime", "seats", "cinema_name", "currency", "time_zone", "locale")
+
 TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
 
 
@@ -209,6 +211,27 @@ def notification_id(fact: Fact, first_report: str | None, template: str, channel
     further = fact.report if fact.report and fact.report != first_report else None
     parts = (fact.key, *([further] if further else []), template, channel)
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def confirmation_id(event: Event) -> str | None:
+    """The notification whose event said which show it was, where this event does not say it."""
+    if not isinstance(event, events.BookingCancelled | events.BookingRefunded):
+        return None
+    if event.movie_title and event.showtime:
+        return None
+    rule = RULES[events.BookingConfirmed]
+    fact = rule.fact(event)
+    return notification_id(fact, None, rule.template) if fact else None
+
+
+def completed(event: Event, told: Mapping[str, Any]) -> Event:
+    """The event with what its booking's confirmation said of the show, where the event itself says nothing."""
+    try:
+        confirmed = events.parse(told, "booking.confirmed")
+    except UnreadableEventError:
+        return event
+    unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and not getattr(event, name)]
+    return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
 
 
 def superseding_id(event: Event) -> str | None:

@@ -188,7 +188,7 @@ class Pipeline:
         if job.possible_duplicate:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
-            job.envelope = self._compose(job, person)
+            job.envelope = self._compose(job, await self._completed(job.notice.event), person)
         except TemplateFaultError as problem:
             log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
             return await self._close(job, Rejected(RejectReason.TEMPLATE_ERROR, str(problem)))
@@ -218,9 +218,15 @@ class Pipeline:
         await self.books.postpone(job, seconds, reason, None)
         return Later(seconds, counted=False, reason=reason, not_before=math.ceil(time.time() + seconds))
 
-    def _compose(self, job: Job, person: Person) -> Envelope:
+    async def _completed(self, event: Event) -> Event:
+        """Cancellations come without the show that they cancel; our own record of its confirmation knows it."""
+        earlier = notices.confirmation_id(event)
+        told = await self.books.told(earlier) if earlier else None
+        return notices.completed(event, told) if told else event
+
+    def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
         notice = job.notice
-        mail = self.renderer.render(notice.template, notice.event, person)
+        mail = self.renderer.render(notice.template, event, person)
         job.subject, job.remarks = mail.subject, mail.remarks
         for remark in mail.remarks:
             log.warning("mail.remark", remark=remark)

@@ -169,6 +169,9 @@ class Ledger(Protocol):
     async def knows(self, notification_id: str) -> bool:
         """Whether an entry stands there, whatever became of it."""
 
+    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
+        """What the event of an entry said, as far as the entry holds it; None where there is no entry."""
+
     async def take_over(
         self,
         notification_id: str,

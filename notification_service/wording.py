@@ -206,12 +206,13 @@ def _brief(local: datetime, style: Style) -> str:
 
 @pass_context
 def seats(context: Context, row: tuple[str, ...]) -> str | None:
+    return isolated(listed(row), context["style"]) if row else None
+
+
+def listed(row: tuple[str, ...]) -> str:
     """The seats in order, cut with a notice where there are more than a person would read."""
-    if not row:
-        return None
-    shown = ", ".join(row[:_MOST_SEATS_SHOWN])
     more = f" (+{len(row) - _MOST_SEATS_SHOWN})" if len(row) > _MOST_SEATS_SHOWN else ""
-    return isolated(shown + more, context["style"])
+    return ", ".join(row[:_MOST_SEATS_SHOWN]) + more
 
 
 def readable(text: str | None) -> str | None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from notification_service.outcomes import PENDING, Outcome, Sent, Unknown, summarize, waits_for_a_person
 from notification_service.ports import (
@@ -176,6 +177,10 @@ class MemoryLedger:
 
     async def knows(self, notification_id: str) -> bool:
         return notification_id in self.records
+
+    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
+        record = self.records.get(notification_id)
+        return record.intent.event_data if record else None
 
     async def take_over(
         self,

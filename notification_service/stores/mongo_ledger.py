@@ -1,8 +1,9 @@
 """The ledger in MongoDB: what became of every notification. It is the truth."""
 
 import contextlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from pymongo import InsertOne, UpdateOne
@@ -72,6 +73,10 @@ class MongoLedger:
 
     async def knows(self, notification_id: str) -> bool:
         return await answered(self._records.find_one({"_id": notification_id}, {"_id": 1})) is not None
+
+    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
+        found = await answered(self._records.find_one({"_id": notification_id}, {"event_data": 1}))
+        return found.get("event_data", {}) if found else None
 
     async def take_over(
         self,

@@ -11,6 +11,7 @@ from notification_service.books import Books
 from notification_service.branding import Brand
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
+from notification_service.events import Event
 from notification_service.jobs import Job, Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
@@ -92,10 +93,10 @@ _MAILS: dict[tuple[str, str, str | None], tuple[str | None, Envelope]] = {}
 class _Story(Pipeline):
     """The pipeline, which composes a mail once for all runs: only its date would differ, and it costs the most time."""
 
-    def _compose(self, job: Job, person: Person) -> Envelope:
+    def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
         key = (job.notification_id, job.notice.event_id, person.email)
         if key not in _MAILS:
-            envelope = super()._compose(job, person)
+            envelope = super()._compose(job, event, person)
             _MAILS[key] = job.subject, envelope
         job.subject, envelope = _MAILS[key]
         return envelope

@@ -195,12 +195,15 @@ def test_a_subject_is_read_back_as_it_was_meant(subject: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Größe Ünder alles, wîe ès îst", "映画 館", "Kino", "Lumière Cinéma – 100 % été àü où ç"]
+    "name", ["Größe Ünder alles, wîe ès îst", "映画 館", "Kino", "Lumière Cinéma, à 100 % été àü où ç"]
 )
 def test_the_senders_name_is_read_back_with_its_spaces(name: str) -> None:
     message = parsed(compose_one(letterhead=Letterhead("tickets@cinema.example", name)))
     (sender,) = message["from"].addresses
-    assert (sender.display_name, sender.addr_spec) == (clean(name.replace(",", " "), 60), "tickets@cinema.example")
+    assert (sender.display_name, sender.addr_spec) == (
+        " ".join(name.replace(",", " ").split()),
+        "tickets@cinema.example",
+    )
 
 
 @given(

@@ -1,0 +1,128 @@
+"""What rides along: the code, the calendar file and its life cycle, and what machines are told."""
+
+import json
+import re
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+
+import icalendar
+import pytest
+import zxingcpp
+from PIL import Image
+
+from notification_service import rendering
+from notification_service.branding import Brand
+from notification_service.enclosures import QR_ID, calendar_id
+from notification_service.notices import RULES
+from notification_service.ports import Person
+from notification_service.rendering import Attachment, House, Mail
+from notification_service.wording import Cinema, Defaults
+from tests.unit.test_templates import RICH, TEMPLATES, event
+
+CINEMAS = {"amc theater": Cinema("1 Main Street, Springfield", "America/New_York")}
+RENDERER = rendering.load(TEMPLATES, House(Brand("Lumen", sender="tickets@lumen.example"), Defaults(cinemas=CINEMAS)))
+JANE = Person("jane.smith@example.com", "Jane", "Smith")
+
+
+def mail(event_type: str, person: Person = JANE, **fields: Any) -> Mail:  # noqa: ANN401 - whatever JSON holds
+    of = event(event_type, **{**RICH[event_type], "timestamp": "2026-11-24T10:30:00Z", **fields})
+    return RENDERER.render(RULES[type(of)].template, of, person)
+
+
+def attached(sent: Mail, media_type: str) -> list[Attachment]:
+    return [attachment for attachment in sent.attachments if attachment.media_type.startswith(media_type)]
+
+
+def calendar(sent: Mail) -> Any:  # noqa: ANN401 - icalendar gives each property any of thirty types
+    (file,) = attached(sent, "text/calendar")
+    read = icalendar.Calendar.from_ical(file.content)
+    assert f"method={read['method']};" in file.media_type
+    (found,) = read.walk("VEVENT")
+    return found
+
+
+def scanned(sent: Mail) -> str:
+    (image,) = attached(sent, "image/png")
+    assert image.content_id == QR_ID
+    (code,) = zxingcpp.read_barcodes(Image.open(BytesIO(image.content)))
+    return code.text
+
+
+def test_the_code_reads_as_the_ticket_else_the_booking() -> None:
+    assert scanned(mail("booking.confirmed")) == "BOOK-1"
+    ticket = mail("booking.confirmed", ticket_token="TKT-8F3A")
+    assert scanned(ticket) == "TKT-8F3A"
+    assert "TKT-8F3A" in ticket.text
+    assert attached(mail("booking.confirmed", booking_id=None), "image/png") == []
+    assert attached(mail("booking.cancelled"), "image/png") == []
+
+
+def test_a_booking_has_one_entry_in_a_calendar_from_confirmation_to_cancellation() -> None:
+    confirmed, cancelled = calendar(mail("booking.confirmed")), calendar(mail("booking.cancelled"))
+    assert confirmed["uid"] == cancelled["uid"] == calendar_id("BOOK-1")
+    assert (confirmed["status"], cancelled["status"]) == ("CONFIRMED", "CANCELLED")
+    assert (confirmed["sequence"], cancelled["sequence"]) == (0, 1)
+    assert confirmed["summary"] == "Inception"
+    assert confirmed["location"] == "AMC Theater, 1 Main Street, Springfield"
+    assert confirmed["organizer"] == "mailto:tickets@lumen.example"
+    assert confirmed["dtstart"].dt.isoformat() == "2026-12-16T01:00:00+00:00"
+    assert confirmed["dtend"].dt - confirmed["dtstart"].dt == timedelta(minutes=150)
+    (alarm,) = confirmed.walk("VALARM")
+    assert alarm["description"] == "Inception begins in two hours"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"showtime": "Friday night"},
+        {"showtime": None},
+        {"showtime": "2026-11-01 01:30"},  # the hour that comes twice: nobody knows which was meant
+        {"cinema_name": "Elsewhere"},  # whose zone nobody knows
+        {"booking_id": None},
+    ],
+)
+def test_without_a_certain_time_there_is_no_calendar_file_and_no_data_for_machines(fields: dict[str, Any]) -> None:
+    sent = mail("booking.confirmed", **fields)
+    assert attached(sent, "text/calendar") == []
+    assert "calendar" not in sent.text
+    assert "ld+json" not in sent.html
+
+
+def test_the_mail_speaks_of_the_file_that_rides_along() -> None:
+    assert "The attached file puts the film into your calendar." in mail("booking.confirmed").text
+    assert "out of your calendar again" in mail("booking.cancelled").text
+
+
+def told(sent: Mail) -> dict[str, Any]:
+    (found,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', sent.html, re.DOTALL)
+    data: dict[str, Any] = json.loads(found)
+    return data
+
+
+def test_machines_are_told_what_google_asks_for() -> None:
+    data = told(mail("booking.confirmed"))
+    assert data["reservationNumber"] == "BOOK-1"
+    assert data["reservationStatus"].endswith("/ReservationConfirmed")
+    assert data["underName"]["name"] == "Jane Smith"
+    assert data["reservationFor"]["startDate"] == "2026-12-15T20:00:00-05:00"
+    assert data["reservationFor"]["location"]["address"] == "1 Main Street, Springfield"
+    assert told(mail("booking.cancelled"))["reservationStatus"].endswith("/ReservationCancelled")
+
+
+def test_machines_are_told_nothing_by_halves() -> None:
+    assert "ld+json" not in mail("booking.confirmed", Person("jane.smith@example.com")).html
+    assert "ld+json" not in mail("payment.success").html
+
+
+def test_no_title_ends_the_script_it_stands_in() -> None:
+    payload = "</script><script>alert(1)</script>"
+    sent = mail("booking.confirmed", movie_title=payload)
+    assert told(sent)["reservationFor"]["name"] == payload
+    assert "<script>" not in sent.html
+
+
+def test_ten_thousand_seats_make_no_heavy_mail() -> None:
+    sent = mail("booking.confirmed", seats=[f"A{number}" for number in range(10_000)])
+    assert sum(len(attachment.content) for attachment in sent.attachments) < 20_000
+    assert len(sent.html) < 40_000
