@@ -1,0 +1,153 @@
+"""Any bytes at all: what is planned for them, whether the record of it can be written, and what becomes of it."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+import pytest
+from hypothesis import given, strategies as st
+
+from notification_service import intents, notices
+from notification_service.books import Books
+from notification_service.events import EVENT_TYPES, parse
+from notification_service.jobs import Jobs
+from notification_service.lane import Lane
+from notification_service.leases import Leases
+from notification_service.mime import Letterhead
+from notification_service.notices import Delivery, Notice, NotOurs, Unreadable
+from notification_service.outcomes import Rejected, Sent, Skipped, SkipReason
+from notification_service.pipeline import Pipeline, Policy
+from notification_service.ports import Person
+from notification_service.retries import Ladder
+from notification_service.settlements import Done, Park
+from notification_service.stores.documents import closed, pending
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates
+from tests.fuzz.examples import fuzzed_more
+from tests.fuzz.test_mails import SENDER, renderer
+from tests.fuzz.weapons import WEAPONS
+from tests.samples import sample
+from tests.unit.fakes import LARGEST, ScriptedChannel
+
+LONGEST = 1.0
+"""Seconds of our own time, however busy the machine is, for a body of a few kilobytes."""
+
+ODD = (
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31 23:59",
+    "2026-12-15T20:00:00-23:59",
+    "1e999999999",
+    "NaN",
+    "-0",
+    "1,2,3",
+    "Africa/../../etc/passwd",
+    "$" * 3,
+)
+TEXTS = st.sampled_from(ODD) | st.sampled_from(WEAPONS) | st.text(max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.just(10**400)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=8)
+KINDS = [kind for kind in EVENT_TYPES if kind != "payment.refund"]  # the other spelling of payment.refunded
+ROUTING_KEYS = st.sampled_from(EVENT_TYPES) | TEXTS
+
+
+def fields_of(kind: str) -> list[str]:
+    event = parse({}, kind)
+    assert event is not None
+    return sorted(type(event).model_fields)
+
+
+@st.composite
+def _cut_and_pasted(draw: st.DrawFn) -> bytes:
+    """A real event in which some bytes are others."""
+    body = json.dumps(sample(draw(st.sampled_from(KINDS)))).encode()
+    at, gone = draw(st.integers(0, len(body))), draw(st.integers(0, 20))
+    return body[:at] + draw(st.binary(max_size=8)) + body[at + gone :]
+
+
+@st.composite
+def _with_odd_values(draw: st.DrawFn) -> bytes:
+    """A real event in which some fields hold something else."""
+    kind = draw(st.sampled_from(KINDS))
+    odd = draw(st.dictionaries(st.sampled_from(fields_of(kind)), JSON, min_size=1, max_size=4))
+    return json.dumps(sample(kind, **odd)).encode()
+
+
+BODIES = (
+    st.binary(max_size=400) | JSON.map(json.dumps).map(str.encode) | _cut_and_pasted() | _with_odd_values()
+)  # NaN and Infinity too: Python writes them, though JSON has none
+
+
+def deliveries() -> st.SearchStrategy[Delivery]:
+    return st.builds(Delivery, BODIES, ROUTING_KEYS, message_id=st.none() | TEXTS)
+
+
+@given(deliveries())
+@fuzzed_more
+def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(delivery: Delivery) -> None:
+    started = time.thread_time()
+    planned = notices.plan(delivery, largest=LARGEST)
+    assert isinstance(planned, Notice | NotOurs | Unreadable)
+    assert notices.event_id(delivery, largest=LARGEST)
+    assert time.thread_time() - started < LONGEST
+
+
+@given(data=st.dictionaries(TEXTS, JSON), routing_key=ROUTING_KEYS, message_id=st.none() | TEXTS)
+@fuzzed_more
+def test_what_is_unreadable_can_be_recorded(data: dict[str, Any], routing_key: str, message_id: str | None) -> None:
+    body = json.dumps({**data, "event_type": "booking.confirmed", "seats": 7}).encode()
+    planned = notices.plan(Delivery(body, routing_key, message_id=message_id), largest=LARGEST)
+    assert isinstance(planned, Unreadable)
+    record = pending(intents.of_unreadable(planned), str)
+    bson.encode(record | closed(planned.outcome, datetime.now(UTC), str))
+
+
+class World:
+    """The pipeline on the twins; the mail server takes everything."""
+
+    def __init__(self) -> None:
+        claims = MemoryClaims(30.0)
+        self.ledger, self.channel = MemoryLedger(), ScriptedChannel()
+        leases = Leases(claims, 30.0)
+        self.pipeline = Pipeline(
+            books=Books(claims, self.ledger, leases, MemoryRates()),
+            leases=leases,
+            directory=MemoryDirectory({"user456": Person("jane@guests.example", "Jane")}, {}),
+            renderer=renderer(),
+            channel=self.channel,
+            outbox=NoOutbox(),
+            policy=Policy(Letterhead(SENDER, "Cinema"), Ladder(2, (5, 30)), LARGEST, 1000),
+            jobs=Jobs(),
+            lane=Lane(claims),
+        )
+
+
+class NoOutbox:
+    async def keep(self, _: object) -> str:
+        raise AssertionError("nothing gives up here")
+
+
+async def assert_ends(delivery: Delivery) -> None:
+    world = World()
+    settlement = await world.pipeline.handle(delivery)
+    planned = notices.plan(delivery, largest=LARGEST)
+    records = list(world.ledger.records.values())
+    assert len(records) == (not isinstance(planned, NotOurs))
+    assert isinstance(settlement, Done | Park), "with every part up nothing has to wait"
+    outcome = settlement.outcome
+    assert outcome is None or isinstance(outcome, Sent | Rejected) or outcome == Skipped(SkipReason.EXPIRED)
+    assert len(world.channel.handed_over) == isinstance(outcome, Sent)
+
+
+@given(deliveries())
+@fuzzed_more
+async def test_any_bytes_end_in_one_record_or_are_not_ours(delivery: Delivery) -> None:
+    await assert_ends(delivery)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_odd_value_in_each_field_of_each_kind_ends(kind: str) -> None:
+    values: tuple[Any, ...] = (*ODD, 10**400, 1e308, True, [], [[]], {"": None})
+    for field in fields_of(kind):
+        for odd in values:
+            await assert_ends(Delivery(json.dumps(sample(kind, **{field: odd})).encode(), kind))

@@ -1,0 +1,125 @@
+"""Whatever an event or the database says about a booking, the mail is one mail of ours to one address."""
+
+import functools
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import idna
+import pytest
+from hypothesis import assume, given, strategies as st
+
+from notification_service import notices, recipients
+from notification_service.branding import Brand
+from notification_service.events import EVENT_TYPES, parse
+from notification_service.links import Ways
+from notification_service.mime import Ids, Letterhead, compose
+from notification_service.notices import Delivery, Notice
+from notification_service.ports import Envelope, Person
+from notification_service.rendering import House, Renderer, load
+from notification_service.stores.memory import MemoryDirectory
+from tests.fuzz.examples import fuzzed
+from tests.fuzz.weapons import ARMED, WEAPONS
+from tests.fuzz.wire import assert_is_ours
+from tests.samples import sample
+from tests.unit.fakes import TEMPLATES
+
+SENDER, RECIPIENT = "tickets@cinema.example", "jane@guests.example"
+LARGEST_HERE = 16 * 2**20
+MOST_ATTACHED = 2**20
+NOTIFICATION = "0123456789abcdef0123456789abcdef"
+FIRST_NAME, MESSAGE_ID = "the person's first name", "the message id"
+
+
+@functools.cache
+def renderer() -> Renderer:
+    return load(TEMPLATES, House(Brand("Cinema", "help@cinema.example"), ways=Ways(hosts=["pay.example"])))
+
+
+def fields_of(event_type: str) -> list[str]:
+    event = parse({}, event_type)
+    assert event is not None
+    return [*sorted(set(type(event).model_fields) - {"event_type"}), FIRST_NAME, MESSAGE_ID]
+
+
+def known(event_type: str) -> dict[str, Any]:
+    name = event_type if event_type != "payment.refund" else "payment.refunded"
+    return {**sample(name), "event_type": event_type, "user_email": RECIPIENT, "user_id": None}
+
+
+async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notice, Person, Envelope] | None:
+    """The way of an event from its bytes to the mail's; None where it is refused before."""
+    data = {**known(event_type), **{name: text for name, text in armed.items() if name in fields_of(event_type)}}
+    if "seats" in armed:
+        data["seats"] = [armed["seats"]]
+    if FIRST_NAME in armed:
+        data |= {"user_email": None, "user_id": "u"}
+    # BSON is UTF-8, so a name that comes from the database holds no lone surrogate.
+    first_name = armed.get(FIRST_NAME, "Jane").encode("utf-8", "replace").decode()
+    directory = MemoryDirectory({"u": Person(RECIPIENT, first_name)}, {})
+    delivery = Delivery(json.dumps(data).encode(), event_type, message_id=armed.get(MESSAGE_ID))
+    planned = notices.plan(delivery, largest=LARGEST_HERE)
+    if not isinstance(planned, Notice):
+        return None
+    person = await recipients.find(planned.event, directory)
+    if not isinstance(person, Person):
+        return None
+    mail = renderer().render(planned.template, planned.event, person)
+    ids = Ids(NOTIFICATION, planned.event_id, planned.template, planned.event.booking_id, datetime.now(UTC))
+    return (
+        planned,
+        person,
+        compose(mail, person.email or "", Letterhead(SENDER, "Cinema"), ids, most_attached=MOST_ATTACHED),
+    )
+
+
+def on_the_wire(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{domain if domain.isascii() else idna.encode(domain).decode()}"
+
+
+async def assert_harmless(event_type: str, armed: dict[str, str]) -> bool:
+    """Whether it became a mail."""
+    made = await mail_of(event_type, armed)
+    if made is None:
+        return False
+    planned, person, envelope = made
+    recipient = on_the_wire(person.email or "") if "user_email" in armed else RECIPIENT
+    references = planned.event.booking_id is not None
+    assert_is_ours(envelope, recipient=recipient, sender=SENDER, with_references=references)
+    return True
+
+
+REFUSED = {
+    "amount",
+    "gateway_response",
+    "refund_amount",
+    "refund_eligible",
+    "retry_possible",
+    "total_amount",
+    "user_email",
+}
+"""Fields in which a weapon is no value at all, so that the event is rejected."""
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+async def test_each_weapon_in_every_field_of_each_kind_at_once(event_type: str) -> None:
+    fields = set(fields_of(event_type)) - REFUSED
+    for weapon in WEAPONS:
+        assert await assert_harmless(event_type, dict.fromkeys(fields, weapon)), f"{weapon[:40]!r} cost a mail"
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+@given(data=st.data())
+@fuzzed
+async def test_any_text_in_any_fields_of_each_kind(event_type: str, data: st.DataObject) -> None:
+    await assert_harmless(event_type, data.draw(st.dictionaries(st.sampled_from(fields_of(event_type)), ARMED)))
+
+
+@given(weapon=ARMED, where=st.integers(0, 4))
+@fuzzed
+async def test_no_address_of_an_event_becomes_two(weapon: str, where: int) -> None:
+    """The weapon stands before the address, in each of its parts, or behind it."""
+    assume("=?" not in weapon)  # tests/unit/test_security.py has these, and they are not refused yet
+    parts = ["jane", "@", "guests", ".example"]
+    await assert_harmless("booking.confirmed", {"user_email": "".join([*parts[:where], weapon, *parts[where:]])})
