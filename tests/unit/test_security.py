@@ -1,0 +1,109 @@
+"""Threats that show without any server: an address that is more than one, and bombs."""
+
+import base64
+import re
+import shutil
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from notification_service.addresses import NotAnAddressError, parse_address
+from notification_service.branding import Brand
+from notification_service.events import parse
+from notification_service.mime import AttachmentError, Ids, Letterhead, compose
+from notification_service.notices import Unreadable, plan
+from notification_service.outcomes import ConfigurationError, RejectReason
+from notification_service.ports import Envelope, Person
+from notification_service.rendering import Attachment, House, Mail, load
+from tests.samples import sample
+from tests.unit.fakes import LARGEST, TEMPLATES, delivery, notice
+
+MIB = 2**20
+IDS = Ids("0123456789abcdef0123456789abcdef", "evt-1", "booking_confirmation", "B-1", datetime.now(UTC))
+
+
+def composed(mail: Mail, most_attached: int) -> Envelope:
+    return compose(
+        mail, "jane@guests.example", Letterhead("tickets@cinema.example", "Cinema"), IDS, most_attached=most_attached
+    )
+
+
+# ── addresses ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("hidden", ["\r\nBcc: eve@evil.example", "eve@evil.example,"], ids=ascii)
+@pytest.mark.xfail(strict=True, reason="addresses.parse_address takes an encoded word for a local part")
+def test_an_encoded_word_is_no_part_of_an_address(hidden: str) -> None:
+    """Its letters are all allowed before the @ (RFC 5321), and readers that decode it find another header in it."""
+    word = base64.b64encode(hidden.encode()).decode()
+    with pytest.raises(NotAnAddressError):
+        parse_address(f"=?UTF-8?B?{word}?=jane@guests.example")
+
+
+# ── bombs ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """The most bytes that may be in memory on top of what is there already."""
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < size
+
+
+def test_ten_thousand_seats_are_cut_with_a_notice_and_cost_no_memory() -> None:
+    data = sample("booking.confirmed", seats=[f"{row}-{seat}" for row in range(100) for seat in range(100)])
+    renderer = load(TEMPLATES, House(Brand("Cinema")))
+    planned = notice(data)
+    with at_most(4 * MIB):
+        mail = renderer.render(planned.template, planned.event, Person("jane@guests.example"))
+        envelope = composed(mail, MIB)
+    for part in (mail.text, mail.html):
+        assert "0-29 (+9970)" in part.replace("\n", " ")
+        assert "0-30" not in part
+        assert "10000" in part
+    assert len(envelope.content) < 40_000
+
+
+def test_more_seats_than_an_event_may_have_bytes_are_not_even_read() -> None:
+    bomb = b'{"booking_id": "B-1", "seats": [' + b'"A-1",' * 10_000_000 + b'"A-1"]}'
+    with at_most(MIB):
+        planned = plan(delivery(bomb), largest=LARGEST)
+    assert isinstance(planned, Unreadable)
+    assert planned.outcome.reason is RejectReason.TOO_LARGE
+    assert len(str(planned.data)) < 2000
+
+
+def test_a_hundred_megabytes_attached_are_refused_before_anything_is_copied() -> None:
+    bomb = Attachment("tickets.pdf", "application/pdf", bytes(100 * MIB))
+    with at_most(MIB), pytest.raises(AttachmentError, match="MAX_ATTACHMENT_BYTES allows 5242880") as caught:
+        composed(Mail("x", "x", "x", (bomb,)), 5 * MIB)
+    assert caught.value.reason is RejectReason.ATTACHMENT
+
+
+# ── templates ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "/etc/hostname", "payment_failed/../../secret.txt"])
+def test_a_template_names_no_file_outside_its_folder(tmp_path: Path, name: str) -> None:
+    copied = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
+    (tmp_path / "secret.txt").write_text("canary")
+    subject = copied / "payment_failed" / "subject.txt"
+    subject.write_text(f'{{% include "{name}" %}}', "utf-8")
+    with pytest.raises(ConfigurationError, match=rf"subject\.txt:1: .*{re.escape(name)}"):
+        load(copied, House(Brand("Cinema")))
+
+
+def test_an_event_cannot_name_its_template() -> None:
+    event = parse({**sample("payment.failed"), "template": "../secret", "event_type": "../secret"}, "payment.failed")
+    assert event is not None
+    assert event.event_type == "payment.failed"
+    assert notice({**sample("payment.failed"), "template": "../secret"}, "payment.failed").template == "payment_failed"
