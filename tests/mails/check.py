@@ -5,7 +5,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ def exceptions() -> list[Exempt]:
     with (HERE / "exceptions.toml").open("rb") as file:
         listed: list[dict[str, Any]] = tomllib.load(file)["exceptions"]
     return [Exempt(checker=checker, **each) for each in listed for checker in each.pop("checkers")]
+
+
+def gather(folders: Sequence[Path], only: Sequence[str]) -> list[Mail]:
+    """The mails of the first folder by their names, those of the others by name@folder."""
+    first, *others = folders
+    named = [replace(mail, name=f"{mail.name}@{folder.name}") for folder in others for mail in read(folder, only=only)]
+    return read(first, only=only) + named
 
 
 def judge(mails: Sequence[Mail], jobs: int) -> list[Finding]:
@@ -99,7 +106,9 @@ def self_test(jobs: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mails.check", description=__doc__)
-    parser.add_argument("--eml", type=Path, help="a folder of *.eml files")
+    parser.add_argument(
+        "--eml", type=Path, action="append", default=[], help="a folder of *.eml files; may be repeated"
+    )
     parser.add_argument("--only", action="append", default=[], help="only mails whose names start so")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--self-test", action="store_true", help="see each checker find what is wrong")
@@ -109,9 +118,9 @@ def main() -> None:
 
     wrong = self_test(asked.jobs) if asked.self_test else []
     if asked.eml:
-        mails = read(asked.eml, only=asked.only)
+        mails = gather(asked.eml, asked.only)
         if not mails:
-            parser.error(f"no such mail in {asked.eml}")
+            parser.error("there is no such mail")
         whole = not asked.only
         found = accept(judge(mails, asked.jobs) + (unseen(mails) if whole else []), exceptions(), whole=whole)
         print(*table(mails, found), sep="\n")  # noqa: T201

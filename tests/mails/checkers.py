@@ -227,7 +227,7 @@ def qr(mail: Mail, samples: Path | None = None) -> Problems:
     """A door's scanner reads in the picture what stands beside it, on a dark screen as well."""
     for cid, (_, data) in mail.images.items():
         try:
-            picture = ImageOps.expand(Image.open(io.BytesIO(data)).convert("L"), border=40, fill=0)
+            picture = ImageOps.expand(Image.open(io.BytesIO(data)).convert("RGBA").convert("L"), border=40, fill=0)
         except OSError as error:
             yield "unreadable", f"<{cid}>: {error}"
             continue
