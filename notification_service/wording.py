@@ -150,7 +150,11 @@ def _by(pattern: str) -> Callable[[str], datetime]:
 @pass_context
 def money(context: Context, amount: Decimal | None) -> str | None:
     style: Style = context["style"]
-    return None if amount is None else format_currency(amount, style.currency, locale=style.locale)
+    if amount is None:
+        return None
+    text = format_currency(amount, style.currency, locale=style.locale)
+    # As a whole: the mark of direction that CLDR puts before it in Arabic would show "$US 30.00".
+    return isolated(text.replace("\u200f", ""), style)
 
 
 @pass_context
