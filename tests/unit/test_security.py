@@ -1,22 +1,18 @@
 """Threats that show without any server: an address that is more than one, and bombs."""
 
 import base64
-import re
-import shutil
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from notification_service.addresses import NotAnAddressError, parse_address
 from notification_service.branding import Brand
-from notification_service.events import parse
 from notification_service.mime import AttachmentError, Ids, Letterhead, compose
 from notification_service.notices import Unreadable, plan
-from notification_service.outcomes import ConfigurationError, RejectReason
+from notification_service.outcomes import RejectReason
 from notification_service.ports import Envelope, Person
 from notification_service.rendering import Attachment, House, Mail, load
 from tests.samples import sample
@@ -87,23 +83,3 @@ def test_a_hundred_megabytes_attached_are_refused_before_anything_is_copied() ->
     with at_most(MIB), pytest.raises(AttachmentError, match="MAX_ATTACHMENT_BYTES allows 5242880") as caught:
         composed(Mail("x", "x", "x", (bomb,)), 5 * MIB)
     assert caught.value.reason is RejectReason.ATTACHMENT
-
-
-# ── templates ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("name", ["../secret.txt", "/etc/hostname", "payment_failed/../../secret.txt"])
-def test_a_template_names_no_file_outside_its_folder(tmp_path: Path, name: str) -> None:
-    copied = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
-    (tmp_path / "secret.txt").write_text("canary")
-    subject = copied / "payment_failed" / "subject.txt"
-    subject.write_text(f'{{% include "{name}" %}}', "utf-8")
-    with pytest.raises(ConfigurationError, match=rf"subject\.txt:1: .*{re.escape(name)}"):
-        load(copied, House(Brand("Cinema")))
-
-
-def test_an_event_cannot_name_its_template() -> None:
-    event = parse({**sample("payment.failed"), "template": "../secret", "event_type": "../secret"}, "payment.failed")
-    assert event is not None
-    assert event.event_type == "payment.failed"
-    assert notice({**sample("payment.failed"), "template": "../secret"}, "payment.failed").template == "payment_failed"
