@@ -7,11 +7,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-emit-index-url \
         --universal --python-version 3.11 --custom-compile-command "make lock"
 
+MAILS = rm -rf var/mails; set -a; . tests/mails/house.env; set +a; \
+	$(BIN)/notification-service preview var/mails/house --all-languages; \
+	env --ignore-environment $(BIN)/notification-service preview var/mails/bare --language en --language ja --language ar
+
+KINDS = booking.confirmed booking.cancelled.show payment.success payment.failed.retry payment.refunded
+LANGUAGES = en en_XA ar ja
+comma := ,
+empty :=
+SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
+
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak mutants lint format bench lock clean
+.PHONY: help demo run test soak mutants lint format mail-check mail-pictures bench lock clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## one of each event through a real local stack, and what became of it
 	@$(BIN)/python -m tests.stack.demo
@@ -39,6 +49,17 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
+
+mail-check: $(STAMP) ## judge every mail in every language by other people's tools
+	@$(BIN)/python -m tests.mails.install
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.check --self-test --eml var/mails/house --eml var/mails/bare
+
+mail-pictures: $(STAMP) ## the pictures under docs/mails
+	@$(BIN)/python -m tests.mails.install
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out docs/mails --names '$(SHOWN)' \
+		--widths 375,800 --schemes light,dark --sheet docs/mails/sheet.png
 
 bench: $(STAMP) ## how fast a backlog is worked off
 	@$(BIN)/python -m benchmarks.backlog

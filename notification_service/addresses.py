@@ -18,6 +18,9 @@ def parse_address(text: str) -> str:
 
     Only the syntax is checked; no DNS is asked. Raises `NotAnAddressError`.
     """
+    if "=?" in text:
+        # RFC 5321 allows its letters, but a reader that decodes the encoded word (RFC 2047) finds another header in it.
+        raise NotAnAddressError("it holds an encoded word, which no mail address has")
     try:
         # The reserved names (.example, .test) are addresses like any other to us: the syntax decides.
         return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized

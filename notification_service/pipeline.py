@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from notification_service import intents, mime, notices, recipients
-from notification_service.addresses import mask, mask_in
+from notification_service.addresses import mask
 from notification_service.books import Books
 from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, next_step
 from notification_service.events import Event
@@ -138,7 +138,8 @@ class Pipeline:
             log.exception("job.failed", problem=type(problem).__name__)
             if job.sending:
                 return self._after_a_lease("it failed while it was sending")
-            detail = mask_in(f"{type(problem).__name__}: {problem}")
+            # What it says may hold a password: the log hides those, a record does not.
+            detail = f"{type(problem).__name__}: the log's job.failed says more"
             return await self._retry(job, ParkReason.INTERNAL_ERROR, detail)
 
     async def _claim(self, job: Job) -> Settlement:

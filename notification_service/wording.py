@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton, format_time, get_timezone_name
-from babel.numbers import format_currency
+from babel.numbers import format_currency, get_currency_symbol
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
@@ -152,9 +152,16 @@ def money(context: Context, amount: Decimal | None) -> str | None:
     style: Style = context["style"]
     if amount is None:
         return None
-    text = format_currency(amount, style.currency, locale=style.locale)
-    # As a whole: the mark of direction that CLDR puts before it in Arabic would show "$US 30.00".
-    return isolated(text.replace("\u200f", ""), style)
+    symbol = get_currency_symbol(style.currency, style.locale)
+    # Latin letters in another script are a foreign body, and "US$" in Arabic shows as "$US": there it is named.
+    named = not _is_latin(style.locale) and any(character.isascii() and character.isalpha() for character in symbol)
+    return format_currency(
+        amount, style.currency, locale=style.locale, format_type="name" if named else "standard"
+    ).replace("\u200f", "")
+
+
+def _is_latin(locale: Locale) -> bool:
+    return (locale.language_name or "?")[0].isascii()
 
 
 @pass_context

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from html import escape
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mails.shoot", description=__doc__)
     parser.add_argument("--eml", type=Path, required=True, help="a folder of *.eml files")
     parser.add_argument("--out", type=Path, required=True, help="a folder for the pictures")
-    parser.add_argument("--names", default="", help="only mails whose names start so: booking.confirmed,payment")
+    parser.add_argument("--names", default="*", help="only these: booking.confirmed.ar,payment.*.en")
     parser.add_argument("--widths", default="375,800")
     parser.add_argument("--schemes", default="light,dark")
     parser.add_argument("--images-off", action="store_true", help="as a client shows it that loads no images")
@@ -60,7 +61,9 @@ def main() -> None:
     pictures: dict[str, list[Path]] = {}
     jobs: list[Job] = []
     with tempfile.TemporaryDirectory() as folder:
-        for mail in read(asked.eml, only=asked.names.split(",") if asked.names else ()):
+        for mail in read(asked.eml):
+            if not any(fnmatchcase(mail.name, name) for name in asked.names.split(",")):
+                continue
             page = Path(folder, f"{mail.name}.html")
             page.write_text(mail.html if asked.images_off else mail.page(), encoding="utf-8")
             for width, scheme in views:

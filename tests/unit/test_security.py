@@ -32,7 +32,6 @@ def composed(mail: Mail, most_attached: int) -> Envelope:
 
 
 @pytest.mark.parametrize("hidden", ["\r\nBcc: eve@evil.example", "eve@evil.example,"], ids=ascii)
-@pytest.mark.xfail(strict=True, reason="addresses.parse_address takes an encoded word for a local part")
 def test_an_encoded_word_is_no_part_of_an_address(hidden: str) -> None:
     """Its letters are all allowed before the @ (RFC 5321), and readers that decode it find another header in it."""
     word = base64.b64encode(hidden.encode()).decode()

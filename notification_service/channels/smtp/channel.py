@@ -49,7 +49,7 @@ class _Talk:
     def attempt(self, result: str, code: int | None, reply: str) -> Attempt:
         duration = round((time.monotonic() - self.started) * 1000, 1)
         name = self.session.name if self.session else None
-        return Attempt(self.at, result, duration, code, self.hide(one_line(reply)), name)
+        return Attempt(self.at, result, duration, code, one_line(self.hide(reply)), name)
 
 
 class SmtpChannel:

@@ -1,6 +1,7 @@
 """Kept SMTP sessions: opened once, checked, reused, and thrown away at the first thing that is not a clean reply."""
 
 import asyncio
+import base64
 import itertools
 import socket
 import ssl
@@ -84,6 +85,11 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+def _forms(username: str, password: str) -> tuple[str, ...]:
+    plain = (f"\0{username}\0{password}", f"{username}\0{username}\0{password}", password)
+    return (*(base64.b64encode(form.encode()).decode().rstrip("=") for form in plain), password)
+
+
 class Pool:
     def __init__(
         self,
@@ -98,6 +104,7 @@ class Pool:
         self._tls = tls
         self._clock = clock
         self._idle: list[Session] = []
+        self._secrets = _forms(server.username or "", server.password) if server.password else ()
         self._free = asyncio.Semaphore(limits.sessions)
         self._numbers = itertools.count(1)
 
@@ -114,8 +121,10 @@ class Pool:
                 self._put_back(session)
 
     def hide(self, text: str) -> str:
-        """What a server said, should it have repeated our password."""
-        return text.replace(self._server.password, "***") if self._server.password else text
+        """What a server said, should it have repeated our password, as it is or as AUTH sends it (RFC 4954)."""
+        for form in self._secrets:
+            text = text.replace(form, "***")
+        return text
 
     async def close(self) -> None:
         """Say goodbye to every idle session."""
