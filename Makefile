@@ -15,6 +15,7 @@ KINDS = booking.confirmed booking.cancelled.show payment.success payment.failed.
 LANGUAGES = en en_XA ar ja
 comma := ,
 empty :=
+SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
@@ -58,8 +59,9 @@ mail-check: $(STAMP) ## judge every mail in every language by other people's too
 mail-pictures: $(STAMP) ## the pictures under docs/mails
 	@$(BIN)/python -m tests.mails.install
 	@$(MAILS)
-	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out docs/mails --names '$(SHOWN)' \
-		--widths 375,800 --schemes light,dark --sheet docs/mails/sheet.png
+	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out docs/mails --names '$(SHOWN)'
+	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out var/mails --widths 375 \
+		--names '$(SHEET)' --sheet docs/mails/sheet.png
 
 bench: $(STAMP) ## how fast a backlog is worked off
 	@$(BIN)/python -m benchmarks.backlog

@@ -18,7 +18,7 @@ from notification_service.notices import RULES
 from notification_service.ports import Person
 from notification_service.rendering import Attachment, House, Mail
 from notification_service.wording import Cinema, Defaults
-from tests.unit.test_templates import RICH, TEMPLATES, event
+from tests.unit.test_templates import RICH, TEMPLATES, Page, event, squeezed, text
 
 CINEMAS = {"amc theater": Cinema("1 Main Street, Springfield", "America/New_York")}
 RENDERER = rendering.load(TEMPLATES, House(Brand("Lumen", sender="tickets@lumen.example"), Defaults(cinemas=CINEMAS)))
@@ -126,3 +126,27 @@ def test_ten_thousand_seats_make_no_heavy_mail() -> None:
     sent = mail("booking.confirmed", seats=[f"A{number}" for number in range(10_000)])
     assert sum(len(attachment.content) for attachment in sent.attachments) < 20_000
     assert len(sent.html) < 40_000
+
+
+@pytest.mark.parametrize("event_type", RICH)
+def test_with_images_off_or_as_text_alone_a_mail_tells_every_fact(event_type: str) -> None:
+    sent = mail(event_type)
+    without_images = squeezed(text(Page(re.sub(r"<img[^>]*>", "", sent.html)).all("body")[0]))
+    unsaid = {
+        "timestamp",
+        "retry_url",
+        "error_code",
+        "refund_eligible",
+        "retry_possible",
+        "showtime",
+        "payment_method",
+        "failure_reason",
+    }
+    told = [str(value) for name, value in RICH[event_type].items() if name not in {*unsaid, "seats", "cancelled_at"}]
+    told += ["B5, B6"] if "seats" in RICH[event_type] else []
+    told += ["December 15, 2026"] if "showtime" in RICH[event_type] else []
+    told += ["Credit card"] if "payment_method" in RICH[event_type] else []
+    for value in told:
+        shown = f"${float(value):.2f}" if value.endswith(".0") else value
+        assert shown in squeezed(sent.text)
+        assert shown in without_images
