@@ -30,7 +30,7 @@ from notification_service.settings import RabbitSettings
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
-DOCUMENTS = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/logs.md")
+DOCUMENTS = ("README.md", "docs/mails.md", "CHANGELOG.md", "docs/operations.md", "docs/logs.md")
 
 ENDINGS: tuple[Outcome, ...] = (
     Sent(),
@@ -97,8 +97,8 @@ def test_every_link_and_make_target_leads_somewhere(name: str) -> None:
     text = document.read_text("utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (document.parent / target).exists(), target
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
 
 
 def test_the_readme_names_every_template() -> None:
