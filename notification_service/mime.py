@@ -1,18 +1,15 @@
 """One mail as the bytes that go out: headers that cannot be forged, parts in the order that clients expect."""
 
+import base64
 import binascii
 import hashlib
 import re
+import textwrap
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
-from email.generator import BytesGenerator
 from email.header import Header
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP, EmailPolicy
-from email.utils import format_datetime
-from io import BytesIO
+from email.utils import encode_rfc2231, format_datetime
 
 import idna
 
@@ -27,6 +24,10 @@ _JOINERS = "\u200c\u200d"
 _LONGEST_SUBJECT = 200
 _LONGEST_NAME = 100
 _LONGEST_DISPLAY_NAME = 60
+_WIDEST = 78
+"""Characters in a line of a header (RFC 5322 §2.1.1)."""
+
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]')
 
 
@@ -34,26 +35,6 @@ class AttachmentError(ValueError):
     """An attachment breaks a limit, or its name is none."""
 
     reason = RejectReason.ATTACHMENT
-
-
-class _Policy(EmailPolicy):
-    """SMTP's line ends and folding, but an unbroken value is never turned into encoded words (traps 18, 21).
-
-    Python 3.11 loses the space between two words that it encodes (RFC 2047 §6.2), so texts that need it are encoded
-    as one here.
-    """
-
-    def _fold(self, name: str, value: str, refold_binary: bool = False) -> str:  # noqa: FBT001, FBT002 - stdlib's own
-        if value.isascii() and " " not in value.strip():
-            return f"{name}: {value.strip()}{self.linesep}"
-        if name in ("Subject", "From") and not value.isascii() and not self.utf8:
-            text, bracket, address = value.rpartition(" <") if name == "From" else (value, "", "")
-            encoded = Header(text.strip('"') if bracket else text, "utf-8", self.max_line_length, name)
-            return f"{name}: {encoded.encode(linesep=self.linesep)}{bracket}{address}{self.linesep}"
-        return super()._fold(name, value, refold_binary)  # type: ignore[misc, no-any-return]  # not in typeshed
-
-
-_POLICY = _Policy(linesep=SMTP.linesep, max_line_length=SMTP.max_line_length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,40 +83,65 @@ def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attac
     `most_attached`: the bytes that all attachments may have together. Raises `AttachmentError`.
     """
     _check(mail.attachments, most_attached)
-    message = _body(mail)
-    _put_headers(message, mail, to, letterhead, ids)
-    out = BytesIO()
-    needs_utf8 = not (to.rpartition("@")[0] + letterhead.address.rpartition("@")[0]).isascii()
     # RFC 6532: where an address has to be UTF-8 anyway, the headers are too.
-    BytesGenerator(out, policy=_POLICY.clone(utf8=True) if needs_utf8 else _POLICY).flatten(message)
+    needs_utf8 = not (to.rpartition("@")[0] + letterhead.address.rpartition("@")[0]).isascii()
+    head = _head(mail, to, letterhead, ids, needs_utf8=needs_utf8)
     return Envelope(
         notification_id=ids.notification_id,
         template=ids.template,
         sender=_wire_address(letterhead.address),
         recipient=_wire_address(to),
-        content=out.getvalue(),
+        content=head + _body(mail),
         needs_smtputf8=needs_utf8,
     )
 
 
-def _put_headers(message: EmailMessage, mail: Mail, to: str, letterhead: Letterhead, ids: Ids) -> None:
-    name, domain = _display_name(letterhead.name), letterhead.domain
-    message["From"] = _header_address(letterhead.address, name)
-    message["To"] = _header_address(to)
-    message["Subject"] = clean(mail.subject, _LONGEST_SUBJECT)
-    message["Date"] = format_datetime(ids.date)
-    message["Message-ID"] = message_id(ids.notification_id, domain)
-    if ids.booking_id:
-        thread = hashlib.sha256(ids.booking_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        message["References"] = f"<booking.{thread}@{domain}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-    # Gmail sums complaints up by its last field, which has to stay the same.
-    message["Feedback-ID"] = f"{ids.template}:{domain}"
-    message["X-Event-ID"] = _token(ids.event_id)
-    message["X-Notification-ID"] = ids.notification_id
-    message["X-Entity-Ref-ID"] = ids.notification_id
-    message["MIME-Version"] = "1.0"
+def _head(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, needs_utf8: bool) -> bytes:
+    """Every header but those of the content. Each value is one clean line before it is written here."""
+    domain, sender = letterhead.domain, _wire_address(letterhead.address)
+    name, subject = _display_name(letterhead.name), clean(mail.subject, _LONGEST_SUBJECT)
+    lines = [
+        f"From: {_phrase(name, needs_utf8=needs_utf8)} <{sender}>" if name else f"From: {sender}",
+        f"To: {_wire_address(to)}",
+        _folded(f"Subject: {subject if needs_utf8 or subject.isascii() else _encoded('Subject', subject)}"),
+        f"Date: {format_datetime(ids.date)}",
+        f"Message-ID: {message_id(ids.notification_id, domain)}",
+        *([f"References: <booking.{_thread(ids.booking_id)}@{domain}>"] if ids.booking_id else ()),
+        "Auto-Submitted: auto-generated",
+        "X-Auto-Response-Suppress: OOF, AutoReply",
+        # Gmail sums complaints up by its last field, which has to stay the same.
+        f"Feedback-ID: {ids.template}:{domain}",
+        f"X-Event-ID: {_token(ids.event_id)}",
+        f"X-Notification-ID: {ids.notification_id}",
+        f"X-Entity-Ref-ID: {ids.notification_id}",
+        "MIME-Version: 1.0",
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _thread(booking_id: str) -> str:
+    return hashlib.sha256(booking_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _phrase(name: str, *, needs_utf8: bool) -> str:
+    """A display name (RFC 5322 §3.2.5): its specials are gone, but for the dot, which has to be quoted."""
+    if not name.isascii() and not needs_utf8:
+        return _encoded("From", name)
+    return name if _ATOMS.fullmatch(name) else f'"{name}"'
+
+
+def _encoded(name: str, text: str) -> str:
+    """As encoded words (RFC 2047). `email.policy` of Python 3.11 loses the space between two of them."""
+    return Header(text, "utf-8", _WIDEST, name).encode(linesep="\r\n")
+
+
+def _folded(line: str) -> str:
+    """Folded at its spaces (RFC 5322 §2.2.3). An unbroken value is never broken (traps 18, 21)."""
+    if len(line) <= _WIDEST or "\r\n" in line:
+        return line
+    return "\r\n ".join(
+        textwrap.wrap(line, _WIDEST - 1, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
+    )
 
 
 def _token(text: str) -> str:
@@ -146,7 +152,7 @@ def _token(text: str) -> str:
     )[:200]
 
 
-def _body(mail: Mail) -> EmailMessage:
+def _body(mail: Mail) -> bytes:
     inline = [attachment for attachment in mail.attachments if attachment.content_id]
     attached = [attachment for attachment in mail.attachments if not attachment.content_id]
     html = _text_part(mail.html, "html")
@@ -155,40 +161,46 @@ def _body(mail: Mail) -> EmailMessage:
     return _multipart("mixed", [body, *map(_file_part, attached)]) if attached else body
 
 
-def _multipart(kind: str, parts: list[EmailMessage]) -> EmailMessage:
-    message = EmailMessage(_POLICY)
-    # The boundary is drawn from the content, so that the same mail is the same bytes.
-    leaves = (leaf for part in parts for leaf in part.walk() if not leaf.is_multipart())
-    seed = hashlib.sha256(b"".join(str(leaf.get_payload()).encode("utf-8", "replace") for leaf in leaves)).hexdigest()
-    message["Content-Type"] = f'multipart/{kind}; boundary="=_{kind}_{seed[:32]}"'
-    message.set_payload(parts)  # type: ignore[arg-type]  # typeshed wants one message type
-    return message
-
-
-def _text_part(text: str, subtype: str) -> EmailMessage:
-    """Quoted-printable by the C encoder: `set_content` takes milliseconds for the same (trap 19)."""
-    part = EmailMessage(_POLICY)
-    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
-    part["Content-Transfer-Encoding"] = "quoted-printable"
-    encoded = binascii.b2a_qp(text.encode("utf-8", "replace"), istext=True)
-    part.set_payload(encoded.decode("ascii"))
-    return part
-
-
-def _file_part(attachment: Attachment) -> EmailMessage:
-    media_type, *parameters = attachment.media_type.split("; ")
-    maintype, _, subtype = media_type.partition("/")
-    part = EmailMessage(_POLICY)
-    part.set_content(
-        attachment.content,
-        maintype=maintype,
-        subtype=subtype,
-        disposition="inline" if attachment.content_id else "attachment",
-        filename=clean(attachment.filename, _LONGEST_NAME),
-        cid=f"<{attachment.content_id}>" if attachment.content_id else None,
-        params=dict(parameter.split("=", 1) for parameter in parameters),
+def _multipart(kind: str, parts: list[bytes]) -> bytes:
+    # Drawn from the content, so that the same mail is the same bytes; neither encoding of ours can hold "=_".
+    boundary = f"=_{kind}_{hashlib.sha256(b''.join(parts)).hexdigest()[:32]}".encode()
+    return b"".join(
+        (
+            b'Content-Type: multipart/%b; boundary="%b"\r\n\r\n' % (kind.encode(), boundary),
+            *(b"--%b\r\n%b\r\n" % (boundary, part) for part in parts),
+            b"--%b--\r\n" % boundary,
+        )
     )
-    return part
+
+
+def _text_part(text: str, subtype: str) -> bytes:
+    """Quoted-printable by the C encoder: `set_content` takes milliseconds for the same (trap 19)."""
+    lines = text.encode("utf-8", "replace").replace(b"\r\n", b"\n")
+    encoded = binascii.b2a_qp(lines, istext=True).replace(b"\r", b"=0D").replace(b"\n", b"\r\n")
+    return b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%b' % (
+        subtype.encode(),
+        encoded,
+    )
+
+
+def _file_part(attachment: Attachment) -> bytes:
+    disposition = "inline" if attachment.content_id else "attachment"
+    lines = [
+        f"Content-Type: {attachment.media_type}",
+        "Content-Transfer-Encoding: base64",
+        f"Content-Disposition: {disposition}; {_filename(attachment.filename)}",
+        *([f"Content-ID: <{attachment.content_id}>"] if attachment.content_id else ()),
+    ]
+    head = "".join(f"{line}\r\n" for line in lines).encode()
+    return head + b"\r\n" + base64.encodebytes(attachment.content).replace(b"\n", b"\r\n")
+
+
+def _filename(name: str) -> str:
+    """RFC 2183, and RFC 2231 where the name is not ASCII."""
+    if not name.isascii():
+        return f"filename*={encode_rfc2231(name, 'utf-8')}"
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'filename="{quoted}"'
 
 
 def _check(attachments: tuple[Attachment, ...], most: int) -> None:
@@ -209,12 +221,6 @@ def _display_name(text: str) -> str:
 def _wire_address(address: str) -> str:
     local, _, domain = address.rpartition("@")
     return f"{local}@{_ascii_domain(domain)}"
-
-
-def _header_address(address: str, name: str = "") -> Address:
-    """Built from its parts: `addr_spec` refuses letters that RFC 6531 allows before the @."""
-    local, _, domain = _wire_address(address).rpartition("@")
-    return Address(name, local, domain)
 
 
 def _ascii_domain(domain: str) -> str:
