@@ -47,3 +47,38 @@ def test_nobody_is_mailed_about_a_show_that_has_begun(place: Place) -> None:
     record = place.record(begun["event_id"])
     assert record is not None
     assert record["reason"] == "expired"
+
+
+def test_a_cancellation_names_the_show_that_its_confirmation_named_in_the_reader_s_language(place: Place) -> None:
+    place.database["users"].update_one({"_id": "user456"}, {"$set": {"locale": "es-MX"}})
+    confirmed = fresh("booking.confirmed", user_email="", movie_title="La ciénaga", time_zone="America/Mexico_City")
+    cancelled = fresh("booking.cancelled", user_email="", booking_id=confirmed["booking_id"])
+    assert not cancelled.get("movie_title")
+    with place.service():
+        place.publish(event(confirmed))
+        until(lambda: place.outcomes() == {confirmed["event_id"]: "sent"})
+        place.publish(event(cancelled))
+        until(lambda: place.outcomes().get(cancelled["event_id"]) == "sent")
+    mail = place.mails()[-1].message()
+    assert mail["Subject"].startswith("Cancelada: La ciénaga")
+    (calendar,) = [part for part in mail.walk() if part.get_content_type() == "text/calendar"]
+    assert "STATUS:CANCELLED" in calendar.get_content()
+    assert mail["References"] == place.mails()[0].message()["References"]
+
+
+def test_a_link_that_leads_elsewhere_is_left_out_and_the_record_says_why(place: Place) -> None:
+    failed = fresh("payment.failed", retry_url="https://evil.example/pay", locale="pt-BR")
+    with place.service(LINK_HOSTS="pay.example", RETRY_URL="https://pay.example/{booking_id}") as service:
+        place.publish(event(failed))
+        until(lambda: place.outcomes() == {failed["event_id"]: "sent"})
+    record = place.record(failed["event_id"])
+    assert record is not None
+    assert record["remarks"] == [
+        "retry_url is left out: LINK_HOSTS does not name its host",
+        "nobody speaks the locale 'pt-BR': written in en_US",
+    ]
+    assert [said["remark"] for said in service.said("mail.remark")] == record["remarks"]
+    html = place.mails()[0].message().get_body(("html",))
+    assert html is not None
+    assert f"https://pay.example/{failed['booking_id']}" in html.get_content()
+    assert "evil.example" not in html.get_content()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,8 @@ def test_a_failed_payment_says_first_what_it_means_for_the_seats_then_why_then_o
     assert body.startswith("Your seats are not confirmed yet.")
     assert main.index("seats are not confirmed") < main.index("card has expired") < main.index("Try the payment again")
     assert [link.get("href") for link in page.all("a", "button")] == [RICH["payment.failed"]["retry_url"]]
+    (drawn_for_outlook,) = re.findall(r'<v:roundrect href="([^"]+)"', sent.html)
+    assert unescape(drawn_for_outlook) == RICH["payment.failed"]["retry_url"]
     assert "charged" not in sent.html + sent.text
 
 
