@@ -1,0 +1,106 @@
+"""What one event may cost, counted and not timed: calls to Redis, to MongoDB and to the mail server.
+
+A change that costs a round trip more fails here, and is then either taken back or written into the budget with its
+reason in the commit.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from notification_service.books import Books
+from notification_service.jobs import Jobs
+from notification_service.lane import Lane
+from notification_service.leases import Leases
+from notification_service.mime import Letterhead
+from notification_service.pipeline import Pipeline, Policy
+from notification_service.retries import Ladder
+from notification_service.settlements import Done
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates
+from tests.samples import sample
+from tests.unit.fakes import LARGEST, ScriptedChannel, delivery
+from tests.unit.test_pipeline import JANE, Shelf, renderer
+
+BUDGET = {
+    "booking.confirmed": {"redis": 4, "mongodb": 3, "mails": 1},
+    "booking.cancelled": {"redis": 4, "mongodb": 3, "mails": 1},
+    "payment.success": {"redis": 4, "mongodb": 3, "mails": 1},
+    "payment.failed": {"redis": 4, "mongodb": 3, "mails": 1},
+    "payment.refunded": {"redis": 4, "mongodb": 4, "mails": 1},
+    "booking.refunded": {"redis": 4, "mongodb": 3, "mails": 1},
+    "booking.pending_payment": {},
+}
+"""Redis: claim, the address's turn, the sending marker, the verdict. MongoDB: the entry, its outcome, and one question:
+whether it was superseded, what the confirmation said, whose the payment is; of a refund also which report was first."""
+
+
+class Counted:
+    """A part whose every call is counted."""
+
+    def __init__(self, part: object, count: Callable[[], None]) -> None:
+        self._part = part
+        self._count = count
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the part has
+        found = getattr(self._part, name)
+        if not callable(found):
+            return found
+
+        def called(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on as they are
+            self._count()
+            return found(*args, **kwargs)
+
+        return called
+
+
+class Till:
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        claims: Any = Counted(MemoryClaims(30), self._of("redis"))
+        rates: Any = Counted(MemoryRates(), self._of("redis"))
+        ledger: Any = Counted(MemoryLedger(), self._of("mongodb"))
+        directory: Any = Counted(
+            MemoryDirectory({"user456": JANE}, {sample("payment.refunded")["booking_id"]: "user456"}),
+            self._of("mongodb"),
+        )
+        leases = Leases(claims, 30)
+        self.channel = ScriptedChannel()
+        self.pipeline = Pipeline(
+            books=Books(claims, ledger, leases, rates),
+            leases=leases,
+            directory=directory,
+            renderer=renderer(),
+            channel=self.channel,
+            outbox=Shelf(),
+            policy=Policy(
+                Letterhead("tickets@cinema.example", "Cinema"), Ladder(2, (5, 30)), LARGEST, 100_000, frozenset()
+            ),
+            jobs=Jobs(),
+            lane=Lane(claims),
+        )
+
+    def _of(self, part: str) -> Callable[[], None]:
+        def count() -> None:
+            self.spent[part] += 1
+
+        return count
+
+    async def handle(self, name: str) -> dict[str, int]:
+        self.spent.clear()
+        before = len(self.channel.handed_over)
+        assert isinstance(await self.pipeline.handle(delivery(sample(name))), Done)
+        self.spent["mails"] = len(self.channel.handed_over) - before
+        return dict(+self.spent)
+
+
+@pytest.mark.parametrize("name", BUDGET)
+async def test_an_event_costs_no_more_calls_than_its_budget(name: str) -> None:
+    assert await Till().handle(name) == BUDGET[name]
+
+
+async def test_a_copy_costs_two_calls_to_redis_and_one_to_mongodb() -> None:
+    till = Till()
+    await till.handle("booking.confirmed")
+    assert await till.handle("booking.confirmed") == {"redis": 2, "mongodb": 1}
