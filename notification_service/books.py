@@ -13,7 +13,7 @@ from notification_service.decisions import Unguarded
 from notification_service.jobs import Job
 from notification_service.leases import Lease, Leases
 from notification_service.outages import Outage
-from notification_service.outcomes import Outcome, Rejected, StoreUnavailableError
+from notification_service.outcomes import Outcome, Rejected, Sent, StoreUnavailableError
 from notification_service.ports import (
     AlreadyThere,
     Attempt,
@@ -143,8 +143,12 @@ class Books:
             log.info("claim.left", reason="it is free when its lease is over")
 
     async def close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Fence:
-        """The verdict into Redis, then the outcome into the ledger; whoever lost the claim writes neither."""
-        if await self._decide(job, outcome) is Fence.LOST:
+        """The verdict into Redis, then the outcome into the ledger; whoever lost the claim writes neither.
+
+        But for a mail that went out: Redis may only have forgotten the claim, and as long as the ledger's entry is
+        still ours, nobody else has begun. To leave it open would cost a second mail.
+        """
+        if await self._decide(job, outcome) is Fence.LOST and not isinstance(outcome, Sent):
             return Fence.LOST
         return await self.through_outage(
             lambda: self._ledger.close(

@@ -425,6 +425,22 @@ async def test_a_resend_that_is_put_off_is_still_the_only_one() -> None:
     assert len(cinema.mails) == 3, "one of them was deferred, so two may be out"
 
 
+async def test_a_mail_that_went_out_is_recorded_though_redis_forgot_and_another_planted_a_doubt() -> None:
+    async def forgets(_: Envelope, before_data: BeforeData) -> Verdict:
+        await before_data()
+        cinema.claims._claims.clear()
+        (notification_id,) = cinema.ledger.records
+        await cinema.claims.mark_sending(notification_id, "another", plant=True)
+        return ACCEPTED
+
+    cinema = Cinema([forgets])
+    assert await cinema.handle() == Done(Sent())
+    assert cinema.record.outcome == "sent"
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent())
+    assert len(cinema.channel.seen) == 1
+
+
 async def test_a_resend_is_the_only_one_even_where_redis_forgets() -> None:
     cinema = Cinema([IN_DOUBT, IN_DOUBT])
     for _ in range(2):
