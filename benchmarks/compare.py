@@ -89,32 +89,33 @@ def _run(commands: Mapping[Program, Sequence[str]], notes: dict[str, str], event
 
 def _print(runs: Runs, notes: Mapping[str, str], events: int, rounds: int) -> None:
     print(f"{events} events of {len(material.MIX)} kinds, one process each, STARTTLS and AUTH; {_machine()}")
-    print(f"median of {rounds} rounds (least-most); x: events/s as a share of the floor's and of ours\n")
-    heads = [*(head for head, _, _ in _COLUMNS), "x floor", "x ours"]
-    print("program".ljust(11) + "".join(head.rjust(20) for head in heads[:4]) + "".join(h.rjust(9) for h in heads[4:]))
+    print(f"median of {rounds} rounds (least-most)\n")
+    print("program".ljust(11) + "".join(head.rjust(21) for head, _, _ in _COLUMNS))
     for program in PROGRAMS:
         if found := runs.get(program.name):
             cells = [_cell([getattr(each, field) for each in found], digits) for _, field, digits in _COLUMNS]
-            shares = [_share(runs, program.name, FLOOR), _share(runs, program.name, OURS)]
-            print(program.name.ljust(11) + "".join(map("{:>20}".format, cells)) + "".join(map("{:>9}".format, shares)))
+            print(program.name.ljust(11) + "".join(cell.rjust(21) for cell in cells))
         if note := notes.get(program.name):
             print(f"{program.name.ljust(11)}  {note}")
+    print("\nmedians as multiples of")
+    print(
+        "".ljust(11)
+        + "".join(head.rjust(24) for head in ("the floor's events/s", "its CPU", "our events/s", "our CPU"))
+    )
+    for name in runs:
+        pairs = [(of, field) for of in (FLOOR, OURS) for _, field, _ in _COLUMNS[:2]]
+        print(name.ljust(11) + "".join(_multiple(runs, name, of, field).rjust(24) for of, field in pairs))
     print()
     for program in PROGRAMS:
-        print(f"{program.name.ljust(11)}{program.what}")
-    if runs.get(FLOOR) and runs.get(OURS):
-        cpu = _median(runs, OURS, "cpu_ms_per_event") / _median(runs, FLOOR, "cpu_ms_per_event")
-        print(f"\nours takes {cpu:.2f} times the CPU of the floor")
+        print(program.name.ljust(11) + program.what)
 
 
 def _cell(values: Sequence[float], digits: int) -> str:
     return f"{median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def _share(runs: Runs, name: str, of: str) -> str:
-    if not runs.get(of):
-        return "-"
-    return f"{_median(runs, name, 'events_per_second') / _median(runs, of, 'events_per_second'):.2f}"
+def _multiple(runs: Runs, name: str, of: str, field: str) -> str:
+    return f"{_median(runs, name, field) / _median(runs, of, field):.2f}" if runs.get(of) else "-"
 
 
 def _median(runs: Runs, name: str, field: str) -> float:
