@@ -63,8 +63,8 @@ mail-pictures: $(STAMP) ## the pictures under docs/mails
 	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out var/mails --widths 375 \
 		--names '$(SHEET)' --sheet docs/mails/sheet.png
 
-bench: $(STAMP) ## how fast a backlog is worked off
-	@$(BIN)/python -m benchmarks.backlog
+bench: $(STAMP) ## events/s and CPU beside the floor and the usual ways, interleaved, about 4 minutes
+	@$(BIN)/python -m benchmarks.compare --events 1000 --rounds 3
 
 lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
 	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock

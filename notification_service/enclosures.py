@@ -38,11 +38,18 @@ def calendar_id(booking_id: str) -> str:
 
 
 def calendar_file(
-    event: Event, style: Style, brand: Brand, cinema: Cinema, *, summary: str, alarm: str, minutes: int
+    event: BookingConfirmed | BookingCancelled,
+    style: Style,
+    brand: Brand,
+    cinema: Cinema,
+    *,
+    summary: str,
+    alarm: str,
+    minutes: int,
 ) -> bytes | None:
     """None where the event names no booking or no certain time. `minutes`: how long a show is taken to last."""
     when = begins(event, style)
-    if not isinstance(event, BookingConfirmed | BookingCancelled) or not event.booking_id or when is None:
+    if not event.booking_id or when is None:
         return None
     stamp = event.timestamp or datetime.now(UTC)
     location = ", ".join(part for part in (event.cinema_name, cinema.address) if part) or None

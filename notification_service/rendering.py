@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from notification_service import enclosures, languages, links, reasons, wording
 from notification_service.branding import Brand
-from notification_service.events import EVENT_TYPES, BookingCancelled, Event, PaymentFailed, parse
+from notification_service.events import EVENT_TYPES, BookingCancelled, BookingConfirmed, Event, PaymentFailed, parse
 from notification_service.notices import RULES, TEMPLATES
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
@@ -214,13 +214,15 @@ class Renderer:
 
     def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
         house = self._house
+        if not isinstance(event, BookingConfirmed | BookingCancelled):
+            return []
         content = enclosures.calendar_file(
             event,
             style,
             house.brand,
             house.defaults.cinema(event),
-            summary=_one_line(parts.words.calendar_summary(getattr(event, "movie_title", None), house.brand)),
-            alarm=_one_line(parts.words.calendar_alarm(getattr(event, "movie_title", None), house.brand)),
+            summary=_one_line(parts.words.calendar_summary(event.movie_title, house.brand)),
+            alarm=_one_line(parts.words.calendar_alarm(event.movie_title, house.brand)),
             minutes=house.terms.show_minutes,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
