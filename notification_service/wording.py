@@ -250,6 +250,8 @@ def _joined(text: str, at: int) -> bool:
 
 def isolated(text: str, style: Style) -> str:
     """Where it may run against the direction of the mail, the text in isolates (UAX 9): `bdi` is not known widely."""
+    if style.dir == "ltr" and text.isascii():
+        return text
     if style.dir == "rtl" or any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
         return f"{_ISOLATE}{text}{_ISOLATED}"
     return text
