@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-emit-index-url \
         --universal --python-version 3.11 --custom-compile-command "make lock"
 
-MAILS = rm -rf var/mails; set -a; . tests/mails/house.env; set +a; \
+MAILS = set -e; rm -rf var/mails; set -a; . tests/mails/house.env; set +a; \
 	$(BIN)/notification-service preview var/mails/house --all-languages; \
 	env --ignore-environment $(BIN)/notification-service preview var/mails/bare --language en --language ja --language ar
 

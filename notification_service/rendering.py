@@ -151,8 +151,6 @@ class Renderer:
             return self._render(parts, event, person, style)
         except css_inline.InlineError as problem:
             raise TemplateFaultError(f"{template}/body.html", str(problem)) from problem
-        except TemplateFaultError:
-            raise
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
@@ -208,7 +206,6 @@ class Renderer:
             "nothing_charged": reasons.nothing_charged(failed) if failed else False,
             # It was made safe to stand in a script.
             "json_ld": Markup(machine_readable) if machine_readable else None,  # noqa: S704 - as said above
-            "subject": "",
         }
         return context, refused
 
@@ -252,8 +249,8 @@ def _one_line(text: str) -> str:
 def _readable(event: Event) -> Event:
     """The event with its texts cut to what a person would read: no field makes a mail that is clipped."""
     texts = {name: cut(value, _LONGEST_TEXT) for name, value in event if isinstance(value, str)}
-    seats = getattr(event, "seats", ())
-    return event.model_copy(update={**texts, "seats": tuple(cut(seat, _LONGEST_TEXT) for seat in seats)})
+    seats = tuple(cut(seat, _LONGEST_TEXT) for seat in getattr(event, "seats", ()))
+    return event.model_copy(update={**texts, "seats": seats} if seats else texts)
 
 
 def _isolated_text(text: str | None, style: Style) -> str | None:

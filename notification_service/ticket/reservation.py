@@ -1,19 +1,10 @@
 """A booking as mail programs read it: a schema.org EventReservation in JSON-LD."""
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 
 _MOST_SEATS = 30
 _INERT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a cinema is."""
-
-    name: str
-    address: str
 
 
 def json_ld(

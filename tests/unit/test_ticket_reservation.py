@@ -9,19 +9,19 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from notification_service.ticket.reservation import Place, json_ld
+from notification_service.ticket.reservation import json_ld
 from tests.fuzzing import TIMES
 
 START = datetime(2026, 12, 15, 20, 0, tzinfo=ZoneInfo("Europe/Madrid"))
-PLACE = Place("Grand", "Calle Mayor 1, Madrid")
+NAME, ADDRESS = "Grand", "Calle Mayor 1, Madrid"
 KNOWN: dict[str, Any] = {
     "number": "B1",
     "cancelled": False,
     "person": "Ana",
     "title": "Inception",
     "start": START,
-    "place_name": PLACE.name,
-    "place_address": PLACE.address,
+    "place_name": NAME,
+    "place_address": ADDRESS,
 }
 TEXTS = ("number", "person", "title", "place_name", "place_address", "url")
 PAYLOADS = (
