@@ -1,8 +1,6 @@
 """The connection to MongoDB and its grouped writes. The only module that knows Motor."""
 
-import asyncio
-from collections.abc import Awaitable, Sequence
-from contextvars import Context
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -10,6 +8,7 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, Asyn
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
+from notification_service.groups import Groups
 from notification_service.outcomes import NO_URL, ConfigurationError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -82,35 +81,35 @@ class WriteRefusedError(Exception):
     """The database refuses this document, by its validator for instance; repeating it is of no use."""
 
 
-class GroupedWrites:
-    """Bulk writes across notifications: what comes while one group is under way is the next group.
+class GroupedReads:
+    """Documents by their `_id`, read together with what other jobs read at that moment. `fields`: as in `find`."""
 
-    A single insert through Motor costs several times what it costs in a group (trap 22).
-    """
+    def __init__(self, collection: Collection, fields: Mapping[str, int]) -> None:
+        self._collection = collection
+        self._fields = fields
+        self._groups: Groups[str, Document | None] = Groups(self._read_group, _LARGEST_GROUP)
+
+    async def find(self, key: str) -> Document | None:
+        """Raises `StoreUnavailableError`."""
+        return await self._groups.ask(key)
+
+    async def _read_group(self, keys: Sequence[str]) -> list[Document | None]:
+        one_of = {"$in": list(set(keys))}
+        found = await answered(self._collection.find({"_id": one_of}, self._fields).to_list(len(keys)))
+        documents = {document["_id"]: document for document in found}
+        return [documents.get(key) for key in keys]
+
+
+class GroupedWrites:
+    """Bulk writes across notifications: a single insert through Motor costs several times as much (trap 22)."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._waiting: list[tuple[Write, asyncio.Future[Written]]] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._groups: Groups[Write, Written] = Groups(self._write_group, _LARGEST_GROUP)
 
     async def write(self, operation: Write) -> Written:
         """Raises `StoreUnavailableError`, after which the write may or may not be done, and `WriteRefusedError`."""
-        future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
-        self._waiting.append((operation, future))
-        if self._flusher is None or self._flusher.done():
-            # A context of its own, or its log lines would carry the ids of whoever came first.
-            self._flusher = asyncio.create_task(self._flush(), context=Context())
-        return await future
-
-    async def _flush(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:_LARGEST_GROUP], self._waiting[_LARGEST_GROUP:]
-            try:
-                answers = await self._write_group([operation for operation, _ in group])
-            except Exception as problem:  # noqa: BLE001 - every waiting caller gets it
-                answers = [problem] * len(group)
-            for (_, future), answer in zip(group, answers, strict=True):
-                _resolve(future, answer)
+        return await self._groups.ask(operation)
 
     async def _write_group(self, operations: Sequence[Write]) -> list[Written | Exception]:
         try:
@@ -139,12 +138,3 @@ def _error(code: int, text: str) -> Written | Exception:
     if code == _DUPLICATE_KEY:
         return Written.DUPLICATE
     return StoreUnavailableError("MongoDB", text) if code in _PASSING else WriteRefusedError(text)
-
-
-def _resolve(future: asyncio.Future[Written], answer: Written | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)

@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from notification_service.ports import Person
-from notification_service.stores.mongo import Database, answered
+from notification_service.stores.mongo import Database, GroupedReads
 
 _FIELDS = {"email": 1, "first_name": 1, "last_name": 1, "locale": 1}
 
 
 class MongoDirectory:
     def __init__(self, database: Database) -> None:
-        self._users = database["users"]
-        self._bookings = database["bookings"]
+        self._users = GroupedReads(database["users"], _FIELDS)
+        self._bookings = GroupedReads(database["bookings"], {"user_id": 1})
 
     async def user(self, user_id: str) -> Person | None:
-        found = await answered(self._users.find_one({"_id": user_id}, _FIELDS))
+        found = await self._users.find(user_id)
         return _person(found) if found else None
 
     async def user_of_booking(self, booking_id: str) -> Person | None:
-        booking = await answered(self._bookings.find_one({"_id": booking_id}, {"user_id": 1}))
+        booking = await self._bookings.find(booking_id)
         user_id = _text(booking, "user_id") if booking else None
         return await self.user(user_id) if user_id else None
 

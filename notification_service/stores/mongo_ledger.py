@@ -17,6 +17,7 @@ from notification_service.stores.mongo import (
     Collection,
     Database,
     Document,
+    GroupedReads,
     GroupedWrites,
     Write,
     Written,
@@ -40,6 +41,8 @@ class MongoLedger:
         self._records: Collection = database[collection]
         self._facts: Collection = database[FACTS]
         self._writes = GroupedWrites(self._records)
+        self._ids = GroupedReads(self._records, {"_id": 1})
+        self._told = GroupedReads(self._records, {"event_data": 1})
         self._show: documents.Show = str if full_recipients else mask_in
 
     async def prepare(self) -> None:
@@ -72,10 +75,10 @@ class MongoLedger:
         return AlreadyThere(documents.entry(found))
 
     async def knows(self, notification_id: str) -> bool:
-        return await answered(self._records.find_one({"_id": notification_id}, {"_id": 1})) is not None
+        return await self._ids.find(notification_id) is not None
 
     async def told(self, notification_id: str) -> Mapping[str, Any] | None:
-        found = await answered(self._records.find_one({"_id": notification_id}, {"event_data": 1}))
+        found = await self._told.find(notification_id)
         return found.get("event_data", {}) if found else None
 
     async def take_over(

@@ -124,14 +124,14 @@ class RedisClaims:
         self._redis = redis
         self._lease_ms = round(lease_seconds * 1000)
         self._verdict_ms = round(verdict_seconds * 1000)
-        self._claim = redis.register_script(_CLAIM)
-        self._mark_sending = redis.register_script(_MARK_SENDING)
-        self._unmark = redis.register_script(_UNMARK)
-        self._decide = redis.register_script(_DECIDE)
-        self._release = redis.register_script(_RELEASE)
-        self._renew = redis.register_script(_RENEW)
-        self._begin = redis.register_script(_BEGIN)
-        self._end = redis.register_script(_END)
+        self._claim = redis.script(_CLAIM)
+        self._mark_sending = redis.script(_MARK_SENDING)
+        self._unmark = redis.script(_UNMARK)
+        self._decide = redis.script(_DECIDE)
+        self._release = redis.script(_RELEASE)
+        self._renew = redis.script(_RENEW)
+        self._begin = redis.script(_BEGIN)
+        self._end = redis.script(_END)
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""

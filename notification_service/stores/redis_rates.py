@@ -23,7 +23,7 @@ class RedisRates:
     def __init__(self, redis: Client, *, most: int, seconds: float) -> None:
         self._window_ms = seconds * 1000
         self._interval_ms = self._window_ms / most
-        self._reserve = redis.register_script(_RESERVE)
+        self._reserve = redis.script(_RESERVE)
 
     async def reserve(self, address: str) -> float:
         # No key shows an address, and a mailbox is the same in capitals.

@@ -30,10 +30,10 @@ class RedisStandings:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._read = redis.register_script(_READ)
+        self._read = redis.script(_READ)
 
     async def of(self, notification_ids: Sequence[str]) -> dict[str, Standing]:
-        found = await answered(self._read(keys=[_PREFIX + each for each in notification_ids]))
+        found = await answered(self._read(keys=[_PREFIX + each for each in notification_ids], args=[]))
         return {each: _standing(*answer) for each, answer in zip(notification_ids, found, strict=True)}
 
     async def batches(self) -> AsyncIterator[list[str]]:
