@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,11 +13,10 @@ from zoneinfo import ZoneInfo
 import css_inline
 import jinja2
 from babel import Locale
-from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined, Template
-from jinja2.bccache import Bucket
+from jinja2 import Environment, Template
 from markupsafe import Markup
 
-from notification_service import enclosures, languages, links, reasons, wording
+from notification_service import enclosures, languages, links, reasons, templating, wording
 from notification_service.branding import Brand
 from notification_service.events import EVENT_TYPES, BookingCancelled, BookingConfirmed, Event, PaymentFailed, parse
 from notification_service.notices import RULES, TEMPLATES
@@ -277,11 +275,11 @@ def load(directory: Path, house: House) -> Renderer:
             f"there are {', '.join(spoken)}"
         )
     house = replace(house, defaults=replace(house.defaults, spoken=spoken))
-    compiled = _Compiled()
+    compiled = templating.Compiled()
     try:
         renderer = Renderer(
             {
-                language: _compile_all(_environment(directory, translations, compiled), directory)
+                language: _compile_all(templating.environment(directory, translations, compiled), directory)
                 for language, translations in catalogues.items()
             },
             house,
@@ -294,41 +292,6 @@ def load(directory: Path, house: House) -> Renderer:
         raise ConfigurationError(f"template {problem.filename}:{problem.lineno}: {problem.message}") from problem
     _prove(renderer, directory)
     return renderer
-
-
-class _Compiled(BytecodeCache):
-    """A template's code is the same in every language, so it is compiled once."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._codes:
-            bucket.bytecode_from_string(self._codes[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._codes[bucket.key] = bucket.bytecode_to_string()
-
-
-def _environment(directory: Path, translations: NullTranslations, compiled: BytecodeCache) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(directory),
-        autoescape=lambda name: name is not None and name.endswith(".html"),  # noqa: S701 - by name: .txt is no markup
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        cache_size=-1,
-        bytecode_cache=compiled,
-        extensions=["jinja2.ext.i18n"],
-    )
-    environment.policies["ext.i18n.trimmed"] = True
-    environment.filters.update(wording.FILTERS)
-    environment.filters["cut"] = cut
-    environment.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
-    # Jinja's own "_" looks "gettext" up by its name at each call, fifty times a mail.
-    environment.globals["_"] = environment.globals["gettext"]
-    return environment
 
 
 def _compile_all(environment: Environment, directory: Path) -> Mapping[str, MailTemplate]:

@@ -4,8 +4,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,6 +23,9 @@ _SHOWTIME_FORMATS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M%p")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MOST_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
+_KEPT = 1024
+"""Amounts and moments whose words are remembered: a mail says each several times, and hundreds share one show."""
+
 _LAST_ZONE = timezone(timedelta(hours=-12))
 """Where a day ends last on Earth."""
 
@@ -35,7 +39,7 @@ class Cinema:
     map_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Style:
     """In which language, time zone (None: nobody said) and currency one mail speaks."""
 
@@ -45,15 +49,15 @@ class Style:
     language: str = languages.SOURCE
     """The catalogue; `locale` may be finer."""
 
-    @property
+    @cached_property
     def lang(self) -> str:
         return str(self.locale).replace("_", "-")
 
-    @property
+    @cached_property
     def dir(self) -> str:
         return self.locale.text_direction
 
-    @property
+    @cached_property
     def start(self) -> str:
         """The side on which a line begins."""
         return "left" if self.dir == "ltr" else "right"
@@ -150,14 +154,17 @@ def _by(pattern: str) -> Callable[[str], datetime]:
 @pass_context
 def money(context: Context, amount: Decimal | None) -> str | None:
     style: Style = context["style"]
-    if amount is None:
-        return None
-    symbol = get_currency_symbol(style.currency, style.locale)
+    return None if amount is None else _money(str(amount), style.currency, style.locale)
+
+
+# By its text: 1 and 1.0 are equal, and take another plural in some languages.
+@lru_cache(_KEPT)
+def _money(amount: str, currency: str, locale: Locale) -> str:
+    symbol = get_currency_symbol(currency, locale)
     # Latin letters in another script are a foreign body, and "US$" in Arabic shows as "$US": there it is named.
-    named = not _is_latin(style.locale) and any(character.isascii() and character.isalpha() for character in symbol)
-    return format_currency(
-        amount, style.currency, locale=style.locale, format_type="name" if named else "standard"
-    ).replace("\u200f", "")
+    named = not _is_latin(locale) and any(character.isascii() and character.isalpha() for character in symbol)
+    shown = format_currency(Decimal(amount), currency, locale=locale, format_type="name" if named else "standard")
+    return shown.replace("\u200f", "")
 
 
 def _is_latin(locale: Locale) -> bool:
@@ -168,7 +175,7 @@ def _is_latin(locale: Locale) -> bool:
 def moment(context: Context, when: datetime | None) -> str | None:
     """Date and time with the zone's name."""
     style: Style = context["style"]
-    return None if when is None else _spoken(when.astimezone(style.zone or UTC), style)
+    return None if when is None else _remembered(_spoken, when.astimezone(style.zone or UTC), style.locale)
 
 
 @pass_context
@@ -178,7 +185,7 @@ def showtime(context: Context, text: str | None) -> str | None:
         return None
     style: Style = context["style"]
     when = parse_showtime(text, style.zone)
-    return _spoken(when, style) if when else isolated(text, style)
+    return _remembered(_spoken, when, style.locale) if when else isolated(text, style)
 
 
 @pass_context
@@ -188,31 +195,41 @@ def showtime_brief(context: Context, text: str | None) -> str | None:
         return None
     style: Style = context["style"]
     when = parse_showtime(text, style.zone)
-    return _brief(when, style) if when else text
+    return _remembered(_brief, when, style.locale) if when else text
 
 
-def _spoken(local: datetime, style: Style) -> str:
-    day, hour = format_date(local, "full", style.locale), _hour(local, style)
-    zone = _zone_name(local, style) if local.tzinfo else ""
+def _remembered(say: Callable[[datetime, Locale], str], local: datetime, locale: Locale) -> str:
+    return _said(say, local.isoformat(), local.tzinfo, locale)
+
+
+# By its text: the same moment is equal in every zone, and reads otherwise in each.
+@lru_cache(_KEPT)
+def _said(say: Callable[[datetime, Locale], str], text: str, zone: tzinfo | None, locale: Locale) -> str:
+    local = datetime.fromisoformat(text)
+    return say(local.astimezone(zone) if zone else local, locale)
+
+
+def _spoken(local: datetime, locale: Locale) -> str:
+    day, hour = format_date(local, "full", locale), _hour(local, locale)
+    zone = _zone_name(local, locale) if local.tzinfo else ""
     if zone:  # a short name stays on the line of its hour
         zone = ("\u00a0" if zone.isalpha() else " ") + zone
-    return str(style.locale.datetime_formats["medium"].format(hour + zone, day))
+    return str(locale.datetime_formats["medium"].format(hour + zone, day))
 
 
-def _zone_name(local: datetime, style: Style) -> str:
+def _zone_name(local: datetime, locale: Locale) -> str:
     """`EST`, and in full where the locale has no short name: a bare `+0100` tells few readers anything."""
-    short = get_timezone_name(local, "short", locale=style.locale)
-    return short if short.isalpha() else get_timezone_name(local, "long", locale=style.locale)
+    short = get_timezone_name(local, "short", locale=locale)
+    return short if short.isalpha() else get_timezone_name(local, "long", locale=locale)
 
 
-def _hour(local: datetime, style: Style) -> str:
-    text = format_time(local, "short", tzinfo=local.tzinfo, locale=style.locale)
-    return text.replace("\u202f", "\u00a0")
+def _hour(local: datetime, locale: Locale) -> str:
+    return format_time(local, "short", tzinfo=local.tzinfo, locale=locale).replace("\u202f", "\u00a0")
 
 
-def _brief(local: datetime, style: Style) -> str:
-    day = format_skeleton("MMMEd", local, local.tzinfo, locale=style.locale)
-    return str(style.locale.datetime_formats["medium"].format(_hour(local, style), day))
+def _brief(local: datetime, locale: Locale) -> str:
+    day = format_skeleton("MMMEd", local, local.tzinfo, locale=locale)
+    return str(locale.datetime_formats["medium"].format(_hour(local, locale), day))
 
 
 @pass_context
@@ -264,4 +281,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "showtime_brief": showtime_brief,
     "seats": seats,
     "readable": readable,
+    "cut": cut,
 }

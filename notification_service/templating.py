@@ -1,0 +1,79 @@
+"""Jinja as the templates use it: one environment for each language, with `_("...")` for sentences."""
+
+from collections.abc import Mapping
+from gettext import NullTranslations
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
+from jinja2.runtime import Context, Macro
+from markupsafe import Markup
+
+from notification_service import wording
+
+_OF_THE_COMPILER = ("_block_vars", "_loop_vars")
+
+
+class Compiled(BytecodeCache):
+    """A template's code is the same in every language, so it is compiled once."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._codes:
+            bucket.bytecode_from_string(self._codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+class Sentences:
+    """`_("...")` in one language: a translation, with its values put in. In html the values are escaped."""
+
+    def __init__(self, translations: NullTranslations) -> None:
+        self._translations = translations
+        self._known: dict[str, tuple[str, Markup]] = {}
+
+    def say(self, sentence: str, values: Mapping[str, Any], *, html: bool) -> str:
+        known = self._known.get(sentence)
+        if known is None:
+            text = self._translations.gettext(sentence)
+            known = self._known[sentence] = text, Markup(text)  # noqa: S704 - a catalogue is as trusted as a template
+        # Without a value too, so that a per cent sign is written in the same way in every sentence.
+        return known[html] % values
+
+
+class _Context(Context):
+    """Calls macros and sentences itself: Jinja asks of each callable four times what it wants to be given."""
+
+    def call(self, callee: Any, /, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a template calls
+        kind = type(callee)
+        if kind is not Macro and kind is not Sentences:
+            return super().call(callee, *values, **named)
+        for name in _OF_THE_COMPILER:
+            named.pop(name, None)
+        if kind is Sentences:
+            return callee.say(*values, named, html=self.eval_ctx.autoescape)
+        return callee(self.eval_ctx, *values, **named)
+
+
+def environment(directory: Path, translations: NullTranslations, compiled: BytecodeCache) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(directory),
+        autoescape=lambda name: name is not None and name.endswith(".html"),  # noqa: S701 - by name: .txt is no markup
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+        bytecode_cache=compiled,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.context_class = _Context
+    made.policies["ext.i18n.trimmed"] = True
+    made.filters.update(wording.FILTERS)
+    made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
+    made.globals["_"] = made.globals["gettext"] = Sentences(translations)
+    return made
