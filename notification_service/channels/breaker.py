@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -61,10 +62,9 @@ class Breaker:
         self._way_out = way_out
         self._most = self._allowed = most
         self._talking = 0
-        self._waiting = 0
+        self._queue: deque[asyncio.Future[int]] = deque()
         self._under_way = 0
         """Those that began since the breaker last opened: a probe does not wait for what still hangs from before."""
-        self._turned = asyncio.Condition()
         self._first_pause, self._longest_pause = first_pause, longest_pause
         self._pause = first_pause
         self._openings = 0
@@ -101,23 +101,37 @@ class Breaker:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[int]:
         """Yields which opening of the breaker came last, so that one outage is counted once."""
-        async with self._turned:
-            self._waiting += 1
-            try:
-                await self._turned.wait_for(lambda: self._under_way < self._allowed)
-            finally:
-                self._waiting -= 1
-            self._under_way += 1
-            self._talking += 1
-            openings = self._openings
+        openings = await self._place()
+        self._talking += 1
         try:
             yield openings
         finally:
             self._talking -= 1
-            if openings == self._openings:
-                self._under_way -= 1
-            async with self._turned:
-                self._turned.notify_all()
+            self._leave(openings)
+
+    async def _place(self) -> int:
+        """In the order of coming. A place that becomes free wakes one who waits, not all of them."""
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        self._hand_out()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(turn.result())
+            raise
+
+    def _hand_out(self) -> None:
+        while self._queue and self._under_way < self._allowed:
+            turn = self._queue.popleft()
+            if not turn.done():
+                self._under_way += 1
+                turn.set_result(self._openings)
+
+    def _leave(self, openings: int) -> None:
+        if openings == self._openings:
+            self._under_way -= 1
+            self._hand_out()
 
     def _learn(self, verdict: Verdict | Unavailable, *, stale: bool) -> None:
         """`stale`: the try began before the breaker last opened, so its trouble is known already."""
@@ -146,7 +160,7 @@ class Breaker:
     async def _probe_after(self, pause: float) -> None:
         await asyncio.sleep(pause)
         self._turn_to(State.PROBING)
-        await self._allow(1)
+        self._allow(1)
 
     def _went_well(self) -> None:
         self._passed += 1
@@ -155,13 +169,12 @@ class Breaker:
             return
         self._pause, self.reason = self._first_pause, None
         # Where nobody waits there is no crowd to let in by and by.
-        self._allowed = min(self._most, self._allowed * 2) if self._waiting else self._most
+        self._allow(min(self._most, self._allowed * 2) if self._queue else self._most)
         self._turn_to(State.CLOSED if self._allowed == self._most else State.RAMPING)
 
-    async def _allow(self, conversations: int) -> None:
-        async with self._turned:
-            self._allowed = conversations
-            self._turned.notify_all()
+    def _allow(self, conversations: int) -> None:
+        self._allowed = conversations
+        self._hand_out()
 
     def _turn_to(self, state: State, **facts: object) -> None:
         if state is self.state:
