@@ -12,6 +12,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 
 from notification_service.outcomes import ConfigurationError
+from notification_service.remembering import remembered
 
 LANGUAGES = "_languages"
 SOURCE = "en"
@@ -20,6 +21,7 @@ SOURCE = "en"
 PSEUDO = "en_XA"
 """English with accents and 40 % longer: what it shows without accents is in no catalogue. For previews only."""
 
+_KEPT = 256
 _PLACEHOLDER = re.compile(r"(%\(\w+\)s|%%)")
 _ACCENTED = str.maketrans("AaEeIiOoUuCcNnSsYy", "ÅåÉéÎîÖöÛûÇçÑñŠšÝý")
 
@@ -58,6 +60,7 @@ def choose(asked: Iterable[str | None], spoken: Collection[str]) -> Locale | Non
     return None
 
 
+@remembered(_KEPT)
 def _locale(name: str) -> Locale | None:
     """RFC 5646 with either dash; of a tag that is not known as a whole, its language."""
     parts = name.replace("-", "_").partition(".")[0]

@@ -125,6 +125,7 @@ class Renderer:
     def __init__(self, templates: Mapping[str, Mapping[str, MailTemplate]], house: House) -> None:
         self._templates = templates
         self._house = house
+        self._brands: dict[str, Brand] = {}
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
 
     @property
@@ -190,11 +191,7 @@ class Renderer:
         failed = event if isinstance(event, PaymentFailed) else None
         context = {
             "person": replace(person, first_name=_isolated_text(person.first_name, style)),
-            "brand": replace(
-                house.brand,
-                name=wording.isolated(house.brand.name, style),
-                address=_isolated_text(house.brand.address, style),
-            ),
+            "brand": self._brand(style),
             "palette": house.brand.palette,
             "links": found,
             "style": style,
@@ -206,6 +203,13 @@ class Renderer:
             "json_ld": Markup(machine_readable) if machine_readable else None,  # noqa: S704 - as said above
         }
         return context, refused
+
+    def _brand(self, style: Style) -> Brand:
+        """As it reads in a mail of that direction."""
+        if style.dir not in self._brands:
+            name, address = wording.isolated(self._house.brand.name, style), self._house.brand.address
+            self._brands[style.dir] = replace(self._house.brand, name=name, address=_isolated_text(address, style))
+        return self._brands[style.dir]
 
     def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
         house = self._house
@@ -246,9 +250,15 @@ def _one_line(text: str) -> str:
 
 def _readable(event: Event) -> Event:
     """The event with its texts cut to what a person would read: no field makes a mail that is clipped."""
-    texts = {name: cut(value, _LONGEST_TEXT) for name, value in event if isinstance(value, str)}
-    seats = tuple(cut(seat, _LONGEST_TEXT) for seat in getattr(event, "seats", ()))
-    return event.model_copy(update={**texts, "seats": seats} if seats else texts)
+    texts: dict[str, Any] = {name: cut(text, _LONGEST_TEXT) for name, text in event if _is_long(text)}
+    seats = getattr(event, "seats", ())
+    if any(map(_is_long, seats)):
+        texts["seats"] = tuple(cut(seat, _LONGEST_TEXT) for seat in seats)
+    return event.model_copy(update=texts) if texts else event
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, str) and len(value) > _LONGEST_TEXT
 
 
 def _isolated_text(text: str | None, style: Style) -> str | None:
@@ -260,9 +270,9 @@ def _isolated(event: Event, style: Style) -> Event:
     texts = {
         name: wording.isolated(value, style)
         for name, value in event
-        if isinstance(value, str) and name not in _READ_BY_FILTERS
+        if isinstance(value, str) and name not in _READ_BY_FILTERS and wording.may_turn(value, style)
     }
-    return event.model_copy(update=texts)
+    return event.model_copy(update=texts) if texts else event
 
 
 def load(directory: Path, house: House) -> Renderer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,13 +18,14 @@ from jinja2.runtime import Context
 
 from notification_service import languages
 from notification_service.events import Event
+from notification_service.remembering import remembered
 
 _SHOWTIME_FORMATS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M%p")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MOST_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
 _KEPT = 1024
-"""Amounts and moments whose words are remembered: a mail says each several times, and hundreds share one show."""
+"""A mail says each amount and moment several times, and hundreds of mails share one show."""
 
 _LAST_ZONE = timezone(timedelta(hours=-12))
 """Where a day ends last on Earth."""
@@ -77,7 +78,7 @@ class Defaults:
         """`asked`: the locale of the reader, which the event's own wins over."""
         currency = (event.currency or "").upper()
         cinema = self.cinema(event)
-        locale = languages.choose((event.locale, asked), self.spoken) or Locale.parse(self.locale)
+        locale = languages.choose((event.locale, asked), self.spoken) or _parsed(self.locale)
         return Style(
             locale,
             _zone(event.time_zone) or _zone(cinema.time_zone) or _zone(self.time_zone),
@@ -91,6 +92,7 @@ class Defaults:
 
 
 _NOWHERE = Cinema()
+_parsed = remembered(_KEPT)(Locale.parse)
 
 
 def check_locale(name: str) -> str:
@@ -115,6 +117,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return None
 
 
+@remembered(_KEPT)
 def parse_showtime(text: str, zone: ZoneInfo | None) -> datetime | None:
     """The moment that a free-text showtime names, at the cinema's clock; None where it names none.
 
@@ -158,7 +161,7 @@ def money(context: Context, amount: Decimal | None) -> str | None:
 
 
 # By its text: 1 and 1.0 are equal, and take another plural in some languages.
-@lru_cache(_KEPT)
+@remembered(_KEPT)
 def _money(amount: str, currency: str, locale: Locale) -> str:
     symbol = get_currency_symbol(currency, locale)
     # Latin letters in another script are a foreign body, and "US$" in Arabic shows as "$US": there it is named.
@@ -199,12 +202,12 @@ def showtime_brief(context: Context, text: str | None) -> str | None:
 
 
 def _remembered(say: Callable[[datetime, Locale], str], local: datetime, locale: Locale) -> str:
-    return _said(say, local.isoformat(), local.tzinfo, locale)
+    return _said(local.isoformat(), say, local.tzinfo, locale)
 
 
 # By its text: the same moment is equal in every zone, and reads otherwise in each.
-@lru_cache(_KEPT)
-def _said(say: Callable[[datetime, Locale], str], text: str, zone: tzinfo | None, locale: Locale) -> str:
+@remembered(_KEPT)
+def _said(text: str, say: Callable[[datetime, Locale], str], zone: tzinfo | None, locale: Locale) -> str:
     local = datetime.fromisoformat(text)
     return say(local.astimezone(zone) if zone else local, locale)
 
@@ -243,6 +246,11 @@ def listed(row: tuple[str, ...]) -> str:
     return ", ".join(row[:_MOST_SEATS_SHOWN]) + more
 
 
+def line(value: object) -> str:
+    """A value on one line."""
+    return " ".join(str(value).split())
+
+
 def readable(text: str | None) -> str | None:
     """`credit_card` → `Credit card`: a word of the wire as a person writes it."""
     if text is None:
@@ -265,9 +273,14 @@ def _joined(text: str, at: int) -> bool:
     return unicodedata.category(text[at]) in ("Mn", "Mc", "Me", "Sk") or "\u200d" in (text[at], text[at - 1])
 
 
+def may_turn(text: str, style: Style) -> bool:
+    """Whether the text can hold anything that runs against the direction of the mail."""
+    return style.dir == "rtl" or not text.isascii()
+
+
 def isolated(text: str, style: Style) -> str:
     """Where it may run against the direction of the mail, the text in isolates (UAX 9): `bdi` is not known widely."""
-    if style.dir == "ltr" and text.isascii():
+    if not may_turn(text, style):
         return text
     if style.dir == "rtl" or any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
         return f"{_ISOLATE}{text}{_ISOLATED}"
@@ -281,5 +294,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "showtime_brief": showtime_brief,
     "seats": seats,
     "readable": readable,
+    "line": line,
     "cut": cut,
 }

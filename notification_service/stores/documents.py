@@ -1,7 +1,6 @@
 """The record of a notification as a document, under the words and the validator of the deployed collection."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -100,7 +99,14 @@ def _outcome(document: Mapping[str, Any]) -> Outcome:
 
 
 def attempt(made: Attempt, show: Show) -> dict[str, Any]:
-    return {**asdict(made), "reply": show(storable_text(made.reply)) if made.reply else None}
+    return {
+        "at": made.at,
+        "result": made.result,
+        "duration_ms": made.duration_ms,
+        "code": made.code,
+        "reply": show(storable_text(made.reply)) if made.reply else None,
+        "connection": made.connection,
+    }
 
 
 def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JSON holds

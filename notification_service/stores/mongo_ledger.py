@@ -1,13 +1,12 @@
 """The ledger in MongoDB: what became of every notification. It is the truth."""
 
-import contextlib
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from notification_service.addresses import mask_in
 from notification_service.outcomes import PENDING, WAITING, Outcome, Sent, Status, StoreUnavailableError, summarize
@@ -39,7 +38,8 @@ class MongoLedger:
     def __init__(self, database: Database, collection: str, *, full_recipients: bool) -> None:
         self._database = database
         self._records: Collection = database[collection]
-        self._facts: Collection = database[FACTS]
+        self._facts = GroupedReads(database[FACTS], {"report": 1})
+        self._first_reports = GroupedWrites(database[FACTS])
         self._writes = GroupedWrites(self._records)
         self._ids = GroupedReads(self._records, {"_id": 1})
         self._told = GroupedReads(self._records, {"event_data": 1})
@@ -171,9 +171,8 @@ class MongoLedger:
 
     async def first_report(self, fact: str, report: str) -> str:
         key = documents.storable_text(fact)
-        with contextlib.suppress(DuplicateKeyError):
-            await answered(self._facts.insert_one({"_id": key, "report": report, "created_at": datetime.now(UTC)}))
-        found = await answered(self._facts.find_one({"_id": key}))
+        await self._first_reports.write(InsertOne({"_id": key, "report": report, "created_at": datetime.now(UTC)}))
+        found = await self._facts.find(key)
         return str(found["report"]) if found else report
 
     async def _update(self, which: Document, change: Document) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Collection, Mapping
-from dataclasses import asdict, replace
 
 from notification_service.addresses import mask_in
 from notification_service.outcomes import (
@@ -164,9 +163,9 @@ class RedisClaims:
         await answered(self._unmark(keys=[_key(notification_id)], args=[owner]))
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
-        told = summarize(outcome)
-        verdict = json.dumps(asdict(replace(told, detail=mask_in(told.detail) if told.detail else None)))
-        return await _fence(self._decide(keys=[_key(notification_id)], args=[owner, verdict, self._verdict_ms]))
+        return await _fence(
+            self._decide(keys=[_key(notification_id)], args=[owner, _written(outcome), self._verdict_ms])
+        )
 
     async def release(self, notification_id: str, owner: str) -> Fence:
         return await _fence(self._release(keys=[_key(notification_id)], args=[owner]))
@@ -185,6 +184,19 @@ class RedisClaims:
 
 async def _fence(call: Awaitable[int]) -> Fence:
     return Fence.HELD if await answered(call) else Fence.LOST
+
+
+def _written(outcome: Outcome) -> str:
+    told = summarize(outcome)
+    return json.dumps(
+        {
+            "status": told.status,
+            "outcome": told.outcome,
+            "reason": told.reason,
+            "detail": mask_in(told.detail) if told.detail else None,
+            "possible_duplicate": told.possible_duplicate,
+        }
+    )
 
 
 def _read(verdict: str) -> Outcome:

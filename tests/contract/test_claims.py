@@ -440,3 +440,12 @@ async def test_the_keys_expire_with_the_memory_of_verdicts(stack: LocalStack, on
         assert 50 < await client.ttl(f"notification:{one}") <= 60
         await claims.decide(one, "a", Sent())
         assert 50 < await client.ttl(f"notification:{one}") <= 60
+
+
+async def test_scripts_that_the_server_forgot_are_told_again(stack: LocalStack, one: str) -> None:
+    async with redis.connect(stack.redis_url) as client:
+        claims = RedisClaims(client, lease_seconds=30, verdict_seconds=60)
+        await claims.claim(one, "a")
+        await client.script_flush()
+        fences = [claims.mark_sending(one, "a"), claims.mark_sending(one, "b"), claims.release(one + "x", "a")]
+        assert await asyncio.gather(*fences) == [HELD, LOST, HELD]

@@ -101,14 +101,16 @@ class SmtpChannel:
             options, encoding = [*options, "SMTPUTF8"], "utf-8"
         try:
             talk.phase = Phase.MAIL
-            await self._within(client.mail(envelope.sender, options=options, encoding=encoding), self._timeout)
+            await self._within(
+                client.mail(envelope.sender, options=options, encoding=encoding, timeout=None), self._timeout
+            )
             talk.phase = Phase.RCPT
-            await self._within(client.rcpt(envelope.recipient, encoding=encoding), self._timeout)
+            await self._within(client.rcpt(envelope.recipient, encoding=encoding, timeout=None), self._timeout)
             if await before_data() is Fence.LOST:
                 await self._reset(session)
                 return Withdrawn()
             talk.phase = Phase.DATA
-            reply = await self._within(client.data(envelope.content, timeout=self._data_timeout), self._data_timeout)
+            reply = await self._within(client.data(envelope.content, timeout=None), self._data_timeout)
         except SMTPResponseException as problem:
             verdict = self._refused(talk, problem.code, problem.message)
             if not isinstance(verdict, Unavailable | InDoubt):
@@ -119,7 +121,10 @@ class SmtpChannel:
         return Accepted(talk.attempt("accepted", reply.code, reply.message))
 
     async def _within(self, step: Awaitable[T], seconds: float) -> T:
-        """A deadline for the whole step: a server that answers a byte a second resets every timeout but this one."""
+        """A deadline for the whole step, and no other.
+
+        The client's own timeouts begin anew with every byte, and would cost each step a second timer.
+        """
         async with asyncio.timeout(seconds):
             return await step
 

@@ -1,0 +1,140 @@
+"""What was made fast does the same as the plain way beside it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from gettext import NullTranslations
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from babel import Locale
+from hypothesis import given, strategies as st
+from jinja2 import DictLoader, Environment
+from markupsafe import Markup
+
+from notification_service import templating, wording
+from notification_service.groups import Groups
+from notification_service.remembering import remembered
+
+LOCALES = [Locale.parse(name) for name in ("en_US", "ar", "hi", "ja", "pl")]
+ZONES = [ZoneInfo(name) for name in ("UTC", "America/New_York", "Asia/Kolkata", "Europe/Madrid")]
+INSTANTS = st.datetimes(datetime(2026, 10, 25), datetime(2026, 10, 26)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001 - UTC is put in behind it
+
+
+# ── what is remembered ───────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(st.tuples(INSTANTS, st.sampled_from(ZONES), st.sampled_from(LOCALES)), max_size=8))
+def test_a_moment_reads_in_its_own_zone_whatever_was_asked_before(
+    asked: list[tuple[datetime, ZoneInfo, Locale]],
+) -> None:
+    for instant, zone, locale in asked:
+        for local in (instant.astimezone(zone), instant.astimezone(zone) + timedelta(0), instant.replace(tzinfo=None)):
+            for say in (wording._spoken, wording._brief):
+                assert wording._remembered(say, local, locale) == say(local, locale)
+
+
+def test_one_moment_in_two_zones_reads_in_each() -> None:
+    noon = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    said = [wording._remembered(wording._spoken, noon.astimezone(zone), LOCALES[0]) for zone in ZONES[:3]]
+    assert len(set(said)) == 3
+
+
+@given(st.lists(st.sampled_from(["1", "1.0", "1.00", "2", "-0", "0", "25.5", "25.50"]), max_size=12))
+def test_an_amount_reads_as_it_would_alone_whatever_was_asked_before(amounts: list[str]) -> None:
+    for amount in amounts:
+        for locale in LOCALES:
+            fresh = wording._money.__wrapped__(amount, "USD", locale)  # type: ignore[attr-defined]  # functools.wraps
+            assert wording._money(str(Decimal(amount)), "USD", locale) == fresh
+
+
+def test_what_is_long_is_not_kept() -> None:
+    calls: list[str] = []
+
+    @remembered(8)
+    def told(text: str) -> int:
+        calls.append(text)
+        return len(text)
+
+    assert [told("x" * 64), told("x" * 64), told("x" * 65), told("x" * 65)] == [64, 64, 65, 65]
+    assert [len(text) for text in calls] == [64, 65, 65]
+
+
+# ── sentences and macros ─────────────────────────────────────────────────────────────────────────────
+
+TEMPLATES = {
+    "parts.html": "{% macro row(label, value, kind='x') %}"
+    '<i class="{{ kind }}">{{ label }}={{ value }}</i>{% endmacro %}{% macro box() %}[{{ caller() }}]{% endmacro %}',
+    "layout.html": "<{% block content %}{% endblock %}>{{ _('Bye %(name)s', name=name) }}",
+    "page.html": "{% extends 'layout.html' %}{% from 'parts.html' import row, box %}{% block content %}"
+    "{% for one in many %}{{ row(_('A & B'), one) }}{{ row(_('Hello %(name)s 100%%', name=one), one, kind='y') }}"
+    "{% endfor %}{% call box() %}{{ row(_('End'), name) }}{% endcall %}"
+    "{{ ngettext('%(num)s ticket', '%(num)s tickets', many|length) }}{% endblock %}",
+}
+TEMPLATES |= {name.replace(".html", ".txt"): text.replace(".html", ".txt") for name, text in TEMPLATES.items()}
+
+
+def environment(made: Environment) -> Environment:
+    made.loader = DictLoader(TEMPLATES)
+    return made
+
+
+@pytest.mark.parametrize("page", ["page.html", "page.txt"])
+@given(name=st.text(), many=st.lists(st.text() | st.builds(Markup, st.text()), max_size=3))
+def test_sentences_and_macros_read_as_jinjas_own(page: str, name: str, many: Sequence[str]) -> None:
+    plain = Environment(autoescape=page.endswith(".html"), extensions=["jinja2.ext.i18n"])  # noqa: S701 - as ours: .txt is no markup
+    plain.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # i18n's own
+    ours = templating.environment(Path(), NullTranslations(), templating.Compiled())
+    wanted, found = (environment(each).get_template(page).render(name=name, many=many) for each in (plain, ours))
+    assert found == wanted
+
+
+# ── groups ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_asked_together_is_answered_as_alone_and_one_by_one_at_most_so_many() -> None:
+    groups: list[int] = []
+
+    async def squares(numbers: Sequence[int]) -> list[int | Exception]:
+        groups.append(len(numbers))
+        await asyncio.sleep(0)
+        return [number * number if number % 7 else ValueError(f"{number}") for number in numbers]
+
+    asked: Groups[int, int] = Groups(squares, 10)
+    answers = await asyncio.gather(*(asked.ask(number) for number in range(50)), return_exceptions=True)
+    wanted: list[Any] = [number * number if number % 7 else str(number) for number in range(50)]
+    assert [str(each) if isinstance(each, ValueError) else each for each in answers] == wanted
+    assert max(groups) == 10
+    assert sum(groups) == 50
+
+
+async def test_a_group_that_fails_fails_for_each_of_it_and_for_no_other() -> None:
+    async def fails(numbers: Sequence[int]) -> list[int | Exception]:
+        await asyncio.sleep(0)
+        if 0 in numbers:
+            raise OSError("gone")
+        return list(numbers)
+
+    asked: Groups[int, int] = Groups(fails, 2)
+    answers = await asyncio.gather(*(asked.ask(number) for number in range(4)), return_exceptions=True)
+    assert [isinstance(each, OSError) for each in answers] == [True, True, False, False]
+
+
+async def test_who_stops_waiting_spoils_nothing_for_the_others() -> None:
+    gate = asyncio.Event()
+
+    async def gated(numbers: Sequence[int]) -> list[int | Exception]:
+        await gate.wait()
+        return list(numbers)
+
+    asked: Groups[int, int] = Groups(gated, 10)
+    tasks = [asyncio.create_task(asked.ask(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (answers[0], answers[2]) == (0, 2)
+    assert isinstance(answers[1], asyncio.CancelledError)
