@@ -58,6 +58,7 @@ class Client(Redis):
         return await self._together([call.command for call in calls.values()])
 
     async def _together(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        # For the whole group: it waits for a connection, then for the server, then for the retry (trap 10).
         async with asyncio.timeout(_DEADLINE), self.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
@@ -77,7 +78,9 @@ class Script:
 
 
 def connect(url: str) -> Client:
-    """A client that answers or fails within about two seconds. No connection is opened yet.
+    """A client that answers or fails within about two seconds, and what waits for a group within twice that.
+
+    No connection is opened yet.
 
     One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
     the claim's owner token makes that retry safe (trap 9).
@@ -106,8 +109,6 @@ def _pool(url: str) -> BlockingConnectionPool:
 async def answered(call: Awaitable[T]) -> T:
     """Raises `StoreUnavailableError`."""
     try:
-        # For the whole call: a crowd waits for a connection, then for the server, then for the retry (trap 10).
-        async with asyncio.timeout(_DEADLINE):
-            return await call
+        return await call
     except (RedisError, OSError, TimeoutError) as problem:
         raise StoreUnavailableError("Redis", f"{type(problem).__name__}: {problem}") from problem
