@@ -12,8 +12,9 @@ A = TypeVar("A")
 class Groups(Generic[Q, A]):
     """What is asked while one group is under way is the next group, so that nobody waits for a group to fill.
 
-    `answer` gets at most `largest` questions and gives one answer for each; an exception among them, or one that it
-    raises, is raised for whoever asked.
+    `answer` gets at most `largest` questions and gives one answer for each; an exception among them is raised for
+    whoever asked that question. One that `answer` itself raises is raised for everybody who waits at that moment, those
+    of the next group too: they would ask the same silent server, and wait as long again.
     """
 
     def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]], largest: int) -> None:
@@ -37,6 +38,7 @@ class Groups(Generic[Q, A]):
             try:
                 answers = await self._answer([question for question, _ in group])
             except Exception as problem:  # noqa: BLE001 - every waiting caller gets it
+                group, self._waiting = group + self._waiting, []
                 answers = [problem] * len(group)
             for (_, future), answer in zip(group, answers, strict=True):
                 _resolve(future, answer)

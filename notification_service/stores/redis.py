@@ -78,9 +78,7 @@ class Script:
 
 
 def connect(url: str) -> Client:
-    """A client that answers or fails within about two seconds, and what waits for a group within twice that.
-
-    No connection is opened yet.
+    """A client that answers or fails within about two seconds. No connection is opened yet.
 
     One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
     the claim's owner token makes that retry safe (trap 9).

@@ -8,9 +8,9 @@ long it was ready to run and did not get a core, and that is taken off.
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import structlog
 
@@ -18,9 +18,12 @@ from notification_service import cli
 from notification_service.ops import health
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
+from notification_service.stores.mongo import Write, Written
 from tests.faults import worker
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 LATE = 0.1
 SLOW = 1.0
@@ -63,16 +66,16 @@ def _say(own: float, late: float) -> None:
 
 
 def _time_operations(service: Service) -> None:
-    writes = service.ledger._writes
-    inner = writes._write_group
+    groups = service.ledger._writes._groups
+    inner = groups._answer
 
-    async def timed(*arguments: Any) -> object:  # noqa: ANN401 - whatever the writes hand over
-        return await _timed(inner(*arguments))
+    async def timed(operations: Sequence[Write]) -> Sequence[Written | Exception]:
+        return await _timed(inner(operations))
 
-    setattr(writes, "_write_group", timed)  # noqa: B010 - mypy does not let a method be assigned to
+    groups._answer = timed
 
 
-async def _timed(call: Awaitable[object]) -> object:
+async def _timed(call: Awaitable[T]) -> T:
     began = time.monotonic()
     try:
         return await call

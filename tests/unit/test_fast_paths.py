@@ -111,7 +111,7 @@ async def test_what_is_asked_together_is_answered_as_alone_and_one_by_one_at_mos
     assert sum(groups) == 50
 
 
-async def test_a_group_that_fails_fails_for_each_of_it_and_for_no_other() -> None:
+async def test_a_group_that_fails_fails_for_all_who_wait_then_and_for_nobody_later() -> None:
     async def fails(numbers: Sequence[int]) -> list[int | Exception]:
         await asyncio.sleep(0)
         if 0 in numbers:
@@ -120,7 +120,20 @@ async def test_a_group_that_fails_fails_for_each_of_it_and_for_no_other() -> Non
 
     asked: Groups[int, int] = Groups(fails, 2)
     answers = await asyncio.gather(*(asked.ask(number) for number in range(4)), return_exceptions=True)
-    assert [isinstance(each, OSError) for each in answers] == [True, True, False, False]
+    assert [isinstance(each, OSError) for each in answers] == [True] * 4
+    assert [await asked.ask(number) for number in (4, 5)] == [4, 5]
+
+
+async def test_nobody_waits_longer_than_one_group_for_a_server_that_is_silent() -> None:
+    async def silent(numbers: Sequence[int]) -> list[int | Exception]:
+        await asyncio.sleep(0.2)
+        raise TimeoutError
+
+    asked: Groups[int, int] = Groups(silent, 1)
+    began = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(*(asked.ask(number) for number in range(20)), return_exceptions=True)
+    assert all(isinstance(each, TimeoutError) for each in answers)
+    assert asyncio.get_running_loop().time() - began < 1.0
 
 
 async def test_who_stops_waiting_spoils_nothing_for_the_others() -> None:
