@@ -24,7 +24,7 @@ _TURNS = range(0x202A, 0x202F)
 _BARE: dict[int, str | None] = dict.fromkeys((*_CONTROLS, *_SURROGATES, *_TURNS))
 _TEXT = _BARE | str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n", "\t": " "})
 _QUOTED = _BARE | str.maketrans({'"': "'", "\n": " ", "\t": " "})
-_URI = _BARE | str.maketrans({"\n": "", "\t": "", " ": "%20"})
+_URI = _BARE | str.maketrans({"\n": "", "\t": "", " ": "%20", "\\": "%5C"})  # neither is allowed in one (RFC 3986 §2)
 _FOLLOWING = range(0x80, 0xC0)
 """Octets of UTF-8 that begin no character."""
 

@@ -244,6 +244,7 @@ def test_any_text_is_read_as_it_was_written(read: Reader, one: str, two: str) ->
 @settings(max_examples=150 * TIMES, deadline=None)
 @given(st.text(max_size=120))
 @example(NASTY)
+@example("\\N")
 @PARSERS
 def test_no_text_adds_a_property(read: Reader, text: str) -> None:
     plain = publish(SHOWING, stamp=STAMP, alarm="x")
