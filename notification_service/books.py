@@ -41,6 +41,14 @@ class Books:
         self._leases = leases
         self._redis_away, self._mongo_away = Outage(), Outage()
 
+    @property
+    def redis_away(self) -> bool:
+        return self._redis_away.lasts
+
+    @property
+    def mongodb_away(self) -> bool:
+        return self._mongo_away.lasts
+
     async def first_report(self, fact: str, report: str) -> str:
         return await self.through_outage(lambda: self._ledger.first_report(fact, report))
 

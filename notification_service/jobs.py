@@ -33,6 +33,8 @@ class Job:
     remarks: tuple[str, ...] = ()
     """What an operator should know of the mail, such as a link that was left out of it."""
     envelope: Envelope | None = field(default=None, repr=False)
+    ready_at: datetime | None = None
+    """When its mail was first handed to the channel."""
 
     @property
     def duration_ms(self) -> float:

@@ -11,6 +11,10 @@ class Outage:
         self._clock = clock
         self._tell_at: float | None = None
 
+    @property
+    def lasts(self) -> bool:
+        return self._tell_at is not None
+
     def begins(self) -> bool:
         """It was noticed; whether that is worth a line."""
         if self._tell_at is not None and self._clock() < self._tell_at:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -13,11 +13,12 @@ from notification_service import intents, mime, notices, recipients
 from notification_service.addresses import mask
 from notification_service.books import Books
 from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, next_step
-from notification_service.events import Event
+from notification_service.events import BookingConfirmed, Event
 from notification_service.jobs import Job, Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.notices import Delivery, Notice, NotOurs, Unreadable
+from notification_service.observing import Closing, Observer, Stage, Unobserved
 from notification_service.outcomes import (
     Bounced,
     Outcome,
@@ -58,7 +59,7 @@ from notification_service.ports import (
 from notification_service.rendering import Renderer, TemplateFaultError
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
-from notification_service.wording import has_begun
+from notification_service.wording import has_begun, parse_showtime
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +90,7 @@ class Pipeline:
     policy: Policy
     jobs: Jobs
     lane: Lane
+    observer: Observer = field(default_factory=Unobserved)
 
     async def handle(self, delivery: Delivery) -> Settlement:
         """What becomes of a delivery. It returns when everything that the settlement promises is written down."""
@@ -104,7 +106,9 @@ class Pipeline:
             return await self._record_unreadable(notices.unread(delivery, Parked(ParkReason.CRASHED_WORKERS, detail)))
         if (early := (delivery.not_before or 0) - time.time()) > 0:
             return Later(early, counted=False, reason="its time has not come", not_before=delivery.not_before)
-        match notices.plan(delivery, largest=self.policy.max_event_bytes):
+        with self.observer.timed(Stage.PARSE):
+            planned = notices.plan(delivery, largest=self.policy.max_event_bytes)
+        match planned:
             case NotOurs(event_type):
                 log.debug("event.not_ours", event_type=event_type)
                 return Done(None)
@@ -143,7 +147,8 @@ class Pipeline:
             return await self._retry(job, ParkReason.INTERNAL_ERROR, detail)
 
     async def _claim(self, job: Job) -> Settlement:
-        answer = await self.books.claim(job)
+        with self.observer.timed(Stage.CLAIM):
+            answer = await self.books.claim(job)
         if isinstance(answer, Held):
             log.info("event.held", wait_s=answer.seconds)
             return Later(answer.seconds, counted=False, reason="another worker holds it")
@@ -152,8 +157,10 @@ class Pipeline:
 
     async def _work(self, job: Job, claim: Granted | Doubtful | Decided | Unguarded) -> Settlement:
         decided = isinstance(claim, Decided)
-        person = Person(None) if decided else await self._find_person(job)
-        found = await self.books.open(job, self._intent(job))
+        with self.observer.timed(Stage.FIND):
+            person = Person(None) if decided else await self._find_person(job)
+        with self.observer.timed(Stage.INTENT):
+            found = await self.books.open(job, self._intent(job))
         resend = job.notice.template not in self.policy.hold_unknown
         match next_step(claim, found, Asked(job.notice.event_id, resend, job.delivery.replay)):
             case Begin(take_over, possible_duplicate):
@@ -195,9 +202,11 @@ class Pipeline:
             return await self._close(job, Rejected(RejectReason.TEMPLATE_ERROR, str(problem)))
         except mime.AttachmentError as problem:
             return await self._close(job, Rejected(problem.reason, str(problem)))
-        verdict = await self.channel.deliver(
-            job.envelope, lambda: self.books.mark_sending(job), lambda: self.books.nothing_sent(job)
-        )
+        job.ready_at = datetime.now(UTC)
+        with self.observer.timed(Stage.SMTP):
+            verdict = await self.channel.deliver(
+                job.envelope, lambda: self.books.mark_sending(job), lambda: self.books.nothing_sent(job)
+            )
         return await self._conclude(job, verdict)
 
     async def _needless(self, event: Event) -> SkipReason | None:
@@ -227,17 +236,20 @@ class Pipeline:
 
     def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
         notice = job.notice
-        mail = self.renderer.render(notice.template, event, person)
+        with self.observer.timed(Stage.RENDER):
+            mail = self.renderer.render(notice.template, event, person)
         job.subject, job.remarks = mail.subject, mail.remarks
         for remark in mail.remarks:
             log.warning("mail.remark", remark=remark)
-        return mime.compose(
-            mail,
-            person.email or "",
-            self.policy.letterhead,
-            mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at),
-            most_attached=self.policy.max_attachment_bytes,
-        )
+        ids = mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at)
+        with self.observer.timed(Stage.MIME):
+            return mime.compose(
+                mail,
+                person.email or "",
+                self.policy.letterhead,
+                ids,
+                most_attached=self.policy.max_attachment_bytes,
+            )
 
     async def _conclude(self, job: Job, verdict: Verdict) -> Settlement:
         match verdict:
@@ -284,7 +296,8 @@ class Pipeline:
             log.warning("mail.simulated", reason="nothing was sent: gave up after the last retry", path=path)
 
     async def _close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
-        fence = await self.books.close(job, outcome, attempt)
+        with self.observer.timed(Stage.OUTCOME):
+            fence = await self.books.close(job, outcome, attempt)
         # What is parked needs no entry: one that the database refuses must not make its event go round for ever.
         if fence is Fence.LOST or (fence is Fence.NO_ENTRY and not isinstance(outcome, Parked)):
             return self._after_a_lease(_LOST_TO[fence])
@@ -296,7 +309,25 @@ class Pipeline:
             connection=attempt.connection if attempt else None,
             recipient=mask(job.recipient) if job.recipient else None,
         )
+        self._tell(job, outcome)
         return _settled(outcome)
+
+    def _tell(self, job: Job, outcome: Outcome) -> None:
+        event = job.notice.event
+        # Other mails are no ticket, and no one waits for them at the door.
+        shown = event.showtime if isinstance(event, BookingConfirmed) else None
+        show_at = parse_showtime(shown, self.renderer.zone(event)) if shown else None
+        self.observer.closed(
+            Closing(
+                template=job.notice.template,
+                channel=self.channel.name,
+                outcome=outcome,
+                event_at=event.timestamp,
+                ready_at=job.ready_at,
+                closed_at=datetime.now(UTC),
+                show_at=show_at if show_at and show_at.tzinfo else None,
+            )
+        )
 
     async def _set_aside(self, job: Job) -> Settlement:
         detail = _lost_workers(job.delivery)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,12 +27,13 @@ from notification_service.jobs import Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.mime import Letterhead
+from notification_service.observing import Observer
 from notification_service.ops import health
 from notification_service.ops.health import Part, Readiness
-from notification_service.ops.metrics import Metrics
+from notification_service.ops.metrics import Gauges, Metrics
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.pipeline import Pipeline, Policy
-from notification_service.ports import Claims, Directory, Ledger, Outbox, Rates
+from notification_service.ports import Attempt, Claims, Directory, Ledger, Outbox, Rates
 from notification_service.rendering import House, Renderer, Terms
 from notification_service.retries import Ladder
 from notification_service.settings import DeliveryMode, RecipientRecord, Security, Settings, SmtpSettings
@@ -129,17 +130,30 @@ def smtp_pool(smtp: SmtpSettings, timeout: float) -> Pool:
     return Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls)
 
 
-def way_out(settings: Settings, outbox: Outbox, pool: Pool | None) -> Breaker:
+def way_out(
+    settings: Settings, outbox: Outbox, pool: Pool | None, attempted: Callable[[Attempt], None] | None = None
+) -> Breaker:
     """The real channel where there is a pool, else the simulated one, either behind its breaker."""
     channel: Attempts = SimulatedChannel(outbox)
     if pool is not None:
         smtp, timeout = settings.smtp, settings.service.notification_timeout
         channel = SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)
-    return Breaker(channel, settings.smtp.pool_size if pool else _SIMULATED_AT_ONCE)
+    return Breaker(channel, settings.smtp.pool_size if pool else _SIMULATED_AT_ONCE, attempted=attempted)
+
+
+def ladder(settings: Settings) -> Ladder:
+    return Ladder(settings.service.max_retry_attempts, settings.service.retry_rungs)
 
 
 def pipeline(
-    settings: Settings, renderer: Renderer, memories: Memories, *, leases: Leases, breaker: Breaker, outbox: Outbox
+    settings: Settings,
+    renderer: Renderer,
+    memories: Memories,
+    *,
+    leases: Leases,
+    breaker: Breaker,
+    outbox: Outbox,
+    observer: Observer,
 ) -> Pipeline:
     service = settings.service
     return Pipeline(
@@ -151,13 +165,14 @@ def pipeline(
         outbox=outbox,
         policy=Policy(
             letterhead=letterhead(settings),
-            ladder=Ladder(service.max_retry_attempts, service.retry_rungs),
+            ladder=ladder(settings),
             max_event_bytes=service.max_event_bytes,
             max_attachment_bytes=service.max_attachment_bytes,
             hold_unknown=frozenset(service.unknown_hold),
         ),
         jobs=Jobs(),
         lane=Lane(memories.claims),
+        observer=observer,
     )
 
 
@@ -283,18 +298,25 @@ async def _assembled(
     leases = Leases(claims, service.lease_seconds)
     outbox = FileOutbox(service.outbox_dir)
     pool = smtp_pool(settings.smtp, service.notification_timeout) if settings.live else None
-    breaker = way_out(settings, outbox, pool)
+    metrics = Metrics(ladder(settings), settings.smtp.provider.name)
+    breaker = way_out(settings, outbox, pool, metrics.attempted)
     stack.push_async_callback(breaker.close)
     memories = Memories(claims, ledger, MongoDirectory(database), rates)
-    story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox)
-    metrics = Metrics()
+    story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=metrics)
     link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
-    consumer = Consumer(link, story.handle, story.policy.ladder, metrics.observe)
+    consumer = Consumer(link, story.handle, story.policy.ladder, metrics)
     metrics.watch(
-        under_way=lambda: consumer.under_way,
-        smtp_open=lambda: pool.counts.open if pool else 0,
-        breaker=lambda: breaker.state,
-        simulated=pool is None,
+        Gauges(
+            under_way=lambda: consumer.under_way,
+            smtp_open=lambda: pool.counts.open if pool else 0,
+            talking=lambda: breaker.talking,
+            waiting=lambda: breaker.waiting,
+            breaker=lambda: breaker.state,
+            consuming=lambda: link.consuming,
+            redis_away=lambda: story.books.redis_away,
+            mongodb_away=lambda: story.books.mongodb_away,
+            simulated=pool is None,
+        )
     )
     return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics)
 

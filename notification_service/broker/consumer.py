@@ -16,6 +16,7 @@ from notification_service.addresses import mask_in
 from notification_service.broker.link import LOST, Link
 from notification_service.broker.topology import PARKED, rung_queue
 from notification_service.notices import Delivery, body_id
+from notification_service.observing import Observer, Stage
 from notification_service.outcomes import Outcome, Parked, ParkReason, summarize
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
@@ -23,7 +24,6 @@ from notification_service.settlements import Done, Later, Park, Settlement
 log = structlog.get_logger(__name__)
 
 Handle = Callable[[Delivery], Awaitable[Settlement]]
-Observe = Callable[[Delivery, Settlement, float], None]
 
 ATTEMPT = "x-attempt"
 EVENT_TYPE = "x-event-type"
@@ -43,13 +43,11 @@ _HEAVY = 2**20
 
 
 class Consumer:
-    """`observe` is told of each settlement with its seconds, for the metrics."""
-
-    def __init__(self, link: Link, handle: Handle, ladder: Ladder, observe: Observe) -> None:
+    def __init__(self, link: Link, handle: Handle, ladder: Ladder, observer: Observer) -> None:
         self._link = link
         self._handle = handle
         self._ladder = ladder
-        self._observe = observe
+        self._observer = observer
         self._tasks: set[asyncio.Task[None]] = set()
         self._heavy = asyncio.Lock()
 
@@ -100,8 +98,10 @@ class Consumer:
         except Exception as problem:
             log.exception("delivery.failed", event_type=delivery.routing_key, problem=type(problem).__name__)
             settlement = self._after(problem, delivery)
-        if await self._settle(message, delivery, settlement):
-            self._observe(delivery, settlement, time.monotonic() - started)
+        with self._observer.timed(Stage.SETTLE):
+            settled = await self._settle(message, delivery, settlement)
+        if settled:
+            self._observer.settled(delivery, settlement, time.monotonic() - started)
 
     def _after(self, problem: Exception, delivery: Delivery) -> Settlement:
         """A fault that no rule foresees: the ladder, then the parking queue, never unacked for ever (trap 3)."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Protocol
@@ -20,6 +20,7 @@ from notification_service.ports import (
     NothingSent,
     Unavailable,
     Verdict,
+    Withdrawn,
 )
 
 log = structlog.get_logger(__name__)
@@ -51,16 +52,24 @@ class Breaker:
     """The channel that the pipeline sees: it waits while the way out is closed, so no mail is ever blamed for it.
 
     `most`: how many conversations there may be at once. `first_pause`, `longest_pause`: seconds before a probe.
+    `attempted` is told of each conversation, for the metrics.
     """
 
     def __init__(
-        self, way_out: Attempts, most: int, *, first_pause: float = _FIRST_PAUSE, longest_pause: float = _LONGEST_PAUSE
+        self,
+        way_out: Attempts,
+        most: int,
+        *,
+        first_pause: float = _FIRST_PAUSE,
+        longest_pause: float = _LONGEST_PAUSE,
+        attempted: Callable[[Attempt], None] | None = None,
     ) -> None:
         self.name = way_out.name
         self.state = State.CLOSED
         self.reason: str | None = None
         self._way_out = way_out
         self._most = self._allowed = most
+        self._attempted = attempted
         self._talking = 0
         self._queue: deque[asyncio.Future[int]] = deque()
         self._under_way = 0
@@ -73,6 +82,14 @@ class Breaker:
         self._reopening: asyncio.Task[None] | None = None
 
     @property
+    def talking(self) -> int:
+        return self._talking
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
     def stuck(self) -> bool:
         """Whether nothing is under way, and nothing will be for a while."""
         return self._allowed == 0 and self._talking == 0
@@ -83,6 +100,8 @@ class Breaker:
             async with self._turn() as openings:
                 verdict = await self._way_out.attempt(envelope, before_data)
                 self._learn(verdict, stale=openings != self._openings)
+            if self._attempted and not isinstance(verdict, Withdrawn):
+                self._attempted(verdict.attempt)
             if not isinstance(verdict, Unavailable):
                 return verdict
             await nothing_sent()

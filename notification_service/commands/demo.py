@@ -10,6 +10,7 @@ from notification_service import service
 from notification_service.channels.outbox import FileOutbox
 from notification_service.commands import samples
 from notification_service.leases import Leases
+from notification_service.observing import Unobserved
 from notification_service.settings import Settings
 from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, Record
 
@@ -37,6 +38,7 @@ async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], 
         leases=Leases(claims, settings.service.lease_seconds),
         breaker=service.way_out(settings, outbox, pool=None),
         outbox=outbox,
+        observer=Unobserved(),
     )
     events = samples.load(service.templates_directory(settings), variants=False)
     events += [sample for sample in events if sample.name == _PUBLISHED_TWICE]

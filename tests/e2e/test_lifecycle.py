@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from notification_service.observing import Stage
 from tests.samples import FOLDER, fresh
 from tests.stack.place import Place, until
 from tests.stack.processes import free_port
@@ -131,7 +132,7 @@ def test_it_is_alive_before_its_dependencies_are_and_says_what_it_waits_for(plac
 
 def test_the_probes_and_the_counts(place: Place) -> None:
     data = fresh("booking.confirmed")
-    with place.service() as service:
+    with place.service(DEFAULT_TIME_ZONE="Europe/Madrid") as service:
         place.publish(event(data))
         until(lambda: place.outcomes() == {data["event_id"]: "sent"})
         for path in ("/health", "/actuator/health", "/readyz", "/livez"):
@@ -139,8 +140,19 @@ def test_the_probes_and_the_counts(place: Place) -> None:
             assert (status, page["status"]) == (200, "UP"), path
         with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/metrics", timeout=5) as answer:
             counts = answer.read().decode()
-    assert 'notifications_total{event_type="booking.confirmed",outcome="sent",reason=""} 1.0' in counts
-    assert "notification_smtp_connections 1.0" in counts
+    for line in (
+        'notification_events_total{event_type="booking.confirmed",outcome="sent"} 1.0',
+        'notifications_total{channel="smtp",outcome="sent",reason="",template="booking_confirmation"} 1.0',
+        'notification_smtp_replies_total{provider="custom",reply="2xx"} 1.0',
+        'notification_accepted_delay_seconds_count{template="booking_confirmation"} 1.0',
+        "notification_before_show_minutes_count 1.0",
+        "notification_smtp_connections 1.0",
+        "notification_consuming 1.0",
+        'notification_breaker_state{state="closed"} 1.0',
+        'notification_store_away{store="redis"} 0.0',
+        *(f'notification_stage_seconds_count{{stage="{stage}"}} 1.0' for stage in Stage),
+    ):
+        assert line in counts.splitlines(), line
 
 
 def test_a_closed_way_out_is_degraded_and_not_unready(place: Place) -> None:

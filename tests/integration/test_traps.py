@@ -14,6 +14,7 @@ from notification_service.broker.consumer import Consumer
 from notification_service.broker.link import Link
 from notification_service.broker.topology import AGAIN, PARKED, QueueSpec, Topology, TopologyError
 from notification_service.notices import Delivery
+from notification_service.observing import Unobserved
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Settlement
 from tests.stack.local import LocalStack
@@ -47,7 +48,7 @@ class Seen:
 async def consuming(url: str, handle: Handle, most: int = 1) -> AsyncIterator[Link]:
     link = Link(url, plan(), prefetch=20)
     ladder = Ladder(most, RUNGS)
-    consumer = Consumer(link, handle, ladder, lambda *_: None)
+    consumer = Consumer(link, handle, ladder, Unobserved())
     running = asyncio.create_task(link.run(consumer.on_message))
     await until(lambda: link.consuming)
     try:

@@ -19,6 +19,7 @@ from notification_service.broker.link import Link
 from notification_service.broker.topology import AGAIN, PARKED, Topology
 from notification_service.jobs import Jobs
 from notification_service.notices import Delivery
+from notification_service.observing import Unobserved
 from notification_service.outcomes import Parked, ParkReason
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Park, Settlement
@@ -46,7 +47,7 @@ def plan() -> Topology:
 
 @asynccontextmanager
 async def consuming(link: Link, handle: Handle) -> AsyncIterator[Consumer]:
-    consumer = Consumer(link, handle, Ladder(1, RUNGS), lambda *_: None)
+    consumer = Consumer(link, handle, Ladder(1, RUNGS), Unobserved())
     running = asyncio.create_task(link.run(consumer.on_message))
     await seen(lambda: link.consuming)
     try:

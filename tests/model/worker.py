@@ -16,6 +16,7 @@ from notification_service.jobs import Job, Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.mime import Letterhead
+from notification_service.observing import Unobserved
 from notification_service.outcomes import StoreUnavailableError
 from notification_service.pipeline import Pipeline, Policy
 from notification_service.ports import Claims, Directory, Envelope, Ledger, Outbox, Person
@@ -140,7 +141,7 @@ class Worker:
             hold=hold,
             way_out=Breaker(smtp.WayOut(server, self.process), 8),
         )
-        self._consumer = Consumer(link(broker, self.process), story.handle, _LADDER, lambda *_: None)
+        self._consumer = Consumer(link(broker, self.process), story.handle, _LADDER, Unobserved())
         self.process.create_task(leases.renew_forever())
 
     @property
