@@ -19,7 +19,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak mutants lint format mail-check mail-pictures bench lock clean
+.PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures bench lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
+
+contract: $(STAMP) ## write the AsyncAPI document and the schema of log lines anew
+	@$(BIN)/python -m tests.schemas
 
 mail-check: $(STAMP) ## judge every mail in every language by other people's tools
 	@$(BIN)/python -m tests.mails.install

@@ -1,6 +1,7 @@
 """The command line. Each command is a few lines; what it does lives in `commands/` and `service`."""
 
 import asyncio
+import json
 import os
 import sys
 import urllib.request
@@ -20,6 +21,7 @@ from notification_service.commands import (
     parked as parked_command,
     preview as preview_command,
     reconcile as reconcile_command,
+    schema as schema_command,
     template_check as check_command,
 )
 from notification_service.commands.gallery import server as gallery
@@ -46,6 +48,9 @@ app = typer.Typer(
 
 parked = typer.Typer(help="What waits for a person: list, show, replay, discard.", no_args_is_help=True)
 app.add_typer(parked, name="parked")
+
+schema = typer.Typer(help="The contract as documents: asyncapi, log, record.", no_args_is_help=True)
+app.add_typer(schema, name="schema")
 
 template = typer.Typer(
     help="For whoever writes the mails: check, extract. See also [bold]preview[/bold].", no_args_is_help=True
@@ -226,6 +231,24 @@ def healthcheck() -> None:
     except OSError as problem:
         typer.echo(f"{url}: {problem}", err=True)
         raise typer.Exit(1) from problem
+
+
+@schema.command("asyncapi")
+def schema_asyncapi() -> None:
+    """Print what is consumed and published, as an AsyncAPI 3 document in JSON."""
+    typer.echo(json.dumps(schema_command.asyncapi(), indent=2))
+
+
+@schema.command("log")
+def schema_log() -> None:
+    """Print the JSON Schema of a log line."""
+    typer.echo(schema_command.log_line(), nl=False)
+
+
+@schema.command("record")
+def schema_record() -> None:
+    """Print the JSON Schema of a record, its dates as ISO 8601."""
+    typer.echo(schema_command.record(), nl=False)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema
 
 from notification_service.outcomes import RejectReason
 
@@ -76,12 +76,45 @@ def _seats(value: object) -> object:
     return [seat for seat in map(_known, value) if seat is not None] if isinstance(value, list) else _known(value) or []
 
 
-Text = Annotated[str | None, BeforeValidator(_known)]
-Amount = Annotated[Decimal | None, BeforeValidator(_amount)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
-Seats = Annotated[tuple[str, ...], BeforeValidator(_seats)]
-Flag = Annotated[bool | None, BeforeValidator(_known)]
-Object = Annotated[dict[str, Any] | None, BeforeValidator(_known)]
+def _said(described: str, **schema: Any) -> WithJsonSchema:  # noqa: ANN401 - whatever JSON Schema says
+    return WithJsonSchema({"description": described, **schema})
+
+
+Text = Annotated[
+    str | None,
+    BeforeValidator(_known),
+    _said("A number reads as its text. Blank, and words such as `Unknown`, mean that it is not known.", type=["string", "number", "null"]),
+]
+Amount = Annotated[
+    Decimal | None,
+    BeforeValidator(_amount),
+    _said(
+        "In the currency's own unit. Zero means that it is not known.",
+        anyOf=[
+            {"type": "number", "minimum": 0, "exclusiveMaximum": int(_LARGEST_AMOUNT)},
+            {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]+)?$|^$"},
+            {"type": "null"},
+        ],
+    ),
+]
+Moment = Annotated[
+    datetime | None,
+    BeforeValidator(_moment),
+    _said("ISO 8601; without an offset it is UTC. What is no moment is not known.", type=["string", "null"]),
+]
+Seats = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_seats),
+    _said(
+        "Their names. Blank ones are left out.",
+        type=["array", "null"],
+        items={"type": ["string", "number", "null"]},
+    ),
+]
+Flag = Annotated[bool | None, BeforeValidator(_known), _said("Unset: not known.", type=["boolean", "null"])]
+Object = Annotated[
+    dict[str, Any] | None, BeforeValidator(_known), _said("What the gateway answered.", type=["object", "null"])
+]
 
 
 class _Event(BaseModel):
@@ -190,6 +223,20 @@ _MODELS: dict[str, TypeAdapter[Event]] = {
 
 EVENT_TYPES = tuple(_MODELS)
 """The routing keys that are ours."""
+
+
+def payload_schema(event_type: str) -> dict[str, Any]:
+    """What a producer may rely on, as JSON Schema: whatever it allows is read. `parse` is more lenient still.
+
+    The routing key says the type, so `event_type` need not stand in the body; further fields are ignored.
+    """
+    schema = _MODELS[event_type].json_schema()
+    schema.pop("required", None)
+    for field in schema["properties"].values():
+        field.pop("title", None)
+        field.pop("default", None)
+    schema["properties"]["event_type"] = {"const": event_type}
+    return schema
 
 
 def read_object(body: bytes, *, largest: int) -> dict[str, Any]:

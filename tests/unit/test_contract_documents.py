@@ -1,0 +1,111 @@
+"""The AsyncAPI document and the schemas say what the code does, and judge as strictly as they claim."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+from typer.testing import CliRunner
+
+from notification_service.cli import app
+from notification_service.commands import schema
+from notification_service.events import EVENT_TYPES, UnreadableEventError, parse, payload_schema
+from tests import schemas
+from tests.asyncapi import official
+from tests.samples import FOLDER
+
+SAMPLES = sorted(FOLDER.glob("*.json"))
+
+
+def test_the_document_in_the_repository_is_what_the_models_say() -> None:
+    assert schemas.ASYNCAPI.read_text("utf-8") == schemas.asyncapi(), "make contract"
+
+
+def test_the_schema_of_log_lines_is_what_the_page_of_logs_says() -> None:
+    assert schemas.LOG.read_text("utf-8") == schemas.log_line(), "make contract"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("asyncapi", schemas.asyncapi), ("log", schema.log_line), ("record", schema.record)]
+)
+def test_the_command_prints_them(name: str, said: Any) -> None:  # noqa: ANN401 - a function
+    done = CliRunner().invoke(app, ["schema", name])
+    assert done.exit_code == 0
+    assert json.loads(done.output) == json.loads(said())
+
+
+@pytest.mark.skipif(official.missing() is not None, reason=official.missing() or "")
+def test_the_official_parser_finds_nothing_to_remark() -> None:
+    reading = official.parse(schemas.asyncapi())
+    assert (reading.read, reading.found) == (True, [])
+    assert {"receive.notification.booking_events", "send.notification.parked"} <= set(reading.operations)
+
+
+@pytest.mark.skipif(official.missing() is not None, reason=official.missing() or "")
+def test_the_official_parser_sees_a_reference_that_leads_nowhere() -> None:
+    broken = schemas.asyncapi().replace('"#/channels/notification.parked"', '"#/channels/nowhere"')
+    assert official.parse(broken).found
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_every_payload_schema_is_one(event_type: str) -> None:
+    Draft202012Validator.check_schema(payload_schema(event_type))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_is_what_the_document_allows(path: Path) -> None:
+    event = json.loads(path.read_text("utf-8"))
+    if event["event_type"] in EVENT_TYPES:
+        Draft202012Validator(payload_schema(event["event_type"])).validate(event)
+
+
+VALUES: tuple[Any, ...] = (
+    *(None, "", " ", "Unknown", "A1", "25.50", "x", 0, 1, -1, 2.5, 10**12, True, False),
+    *([], ["A1", None, 7], [{}], {}, {"last4": "1234"}, "2026-12-15T20:00:00Z", "no date"),
+)
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_whatever_the_document_allows_is_read(event_type: str) -> None:
+    judge = Draft202012Validator(payload_schema(event_type))
+    allowed = refused = 0
+    for field in payload_schema(event_type)["properties"]:
+        for value in VALUES if field != "event_type" else ():
+            event = {field: value}
+            if judge.is_valid(event):
+                allowed += 1
+                assert parse(event, event_type) is not None
+            else:
+                refused += 1
+    assert allowed > 50
+    assert refused > 50
+
+
+@pytest.mark.parametrize("event", [{"booking_id": {"a": 1}}, {"seats": "A1"}, {"seats": [["A1"]]}])
+def test_what_is_read_by_nobody_is_not_allowed(event: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Draft202012Validator(payload_schema("booking.confirmed")).validate(event)
+    with pytest.raises(UnreadableEventError):
+        parse(event, "booking.confirmed")
+
+
+LINE = {
+    "timestamp": "2026-11-26T12:00:00.000000Z",
+    "level": "info",
+    "event": "service.ready",
+    "logger": "notification_service.service",
+    "mode": "live",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"mood": "good"}, {"event": "service.happy"}, {"level": "error"}, {"queue": "q"}, {"mode": 7}, {"timestamp": 7}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_log_line_that_no_page_knows_fails(change: dict[str, Any]) -> None:
+    judge = Draft202012Validator(json.loads(schema.log_line()))
+    judge.check_schema(judge.schema)
+    judge.validate(LINE)
+    assert not judge.is_valid({**LINE, **change})
