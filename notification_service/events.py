@@ -83,7 +83,10 @@ def _said(described: str, **schema: Any) -> WithJsonSchema:  # noqa: ANN401 - wh
 Text = Annotated[
     str | None,
     BeforeValidator(_known),
-    _said("A number reads as its text. Blank, and words such as `Unknown`, mean that it is not known.", type=["string", "number", "null"]),
+    _said(
+        "A number reads as its text. Blank, and words such as `Unknown`, mean that it is not known.",
+        type=["string", "number", "null"],
+    ),
 ]
 Amount = Annotated[
     Decimal | None,

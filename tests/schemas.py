@@ -17,7 +17,7 @@ _NUMBERS = {
     "counted": "boolean",
     "keys": "array",
     "queues": "array",
-    **dict.fromkeys(("connection", "mails", "port", "prefetch", "retry", "under_way", "unfinished"), "integer"),
+    **dict.fromkeys(("mails", "port", "prefetch", "retry", "under_way", "unfinished"), "integer"),
     **dict.fromkeys(("duration_ms", "grace_s", "pause_s", "probe_in_s", "wait_s"), "number"),
 }
 """The JSON types of fields that are no text."""
@@ -33,9 +33,7 @@ def log_line() -> str:
     page = (ROOT / "docs" / "logs.md").read_text("utf-8")
     always = _fields(page, "Fields of every line\n")
     about = _fields(page, "Fields of every line about one notification")
-    lines = {
-        name: (levels.split(", "), re.findall(r"`(\w+)`", fields)) for name, levels, fields in _LINE.findall(page)
-    }
+    lines = {name: (levels.split(", "), re.findall(r"`(\w+)`", fields)) for name, levels, fields in _LINE.findall(page)}
     anywhere = [*always, *about, "exception"]
     fields = sorted({field for _, named in lines.values() for field in named} - set(anywhere))
     return _text(

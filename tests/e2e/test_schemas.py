@@ -44,9 +44,7 @@ def test_the_schema_of_records_knows_every_field(place: Place) -> None:
 
 def _check(text: str, documents: list[dict[str, Any]]) -> None:
     judge = Draft202012Validator(json.loads(text), format_checker=Draft202012Validator.FORMAT_CHECKER)
-    found = [
-        f"{problem.message} in {document}" for document in documents for problem in judge.iter_errors(document)
-    ]
+    found = [f"{problem.message} in {document}" for document in documents for problem in judge.iter_errors(document)]
     assert documents
     assert not found, "\n".join(found[:5])
 
