@@ -19,10 +19,11 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures bench lock clean
+.PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures bench bench-latency bench-stages bench-start \
+	bench-processes lock clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## one of each event through a real local stack, and what became of it
 	@$(BIN)/python -m tests.stack.demo
@@ -67,7 +68,19 @@ mail-pictures: $(STAMP) ## the pictures under docs/mails
 		--names '$(SHEET)' --sheet docs/mails/sheet.png
 
 bench: $(STAMP) ## events/s and CPU beside the floor and the usual ways, interleaved, about 4 minutes
-	@$(BIN)/python -m benchmarks.compare --events 1000 --rounds 3
+	@$(BIN)/python -m benchmarks.compare --events 1000 --rounds 3 --json var/bench/compare.json
+
+bench-latency: $(STAMP) ## publish to 250 under an open load, half of the floor's and of ours
+	@$(BIN)/python -m benchmarks.latency
+
+bench-stages: $(STAMP) ## where the CPU of an event goes, a profile that adds up
+	@$(BIN)/python -m benchmarks.stages
+
+bench-start: $(STAMP) ## start of the process to ready, and to its first mail
+	@$(BIN)/python -m benchmarks.startup
+
+bench-processes: $(STAMP) ## one backlog and 1, 2 and 4 processes
+	@$(BIN)/python -m benchmarks.processes
 
 lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
 	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock

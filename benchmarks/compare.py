@@ -6,8 +6,6 @@ then the program alone on it. Prints medians with their spread. Not a timed test
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ from statistics import median
 from benchmarks import material
 from benchmarks.measuring import Figures, fresh_place, measure
 from benchmarks.programs import FLOOR, OURS, PROGRAMS, Missing, Program
+from benchmarks.results import machine
 from tests.stack.local import LocalStack
 from tests.stack.processes import PartFailedError
 from tests.stack.smtp import SmtpServer
@@ -88,7 +87,7 @@ def _run(commands: Mapping[Program, Sequence[str]], notes: dict[str, str], event
 
 
 def _print(runs: Runs, notes: Mapping[str, str], events: int, rounds: int) -> None:
-    print(f"{events} events of {len(material.MIX)} kinds, one process each, STARTTLS and AUTH; {_machine()}")
+    print(f"{events} events of {len(material.MIX)} kinds, one process each, STARTTLS and AUTH; {machine()}")
     print(f"median of {rounds} rounds (least-most)\n")
     print("program".ljust(11) + "".join(head.rjust(21) for head, _, _ in _COLUMNS))
     for program in PROGRAMS:
@@ -122,19 +121,15 @@ def _median(runs: Runs, name: str, field: str) -> float:
     return median(float(getattr(each, field)) for each in runs[name])
 
 
-def _machine() -> str:
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores of {platform.machine()}, Python {platform.python_version()}, load {load:.1f}"
-
-
 def _keep(file: Path, runs: Runs, notes: Mapping[str, str], events: int) -> None:
     kept = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(),
+        "machine": machine(),
         "events": events,
         "programs": {name: [asdict(each) for each in found] for name, found in runs.items()},
         "notes": dict(notes),
     }
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
 
 

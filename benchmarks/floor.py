@@ -11,7 +11,6 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiosmtplib import SMTP
 
 E = os.environ
-RECIPIENT = "jane.smith@example.com"
 
 
 async def main() -> None:
@@ -35,7 +34,8 @@ async def main() -> None:
     async def on_message(message: AbstractIncomingMessage) -> None:
         client = await idle.get()
         await client.mail(E["FROM_EMAIL"])
-        await client.rcpt(RECIPIENT)
+        # An address for each, by which the sink's ledger tells which message became which mail.
+        await client.rcpt(f"{message.message_id}@example.com")
         await client.data(content)
         idle.put_nowait(client)
         await message.ack()

@@ -57,9 +57,9 @@ def measure(place: Place, part: Part, events: int, audit: str | None) -> Figures
         # under way as were then, or work that was done before would be a gift to whoever has the most under way.
         # The sink is asked, since counting records would load the database that is measured with.
         first = _mails(part, place, before.mails, 1)
-        cpu, started = _cpu_seconds(part), time.monotonic()
+        cpu, started = cpu_seconds(part), time.monotonic()
         last = _mails(part, place, before.mails, events - PREFETCH)
-        seconds, spent = time.monotonic() - started, _cpu_seconds(part) - cpu
+        seconds, spent = time.monotonic() - started, cpu_seconds(part) - cpu
         _mails(part, place, before.mails, events)
         if audit is not None:
             until(lambda: place.database[audit].count_documents({"outcome": "sent"}) >= events, timeout=_SETTLES)
@@ -91,7 +91,7 @@ def _mails(part: Part, place: Place, before: int, wanted: int) -> int:
     return mails
 
 
-def _cpu_seconds(part: Part) -> float:
+def cpu_seconds(part: Part) -> float:
     """User and system time of all its threads."""
     fields = Path(f"/proc/{part.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK

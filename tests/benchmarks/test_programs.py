@@ -1,0 +1,45 @@
+"""The programs under benchmarks/ run: tiny sizes, and no figure is judged but one that must hold anywhere."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import material, results
+from benchmarks.latency import under_load
+from benchmarks.processes import work_off
+from benchmarks.programs import FLOOR, OURS, PROGRAMS
+from benchmarks.stages import profile
+from benchmarks.startup import starts
+from tests.stack.place import Place
+
+
+@pytest.mark.parametrize("name", [FLOOR, OURS])
+def test_the_waits_under_an_open_load_are_told(place: Place, tmp_path: Path, name: str) -> None:
+    with place.service():
+        """So that the queues stand for the floor."""
+    program = next(each for each in PROGRAMS if each.name == name)
+    part = program.part(place, material.write(tmp_path / "material"), program.prepare())
+    row = under_load(place, part, program, rate=40, events=40)
+    assert 0 < row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
+
+
+def test_two_processes_send_each_mail_once(place: Place) -> None:
+    assert work_off(place, 2, 40)["each exactly once"] == "yes"
+
+
+def test_a_start_is_timed(place: Place) -> None:
+    assert all(row["median"] for row in starts(place, 1))
+
+
+def test_the_stages_add_up_to_the_process(place: Place) -> None:
+    whole, stages = profile(place, 150)
+    assert sum(stages.values()) == pytest.approx(whole, rel=0.1)
+    assert {"render", "SMTP", "AMQP", "log"} <= set(stages)
+
+
+def test_a_table_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    rows: list[results.Row] = [{"program": "ours", "p50": 1.5}]
+    results.show("a title", rows)
+    assert "| ours | 1.50 |" in capsys.readouterr().out
+    assert '"p50": 1.5' in results.keep("latency", rows).read_text("utf-8")
