@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 
@@ -68,7 +68,7 @@ _BESIDE = (
 class Account:
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._spent: Counter[str] = Counter()
+        self._spent: dict[str, float] = defaultdict(float)
         self._main = 0.0
         self._start: dict[str, float] = {}
         self._whole = 0.0
@@ -109,7 +109,7 @@ def _stage(frame: FrameType | None) -> str:
 def _threads() -> dict[str, float]:
     """CPU seconds of every thread but this one, by what it is for."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     for task in Path("/proc/self/task").iterdir():
         number = int(task.name)
         if number != threading.main_thread().native_id:
