@@ -18,12 +18,14 @@ from notification_service.broker.parking import ParkedEvent, Wanted
 from notification_service.commands import (
     demo as demo_command,
     doctor as doctor_command,
+    find as find_command,
     parked as parked_command,
     preview as preview_command,
     reconcile as reconcile_command,
     schema as schema_command,
     template_check as check_command,
 )
+from notification_service.commands.find import Address, After, Booking, Notification, Outcomes, Since, Term, Until
 from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
@@ -134,6 +136,42 @@ async def _doctor(settings: Settings) -> bool:
         console.print(f"{'[green]ok   [/green]' if finding.ok else '[red]WRONG[/red]'} {finding.what}: ", end="")
         console.print(finding.detail, markup=False)
     return well
+
+
+@app.command()
+def find(
+    term: Term = None,
+    *,
+    booking: Booking = None,
+    event: find_command.Event = None,
+    notification: Notification = None,
+    address: Address = None,
+    outcome: Outcomes = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(help="Rows of a page.", min=1, max=1000)] = 50,
+    after: After = None,
+    addresses: Annotated[bool, typer.Option("--addresses", help="Show addresses in full.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find notifications, the newest first; of one that is found alone, everything that happened to it."""
+    which = find_command.wanted(
+        term=term,
+        booking=booking,
+        event=event,
+        notification=notification,
+        address=address,
+        outcomes=outcome or (),
+        since=since,
+        until=until,
+    )
+    page, alone = asyncio.run(find_command.look(_settings(quiet=True), which, limit, find_command.place(after)))
+    if as_json:
+        typer.echo(find_command.as_json(page, alone, addresses=addresses))
+    elif alone:
+        find_command.story(alone, addresses=addresses)
+    else:
+        find_command.table(page, addresses=addresses)
 
 
 @parked.command("list")

@@ -1,0 +1,118 @@
+"""`find`: what became of a booking, an event, a notification, or of what an address was to get."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from notification_service import timeline
+from notification_service.addresses import mask_in
+from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
+from notification_service.reconciling import OUTCOMES, shown
+from notification_service.settings import RecipientRecord, Settings
+from notification_service.stores import documents, mongo
+from notification_service.stores.mongo_search import MongoSearch, Page, Place, Wanted
+
+Term = Annotated[str | None, typer.Argument(help="A booking, an event, a notification or an address.")]
+Booking = Annotated[str | None, typer.Option("--booking", help="Only of this booking.")]
+Event = Annotated[str | None, typer.Option("--event", help="Only what this event reported.")]
+Notification = Annotated[str | None, typer.Option("--notification", help="Only the notification of this id.")]
+Address = Annotated[str | None, typer.Option("--address", help="Only what goes to this address.")]
+Outcomes = Annotated[
+    list[str] | None, typer.Option("--outcome", help="Only what ended so, or waits; may be given more than once.")
+]
+Since = Annotated[datetime | None, typer.Option("--since", help="Only what began at or after this moment, in UTC.")]
+Until = Annotated[datetime | None, typer.Option("--until", help="Only what began before this moment, in UTC.")]
+After = Annotated[str | None, typer.Option("--after", help="The page that follows, as the last one named it.")]
+
+Record = Mapping[str, Any]
+
+
+def wanted(
+    *, outcomes: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None, **known: str | None
+) -> Wanted:
+    """`known`: a term, a booking, an event … Raises `ConfigurationError` for an outcome that is none."""
+    if wrong := set(outcomes) - set(OUTCOMES):
+        raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
+    return Wanted(outcomes=tuple(outcomes), since=_utc(since), until=_utc(until), **known)
+
+
+def place(after: str | None) -> Place | None:
+    """Raises `ConfigurationError`."""
+    try:
+        return Place.read(after) if after else None
+    except ValueError as problem:
+        raise ConfigurationError(
+            f"--after {shown(after)} is no place: it is what the page before it named"
+        ) from problem
+
+
+async def look(settings: Settings, which: Wanted, limit: int, after: Place | None) -> tuple[Page, Record | None]:
+    """A page, and where it is of one record, that one in full. Raises `DependencyError`."""
+    client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    full = settings.service.record_recipient is RecipientRecord.FULL
+    search = MongoSearch(client[settings.mongodb.database], settings.mongodb.collection, full_recipients=full)
+    try:
+        await search.prepare()
+        page = await search.page(which, limit=limit, after=after)
+        alone = len(page.records) == 1 and page.following is None and after is None
+        return page, await search.one(page.records[0]["_id"]) if alone else None
+    except StoreUnavailableError as problem:
+        raise DependencyError(f"MONGODB_URI: {problem}") from problem
+    finally:
+        client.close()
+
+
+def table(page: Page, *, addresses: bool) -> None:
+    """A row a notification, newest first, without wrapping the ids that a person has to copy."""
+    told = Table("created (UTC)", "e-mail", "outcome", "booking", "to", "notification")
+    told.columns[-1].overflow = "fold"
+    for record in page.records:
+        reason = f" ({shown(record['reason'])})" if record.get("reason") else ""
+        told.add_row(
+            f"{record['created_at']:%Y-%m-%d %H:%M:%S}",
+            shown(record.get("template") or "none"),
+            f"{shown(timeline.standing(record))}{reason}",
+            shown(record.get("booking_id") or ""),
+            _may_show(shown(record.get("recipient") or ""), addresses=addresses),
+            shown(record["_id"]),
+        )
+    Console(highlight=False, markup=False).print(told)
+    typer.echo(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
+
+
+def story(record: Record, *, addresses: bool) -> None:
+    """One notification: what is known of it, and everything that happened, with the server's words."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for name in ("notification", "event_ids", "booking_id", "template", "recipient", "subject", "message_id"):
+        value = record["_id"] if name == "notification" else record.get(name)
+        words = ", ".join(map(shown, value)) if isinstance(value, list) else shown(value or "not known")
+        console.print(f"{name.replace('_', ' '):13}{_may_show(words, addresses=addresses)}")
+    console.print()
+    for moment in timeline.moments(record):
+        said = _may_show(shown(moment.said), addresses=addresses)
+        console.print(f"{moment.at:%Y-%m-%d %H:%M:%S}  {shown(moment.what):12}{said}".rstrip())
+
+
+def as_json(page: Page, record: Record | None, *, addresses: bool) -> str:
+    """`records`, and `next`, the place of the following page or null. One that was found alone is there in full."""
+    show: documents.Show = str if addresses else mask_in
+    records = [documents.storable(each, show) for each in ([record] if record else page.records)]
+    told = {"records": records, "next": str(page.following) if page.following else None}
+    return json.dumps(told, ensure_ascii=False, default=_written)
+
+
+def _may_show(text: str, *, addresses: bool) -> str:
+    return text if addresses else mask_in(text)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
+
+
+def _written(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

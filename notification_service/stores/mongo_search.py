@@ -1,0 +1,194 @@
+"""The ledger as a person searches it: the newest first, a page at a time, each page by an index."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+
+import pymongo
+import structlog
+from pymongo import DESCENDING, IndexModel
+from pymongo.errors import PyMongoError
+
+from notification_service.addresses import NotAnAddressError, mask, parse_address
+from notification_service.stores.documents import storable_text
+from notification_service.stores.mongo import Database, Document, answered
+
+log = structlog.get_logger(__name__)
+
+_NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
+_INDEXES = [
+    *(IndexModel([(name, 1), *_NEWEST_FIRST]) for name in ("booking_id", "recipient", "outcome")),
+    IndexModel([*_NEWEST_FIRST, ("outcome", 1)]),
+]
+_BUILDING = 600
+"""Seconds that the indexes of a large collection may take; the collection is open meanwhile."""
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_REACHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), timedelta(days=2), timedelta(days=20))
+_LIST = dict.fromkeys(
+    (
+        "event_id",
+        "event_type",
+        "booking_id",
+        "template",
+        "recipient",
+        "subject",
+        "status",
+        "outcome",
+        "reason",
+        "due_at",
+        "possible_duplicate",
+        "created_at",
+        "updated_at",
+    ),
+    1,
+)
+_OURS: Document = {"_id": {"$type": "string"}}
+"""What else stands in a deployed collection has ids of another type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ends and the next begins, as one word that an address or a command line can carry."""
+
+    created_at: datetime
+    notification_id: str
+
+    def __str__(self) -> str:
+        return f"{self.created_at:%Y%m%dT%H%M%S.%fZ}-{self.notification_id}"
+
+    @classmethod
+    def read(cls, text: str) -> "Place":
+        """Raises `ValueError`."""
+        moment, _, notification_id = text.partition("-")
+        return cls(datetime.strptime(moment, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC), notification_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a record has to have. `term`: a booking, an event, a notification or an address, whichever it is.
+
+    `since` is part of the time, `until` is not.
+    """
+
+    term: str | None = None
+    booking: str | None = None
+    event: str | None = None
+    notification: str | None = None
+    address: str | None = None
+    outcomes: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`following`: where the next page begins, or None where this is the last."""
+
+    records: Sequence[Document]
+    following: Place | None
+
+
+class MongoSearch:
+    """`full_recipients`: whether the records show addresses in full. Methods raise `StoreUnavailableError`."""
+
+    def __init__(self, database: Database, collection: str, *, full_recipients: bool) -> None:
+        self._records = database[collection]
+        self._full = full_recipients
+
+    async def prepare(self) -> None:
+        """Create the indexes that are missing. Where that is refused or takes long, searches are slow, not wrong."""
+        try:
+            with pymongo.timeout(_BUILDING):
+                await self._records.create_indexes(_INDEXES)
+        except PyMongoError as problem:
+            log.warning("search.not_prepared", problem=str(problem)[:200])
+
+    async def one(self, notification_id: str) -> Document | None:
+        """The whole record."""
+        return await answered(self._records.find_one({"_id": notification_id}))
+
+    async def page(self, wanted: Wanted, *, limit: int, after: Place | None = None) -> Page:
+        """At most `limit` records, those created last first, without their events and attempts."""
+        found = [await self._newest(each, wanted, limit + 1, after) for each in self._meanings(wanted)]
+        distinct = {record["_id"]: record for record in chain.from_iterable(found)}
+        ordered = sorted(distinct.values(), key=_newness, reverse=True)
+        records, last = ordered[:limit], ordered[limit - 1 : limit]
+        following = Place(last[0]["created_at"], last[0]["_id"]) if len(ordered) > limit else None
+        return Page(records, following)
+
+    async def tally(self, since: datetime, until: datetime) -> dict[str, int]:
+        """How many records of each outcome were created in that time, `until` not included."""
+        created = {"created_at": {"$gte": since, "$lt": until}, **_OURS}
+        stages = [{"$match": created}, {"$group": {"_id": "$outcome", "records": {"$sum": 1}}}]
+        groups = await answered(self._records.aggregate(stages).to_list(None))
+        return {str(each["_id"]): each["records"] for each in groups}
+
+    async def _newest(self, which: Document, wanted: Wanted, most: int, after: Place | None) -> list[Document]:
+        """Read back in time, each stretch ten times as long as the one before it, until there are `most`.
+
+        So little is read on any server: some sort all that they find before they count to a limit.
+        """
+        if isinstance(which["_id"], str):
+            found = await answered(self._records.find(which, _LIST).to_list(1))
+            return [record for record in found if after is None]
+        found = []
+        reaches = () if {"booking_id", "event_ids"} & which.keys() else _REACHES
+        for stretch in _stretches(wanted.since or _EVER, wanted.until, after, reaches):
+            if len(found) < most:
+                cursor = self._records.find({**which, **stretch}, _LIST).sort(_NEWEST_FIRST).limit(most - len(found))
+                found += await answered(cursor.to_list(None))
+        return found
+
+    def _meanings(self, wanted: Wanted) -> list[Document]:
+        """A query for each thing that `term` may be: one `$or` of them all is answered without any index."""
+        given = dict(self._given(wanted))
+        if wanted.outcomes:
+            given["outcome"] = {"$in": list(wanted.outcomes)} if len(wanted.outcomes) > 1 else wanted.outcomes[0]
+        if wanted.term is None:
+            return [{**_OURS, **given}]
+        term = storable_text(wanted.term)
+        addressed = [{**_OURS, "recipient": self._recipient(term)}] if "@" in term else []
+        meanings = [{"_id": term}, *({**_OURS, name: term} for name in ("booking_id", "event_ids")), *addressed]
+        return [{**meaning, **given} for meaning in meanings]
+
+    def _given(self, wanted: Wanted) -> Iterator[tuple[str, object]]:
+        if wanted.notification is not None:
+            yield "_id", wanted.notification
+        if wanted.booking is not None:
+            yield "booking_id", storable_text(wanted.booking)
+        if wanted.event is not None:
+            yield "event_ids", storable_text(wanted.event)
+        if wanted.address is not None:
+            yield "recipient", self._recipient(wanted.address)
+
+    def _recipient(self, address: str) -> str:
+        """As the records write it. Masked, it stands for everybody whose address looks so."""
+        try:
+            written = parse_address(address)
+        except NotAnAddressError:
+            written = storable_text(address)
+        return written if self._full else mask(written)
+
+
+def _newness(record: Document) -> tuple[datetime, str]:
+    return record["created_at"], record["_id"]
+
+
+def _stretches(
+    since: datetime, until: datetime | None, after: Place | None, reaches: Sequence[timedelta]
+) -> Iterator[Document]:
+    """Times of creation, one next to the other, backwards from the end of the last page."""
+    below: Document = {"$lt": until} if until else {}
+    if after is not None and (until is None or after.created_at < until):
+        until, below = after.created_at, {"$lt": after.created_at}
+        yield {"created_at": until, "_id": {"$lt": after.notification_id}}
+    # Without an end the first stretch has none either: the clocks of other workers may be ahead.
+    end = until or datetime.now(UTC)
+    for reach in reaches:
+        if (begin := end - reach) <= since:
+            break
+        yield {"created_at": {"$gte": begin, **below}}
+        end, below = begin, {"$lt": begin}
+    yield {"created_at": {"$gte": since, **below}}

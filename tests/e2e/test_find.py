@@ -1,0 +1,95 @@
+"""`find` in a terminal: a table, one story, JSON, and no address that nobody asked for."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.samples import fresh
+from tests.stack.local import LocalStack
+from tests.stack.place import Document, Place, until
+from tests.stack.publisher import event
+from tests.stack.smtp_rules import Rule
+
+BOOKING = "BOOK-789012"
+
+
+@pytest.fixture(scope="module")
+def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    stack.smtp.clear()
+    place = Place(stack, tmp_path_factory.mktemp("find"))
+    stack.smtp.script([Rule(at="rcpt", match="nobody@", reply="550 5.1.1 no such user")])
+    events = [
+        fresh("booking.confirmed", booking_id=BOOKING, event_id="first"),
+        fresh("booking.confirmed", booking_id=BOOKING + "x", event_id="second", user_email="nobody@example.com"),
+        fresh("payment.failed", booking_id=BOOKING, event_id="third", user_email="nobody@example.com"),
+    ]
+    with place.service():
+        place.publish(*map(event, events))
+        until(lambda: sorted(place.outcomes().values()) == ["bounced", "bounced", "sent"])
+    stack.smtp.clear()
+    yield place
+    place.close()
+
+
+def find(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "notification_service.cli", "find", *arguments],
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=place.folder,
+    )
+
+
+def record(place: Place, event_id: str) -> Document:
+    found = place.record(event_id)
+    assert found is not None
+    return found
+
+
+def test_a_booking_shows_its_notifications_newest_first(place: Place) -> None:
+    found = find(place, BOOKING)
+    ids = [record(place, each)["_id"] for each in ("first", "third")]
+    newest = sorted(ids, key=lambda each: str(record_by(place, each)["created_at"]), reverse=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.index(newest[0]) < found.stdout.index(newest[1])
+    assert "bounced (550 5.1.1)" in found.stdout
+    assert "j***@example.com" in found.stdout
+    assert "jane.smith" not in found.stdout
+    assert found.stdout.endswith("2 found\n")
+
+
+def record_by(place: Place, notification_id: str) -> Document:
+    return next(each for each in place.records() if each["_id"] == notification_id)
+
+
+def test_one_that_is_found_alone_tells_its_story(place: Place) -> None:
+    story = find(place, "second").stdout
+    assert record(place, "second")["_id"] in story
+    assert "550 5.1.1 no such user" in story
+    assert "bounced     550 5.1.1" in story
+    assert "nobody@" not in story
+    assert "nobody@example.com" in find(place, "second", "--addresses").stdout
+
+
+def test_json_is_one_object_that_pages(place: Place) -> None:
+    first = json.loads(find(place, "--address", "nobody@example.com", "--limit", "1", "--json").stdout)
+    second = json.loads(find(place, "--address", "nobody@example.com", "--after", first["next"], "--json").stdout)
+    told = [*first["records"], *second["records"]]
+    assert second["next"] is None
+    assert {each["_id"] for each in told} == {record(place, each)["_id"] for each in ("second", "third")}
+    assert "nobody@" not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--outcome", "lost"], "--outcome lost is none"), (["--after", "there"], "--after there is no place")],
+)
+def test_what_is_wrong_with_the_question_is_said(place: Place, arguments: list[str], said: str) -> None:
+    found = find(place, *arguments)
+    assert (found.returncode, said in found.stderr) == (78, True)
