@@ -20,7 +20,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures bench bench-latency bench-stages bench-start \
-	bench-processes lock clean
+	bench-processes bench-scale bench-plot lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,12 @@ bench-start: $(STAMP) ## start of the process to ready, and to its first mail
 
 bench-processes: $(STAMP) ## one backlog and 1, 2 and 4 processes
 	@$(BIN)/python -m benchmarks.processes
+
+bench-scale: $(STAMP) ## cost beside WAITING=100000 events and RECORDS=100000 records
+	@$(BIN)/python -m benchmarks.scale $(if $(WAITING),--waiting $(WAITING)) $(if $(RECORDS),--records $(RECORDS))
+
+bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
+	@$(BIN)/python -m benchmarks.plot
 
 lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
 	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock

@@ -63,7 +63,7 @@ def measure(place: Place, part: Part, events: int, audit: str | None) -> Figures
         _mails(part, place, before.mails, events)
         if audit is not None:
             until(lambda: place.database[audit].count_documents({"outcome": "sent"}) >= events, timeout=_SETTLES)
-        memory, after = _peak_memory_mb(part), smtp.stats()
+        memory, after = memory_mb(part, "VmHWM"), smtp.stats()
     finally:
         part.stop()
     if (sent := after.mails - before.mails) != events:
@@ -97,6 +97,7 @@ def cpu_seconds(part: Part) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
-def _peak_memory_mb(part: Part) -> float:
+def memory_mb(part: Part, field: str) -> float:
+    """`field`: VmHWM for the most there was, VmRSS for what there is."""
     status = Path(f"/proc/{part.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return int(status.partition(f"{field}:")[2].split()[0]) / 1024

@@ -6,11 +6,13 @@ import pytest
 
 from benchmarks import material, results
 from benchmarks.latency import under_load
+from benchmarks.plot import gathered
 from benchmarks.processes import work_off
 from benchmarks.programs import FLOOR, OURS, PROGRAMS
+from benchmarks.scale import beginning, fill, plans
 from benchmarks.stages import profile
 from benchmarks.startup import starts
-from tests.stack.place import Place
+from tests.stack.place import RECORDS, Place
 
 
 @pytest.mark.parametrize("name", [FLOOR, OURS])
@@ -37,9 +39,18 @@ def test_the_stages_add_up_to_the_process(place: Place) -> None:
     assert {"render", "SMTP", "AMQP", "log"} <= set(stages)
 
 
+def test_a_beginning_is_measured_beside_records_that_were_there(place: Place) -> None:
+    fill(place, 50)
+    assert place.database[RECORDS].count_documents({}) == 51
+    found = beginning(place, 60, 30)
+    assert all(found.values())
+    assert len(plans(place.database)) == 5
+
+
 def test_a_table_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     rows: list[results.Row] = [{"program": "ours", "p50": 1.5}]
     results.show("a title", rows)
     assert "| ours | 1.50 |" in capsys.readouterr().out
     assert '"p50": 1.5' in results.keep("latency", rows).read_text("utf-8")
+    assert gathered(tmp_path)["latency"] == rows

@@ -66,6 +66,8 @@ class _Link:
     async def _forward_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(CHUNK):
             self._asked = self._asked or self._proxy.loss.after in chunk
+            if self._proxy.requested is not None:
+                self._proxy.requested.setdefault(id(self), bytearray()).extend(chunk)
             await self._deliver(chunk, writer)
 
     async def _forward_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,7 +97,8 @@ class _Link:
 class Proxy:
     """A proxy on a thread of its own, so that it goes on where the loop under test is blocked.
 
-    `latency` (seconds for each piece) and `slice_size` (bytes in a piece) may be set at any moment.
+    `latency` (seconds for each piece) and `slice_size` (bytes in a piece) may be set at any moment. Where `requested`
+    is set to a dict, what clients send from then on is kept in it, by connection.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -104,6 +107,7 @@ class Proxy:
         self.latency = 0.0
         self.slice_size = CHUNK
         self.accepted = 0
+        self.requested: dict[int, bytearray] | None = None
         self.flowing = asyncio.Event()
         self.loss = _Loss()
         self._refusing = False

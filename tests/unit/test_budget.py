@@ -1,9 +1,11 @@
-"""What one event may cost, counted and not timed: calls to Redis, to MongoDB and to the mail server.
+"""What one event may cost, counted and not timed: calls to Redis, to MongoDB and to the mail server,
+and of functions. What goes over the wires is counted in tests/integration/test_wire_budget.py.
 
 A change that costs a round trip more fails here, and is then either taken back or written into the budget with its
 reason in the commit.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -104,3 +106,29 @@ async def test_a_copy_costs_two_calls_to_redis_and_one_to_mongodb() -> None:
     till = Till()
     await till.handle("booking.confirmed")
     assert await till.handle("booking.confirmed") == {"redis": 2, "mongodb": 1}
+
+
+WORK = {"booking.confirmed": 5650, "payment.success": 1890, "booking.cancelled": 1980}
+"""Calls of Python functions for one event in memory, everything being warm; a few more or less are no matter."""
+
+
+@pytest.mark.parametrize("name", WORK)
+async def test_an_event_costs_no_more_calls_of_functions_than_its_budget(name: str) -> None:
+    """No clock is in it, so a slow machine does not matter; what makes the work cheaper lowers the number here."""
+    till = Till()
+    for _ in range(3):
+        await till.handle(name)
+        till = Till()
+    calls = 0
+
+    def note(_frame: object, what: str, _: object) -> None:
+        nonlocal calls
+        calls += what == "call"
+
+    sys.setprofile(note)
+    try:
+        await till.handle(name)
+    finally:
+        sys.setprofile(None)
+    assert calls <= WORK[name] * 1.05, f"{calls} calls; the budget is {WORK[name]}"
+    assert calls >= WORK[name] * 0.8, f"{calls} calls: write the new budget down"

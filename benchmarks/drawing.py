@@ -1,0 +1,49 @@
+"""Draws what plot.py hands over; runs in an environment of its own, where matplotlib is."""
+
+import json
+import sys
+
+import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt  # type: ignore[import-not-found,unused-ignore]
+
+OURS, OTHERS = "#0b5fff", "#9aa5b1"
+
+data = json.load(sys.stdin)
+plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold"})
+figure, (left, middle, right) = plt.subplots(1, 3, figsize=(16, 5.2), layout="constrained")
+
+names = list(data.get("throughput", {}))
+rates = [data["throughput"][name][0] for name in names]
+bars = left.barh(names, rates, color=[OURS if name == "ours" else OTHERS for name in names])
+labels = [f"{rate:,.0f}/s, {data['throughput'][name][1]:.2f} ms CPU" for name, rate in zip(names, rates, strict=True)]
+left.bar_label(bars, labels, padding=4)
+left.set_xlim(0, max(rates, default=1) * 1.7)
+left.invert_yaxis()
+left.set_title("Events a second, one process", loc="left")
+
+rows = data.get("latency", [])
+places = range(len(rows))
+for field, shade in (("max", "#e4e7eb"), ("p99", "#9aa5b1"), ("p50", OURS)):
+    middle.barh(places, [row[field] for row in rows], color=shade, label=field)
+middle.set_yticks(places, [f"{row['program']}, {row['load']}\n{row['events/s']:.0f} events/s" for row in rows])
+for place, row in zip(places, rows, strict=True):
+    told = " / ".join(f"{row[field]:,.{int(row[field] < 100)}f}" for field in ("p50", "p99", "max"))
+    middle.text(row["max"] * 1.15, place, told, va="center")
+if rows:
+    middle.set_xscale("log")
+    middle.set_xlim(right=max(row["max"] for row in rows) * 60)
+    middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, reverse=True, frameon=False)
+middle.invert_yaxis()
+middle.set_title("Due to 250, ms: p50 / p99 / max (log)", loc="left")
+
+stages = data.get("stages", [])
+bars = right.barh([row["stage"] for row in stages], [row["CPU ms/event"] for row in stages], color=OURS)
+right.bar_label(bars, [f"{row['CPU ms/event']:.2f}" for row in stages], padding=4)
+right.invert_yaxis()
+right.margins(x=0.12)
+right.set_title("CPU of an event of ours by stage, ms", loc="left")
+
+figure.supxlabel(data.get("note", ""), fontsize=9, color="#616e7c")
+figure.savefig(data["out"], dpi=110)
