@@ -6,6 +6,7 @@ import os
 import sys
 import urllib.request
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +20,14 @@ from notification_service.commands import (
     demo as demo_command,
     doctor as doctor_command,
     find as find_command,
+    keeping as keeping_command,
     parked as parked_command,
     preview as preview_command,
     reconcile as reconcile_command,
     schema as schema_command,
     template_check as check_command,
 )
+from notification_service.commands.asking import AsJson, DryRun, Yes, agreed
 from notification_service.commands.find import Address, After, Booking, Notification, Outcomes, Since, Term, Until
 from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
@@ -33,6 +36,8 @@ from notification_service.notices import TEMPLATES
 from notification_service.ops import logging
 from notification_service.outcomes import ConfigurationError, DependencyError
 from notification_service.settings import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, Settings, load
+
+_DRY = ": a dry run, nothing was changed"
 
 app = typer.Typer(
     help=(
@@ -123,19 +128,23 @@ async def _send_test(settings: Settings, to: str, template: str) -> bool:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(*, as_json: AsJson = False) -> None:
     """Check every setting and every dependency, and say what to do about what is wrong."""
-    if not asyncio.run(_doctor(_settings(quiet=True))):
+    found = asyncio.run(_doctor(_settings(quiet=True), None if as_json else Console(highlight=False)))
+    if as_json:
+        typer.echo(json.dumps({"findings": [asdict(each) for each in found]}, ensure_ascii=False))
+    if not all(each.ok for each in found):
         raise typer.Exit(EXIT_UNAVAILABLE)
 
 
-async def _doctor(settings: Settings) -> bool:
-    console, well = Console(highlight=False), True
+async def _doctor(settings: Settings, console: Console | None) -> list[doctor_command.Finding]:
+    found = []
     async for finding in doctor_command.examine(settings):
-        well = well and finding.ok
-        console.print(f"{'[green]ok   [/green]' if finding.ok else '[red]WRONG[/red]'} {finding.what}: ", end="")
-        console.print(finding.detail, markup=False)
-    return well
+        found.append(finding)
+        if console:
+            console.print(f"{'[green]ok   [/green]' if finding.ok else '[red]WRONG[/red]'} {finding.what}: ", end="")
+            console.print(finding.detail, markup=False)
+    return found
 
 
 @app.command()
@@ -176,50 +185,93 @@ def find(
 
 @parked.command("list")
 def parked_list(
-    event: Event = None, reason: Reason = None, event_type: EventType = None, older_than: Older = None
+    event: Event = None,
+    reason: Reason = None,
+    event_type: EventType = None,
+    older_than: Older = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """List what waits for a person, and why."""
     found = _parking(parking.look, chosen(event, reason, event_type, older_than))
+    if as_json:
+        typer.echo(parked_command.as_json(found))
+        return
     parked_command.table(found)
     typer.echo(f"{len(found)} parked")
 
 
 @parked.command("show")
-def parked_show(event: Annotated[str, typer.Argument(help="The event id.")]) -> None:
+def parked_show(event: Annotated[str, typer.Argument(help="The event id.")], *, as_json: AsJson = False) -> None:
     """Show one parked event in full: why it is here, and its body."""
     found = _parking(parking.look, chosen(event, None, None, None))
-    for each in found:
-        parked_command.details(each)
     if not found:
         raise ConfigurationError(f"no event {event!r} is parked; `parked list` shows those that are")
+    if as_json:
+        typer.echo(parked_command.as_json(found, whole=True))
+        return
+    for each in found:
+        parked_command.details(each)
 
 
 @parked.command("replay")
 def parked_replay(
-    event: Event = None, reason: Reason = None, event_type: EventType = None, older_than: Older = None
+    event: Event = None,
+    reason: Reason = None,
+    event_type: EventType = None,
+    older_than: Older = None,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send parked events through the ordinary way again. What was sent already is not sent twice."""
-    moved = _parking(parking.replay, chosen(event, reason, event_type, older_than))
-    parked_command.table(moved)
-    typer.echo(f"{len(moved)} on their way again")
+    wanted = chosen(event, reason, event_type, older_than)
+    _move_parked(parking.replay, wanted, "Replay", "on their way again", dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @parked.command("discard")
 def parked_discard(
-    event: Event = None, reason: Reason = None, event_type: EventType = None, older_than: Older = None
+    event: Event = None,
+    reason: Reason = None,
+    event_type: EventType = None,
+    older_than: Older = None,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Throw parked events away. Their records stay. At least one condition has to be given."""
     if not any((event, reason, event_type, older_than)):
         raise ConfigurationError("parked discard: say which, by --event, --reason, --type or --older-than")
-    gone = _parking(parking.discard, chosen(event, reason, event_type, older_than))
-    parked_command.table(gone)
-    typer.echo(f"{len(gone)} thrown away; their records stay")
+    wanted, ending = chosen(event, reason, event_type, older_than), "thrown away; their records stay"
+    _move_parked(parking.discard, wanted, "Discard", ending, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
-def _parking(act: Callable[..., Coroutine[None, None, list[ParkedEvent]]], wanted: Wanted) -> list[ParkedEvent]:
+Parking = Callable[..., Coroutine[None, None, list[ParkedEvent]]]
+
+
+def _move_parked(
+    act: Parking, wanted: Wanted, what: str, ending: str, *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Look first, say how many, ask, then move them."""
+    moved = _parking(parking.look, wanted)
+    if not as_json:
+        parked_command.table(moved)
+    if not dry_run:
+        agree = bool(moved) and agreed(f"{what} {len(moved)} events?", yes=yes)
+        with parked_command.progress(what, len(moved)) as moved_one:
+            moved = _parking(act, wanted, moved_one=moved_one) if agree else []
+    if as_json:
+        typer.echo(parked_command.as_json(moved, dry_run=dry_run))
+    else:
+        typer.echo(f"{len(moved)} {'would be ' if dry_run else ''}{ending}")
+
+
+def _parking(act: Parking, wanted: Wanted, **facts: Callable[[ParkedEvent], None]) -> list[ParkedEvent]:
     settings = _settings(quiet=True)
     url, largest = settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
-    return asyncio.run(act(url, wanted, largest=largest))
+    return asyncio.run(act(url, wanted, largest=largest, **facts))
 
 
 @template.command("check")
@@ -247,9 +299,14 @@ def reconcile(
     ] = None,
     *,
     repair: Annotated[bool, typer.Option("--repair", help="Publish again what stands still.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Balance the books: find what stands still, what contradicts itself, what never arrived. Exit 1 if anything."""
+    """Balance the books: find what stands still, what contradicts itself, what never arrived. Exit 1 if anything.
+
+    Without --repair it changes nothing, so that is its dry run.
+    """
+    repair = repair and agreed("Publish again each event that stands still?", yes=yes)
     report = asyncio.run(reconcile_command.examine(_settings(quiet=True), events=events, repair=repair))
     if as_json:
         typer.echo(reconcile_command.as_json(report))
@@ -257,6 +314,39 @@ def reconcile(
         reconcile_command.show(report)
     if not report.balanced:
         raise typer.Exit(1)
+
+
+@app.command()
+def retention(*, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Do now what the service does each hour: old records lose what they say of a person, older ones go."""
+    settings = _settings(quiet=True)
+    swept = asyncio.run(keeping_command.sweep(settings, dry=True))
+    if not dry_run and agreed(f"Take the person out of {swept.stripped} records, and remove {swept.removed}?", yes=yes):
+        swept = asyncio.run(keeping_command.sweep(settings, dry=False))
+    if as_json:
+        typer.echo(json.dumps(asdict(swept) | {"dry_run": dry_run}))
+    else:
+        typer.echo(f"{swept.stripped} records without their person, {swept.removed} removed{_DRY if dry_run else ''}")
+
+
+@app.command()
+def erase(
+    address: Annotated[str, typer.Option(help="Whose records are to say nothing of them any more.")],
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a person out of every record. What was sent is not sent again, and what waits is not sent at all."""
+    settings = _settings(quiet=True)
+    erased = asyncio.run(keeping_command.erase(settings, address, dry=True))
+    if not dry_run and erased.records and agreed(f"Erase {erased.records} records of {erased.address}?", yes=yes):
+        erased = asyncio.run(keeping_command.erase(settings, address, dry=False))
+    if as_json:
+        typer.echo(json.dumps(asdict(erased) | {"dry_run": dry_run}))
+        return
+    for sentence in erased.sentences():
+        typer.echo(sentence)
 
 
 @app.command()

@@ -19,6 +19,7 @@ class SkipReason(StrEnum):
     SUPERSEDED = "superseded"
     EXPIRED = "expired"
     DUPLICATE = "duplicate"
+    ERASED = "erased"
 
 
 class RejectReason(StrEnum):

@@ -35,10 +35,12 @@ from notification_service.outcomes import ConfigurationError, DependencyError, S
 from notification_service.pipeline import Pipeline, Policy
 from notification_service.ports import Attempt, Claims, Directory, Ledger, Outbox, Rates
 from notification_service.rendering import House, Renderer, Terms
+from notification_service.retention import Ages, Sweeper
 from notification_service.retries import Ladder
 from notification_service.settings import DeliveryMode, RecipientRecord, Security, Settings, SmtpSettings
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_directory import MongoDirectory
+from notification_service.stores.mongo_keeping import MongoKeeping
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
 from notification_service.stores.redis_rates import RedisRates
@@ -141,6 +143,10 @@ def way_out(
     return Breaker(channel, settings.smtp.pool_size if pool else _SIMULATED_AT_ONCE, attempted=attempted)
 
 
+def ages(settings: Settings) -> Ages:
+    return Ages(settings.service.record_days_full, settings.service.record_days)
+
+
 def ladder(settings: Settings) -> Ladder:
     return Ladder(settings.service.max_retry_attempts, settings.service.retry_rungs)
 
@@ -186,12 +192,14 @@ class Service:
     link: Link
     consumer: Consumer
     metrics: Metrics
+    sweeper: Sweeper
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`, then drain. Raises `DependencyError` where a dependency never comes up."""
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self.leases.renew_forever())
             await self._prepare_ledger(stop)
+            sweeping = group.create_task(self.sweeper.forever())
             consuming = group.create_task(self.link.run(self.consumer.on_message))
             try:
                 await self._wait_for_broker(stop)
@@ -199,6 +207,7 @@ class Service:
             finally:
                 await self._drain()
                 consuming.cancel()
+                sweeping.cancel()
                 renewing.cancel()
 
     async def _prepare_ledger(self, stop: asyncio.Event) -> None:
@@ -303,6 +312,8 @@ async def _assembled(
     stack.push_async_callback(breaker.close)
     memories = Memories(claims, ledger, MongoDirectory(database), rates)
     story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=metrics)
+    keeping = MongoKeeping(database, settings.mongodb.collection)
+    sweeper = Sweeper(keeping, ages(settings))
     link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
     consumer = Consumer(link, story.handle, story.policy.ladder, metrics)
     metrics.watch(
@@ -318,7 +329,7 @@ async def _assembled(
             simulated=pool is None,
         )
     )
-    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics)
+    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper)
 
 
 def _topology(settings: Settings, ladder: Ladder) -> topology.Topology:

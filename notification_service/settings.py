@@ -97,6 +97,7 @@ SafeLink = Annotated[str | None, AfterValidator(check_link)]
 Links = Annotated[tuple[Link, ...], NoDecode, BeforeValidator(_words)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Days = Annotated[float, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -216,6 +217,8 @@ class ServiceSettings(_Slice):
     lease_seconds: Seconds = 30
     verdict_days: Seconds = 15
     parking_days: Seconds = 7
+    record_days_full: Days = 0
+    record_days: Days = 0
     recipient_mails_per_hour: Count = 60
     max_event_bytes: Count = 256 * 1024
     max_attachment_bytes: Count = 5 * 1024 * 1024
@@ -232,6 +235,19 @@ class ServiceSettings(_Slice):
     default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
     default_time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     default_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+
+    @property
+    def too_short(self) -> str | None:
+        """What would be forgotten while something may still ask for it; None where nothing is."""
+        for name, days in (("RECORD_DAYS_FULL", self.record_days_full), ("RECORD_DAYS", self.record_days)):
+            if days and days < self.parking_days:
+                return f"{name}={days:g} is less than PARKING_DAYS={self.parking_days:g}: a replay needs its record"
+        if self.record_days and self.record_days < self.verdict_days:
+            return (
+                f"RECORD_DAYS={self.record_days:g} is less than VERDICT_DAYS={self.verdict_days:g}: "
+                "a verdict needs its record"
+            )
+        return None
 
 
 class Settings(BaseModel):
@@ -327,6 +343,8 @@ def load(env_file: str | Path | None = ".env") -> Settings:
     settings = Settings(**parts)
     if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
         raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
+    if short := settings.service.too_short:
+        raise ConfigurationError(short)
     if settings.service.environment is Environment.PRODUCTION and (plain := settings.plaintext):
         raise ConfigurationError(
             f"ENVIRONMENT=production, but {', '.join(plain.values())}; where the network itself is protected, "

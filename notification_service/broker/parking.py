@@ -38,13 +38,20 @@ BringIn = Callable[[bytes, str], Awaitable[None]]
 """A body and its event type."""
 
 
+Told = Callable[[ParkedEvent], None]
+"""Is told of each event that was moved, when it was."""
+
+
+def _untold(event: ParkedEvent) -> None: ...
+
+
 async def look(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
     """What waits, the oldest first; nothing is moved. `largest`: the bytes of an event that is read for its id."""
     async with _open(url) as channel:
         return [event async for event, _ in _parked(channel, largest) if wanted(event)]
 
 
-async def replay(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
+async def replay(url: str, wanted: Wanted, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
     """Send what is wanted through the ordinary way again: each copy is confirmed before the original is acked."""
     moved = []
     async with _open(url) as channel:
@@ -54,10 +61,11 @@ async def replay(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]
                 await channel.default_exchange.publish(copy, AGAIN, mandatory=True, timeout=_TIMEOUT)
                 await message.ack()
                 moved.append(event)
+                moved_one(event)
     return moved
 
 
-async def discard(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
+async def discard(url: str, wanted: Wanted, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
     """Throw away what is wanted. Its record stays, and keeps saying what became of it."""
     gone = []
     async with _open(url) as channel:
@@ -65,6 +73,7 @@ async def discard(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent
             if wanted(event):
                 await message.ack()
                 gone.append(event)
+                moved_one(event)
     return gone
 
 

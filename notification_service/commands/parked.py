@@ -1,10 +1,15 @@
 """`parked`: list, show, replay or discard what waits for a person in the parking queue."""
 
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from notification_service.broker import parking
@@ -37,6 +42,25 @@ def table(events: list[ParkedEvent]) -> None:
     for each in events:
         shown.add_row(f"{each.parked_at:%Y-%m-%d %H:%M}", each.event_type, each.reason, each.event_id)
     Console(highlight=False).print(shown)
+
+
+def as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: object) -> str:
+    """`whole`: with their bodies."""
+    return json.dumps({**facts, "events": [_told(each, whole=whole) for each in events]}, ensure_ascii=False)
+
+
+def _told(event: ParkedEvent, *, whole: bool) -> dict[str, object]:
+    told = {**asdict(event), "parked_at": event.parked_at.isoformat(), "body": event.body.decode("utf-8", "replace")}
+    return told if whole else {name: value for name, value in told.items() if name != "body"}
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[ParkedEvent], None]]:
+    """A bar on a terminal, and nothing elsewhere."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda _: bar.advance(task)
 
 
 def details(event: ParkedEvent) -> None:

@@ -25,6 +25,8 @@ VALIDATOR: Mapping[str, Any] = {
 }
 """What a deployed database asks of every record; on an empty database we ask it of ourselves."""
 
+FACTS = "notification_facts"
+
 OPEN = (PENDING, WAITING)
 
 _DEEPEST = 40
@@ -107,6 +109,37 @@ def attempt(made: Attempt, show: Show) -> dict[str, Any]:
         "reply": show(storable_text(made.reply)) if made.reply else None,
         "connection": made.connection,
     }
+
+
+_IMPERSONAL = (
+    *("_id", "event_id", "event_ids", "event_type", "fact", "notification_type", "template", "template_digest"),
+    *("booking_id", "message_id", "status", "outcome", "reason", "possible_duplicate", "repaired", "owner"),
+    *("replays", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
+)
+_IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection")
+_IMPERSONAL_PAST = ("status", "outcome", "reason", "possible_duplicate", "updated_at", "sent_at")
+_NAMES_THE_FACT = "refund_transaction_id"
+
+
+def without_person(document: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """What a record may go on to say: which fact, when, and what became of it; nobody's name, address or seat.
+
+    A list of what stays, so that a field that is new is personal until somebody has thought about it.
+    """
+    event = document.get("event_data")
+    report = event.get(_NAMES_THE_FACT) if isinstance(event, Mapping) else None
+    return {
+        **_some(document, _IMPERSONAL),
+        "recipient": "",
+        "attempts": [_some(each, _IMPERSONAL_ATTEMPT) for each in document.get("attempts", ())],
+        "history": [_some(each, _IMPERSONAL_PAST) for each in document.get("history", ())],
+        "event_data": {_NAMES_THE_FACT: report} if report else {},
+        "stripped_at": at,
+    }
+
+
+def _some(document: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: document[name] for name in names if name in document}
 
 
 def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JSON holds

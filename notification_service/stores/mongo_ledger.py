@@ -26,7 +26,6 @@ from notification_service.stores.mongo import (
 
 log = structlog.get_logger(__name__)
 
-FACTS = "notification_facts"
 _INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at")
 _MENDABLE = ("rejected", "parked", "unknown")
 _OPEN = {"$in": list(documents.OPEN)}
@@ -38,8 +37,8 @@ class MongoLedger:
     def __init__(self, database: Database, collection: str, *, full_recipients: bool) -> None:
         self._database = database
         self._records: Collection = database[collection]
-        self._facts = GroupedReads(database[FACTS], {"report": 1})
-        self._first_reports = GroupedWrites(database[FACTS])
+        self._facts = GroupedReads(database[documents.FACTS], {"report": 1})
+        self._first_reports = GroupedWrites(database[documents.FACTS])
         self._writes = GroupedWrites(self._records)
         self._ids = GroupedReads(self._records, {"_id": 1})
         self._told = GroupedReads(self._records, {"event_data": 1})
@@ -57,6 +56,8 @@ class MongoLedger:
             )
         for name in _INDEXES:
             await _if_allowed(self._records.create_index(name), what=f"index on {name}")
+        facts = self._database[documents.FACTS]
+        await _if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""

@@ -1,5 +1,6 @@
 """What waits for a person, and its way back."""
 
+import json
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ def parked(place: Place, *arguments: str) -> str:
         timeout=60,
         check=False,
         cwd=place.folder,
+        stdin=subprocess.DEVNULL,
     )
     return ended.stdout + ended.stderr
 
@@ -30,10 +32,20 @@ def test_a_rejected_event_is_mended_and_replayed(place: Place) -> None:
         until(lambda: place.depth("notification.parked") == 2)
         assert data["event_id"] in parked(place, "list", "--reason", "no_recipient")
         assert '"late-user"' in parked(place, "show", data["event_id"])
+        listed = json.loads(parked(place, "list", "--json"))["events"]
+        assert {(each["event_id"], each["reason"]) for each in listed} == {
+            (each["event_id"], "rejected(no_recipient)") for each in (data, other)
+        }
+        shown = json.loads(parked(place, "show", data["event_id"], "--json"))["events"][0]
+        assert json.loads(shown["body"]) == data
         place.database["users"].insert_one({"_id": "late-user", "email": "late@example.com"})
-        assert "1 on their way again" in parked(place, "replay", "--event", data["event_id"])
+        by_id = ("--event", data["event_id"])
+        assert "1 would be on their way again" in parked(place, "replay", "--dry-run", *by_id)
+        assert "add --yes" in parked(place, "replay", *by_id)
+        assert place.depth("notification.parked") == 2
+        assert "1 on their way again" in parked(place, "replay", "--yes", *by_id)
         until(lambda: place.outcomes().get(data["event_id"]) == "sent")
-        assert "1 on their way again" in parked(place, "replay")
+        assert "1 on their way again" in parked(place, "replay", "--yes")
         until(lambda: place.depth("notification.parked") == 1)
     assert [mail.rcpt_to for mail in place.mails()] == [["late@example.com"]]
     record = place.record(data["event_id"])
@@ -48,7 +60,7 @@ def test_what_gave_up_is_replayed_once_and_keeps_its_history(place: Place) -> No
     with place.service(MAX_RETRY_ATTEMPTS="0"):
         place.publish(event(data))
         until(lambda: place.depth("notification.parked") == 1)
-        parked(place, "replay", "--type", "booking.confirmed")
+        parked(place, "replay", "--yes", "--type", "booking.confirmed")
         until(lambda: place.outcomes() == {data["event_id"]: "sent"})
         place.publish(event(data))
         until(lambda: place.depth("notification.booking_events") == 0)
@@ -67,7 +79,7 @@ def test_what_was_sent_meanwhile_is_not_sent_twice_by_a_replay(place: Place) -> 
         until(lambda: place.depth("notification.parked") == 1)
         place.publish(event(known))
         until(lambda: set(place.outcomes().values()) == {"sent"})
-        parked(place, "replay")
+        parked(place, "replay", "--yes")
         until(lambda: place.depth("notification.parked") == place.depth("notification.again") == 0)
     assert place.outcomes() == {lost["event_id"]: "sent", known["event_id"]: "sent"}
     assert len(place.mails()) == 1
@@ -79,7 +91,7 @@ def test_an_unknown_mail_is_sent_once_more_when_a_person_says_so(place: Place) -
     with place.service(LEASE_SECONDS="2", UNKNOWN_HOLD="payment_failed"):
         place.publish(event(data))
         until(lambda: place.depth("notification.parked") == 1, timeout=40)
-        parked(place, "replay", "--event", data["event_id"])
+        parked(place, "replay", "--yes", "--event", data["event_id"])
         until(lambda: place.outcomes() == {data["event_id"]: "sent"})
     record = place.record(data["event_id"])
     assert record is not None
@@ -93,6 +105,6 @@ def test_discarding_asks_which_and_keeps_the_record(place: Place) -> None:
         place.publish(event(data))
         until(lambda: place.depth("notification.parked") == 1)
         assert "say which" in parked(place, "discard")
-        assert "1 thrown away" in parked(place, "discard", "--reason", "no_recipient")
+        assert "1 thrown away" in parked(place, "discard", "--yes", "--reason", "no_recipient")
     assert place.depth("notification.parked") == 0
     assert place.outcomes() == {data["event_id"]: "rejected"}

@@ -1,0 +1,116 @@
+"""What is old is swept by its age, in order, and a dry run changes nothing."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from notification_service.outcomes import ConfigurationError
+from notification_service.retention import Ages, Record, Sweeper, Swept
+from notification_service.settings import load
+
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
+
+
+class Shelf:
+    """Records by their age in days, in memory."""
+
+    def __init__(self, *days: float) -> None:
+        self.records: list[dict[str, object]] = [
+            {"_id": str(number), "created_at": NOW - timedelta(days=age)} for number, age in enumerate(days)
+        ]
+        self.read: list[int] = []
+
+    async def made_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
+        earliest = after or datetime.min.replace(tzinfo=UTC)
+        found = [each for each in self.records if earliest <= _made(each) < before]
+        self.read.append(len(found))
+        for at in range(0, len(found), 2):
+            yield sorted(found, key=_made)[at : at + 2]
+
+    async def strip(self, records: Sequence[Record], at: datetime) -> int:
+        ids = {record["_id"] for record in records}
+        for each in self.records:
+            if each["_id"] in ids:
+                each["stripped_at"] = at
+        return len(ids)
+
+    async def remove(self, records: Sequence[Record]) -> int:
+        ids = {record["_id"] for record in records}
+        self.records = [each for each in self.records if each["_id"] not in ids]
+        return len(ids)
+
+    async def forget_facts(self, before: datetime) -> int:  # noqa: ARG002 - the protocol's
+        return 7
+
+    @property
+    def left(self) -> dict[object, bool]:
+        """Which are there, and whether they still say whose they are."""
+        return {each["_id"]: "stripped_at" not in each for each in self.records}
+
+
+def _made(record: Record) -> datetime:
+    made = record["created_at"]
+    assert isinstance(made, datetime)
+    return made
+
+
+async def test_each_age_has_its_fate() -> None:
+    shelf = Shelf(0, 29.9, 30.1, 364, 366)
+    swept = await Sweeper(shelf, Ages(30, 365), pause=0).sweep(NOW)
+    assert swept == Swept(stripped=2, removed=1, facts=7)
+    assert shelf.left == {"0": True, "1": True, "2": False, "3": False}
+
+
+async def test_a_second_sweep_finds_nothing_and_reads_little() -> None:
+    shelf = Shelf(*range(20, 40))
+    sweeper = Sweeper(shelf, Ages(10, 0), pause=0)
+    assert (await sweeper.sweep(NOW)).stripped == 20
+    assert await sweeper.sweep(NOW) == Swept()
+    assert shelf.read == [20, 1]
+
+
+async def test_what_was_under_way_when_it_was_passed_over_is_found_within_a_day() -> None:
+    shelf = Shelf(20, 30)
+    late = shelf.records.pop()
+    sweeper = Sweeper(shelf, Ages(10, 0), pause=0)
+    await sweeper.sweep(NOW)
+    shelf.records.append(late)
+    stripped = [(await sweeper.sweep(NOW)).stripped for _ in range(24)]
+    assert sum(stripped) == 1
+
+
+async def test_a_dry_run_counts_the_same_and_changes_nothing() -> None:
+    shelf = Shelf(0, 30.1, 364, 366)
+    swept = await Sweeper(shelf, Ages(30, 365), pause=0).sweep(NOW, dry=True)
+    assert (swept.stripped, swept.removed) == (2, 1)
+    assert list(shelf.left.values()) == [True] * 4
+
+
+async def test_without_an_age_nothing_is_even_read() -> None:
+    shelf = Shelf(10_000)
+    assert await Sweeper(shelf, Ages(0, 0), pause=0).sweep(NOW) == Swept()
+    assert shelf.read == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"RECORD_DAYS_FULL": "6"}, "RECORD_DAYS_FULL=6 is less than PARKING_DAYS=7"),
+        ({"RECORD_DAYS": "6"}, "RECORD_DAYS=6 is less than PARKING_DAYS=7"),
+        ({"RECORD_DAYS": "14"}, "RECORD_DAYS=14 is less than VERDICT_DAYS=15"),
+    ],
+)
+def test_ages_that_would_forget_what_is_still_asked_for_are_refused(
+    settings: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=named):
+        load(None)
+
+
+def test_ages_that_are_long_enough_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORD_DAYS_FULL", "7")
+    monkeypatch.setenv("RECORD_DAYS", "15")
+    assert load(None).service.record_days == 15
