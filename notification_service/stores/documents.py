@@ -128,11 +128,12 @@ def without_person(document: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """
     event = document.get("event_data")
     report = event.get(_NAMES_THE_FACT) if isinstance(event, Mapping) else None
+    history = [_some(each, _IMPERSONAL_PAST) for each in document.get("history", ())]
     return {
         **_some(document, _IMPERSONAL),
+        **({"history": history} if history else {}),
         "recipient": "",
-        "attempts": [_some(each, _IMPERSONAL_ATTEMPT) for each in document.get("attempts", ())],
-        "history": [_some(each, _IMPERSONAL_PAST) for each in document.get("history", ())],
+        "attempts": [{**_some(each, _IMPERSONAL_ATTEMPT), "reply": None} for each in document.get("attempts", ())],
         "event_data": {_NAMES_THE_FACT: report} if report else {},
         "stripped_at": at,
     }

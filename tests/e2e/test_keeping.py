@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+from tests.e2e.test_schemas import check
 from tests.samples import fresh
 from tests.stack.place import RECORDS, Place, until
 from tests.stack.publisher import event
@@ -48,6 +49,7 @@ def test_a_person_is_erased_and_what_was_sent_is_not_sent_again(place: Place) ->
     assert [mail.rcpt_to for mail in place.mails()] == [[JANE], ["joe@x.example"]]
     assert place.outcomes()[waits["event_id"]] == "skipped"
     assert JANE not in json.dumps(list(place.database[RECORDS].find()), default=str)
+    check(cli(place, "schema", "record").stdout, list(place.database[RECORDS].find()))
     balance = cli(place, "reconcile", "--json")
     assert json.loads(balance.stdout)["findings"] == []
 

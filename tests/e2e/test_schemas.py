@@ -24,8 +24,8 @@ def test_lines_and_records_of_a_run_are_what_the_schemas_say(place: Place) -> No
         place.publish(event(late))
         until(lambda: {"sent", "rejected", "skipped"} == set(place.outcomes().values()))
         lines, records = service.lines(), place.records()
-    _check(schema.log_line(), [*lines, *service.lines()[len(lines) :]])
-    _check(schema.record(), [json.loads(json.dumps(record, default=_date)) for record in records])
+    check(schema.log_line(), [*lines, *service.lines()[len(lines) :]])
+    check(schema.record(), [json.loads(json.dumps(record, default=_date)) for record in records])
     assert {line["event"] for line in lines} >= {"service.ready", "notification.closed", "event.rejected"}
 
 
@@ -42,7 +42,7 @@ def test_the_schema_of_records_knows_every_field(place: Place) -> None:
         assert not judge.is_valid({**record, **change}), change
 
 
-def _check(text: str, documents: list[dict[str, Any]]) -> None:
+def check(text: str, documents: list[dict[str, Any]]) -> None:
     judge = Draft202012Validator(json.loads(text), format_checker=Draft202012Validator.FORMAT_CHECKER)
     found = [f"{problem.message} in {document}" for document in documents for problem in judge.iter_errors(document)]
     assert documents
