@@ -91,7 +91,7 @@ bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
 	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock
 	@$(LOCK) $(UPGRADE) --group build --output-file requirements.build.lock
-	@$(LOCK) $(UPGRADE) pyproject.toml --group dev --constraint requirements.lock --output-file tests/requirements.lock
+	@$(LOCK) $(UPGRADE) pyproject.toml --extra tracing --group dev --constraint requirements.lock --output-file tests/requirements.lock
 
 clean: ## remove the virtual environment and every cache; mail in outbox/ stays
 	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

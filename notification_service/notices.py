@@ -8,6 +8,7 @@ from typing import Any
 from notification_service import events
 from notification_service.events import Event, UnreadableEventError
 from notification_service.outcomes import Parked, Rejected, RejectReason
+from notification_service.traces import Trace
 
 EMAIL = "email"
 _EXCERPT = 1024
@@ -42,6 +43,8 @@ class Delivery:
     """It came back after it had been handed out: its worker was lost, perhaps because of it."""
     crashes: int = 0
     """How many of its starts were never ended."""
+    trace: Trace | None = None
+    """The span that its headers name, or ours below it."""
 
 
 @dataclass(frozen=True, slots=True)

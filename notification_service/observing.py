@@ -44,6 +44,9 @@ class Closing:
 class Observer(Protocol):
     """Called on the way of every event: it is quick, waits for nothing and never raises."""
 
+    def watched(self, delivery: Delivery) -> AbstractContextManager[Delivery]:
+        """Around all that is done with a delivery; what it yields is worked on."""
+
     def timed(self, stage: Stage) -> AbstractContextManager[None]:
         """Around one stage; one that raises has taken its time too."""
 
@@ -55,6 +58,9 @@ class Observer(Protocol):
 
 class Unobserved:
     """Nobody watches."""
+
+    def watched(self, delivery: Delivery) -> AbstractContextManager[Delivery]:
+        return nullcontext(delivery)
 
     def timed(self, stage: Stage) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's
         return nullcontext()

@@ -95,6 +95,8 @@ class Pipeline:
     async def handle(self, delivery: Delivery) -> Settlement:
         """What becomes of a delivery. It returns when everything that the settlement promises is written down."""
         structlog.contextvars.clear_contextvars()
+        if trace := delivery.trace:
+            structlog.contextvars.bind_contextvars(trace_id=trace.trace_id, span_id=trace.span_id)
         if not delivery.suspect:
             return await self._handle(delivery)
         async with self.lane.turn(notices.body_id(delivery.body)) as crashes:

@@ -311,11 +311,12 @@ async def _assembled(
     breaker = way_out(settings, outbox, pool, metrics.attempted)
     stack.push_async_callback(breaker.close)
     memories = Memories(claims, ledger, MongoDirectory(database), rates)
-    story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=metrics)
+    observer = _observer(settings, metrics, stack)
+    story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=observer)
     keeping = MongoKeeping(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, ages(settings))
     link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
-    consumer = Consumer(link, story.handle, story.policy.ladder, metrics)
+    consumer = Consumer(link, story.handle, story.policy.ladder, observer)
     metrics.watch(
         Gauges(
             under_way=lambda: consumer.under_way,
@@ -330,6 +331,22 @@ async def _assembled(
         )
     )
     return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper)
+
+
+def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> Observer:
+    """The metrics, with spans beside them where asked for. Raises `ConfigurationError` where their extra is missing."""
+    endpoint = settings.service.tracing_endpoint
+    if endpoint is None:
+        return metrics
+    try:
+        from notification_service.ops import tracing  # noqa: PLC0415 - an extra, which need not be there
+    except ImportError as problem:
+        raise ConfigurationError(
+            f"TRACING_ENDPOINT needs the extra: pip install 'notification-service[tracing]' ({problem})"
+        ) from problem
+    observer = tracing.Tracing(metrics, tracing.exporter(endpoint.get_secret_value()))
+    stack.push_async_callback(asyncio.to_thread, observer.close)
+    return observer
 
 
 def _topology(settings: Settings, ladder: Ladder) -> topology.Topology:

@@ -88,6 +88,12 @@ def _template(name: str) -> str:
     return name
 
 
+def _collector(url: SecretStr | None) -> SecretStr | None:
+    if url and not re.match(r"https?://[^/\s]+/", url.get_secret_value()):
+        raise ValueError("this is no address of a collector, such as http://collector:4318/v1/traces")
+    return url
+
+
 Address = Annotated[str | None, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
@@ -95,6 +101,7 @@ Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValid
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
 SafeLink = Annotated[str | None, AfterValidator(check_link)]
 Links = Annotated[tuple[Link, ...], NoDecode, BeforeValidator(_words)]
+Collector = Annotated[SecretStr | None, AfterValidator(_collector)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Days = Annotated[float, Field(ge=0)]
@@ -209,6 +216,7 @@ class ServiceSettings(_Slice):
     log_format: LogFormat = LogFormat.AUTO
     http_host: str = "0.0.0.0"  # noqa: S104 - the gateway and the prober live in other containers
     port: Port = 8084
+    tracing_endpoint: Collector = None
     max_retry_attempts: Annotated[int, Field(ge=0)] = 5
     retry_rungs: Rungs = RUNGS
     notification_timeout: Seconds = 30
@@ -309,7 +317,7 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
-        slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp)
+        slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.service)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
         return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -12,6 +12,7 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelInvalidStateError
 
+from notification_service import traces
 from notification_service.addresses import mask_in
 from notification_service.broker.link import LOST, Link
 from notification_service.broker.topology import PARKED, rung_queue
@@ -20,6 +21,7 @@ from notification_service.observing import Observer, Stage
 from notification_service.outcomes import Outcome, Parked, ParkReason, summarize
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
+from notification_service.traces import NO_HEADERS
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +94,11 @@ class Consumer:
             await _give_back(message)
 
     async def _work_off(self, message: AbstractIncomingMessage) -> None:
-        started, delivery = time.monotonic(), read(message)
+        started = time.monotonic()
+        with self._observer.watched(read(message)) as delivery:
+            await self._see_through(message, delivery, started)
+
+    async def _see_through(self, message: AbstractIncomingMessage, delivery: Delivery, started: float) -> None:
         try:
             settlement = await self._handle(delivery)
         except Exception as problem:
@@ -129,6 +135,7 @@ class Consumer:
                     EVENT_TYPE: delivery.routing_key,
                     SUSPECT: delivery.suspect or None,
                     NOT_BEFORE: not_before or delivery.not_before,
+                    **_trace_headers(delivery),
                 }
                 moved = await self._move(message, rung_queue(rung), slip)
                 if moved:
@@ -168,7 +175,12 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
         "x-detail": _writable(mask_in(told.detail or ""))[:_LONGEST_HEADER],
         "x-parked-at": datetime.now(UTC).isoformat(),
+        **_trace_headers(delivery),
     }
+
+
+def _trace_headers(delivery: Delivery) -> Mapping[str, str | None]:
+    return delivery.trace.headers if delivery.trace else NO_HEADERS
 
 
 def _writable(text: str) -> str:
@@ -218,6 +230,7 @@ def read(message: AbstractIncomingMessage) -> Delivery:
         not_before=not_before if isinstance(not_before, int) else None,
         replay=str(replay) if (replay := message.headers.get(REPLAY)) else None,
         suspect=bool(message.redelivered or message.headers.get(SUSPECT)),
+        trace=traces.read(message.headers),
     )
 
 

@@ -4,6 +4,7 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -129,6 +130,9 @@ class Metrics:
                 assert_never(settlement)
         self._events.labels(_kind(delivery), word).inc()
         self._handling.labels(word).observe(seconds)
+
+    def watched(self, delivery: Delivery) -> AbstractContextManager[Delivery]:
+        return nullcontext(delivery)
 
     def timed(self, stage: Stage) -> "_Timed":
         return _Timed(self._stages[stage])

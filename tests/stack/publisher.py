@@ -19,6 +19,7 @@ class Publication:
     routing_key: str
     body: bytes
     message_id: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 def event(data: Mapping[str, Any], routing_key: str | None = None) -> Publication:
@@ -49,6 +50,7 @@ def _message(publication: Publication) -> aio_pika.Message:
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=publication.message_id,
+        headers=dict(publication.headers or {}),
     )
 
 
