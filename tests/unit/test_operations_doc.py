@@ -29,7 +29,15 @@ from tests.unit.test_metrics import watched
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
-DOCUMENTS = ("README.md", "docs/mails.md", "CHANGELOG.md", "docs/operations.md", "docs/logs.md", "docs/ops/alerts.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/mails.md",
+    "CHANGELOG.md",
+    "docs/operations.md",
+    "docs/logs.md",
+    "docs/ops/alerts.md",
+    "docs/ops/logs.md",
+)
 
 ENDINGS: tuple[Outcome, ...] = (
     Sent(),
