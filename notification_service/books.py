@@ -40,6 +40,13 @@ class Books:
         self._ledger = ledger
         self._leases = leases
         self._redis_away, self._mongo_away = Outage(), Outage()
+        self._unwritten: dict[str, float] = {}
+        """Since when the ending of each job waits to be written down, by its owner token."""
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the oldest ending has waited to be written down; 0 where none waits."""
+        return time.monotonic() - min(self._unwritten.values()) if self._unwritten else 0
 
     @property
     def redis_away(self) -> bool:
@@ -156,8 +163,15 @@ class Books:
         But for a mail that went out: Redis may only have forgotten the claim, and as long as the ledger's entry is
         still ours, nobody else has begun. To leave it open would cost a second mail.
         """
-        if await self._decide(job, outcome) is Fence.LOST and not isinstance(outcome, Sent):
-            return Fence.LOST
+        self._unwritten[job.owner] = time.monotonic()
+        try:
+            if await self._decide(job, outcome) is Fence.LOST and not isinstance(outcome, Sent):
+                return Fence.LOST
+            return await self._write(job, outcome, attempt)
+        finally:
+            del self._unwritten[job.owner]
+
+    async def _write(self, job: Job, outcome: Outcome, attempt: Attempt | None) -> Fence:
         return await self.through_outage(
             lambda: self._ledger.close(
                 job.notification_id,

@@ -327,6 +327,7 @@ async def _assembled(
             consuming=lambda: link.consuming,
             redis_away=lambda: story.books.redis_away,
             mongodb_away=lambda: story.books.mongodb_away,
+            ledger_lag=lambda: story.books.lag,
             simulated=pool is None,
         )
     )
@@ -344,7 +345,7 @@ def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> O
         raise ConfigurationError(
             f"TRACING_ENDPOINT needs the extra: pip install 'notification-service[tracing]' ({problem})"
         ) from problem
-    observer = tracing.Tracing(metrics, tracing.exporter(endpoint.get_secret_value()))
+    observer = tracing.Tracing(metrics, tracing.exporter(endpoint))
     stack.push_async_callback(asyncio.to_thread, observer.close)
     return observer
 

@@ -88,9 +88,10 @@ def _template(name: str) -> str:
     return name
 
 
-def _collector(url: SecretStr | None) -> SecretStr | None:
-    if url and not re.match(r"https?://[^/\s]+/", url.get_secret_value()):
-        raise ValueError("this is no address of a collector, such as http://collector:4318/v1/traces")
+def _collector(url: str | None) -> str | None:
+    """Without a login in it, so that it is no secret: those go into OTEL_EXPORTER_OTLP_HEADERS."""
+    if url and not re.fullmatch(r"https?://[^/@\s]+/\S*", url):
+        raise ValueError("this is no address of a collector without a login, such as http://collector:4318/v1/traces")
     return url
 
 
@@ -101,7 +102,7 @@ Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValid
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
 SafeLink = Annotated[str | None, AfterValidator(check_link)]
 Links = Annotated[tuple[Link, ...], NoDecode, BeforeValidator(_words)]
-Collector = Annotated[SecretStr | None, AfterValidator(_collector)]
+Collector = Annotated[str | None, AfterValidator(_collector)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Days = Annotated[float, Field(ge=0)]
@@ -317,7 +318,7 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
-        slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.service)
+        slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
         return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
 

@@ -52,6 +52,7 @@ class Gauges:
     consuming: Callable[[], bool]
     redis_away: Callable[[], bool]
     mongodb_away: Callable[[], bool]
+    ledger_lag: Callable[[], float]
     simulated: bool
 
 
@@ -172,6 +173,10 @@ class Metrics:
         breaker = Gauge("notification_breaker_state", "1 for the state it is in.", ("state",), registry=self.registry)
         for state in State:
             breaker.labels(state).set_function(_is(gauges.breaker, state))
+        lag = Gauge(
+            "notification_ledger_lag_seconds", "How long the oldest ending waits to be written.", registry=self.registry
+        )
+        lag.set_function(gauges.ledger_lag)
         away = Gauge("notification_store_away", "1 while a store does not answer.", ("store",), registry=self.registry)
         away.labels("redis").set_function(gauges.redis_away)
         away.labels("mongodb").set_function(gauges.mongodb_away)

@@ -766,6 +766,19 @@ async def test_a_ledger_that_is_down_for_a_while_is_waited_for_and_then_there_is
     assert (len(cinema.mails), cinema.record.outcome) == (1, "sent")
 
 
+async def test_an_ending_that_cannot_be_written_is_a_lag_until_it_is() -> None:
+    cinema = Cinema()
+    books = cinema.pipeline.books
+    cinema.ledger.silent = {"close": 1_000_000}
+    assert books.lag == 0
+    handling = asyncio.create_task(cinema.handle())
+    await asyncio.sleep(0.2)
+    assert 0 < books.lag < 60
+    cinema.ledger.silent = {}
+    assert await handling == Done(Sent())
+    assert books.lag == 0
+
+
 # ── what is no notice ────────────────────────────────────────────────────────────────────────────────
 
 

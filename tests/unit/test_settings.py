@@ -339,3 +339,11 @@ def test_mongodb_says_tls_in_its_options(environment: pytest.MonkeyPatch, uri: s
 
 def test_in_development_plain_text_is_no_fault(environment: pytest.MonkeyPatch) -> None:
     assert set(loaded(environment).plaintext) == {"rabbitmq", "redis", "mongodb"}
+
+
+@pytest.mark.parametrize("url", ["collector:4318", "http://user:secret@collector:4318/v1/traces", "ftp://x/"])
+def test_where_spans_go_is_an_address_without_a_login(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACING_ENDPOINT", url)
+    with pytest.raises(ConfigurationError, match="TRACING_ENDPOINT") as told:
+        load(None)
+    assert "secret" not in str(told.value)
