@@ -19,7 +19,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures bench bench-latency bench-stages bench-start \
+.PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
 	bench-processes bench-scale bench-plot lock clean
 
 help: ## show this
@@ -66,6 +66,9 @@ mail-pictures: $(STAMP) ## the pictures under docs/mails
 	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out docs/mails --names '$(SHOWN)'
 	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out var/mails --widths 375 \
 		--names '$(SHEET)' --sheet docs/mails/sheet.png
+
+console-pictures: $(STAMP) ## the pictures under docs/console
+	@$(BIN)/python -m tests.console.pictures
 
 bench: $(STAMP) ## events/s and CPU beside the floor and the usual ways, interleaved, about 4 minutes
 	@$(BIN)/python -m benchmarks.compare --events 1000 --rounds 3 --json var/bench/compare.json

@@ -181,6 +181,7 @@ class Books:
                 recipient=job.recipient,
                 subject=job.subject,
                 remarks=job.remarks,
+                mail_digest=job.envelope.digest if job.envelope else None,
                 attempt=attempt,
             )
         )

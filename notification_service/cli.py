@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from notification_service import __version__, service
+from notification_service import __version__, auditing, service
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, Wanted
 from notification_service.commands import (
@@ -32,6 +32,7 @@ from notification_service.commands.find import Address, After, Booking, Notifica
 from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
+from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
 from notification_service.ops import logging
 from notification_service.outcomes import ConfigurationError, DependencyError
@@ -69,7 +70,7 @@ app.add_typer(template, name="template")
 def run() -> None:
     """Consume events and send mail until SIGTERM or Ctrl-C, which drains; a second one ends at once."""
     settings = _settings()
-    asyncio.run(service.run(settings))
+    asyncio.run(service.run(settings, console.opened))
 
 
 @app.command()
@@ -307,7 +308,7 @@ def reconcile(
     Without --repair it changes nothing, so that is its dry run.
     """
     repair = repair and agreed("Publish again each event that stands still?", yes=yes)
-    report = asyncio.run(reconcile_command.examine(_settings(quiet=True), events=events, repair=repair))
+    report = asyncio.run(auditing.examine(_settings(quiet=True), events=events, repair=repair))
     if as_json:
         typer.echo(reconcile_command.as_json(report))
     else:

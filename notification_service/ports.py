@@ -1,5 +1,6 @@
 """What the pipeline needs from the outside, named for the need. Adapters and in-memory twins implement it."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -202,6 +203,7 @@ class Ledger(Protocol):
         recipient: str | None = None,
         subject: str | None = None,
         remarks: Sequence[str] = (),
+        mail_digest: str | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
         """Write the outcome, once. `owner` None: whoever owns it, to repair from a verdict."""
@@ -255,6 +257,11 @@ class Envelope:
     recipient: str
     content: bytes = field(repr=False)
     needs_smtputf8: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes, 32 hexadecimal digits: a mail that is made again from its record is known by it."""
+        return hashlib.sha256(self.content).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,14 +360,14 @@ def _topology(settings: Settings, ladder: Ladder) -> topology.Topology:
     )
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, rooms: health.Rooms) -> None:
     """The whole life of the process: until SIGTERM or SIGINT, a second of which ends it at once."""
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
     _say_how_mail_goes(settings)
-    async with opened(settings) as service:
-        app = health.application(service.examine, service.metrics.page)
+    async with opened(settings) as service, rooms(settings) as opened_rooms:
+        app = health.application(service.examine, service.metrics.page, opened_rooms)
         try:
             async with health.serving(app, settings.service.http_host, settings.service.port):
                 await service.run(stop)

@@ -199,6 +199,14 @@ class BrandSettings(_Slice):
     logo: Path | None = None
 
 
+class ConsoleSettings(_Slice):
+    """The web console is off without a token."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSOLE_")
+
+    token: Annotated[SecretStr, Field(min_length=16)] | None = None
+
+
 class CinemaSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -270,6 +278,7 @@ class Settings(BaseModel):
     smtp: SmtpSettings
     sender: SenderSettings
     brand: BrandSettings
+    console: ConsoleSettings
     service: ServiceSettings
 
     @property
@@ -318,7 +327,7 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
-        slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp)
+        slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
         return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
 

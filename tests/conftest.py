@@ -16,7 +16,7 @@ settings.register_profile("steady", max_examples=100 * TIMES, deadline=None)
 settings.load_profile("steady")
 
 
-_TIMED = ("faults", "integration", "e2e")
+_TIMED = ("faults", "integration", "e2e", "console")
 _VERDICT = r"\bI[1-4]: "
 
 

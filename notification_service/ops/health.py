@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -11,9 +12,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from notification_service import __version__
+from notification_service.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -53,9 +55,13 @@ class Readiness:
 
 
 Examine = Callable[[], Awaitable[Readiness]]
+Rooms = Callable[[Settings], AbstractAsyncContextManager[Sequence[BaseRoute]]]
+"""Opens what else is served, for as long as it is."""
 
 
-def application(examine: Examine, metrics: Callable[[], bytes]) -> Starlette:
+def application(examine: Examine, metrics: Callable[[], bytes], rooms: Sequence[BaseRoute] = ()) -> Starlette:
+    """`rooms`: what others serve on the same port."""
+
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "UP", "version": __version__})
 
@@ -77,6 +83,7 @@ def application(examine: Examine, metrics: Callable[[], bytes]) -> Starlette:
             Route("/actuator/health", health),
             Route("/readyz", ready),
             Route("/metrics", counted),
+            *rooms,
         ]
     )
 

@@ -139,6 +139,7 @@ class Record:
     owner: str
     subject: str | None = None
     remarks: tuple[str, ...] = ()
+    mail_digest: str | None = None
     recipient: str = ""
     updated_at: datetime | None = None
     reason: str | None = None
@@ -226,6 +227,7 @@ class MemoryLedger:
         recipient: str | None = None,
         subject: str | None = None,
         remarks: Sequence[str] = (),
+        mail_digest: str | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
@@ -239,6 +241,7 @@ class MemoryLedger:
         record.recipient = recipient or record.recipient
         record.subject = subject or record.subject
         record.remarks = tuple(remarks)
+        record.mail_digest = mail_digest or record.mail_digest
         record.updated_at = at
         record.reason = summarize(outcome).reason
         record.sent_at = at if isinstance(outcome, Sent) else None

@@ -125,6 +125,7 @@ class MongoLedger:
         recipient: str | None = None,
         subject: str | None = None,
         remarks: Sequence[str] = (),
+        mail_digest: str | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
         fields = documents.closed(outcome, at, self._show)
@@ -136,6 +137,8 @@ class MongoLedger:
             fields["subject"] = self._show(documents.storable_text(subject))
         if remarks:
             fields["remarks"] = [self._show(documents.storable_text(remark)) for remark in remarks]
+        if mail_digest:
+            fields["mail_digest"] = mail_digest
         which: Document = {"_id": notification_id, "outcome": _OPEN}
         if owner is not None:
             which["owner"] = owner

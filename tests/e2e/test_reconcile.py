@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from notification_service.commands.reconcile import Report, examine, show
+from notification_service.auditing import Report, examine
+from notification_service.commands.reconcile import show
 from notification_service.outcomes import ConfigurationError, DependencyError
 from tests.faults.judge import Judge
 from tests.samples import fresh

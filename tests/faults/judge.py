@@ -10,8 +10,8 @@ from pathlib import Path
 import aio_pika
 from redis import Redis
 
+from notification_service.auditing import Report, examine
 from notification_service.broker.topology import PARKED
-from notification_service.commands.reconcile import Report, examine
 from notification_service.outcomes import PENDING, WAITING
 from notification_service.settings import Settings, load
 from tests.stack.place import Document, Place, until

@@ -34,9 +34,12 @@ class Mail:
 
     def message(self) -> EmailMessage:
         """Return the mail, parsed; the server must have been told to keep it."""
+        return message_from_bytes(self.message_bytes(), policy=policy.default)
+
+    def message_bytes(self) -> bytes:
         if self.file is None:
             raise PartFailedError("this SMTP server does not keep its mails")
-        return message_from_bytes(Path(self.file).read_bytes(), policy=policy.default)
+        return Path(self.file).read_bytes()
 
 
 @dataclass(frozen=True)

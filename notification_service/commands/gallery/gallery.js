@@ -30,7 +30,7 @@ else back();
 async function follow() {
   if (!document.hidden) {
     try {
-      const answer = await fetch("/version", { cache: "no-store" });
+      const answer = await fetch(document.body.dataset.root + "/version", { cache: "no-store" });
       if ((await answer.text()) !== document.body.dataset.version) return location.reload();
       state.textContent = "";
     } catch {

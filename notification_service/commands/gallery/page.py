@@ -39,19 +39,21 @@ class View:
     scheme: str = "light"
     width: str = "600"
     tab: str = "html"
+    root: str = ""
+    """The path under which the gallery is mounted."""
 
     @property
     def url(self) -> str:
         asked = {"language": self.language, "scheme": self.scheme, "width": self.width, "tab": self.tab}
-        return f"/samples/{quote(self.sample, safe='')}?{urlencode(asked)}"
+        return f"{self.root}/samples/{quote(self.sample, safe='')}?{urlencode(asked)}"
 
     @property
     def frame(self) -> str:
-        return f"/frames/{quote(self.sample, safe='')}/{quote(self.language)}/{self.scheme}"
+        return f"{self.root}/frames/{quote(self.sample, safe='')}/{quote(self.language)}/{self.scheme}"
 
     @property
     def message(self) -> str:
-        return f"/messages/{quote(self.sample, safe='')}/{quote(self.language)}"
+        return f"{self.root}/messages/{quote(self.sample, safe='')}/{quote(self.language)}"
 
 
 def framed(mail: Mail, scheme: str) -> str:
@@ -72,14 +74,20 @@ def shown(scene: Scene, view: View, made: Proof | Fault) -> str:
     return _page(scene, view, title, content)
 
 
-def nothing(scene: Scene, title: str, fault: Fault | None = None) -> str:
+def nothing(scene: Scene, title: str, fault: Fault | None = None, root: str = "") -> str:
     """The page where there is no such mail, or none at all."""
-    return _page(scene, View(""), title, _fault(fault) if fault else '<p><a href="/">All samples</a></p>')
+    content = _fault(fault) if fault else f'<p><a href="{escape(root)}/">All samples</a></p>'
+    return _page(scene, View("", root=root), title, content)
 
 
 def _page(scene: Scene, view: View, title: str, content: str) -> str:
     return _PAGE.substitute(
-        title=escape(title), version=escape(scene.version), samples=_samples(scene, view), content=content
+        title=escape(title),
+        version=escape(scene.version),
+        samples=_samples(scene, view),
+        content=content,
+        root=escape(view.root),
+        back='<p class="back"><a href="/console/">The console</a></p>' if view.root else "",
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -35,7 +36,8 @@ _MAIL_POLICY = (
 """A mail runs nothing and loads nothing, wherever it is opened; the page may measure it."""
 
 
-def application(settings: Settings, host: str) -> Starlette:
+def application(settings: Settings, host: str, root: str = "") -> Starlette:
+    """`root`: the path under which another application mounts this one."""
     stage = Stage(settings)
 
     # These are no coroutines, so each is answered in a thread: to load the templates takes a moment.
@@ -43,12 +45,12 @@ def application(settings: Settings, host: str) -> Starlette:
         scene = stage.scene()
         if not scene.samples:
             fault = scene.renderer if isinstance(scene.renderer, Fault) else None
-            return _html(page.nothing(scene, "There is no sample to show", fault))
-        return RedirectResponse(View(min(scene.samples)).url)
+            return _html(page.nothing(scene, "There is no sample to show", fault, root))
+        return RedirectResponse(View(min(scene.samples), root=root).url)
 
     def sample(request: Request) -> Response:
         scene, view = _asked(stage, request)
-        return _html(page.shown(scene, view, stage.proof(scene, view.sample, view.language)))
+        return _html(page.shown(scene, replace(view, root=root), stage.proof(scene, view.sample, view.language)))
 
     def frame(request: Request) -> Response:
         made = _proof(stage, request)
@@ -64,7 +66,7 @@ def application(settings: Settings, host: str) -> Starlette:
 
     def missing(request: Request, problem: Exception) -> Response:
         code = problem.status_code if isinstance(problem, HTTPException) else 404
-        return _html(page.nothing(stage.scene(), f"There is no {request.url.path}"), code=code)
+        return _html(page.nothing(stage.scene(), f"There is no {request.url.path}", root=root), code=code)
 
     return Starlette(
         routes=[

@@ -1,0 +1,390 @@
+"""The console over HTTP: a page for each question, and a POST for each action. No GET changes anything."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import structlog
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from notification_service.commands import preview
+from notification_service.commands.gallery import server as gallery
+from notification_service.console import charts, desk, pages
+from notification_service.console.access import SESSION_SECONDS, Access, Failures
+from notification_service.console.desk import Choice, Desk
+from notification_service.console.mails import NotMade
+from notification_service.outcomes import DependencyError, StoreUnavailableError
+from notification_service.reconciling import OUTCOMES
+from notification_service.settings import Settings
+from notification_service.stores.mongo_search import Place, Wanted
+from notification_service.timeline import moments
+
+log = structlog.get_logger(__name__)
+
+ROOT = "/console"
+_COOKIE = "notification_console"
+_OPEN = (f"{ROOT}/login", f"{ROOT}/console.css")
+_ROWS, _SHOWN = 30, 50
+_LARGEST_FORM = 16 * 1024
+_AUDIT_AT_ONCE = 0.15
+_SPANS = {"day": (24, 1, "%H:%M"), "week": (24 * 7, 6, "%a %H:%M")}
+_NOT_SENT = [name for name in charts.SERIES if name != "sent"]
+
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'; sandbox"
+)
+"""A mail runs nothing, loads nothing and leads nowhere, wherever it is opened."""
+
+_HEADERS = {
+    "Content-Security-Policy": _PAGE_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    # Under no-referrer a browser would say of our own forms that they come from nowhere.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Sequence[BaseRoute]]:
+    """The routes of the console: none without CONSOLE_TOKEN."""
+    token = settings.console.token
+    if token is None:
+        yield ()
+        return
+    async with desk.opened(settings) as behind:
+        yield [Mount(ROOT, application(behind, Access(token.get_secret_value())))]
+
+
+class _Guard:
+    """Lets nobody in without a session, takes no form from elsewhere, and puts the headers on every answer."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        request = Request(scope)
+        if request.method == "POST" and not _is_from_here(request):
+            answer: ASGIApp = _refused("This form was not sent from the console.", 403)
+        elif request.url.path in _OPEN or self._access.knows(request.cookies.get(_COOKIE, "")):
+            answer = self._app
+        else:
+            answer = _html("login", code=401, problem=None)
+        await answer(scope, receive, with_headers)
+
+
+def _is_from_here(request: Request) -> bool:
+    """By what the browser itself says of where a form comes from (Fetch Metadata, else RFC 6454)."""
+    if site := request.headers.get("sec-fetch-site"):
+        return site == "same-origin"
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+class _Console:
+    def __init__(self, behind: Desk, access: Access) -> None:
+        self._desk = behind
+        self._access = access
+        self._failures = Failures()
+
+    # ── who ──────────────────────────────────────────────────────────────────────────────────────────
+    async def login(self, request: Request) -> Response:
+        if request.method != "POST":
+            return _html("login", problem=None)
+        address = request.client.host if request.client else ""
+        if wait := self._failures.wait(address):
+            answer = _html("login", code=429, problem=f"Too many attempts: wait {math.ceil(wait)} seconds.")
+            answer.headers["Retry-After"] = str(math.ceil(wait))
+            return answer
+        if not self._access.admits((await _form(request)).get("token", "")):
+            self._failures.add(address)
+            log.warning("console.refused", address=address)
+            return _html("login", code=401, problem="That is not the token: it is CONSOLE_TOKEN of this service.")
+        log.info("console.entered", address=address)
+        answer = RedirectResponse(f"{ROOT}/", 303)
+        answer.set_cookie(
+            _COOKIE,
+            self._access.session(),
+            max_age=SESSION_SECONDS,
+            path=ROOT,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+        return answer
+
+    async def logout(self, request: Request) -> Response:
+        await self._checked_form(request)
+        answer = RedirectResponse(f"{ROOT}/login", 303)
+        answer.delete_cookie(_COOKIE, path=ROOT)
+        return answer
+
+    # ── what happened ────────────────────────────────────────────────────────────────────────────────
+    async def search(self, request: Request) -> Response:
+        term = request.query_params.get("q", "").strip()
+        asked = request.query_params.get("outcome", "")
+        wanted = Wanted(term=term or None, outcomes=(asked,) if asked in OUTCOMES else ())
+        after = _place(request)
+        page = await self._desk.search.page(wanted, limit=_ROWS, after=after)
+        if term and len(page.records) == 1 and after is None:
+            return RedirectResponse(
+                _with(f"{ROOT}/notifications/{page.records[0]['_id']}", request, ("addresses",)), 303
+            )
+        older = _older(f"{ROOT}/", request, ("q", "outcome", "addresses"), page.following)
+        other = _with(f"{ROOT}/", request, ("q", "outcome"), addresses="" if _addresses(request) else "1")
+        return self._page(
+            request,
+            "search",
+            term=term,
+            outcome=asked,
+            records=page.records,
+            older=older,
+            other=other,
+            first=after is None,
+        )
+
+    async def notification(self, request: Request) -> Response:
+        record = await self._record(request)
+        made = await self._desk.mail(record)
+        here = f"{ROOT}/notifications/{record['_id']}"
+        return self._page(
+            request,
+            "notification",
+            record=record,
+            moments=moments(record),
+            made=None if isinstance(made, NotMade) else made,
+            why=made.why if isinstance(made, NotMade) else "",
+            event=pages.event_text(record),
+            here=here,
+            other=_with(here, request, (), addresses="" if _addresses(request) else "1"),
+        )
+
+    async def mail(self, request: Request) -> Response:
+        """The html for the frame, the text, or the whole message as a file."""
+        record = await self._record(request)
+        made = await self._desk.mail(record)
+        if isinstance(made, NotMade):
+            raise HTTPException(404, made.why)
+        policy = {"Content-Security-Policy": _MAIL_POLICY}
+        match request.path_params["form"]:
+            case "mail.html":
+                return Response(preview.with_images(made.mail), headers=policy, media_type="text/html")
+            case "mail.txt":
+                return Response(made.mail.text, headers=policy, media_type="text/plain")
+            case "mail.eml":
+                policy["Content-Disposition"] = f'attachment; filename="{record["_id"]}.eml"'
+                return Response(made.envelope.content, headers=policy, media_type="message/rfc822")
+        raise HTTPException(404)
+
+    # ── what waits ───────────────────────────────────────────────────────────────────────────────────
+    async def waiting(self, request: Request) -> Response:
+        asked = request.query_params.get("outcome", "parked")
+        which = asked if asked in ("parked", "rejected", "unknown", "waiting", "pending") else "parked"
+        page, parked = await asyncio.gather(
+            self._desk.search.page(Wanted(outcomes=(which,)), limit=_ROWS, after=_place(request)), self._parked()
+        )
+        older = _older(f"{ROOT}/waiting", request, ("outcome", "addresses"), page.following)
+        other = _with(f"{ROOT}/waiting", request, ("outcome",), addresses="" if _addresses(request) else "1")
+        return self._page(
+            request,
+            "waiting",
+            outcome=which,
+            records=page.records,
+            parked=parked,
+            older=older,
+            other=other,
+            first=_place(request) is None,
+        )
+
+    async def act(self, request: Request) -> Response:
+        """Replay or discard: first what it would be, then, when that was confirmed, what it was."""
+        form = await self._checked_form(request)
+        action = form.get("do", "")
+        choice = _choice(form)
+        if action not in ("replay", "discard"):
+            raise HTTPException(400, "Say what is to be done: replay or discard.")
+        if action == "discard" and not choice.narrow:
+            raise HTTPException(400, "Say which events are to be discarded: by event, reason, type or age.")
+        if form.get("confirmed") == "yes" and choice.until is not None:
+            done = await (self._desk.replay(choice) if action == "replay" else self._desk.discard(choice))
+            log.warning("console.acted", action=action, events=len(done))
+            return self._page(request, "acted", action=action, events=done[:_SHOWN], count=len(done))
+        until = datetime.now(UTC)
+        found = await self._desk.look(choice)
+        return self._page(
+            request,
+            "confirm",
+            action=action,
+            events=found[:_SHOWN],
+            count=len(found),
+            until=until,
+            form={**form, "until": until.isoformat()},
+        )
+
+    async def _parked(self) -> int | None:
+        """None where RabbitMQ cannot be asked; the records are shown all the same."""
+        try:
+            return await self._desk.parked()
+        except DependencyError:
+            return None
+
+    # ── the books ────────────────────────────────────────────────────────────────────────────────────
+    async def books(self, request: Request) -> Response:
+        if request.method == "POST":
+            await self._checked_form(request)
+            self._desk.audits.begin()
+            await self._desk.audits.wait(_AUDIT_AT_ONCE)
+            return RedirectResponse(f"{ROOT}/books", 303)
+        return self._page(request, "books", audits=self._desk.audits)
+
+    async def traffic(self, request: Request) -> Response:
+        asked = request.query_params.get("span", "day")
+        span = asked if asked in _SPANS else "day"
+        hours, hours_a_span, when = _SPANS[span]
+        spans = await self._desk.hours.spans(datetime.now(UTC), hours, hours_a_span)
+        told = {
+            "Throughput": charts.draw(spans, list(charts.SERIES), when),
+            "What was not sent": charts.draw(spans, _NOT_SENT, when),
+        }
+        return self._page(request, "traffic", span=span, spans=spans, charts=told, when=when)
+
+    # ── all pages ────────────────────────────────────────────────────────────────────────────────────
+    async def style(self, _: Request) -> Response:
+        return Response(pages.STYLE, media_type="text/css")
+
+    async def failed(self, request: Request, problem: Exception) -> Response:
+        match problem:
+            case HTTPException(status_code=code, detail=detail):
+                return self._page(request, "problem", code=code, number=code, problem=detail)
+        return self._page(request, "problem", code=503, number=503, problem=str(problem))
+
+    def _page(self, request: Request, view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN401
+        return _html(
+            view,
+            code=code,
+            addresses=_addresses(request),
+            path=request.url.path,
+            word=self._access.word(request.cookies.get(_COOKIE, "")),
+            simulated=None
+            if self._desk.settings.live
+            else self._desk.settings.unconfigured or "DELIVERY_MODE=simulate",
+            **values,
+        )
+
+    async def _record(self, request: Request) -> Mapping[str, Any]:
+        record = await self._desk.search.one(request.path_params["notification"])
+        if record is None:
+            raise HTTPException(404, "There is no record of this notification.")
+        return record
+
+    async def _checked_form(self, request: Request) -> dict[str, str]:
+        form = await _form(request)
+        if not self._access.is_word(form.pop("word", ""), request.cookies.get(_COOKIE, "")):
+            raise HTTPException(403, "This form is not from this session: go back, reload the page and try again.")
+        return form
+
+
+def application(behind: Desk, access: Access) -> Starlette:
+    """To be mounted under `ROOT`."""
+    console = _Console(behind, access)
+    failures = (HTTPException, StoreUnavailableError, DependencyError)
+    return Starlette(
+        routes=[
+            Route("/", console.search),
+            Route("/login", console.login, methods=["GET", "POST"]),
+            Route("/logout", console.logout, methods=["POST"]),
+            Route("/notifications/{notification}", console.notification),
+            Route("/notifications/{notification}/{form}", console.mail),
+            Route("/waiting", console.waiting),
+            Route("/parked", console.act, methods=["POST"]),
+            Route("/books", console.books, methods=["GET", "POST"]),
+            Route("/traffic", console.traffic),
+            Route("/console.css", console.style),
+            Mount("/gallery", gallery.application(behind.settings, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - no address is listened on
+        ],
+        exception_handlers=dict.fromkeys(failures, console.failed),
+        middleware=[Middleware(_Guard, access=access)],
+    )
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form, the last of each name. Raises `HTTPException` where it is too large or none."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM:
+            raise HTTPException(413, "This form is too large.")
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=40)
+    except ValueError as problem:
+        raise HTTPException(400, "This is no form.") from problem
+    return {name: values[-1].strip() for name, values in fields.items()}
+
+
+def _choice(form: Mapping[str, str]) -> Choice:
+    """Raises `HTTPException`."""
+    try:
+        return Choice(
+            event_ids=frozenset(form.get("events", "").split("\n")) - {""},
+            reason=form.get("reason") or None,
+            event_type=form.get("type") or None,
+            older_than=float(form["older"]) if form.get("older") else None,
+            until=datetime.fromisoformat(form["until"]) if form.get("until") else None,
+        )
+    except ValueError as problem:
+        raise HTTPException(400, "The age is a number of hours.") from problem
+
+
+def _place(request: Request) -> Place | None:
+    try:
+        return Place.read(after) if (after := request.query_params.get("after")) else None
+    except ValueError as problem:
+        raise HTTPException(400, "There is no such page; begin with the newest.") from problem
+
+
+def _addresses(request: Request) -> bool:
+    return request.query_params.get("addresses") == "1"
+
+
+def _with(path: str, request: Request, kept: Sequence[str], **more: object) -> str:
+    """The path, with what is kept of the query of this page, and more."""
+    query = {name: request.query_params.get(name) for name in kept} | more
+    told = urlencode({name: str(value) for name, value in query.items() if value})
+    return f"{path}?{told}" if told else path
+
+
+def _older(path: str, request: Request, kept: Sequence[str], following: Place | None) -> str | None:
+    return _with(path, request, kept, after=following) if following else None
+
+
+def _html(view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN401 - whatever a page shows
+    return Response(pages.page(view, **values), code, media_type="text/html")
+
+
+def _refused(why: str, code: int) -> Response:
+    return Response(why, code, media_type="text/plain")

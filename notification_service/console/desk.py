@@ -1,0 +1,165 @@
+"""What lies behind the pages: the records, the parked events, the books, the templates."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from notification_service import auditing, notices, recipients, service
+from notification_service.auditing import Report
+from notification_service.broker import parking
+from notification_service.broker.parking import ParkedEvent
+from notification_service.broker.topology import PARKED
+from notification_service.commands.parked import chosen
+from notification_service.console import mails
+from notification_service.console.charts import Hours
+from notification_service.console.mails import Made, NotMade
+from notification_service.events import Event
+from notification_service.ports import Person
+from notification_service.rendering import Renderer
+from notification_service.settings import RecipientRecord, Settings
+from notification_service.stores import mongo
+from notification_service.stores.mongo_directory import MongoDirectory
+from notification_service.stores.mongo_search import MongoSearch
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which parked events; all that is given has to hold. `until`: what was parked later was not shown."""
+
+    event_ids: frozenset[str] = frozenset()
+    reason: str | None = None
+    event_type: str | None = None
+    older_than: float | None = None
+    until: datetime | None = None
+
+    @property
+    def narrow(self) -> bool:
+        return bool(self.event_ids or self.reason or self.event_type or self.older_than)
+
+    def __call__(self, event: ParkedEvent) -> bool:
+        return (
+            (not self.event_ids or event.event_id in self.event_ids)
+            and chosen(None, self.reason, self.event_type, self.older_than)(event)
+            and (self.until is None or event.parked_at <= self.until)
+        )
+
+
+class Audits:
+    """One audit at a time, on a thread and a loop of its own: the mails do not wait for it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._under_way: asyncio.Task[Report] | None = None
+        self.begun_at: datetime | None = None
+        self.report: Report | None = None
+        self.problem: str | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._under_way is not None and not self._under_way.done()
+
+    def begin(self) -> None:
+        if not self.under_way:
+            self.begun_at = datetime.now(UTC)
+            self._under_way = asyncio.create_task(asyncio.to_thread(self._examine))
+            self._under_way.add_done_callback(self._ended)
+
+    async def wait(self, seconds: float) -> None:
+        if self._under_way is not None:
+            await asyncio.wait({self._under_way}, timeout=seconds)
+
+    def _examine(self) -> Report:
+        return asyncio.run(auditing.examine(self._settings))
+
+    def _ended(self, task: asyncio.Task[Report]) -> None:
+        if task.cancelled():
+            return
+        problem = task.exception()
+        self.problem = str(problem) if problem else None
+        self.report = None if problem else task.result()
+
+
+class Desk:
+    """Methods raise `StoreUnavailableError` and `DependencyError` where MongoDB or RabbitMQ do not answer."""
+
+    def __init__(self, settings: Settings, database: mongo.Database) -> None:
+        full = settings.service.record_recipient is RecipientRecord.FULL
+        self.settings = settings
+        self.search = MongoSearch(database, settings.mongodb.collection, full_recipients=full)
+        self.hours = Hours(self.search.tally)
+        self.audits = Audits(settings)
+        self._directory = MongoDirectory(database)
+        self._renderer: Renderer | None = None
+        self._loading = asyncio.Lock()
+        self._url = settings.rabbitmq.url.get_secret_value()
+
+    async def prepare(self) -> None:
+        """What the first page would wait for."""
+        await self._templates()
+        await self.search.prepare()
+
+    async def mail(self, record: Mapping[str, Any]) -> Made | NotMade:
+        """The mail of a record as it went out, or as it would be made now."""
+        event = mails.event_of(record)
+        if isinstance(event, NotMade):
+            return event
+        earlier = notices.confirmation_id(event)
+        confirmation = await self.search.one(earlier) if earlier else None
+        return mails.make(
+            record,
+            event,
+            await self._person(event, record),
+            told=(confirmation or {}).get("event_data"),
+            renderer=await self._templates(),
+            letterhead=service.letterhead(self.settings),
+            most=self.settings.service.max_attachment_bytes,
+        )
+
+    async def parked(self) -> int:
+        """How many events wait for a person."""
+        return (await parking.depths(self._url, [PARKED]))[PARKED]
+
+    async def look(self, choice: Choice) -> list[ParkedEvent]:
+        return await self._parking(parking.look, choice)
+
+    async def replay(self, choice: Choice) -> list[ParkedEvent]:
+        return await self._parking(parking.replay, choice)
+
+    async def discard(self, choice: Choice) -> list[ParkedEvent]:
+        return await self._parking(parking.discard, choice)
+
+    async def _parking(self, act: Callable[..., Any], choice: Choice) -> list[ParkedEvent]:
+        found: list[ParkedEvent] = await act(self._url, choice, largest=self.settings.service.max_event_bytes)
+        return found
+
+    async def _person(self, event: Event, record: Mapping[str, Any]) -> Person:
+        """Whom the record names, with what is known of them now."""
+        found = await recipients.find(event, self._directory)
+        recipient = str(record.get("recipient") or "") or None
+        if not isinstance(found, Person) or (recipient and found.email != recipient):
+            return Person(recipient)
+        return found
+
+    async def _templates(self) -> Renderer:
+        async with self._loading:
+            if self._renderer is None:
+                self._renderer = await asyncio.to_thread(service.load_renderer, self.settings)
+            return self._renderer
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Desk]:
+    """With a connection of its own, so that no search makes a mail wait for a place in the pool."""
+    client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    desk = Desk(settings, client[settings.mongodb.database])
+    preparing = asyncio.create_task(desk.prepare())
+    try:
+        yield desk
+    finally:
+        preparing.cancel()
+        await asyncio.gather(preparing, return_exceptions=True)
+        await desk.hours.close()
+        client.close()

@@ -1,0 +1,85 @@
+"""The mail of a record, made again from it, and whether it is the one that went out. Pure, but for the templates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notification_service import events, mime, notices
+from notification_service.events import Event, UnreadableEventError
+from notification_service.mime import AttachmentError, Letterhead
+from notification_service.ports import Envelope, Person
+from notification_service.reconciling import kept_in_full
+from notification_service.rendering import Mail, Renderer, TemplateFaultError
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """`sure`: whether its bytes are those that were handed over; None where the record does not say which they were."""
+
+    mail: Mail
+    envelope: Envelope = field(repr=False)
+    sure: bool | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotMade:
+    why: str
+
+
+def event_of(record: Record) -> Event | NotMade:
+    """The event as the record keeps it."""
+    if not record.get("template"):
+        return NotMade("The event could not be read, so no mail belongs to it.")
+    data = record.get("event_data")
+    if not isinstance(data, Mapping) or not data:
+        return NotMade("The record no longer holds what the mail is made of.")
+    if not kept_in_full(data):
+        return NotMade(
+            "The record shows addresses masked (RECORD_RECIPIENT=masked), so it does not hold the whole event."
+        )
+    try:
+        event = events.parse(data, str(record.get("event_type")))
+    except UnreadableEventError as problem:
+        return NotMade(f"The event in the record cannot be read: {problem.detail}")
+    return event or NotMade("The event in the record is none of ours.")
+
+
+def make(
+    record: Record,
+    event: Event,
+    person: Person,
+    *,
+    told: Record | None,
+    renderer: Renderer,
+    letterhead: Letterhead,
+    most: int,
+) -> Made | NotMade:
+    """`told`: what the confirmation of its booking said. `most`: the bytes that its attachments may have together."""
+    template = str(record["template"])
+    whole = notices.completed(event, told) if told else event
+    try:
+        mail = renderer.render(template, whole, person)
+        ids = mime.Ids(
+            str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
+        )
+        envelope = mime.compose(mail, person.email or "", letterhead, ids, most_attached=most)
+    except (TemplateFaultError, AttachmentError, ValueError, KeyError) as problem:
+        return NotMade(f"It cannot be made: {problem}")
+    sure, note = _compared(record, envelope, renderer)
+    return Made(mail, envelope, sure, note)
+
+
+def _compared(record: Record, envelope: Envelope, renderer: Renderer) -> tuple[bool | None, str]:
+    known = record.get("mail_digest")
+    if known == envelope.digest:
+        return True, "Made again from the record, and byte for byte the mail that was made for this notification."
+    changed = record.get("template_digest") != renderer.digest(envelope.template)
+    why = "its template has changed since" if changed else "a setting, the user or the booking has changed since"
+    if known:
+        return False, f"As it would be made now. What went out differed: {why}."
+    if changed:
+        return None, "As it would be made now; its template has changed since the record was begun."
+    return None, "As it would be made now; the record does not hold the digest of a mail to compare it with."

@@ -1,0 +1,84 @@
+"""The pages as html. Jinja escapes every value; nothing here asks anybody anything."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from notification_service import timeline
+from notification_service.addresses import mask_in
+from notification_service.broker.topology import PARKED
+from notification_service.console import charts
+from notification_service.reconciling import FOR_A_PERSON, OUTCOMES
+
+_VIEWS = Path(__file__).parent / "views"
+STYLE = (_VIEWS / "console.css").read_bytes()
+
+_SIGNS = {
+    "sent": "✓", "simulated": "◌", "pending": "…", "waiting": "↻", "skipped": "»", "bounced": "✕", "rejected": "!",
+    "parked": "‖", "unknown": "?",
+}  # fmt: skip
+"""Beside its colour and its word, each outcome has a sign."""
+
+
+def _moment(moment: object) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if isinstance(moment, datetime) else "not known"
+
+
+def _exactly(moment: object) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3] if isinstance(moment, datetime) else "not known"
+
+
+def _machine(moment: object) -> str:
+    return moment.isoformat() if isinstance(moment, datetime) else ""
+
+
+def _words(name: object) -> str:
+    return str(name or "none").replace("_", " ")
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_VIEWS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(moment=_moment, exactly=_exactly, machine=_machine, words=_words, standing=timeline.standing)
+    made.globals.update(
+        signs=_SIGNS, outcomes=OUTCOMES, for_a_person=FOR_A_PERSON, series=charts.SERIES, parked_queue=PARKED
+    )
+    return made
+
+
+_ENVIRONMENT = _environment()
+
+
+class _Record(dict[str, Any]):
+    """A record as a view reads it: what it does not have is None."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def page(view: str, *, addresses: bool = False, **values: Any) -> str:  # noqa: ANN401 - whatever a page shows
+    """`addresses`: in full. Otherwise the pages mask them in all that others wrote."""
+    shown: Callable[[object], str] = str if addresses else _masked
+    if "records" in values:
+        values["records"] = [_Record(each) for each in values["records"]]
+    if "record" in values:
+        values["record"] = _Record(values["record"])
+    return _ENVIRONMENT.get_template(f"{view}.html").render(**values, addresses=addresses, shown=shown)
+
+
+def event_text(record: Mapping[str, Any]) -> str:
+    """What the record keeps of its event, to be read by a person."""
+    return json.dumps(record.get("event_data"), ensure_ascii=False, indent=2, default=str)
+
+
+def _masked(value: object) -> str:
+    return mask_in(str(value))

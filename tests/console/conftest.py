@@ -1,0 +1,74 @@
+"""One place that is filled once for the tests of a worker, and the console in it: in this process and as a service."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from notification_service.console import application, desk
+from notification_service.console.access import Access
+from notification_service.console.desk import Desk
+from notification_service.settings import Settings, load
+from tests.console import scene
+from tests.stack.local import LocalStack
+from tests.stack.place import Place
+
+ORIGIN = "https://console.example"
+
+
+@pytest.fixture(scope="session")
+def full_place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, int]]:
+    """The place, and the port of the service in it."""
+    place = Place(stack, tmp_path_factory.mktemp("console"))
+    with place.service(**scene.SETTINGS) as service:
+        scene.fill(place)
+        scene.age(place, hours=48, most=8)
+        yield place, service.port
+    stack.smtp.clear()
+    place.close()
+
+
+@pytest.fixture(scope="session")
+def seen(full_place: tuple[Place, int]) -> Place:
+    return full_place[0]
+
+
+@pytest.fixture(scope="session")
+def settings(seen: Place) -> Settings:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in seen.environment(**scene.SETTINGS).items():
+            patch.setenv(name, value)
+        return load(env_file=None)
+
+
+@pytest.fixture(scope="session")
+async def behind(settings: Settings) -> AsyncIterator[Desk]:
+    async with desk.opened(settings) as opened:
+        yield opened
+
+
+def console(behind: Desk) -> Starlette:
+    return Starlette(routes=[Mount(application.ROOT, application.application(behind, Access(scene.TOKEN)))])
+
+
+@pytest.fixture
+def app(behind: Desk) -> Starlette:
+    """A console of its own, so that no test waits for another's failed logins."""
+    return console(behind)
+
+
+@pytest.fixture
+async def stranger(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser that has not signed in."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
+        yield client
+
+
+@pytest.fixture
+async def operator(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
+    """The same, signed in."""
+    answer = await stranger.post("/console/login", data={"token": scene.TOKEN})
+    assert answer.status_code == 303
+    return stranger

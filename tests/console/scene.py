@@ -1,0 +1,94 @@
+"""A place with something to see: mails that went out and mails that did not, an hour ago and a week ago."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from notification_service.notices import Fact, notification_id
+from tests.samples import fresh
+from tests.stack.place import RECORDS, Document, Place, until
+from tests.stack.publisher import event
+from tests.stack.smtp_rules import Rule
+
+TOKEN = "a token that only the tests know"
+SCRIPT = '<script>document.title="taken"</script><img src=x onerror="document.title=1">'
+BOOKING = "BOOK-789012"
+TITLES = ("Inception", "Spirited Away", "Amélie", "The Third Man", "Paris, Texas", "In the Mood for Love", "Metropolis")
+RULES = [
+    Rule(at="rcpt", match="gone@", reply="550 5.1.1 <gone@example.org>: no such user here"),
+    Rule(at="dot", match="full@", reply="452 4.2.2 mailbox full, try again later"),
+    Rule(at="dot", match="cut@", action="drop_after_accept"),
+]
+SETTINGS = {"CONSOLE_TOKEN": TOKEN, "MAX_RETRY_ATTEMPTS": "0", "UNKNOWN_HOLD": "payment_failed", "LEASE_SECONDS": "2"}
+PARKED = 4
+
+
+def fill(place: Place) -> None:
+    """One of everything, by a real service through a real mail server; it has to run, under `SETTINGS`."""
+    place.smtp.script(RULES)
+    told = list(_events())
+    place.publish(*map(event, told))
+    ids = {each["event_id"] for each in told}
+    until(lambda: _ended(place) >= ids, timeout=60)
+    until(lambda: place.depth("notification.parked") == PARKED, timeout=60)
+    place.smtp.clear()
+
+
+def _events() -> Iterator[Document]:
+    for number, title in enumerate(TITLES):
+        yield fresh("booking.confirmed", booking_id=f"BOOK-78900{number}", movie_title=title)
+    yield fresh("payment.success", booking_id=BOOKING, event_id="receipt")
+    yield fresh("booking.confirmed", booking_id=BOOKING, event_id="bounced", user_email="gone@example.org")
+    yield fresh("booking.confirmed", booking_id="BOOK-1", event_id="full", user_email="full@example.org")
+    yield fresh("payment.failed", booking_id="BOOK-2", event_id="in-doubt", user_email="cut@example.org")
+    yield fresh("payment.success", booking_id="", user_id="nobody knows", event_id="nobody")
+    yield fresh("booking.confirmed", booking_id="BOOK-3", showtime="2020-01-01 08:00 PM", event_id="begun")
+    yield fresh("booking.confirmed", booking_id=f"BOOK-4{SCRIPT}", movie_title=f"Movie {SCRIPT}", event_id="script")
+    yield fresh(
+        "booking.confirmed", booking_id=SCRIPT, user_id="", user_email=f"{SCRIPT}@a.org", event_id=f"bad {SCRIPT}"
+    )
+
+
+def _ended(place: Place) -> set[str]:
+    return {each for each, outcome in place.outcomes().items() if outcome not in ("pending", "waiting")}
+
+
+def age(place: Place, hours: int = 24 * 7, most: int = 30) -> None:
+    """Records of the past, so that the charts have a week to show: more by day, a bad evening two days ago."""
+    drawn = random.Random(7)  # noqa: S311 - a picture
+    now = datetime.now(UTC)
+    past = [each for hour in range(1, hours) for each in _hour(drawn, now - timedelta(hours=hour), most)]
+    place.database[RECORDS].insert_many(past)
+
+
+def _hour(drawn: random.Random, at: datetime, most: int) -> Iterator[Document]:
+    busy = 0.15 + 0.85 * max(0.0, 1 - abs(at.hour - 18) / 9)
+    bad = timedelta(hours=44) < datetime.now(UTC) - at < timedelta(hours=49)
+    for _ in range(int(most * busy * drawn.uniform(0.7, 1))):
+        words = ["sent"] * (30 if bad else 200) + ["skipped"] * 3 + ["bounced"] * 4 + ["parked"] * (25 if bad else 1)
+        outcome = drawn.choice(words)
+        moment = at + timedelta(seconds=drawn.uniform(0, 3500))
+        number = drawn.getrandbits(40)
+        fact = Fact(f"booking:BOOK-{number}:confirmed")
+        own = notification_id(fact, None, "booking_confirmation")
+        accepted = {"at": moment, "result": "accepted", "duration_ms": 31.0, "code": 250, "reply": "250 2.0.0 Ok"}
+        yield {
+            "_id": own,
+            "event_id": f"evt_booking_{number}",
+            "event_ids": [f"evt_booking_{number}"],
+            "event_type": "booking.confirmed",
+            "fact": fact.key,
+            "notification_type": "email",
+            "template": "booking_confirmation",
+            "booking_id": f"BOOK-{number}",
+            "recipient": f"guest{number % 5000}@example.com",
+            "subject": f"You're booked: {drawn.choice(TITLES)}",
+            "message_id": f"<{own}@cinema.example>",
+            "status": "sent" if outcome == "sent" else "failed",
+            "outcome": outcome,
+            "reason": {"parked": "retries_exhausted", "bounced": "550 5.1.1", "skipped": "expired"}.get(outcome),
+            "attempts": [accepted] if outcome == "sent" else [],
+            **({"sent_at": moment} if outcome == "sent" else {}),
+            "created_at": moment,
+            "updated_at": moment,
+        }

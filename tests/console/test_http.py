@@ -1,0 +1,365 @@
+"""Who gets in, what a form from elsewhere does, what a page shows of what others wrote, and what an action moves."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from notification_service.console import desk, mails
+from notification_service.console.application import opened
+from notification_service.console.desk import Desk
+from notification_service.settings import Settings
+from tests.console import scene
+from tests.console.conftest import ORIGIN, console
+from tests.stack.place import RECORDS, Document, Place
+
+OPEN = {"/console/login", "/console/console.css"}
+PAGES = ["/", "/?q=BOOK-789012", "/waiting", "/waiting?outcome=unknown", "/books", "/traffic", "/traffic?span=week"]
+EVENTS = ["receipt", "bounced", "full", "in-doubt", "nobody", "begun", "script"]
+
+
+def record(place: Place, event_id: str) -> Document:
+    found = place.record(event_id)
+    assert found is not None
+    return found
+
+
+def pages(place: Place) -> list[str]:
+    every = [record(place, each)["_id"] for each in EVENTS] + [bad(place)["_id"]]
+    return [f"/console{each}" for each in (*PAGES, *(f"/notifications/{each}" for each in every))]
+
+
+def bad(place: Place) -> Document:
+    return record(place, f"bad {scene.SCRIPT}")
+
+
+def state(place: Place) -> list[Document]:
+    return list(place.database[RECORDS].find().sort("_id"))
+
+
+async def word(client: httpx.AsyncClient) -> str:
+    """What the forms of this session carry."""
+    found = re.search(r'name="word" value="(\w+)"', (await client.get("/console/waiting")).text)
+    assert found is not None
+    return found[1]
+
+
+async def parked(behind: Desk, many: int) -> bool:
+    """Whether so many events are parked, or soon are: a look at them puts them back a moment later."""
+    for _ in range(50):
+        if await behind.parked() == many:
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+# ── who gets in ──────────────────────────────────────────────────────────────────────────────────────
+def routes(app: Starlette, root: str = "") -> Iterator[tuple[str, str]]:
+    for route in app.routes:
+        if isinstance(route, Mount) and isinstance(route.app, Starlette):
+            yield from routes(route.app, root + route.path)
+        elif isinstance(route, Mount):
+            inner = route.app
+            while not isinstance(inner, Starlette):
+                inner = inner.app  # type: ignore[attr-defined]  # a middleware around it
+            yield from routes(inner, root + route.path)
+        elif isinstance(route, Route):
+            for method in route.methods or ():
+                yield method, root + re.sub(r"{\w+}", "x", route.path)
+
+
+async def test_no_route_answers_a_stranger(app: Starlette, stranger: httpx.AsyncClient) -> None:
+    every = list(routes(app))
+    assert len(every) > 20
+    for method, path in every:
+        if path not in OPEN:
+            answer = await stranger.request(method, path)
+            assert answer.status_code == 401, path
+            assert method == "HEAD" or "Sign in" in answer.text, path
+            assert "Sign out" not in answer.text, path
+
+
+async def test_there_is_no_console_without_a_token(settings: Settings) -> None:
+    without = settings.model_copy(update={"console": settings.console.model_copy(update={"token": None})})
+    async with opened(without) as nothing:
+        assert nothing == ()
+
+
+async def test_the_token_opens_a_session_that_scripts_and_other_sites_cannot_use(stranger: httpx.AsyncClient) -> None:
+    answer = await stranger.post("/console/login", data={"token": scene.TOKEN})
+    cookie = answer.headers["set-cookie"]
+    assert answer.status_code == 303
+    assert re.fullmatch(
+        r"notification_console=\S+; HttpOnly; Max-Age=28800; Path=/console; SameSite=strict; Secure", cookie
+    )
+    assert scene.TOKEN not in cookie
+    assert (await stranger.get("/console/")).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "wrong", scene.TOKEN + " x", scene.TOKEN[:-1], "tökén"])
+async def test_no_other_token_does(stranger: httpx.AsyncClient, token: str) -> None:
+    answer = await stranger.post("/console/login", data={"token": token})
+    assert (answer.status_code, answer.headers.get("set-cookie")) == (401, None)
+    assert (await stranger.get("/console/")).status_code == 401
+
+
+async def test_guessing_is_slowed_down_for_who_guesses_alone(app: Starlette) -> None:
+    guess, right = {"token": "wrong"}, {"token": scene.TOKEN}
+    transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as guesser:
+        for _ in range(5):
+            assert (await guesser.post("/console/login", data=guess)).status_code == 401
+        answer = await guesser.post("/console/login", data=right)
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+    transport = httpx.ASGITransport(app, client=("192.0.2.2", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as other:
+        assert (await other.post("/console/login", data=right)).status_code == 303
+
+
+async def test_to_sign_out_ends_it(operator: httpx.AsyncClient) -> None:
+    answer = await operator.post("/console/logout", data={"word": await word(operator)})
+    assert answer.status_code == 303
+    assert (await operator.get("/console/")).status_code == 401
+
+
+# ── forms ────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://console.example.evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": ORIGIN},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("path", ["/console/login", "/console/parked", "/console/books", "/console/logout"])
+async def test_a_form_from_elsewhere_is_refused(
+    operator: httpx.AsyncClient, behind: Desk, path: str, headers: dict[str, str]
+) -> None:
+    form = {"word": await word(operator), "do": "replay", "confirmed": "yes", "token": scene.TOKEN}
+    answer = await operator.post(path, data=form, headers=headers)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    assert await parked(behind, scene.PARKED)
+
+
+@pytest.mark.parametrize("path", ["/console/parked", "/console/books", "/console/logout"])
+async def test_a_form_needs_the_word_of_its_own_session(
+    app: Starlette, operator: httpx.AsyncClient, behind: Desk, path: str
+) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as second:
+        await second.post("/console/login", data={"token": scene.TOKEN})
+        others = await word(second)
+    for given in ({}, {"word": ""}, {"word": "guessed"}, {"word": others}):
+        form = {"do": "replay", "confirmed": "yes", "until": "2099-01-01T00:00:00+00:00", **given}
+        assert (await operator.post(path, data=form, headers={"Origin": ORIGIN})).status_code == 403
+    assert await parked(behind, scene.PARKED)
+
+
+async def test_what_is_no_form_is_refused(operator: httpx.AsyncClient) -> None:
+    large = await operator.post("/console/parked", content=b"word=" + b"x" * 20_000)
+    many = await operator.post("/console/parked", content=b"&".join(b"a=1" for _ in range(100)))
+    binary = await operator.post("/console/parked", content=b"\xff\xfe=\x00")
+    assert (large.status_code, many.status_code, binary.status_code) == (413, 400, 400)
+
+
+async def test_no_get_changes_anything(operator: httpx.AsyncClient, seen: Place, behind: Desk) -> None:
+    before = state(seen)
+    for path in (*pages(seen), "/console/login", "/console/gallery/"):
+        await operator.get(path)
+    assert (await operator.get("/console/parked?do=replay&confirmed=yes")).status_code == 405
+    assert (await operator.get("/console/logout")).status_code == 405
+    assert state(seen) == before
+    assert await parked(behind, scene.PARKED)
+
+
+# ── what a page shows ────────────────────────────────────────────────────────────────────────────────
+class Markup(HTMLParser):
+    """What a strict policy forbids, and what nobody may bring in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.foreign: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "style", "img", "object", "embed", "base"):
+            self.foreign.append(tag)
+        self.foreign += [name for name, _ in attrs if name.startswith("on") or name == "style"]
+        links = [value or "" for name, value in attrs if name == "href"]
+        self.foreign += [link for link in links if ":" in link and link != "data:,"]
+
+
+async def test_no_page_holds_a_script_or_a_style_whatever_the_records_hold(
+    operator: httpx.AsyncClient, seen: Place
+) -> None:
+    hostile = "&lt;script&gt;"
+    for path in (*pages(seen), "/console/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E", "/console/%3Cscript%3E"):
+        answer = await operator.get(path)
+        found = Markup()
+        found.feed(answer.text)
+        assert found.foreign == [], path
+    assert hostile in (await operator.get(f"/console/notifications/{record(seen, 'script')['_id']}")).text
+
+
+async def test_every_answer_says_what_a_browser_may_do_with_it(operator: httpx.AsyncClient, seen: Place) -> None:
+    for path in (*pages(seen), "/console/console.css", "/console/nothing", "/console/notifications/x"):
+        answer = await operator.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'"), path
+        assert "unsafe" not in policy, path
+        assert "script-src" not in policy, path
+        assert "frame-ancestors 'none'" in policy, path
+        assert answer.headers["cache-control"] == "no-store", path
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+
+
+async def test_a_mail_is_shown_where_nothing_of_it_runs(operator: httpx.AsyncClient, seen: Place) -> None:
+    here = f"/console/notifications/{record(seen, 'script')['_id']}"
+    html, text, message = [await operator.get(f"{here}/mail.{each}") for each in ("html", "txt", "eml")]
+    assert "sandbox" in html.headers["content-security-policy"]
+    assert "default-src 'none'" in html.headers["content-security-policy"]
+    assert text.headers["content-type"].startswith("text/plain")
+    assert message.headers["content-disposition"].startswith("attachment")
+    assert (await operator.get(f"{here}/mail.exe")).status_code == 404
+    assert re.search(r"<iframe [^>]*sandbox(?!=)", (await operator.get(here)).text)
+
+
+async def test_the_mail_is_byte_for_byte_the_one_that_went_out(operator: httpx.AsyncClient, seen: Place) -> None:
+    sent = record(seen, "receipt")
+    delivered = next(mail for mail in seen.mails() if mail.message_id == sent["message_id"])
+    shown = await operator.get(f"/console/notifications/{sent['_id']}/mail.eml")
+    assert shown.content == delivered.message_bytes()
+    assert "byte for byte" in (await operator.get(f"/console/notifications/{sent['_id']}")).text
+
+
+async def test_addresses_are_masked_until_somebody_asks(operator: httpx.AsyncClient, seen: Place) -> None:
+    for path in pages(seen):
+        assert not re.search(r"(jane\.smith|gone|full|cut|guest\d+)@example", (await operator.get(path)).text), path
+    assert "gone@example.org" in (await operator.get("/console/?outcome=bounced&addresses=1")).text
+    shown = await operator.get(f"/console/notifications/{record(seen, 'bounced')['_id']}?addresses=1")
+    assert "550 5.1.1 &lt;gone@example.org&gt;: no such user here" in shown.text
+
+
+async def test_a_search_that_finds_one_leads_to_it(operator: httpx.AsyncClient, seen: Place) -> None:
+    for term in ("full", record(seen, "full")["_id"], "full@example.org", " BOOK-1 "):
+        answer = await operator.get("/console/", params={"q": term})
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            f"/console/notifications/{record(seen, 'full')['_id']}",
+        )
+
+
+async def test_pages_lead_to_older_ones(operator: httpx.AsyncClient) -> None:
+    found: set[str] = set()
+    path = "/console/"
+    for _ in range(2):
+        text = (await operator.get(path)).text
+        ids = set(re.findall(r"/notifications/(\w+)", text))
+        assert len(ids) == 30
+        assert not found & ids
+        found |= ids
+        following = re.search(r'href="([^"]+)" rel="next"', text)
+        assert following is not None
+        path = following[1].replace("&amp;", "&")
+    assert (await operator.get("/console/?after=nowhere")).status_code == 400
+
+
+async def test_the_books_say_what_reconcile_says(operator: httpx.AsyncClient, behind: Desk) -> None:
+    assert "Nobody has looked" in (await operator.get("/console/books")).text or behind.audits.report
+    answer = await operator.post("/console/books", data={"word": await word(operator)})
+    assert answer.headers["location"] == "/console/books"
+    await behind.audits.wait(60)
+    text = (await operator.get("/console/books")).text
+    assert "they balance" in text
+    assert "notification.parked" in text
+
+
+async def test_where_mongodb_does_not_answer_the_page_says_so(app: Starlette, settings: Settings) -> None:
+    nobody = settings.mongodb.model_copy(update={"uri": SecretStr("mongodb://127.0.0.1:1")})
+    away = settings.model_copy(update={"mongodb": nobody})
+    async with desk.opened(away) as behind:
+        lost = console(behind)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(lost), base_url=ORIGIN) as client:
+            await client.post("/console/login", data={"token": scene.TOKEN})
+            answer = await client.get("/console/")
+    assert answer.status_code == 503
+    assert "MongoDB cannot be reached" in answer.text
+
+
+# ── what an action moves ─────────────────────────────────────────────────────────────────────────────
+async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncClient, behind: Desk) -> None:
+    form = {"word": await word(operator), "reason": "no_recipient"}
+    for action in ("replay", "discard"):
+        answer = await operator.post("/console/parked", data={**form, "do": action})
+        assert f"{action.capitalize()} 1 event?" in answer.text
+    assert await parked(behind, scene.PARKED)
+
+
+@pytest.mark.parametrize(
+    "form", [{"do": "discard"}, {"do": "burn", "reason": "x"}, {"do": "replay", "older": "old"}, {}], ids=str
+)
+async def test_what_cannot_be_meant_is_refused(operator: httpx.AsyncClient, behind: Desk, form: dict[str, str]) -> None:
+    answer = await operator.post("/console/parked", data={"word": await word(operator), "confirmed": "yes", **form})
+    assert answer.status_code == 400
+    assert await parked(behind, scene.PARKED)
+
+
+async def test_what_was_parked_after_the_count_is_not_meant(operator: httpx.AsyncClient, behind: Desk) -> None:
+    form = {"word": await word(operator), "do": "discard", "reason": "no_recipient", "confirmed": "yes"}
+    answer = await operator.post("/console/parked", data={**form, "until": "2020-01-01T00:00:00+00:00"})
+    assert "0 events thrown away" in answer.text
+    assert await parked(behind, scene.PARKED)
+
+
+async def test_a_replay_goes_the_ordinary_way(operator: httpx.AsyncClient, seen: Place, behind: Desk) -> None:
+    form = {"word": await word(operator), "do": "replay", "events": bad(seen)["event_id"]}
+    counted = (await operator.post("/console/parked", data=form)).text
+    until = re.search(r'name="until" value="([^"]+)"', counted)
+    assert until is not None
+    done = await operator.post("/console/parked", data={**form, "confirmed": "yes", "until": until[1]})
+    assert "1 event on the way again" in done.text
+    # Its address is still none: it comes back.
+    for _ in range(100):
+        if bad(seen).get("replays"):
+            break
+        await asyncio.sleep(0.1)
+    assert len(bad(seen)["replays"]) == 1
+    assert await parked(behind, scene.PARKED)
+
+
+# ── mails that cannot be shown ───────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"template": None}, "could not be read"),
+        ({"event_data": None}, "no longer holds"),
+        ({"event_data": {"user_email": "j***@example.com"}}, "masked"),
+        ({"event_data": {"gateway_response": 3}}, "cannot be read"),
+    ],
+    ids=str,
+)
+async def test_a_mail_that_cannot_be_made_says_why(behind: Desk, seen: Place, change: Document, why: str) -> None:
+    made = await behind.mail({**record(seen, "receipt"), **change})
+    assert isinstance(made, mails.NotMade)
+    assert why in made.why
+
+
+async def test_a_mail_that_would_be_another_one_now_says_so(behind: Desk, seen: Place) -> None:
+    sent = record(seen, "receipt")
+    for change, sure, said in (
+        ({"mail_digest": "0" * 32}, False, "a setting"),
+        ({"mail_digest": "0" * 32, "template_digest": "0"}, False, "its template has changed"),
+        ({"mail_digest": None}, None, "does not hold the digest"),
+    ):
+        made = await behind.mail({**sent, **change})
+        assert isinstance(made, mails.Made)
+        assert (made.sure, said in made.note) == (sure, True)
