@@ -314,8 +314,8 @@ class Settings(BaseModel):
     def plaintext(self) -> dict[Link, str]:
         """The settings whose URL sends everything in plain text, and that PLAINTEXT_ALLOWED does not name."""
         queries = {
-            Link.RABBITMQ: ("RABBITMQ_URL has to be amqps://", self.rabbitmq.url, r"amqps://"),
-            Link.REDIS: ("REDIS_URL has to be rediss:// or unix://", self.redis.url, r"(rediss|unix)://"),
+            Link.RABBITMQ: ("RABBITMQ_URL has to be amqps://", self.rabbitmq.url, r"amqps://(?!.*,\s*amqp://)"),
+            Link.REDIS: ("REDIS_URL has to be rediss:// or unix://", self.redis.url, r"(rediss(\+sentinel)?|unix)://"),
             Link.MONGODB: ("MONGODB_URI has to say tls=true", self.mongodb.uri, _MONGODB_TLS),
         }
         return {
@@ -336,10 +336,10 @@ _MONGODB_TLS = r"mongodb\+srv://(?!.*[?&](tls|ssl)=false)|mongodb://.*[?&](tls|s
 """An address that is looked up by SRV speaks TLS unless it says otherwise."""
 
 
-def _passwords(url: str) -> list[str]:
-    """The password of a URL as it is written and as it is meant; guest's own, `guest`, is none."""
-    found = re.match(r"[^/]+://([^:/]*):([^/]*)@", url)
-    return [found[2], unquote(found[2])] if found and found[1] != found[2] else []
+def _passwords(urls: str) -> list[str]:
+    """The passwords in one URL or several, as they are written and as they are meant; guest's, `guest`, is none."""
+    found = re.findall(r"[^/,]+://([^:/]*):([^/]*)@", urls)
+    return [text for user, password in found if user != password for text in (password, unquote(password))]
 
 
 def load(env_file: str | Path | None = ".env") -> Settings:

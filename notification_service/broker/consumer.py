@@ -14,7 +14,8 @@ from aio_pika.exceptions import ChannelInvalidStateError
 
 from notification_service import traces
 from notification_service.addresses import mask_in
-from notification_service.broker.link import LOST, Link
+from notification_service.broker.link import Link
+from notification_service.broker.tolerance import LOST
 from notification_service.broker.topology import PARKED, rung_queue
 from notification_service.notices import Delivery, body_id
 from notification_service.observing import Observer, Stage

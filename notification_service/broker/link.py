@@ -10,11 +10,12 @@ from typing import Any
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
+from aio_pika.exceptions import PublishError
 from pamqp.commands import Basic
 from yarl import URL
 
 from notification_service.broker import tolerance, topology
+from notification_service.broker.tolerance import LOST, addresses
 from notification_service.broker.topology import Topology, TopologyError
 from notification_service.outcomes import NO_URL, ConfigurationError
 
@@ -22,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
-# Whatever aio-pika and the layers below it raise when the broker cannot be reached or says no.
-LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
 _HEARTBEAT = 5
 _TIMEOUT = 10.0
@@ -188,13 +187,13 @@ def _tell(lost: asyncio.Future[str], reason: str) -> None:
         lost.set_result(reason)
 
 
-def _with_heartbeat(url: str) -> str:
-    """The URL with our heartbeat, in seconds, unless it names one.
+def _with_heartbeat(urls: str) -> str:
+    """The URLs with our heartbeat, in seconds, unless they name one.
 
     aiormq notices a black hole after three of them, a second, and what is left of a fourth: within 21 s.
     """
     try:
-        parsed = URL(url)
+        parsed = [URL(url) for url in addresses(urls)]
     except ValueError:
         raise ConfigurationError(f"RABBITMQ_URL {NO_URL}") from None
-    return url if "heartbeat" in parsed.query else str(parsed.update_query(heartbeat=_HEARTBEAT))
+    return ",".join(str(url if "heartbeat" in url.query else url.update_query(heartbeat=_HEARTBEAT)) for url in parsed)

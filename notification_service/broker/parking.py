@@ -14,7 +14,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 from notification_service import notices
 from notification_service.broker import tolerance
 from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, read
-from notification_service.broker.link import LOST
+from notification_service.broker.tolerance import LOST
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.outcomes import DependencyError
 

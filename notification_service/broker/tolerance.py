@@ -8,13 +8,21 @@ Not read with `errors="replace"`: two message ids would become one, and the seco
 first. None of this touches the body.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from pamqp import decode
 from pamqp.common import FieldValue
+from yarl import URL
+
+LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
+"""Whatever aio-pika and the layers below it raise when the broker cannot be reached or says no."""
+
+_BETWEEN = re.compile(r"\s*,\s*(?=amqps?://)", re.IGNORECASE)
 
 Decoder = Callable[..., tuple[int, FieldValue]]
 
@@ -26,11 +34,29 @@ _SIZES: Final[dict[str, Callable[[bytes], int]]] = {
 """How many bytes each takes, which can be told without reading it. pamqp reads every other type whatever its bytes."""
 
 
-async def connect(url: str, **options: Any) -> AbstractConnection:  # noqa: ANN401 - they are aio-pika's
-    """The one way to a broker from which messages are taken."""
+async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN401 - they are aio-pika's
+    """The one way to a broker from which messages are taken: the first of the addresses that answers.
+
+    Raises what the address raised, or a `ConnectionError` that says it of each where there are several.
+    """
     install()
-    connection: AbstractConnection = await aio_pika.connect(url, **options)
-    return connection
+    listed = addresses(urls)
+    problems: list[str] = []
+    for url in listed:
+        try:
+            connection: AbstractConnection = await aio_pika.connect(url, **options)
+        except LOST as problem:
+            if len(listed) == 1:
+                raise
+            problems.append(f"{URL(url).host}: {type(problem).__name__}: {problem}")
+        else:
+            return connection
+    raise ConnectionError("; ".join(problems))
+
+
+def addresses(urls: str) -> list[str]:
+    """The nodes of a cluster, as they are listed with commas between. A password may hold a comma."""
+    return _BETWEEN.split(urls.strip())
 
 
 def install() -> None:

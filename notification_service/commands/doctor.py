@@ -4,10 +4,9 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-import aio_pika
-
 from notification_service import service
-from notification_service.broker.link import LOST
+from notification_service.broker import tolerance
+from notification_service.broker.tolerance import LOST
 from notification_service.channels.smtp.pool import BROKEN
 from notification_service.outcomes import ConfigurationError, StoreUnavailableError
 from notification_service.settings import Settings
@@ -59,7 +58,7 @@ async def _outbox(settings: Settings) -> str:
 async def _rabbitmq(settings: Settings) -> str:
     rabbit = settings.rabbitmq
     try:
-        connection = await aio_pika.connect(rabbit.url.get_secret_value(), timeout=5)
+        connection = await tolerance.connect(rabbit.url.get_secret_value(), timeout=5)
     except LOST as problem:
         raise _Wrong(f"RABBITMQ_URL: {_name(problem)}: is the broker up, and are user and vhost right?") from problem
     async with connection:

@@ -2,12 +2,16 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
@@ -90,18 +94,58 @@ def connect(url: str) -> Client:
 
 
 def _pool(url: str) -> BlockingConnectionPool:
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=16,
-        timeout=_TIMEOUT,
-        socket_timeout=_TIMEOUT,
-        socket_connect_timeout=_TIMEOUT,
-        health_check_interval=30,
-        retry=Retry(NoBackoff(), 1),
-        decode_responses=True,
+    if found := _SENTINEL.fullmatch(url):
+        return _sentinel_pool(**found.groupdict(default=""))
+    return BlockingConnectionPool.from_url(url, timeout=_TIMEOUT, **_options())
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "max_connections": 16,
+        "socket_timeout": _TIMEOUT,
+        "socket_connect_timeout": _TIMEOUT,
+        "health_check_interval": 30,
+        "retry": Retry(NoBackoff(), 1),
+        "decode_responses": True,
         # A question to Redis Enterprise that costs every new connection a round trip.
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+
+
+class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Asks the sentinels who is the primary, and waits for a connection to it: redis-py's own pool does not wait."""
+
+
+_SENTINEL = re.compile(
+    r"(?P<scheme>rediss?)\+sentinel://(?P<login>[^@/]*@)?(?P<hosts>[^@/?]+)/(?P<primary>[^/?]+)(?P<rest>[/?].*)?"
+)
+_SENTINEL_PORT = 26379
+
+
+def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: str) -> BlockingConnectionPool:
+    """`login` is for the primary; the sentinels are asked without one, with TLS where the primary has it."""
+    said: dict[str, Any] = dict(parse_url(f"{scheme}://{login}sentinel{rest}"))
+    del said["host"]
+    tls = {"ssl": True, **{key: said[key] for key in said if key.startswith("ssl_")}} if scheme == "rediss" else {}
+    said.pop("connection_class", None)
+    asked = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
+        [_host_and_port(host) for host in hosts.split(",")],
+        # No second try at one that does not answer, before the next is asked.
+        sentinel_kwargs={
+            "socket_timeout": _TIMEOUT,
+            "socket_connect_timeout": _TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),
+            **tls,
+        },
     )
+    return _SentinelPool(unquote(primary), asked, timeout=_TIMEOUT, **{**_options(), **said, **tls})  # type: ignore[no-untyped-call]  # as above
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    parsed = urlsplit(f"//{text.strip()}")
+    if not parsed.hostname:
+        raise ValueError("a host is missing")
+    return parsed.hostname, parsed.port or _SENTINEL_PORT
 
 
 async def answered(call: Awaitable[T]) -> T:

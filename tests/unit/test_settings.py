@@ -347,3 +347,26 @@ def test_where_spans_go_is_an_address_without_a_login(url: str, monkeypatch: pyt
     with pytest.raises(ConfigurationError, match="TRACING_ENDPOINT") as told:
         load(None)
     assert "secret" not in str(told.value)
+# ── clusters ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("amqps://a:1@one/,amqps://a:1@two/", False),
+        ("amqps://a:1@one/,amqp://a:1@two/", True),
+        ("amqp://a:1@one/,amqps://a:1@two/", True),
+    ],
+)
+def test_one_plain_address_among_several_is_plain(environment: pytest.MonkeyPatch, url: str, plain: bool) -> None:  # noqa: FBT001 - a case
+    assert ("rabbitmq" in loaded(environment, RABBITMQ_URL=url).plaintext) is plain
+
+
+def test_sentinel_with_tls_is_no_plain_text(environment: pytest.MonkeyPatch) -> None:
+    assert "redis" not in loaded(environment, REDIS_URL="rediss+sentinel://one,two/main/0").plaintext
+    assert "redis" in loaded(environment, REDIS_URL="redis+sentinel://one,two/main/0").plaintext
+
+
+def test_the_password_of_each_address_is_a_secret(environment: pytest.MonkeyPatch) -> None:
+    url = "amqp://user:first%2C,word@one,amqp://user:second@two/"
+    assert {"first%2C,word", "first,,word", "second"} <= set(loaded(environment, RABBITMQ_URL=url).secrets())

