@@ -1,5 +1,6 @@
 """The official AsyncAPI parser, from npm, installed once into var/."""
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / "var" / "asyncapi"
+_NPM_CI = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,15 @@ def parse(document: str) -> Reading:
 
 
 def _install() -> None:
-    """What package-lock.json pins, unless it is there."""
+    """What package-lock.json pins, unless it is there. Of several test processes one installs, and the others wait."""
+    CACHE.mkdir(parents=True, exist_ok=True)
     wanted = (HERE / "package-lock.json").read_bytes()
     done = CACHE / "installed.json"
-    if done.exists() and done.read_bytes() == wanted:
-        return
-    CACHE.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, CACHE)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-    subprocess.run(command, check=True, cwd=CACHE, stdout=subprocess.DEVNULL)
-    done.write_bytes(wanted)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists() and done.read_bytes() == wanted:
+            return
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, CACHE)
+        subprocess.run(_NPM_CI, check=True, cwd=CACHE, stdout=subprocess.DEVNULL)
+        done.write_bytes(wanted)
