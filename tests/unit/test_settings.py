@@ -347,6 +347,8 @@ def test_where_spans_go_is_an_address_without_a_login(url: str, monkeypatch: pyt
     with pytest.raises(ConfigurationError, match="TRACING_ENDPOINT") as told:
         load(None)
     assert "secret" not in str(told.value)
+
+
 # ── clusters ─────────────────────────────────────────────────────────────────────────────────────────
 
 
