@@ -1,7 +1,7 @@
 """`make bench-records`: every page of the console and every query of `find`, beside a ledger of many records.
 
-Each page is asked over ASGI in this process, so a figure is what the service itself takes, without a network and without
-a browser. Each query that a page asks MongoDB is caught and explained.
+Each page is asked over ASGI in this process, so a figure is what the service itself takes, without a network and a
+browser. Each query that a page asks MongoDB is caught and explained.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 from pymongo import monitoring
@@ -27,7 +28,7 @@ from notification_service.commands import find
 from notification_service.console import application, desk
 from notification_service.console.access import Access
 from notification_service.settings import Settings, load
-from notification_service.stores.mongo_search import Wanted
+from notification_service.stores.mongo_search import Place as PageEnd, Wanted
 from tests.console import scene
 from tests.samples import sample
 from tests.stack.local import LocalStack
@@ -68,9 +69,8 @@ def fill(place: Place, count: int) -> float:
     started = time.monotonic()
     for start in range(0, count, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, count))
-        batch = [
-            _record(drawn, number, now - timedelta(days=_DAYS) * (1 - number / count), event) for number in numbers
-        ]
+        moments = (now - timedelta(days=_DAYS) * (1 - number / count) for number in numbers)
+        batch = [_record(drawn, number, at, event) for number, at in zip(numbers, moments, strict=True)]
         place.database[RECORDS].insert_many(batch, ordered=False)
     return time.monotonic() - started
 
@@ -121,8 +121,10 @@ class Asked(monitoring.CommandListener):
 async def measure(place: Place, asked: Asked) -> tuple[list[results.Row], list[results.Row]]:
     settings = _settings(place)
     one = place.database[RECORDS].find_one({"outcome": "parked"}) or {}
-    rows, queries = [], []
+    rows: list[results.Row] = []
+    queries: list[results.Row] = []
     async with desk.opened(settings) as behind:
+        await behind.prepare()
         app = Starlette(routes=[Mount(application.ROOT, application.application(behind, Access(scene.TOKEN)))])
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console.example")
         async with client:
@@ -131,10 +133,9 @@ async def measure(place: Place, asked: Asked) -> tuple[list[results.Row], list[r
                 row, sent = await _timed(what, ask, asked)
                 rows.append(row)
                 if sent:
-                    queries.append(
-                        max((_explained(place, what, each) for each in sent), key=lambda told: told["documents"])
-                    )
-    return rows, list(queries)
+                    told = [_explained(place, what, each) for each in sent]
+                    queries.append(max(told, key=lambda each: each["documents"]))
+    return rows, queries
 
 
 def _pages(client: httpx.AsyncClient, one: Document) -> Iterator[tuple[str, Callable[[], Awaitable[object]]]]:
@@ -146,7 +147,7 @@ def _pages(client: httpx.AsyncClient, one: Document) -> Iterator[tuple[str, Call
         "by an address with a fiftieth": f"/?q={_BUSY}",
         "that find nothing": "/?q=nothing",
         "bounced": "/?outcome=bounced",
-        "the second page": "/?after=20990101T000000.000000Z-x",
+        "a page of a month ago": f"/?after={PageEnd(datetime.now(UTC) - timedelta(days=30), 'x')}",
         "a notification and its mail": f"/notifications/{one['_id']}",
         "the mail alone": f"/notifications/{one['_id']}/mail.html",
         "what is parked": "/waiting",
@@ -198,7 +199,7 @@ async def _timed(what: str, ask: Callable[[], Awaitable[object]], asked: Asked) 
     return {"what": what, "first": first, "median": statistics.median(others), "longest": max(others)}, sent
 
 
-def _explained(place: Place, what: str, command: Document) -> dict[str, str | int]:
+def _explained(place: Place, what: str, command: Document) -> dict[str, Any]:
     try:
         told: Document = place.database.command("explain", command, verbosity="executionStats")
     except PyMongoError as problem:

@@ -325,7 +325,7 @@ def application(behind: Desk, access: Access) -> Starlette:
             Route("/books", console.books, methods=["GET", "POST"]),
             Route("/traffic", console.traffic),
             Route("/console.css", console.style),
-            Mount("/gallery", gallery.application(behind.settings, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - no address is listened on
+            Mount("/gallery", gallery.application(behind.stage, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - no address is listened on
         ],
         exception_handlers=dict.fromkeys(failures, console.failed),
         middleware=[Middleware(_Guard, access=access)],

@@ -12,6 +12,7 @@ from notification_service.auditing import Report
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
 from notification_service.broker.topology import PARKED
+from notification_service.commands.gallery.stage import Stage
 from notification_service.commands.parked import chosen
 from notification_service.console import mails
 from notification_service.console.charts import Hours
@@ -91,6 +92,7 @@ class Desk:
         self.search = MongoSearch(database, settings.mongodb.collection, full_recipients=full)
         self.hours = Hours(self.search.tally)
         self.audits = Audits(settings)
+        self.stage = Stage(settings)
         self._directory = MongoDirectory(database)
         self._renderer: Renderer | None = None
         self._loading = asyncio.Lock()
@@ -99,6 +101,7 @@ class Desk:
     async def prepare(self) -> None:
         """What the first page would wait for."""
         await self._templates()
+        await asyncio.to_thread(self.stage.scene)
         await self.search.prepare()
 
     async def mail(self, record: Mapping[str, Any]) -> Made | NotMade:

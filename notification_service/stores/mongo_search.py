@@ -7,19 +7,21 @@ from itertools import chain
 
 import pymongo
 import structlog
-from pymongo import DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
 from notification_service.addresses import NotAnAddressError, mask, parse_address
 from notification_service.stores.documents import storable_text
-from notification_service.stores.mongo import Database, Document, answered
+from notification_service.stores.mongo import Database, Document, answered, unavailable
 
 log = structlog.get_logger(__name__)
 
 _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
+_BY_TIME = [("created_at", ASCENDING), ("_id", ASCENDING)]
+"""Read backwards. SecantusDB loses what lies at the end of a range in an index that descends."""
 _INDEXES = [
-    *(IndexModel([(name, 1), *_NEWEST_FIRST]) for name in ("booking_id", "recipient", "outcome")),
-    IndexModel([*_NEWEST_FIRST, ("outcome", 1)]),
+    *(IndexModel([(name, ASCENDING), *_BY_TIME]) for name in ("booking_id", "event_ids", "recipient", "outcome")),
+    IndexModel([*_BY_TIME, ("outcome", ASCENDING)]),
 ]
 _BUILDING = 600
 """Seconds that the indexes of a large collection may take; the collection is open meanwhile."""
@@ -44,8 +46,6 @@ _LIST = dict.fromkeys(
     ),
     1,
 )
-_OURS: Document = {"_id": {"$type": "string"}}
-"""What else stands in a deployed collection has ids of another type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,39 +119,55 @@ class MongoSearch:
         return Page(records, following)
 
     async def tally(self, since: datetime, until: datetime) -> dict[str, int]:
-        """How many records of each outcome were created in that time, `until` not included."""
-        created = {"created_at": {"$gte": since, "$lt": until}, **_OURS}
-        stages = [{"$match": created}, {"$group": {"_id": "$outcome", "records": {"$sum": 1}}}]
+        """How many of our records of each outcome were created in that time, `until` not included."""
+        created = {"created_at": {"$gte": since, "$lt": until}}
+        stages: list[Document] = [{"$match": created}, {"$group": {"_id": "$outcome", "records": {"$sum": 1}}}]
         groups = await answered(self._records.aggregate(stages).to_list(None))
-        return {str(each["_id"]): each["records"] for each in groups}
+        return {str(each["_id"]): each["records"] for each in groups if each["_id"] is not None}
 
     async def _newest(self, which: Document, wanted: Wanted, most: int, after: Place | None) -> list[Document]:
         """Read back in time, each stretch ten times as long as the one before it, until there are `most`.
 
-        So little is read on any server: some sort all that they find before they count to a limit.
+        So little is read on any server: some sort all that they find before the first record is given out.
         """
-        if isinstance(which["_id"], str):
+        if "_id" in which:
             found = await answered(self._records.find(which, _LIST).to_list(1))
             return [record for record in found if after is None]
         found = []
         reaches = () if {"booking_id", "event_ids"} & which.keys() else _REACHES
         for stretch in _stretches(wanted.since or _EVER, wanted.until, after, reaches):
             if len(found) < most:
-                cursor = self._records.find({**which, **stretch}, _LIST).sort(_NEWEST_FIRST).limit(most - len(found))
-                found += await answered(cursor.to_list(None))
+                found += await self._read({**which, **stretch}, most - len(found))
+        return found
+
+    async def _read(self, which: Document, most: int) -> list[Document]:
+        """The newest of ours. What else stands in a deployed collection has ids of another type.
+
+        A condition on the type would be one more for the server to plan by, and it plans by the wrong one.
+        """
+        found: list[Document] = []
+        cursor = self._records.find(which, _LIST).sort(_NEWEST_FIRST).batch_size(most + 1)
+        try:
+            async for record in cursor:
+                if isinstance(record["_id"], str):
+                    found.append(record)
+                if len(found) == most:
+                    break
+            await cursor.close()
+        except PyMongoError as problem:
+            raise unavailable(problem) from problem
         return found
 
     def _meanings(self, wanted: Wanted) -> list[Document]:
-        """A query for each thing that `term` may be: one `$or` of them all is answered without any index."""
+        """A query for each thing that `term` may be and each outcome: one `$or` of them is answered by no index."""
         given = dict(self._given(wanted))
-        if wanted.outcomes:
-            given["outcome"] = {"$in": list(wanted.outcomes)} if len(wanted.outcomes) > 1 else wanted.outcomes[0]
+        ends: list[Document] = [{"outcome": outcome} for outcome in wanted.outcomes] or [{}]
         if wanted.term is None:
-            return [{**_OURS, **given}]
+            return [{**given, **end} for end in ends]
         term = storable_text(wanted.term)
-        addressed = [{**_OURS, "recipient": self._recipient(term)}] if "@" in term else []
-        meanings = [{"_id": term}, *({**_OURS, name: term} for name in ("booking_id", "event_ids")), *addressed]
-        return [{**meaning, **given} for meaning in meanings]
+        addressed = [{"recipient": self._recipient(term)}] if "@" in term else []
+        meanings = [{"_id": term}, *({name: term} for name in ("booking_id", "event_ids")), *addressed]
+        return [{**meaning, **given, **end} for meaning in meanings for end in ends]
 
     def _given(self, wanted: Wanted) -> Iterator[tuple[str, object]]:
         if wanted.notification is not None:

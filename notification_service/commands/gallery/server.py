@@ -36,9 +36,8 @@ _MAIL_POLICY = (
 """A mail runs nothing and loads nothing, wherever it is opened; the page may measure it."""
 
 
-def application(settings: Settings, host: str, root: str = "") -> Starlette:
+def application(stage: Stage, host: str, root: str = "") -> Starlette:
     """`root`: the path under which another application mounts this one."""
-    stage = Stage(settings)
 
     # These are no coroutines, so each is answered in a thread: to load the templates takes a moment.
     def start(_: Request) -> Response:
@@ -141,7 +140,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
 
 async def _serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     try:
-        async with health.serving(application(settings, host), host, port):
+        async with health.serving(application(Stage(settings), host), host, port):
             announce(f"http://{host}:{port}/")
             await asyncio.Event().wait()
     except (OSError, ValueError) as problem:
