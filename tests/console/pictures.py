@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.console import scene
@@ -13,7 +14,10 @@ from tests.stack.local import LocalStack
 from tests.stack.place import Place
 
 OUT = Path(__file__).parents[2] / "docs" / "console"
-SIZES = {"1280": (1280, 900), "375": (375, 812)}
+LOOKS = {"1280.light": ("light", (1280, 900)), "375.dark": ("dark", (375, 812))}
+SHEET = ("notification-sent.1280.light.png", "waiting.375.dark.png", "traffic.1280.light.png")
+_SHEET_HEIGHT, _GAP, _SHOWN = 900, 24, 1.05
+_COLOURS = 128
 
 
 def main() -> int:
@@ -25,25 +29,27 @@ def main() -> int:
             with place.service(**scene.SETTINGS) as service:
                 scene.fill(place)
                 scene.age(place)
+                ids = {record["event_id"]: record["_id"] for record in place.records()}
                 with sync_playwright() as playwright, chromium(playwright) as browser:
-                    for scheme in ("light", "dark"):
-                        for name, size in SIZES.items():
-                            with Visit(browser, f"http://127.0.0.1:{service.port}", scheme, size) as visit:
-                                _shoot(place, visit, f"{name}.{scheme}.png")
+                    for name, (scheme, size) in LOOKS.items():
+                        with Visit(browser, f"http://127.0.0.1:{service.port}", scheme, size) as visit:
+                            _shoot(ids, visit, f"{name}.png")
+            place.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    _sheet()
+    for path in OUT.glob("*.png"):
+        Image.open(path).convert("RGB").quantize(_COLOURS).save(path, optimize=True)
     return 0
 
 
-def _shoot(place: Place, visit: Visit, suffix: str) -> None:
+def _shoot(ids: dict[str, str], visit: Visit, suffix: str) -> None:
     visit.go("/console/login")
     visit.picture(OUT / f"login.{suffix}")
     visit.sign_in(scene.TOKEN)
     visit.picture(OUT / f"search.{suffix}")
     for name, event_id in (("sent", "receipt"), ("parked", "full"), ("unknown", "in-doubt")):
-        record = place.record(event_id)
-        assert record is not None
-        visit.go(f"/console/notifications/{record['_id']}")
+        visit.go(f"/console/notifications/{ids[event_id]}")
         visit.picture(OUT / f"notification-{name}.{suffix}")
     visit.go("/console/waiting")
     visit.picture(OUT / f"waiting.{suffix}")
@@ -56,6 +62,26 @@ def _shoot(place: Place, visit: Visit, suffix: str) -> None:
     visit.picture(OUT / f"traffic.{suffix}")
     visit.go("/console/gallery/")
     visit.picture(OUT / f"gallery.{suffix}")
+
+
+def _sheet() -> None:
+    """The beginnings of three pages beside each other, as high as the README shows them."""
+    shown = [Image.open(OUT / name).convert("RGB") for name in SHEET]
+    cut = [each.crop((0, 0, each.width, min(each.height, _height(each)))) for each in shown]
+    scaled = [
+        each.resize((each.width * _SHEET_HEIGHT // _height(each), each.height * _SHEET_HEIGHT // _height(each)))
+        for each in cut
+    ]
+    sheet = Image.new("RGB", (sum(each.width for each in scaled) + _GAP * 4, _SHEET_HEIGHT + 2 * _GAP), "#c9c7c3")
+    left = _GAP
+    for each in scaled:
+        sheet.paste(each, (left, _GAP))
+        left += each.width + _GAP
+    sheet.save(OUT / "sheet.png")
+
+
+def _height(image: Image.Image) -> int:
+    return int(image.width * (_SHOWN if image.width > 600 else 2.16))
 
 
 if __name__ == "__main__":

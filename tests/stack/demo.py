@@ -24,6 +24,7 @@ from tests.stack.smtp import Mail
 FOLDER = Path(__file__).parents[2] / "var" / "demo"
 FAILED = 69
 MAILS = 5
+CONSOLE_TOKEN = "a-token-for-the-demo"
 
 
 def main() -> int:
@@ -45,7 +46,7 @@ def main() -> int:
 
 def _show(console: Console, place: Place, *, stay: bool) -> int:
     events = [sample(name) for name in (*CONTRACT, CONTRACT[0])]
-    with place.service() as service:
+    with place.service(CONSOLE_TOKEN=CONSOLE_TOKEN) as service:
         console.print(f"The service is ready; publishing {len(events)} events …")
         place.publish(*map(event, events))
         with contextlib.suppress(AssertionError):
@@ -67,6 +68,7 @@ def _stay(console: Console, place: Place, port: int) -> None:
     for name, value in place.environment(PORT=str(port)).items():
         console.print(f"  {name}={value}", highlight=False)
     console.print(f"  http://127.0.0.1:{port}/readyz  http://127.0.0.1:{port}/metrics")
+    console.print(f"  http://127.0.0.1:{port}/console/  with the token {CONSOLE_TOKEN}", highlight=False)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
 
