@@ -25,6 +25,7 @@ from notification_service.ports import (
     Opened,
     Rates,
 )
+from notification_service.quotas import Turn
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -84,13 +85,13 @@ class Books:
     async def told(self, notification_id: str) -> Mapping[str, Any] | None:
         return await self.through_outage(lambda: self._ledger.told(notification_id))
 
-    async def reserve(self, address: str) -> float:
-        """Seconds that a mail to this address has to wait; nobody waits for a Redis that is away."""
+    async def reserve(self, address: str, *, ticket: bool) -> Turn:
+        """When a mail to this address may go; nobody waits for a Redis that is away."""
         try:
-            return await self._rates.reserve(address)
+            return await self._rates.reserve(address, ticket=ticket)
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
-            return 0
+            return Turn()
 
     async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
         if job.lease is not None and not job.lease.valid:

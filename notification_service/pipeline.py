@@ -65,6 +65,12 @@ log = structlog.get_logger(__name__)
 
 _UNTIL_REDIS_IS_BACK = 10.0
 _LOST_TO = {Fence.LOST: "another worker took it over", Fence.NO_ENTRY: "its entry is gone"}
+_OVER = {
+    "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)",
+    "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails (DOMAIN_MAILS_PER_MINUTE)",
+    "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute (SMTP_MAILS_PER_MINUTE)",
+    "SMTP_MAILS_PER_DAY": "our mail server takes no more a day (SMTP_MAILS_PER_DAY)",
+}
 _MOST_CRASHES, _UNREAD_CRASHES = 3, 10
 """Starts that were never ended, after which a mail is given up, and after which the event is not even read any more."""
 
@@ -221,14 +227,16 @@ class Pipeline:
         return SkipReason.SUPERSEDED if superseding and await self.books.knows(superseding) else None
 
     async def _wait_for_its_turn(self, job: Job, person: Person) -> Later | None:
-        """One address is not bombed: its first mails go at once, the further ones one after the other."""
-        took_its_turn = job.delivery.attempt or job.delivery.not_before or job.possible_duplicate
-        seconds = 0 if took_its_turn else await self.books.reserve(person.email or "")
-        if not seconds:
+        """What is beyond a limit gets a time of its own, and takes its turn only once."""
+        if job.delivery.attempt or job.delivery.not_before or job.possible_duplicate:
             return None
-        reason = "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)"
-        await self.books.postpone(job, seconds, reason, None)
-        return Later(seconds, counted=False, reason=reason, not_before=math.ceil(time.time() + seconds))
+        ticket = notices.RULES[type(job.notice.event)].until_showtime
+        turn = await self.books.reserve(person.email or "", ticket=ticket)
+        if not turn.seconds:
+            return None
+        reason = _OVER[turn.limit]
+        await self.books.postpone(job, turn.seconds, reason, None)
+        return Later(turn.seconds, counted=False, reason=reason, not_before=math.ceil(time.time() + turn.seconds))
 
     async def _completed(self, event: Event) -> Event:
         """Cancellations come without the show that they cancel; our own record of its confirmation knows it."""

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from notification_service.outcomes import Outcome, Simulated
+from notification_service.quotas import Turn
 
 
 # ── claims: who works on a notification now (Redis) ──────────────────────────────────────────────────
@@ -97,10 +98,10 @@ class Standing:
     decided: str | None = None
 
 
-# ── rates: how many mails one address gets (Redis) ───────────────────────────────────────────────────
+# ── rates: how many mails go where (Redis) ───────────────────────────────────────────────────────────
 class Rates(Protocol):
-    async def reserve(self, address: str) -> float:
-        """Seconds until a mail to it may go, 0 being now. Each call takes a place. Raises `StoreUnavailableError`."""
+    async def reserve(self, address: str, *, ticket: bool = False) -> Turn:
+        """When a mail to this address may go. Each call takes a place. Raises `StoreUnavailableError`."""
 
 
 # ── the ledger: what became of it (MongoDB, the truth) ───────────────────────────────────────────────

@@ -32,6 +32,10 @@ class Ladder:
     def _rung_at_least(self, seconds: float) -> int:
         return next((index for index, rung in enumerate(self.rungs) if rung >= seconds), len(self.rungs) - 1)
 
+    def rung_within(self, seconds: float) -> int:
+        """The longest rung that is over by then, else the shortest: what has a time of its own waits on from there."""
+        return next((rung for rung in reversed(self.rungs) if rung <= seconds), self.rungs[0])
+
     def rung_for(self, seconds: float) -> int:
         """The shortest rung that waits at least that long, else the longest there is."""
         return self.rungs[self._rung_at_least(seconds)]

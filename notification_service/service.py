@@ -34,6 +34,7 @@ from notification_service.ops.metrics import Gauges, Metrics
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.pipeline import Pipeline, Policy
 from notification_service.ports import Attempt, Claims, Directory, Ledger, Outbox, Rates
+from notification_service.quotas import Quotas
 from notification_service.rendering import House, Renderer, Terms
 from notification_service.retention import Ages, Sweeper
 from notification_service.retries import Ladder
@@ -48,7 +49,7 @@ from notification_service.wording import Cinema
 
 log = structlog.get_logger(__name__)
 
-_HOUR, _DAY = 3600, 86400
+_DAY = 86400
 _SIMULATED_SENDER = "tickets@cinema.example"
 _SIMULATED_AT_ONCE = 8
 
@@ -141,6 +142,19 @@ def way_out(
         smtp, timeout = settings.smtp, settings.service.notification_timeout
         channel = SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)
     return Breaker(channel, settings.smtp.pool_size if pool else _SIMULATED_AT_ONCE, attempted=attempted)
+
+
+def quotas(settings: Settings) -> Quotas:
+    """Those of the mail server are what its provider publishes, unless a setting says otherwise."""
+    service, smtp = settings.service, settings.smtp
+    minute, day = smtp.mails_per_minute, smtp.mails_per_day
+    return Quotas(
+        per_address_hour=service.recipient_mails_per_hour,
+        per_domain_minute={name.lower(): most for name, most in service.domain_mails_per_minute.items()},
+        per_minute=(smtp.provider.mails_a_minute if minute is None else minute) if settings.live else 0,
+        per_day=(smtp.provider.mails_a_day if day is None else day) if settings.live else 0,
+        server=f"{smtp.host}:{smtp.username or ''}",
+    )
 
 
 def ages(settings: Settings) -> Ages:
@@ -303,7 +317,7 @@ async def _assembled(
     full = service.record_recipient is RecipientRecord.FULL
     claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
     ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full)
-    rates = RedisRates(redis_client, most=service.recipient_mails_per_hour, seconds=_HOUR)
+    rates = RedisRates(redis_client, quotas(settings))
     leases = Leases(claims, service.lease_seconds)
     outbox = FileOutbox(service.outbox_dir)
     pool = smtp_pool(settings.smtp, service.notification_timeout) if settings.live else None

@@ -11,7 +11,7 @@ from typing import Annotated
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from notification_service.addresses import NotAnAddressError, parse_address
 from notification_service.branding import ACCENT, check_colour
@@ -106,6 +106,7 @@ Collector = Annotated[str | None, AfterValidator(_collector)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Days = Annotated[float, Field(ge=0)]
+Limit = Annotated[int, Field(ge=0)] | None
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -157,6 +158,8 @@ class SmtpSettings(_Slice):
     max_age: Seconds = 300
     max_mails: Count = 1000
     data_timeout: Seconds = 600
+    mails_per_minute: Limit = None
+    mails_per_day: Limit = None
 
     @cached_property
     def provider(self) -> providers.Provider:
@@ -237,6 +240,7 @@ class ServiceSettings(_Slice):
     record_days_full: Days = 0
     record_days: Days = 0
     recipient_mails_per_hour: Count = 60
+    domain_mails_per_minute: dict[str, Annotated[int, Field(ge=0)]] = {}
     max_event_bytes: Count = 256 * 1024
     max_attachment_bytes: Count = 5 * 1024 * 1024
     unknown_hold: TemplateNames = ()
@@ -348,10 +352,14 @@ def load(env_file: str | Path | None = ".env") -> Settings:
     faults: list[str] = []
     for name, field in Settings.model_fields.items():
         kind: type[_Slice] = field.annotation  # type: ignore[assignment]  # every field of the tree is a slice
+        prefix = kind.model_config.get("env_prefix", "")
         try:
             parts[name] = kind(_env_file=env_file)
+        except SettingsError as problem:
+            # It names the field, in lower case and without our prefix, and hides the value.
+            named = re.search(r'field "(\w+)"', str(problem))
+            faults.append(f"{prefix}{named[1].upper() if named else 'a setting'}: it has to be JSON, see .env.example")
         except ValidationError as problem:
-            prefix = kind.model_config.get("env_prefix", "")
             faults += [
                 f"{prefix}{str(fault['loc'][0]).upper()}: {fault['msg']}"
                 for fault in problem.errors(include_input=False, include_url=False)

@@ -129,7 +129,8 @@ class Consumer:
                 if moved:
                     _say_parked(delivery, outcome)
             case Later(seconds, counted, reason, not_before):
-                rung = self._ladder.rung_for(seconds)
+                # A crowd that was given times of its own must not come back together.
+                rung = self._ladder.rung_within(seconds) if not_before else self._ladder.rung_for(seconds)
                 attempt = delivery.attempt + counted
                 slip = {
                     ATTEMPT: attempt,

@@ -124,9 +124,10 @@ class Metrics:
         match settlement:
             case Done(outcome) | Park(outcome):
                 word = summarize(outcome).outcome if outcome else "ignored"
-            case Later(wait, counted, _):
+            case Later(wait, counted, _, not_before):
                 word = "waits"
-                self._retries.labels(str(self._ladder.rung_for(wait)), str(counted).lower()).inc()
+                rung = self._ladder.rung_within(wait) if not_before else self._ladder.rung_for(wait)
+                self._retries.labels(str(rung), str(counted).lower()).inc()
             case _:
                 assert_never(settlement)
         self._events.labels(_kind(delivery), word).inc()

@@ -21,6 +21,7 @@ from notification_service.ports import (
     Opened,
     Person,
 )
+from notification_service.quotas import Bucket, Quotas, Turn
 
 
 @dataclass(slots=True)
@@ -114,20 +115,26 @@ class MemoryClaims:
 
 
 class MemoryRates:
-    """Without `most` there is no limit."""
-
-    def __init__(
-        self, most: int | None = None, seconds: float = 3600, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._window = seconds
-        self._interval = seconds / most if most else 0
+    def __init__(self, quotas: Quotas | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quotas = quotas or Quotas()
         self._clock = clock
         self._empty: dict[str, float] = {}
 
-    async def reserve(self, address: str) -> float:
-        now, key = self._clock(), address.lower()
-        self._empty[key] = max(self._empty.get(key, now), now) + self._interval
-        return round(max(self._empty[key] - now - self._window, 0), 3)
+    async def reserve(self, address: str, *, ticket: bool = False) -> Turn:
+        turn = Turn()
+        for limit in self._quotas.of(address, ticket=ticket):
+            seconds = self._take(limit.lanes)
+            if seconds > turn.seconds:
+                turn = Turn(seconds, limit.setting)
+        return turn
+
+    def _take(self, lanes: Sequence[Bucket]) -> float:
+        now = self._clock()
+        then_empty = [max(self._empty.get(lane.key, now), now) + lane.interval for lane in lanes]
+        waits = [max(empty - now - lane.window, 0) for empty, lane in zip(then_empty, lanes, strict=True)]
+        chosen = waits.index(min(waits))
+        self._empty[lanes[chosen].key] = then_empty[chosen]
+        return round(waits[chosen], 3)
 
 
 @dataclass(slots=True)

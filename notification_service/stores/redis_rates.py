@@ -1,31 +1,51 @@
-"""How many mails one address gets, over all workers: a bucket that empties evenly (the generic cell rate algorithm)."""
+"""How many mails go where, counted over all workers."""
 
-import hashlib
-
+from notification_service.quotas import Quotas, Turn
 from notification_service.stores.redis import Client, answered
 
 _PREFIX = "notification-rate:"
 
-# The key holds the moment (ms of the server's own clock) at which the bucket is empty again.
+# Each key holds the moment (ms of the server's own clock) at which its bucket is empty again. ARGV has, for each limit,
+# the number of its lanes, and for each lane its window and interval in ms.
 _RESERVE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local window, interval = tonumber(ARGV[1]), tonumber(ARGV[2])
-local empty = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + interval
-redis.call('SET', KEYS[1], empty, 'PX', math.ceil(empty - now))
-return math.floor(math.max(empty - now - window, 0))
+local longest, which, key, at, limit = 0, 0, 0, 1, 0
+while at <= #ARGV do
+  local lanes, best, chosen, empty, window = tonumber(ARGV[at]), nil, nil, nil, nil
+  limit = limit + 1
+  at = at + 1
+  for _ = 1, lanes do
+    key = key + 1
+    local ahead, interval = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+    at = at + 2
+    local then_empty = math.max(tonumber(redis.call('GET', KEYS[key]) or 0), now) + interval
+    local wait = math.max(then_empty - now - ahead, 0)
+    if not best or wait < best then best, chosen, empty = wait, key, then_empty end
+  end
+  redis.call('SET', KEYS[chosen], empty, 'PX', math.ceil(empty - now))
+  if best > longest then longest, which = best, limit end
+end
+return {math.floor(longest), which}
 """
 
 
 class RedisRates:
-    """`most` mails to one address in `seconds`; what is beyond gets a time of its own, one after the other."""
+    """What is beyond a limit gets a time of its own, one after the other."""
 
-    def __init__(self, redis: Client, *, most: int, seconds: float) -> None:
-        self._window_ms = seconds * 1000
-        self._interval_ms = self._window_ms / most
+    def __init__(self, redis: Client, quotas: Quotas) -> None:
+        self._quotas = quotas
         self._reserve = redis.script(_RESERVE)
 
-    async def reserve(self, address: str) -> float:
-        # No key shows an address, and a mailbox is the same in capitals.
-        key = _PREFIX + hashlib.sha256(address.lower().encode()).hexdigest()[:32]
-        return float(await answered(self._reserve(keys=[key], args=[self._window_ms, self._interval_ms]))) / 1000
+    async def reserve(self, address: str, *, ticket: bool = False) -> Turn:
+        found = self._quotas.of(address, ticket=ticket)
+        if not found:
+            return Turn()
+        keys = [f"{_PREFIX}{lane.key}" for limit in found for lane in limit.lanes]
+        args: list[float] = []
+        for limit in found:
+            args.append(len(limit.lanes))
+            for lane in limit.lanes:
+                args += (lane.window * 1000, lane.interval * 1000)
+        wait, which = await answered(self._reserve(keys=keys, args=args))
+        return Turn(float(wait) / 1000, found[which - 1].setting) if which else Turn()

@@ -1,4 +1,4 @@
-"""How many mails one address gets: the in-memory twin and Redis answer alike."""
+"""How many mails go where: the in-memory twin and Redis answer alike."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -7,23 +7,26 @@ import pytest
 
 from notification_service.outcomes import StoreUnavailableError
 from notification_service.ports import Rates
+from notification_service.quotas import Quotas, Turn
 from notification_service.stores import redis
 from notification_service.stores.memory import MemoryRates
 from notification_service.stores.redis_rates import RedisRates
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 
-MOST, SECONDS = 5, 1000.0
+MOST = 4
+QUOTAS = Quotas(MOST, {"slow.example": 10, "*": 0}, per_minute=0)
 
 
 @pytest.fixture(params=["memory", "redis"])
 async def rates(request: pytest.FixtureRequest) -> AsyncIterator[Rates]:
     if request.param == "memory":
-        yield MemoryRates(MOST, SECONDS)
+        yield MemoryRates(QUOTAS)
         return
     stack: LocalStack = request.getfixturevalue("stack")
     async with redis.connect(stack.redis_url) as client:
-        yield RedisRates(client, most=MOST, seconds=SECONDS)
+        await client.flushall()
+        yield RedisRates(client, QUOTAS)
 
 
 @pytest.fixture
@@ -32,37 +35,55 @@ def address() -> str:
 
 
 async def test_the_first_go_at_once_and_each_further_one_has_a_time_of_its_own(rates: Rates, address: str) -> None:
-    waits = [await rates.reserve(address) for _ in range(MOST + 4)]
-    assert waits[:MOST] == [0] * MOST
-    assert waits[MOST:] == pytest.approx([200, 400, 600, 800], abs=5)
+    turns = [await rates.reserve(address) for _ in range(MOST + 4)]
+    assert turns[:MOST] == [Turn()] * MOST
+    assert [turn.seconds for turn in turns[MOST:]] == pytest.approx([900, 1800, 2700, 3600], abs=5)
+    assert {turn.limit for turn in turns[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
 
 
 async def test_another_address_does_not_wait_and_capitals_are_none(rates: Rates, address: str) -> None:
     for _ in range(MOST):
         await rates.reserve(address)
-    assert await rates.reserve(f"other-{address}") == 0
-    assert await rates.reserve(address.upper()) > 0
+    assert await rates.reserve(f"other-{address}") == Turn()
+    assert (await rates.reserve(address.upper())).seconds > 0
+
+
+async def test_a_domain_is_shared_and_tickets_have_a_part_of_it_to_themselves(rates: Rates) -> None:
+    domain = "slow.example"
+    # Ten a minute: seven for all mails, of which three go at once, and three for tickets.
+    waits = [(await rates.reserve(f"{uuid.uuid4().hex}@{domain}")).seconds for _ in range(5)]
+    assert waits == pytest.approx([0, 0, 0, 15, 30], abs=1)
+    tickets = [await rates.reserve(f"{uuid.uuid4().hex}@{domain}", ticket=True) for _ in range(3)]
+    assert [turn.seconds for turn in tickets] == pytest.approx([0, 30, 45], abs=1)
+    assert tickets[-1].limit == "DOMAIN_MAILS_PER_MINUTE"
+
+
+async def test_the_longest_wait_counts_and_its_limit_is_named(rates: Rates) -> None:
+    address = f"{uuid.uuid4().hex}@slow.example"
+    turns = [await rates.reserve(address) for _ in range(MOST + 1)]
+    assert turns[-1].limit == "RECIPIENT_MAILS_PER_HOUR"
+    assert turns[-1].seconds > 800
 
 
 async def test_a_bucket_empties_evenly(stack: LocalStack, address: str) -> None:
     now = 0.0
-    rates = MemoryRates(MOST, SECONDS, lambda: now)
+    rates = MemoryRates(QUOTAS, lambda: now)
     for _ in range(MOST):
         await rates.reserve(address)
-    now = 200
-    assert [await rates.reserve(address) for _ in range(2)] == [0, pytest.approx(200)]
+    now = 900
+    assert [(await rates.reserve(address)).seconds for _ in range(2)] == [0, pytest.approx(900)]
 
 
 async def test_no_redis_is_said_so(address: str) -> None:
     async with redis.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
         with pytest.raises(StoreUnavailableError):
-            await RedisRates(client, most=MOST, seconds=SECONDS).reserve(address)
+            await RedisRates(client, QUOTAS).reserve(address)
 
 
 async def test_no_address_stands_in_redis(stack: LocalStack, address: str) -> None:
     async with redis.connect(stack.redis_url) as client:
         await client.flushall()
-        await RedisRates(client, most=MOST, seconds=SECONDS).reserve(address)
+        await RedisRates(client, QUOTAS).reserve(address)
         (key,) = await client.keys("*")
         assert address.partition("@")[0] not in key
-        assert 0 < await client.pttl(key) <= SECONDS * 1000
+        assert 0 < await client.pttl(key) <= 3600 * 1000

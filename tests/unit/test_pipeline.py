@@ -46,6 +46,7 @@ from notification_service.ports import (
     Verdict,
     Withdrawn,
 )
+from notification_service.quotas import Quotas
 from notification_service.rendering import House, Renderer, load
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park
@@ -472,7 +473,7 @@ async def test_refused_by_the_channel_after_the_marker_there_is_nothing_to_doubt
 
 
 async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() -> None:
-    cinema = Cinema(rates=MemoryRates(1, 3600))
+    cinema = Cinema(rates=MemoryRates(Quotas(per_address_hour=1)))
     assert await cinema.handle() == Done(Sent())
     late = await cinema.handle(event_id="e2", booking_id="B-2")
     assert isinstance(late, Later)
@@ -491,7 +492,7 @@ async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() ->
 
 
 async def test_a_retry_takes_no_further_place() -> None:
-    cinema = Cinema([deferred()], rates=MemoryRates(1, 3600))
+    cinema = Cinema([deferred()], rates=MemoryRates(Quotas(per_address_hour=1)))
     assert isinstance(await cinema.handle(), Later)
     assert await cinema.handle(attempt=1) == Done(Sent())
 

@@ -59,3 +59,8 @@ def test_a_wait_is_always_a_rung_and_never_shorter_than_the_ladder_says(
     else:
         assert seconds in RUNGS
         assert seconds >= min(max(RUNGS[min(attempt, 4)], named or 0), RUNGS[-1])
+
+
+@pytest.mark.parametrize(("seconds", "rung"), [(0.5, 5), (5, 5), (29, 5), (30, 30), (3599, 600), (90000, 3600)])
+def test_what_has_a_time_of_its_own_waits_no_longer_than_that(seconds: float, rung: int) -> None:
+    assert Ladder(5).rung_within(seconds) == rung

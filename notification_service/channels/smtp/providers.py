@@ -8,7 +8,10 @@ SUBMISSION = 587
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """`hints`: what an operator can do about a reply code. `setup`: the one thing that people miss."""
+    """`hints`: what an operator can do about a reply code. `setup`: the one thing that people miss.
+
+    `mails_a_minute`, `mails_a_day`: the limits that they publish for one account; 0: none that we know.
+    """
 
     name: str
     host: str | None = None
@@ -16,6 +19,8 @@ class Provider:
     needs_login: bool = False
     setup: str = ""
     aliases: tuple[str, ...] = ()
+    mails_a_minute: int = 0
+    mails_a_day: int = 0
     hints: Mapping[int, str] = field(default_factory=dict)
 
     def hint(self, code: int | None) -> str:
@@ -50,6 +55,7 @@ PROVIDERS = (
         needs_login=True,
         setup="an app password",
         aliases=("gmail", "smtp.googlemail.com"),
+        mails_a_day=500,  # Gmail Help, "Limits for sending & getting mail"; Workspace accounts have 2,000
         hints={
             534: _GMAIL_LOGIN,
             535: _GMAIL_LOGIN,
@@ -62,6 +68,8 @@ PROVIDERS = (
         needs_login=True,
         setup="a mailbox with Authenticated SMTP allowed",
         aliases=("outlook", "smtp-mail.outlook.com", "office365"),
+        mails_a_minute=30,  # Microsoft Learn, "Exchange Online limits", sending limits
+        mails_a_day=10_000,
         hints={530: _OUTLOOK_LOGIN, 535: _OUTLOOK_LOGIN},
     ),
     Provider(
@@ -70,6 +78,7 @@ PROVIDERS = (
         needs_login=True,
         setup="an app password",
         aliases=("yahoo",),
+        mails_a_day=500,  # Yahoo Help, "Sending limits in Yahoo Mail"
         hints={535: _YAHOO_LOGIN},
     ),
 )

@@ -1,0 +1,96 @@
+"""No stretch of time holds more mails than its limit, whatever comes when; and tickets are not behind a storm."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from notification_service.outcomes import ConfigurationError
+from notification_service.pipeline import _OVER
+from notification_service.quotas import Quotas
+from notification_service.service import quotas
+from notification_service.settings import load
+from notification_service.stores.memory import MemoryRates
+
+STORM = 5_000
+
+
+def most_in(times: list[float], seconds: float) -> int:
+    times = sorted(times)
+    first, most = 0, 0
+    for last, time in enumerate(times):
+        while time - times[first] >= seconds - 0.01:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    most=st.integers(1, 40),
+    comes=st.lists(st.tuples(st.floats(0, 90), st.booleans()), min_size=1, max_size=120),
+)
+async def test_no_stretch_of_a_shared_limit_holds_more(most: int, comes: list[tuple[float, bool]]) -> None:
+    now, sent = 0.0, []
+    rates = MemoryRates(Quotas(per_minute=most), lambda: now)
+    for now, ticket in sorted(comes):
+        sent.append(now + (await rates.reserve("x@y.example", ticket=ticket)).seconds)
+    # A limit of one is shared by two lanes, each of which has to let something through.
+    assert most_in(sent, 60) <= max(most, 2)
+
+
+async def test_a_ticket_does_not_wait_behind_five_thousand_refunds() -> None:
+    rates = MemoryRates(Quotas(per_minute=300, per_domain_minute={"*": 300}), lambda: 0.0)
+    waits = [(await rates.reserve(f"{number}@gmail.example")).seconds for number in range(STORM)]
+    assert max(waits) > 40 * 60
+    assert all(later >= sooner for sooner, later in pairwise(waits))
+    assert (await rates.reserve("late@gmail.example")).seconds > 40 * 60
+    assert (await rates.reserve("ticket@gmail.example", ticket=True)).seconds == 0
+    assert (await rates.reserve("ticket@other.example", ticket=True)).seconds == 0
+
+
+async def test_a_domain_that_is_named_has_its_own_limit_and_others_that_of_the_star() -> None:
+    rates = MemoryRates(Quotas(per_domain_minute={"gmail.com": 2, "*": 20}), lambda: 0.0)
+    waits = Counter[str]()
+    for domain in ("gmail.com", "GMail.com", "a.example", "b.example"):
+        for number in range(4):
+            waits[domain.lower()] += (await rates.reserve(f"{number}@{domain}")).seconds > 0
+    assert waits == {"gmail.com": 7, "a.example": 0, "b.example": 0}
+
+
+def test_no_key_shows_an_address() -> None:
+    found = Quotas(10, {"*": 10}, 10, 10, "smtp.example:me").of("Jane.Smith@guests.example", ticket=True)
+    assert [quota.setting for quota in found] == list(_OVER)
+    assert not [lane.key for quota in found for lane in quota.lanes if "jane" in lane.key.lower()]
+
+
+@pytest.mark.parametrize(
+    ("given", "minute", "day"),
+    [
+        ({"SMTP_SERVER": "gmail"}, 0, 500),
+        ({"SMTP_SERVER": "outlook"}, 30, 10_000),
+        ({"SMTP_SERVER": "yahoo"}, 0, 500),
+        ({"SMTP_SERVER": "mail.example"}, 0, 0),
+        ({"SMTP_SERVER": "gmail", "SMTP_MAILS_PER_DAY": "2000"}, 0, 2000),
+        ({"SMTP_SERVER": "outlook", "SMTP_MAILS_PER_MINUTE": "0"}, 0, 10_000),
+        ({"SMTP_SERVER": "outlook", "DELIVERY_MODE": "simulate"}, 0, 0),
+    ],
+)
+def test_a_provider_s_own_limits_hold_unless_a_setting_says_otherwise(
+    given: dict[str, str], minute: int, day: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = {"SMTP_USERNAME": "me@cinema.example", "SMTP_PASSWORD": "x", "FROM_EMAIL": "me@cinema.example"}
+    for name, value in {**login, **given}.items():
+        monkeypatch.setenv(name, value)
+    found = quotas(load(None))
+    assert (found.per_minute, found.per_day) == (minute, day)
+
+
+@pytest.mark.parametrize("value", ["many", '{"gmail.com": -1}', '{"gmail.com": "x"}'])
+@pytest.mark.parametrize("name", ["DOMAIN_MAILS_PER_MINUTE", "CINEMAS"])
+def test_json_that_is_none_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name) as told:
+        load(None)
+    assert value not in str(told.value)
