@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, Self
 
 from playwright.sync_api import Browser, Playwright, expect
 
-CHROMIUM = "/usr/bin/chromium"
+from tests.stack import debian
+
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--hide-scrollbars", "--disable-sync"]
 _PATIENCE_MS = 20_000
 
@@ -21,20 +21,19 @@ class NoBrowserError(Exception):
 
 def install() -> str:
     """Where chromium is; as root on Debian it is installed where it is missing. Raises `NoBrowserError`."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if found:
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    if not _found() and debian.may_install():
+        problem = debian.install("chromium", _found)
+        if problem:
+            raise NoBrowserError(f"the console's tests need chromium, and it cannot be installed: {problem}")
+    if (found := _found()) is None:
         raise NoBrowserError(
-            "the console's tests need chromium: apt-get install chromium (as root), or set CHROMIUM; then try again"
+            "the console's tests need chromium: apt-get install chromium (as root), or name it in CHROMIUM"
         )
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", "chromium"]
-    for each in (["apt-get", "update", "--quiet=2"], command):
-        done = subprocess.run(each, env=quiet, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise NoBrowserError(f"chromium cannot be installed: {' '.join(each)} said {done.stderr.strip()[-400:]}")
-    return CHROMIUM
+    return found
+
+
+def _found() -> str | None:
+    return os.environ.get("CHROMIUM") or shutil.which("chromium")
 
 
 @contextmanager
@@ -95,10 +94,13 @@ class Visit:
             self.page.reload()
 
     def picture(self, path: Path) -> None:
+        """The whole page, in a window as high as it: a frame that was never in sight is not painted."""
         self.page.wait_for_load_state("networkidle")
-        for frame in self.page.locator("iframe").all():
-            # What was never in sight is not painted.
-            frame.scroll_into_view_if_needed()
-            self.page.wait_for_timeout(200)
-        self.page.evaluate("scrollTo(0, 0)")
-        self.page.screenshot(path=path, full_page=True)
+        before = self.page.viewport_size
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        if before is not None:
+            self.page.set_viewport_size({"width": before["width"], "height": max(height, before["height"])})
+            self.page.wait_for_timeout(300)
+        self.page.screenshot(path=path)
+        if before is not None:
+            self.page.set_viewport_size(before)

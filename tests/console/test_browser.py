@@ -7,10 +7,12 @@ import pytest
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from tests.console import scene
-from tests.console.browser import Visit, chromium
+from tests.console.browser import NoBrowserError, Visit, chromium, install
 from tests.stack.place import Place
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+# On a machine without chromium the first of them installs it.
+pytestmark = pytest.mark.timeout(600)
 SIZES = {"phone": (375, 812), "desk": (1280, 900)}
 EVENTS = ("receipt", "full", "in-doubt", "script")
 
@@ -122,3 +124,10 @@ def test_another_site_cannot_use_the_session(browser: Browser, address: str) -> 
         with page.expect_response("**/console/books") as answer:
             page.get_by_role("button").click()
         assert answer.value.status == 403
+
+
+def test_where_there_is_no_browser_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    with pytest.raises(NoBrowserError, match="apt-get install chromium"):
+        install()

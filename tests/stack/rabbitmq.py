@@ -1,18 +1,16 @@
 """A private RabbitMQ node on its own ports and folder, from the system's package or from Docker."""
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.stack import debian
 from tests.stack.processes import Part, PartFailedError, exchange, free_port
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
@@ -241,10 +239,11 @@ def _told(settings: Mapping[str, int]) -> str:
 
 def find_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Broker:
     """Return a broker from what this machine has; install the package where that is possible."""
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        with _alone():
-            if not _installed():
-                _install()
+    if debian.may_install():
+        # 1: start no system node
+        problem = debian.install("rabbitmq-server", _installed, RUNLEVEL="1")
+        if problem:
+            sys.stderr.write(f"{problem}\n")
     if _installed():
         return LocalNode(folder, settings)
     if _docker_runs():
@@ -257,25 +256,6 @@ def find_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Brok
 
 def _installed() -> bool:
     return (PROGRAMS / "rabbitmq-server").exists()
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Tests that run side by side do not install side by side."""
-    with Path(tempfile.gettempdir(), "notification-stack-install.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _install() -> None:
-    sys.stderr.write("RabbitMQ is missing; installing Debian's rabbitmq-server with apt-get, once.\n")
-    quiet = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}  # 1: start no system node
-    for arguments in (("update",), ("install", "-y", "--no-install-recommends", "rabbitmq-server")):
-        command = ("apt-get", *arguments)
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.stderr.write(f"{' '.join(command)} failed: {done.stderr.strip()}\n")
-            return
 
 
 def _docker_runs() -> bool:
