@@ -27,6 +27,7 @@ from benchmarks import results
 from notification_service.commands import find
 from notification_service.console import application, desk
 from notification_service.console.access import Access
+from notification_service.console.gate import ROOT
 from notification_service.settings import Settings, load
 from notification_service.stores.mongo_search import Place as PageEnd, Wanted
 from tests.console import scene
@@ -125,7 +126,7 @@ async def measure(place: Place, asked: Asked) -> tuple[list[results.Row], list[r
     queries: list[results.Row] = []
     async with desk.opened(settings) as behind:
         await behind.prepare()
-        app = Starlette(routes=[Mount(application.ROOT, application.application(behind, Access(scene.TOKEN)))])
+        app = Starlette(routes=[Mount(ROOT, application.application(behind, Access(scene.TOKEN)))])
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console.example")
         async with client:
             await client.post("/console/login", data={"token": scene.TOKEN})

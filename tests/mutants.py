@@ -196,14 +196,14 @@ MUTANTS = (
     ),
     Mutant(
         "console: nobody without a session",
-        "console/application.py",
-        'elif request.url.path in _OPEN or self._access.knows(request.cookies.get(_COOKIE, "")):',
+        "console/gate.py",
+        'elif request.url.path in _OPEN or self._access.knows(request.cookies.get(COOKIE, "")):',
         "elif True:",
         ("tests/console/test_http.py", "-k", "stranger"),
     ),
     Mutant(
         "console: no form from another site",
-        "console/application.py",
+        "console/gate.py",
         'if request.method == "POST" and not _is_from_here(request):',
         "if False:",
         ("tests/console/test_http.py", "-k", "elsewhere"),
@@ -211,7 +211,7 @@ MUTANTS = (
     Mutant(
         "console: no form of another session",
         "console/application.py",
-        'if not self._access.is_word(form.pop("word", ""), request.cookies.get(_COOKIE, "")):',
+        'if not self._access.is_word(form.pop("word", ""), request.cookies.get(COOKIE, "")):',
         'if form.pop("word", None) is None:',
         ("tests/console/test_http.py", "-k", "own_session"),
     ),

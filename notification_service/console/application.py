@@ -4,25 +4,24 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import structlog
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notification_service.commands import preview
 from notification_service.commands.gallery import server as gallery
 from notification_service.console import charts, desk, pages
 from notification_service.console.access import SESSION_SECONDS, Access, Failures
 from notification_service.console.desk import Choice, Desk
+from notification_service.console.gate import COOKIE, ROOT, Guard, html, read_form
 from notification_service.console.mails import NotMade
 from notification_service.outcomes import DependencyError, StoreUnavailableError
 from notification_service.reconciling import OUTCOMES
@@ -32,34 +31,16 @@ from notification_service.timeline import moments
 
 log = structlog.get_logger(__name__)
 
-ROOT = "/console"
-_COOKIE = "notification_console"
-_OPEN = (f"{ROOT}/login", f"{ROOT}/console.css")
 _ROWS, _SHOWN = 30, 50
-_LARGEST_FORM = 16 * 1024
 _AUDIT_AT_ONCE = 0.15
 _SPANS = {"day": (24, 1, "%H:%M"), "week": (24 * 7, 6, "%a %H:%M")}
 _NOT_SENT = [name for name in charts.SERIES if name != "sent"]
 
-_PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 _MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'; sandbox"
 )
 """A mail runs nothing, loads nothing and leads nowhere, wherever it is opened."""
-
-_HEADERS = {
-    "Content-Security-Policy": _PAGE_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    # Under no-referrer a browser would say of our own forms that they come from nowhere.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 
 @asynccontextmanager
@@ -73,39 +54,6 @@ async def opened(settings: Settings) -> AsyncIterator[Sequence[BaseRoute]]:
         yield [Mount(ROOT, application(behind, Access(token.get_secret_value())))]
 
 
-class _Guard:
-    """Lets nobody in without a session, takes no form from elsewhere, and puts the headers on every answer."""
-
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app = app
-        self._access = access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        request = Request(scope)
-        if request.method == "POST" and not _is_from_here(request):
-            answer: ASGIApp = _refused("This form was not sent from the console.", 403)
-        elif request.url.path in _OPEN or self._access.knows(request.cookies.get(_COOKIE, "")):
-            answer = self._app
-        else:
-            answer = _html("login", code=401, problem=None)
-        await answer(scope, receive, with_headers)
-
-
-def _is_from_here(request: Request) -> bool:
-    """By what the browser itself says of where a form comes from (Fetch Metadata, else RFC 6454)."""
-    if site := request.headers.get("sec-fetch-site"):
-        return site == "same-origin"
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
 class _Console:
     def __init__(self, behind: Desk, access: Access) -> None:
         self._desk = behind
@@ -115,20 +63,20 @@ class _Console:
     # ── who ──────────────────────────────────────────────────────────────────────────────────────────
     async def login(self, request: Request) -> Response:
         if request.method != "POST":
-            return _html("login", problem=None)
+            return html("login", problem=None)
         address = request.client.host if request.client else ""
         if wait := self._failures.wait(address):
-            answer = _html("login", code=429, problem=f"Too many attempts: wait {math.ceil(wait)} seconds.")
+            answer = html("login", code=429, problem=f"Too many attempts: wait {math.ceil(wait)} seconds.")
             answer.headers["Retry-After"] = str(math.ceil(wait))
             return answer
-        if not self._access.admits((await _form(request)).get("token", "")):
+        if not self._access.admits((await read_form(request)).get("token", "")):
             self._failures.add(address)
             log.warning("console.refused", address=address)
-            return _html("login", code=401, problem="That is not the token: it is CONSOLE_TOKEN of this service.")
+            return html("login", code=401, problem="That is not the token: it is CONSOLE_TOKEN of this service.")
         log.info("console.entered", address=address)
         answer = RedirectResponse(f"{ROOT}/", 303)
         answer.set_cookie(
-            _COOKIE,
+            COOKIE,
             self._access.session(),
             max_age=SESSION_SECONDS,
             path=ROOT,
@@ -141,7 +89,7 @@ class _Console:
     async def logout(self, request: Request) -> Response:
         await self._checked_form(request)
         answer = RedirectResponse(f"{ROOT}/login", 303)
-        answer.delete_cookie(_COOKIE, path=ROOT)
+        answer.delete_cookie(COOKIE, path=ROOT)
         return answer
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────
@@ -284,12 +232,12 @@ class _Console:
         return self._page(request, "problem", code=503, number=503, problem=str(problem))
 
     def _page(self, request: Request, view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN401
-        return _html(
+        return html(
             view,
             code=code,
             addresses=_addresses(request),
             path=request.url.path,
-            word=self._access.word(request.cookies.get(_COOKIE, "")),
+            word=self._access.word(request.cookies.get(COOKIE, "")),
             simulated=None
             if self._desk.settings.live
             else self._desk.settings.unconfigured or "DELIVERY_MODE=simulate",
@@ -303,8 +251,8 @@ class _Console:
         return record
 
     async def _checked_form(self, request: Request) -> dict[str, str]:
-        form = await _form(request)
-        if not self._access.is_word(form.pop("word", ""), request.cookies.get(_COOKIE, "")):
+        form = await read_form(request)
+        if not self._access.is_word(form.pop("word", ""), request.cookies.get(COOKIE, "")):
             raise HTTPException(403, "This form is not from this session: go back, reload the page and try again.")
         return form
 
@@ -328,36 +276,28 @@ def application(behind: Desk, access: Access) -> Starlette:
             Mount("/gallery", gallery.application(behind.stage, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - no address is listened on
         ],
         exception_handlers=dict.fromkeys(failures, console.failed),
-        middleware=[Middleware(_Guard, access=access)],
+        middleware=[Middleware(Guard, access=access)],
     )
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form, the last of each name. Raises `HTTPException` where it is too large or none."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_FORM:
-            raise HTTPException(413, "This form is too large.")
-    try:
-        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=40)
-    except ValueError as problem:
-        raise HTTPException(400, "This is no form.") from problem
-    return {name: values[-1].strip() for name, values in fields.items()}
 
 
 def _choice(form: Mapping[str, str]) -> Choice:
     """Raises `HTTPException`."""
+    until = form.get("until")
     try:
         return Choice(
-            event_ids=frozenset(form.get("events", "").split("\n")) - {""},
+            event_ids=frozenset(form.get("events", "").splitlines()),
             reason=form.get("reason") or None,
             event_type=form.get("type") or None,
-            older_than=float(form["older"]) if form.get("older") else None,
-            until=datetime.fromisoformat(form["until"]) if form.get("until") else None,
+            older_than=_hours(form.get("older", "")),
+            until=datetime.fromisoformat(until).astimezone(UTC) if until else None,
         )
-    except ValueError as problem:
+    except (ValueError, OverflowError) as problem:
         raise HTTPException(400, "The age is a number of hours.") from problem
+
+
+def _hours(text: str) -> float | None:
+    """Raises `ValueError` or `OverflowError` where it is no length of time."""
+    return timedelta(hours=float(text)) / timedelta(hours=1) if text else None
 
 
 def _place(request: Request) -> Place | None:
@@ -380,11 +320,3 @@ def _with(path: str, request: Request, kept: Sequence[str], **more: object) -> s
 
 def _older(path: str, request: Request, kept: Sequence[str], following: Place | None) -> str | None:
     return _with(path, request, kept, after=following) if following else None
-
-
-def _html(view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN401 - whatever a page shows
-    return Response(pages.page(view, **values), code, media_type="text/html")
-
-
-def _refused(why: str, code: int) -> Response:
-    return Response(why, code, media_type="text/plain")

@@ -10,6 +10,7 @@ from starlette.routing import Mount
 from notification_service.console import application, desk
 from notification_service.console.access import Access
 from notification_service.console.desk import Desk
+from notification_service.console.gate import ROOT
 from notification_service.settings import Settings, load
 from tests.console import scene
 from tests.stack.local import LocalStack
@@ -50,7 +51,7 @@ async def behind(settings: Settings) -> AsyncIterator[Desk]:
 
 
 def console(behind: Desk) -> Starlette:
-    return Starlette(routes=[Mount(application.ROOT, application.application(behind, Access(scene.TOKEN)))])
+    return Starlette(routes=[Mount(ROOT, application.application(behind, Access(scene.TOKEN)))])
 
 
 @pytest.fixture

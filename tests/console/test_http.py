@@ -296,6 +296,11 @@ async def test_where_mongodb_does_not_answer_the_page_says_so(app: Starlette, se
 
 
 # ── what an action moves ─────────────────────────────────────────────────────────────────────────────
+async def test_events_are_named_a_line_each_as_a_browser_sends_them(operator: httpx.AsyncClient, seen: Place) -> None:
+    form = {"word": await word(operator), "do": "replay", "events": f"full\r\n{bad(seen)['event_id']}\r\nnone"}
+    assert "Replay 2 events?" in (await operator.post("/console/parked", data=form)).text
+
+
 async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncClient, behind: Desk) -> None:
     form = {"word": await word(operator), "reason": "no_recipient"}
     for action in ("replay", "discard"):
@@ -305,7 +310,17 @@ async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncCl
 
 
 @pytest.mark.parametrize(
-    "form", [{"do": "discard"}, {"do": "burn", "reason": "x"}, {"do": "replay", "older": "old"}, {}], ids=str
+    "form",
+    [
+        {"do": "discard"},
+        {"do": "burn", "reason": "x"},
+        {"do": "replay", "older": "old"},
+        {"do": "replay", "older": "inf"},
+        {"do": "replay", "older": "nan"},
+        {"do": "replay", "until": "then"},
+        {},
+    ],
+    ids=str,
 )
 async def test_what_cannot_be_meant_is_refused(operator: httpx.AsyncClient, behind: Desk, form: dict[str, str]) -> None:
     answer = await operator.post("/console/parked", data={"word": await word(operator), "confirmed": "yes", **form})
