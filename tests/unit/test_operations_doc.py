@@ -32,6 +32,10 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 DOCUMENTS = (
     "README.md",
     "docs/mails.md",
+    "docs/decisions.md",
+    "docs/extend.md",
+    "docs/providers.md",
+    "benchmarks/README.md",
     "CHANGELOG.md",
     "docs/operations.md",
     "docs/logs.md",
