@@ -20,7 +20,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
-	bench-processes bench-scale bench-records bench-plot lock clean
+	bench-processes bench-scale bench-records bench-storm bench-plot lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ bench-scale: $(STAMP) ## cost beside WAITING=100000 events and RECORDS=100000 re
 
 bench-records: $(STAMP) ## every page of the console and every search beside COUNT=200000 records
 	@$(BIN)/python -m benchmarks.records $(if $(COUNT),--count $(COUNT))
+
+bench-storm: $(STAMP) ## tickets beside 5,000 refunds and cancellations of one show
+	@$(BIN)/python -m benchmarks.storm
 
 bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 	@$(BIN)/python -m benchmarks.plot

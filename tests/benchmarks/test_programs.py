@@ -12,6 +12,7 @@ from benchmarks.programs import FLOOR, OURS, PROGRAMS
 from benchmarks.scale import beginning, fill, plans
 from benchmarks.stages import profile
 from benchmarks.startup import starts
+from benchmarks.storm import most_in_a_minute, weathered
 from tests.stack.place import RECORDS, Place
 
 
@@ -23,6 +24,16 @@ def test_the_waits_under_an_open_load_are_told(place: Place, tmp_path: Path, nam
     part = program.part(place, material.write(tmp_path / "material"), program.prepare())
     row = under_load(place, part, program, rate=40, events=40)
     assert 0 < row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
+
+
+def test_a_storm_keeps_its_limit_and_tickets_go_by(place: Place) -> None:
+    row = weathered(place, 60, 40, 3)
+    assert row["tickets"] == "60 of 60"
+    assert 0 < int(row["most in a minute"]) <= 40
+
+
+def test_the_most_in_a_minute_is_counted_wherever_it_begins() -> None:
+    assert most_in_a_minute([0, 30, 59.9, 60, 61, 200]) == 4
 
 
 def test_two_processes_send_each_mail_once(place: Place) -> None:
