@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from notification_service import mime, notices, service, settings
+from notification_service import assembly, mime, notices, settings
 from notification_service.notices import Delivery, Notice
 from notification_service.ports import Person
 from tests.samples import fresh
@@ -28,7 +28,7 @@ def write(folder: Path) -> Path:
     """Each kind's mail in our words, looks and size, with the event's plain texts left open; `ready.eml` whole."""
     folder.mkdir(parents=True, exist_ok=True)
     read = settings.load(None)
-    renderer = service.load_renderer(read)
+    renderer = assembly.load_renderer(read)
     for number, kind in enumerate(MIX):
         body = publication(number).body
         notice = notices.plan(Delivery(body, kind), largest=read.service.max_event_bytes)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from notification_service import __version__, auditing, service
+from notification_service import __version__, assembly, auditing, service
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, Wanted
 from notification_service.commands import (
@@ -289,7 +289,7 @@ def template_check(language: Languages = None) -> None:
 @template.command("extract")
 def template_extract() -> None:
     """Put new sentences of the templates into the catalogues, take old ones out, and count what is to translate."""
-    for line in check_command.extract(service.templates_directory(_settings(quiet=True))):
+    for line in check_command.extract(assembly.templates_directory(_settings(quiet=True))):
         typer.echo(line)
 
 

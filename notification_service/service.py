@@ -1,199 +1,42 @@
-"""The composition root: puts the parts together, runs them, and takes them down in the reverse order."""
+"""The life of the service: puts the parts together, runs them, and takes them down in the reverse order."""
 
 import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import structlog
 
-from notification_service import branding, links, rendering, wording
-from notification_service.books import Books
-from notification_service.branding import Brand
+from notification_service import assembly
 from notification_service.broker import topology
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.link import Link
-from notification_service.channels.breaker import Attempts, Breaker, State
+from notification_service.channels.breaker import Breaker, State
 from notification_service.channels.outbox import FileOutbox
-from notification_service.channels.simulated import SimulatedChannel
-from notification_service.channels.smtp.channel import SmtpChannel
-from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
-from notification_service.jobs import Jobs
-from notification_service.lane import Lane
 from notification_service.leases import Leases
-from notification_service.mime import Letterhead
 from notification_service.observing import Observer
 from notification_service.ops import health
 from notification_service.ops.health import Part, Readiness
 from notification_service.ops.metrics import Gauges, Metrics
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
-from notification_service.pipeline import Pipeline, Policy
-from notification_service.ports import Attempt, Claims, Directory, Ledger, Outbox, Rates
-from notification_service.quotas import Quotas
-from notification_service.rendering import House, Renderer, Terms
-from notification_service.retention import Ages, Sweeper
+from notification_service.rendering import Renderer
+from notification_service.retention import Sweeper
 from notification_service.retries import Ladder
-from notification_service.settings import DeliveryMode, RecipientRecord, Security, Settings, SmtpSettings
+from notification_service.settings import DeliveryMode, RecipientRecord, Settings
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_directory import MongoDirectory
 from notification_service.stores.mongo_keeping import MongoKeeping
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
 from notification_service.stores.redis_rates import RedisRates
-from notification_service.wording import Cinema
 
 log = structlog.get_logger(__name__)
 
 _DAY = 86400
-_SIMULATED_SENDER = "tickets@cinema.example"
-_SIMULATED_AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Memories:
-    """What a pipeline remembers with: the real stores, or their twins."""
-
-    claims: Claims
-    ledger: Ledger
-    directory: Directory
-    rates: Rates
-
-
-def templates_directory(settings: Settings) -> Path:
-    """The setting, else the templates inside the package, else those of the checkout."""
-    if settings.service.templates_dir is not None:
-        return settings.service.templates_dir
-    here = Path(__file__).parent
-    packaged = here / "templates"
-    return packaged if packaged.is_dir() else here.parent / "templates"
-
-
-def load_renderer(settings: Settings) -> Renderer:
-    """Raises `ConfigurationError` with file and line where a template is at fault."""
-    return rendering.load(templates_directory(settings), house(settings))
-
-
-def house(settings: Settings) -> House:
-    """What the settings say about whoever writes. Raises `ConfigurationError` where the logo cannot be read."""
-    service, brand = settings.service, settings.brand
-    return House(
-        Brand(
-            name=brand.name or settings.sender.name,
-            support_email=brand.support_email,
-            site_url=brand.site_url,
-            address=brand.address,
-            sender=settings.sender_address or _SIMULATED_SENDER,
-            colour=brand.colour,
-            logo=branding.read_logo(brand.logo) if brand.logo else None,
-        ),
-        wording.Defaults(
-            service.default_locale,
-            service.default_time_zone,
-            service.default_currency,
-            {name.casefold(): Cinema(**cinema.model_dump()) for name, cinema in service.cinemas.items()},
-        ),
-        links.Ways(
-            hosts=frozenset(host.lower() for host in service.link_hosts),
-            retry=service.retry_url,
-            booking=service.booking_url,
-            support=service.support_url,
-        ),
-        Terms(
-            refund_days={method.casefold(): days for method, days in service.refund_days.items()},
-            show_minutes=service.show_minutes,
-            arrive_minutes=service.arrive_minutes,
-        ),
-    )
-
-
-def letterhead(settings: Settings) -> Letterhead:
-    return Letterhead(settings.sender_address or _SIMULATED_SENDER, settings.sender.name)
-
-
-def smtp_pool(smtp: SmtpSettings, timeout: float) -> Pool:
-    """Raises `ConfigurationError` where SMTP_CA_FILE cannot be read."""
-    try:
-        tls = tls_context(smtp.ca_file)
-    except OSError as problem:
-        raise ConfigurationError(f"SMTP_CA_FILE={smtp.ca_file} cannot be read: {problem}") from problem
-    server = Server(
-        smtp.host,
-        smtp.connect_port,
-        start_tls=smtp.protection is Security.STARTTLS,
-        implicit_tls=smtp.protection is Security.IMPLICIT,
-        username=smtp.username,
-        password=smtp.password.get_secret_value() if smtp.password else None,
-        timeout=timeout,
-    )
-    return Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls)
-
-
-def way_out(
-    settings: Settings, outbox: Outbox, pool: Pool | None, attempted: Callable[[Attempt], None] | None = None
-) -> Breaker:
-    """The real channel where there is a pool, else the simulated one, either behind its breaker."""
-    channel: Attempts = SimulatedChannel(outbox)
-    if pool is not None:
-        smtp, timeout = settings.smtp, settings.service.notification_timeout
-        channel = SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)
-    return Breaker(channel, settings.smtp.pool_size if pool else _SIMULATED_AT_ONCE, attempted=attempted)
-
-
-def quotas(settings: Settings) -> Quotas:
-    """Those of the mail server are what its provider publishes, unless a setting says otherwise."""
-    service, smtp = settings.service, settings.smtp
-    minute, day = smtp.mails_per_minute, smtp.mails_per_day
-    return Quotas(
-        per_address_hour=service.recipient_mails_per_hour,
-        per_domain_minute={name.lower(): most for name, most in service.domain_mails_per_minute.items()},
-        per_minute=(smtp.provider.mails_a_minute if minute is None else minute) if settings.live else 0,
-        per_day=(smtp.provider.mails_a_day if day is None else day) if settings.live else 0,
-        server=f"{smtp.host}:{smtp.username or ''}",
-    )
-
-
-def ages(settings: Settings) -> Ages:
-    return Ages(settings.service.record_days_full, settings.service.record_days)
-
-
-def ladder(settings: Settings) -> Ladder:
-    return Ladder(settings.service.max_retry_attempts, settings.service.retry_rungs)
-
-
-def pipeline(
-    settings: Settings,
-    renderer: Renderer,
-    memories: Memories,
-    *,
-    leases: Leases,
-    breaker: Breaker,
-    outbox: Outbox,
-    observer: Observer,
-) -> Pipeline:
-    service = settings.service
-    return Pipeline(
-        books=Books(memories.claims, memories.ledger, leases, memories.rates),
-        leases=leases,
-        directory=memories.directory,
-        renderer=renderer,
-        channel=breaker,
-        outbox=outbox,
-        policy=Policy(
-            letterhead=letterhead(settings),
-            ladder=ladder(settings),
-            max_event_bytes=service.max_event_bytes,
-            max_attachment_bytes=service.max_attachment_bytes,
-            hold_unknown=frozenset(service.unknown_hold),
-        ),
-        jobs=Jobs(),
-        lane=Lane(memories.claims),
-        observer=observer,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +139,7 @@ async def _first_of(waited: Awaitable[object], *, seconds: float) -> None:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Service]:
     """Every part, connected when it is first used, and closed in the reverse order."""
-    renderer = load_renderer(settings)
+    renderer = assembly.load_renderer(settings)
     async with AsyncExitStack() as stack:
         client = mongo.connect(settings.mongodb.uri.get_secret_value())
         stack.callback(client.close)
@@ -317,18 +160,20 @@ async def _assembled(
     full = service.record_recipient is RecipientRecord.FULL
     claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
     ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full)
-    rates = RedisRates(redis_client, quotas(settings))
+    rates = RedisRates(redis_client, assembly.quotas(settings))
     leases = Leases(claims, service.lease_seconds)
     outbox = FileOutbox(service.outbox_dir)
-    pool = smtp_pool(settings.smtp, service.notification_timeout) if settings.live else None
-    metrics = Metrics(ladder(settings), settings.smtp.provider.name)
-    breaker = way_out(settings, outbox, pool, metrics.attempted)
+    pool = assembly.smtp_pool(settings.smtp, service.notification_timeout) if settings.live else None
+    metrics = Metrics(assembly.ladder(settings), settings.smtp.provider.name)
+    breaker = assembly.way_out(settings, outbox, pool, metrics.attempted)
     stack.push_async_callback(breaker.close)
-    memories = Memories(claims, ledger, MongoDirectory(database), rates)
+    memories = assembly.Memories(claims, ledger, MongoDirectory(database), rates)
     observer = _observer(settings, metrics, stack)
-    story = pipeline(settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=observer)
+    story = assembly.pipeline(
+        settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=observer
+    )
     keeping = MongoKeeping(database, settings.mongodb.collection)
-    sweeper = Sweeper(keeping, ages(settings))
+    sweeper = Sweeper(keeping, assembly.ages(settings))
     link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
     consumer = Consumer(link, story.handle, story.policy.ladder, observer)
     metrics.watch(

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from notification_service import service
+from notification_service import assembly
 from notification_service.channels.outbox import FileOutbox
 from notification_service.commands import samples
 from notification_service.leases import Leases
@@ -30,17 +30,17 @@ def run(settings: Settings, outbox_folder: Path) -> None:
 
 async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], list[samples.Sample]]:
     claims, ledger, outbox = MemoryClaims(), MemoryLedger(), FileOutbox(folder)
-    memories = service.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
-    story = service.pipeline(
+    memories = assembly.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
+    story = assembly.pipeline(
         settings,
-        service.load_renderer(settings),
+        assembly.load_renderer(settings),
         memories,
         leases=Leases(claims, settings.service.lease_seconds),
-        breaker=service.way_out(settings, outbox, pool=None),
+        breaker=assembly.way_out(settings, outbox, pool=None),
         outbox=outbox,
         observer=Unobserved(),
     )
-    events = samples.load(service.templates_directory(settings), variants=False)
+    events = samples.load(assembly.templates_directory(settings), variants=False)
     events += [sample for sample in events if sample.name == _PUBLISHED_TWICE]
     for sample in events:
         await story.handle(sample.delivery)

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from notification_service import service
+from notification_service import assembly
 from notification_service.broker import tolerance
 from notification_service.broker.tolerance import LOST
 from notification_service.channels.smtp.pool import BROKEN
@@ -43,8 +43,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _templates(settings: Settings) -> str:
-    service.load_renderer(settings)
-    return f"all render, from {service.templates_directory(settings)}"
+    assembly.load_renderer(settings)
+    return f"all render, from {assembly.templates_directory(settings)}"
 
 
 async def _outbox(settings: Settings) -> str:
@@ -101,7 +101,7 @@ async def _smtp(settings: Settings) -> str:
     if not settings.live:
         return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
     smtp = settings.smtp
-    pool = service.smtp_pool(smtp, settings.service.notification_timeout)
+    pool = assembly.smtp_pool(smtp, settings.service.notification_timeout)
     try:
         async with pool.session() as session:
             session.keep()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
-from notification_service import events, mime, notices, service
+from notification_service import assembly, events, mime, notices
 from notification_service.commands import samples
 from notification_service.commands.samples import Sample
 from notification_service.notices import Notice
@@ -40,7 +40,7 @@ class Proof:
 
 def mailed(settings: Settings) -> Iterator[tuple[Sample, Notice]]:
     """The samples that become a mail, the awkward ones too. Raises `ConfigurationError` that names the file."""
-    templates = service.templates_directory(settings)
+    templates = assembly.templates_directory(settings)
     for path in sorted((templates / SAMPLES).glob("*.json")):
         _check_sample(path)
     for sample in samples.load(templates, variants=True):
@@ -67,7 +67,7 @@ def proof(settings: Settings, renderer: Renderer, sample: str, notice: Notice, l
     notification_id = notices.notification_id(notice.fact, None, notice.template)
     ids = mime.Ids(notification_id, notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
     most = settings.service.max_attachment_bytes
-    envelope = mime.compose(mail, _JANE.email or "", service.letterhead(settings), ids, most_attached=most)
+    envelope = mime.compose(mail, _JANE.email or "", assembly.letterhead(settings), ids, most_attached=most)
     return Proof(sample, language, notice.template, mail, envelope.content)
 
 
@@ -85,7 +85,7 @@ def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every
     Without `languages`, each sample is in the language that its event asks for, and its files do not name it.
     """
     found = list(mailed(settings))
-    renderer = service.load_renderer(settings)
+    renderer = assembly.load_renderer(settings)
     asked: Sequence[str | None] = renderer.languages if every_language else chosen(renderer, languages) or (None,)
     out.mkdir(parents=True, exist_ok=True)
     written = []

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from notification_service import mime, notices, service
+from notification_service import assembly, mime, notices
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.commands import samples
 from notification_service.notices import Notice
@@ -27,7 +27,7 @@ async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tupl
     """For each mail its template, whether the server took it, and what it said. `template`: one, or `all`."""
     if settings.unconfigured:
         raise ConfigurationError(settings.unconfigured)
-    pool = service.smtp_pool(settings.smtp, settings.service.notification_timeout)
+    pool = assembly.smtp_pool(settings.smtp, settings.service.notification_timeout)
     channel = SmtpChannel(
         pool,
         settings.smtp.provider,
@@ -47,9 +47,9 @@ async def _go_on() -> Fence:
 
 
 def _envelopes(settings: Settings, to: str, template: str) -> list[Envelope]:
-    renderer, letterhead = service.load_renderer(settings), service.letterhead(settings)
+    renderer, letterhead = assembly.load_renderer(settings), assembly.letterhead(settings)
     envelopes: dict[str, Envelope] = {}
-    for sample in samples.load(service.templates_directory(settings), variants=False):
+    for sample in samples.load(assembly.templates_directory(settings), variants=False):
         notice = notices.plan(sample.delivery, largest=settings.service.max_event_bytes)
         if not isinstance(notice, Notice) or template not in ("all", notice.template):
             continue

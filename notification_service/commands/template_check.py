@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notification_service import service
+from notification_service import assembly
 from notification_service.commands import catalogues, preview
 from notification_service.commands.preview import Proof
 from notification_service.commands.reading import Reading, read
@@ -207,7 +207,7 @@ class Report:
 def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
     """Every sample in each of these languages, or in all. Raises `ConfigurationError`."""
     samples = list(preview.mailed(settings))
-    renderer = service.load_renderer(settings)
+    renderer = assembly.load_renderer(settings)
     report = Report(0, preview.chosen(renderer, languages) or renderer.languages, [])
     for sample, notice in samples:
         for language in report.languages:
@@ -219,7 +219,7 @@ def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
                 report.found += [(f"{sample.name}.{language}", one) for one in found]
                 continue
             report.found += [(made.name, one) for one in findings(made)]
-    report.found += translations(service.templates_directory(settings), report.languages)
+    report.found += translations(assembly.templates_directory(settings), report.languages)
     return report
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from notification_service import auditing, notices, recipients, service
+from notification_service import assembly, auditing, notices, recipients
 from notification_service.auditing import Report
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
@@ -117,7 +117,7 @@ class Desk:
             await self._person(event, record),
             told=(confirmation or {}).get("event_data"),
             renderer=await self._templates(),
-            letterhead=service.letterhead(self.settings),
+            letterhead=assembly.letterhead(self.settings),
             most=self.settings.service.max_attachment_bytes,
         )
 
@@ -149,7 +149,7 @@ class Desk:
     async def _templates(self) -> Renderer:
         async with self._loading:
             if self._renderer is None:
-                self._renderer = await asyncio.to_thread(service.load_renderer, self.settings)
+                self._renderer = await asyncio.to_thread(assembly.load_renderer, self.settings)
             return self._renderer
 
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from notification_service.assembly import quotas
 from notification_service.outcomes import ConfigurationError
 from notification_service.pipeline import _OVER
 from notification_service.quotas import Quotas
-from notification_service.service import quotas
 from notification_service.settings import load
 from notification_service.stores.memory import MemoryRates
 

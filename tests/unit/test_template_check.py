@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from notification_service import service
+from notification_service import assembly
 from notification_service.cli import app
 from notification_service.commands import preview, template_check
 from notification_service.commands.preview import Proof
@@ -20,7 +20,7 @@ from notification_service.rendering import Attachment, Mail
 from notification_service.settings import load
 
 SETTINGS = load()
-RENDERER = service.load_renderer(SETTINGS)
+RENDERER = assembly.load_renderer(SETTINGS)
 SAMPLES = {sample.name: notice for sample, notice in preview.mailed(SETTINGS)}
 GOOD = preview.proof(SETTINGS, RENDERER, "booking.confirmed", SAMPLES["booking.confirmed"], "en")
 COMMAND = CliRunner()
@@ -141,7 +141,7 @@ def test_only_the_pseudo_locale_may_have_a_long_subject() -> None:
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy to spoil, whose catalogues are as the templates want them."""
     copy = tmp_path / "templates"
-    shutil.copytree(service.templates_directory(SETTINGS), copy)
+    shutil.copytree(assembly.templates_directory(SETTINGS), copy)
     monkeypatch.setenv("TEMPLATES_DIR", str(copy))
     return copy
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notification_service import service
+from notification_service import assembly
 from notification_service.commands import preview, template_check
 from notification_service.commands.preview import Proof
 from notification_service.commands.template_check import Finding
@@ -48,7 +48,7 @@ class Stage:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._templates = service.templates_directory(settings)
+        self._templates = assembly.templates_directory(settings)
         self._lock = threading.Lock()
         self._scene = Scene("", (SOURCE,), {}, Fault("Nothing was loaded yet."))
 
@@ -82,7 +82,7 @@ class Stage:
         samples = self._scene.samples
         try:
             samples = {sample.name: notice for sample, notice in preview.mailed(self._settings)}
-            renderer = service.load_renderer(self._settings)
+            renderer = assembly.load_renderer(self._settings)
             untranslated = list(template_check.translations(self._templates, languages))
         except ConfigurationError as problem:
             return Scene(version, languages, samples, self._fault(str(problem)))
