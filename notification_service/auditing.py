@@ -27,7 +27,10 @@ _AT_ONCE = 500
 
 @dataclass(slots=True)
 class Report:
-    """`notes` are for a person to know; only a finding means that the books do not balance."""
+    """`notes` are for a person to know; only a finding means that the books do not balance.
+
+    `repairable`: how many findings a repair would publish again, where none was asked for.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     queues: dict[str, int] = field(default_factory=dict)
@@ -35,6 +38,7 @@ class Report:
     recorded: int = 0
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    repairable: int = 0
     published: int = 0
 
     @property
@@ -162,9 +166,11 @@ class _Audit:
         parked = await self._parked(missing)
         waiting = {name: depth for name, depth in self.report.queues.items() if depth and name != PARKED}
         for event_id, each in missing.items():
-            if event_id not in parked and self.bring_in and each.event_type:
-                await self._publish(self.bring_in, each.body, each.event_type)
+            whole = event_id not in parked and each.event_type
+            if whole and self.bring_in:
+                await self._publish(self.bring_in, each.body, whole)
             else:
+                self.report.repairable += bool(whole)
                 self.report.findings.append(reconciling.not_recorded(event_id, parked.get(event_id), waiting))
 
     async def _parked(self, missing: Collection[str]) -> dict[str, str]:
@@ -185,6 +191,7 @@ class _Audit:
     async def _repair(self, record: Record) -> bool:
         """Whether its event is on its way again. What the two memories say then decides, as with any delivery."""
         if self.bring_in is None:
+            self.report.repairable += 1
             return False
         event = await self.books.event_of(record)
         if not isinstance(event, dict) or not reconciling.kept_in_full(event):

@@ -276,12 +276,15 @@ def _parking(act: Parking, wanted: Wanted, **facts: Callable[[ParkedEvent], None
 
 
 @template.command("check")
-def template_check(language: Languages = None) -> None:
+def template_check(language: Languages = None, *, as_json: AsJson = False) -> None:
     """Say what is wrong with each sample in each language, and with the catalogues. Exit 1 if anything."""
     report = check_command.run(_settings(quiet=True), language or ())
-    for name, finding in report.found:
-        typer.echo(f"{name}: {finding}")
-    typer.echo(report)
+    if as_json:
+        typer.echo(check_command.as_json(report))
+    else:
+        for name, finding in report.found:
+            typer.echo(f"{name}: {finding}")
+        typer.echo(report)
     if report.found:
         raise typer.Exit(1)
 
@@ -300,15 +303,19 @@ def reconcile(
     ] = None,
     *,
     repair: Annotated[bool, typer.Option("--repair", help="Publish again what stands still.")] = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Balance the books: find what stands still, what contradicts itself, what never arrived. Exit 1 if anything.
 
-    Without --repair it changes nothing, so that is its dry run.
+    Without --repair it changes nothing.
     """
-    repair = repair and agreed("Publish again each event that stands still?", yes=yes)
-    report = asyncio.run(auditing.examine(_settings(quiet=True), events=events, repair=repair))
+    settings = _settings(quiet=True)
+    report = asyncio.run(auditing.examine(settings, events=events))
+    question = f"Publish {report.repairable} events again, as far as their records keep them in full?"
+    if repair and report.repairable and not dry_run and agreed(question, yes=yes):
+        report = asyncio.run(auditing.examine(settings, events=events, repair=True))
     if as_json:
         typer.echo(reconcile_command.as_json(report))
     else:
@@ -322,12 +329,13 @@ def retention(*, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = Fa
     """Do now what the service does each hour: old records lose what they say of a person, older ones go."""
     settings = _settings(quiet=True)
     swept = asyncio.run(keeping_command.sweep(settings, dry=True))
-    if not dry_run and agreed(f"Take the person out of {swept.stripped} records, and remove {swept.removed}?", yes=yes):
+    question = f"Take the person out of {swept.stripped} records, and remove {swept.removed}?"
+    if done := not dry_run and agreed(question, yes=yes):
         swept = asyncio.run(keeping_command.sweep(settings, dry=False))
     if as_json:
-        typer.echo(json.dumps(asdict(swept) | {"dry_run": dry_run}))
+        typer.echo(json.dumps(asdict(swept) | {"dry_run": not done}))
     else:
-        typer.echo(f"{swept.stripped} records without their person, {swept.removed} removed{_DRY if dry_run else ''}")
+        typer.echo(f"{swept.stripped} records without their person, {swept.removed} removed{'' if done else _DRY}")
 
 
 @app.command()
@@ -341,10 +349,11 @@ def erase(
     """Take a person out of every record. What was sent is not sent again, and what waits is not sent at all."""
     settings = _settings(quiet=True)
     erased = asyncio.run(keeping_command.erase(settings, address, dry=True))
-    if not dry_run and erased.records and agreed(f"Erase {erased.records} records of {erased.address}?", yes=yes):
+    question = f"Erase {erased.records} records of {erased.address}?"
+    if done := not dry_run and (not erased.records or agreed(question, yes=yes)):
         erased = asyncio.run(keeping_command.erase(settings, address, dry=False))
     if as_json:
-        typer.echo(json.dumps(asdict(erased) | {"dry_run": dry_run}))
+        typer.echo(json.dumps(asdict(erased) | {"dry_run": not done}))
         return
     for sentence in erased.sentences():
         typer.echo(sentence)

@@ -33,4 +33,5 @@ def show(report: Report) -> None:
 def as_json(report: Report) -> str:
     told = {name: getattr(report, name) for name in ("balanced", "outcomes", "queues", "confirmed", "recorded")}
     findings = [asdict(each) for each in report.findings]
-    return json.dumps({**told, "findings": findings, "notes": report.notes, "published": report.published})
+    moved = {"notes": report.notes, "repairable": report.repairable, "published": report.published}
+    return json.dumps({**told, "findings": findings, **moved})

@@ -1,9 +1,10 @@
 """What is wrong with a mail, as far as no other program is needed to tell. `make mail-check` asks those too."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from notification_service import assembly
@@ -221,6 +222,11 @@ def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
             report.found += [(made.name, one) for one in findings(made)]
     report.found += translations(assembly.templates_directory(settings), report.languages)
     return report
+
+
+def as_json(report: Report) -> str:
+    found = [{"where": where, **asdict(finding)} for where, finding in report.found]
+    return json.dumps({"mails": report.mails, "languages": list(report.languages), "findings": found})
 
 
 def extract(templates: Path) -> Iterator[str]:

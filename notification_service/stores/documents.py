@@ -28,6 +28,8 @@ VALIDATOR: Mapping[str, Any] = {
 FACTS = "notification_facts"
 
 OPEN = (PENDING, WAITING)
+MENDABLE = ("rejected", "parked", "unknown")
+"""What a replay, or for the first of them another event of its fact, opens again."""
 
 _DEEPEST = 40
 _LARGEST_INTEGER = 2**63

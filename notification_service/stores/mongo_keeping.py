@@ -55,7 +55,7 @@ class MongoKeeping:
         return await self._replace([(each, documents.without_person(each, at)) for each in records])
 
     async def erase(self, records: Sequence[Record], at: datetime) -> int:
-        """The same, and what waits for its next try is closed: its event, when it comes back, sends nothing."""
+        """The same, and what a retry or a replay would send is closed: its event, when it comes back, sends nothing."""
         return await self._replace([(each, _erased(each, at)) for each in records])
 
     async def _replace(self, changes: Sequence[tuple[Record, Document]]) -> int:
@@ -87,7 +87,10 @@ def _as_read(record: Record) -> Document:
 
 def _erased(record: Record, at: datetime) -> Document:
     left = documents.without_person(record, at)
-    if record["outcome"] == WAITING:
+    if record["outcome"] in documents.MENDABLE:
+        past = {name: left[name] for name in ("status", "outcome", "reason", "updated_at") if name in left}
+        left["history"] = [*left.get("history", ()), past]
+    if record["outcome"] in (WAITING, *documents.MENDABLE):
         left.pop("due_at", None)
         left |= documents.closed(Skipped(SkipReason.ERASED), at, str)
     return left | {"erased_at": at}

@@ -27,7 +27,6 @@ from notification_service.stores.mongo import (
 log = structlog.get_logger(__name__)
 
 _INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at")
-_MENDABLE = ("rejected", "parked", "unknown")
 _OPEN = {"$in": list(documents.OPEN)}
 
 
@@ -102,7 +101,7 @@ class MongoLedger:
             "$unset": {"reason": "", "detail": "", "due_at": ""},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
-        mendable = {"$in": [*documents.OPEN, *_MENDABLE]}
+        mendable = {"$in": [*documents.OPEN, *documents.MENDABLE]}
         which: Document = {"_id": notification_id, "outcome": mendable, "owner": {"$in": [seen, owner]}}
         if was is not None:
             change["$addToSet"]["history"] = documents.closed(was, at, self._show)

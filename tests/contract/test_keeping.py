@@ -6,6 +6,18 @@ from typing import Any
 
 import pytest
 
+from notification_service.outcomes import (
+    Bounced,
+    Outcome,
+    Parked,
+    ParkReason,
+    Rejected,
+    RejectReason,
+    Sent,
+    Unknown,
+    summarize,
+    waits_for_a_person,
+)
 from notification_service.ports import Fence
 from notification_service.stores import mongo
 from notification_service.stores.mongo_keeping import MongoKeeping
@@ -105,6 +117,34 @@ async def test_what_waits_is_closed_when_it_is_erased(
     assert (left["outcome"], left["reason"], left["recipient"], left["erased_at"]) == ("skipped", "erased", "", NOW)
     assert "due_at" not in left
     assert await close(real) is Fence.LOST
+
+
+@pytest.mark.parametrize(
+    ("outcome", "left"),
+    [
+        (Rejected(RejectReason.BAD_ADDRESS, "jane.smith@example.com is none"), ("skipped", "erased")),
+        (Parked(ParkReason.RETRIES_EXHAUSTED, "busy"), ("skipped", "erased")),
+        (Unknown("lost twice"), ("skipped", "erased")),
+        (Sent(), ("sent", None)),
+        (Bounced("5.1.1", "no such user"), ("bounced", "5.1.1")),
+    ],
+)
+async def test_no_replay_opens_what_is_erased(
+    real: MongoLedger, keeping: MongoKeeping, database: mongo.Database, outcome: Outcome, left: tuple[str, str | None]
+) -> None:
+    await close(real, outcome=outcome)
+    found = [each async for batch in keeping.addressed_to({"jane.smith@example.com"}) for each in batch]
+    assert await keeping.erase(found, NOW) == 1
+    assert await keeping.erase([await record(database)], NOW) == 1
+    replayed = await real.take_over(
+        "n1", "b", "e2", at=LATER, possible_duplicate=False, seen="a", was=outcome, replay="again"
+    )
+    assert replayed is Fence.LOST
+    erased = await record(database)
+    assert (erased["outcome"], erased.get("reason")) == left
+    was = [summarize(outcome).outcome] if waits_for_a_person(outcome) else []
+    assert [past["outcome"] for past in erased.get("history", ())] == was
+    assert "jane" not in json.dumps(erased, default=str)
 
 
 async def test_facts_of_that_time_are_forgotten_with_their_records(real: MongoLedger, keeping: MongoKeeping) -> None:

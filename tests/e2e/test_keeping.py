@@ -1,9 +1,14 @@
 """What an operator does with old records, and with those of a person who wants to be forgotten."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from tests.e2e.test_schemas import check
 from tests.samples import fresh
@@ -15,6 +20,12 @@ JANE = "jane.forgets@guests.example"
 
 
 def cli(place: Place, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return _ran(place, arguments, settings, subprocess.DEVNULL)
+
+
+def _ran(
+    place: Place, arguments: Sequence[str], settings: Mapping[str, str], stdin: int
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "notification_service.cli", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment(**settings)},
@@ -23,23 +34,34 @@ def cli(place: Place, *arguments: str, **settings: str) -> subprocess.CompletedP
         timeout=60,
         check=False,
         cwd=place.folder,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
     )
+
+
+def answering(place: Place, answer: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The command on a terminal, where somebody answers its question."""
+    master, slave = pty.openpty()
+    try:
+        os.write(master, f"{answer}\n".encode())
+        return _ran(place, arguments, settings, slave)
+    finally:
+        os.close(slave)
+        os.close(master)
 
 
 def test_a_person_is_erased_and_what_was_sent_is_not_sent_again(place: Place) -> None:
     sent, waits, other = (fresh("booking.confirmed", user_email=address) for address in (JANE, JANE, "joe@x.example"))
-    with place.service(RETRY_RUNGS="8") as service:
+    with place.service(RETRY_RUNGS="12") as service:
         place.publish(event(sent), event(other))
         until(lambda: list(place.outcomes().values()) == ["sent"] * 2)
-        place.smtp.script([Rule(at="dot", reply="451 4.3.0 not now", times=1)])
-        place.publish(event(waits))
-        until(lambda: place.outcomes().get(waits["event_id"]) == "waiting")
         looked = json.loads(cli(place, "erase", "--address", JANE, "--dry-run", "--json").stdout)
-        assert (looked["records"], looked["changed"], looked["dry_run"]) == (2, 0, True)
+        assert (looked["records"], looked["changed"], looked["dry_run"]) == (1, 0, True)
         refused = cli(place, "erase", "--address", JANE)
         assert refused.returncode == 78
         assert "--yes" in refused.stderr
+        place.smtp.script([Rule(at="dot", reply="451 4.3.0 not now", times=1)])
+        place.publish(event(waits))
+        until(lambda: place.outcomes().get(waits["event_id"]) == "waiting")
         erased = json.loads(cli(place, "erase", "--address", JANE, "--yes", "--json").stdout)
         assert (erased["records"], erased["changed"], erased["under_way"]) == (2, 2, [])
         assert JANE not in json.dumps(erased)
@@ -52,6 +74,66 @@ def test_a_person_is_erased_and_what_was_sent_is_not_sent_again(place: Place) ->
     check(cli(place, "schema", "record").stdout, list(place.database[RECORDS].find()))
     balance = cli(place, "reconcile", "--json")
     assert json.loads(balance.stdout)["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "rule", "settings", "was"),
+    [
+        (
+            fresh("booking.confirmed", user_email=JANE),
+            Rule(at="dot", reply="451 4.3.0 not now", times=1),
+            {"MAX_RETRY_ATTEMPTS": "0"},
+            "parked",
+        ),
+        (
+            fresh("payment.failed", user_email=JANE),
+            Rule(at="dot", action="drop_after_accept", times=1),
+            {"UNKNOWN_HOLD": "payment_failed", "LEASE_SECONDS": "2"},
+            "unknown",
+        ),
+    ],
+    ids=["parked", "unknown"],
+)
+def test_what_waits_for_a_person_is_not_sent_once_its_person_is_erased(
+    place: Place, data: dict[str, object], rule: Rule, settings: dict[str, str], was: str
+) -> None:
+    place.smtp.script([rule])
+    with place.service(**settings) as service:
+        place.publish(event(data))
+        until(lambda: place.depth("notification.parked") == 1, timeout=40)
+        before = len(place.mails())
+        erased = json.loads(cli(place, "erase", "--address", JANE, "--yes", "--json").stdout)
+        assert (erased["changed"], erased["parked"]) == (1, [data["event_id"]])
+        # Beside the verdict that Redis still holds, the books balance.
+        assert json.loads(cli(place, "reconcile", "--json").stdout)["findings"] == []
+        assert "1 on their way again" in cli(place, "parked", "replay", "--yes").stdout
+        place.publish(event({**data, "event_id": "again"}))
+        until(lambda: len(service.said("event.duplicate")) == 2, timeout=30)
+        until(lambda: place.depth("notification.parked") == place.depth("notification.again") == 0)
+    assert len(place.mails()) == before
+    record = place.records()[0]
+    assert (record["status"], record["outcome"], record["reason"]) == ("failed", "skipped", "erased")
+    assert [past["outcome"] for past in record["history"]] == [was]
+    assert JANE not in json.dumps(record, default=str)
+    check(cli(place, "schema", "record").stdout, place.records())
+    assert json.loads(cli(place, "reconcile", "--json").stdout)["findings"] == []
+
+
+def test_who_answers_no_has_changed_nothing_and_is_told_so(place: Place) -> None:
+    data = fresh("booking.confirmed", user_email=JANE)
+    with place.service():
+        place.publish(event(data))
+        until(lambda: list(place.outcomes().values()) == ["sent"])
+    made = datetime.now(UTC) - timedelta(days=40)
+    place.database[RECORDS].update_one({}, {"$set": {"created_at": made}})
+    before = place.records()
+    swept = answering(place, "n", "retention", RECORD_DAYS_FULL="30")
+    assert "nothing was changed" in swept.stdout
+    assert "Take the person out of 1 records, and remove 0?" in swept.stderr
+    erased = answering(place, "n", "erase", "--address", JANE, "--json")
+    assert (json.loads(erased.stdout)["changed"], json.loads(erased.stdout)["dry_run"]) == (0, True)
+    assert place.records() == before
+    assert json.loads(answering(place, "y", "erase", "--address", JANE, "--json").stdout)["changed"] == 1
 
 
 def test_old_records_lose_their_person_and_older_ones_go(place: Place) -> None:

@@ -132,6 +132,7 @@ def reconcile(place: Place, *arguments: str, **changes: str) -> subprocess.Compl
         timeout=100,
         check=False,
         cwd=place.folder,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -303,6 +304,12 @@ def test_what_stands_still_is_published_by_one_of_several_copies_and_ends(
     before, found = len(place.mails()), judge.balance(events=told)
     assert (texts(found).count("is pending since"), texts(found).count("that was due")) == (2, 2)
     assert f"event {held_back['event_id']} was confirmed and has no record" in texts(found)
+    asked = reconcile(place, "--events", str(told), "--repair")
+    assert (asked.returncode, asked.stdout) == (78, "")
+    assert "Publish 5 events again" in asked.stderr
+    looked = json.loads(reconcile(place, "--events", str(told), "--repair", "--dry-run", "--json").stdout)
+    assert (looked["repairable"], looked["published"]) == (5, 0)
+    assert place.depth("notification.again") == 1
 
     reports = asyncio.run(_by_two(judge))
     assert sum(report.published for report in reports) == 4

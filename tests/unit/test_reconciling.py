@@ -103,6 +103,22 @@ def test_every_ending_as_the_ledger_writes_it_is_in_order(ending: Outcome) -> No
 
 
 @pytest.mark.parametrize(
+    ("reason", "decided", "contradicts"),
+    [
+        (SkipReason.ERASED, "parked", False),
+        (SkipReason.ERASED, "unknown", False),
+        (SkipReason.ERASED, "sent", True),
+        (SkipReason.EXPIRED, "parked", True),
+    ],
+)
+def test_a_verdict_that_waits_for_a_person_may_be_older_than_an_erasure(
+    reason: SkipReason, decided: str, *, contradicts: bool
+) -> None:
+    written = documents.closed(Skipped(reason), NOW, str)
+    assert bool(RULES.examine(record(**written), Standing(decided=decided))) is contradicts
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"outcome": "delivered"}, "the outcome 'delivered', which is none"),

@@ -1,5 +1,6 @@
 """Each check passes every sample and stops a mail that is wrong in its one way; what the author reads of it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -163,6 +164,12 @@ def test_check_says_what_is_wrong_where_and_what_to_do(templates: Path) -> None:
         "give it in full, or leave it out" in said
     )
     assert any(line.startswith("booking.confirmed.en: the html has two spaces in 'At  noon:'") for line in said)
+    told = COMMAND.invoke(app, ["template", "check", "--language", "en", "--json"])
+    findings = json.loads(told.stdout)["findings"]
+    assert told.exit_code == 1
+    assert len(findings) == len(said) - 1
+    assert "booking.confirmed.en" in {finding["where"] for finding in findings}
+    assert all(finding["what"] and finding["remedy"] for finding in findings)
     assert said[-1] == f"{len(SAMPLES)} mails in en checked: {len(said) - 1} to mend"
 
 
