@@ -115,6 +115,12 @@ def _options() -> dict[str, Any]:
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     """Asks the sentinels who is the primary, and waits for a connection to it: redis-py's own pool does not wait."""
 
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
+        """The sentinels too, which redis-py leaves connected."""
+        await super().disconnect(inuse_connections)
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
 
 _SENTINEL = re.compile(
     r"(?P<scheme>rediss?)\+sentinel://(?P<login>[^@/]*@)?(?P<hosts>[^@/?]+)/(?P<primary>[^/?]+)(?P<rest>[/?].*)?"
