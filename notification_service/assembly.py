@@ -130,6 +130,7 @@ def quotas(settings: Settings) -> Quotas:
         per_minute=(smtp.provider.mails_a_minute if minute is None else minute) if settings.live else 0,
         per_day=(smtp.provider.mails_a_day if day is None else day) if settings.live else 0,
         server=f"{smtp.host}:{smtp.username or ''}",
+        grain=min(service.retry_rungs) + 1,
     )
 
 

@@ -38,7 +38,9 @@ class Delivery:
     replay: str | None = None
     """The token of a person's wish to have it again, after it was parked; each wish is granted once."""
     not_before: int | None = None
-    """Unix seconds: the time that it was given because its address gets many mails."""
+    """Unix seconds: the time that it was given because of a limit."""
+    turns: int = 0
+    """How many limits lie behind it, in the order of `quotas.ORDER`."""
     suspect: bool = False
     """It came back after it had been handed out: its worker was lost, perhaps because of it."""
     crashes: int = 0

@@ -227,16 +227,16 @@ class Pipeline:
         return SkipReason.SUPERSEDED if superseding and await self.books.knows(superseding) else None
 
     async def _wait_for_its_turn(self, job: Job, person: Person) -> Later | None:
-        """What is beyond a limit gets a time of its own, and takes its turn only once."""
-        if job.delivery.attempt or job.delivery.not_before or job.possible_duplicate:
+        """What is beyond a limit gets a time of its own, and takes its turn at each limit only once."""
+        if job.delivery.attempt or job.possible_duplicate:
             return None
         ticket = notices.RULES[type(job.notice.event)].until_showtime
-        turn = await self.books.reserve(person.email or "", ticket=ticket)
+        turn = await self.books.reserve(person.email or "", ticket=ticket, taken=job.delivery.turns)
         if not turn.seconds:
             return None
-        reason = _OVER[turn.limit]
+        reason, due = _OVER[turn.limit], math.ceil(time.time() + turn.seconds)
         await self.books.postpone(job, turn.seconds, reason, None)
-        return Later(turn.seconds, counted=False, reason=reason, not_before=math.ceil(time.time() + turn.seconds))
+        return Later(turn.seconds, counted=False, reason=reason, not_before=due, turns=turn.taken)
 
     async def _completed(self, event: Event) -> Event:
         """Cancellations come without the show that they cancel; our own record of its confirmation knows it."""

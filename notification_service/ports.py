@@ -100,8 +100,11 @@ class Standing:
 
 # ── rates: how many mails go where (Redis) ───────────────────────────────────────────────────────────
 class Rates(Protocol):
-    async def reserve(self, address: str, *, ticket: bool = False) -> Turn:
-        """When a mail to this address may go. Each call takes a place. Raises `StoreUnavailableError`."""
+    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0) -> Turn:
+        """When a mail to this address may go, as the first limit says that has no place for it now.
+
+        Each call takes places. `taken`: what `Turn.taken` said the last time. Raises `StoreUnavailableError`.
+        """
 
 
 # ── the ledger: what became of it (MongoDB, the truth) ───────────────────────────────────────────────

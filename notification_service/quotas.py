@@ -9,9 +9,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ORDER = ("RECIPIENT_MAILS_PER_HOUR", "DOMAIN_MAILS_PER_MINUTE", "SMTP_MAILS_PER_MINUTE", "SMTP_MAILS_PER_DAY")
+"""A mail takes its turns in this order, and waits at the first that has none for it: a place at the next would be
+used long before the mail comes there."""
+
 _OF_TICKETS = 0.3
 """The part of a shared limit that tickets have to themselves."""
 
+_TOO_FEW = 4
+"""Of fewer mails nobody can have a part to themselves."""
+
+_AT_ONCE_OF_A_MINUTE, _AT_ONCE_OF_A_DAY = 0.1, 0.5
 _ANY = "*"
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
@@ -27,10 +35,17 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """`seconds` until a mail may go, 0 being now; `limit`: the setting that says so."""
+    """`seconds` until a mail may go, 0 being now; `limit`: the setting that says so.
+
+    `taken`: how many limits of `ORDER` lie behind it then.
+    """
 
     seconds: float = 0
     limit: str = ""
+
+    @property
+    def taken(self) -> int:
+        return ORDER.index(self.limit) + 1 if self.limit else len(ORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,47 +58,57 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Mails; 0: as many as there are. `per_domain`: by domain, `*` for every other one; `server`: whose limit it is."""
+    """Mails; 0: as many as there are. `per_domain`: by domain, `*` for every other one; `server`: whose limit it is.
+
+    `grain`: seconds that a mail may come later than its time.
+    """
 
     per_address_hour: int = 0
     per_domain_minute: Mapping[str, int] | None = None
     per_minute: int = 0
     per_day: int = 0
     server: str = ""
+    grain: float = 0
 
-    def of(self, address: str, *, ticket: bool) -> list[Quota]:
-        """What a mail to this address has to keep."""
+    def of(self, address: str, *, ticket: bool, taken: int = 0) -> list[Quota]:
+        """What a mail to this address has to keep, the first `taken` of `ORDER` left out."""
         address = address.lower()
         domain = address.rpartition("@")[2]
         domains = self.per_domain_minute or {}
-        most_to_domain = domains.get(domain, domains.get(_ANY, 0))
         # No key shows an address.
-        found = [
-            _own("RECIPIENT_MAILS_PER_HOUR", hashlib.sha256(address.encode()).hexdigest()[:32], self.per_address_hour),
-            _shared("DOMAIN_MAILS_PER_MINUTE", f"domain:{domain}", most_to_domain, _MINUTE, ticket=ticket),
-            _shared("SMTP_MAILS_PER_MINUTE", f"minute:{self.server}", self.per_minute, _MINUTE, ticket=ticket),
-            _shared("SMTP_MAILS_PER_DAY", f"day:{self.server}", self.per_day, _DAY, ticket=ticket),
-        ]
-        return [limit for limit in found if limit.lanes]
+        hashed = hashlib.sha256(address.encode()).hexdigest()[:32]
+        found = (
+            _own(hashed, self.per_address_hour),
+            self._a_minute(f"domain:{domain}", domains.get(domain, domains.get(_ANY, 0)), ticket=ticket),
+            self._a_minute(f"minute:{self.server}", self.per_minute, ticket=ticket),
+            self._a_day(f"day:{self.server}", self.per_day, ticket=ticket),
+        )
+        named = zip(ORDER, found, strict=True)
+        return [Quota(setting, lanes) for setting, lanes in list(named)[taken:] if lanes]
+
+    def _a_minute(self, key: str, most: int, *, ticket: bool) -> tuple[Bucket, ...]:
+        return _shared(key, most, _MINUTE + self.grain, _AT_ONCE_OF_A_MINUTE, ticket=ticket)
+
+    def _a_day(self, key: str, most: int, *, ticket: bool) -> tuple[Bucket, ...]:
+        return _shared(key, most, _DAY + self.grain, _AT_ONCE_OF_A_DAY, ticket=ticket)
 
 
-def _own(setting: str, key: str, most: int) -> Quota:
+def _own(key: str, most: int) -> tuple[Bucket, ...]:
     """A limit of ours: all that is allowed in an hour may go at once."""
-    return Quota(setting, (Bucket(key, _HOUR, _HOUR / most),) if most else ())
+    return (Bucket(key, _HOUR, _HOUR / most),) if most else ()
 
 
-def _shared(setting: str, key: str, most: int, seconds: float, *, ticket: bool) -> Quota:
+def _shared(key: str, most: int, seconds: float, at_once: float, *, ticket: bool) -> tuple[Bucket, ...]:
     """A limit of somebody else's: no stretch of that length ever holds more than `most`."""
     if not most:
-        return Quota(setting, ())
-    tickets = max(1, round(most * _OF_TICKETS))
-    others = max(1, most - tickets)
-    lanes = [_strict(key, others, seconds)]
-    return Quota(setting, (*lanes, _strict(f"{key}:tickets", tickets, seconds)) if ticket else tuple(lanes))
+        return ()
+    tickets = round(most * _OF_TICKETS) if most >= _TOO_FEW else 0
+    everybody = _strict(key, most - tickets, seconds, at_once)
+    return (everybody, _strict(f"{key}:tickets", tickets, seconds, at_once)) if ticket and tickets else (everybody,)
 
 
-def _strict(key: str, most: int, seconds: float) -> Bucket:
-    """Half at once and half spread evenly: together `most`, wherever the stretch begins."""
-    burst = max(1, most // 2)
+def _strict(key: str, most: int, seconds: float, at_once: float) -> Bucket:
+    """Some at once and the rest spread evenly: together `most`, wherever the stretch begins."""
+    burst = max(1, int(most * at_once))
     interval = seconds / max(1, most - burst)
     return Bucket(key, burst * interval, interval)

@@ -23,13 +23,15 @@ class Park:
 class Later:
     """Moved to a rung of the retry ladder, then acked. `counted`: it uses up one of the retries.
 
-    `not_before`: unix seconds, where a single rung may be too short.
+    `not_before`: unix seconds, where a single rung may be too short. `turns`: how many limits lie behind it then; None:
+    as many as before.
     """
 
     seconds: float
     counted: bool
     reason: str
     not_before: int | None = None
+    turns: int | None = None
 
 
 Settlement = Done | Park | Later

@@ -33,6 +33,7 @@ EVENT_TYPE = "x-event-type"
 REPLAY = "x-replay"
 SUSPECT = "x-suspect"
 NOT_BEFORE = "x-not-before"
+TURNS = "x-turns"
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
 """What earlier stays in other queues have written on a message."""
 
@@ -128,7 +129,7 @@ class Consumer:
                 moved = await self._move(message, PARKED, _parking_slip(delivery, outcome))
                 if moved:
                     _say_parked(delivery, outcome)
-            case Later(seconds, counted, reason, not_before):
+            case Later(seconds, counted, reason, not_before, turns):
                 # A crowd that was given times of its own must not come back together.
                 rung = self._ladder.rung_within(seconds) if not_before else self._ladder.rung_for(seconds)
                 attempt = delivery.attempt + counted
@@ -137,6 +138,7 @@ class Consumer:
                     EVENT_TYPE: delivery.routing_key,
                     SUSPECT: delivery.suspect or None,
                     NOT_BEFORE: not_before or delivery.not_before,
+                    TURNS: delivery.turns if turns is None else turns,
                     **_trace_headers(delivery),
                 }
                 moved = await self._move(message, rung_queue(rung), slip)
@@ -173,6 +175,7 @@ def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
         REPLAY: None,
         SUSPECT: None,
         NOT_BEFORE: None,
+        TURNS: None,
         EVENT_TYPE: delivery.routing_key,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
         "x-detail": _writable(mask_in(told.detail or ""))[:_LONGEST_HEADER],
@@ -224,12 +227,14 @@ def read(message: AbstractIncomingMessage) -> Delivery:
     attempt = message.headers.get(ATTEMPT)
     event_type = message.headers.get(EVENT_TYPE)
     not_before = message.headers.get(NOT_BEFORE)
+    turns = message.headers.get(TURNS)
     return Delivery(
         body=message.body,
         routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
         message_id=message.message_id or None,
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 0,
         not_before=not_before if isinstance(not_before, int) else None,
+        turns=turns if isinstance(turns, int) and turns > 0 else 0,
         replay=str(replay) if (replay := message.headers.get(REPLAY)) else None,
         suspect=bool(message.redelivered or message.headers.get(SUSPECT)),
         trace=traces.read(message.headers),

@@ -124,7 +124,7 @@ class Metrics:
         match settlement:
             case Done(outcome) | Park(outcome):
                 word = summarize(outcome).outcome if outcome else "ignored"
-            case Later(wait, counted, _, not_before):
+            case Later(wait, counted, _, not_before, _):
                 word = "waits"
                 rung = self._ladder.rung_within(wait) if not_before else self._ladder.rung_for(wait)
                 self._retries.labels(str(rung), str(counted).lower()).inc()

@@ -120,13 +120,11 @@ class MemoryRates:
         self._clock = clock
         self._empty: dict[str, float] = {}
 
-    async def reserve(self, address: str, *, ticket: bool = False) -> Turn:
-        turn = Turn()
-        for limit in self._quotas.of(address, ticket=ticket):
-            seconds = self._take(limit.lanes)
-            if seconds > turn.seconds:
-                turn = Turn(seconds, limit.setting)
-        return turn
+    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0) -> Turn:
+        for limit in self._quotas.of(address, ticket=ticket, taken=taken):
+            if seconds := self._take(limit.lanes):
+                return Turn(seconds, limit.setting)
+        return Turn()
 
     def _take(self, lanes: Sequence[Bucket]) -> float:
         now = self._clock()

@@ -6,11 +6,11 @@ from notification_service.stores.redis import Client, answered
 _PREFIX = "notification-rate:"
 
 # Each key holds the moment (ms of the server's own clock) at which its bucket is empty again. ARGV has, for each limit,
-# the number of its lanes, and for each lane its window and interval in ms.
+# the number of its lanes, and for each lane its window and interval in ms. The first limit that lets it wait ends it.
 _RESERVE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local longest, which, key, at, limit = 0, 0, 0, 1, 0
+local key, at, limit = 0, 1, 0
 while at <= #ARGV do
   local lanes, best, chosen, empty, window = tonumber(ARGV[at]), nil, nil, nil, nil
   limit = limit + 1
@@ -24,9 +24,9 @@ while at <= #ARGV do
     if not best or wait < best then best, chosen, empty = wait, key, then_empty end
   end
   redis.call('SET', KEYS[chosen], empty, 'PX', math.ceil(empty - now))
-  if best > longest then longest, which = best, limit end
+  if best > 0 then return {math.ceil(best), limit} end
 end
-return {math.floor(longest), which}
+return {0, 0}
 """
 
 
@@ -37,8 +37,8 @@ class RedisRates:
         self._quotas = quotas
         self._reserve = redis.script(_RESERVE)
 
-    async def reserve(self, address: str, *, ticket: bool = False) -> Turn:
-        found = self._quotas.of(address, ticket=ticket)
+    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0) -> Turn:
+        found = self._quotas.of(address, ticket=ticket, taken=taken)
         if not found:
             return Turn()
         keys = [f"{_PREFIX}{lane.key}" for limit in found for lane in limit.lanes]

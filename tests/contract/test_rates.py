@@ -50,19 +50,23 @@ async def test_another_address_does_not_wait_and_capitals_are_none(rates: Rates,
 
 async def test_a_domain_is_shared_and_tickets_have_a_part_of_it_to_themselves(rates: Rates) -> None:
     domain = "slow.example"
-    # Ten a minute: seven for all mails, of which three go at once, and three for tickets.
+    # Ten a minute: seven for all mails, of which one goes at once, and three for tickets.
     waits = [(await rates.reserve(f"{uuid.uuid4().hex}@{domain}")).seconds for _ in range(5)]
-    assert waits == pytest.approx([0, 0, 0, 15, 30], abs=1)
+    assert waits == pytest.approx([0, 10, 20, 30, 40], abs=1)
     tickets = [await rates.reserve(f"{uuid.uuid4().hex}@{domain}", ticket=True) for _ in range(3)]
-    assert [turn.seconds for turn in tickets] == pytest.approx([0, 30, 45], abs=1)
-    assert tickets[-1].limit == "DOMAIN_MAILS_PER_MINUTE"
+    assert [turn.seconds for turn in tickets] == pytest.approx([0, 30, 50], abs=1)
+    assert (tickets[-1].limit, tickets[-1].taken) == ("DOMAIN_MAILS_PER_MINUTE", 2)
 
 
-async def test_the_longest_wait_counts_and_its_limit_is_named(rates: Rates) -> None:
+async def test_who_waits_at_one_limit_takes_no_place_at_the_next(rates: Rates) -> None:
     address = f"{uuid.uuid4().hex}@slow.example"
-    turns = [await rates.reserve(address) for _ in range(MOST + 1)]
-    assert turns[-1].limit == "RECIPIENT_MAILS_PER_HOUR"
-    assert turns[-1].seconds > 800
+    turns = [await rates.reserve(address) for _ in range(MOST + 20)]
+    assert {turn.limit for turn in turns[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
+    # Four have taken a place for the domain, and the twenty that wait have not.
+    late = await rates.reserve(address, taken=turns[-1].taken)
+    assert late.limit == "DOMAIN_MAILS_PER_MINUTE"
+    assert late.seconds == pytest.approx(40, abs=1)
+    assert await rates.reserve(address, taken=late.taken) == Turn()
 
 
 async def test_a_bucket_empties_evenly(stack: LocalStack, address: str) -> None:

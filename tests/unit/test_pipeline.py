@@ -488,7 +488,7 @@ async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() ->
     assert isinstance(early, Later)
     assert (early.not_before, early.counted) == (late.not_before, False)
     cinema.claims.down = ()
-    assert await cinema.pipeline.handle(replace(again, not_before=1)) == Done(Sent())
+    assert await cinema.pipeline.handle(replace(again, not_before=1, turns=late.turns or 0)) == Done(Sent())
 
 
 async def test_a_retry_takes_no_further_place() -> None:
