@@ -1,8 +1,9 @@
 """`find`: what became of a booking, an event, a notification, or of what an address was to get."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -25,20 +26,26 @@ Address = Annotated[str | None, typer.Option("--address", help="Only what goes t
 Outcomes = Annotated[
     list[str] | None, typer.Option("--outcome", help="Only what ended so, or waits; may be given more than once.")
 ]
-Since = Annotated[datetime | None, typer.Option("--since", help="Only what began at or after this moment, in UTC.")]
-Until = Annotated[datetime | None, typer.Option("--until", help="Only what began before this moment, in UTC.")]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Only what began at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00 in UTC."),
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only what began before it; likewise.")]
 After = Annotated[str | None, typer.Option("--after", help="The page that follows, as the last one named it.")]
 
 Record = Mapping[str, Any]
 
+_AGO = re.compile(r"([0-9]{1,6}) ?([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
 
 def wanted(
-    *, outcomes: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None, **known: str | None
+    *, outcomes: Sequence[str] = (), since: str | None = None, until: str | None = None, **known: str | None
 ) -> Wanted:
-    """`known`: a term, a booking, an event … Raises `ConfigurationError` for an outcome that is none."""
+    """`known`: a term, a booking, an event … Raises `ConfigurationError` for an outcome or a time that is none."""
     if wrong := set(outcomes) - set(OUTCOMES):
         raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
-    return Wanted(outcomes=tuple(outcomes), since=_utc(since), until=_utc(until), **known)
+    return Wanted(outcomes=tuple(outcomes), since=_moment("--since", since), until=_moment("--until", until), **known)
 
 
 def place(after: str | None) -> Place | None:
@@ -68,9 +75,12 @@ async def look(settings: Settings, which: Wanted, limit: int, after: Place | Non
 
 
 def table(page: Page, *, addresses: bool) -> None:
-    """A row a notification, newest first, without wrapping the ids that a person has to copy."""
+    """A row a notification, newest first, with ids in full: a person has to copy them."""
+    if not page.records:
+        typer.echo("Nothing is recorded of that. A booking or an event has to be whole, an address as it was written.")
     told = Table("created (UTC)", "e-mail", "outcome", "booking", "to", "notification")
-    told.columns[-1].overflow = "fold"
+    for column in told.columns:
+        column.overflow = "fold"
     for record in page.records:
         reason = f" ({shown(record['reason'])})" if record.get("reason") else ""
         told.add_row(
@@ -81,7 +91,8 @@ def table(page: Page, *, addresses: bool) -> None:
             _may_show(shown(record.get("recipient") or ""), addresses=addresses),
             shown(record["_id"]),
         )
-    Console(highlight=False, markup=False).print(told)
+    if page.records:
+        Console(highlight=False, markup=False).print(told)
     typer.echo(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
 
 
@@ -91,7 +102,8 @@ def story(record: Record, *, addresses: bool) -> None:
     for name in ("notification", "event_ids", "booking_id", "template", "recipient", "subject", "message_id"):
         value = record["_id"] if name == "notification" else record.get(name)
         words = ", ".join(map(shown, value)) if isinstance(value, list) else shown(value or "not known")
-        console.print(f"{name.replace('_', ' '):13}{_may_show(words, addresses=addresses)}")
+        in_full = addresses or name == "message_id"  # it looks like an address, and names no person
+        console.print(f"{name.replace('_', ' '):13}{_may_show(words, addresses=in_full)}")
     console.print()
     for moment in timeline.moments(record):
         said = _may_show(shown(moment.said), addresses=addresses)
@@ -102,6 +114,8 @@ def as_json(page: Page, record: Record | None, *, addresses: bool) -> str:
     """`records`, and `next`, the place of the following page or null. One that was found alone is there in full."""
     show: documents.Show = str if addresses else mask_in
     records = [documents.storable(each, show) for each in ([record] if record else page.records)]
+    if record and "message_id" in record:
+        records[0]["message_id"] = record["message_id"]
     told = {"records": records, "next": str(page.following) if page.following else None}
     return json.dumps(told, ensure_ascii=False, default=_written)
 
@@ -110,8 +124,19 @@ def _may_show(text: str, *, addresses: bool) -> str:
     return text if addresses else mask_in(text)
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment else None
+def _moment(option: str, text: str | None) -> datetime | None:
+    """So long ago, or a time in ISO 8601, in UTC where it names no zone."""
+    if text is None:
+        return None
+    try:
+        if ago := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as problem:
+        raise ConfigurationError(
+            f"{option} {shown(text)} is no time: write 30m, 2h or 3d for so long ago, or 2026-11-26T15:00 in UTC"
+        ) from problem
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _written(value: object) -> str:

@@ -36,9 +36,12 @@ def chosen(event: str | None, reason: str | None, event_type: str | None, older_
 
 
 def table(events: list[ParkedEvent]) -> None:
-    """Print the events, a row each, without wrapping the ids that a person has to copy."""
+    """Print the events, a row each, with reasons and ids in full: a person has to copy them."""
+    if not events:
+        return
     shown = Table("parked at", "event type", "reason", "event id")
-    shown.columns[-1].overflow = "fold"
+    for column in shown.columns:
+        column.overflow = "fold"
     for each in events:
         shown.add_row(f"{each.parked_at:%Y-%m-%d %H:%M}", each.event_type, each.reason, each.event_id)
     Console(highlight=False).print(shown)

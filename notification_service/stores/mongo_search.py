@@ -1,5 +1,6 @@
 """The ledger as a person searches it: the newest first, a page at a time, each page by an index."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,9 @@ _INDEXES = [
 ]
 _BUILDING = 600
 """Seconds that the indexes of a large collection may take; the collection is open meanwhile."""
+
+_BEGINNING = re.compile(r"([0-9a-f]{8,31})(?:…|\.\.\.)?")
+_MESSAGE_ID = re.compile(r"<?([0-9a-f]{32})@[^@\s]+")
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _REACHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), timedelta(days=2), timedelta(days=20))
@@ -69,7 +73,8 @@ class Place:
 class Wanted:
     """What a record has to have. `term`: a booking, an event, a notification or an address, whichever it is.
 
-    `since` is part of the time, `until` is not.
+    A notification is known by its id, by the first eight characters or more of it, as tables show them, and by
+    the Message-ID of its mail. `since` is part of the time, `until` is not.
     """
 
     term: str | None = None
@@ -131,7 +136,7 @@ class MongoSearch:
         So little is read on any server: some sort all that they find before the first record is given out.
         """
         if "_id" in which:
-            found = await answered(self._records.find(which, _LIST).to_list(1))
+            found = await answered(self._records.find(which, _LIST).to_list(most))
             return [record for record in found if after is None]
         found = []
         reaches = () if {"booking_id", "event_ids"} & which.keys() else _REACHES
@@ -166,12 +171,13 @@ class MongoSearch:
             return [{**given, **end} for end in ends]
         term = storable_text(wanted.term)
         addressed = [{"recipient": self._recipient(term)}] if "@" in term else []
-        meanings = [{"_id": term}, *({name: term} for name in ("booking_id", "event_ids")), *addressed]
+        named = ({name: term} for name in ("booking_id", "event_ids"))
+        meanings: list[Document] = [{"_id": _identity(term)}, *named, *addressed]
         return [{**meaning, **given, **end} for meaning in meanings for end in ends]
 
     def _given(self, wanted: Wanted) -> Iterator[tuple[str, object]]:
         if wanted.notification is not None:
-            yield "_id", wanted.notification
+            yield "_id", _identity(wanted.notification)
         if wanted.booking is not None:
             yield "booking_id", storable_text(wanted.booking)
         if wanted.event is not None:
@@ -186,6 +192,14 @@ class MongoSearch:
         except NotAnAddressError:
             written = storable_text(address)
         return written if self._full else mask(written)
+
+
+def _identity(text: str) -> str | Document:
+    """What the `_id` is, or between what it lies."""
+    if beginning := _BEGINNING.fullmatch(text):
+        return {"$gte": beginning[1], "$lt": beginning[1] + "g"}
+    message_id = _MESSAGE_ID.match(text)
+    return message_id[1] if message_id else text
 
 
 def _newness(record: Document) -> tuple[datetime, str]:

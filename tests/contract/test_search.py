@@ -67,6 +67,40 @@ def newest_first(*numbers: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("term", "found"),
+    [
+        ("0123456789abcdef0123456789abcdef", 1),
+        ("01234567", 2),
+        ("01234567…", 2),
+        ("0123456789abc", 1),
+        ("0123456789abc...", 1),
+        ("<0123456789abcdef0123456789abcdef@cinema.example>", 1),
+        ("0123456789abcdef0123456789abcdef@cinema.example", 1),
+        ("0123456", 0),
+        ("0123456789ABC", 0),
+        ("89abcdef", 0),
+        ("someone@0123456789abcdef0123456789abcdef", 0),
+    ],
+)
+async def test_a_notification_is_found_by_its_beginning_and_by_its_message_id(
+    search: MongoSearch, named: None, term: str, found: int
+) -> None:
+    assert len(await ids(search, term=term)) == found
+    assert len(await ids(search, notification=term)) == found
+    assert len(await ids(search, notification=term, limit=1)) == min(found, 1)
+
+
+@pytest.fixture
+async def named(database: mongo.Database) -> AsyncIterator[None]:
+    """Two with ids as they are made, beginning alike."""
+    names = ["0123456789abcdef0123456789abcdef", "01234567ffffffffffffffffffffffff"]
+    records = [{**record(number), "_id": name} for number, name in enumerate(names)]
+    await database["notification_logs"].insert_many(records)
+    yield
+    await database["notification_logs"].delete_many({"_id": {"$in": names}})
+
+
+@pytest.mark.parametrize(
     ("wanted", "numbers"),
     [
         ({"term": "n042"}, [42]),

@@ -77,6 +77,18 @@ def test_one_that_is_found_alone_tells_its_story(place: Place) -> None:
     assert "nobody@example.com" in find(place, "second", "--addresses").stdout
 
 
+def test_the_message_id_is_told_whole_and_finds_the_notification(place: Place) -> None:
+    message_id = record(place, "first")["message_id"]
+    assert message_id in find(place, "first").stdout
+    assert json.loads(find(place, message_id, "--json").stdout)["records"][0]["message_id"] == message_id
+
+
+def test_a_time_may_be_so_long_ago(place: Place) -> None:
+    assert find(place, BOOKING, "--since", "1h").stdout.endswith("2 found\n")
+    none = find(place, BOOKING, "--until", "1h")
+    assert (none.returncode, none.stdout.startswith("Nothing is recorded of that.")) == (0, True)
+
+
 def test_json_is_one_object_that_pages(place: Place) -> None:
     first = json.loads(find(place, "--address", "nobody@example.com", "--limit", "1", "--json").stdout)
     second = json.loads(find(place, "--address", "nobody@example.com", "--after", first["next"], "--json").stdout)
@@ -88,7 +100,12 @@ def test_json_is_one_object_that_pages(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--outcome", "lost"], "--outcome lost is none"), (["--after", "there"], "--after there is no place")],
+    [
+        (["--outcome", "lost"], "--outcome lost is none"),
+        (["--after", "there"], "--after there is no place"),
+        (["--since", "yesterday"], "--since yesterday is no time: write 30m, 2h or 3d for so long ago"),
+        (["--until", "999999d"], "--until 999999d is no time"),
+    ],
 )
 def test_what_is_wrong_with_the_question_is_said(place: Place, arguments: list[str], said: str) -> None:
     found = find(place, *arguments)

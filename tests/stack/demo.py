@@ -6,6 +6,7 @@ python -m tests.stack.demo --stay   the same, and stays up until Ctrl-C
 
 import argparse
 import contextlib
+import shlex
 import shutil
 import signal
 import sys
@@ -16,12 +17,13 @@ from rich.table import Table
 
 from tests.samples import CONTRACT, sample
 from tests.stack.local import LocalStack
-from tests.stack.place import Document, Place, until
+from tests.stack.place import Document, Place, Service, until
 from tests.stack.processes import PartFailedError
 from tests.stack.publisher import event
 from tests.stack.smtp import Mail
 
-FOLDER = Path(__file__).parents[2] / "var" / "demo"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "var" / "demo"
 FAILED = 69
 MAILS = 5
 CONSOLE_TOKEN = "a-token-for-the-demo"
@@ -59,16 +61,29 @@ def _show(console: Console, place: Place, *, stay: bool) -> int:
             f"The mails lie as .eml files in {place.smtp.folder / 'mails'}; the service's log is {service.log}"
         )
         if stay:
-            _stay(console, place, service.port)
+            _stay(console, place, service)
     return 0 if delivered == MAILS else 1
 
 
-def _stay(console: Console, place: Place, port: int) -> None:
-    console.print("\nThe stack stays up until Ctrl-C. Point your own tools at it:")
-    for name, value in place.environment(PORT=str(port)).items():
-        console.print(f"  {name}={value}", highlight=False)
-    console.print(f"  http://127.0.0.1:{port}/readyz  http://127.0.0.1:{port}/metrics")
-    console.print(f"  http://127.0.0.1:{port}/console/  with the token {CONSOLE_TOKEN}", highlight=False)
+def environment(place: Place, service: Service) -> dict[str, str]:
+    """The settings of the service that runs, and where its log and the script of the mail catcher are."""
+    return place.environment(
+        PORT=str(service.port),
+        CONSOLE_TOKEN=CONSOLE_TOKEN,
+        SERVICE_LOG=str(service.log),
+        CATCHER_PORT=str(place.smtp.control_port),
+    )
+
+
+def _stay(console: Console, place: Place, service: Service) -> None:
+    file = FOLDER / "env"
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in environment(place, service).items()]
+    file.write_text("".join(lines), "utf-8")
+    console.print("\nThe stack stays up until Ctrl-C. In another terminal, point your own tools at it:")
+    console.print(f"  set -a; . {file.relative_to(ROOT)}; set +a", highlight=False)
+    console.print(f"  http://127.0.0.1:{service.port}/readyz  http://127.0.0.1:{service.port}/metrics")
+    console.print(f"  http://127.0.0.1:{service.port}/console/  with the token {CONSOLE_TOKEN}", highlight=False)
+    console.print("  docs/ops/drill.md is a drill with it: break the mail server, see it, mend it, replay.")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
 

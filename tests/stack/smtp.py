@@ -147,14 +147,19 @@ class SmtpServer(Part):
         answer = self._order(do="stats")
         return Stats(**{field.name: answer[field.name] for field in fields(Stats)})
 
-    def _order(self, **order: object) -> dict[str, Any]:
-        with socket.create_connection(("127.0.0.1", self.control_port), 5) as connection:
-            connection.sendall(json.dumps(order).encode() + b"\n")
-            with connection.makefile("rb") as replies:
-                answer: dict[str, Any] = json.loads(replies.readline())
-        if "error" in answer:
-            raise PartFailedError(f"the SMTP server refused {order}: {answer['error']}")
-        return answer
+    def _order(self, **words: object) -> dict[str, Any]:
+        return order(self.control_port, **words)
+
+
+def order(port: int, **words: object) -> dict[str, Any]:
+    """Send one line to the control port of a running server. Raises `PartFailedError` and `OSError`."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(json.dumps(words).encode() + b"\n")
+        with connection.makefile("rb") as replies:
+            answer: dict[str, Any] = json.loads(replies.readline())
+    if "error" in answer:
+        raise PartFailedError(f"the SMTP server refused {words}: {answer['error']}")
+    return answer
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

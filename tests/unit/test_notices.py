@@ -74,7 +74,7 @@ def test_facts_of_different_bookings_and_of_different_kinds_are_apart() -> None:
         if kind not in ("payment.refund", "booking.refunded")
         for booking, payment in (("B1", "T1"), ("B2", "T2"))
     ]
-    assert len(set(ids(*kinds))) == len(kinds) == 10
+    assert len(set(ids(*kinds))) == len(kinds) >= 10
 
 
 NAMELESS = {"event_type": "booking.refunded", "booking_id": "B", "transaction_id": "T"}
