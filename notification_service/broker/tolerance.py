@@ -44,7 +44,7 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
     problems: list[str] = []
     for url in listed:
         try:
-            connection: AbstractConnection = await aio_pika.connect(url, **options)
+            connection: AbstractConnection = await aio_pika.connect(url, connection_class=_Connection, **options)
         except LOST as problem:
             if len(listed) == 1:
                 raise
@@ -52,6 +52,17 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
         else:
             return connection
     raise ConnectionError("; ".join(problems))
+
+
+class _Connection(aio_pika.Connection):
+    """One that never came up is closed. aio-pika would try that when it is collected, on whatever thread that is."""
+
+    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aio-pika's signature
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise
 
 
 def addresses(urls: str) -> list[str]:

@@ -1,6 +1,8 @@
 """What pamqp cannot read is as if it had not been set, whatever its bytes; the frame it is in stays readable."""
 
+import asyncio
 import struct
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,6 +16,7 @@ from pamqp.header import ContentHeader
 
 from notification_service.broker import tolerance
 from tests.fuzz.examples import fuzzed_more
+from tests.stack.processes import free_port
 
 CAFE = "café".encode("latin-1")
 FLAGS = Basic.Properties.flags
@@ -117,3 +120,10 @@ def test_any_bytes_leave_the_frame_readable(
         )
     )
     assert read.app_id == "booking"
+
+
+async def test_a_connection_that_never_came_up_is_closed_and_warns_nobody_later() -> None:
+    """Forgotten on another thread, as it happens beside Motor's, it would leave a coroutine that nobody awaits."""
+    with pytest.raises(tolerance.LOST) as told:
+        await tolerance.connect(f"amqp://127.0.0.1:{free_port()}/", timeout=5)
+    await asyncio.to_thread(traceback.clear_frames, told.tb.tb_next)
