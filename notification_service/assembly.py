@@ -7,7 +7,7 @@ from pathlib import Path
 from notification_service import branding, links, rendering, wording
 from notification_service.books import Books
 from notification_service.branding import Brand
-from notification_service.channels.breaker import Attempts, Breaker
+from notification_service.channels.breaker import Breaker, WayOut
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
@@ -23,7 +23,7 @@ from notification_service.quotas import Quotas
 from notification_service.rendering import House, Renderer, Terms
 from notification_service.retention import Ages
 from notification_service.retries import Ladder
-from notification_service.settings import Security, Settings, SmtpSettings
+from notification_service.settings import Security, Settings, SmtpSettings, Transport
 from notification_service.wording import Cinema
 
 _SIMULATED_SENDER = "tickets@cinema.example"
@@ -91,7 +91,14 @@ def letterhead(settings: Settings) -> Letterhead:
     return Letterhead(settings.sender_address or _SIMULATED_SENDER, settings.sender.name)
 
 
-def smtp_pool(smtp: SmtpSettings, timeout: float) -> Pool:
+def channel(settings: Settings) -> WayOut:
+    """The way out that the settings choose, for whoever is to send for real. Raises `ConfigurationError`."""
+    match settings.transport:
+        case Transport.SMTP:
+            return _smtp(settings.smtp, settings.service.notification_timeout)
+
+
+def _smtp(smtp: SmtpSettings, timeout: float) -> SmtpChannel:
     """Raises `ConfigurationError` where SMTP_CA_FILE cannot be read."""
     try:
         tls = tls_context(smtp.ca_file)
@@ -106,29 +113,27 @@ def smtp_pool(smtp: SmtpSettings, timeout: float) -> Pool:
         password=smtp.password.get_secret_value() if smtp.password else None,
         timeout=timeout,
     )
-    return Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls)
+    pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls)
+    return SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)
 
 
-def way_out(
-    settings: Settings, outbox: Outbox, pool: Pool | None, attempted: Callable[[Attempt], None] | None = None
-) -> Breaker:
-    """The real channel where there is a pool, else the simulated one, either behind its breaker."""
-    channel: Attempts = SimulatedChannel(outbox)
-    if pool is not None:
-        smtp, timeout = settings.smtp, settings.service.notification_timeout
-        channel = SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)
-    return Breaker(channel, settings.smtp.pool_size if pool else _SIMULATED_AT_ONCE, attempted=attempted)
+def way_out(outbox: Outbox, channel: WayOut | None, attempted: Callable[[Attempt], None] | None = None) -> Breaker:
+    """Either behind its breaker. None: mail is simulated, and no setting is here to say otherwise."""
+    if channel is None:
+        return Breaker(SimulatedChannel(outbox), _SIMULATED_AT_ONCE, attempted=attempted)
+    return Breaker(channel, channel.most, attempted=attempted)
 
 
 def quotas(settings: Settings) -> Quotas:
     """Those of the mail server are what its provider publishes, unless a setting says otherwise."""
     service, smtp = settings.service, settings.smtp
     minute, day = smtp.mails_per_minute, smtp.mails_per_day
+    by_smtp = settings.live and settings.transport is Transport.SMTP
     return Quotas(
         per_address_hour=service.recipient_mails_per_hour,
         per_domain_minute={name.lower(): most for name, most in service.domain_mails_per_minute.items()},
-        per_minute=(smtp.provider.mails_a_minute if minute is None else minute) if settings.live else 0,
-        per_day=(smtp.provider.mails_a_day if day is None else day) if settings.live else 0,
+        per_minute=(smtp.provider.mails_a_minute if minute is None else minute) if by_smtp else 0,
+        per_day=(smtp.provider.mails_a_day if day is None else day) if by_smtp else 0,
         server=f"{smtp.host}:{smtp.username or ''}",
         grain=min(service.retry_rungs) + 1,
     )

@@ -175,5 +175,9 @@ NO_URL = "is no valid URL; what is special in a URL has to be percent-encoded in
 """What to say of a setting whose value must not be repeated."""
 
 
+class ChannelUnavailableError(Exception):
+    """A way out would let no mail through; the text says why, and what to do about it."""
+
+
 class DependencyError(Exception):
     """A dependency never came up; the text names it and its setting (exit code 69)."""

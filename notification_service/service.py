@@ -15,7 +15,7 @@ from notification_service import assembly
 from notification_service.broker import topology
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.link import Link
-from notification_service.channels.breaker import Breaker, State
+from notification_service.channels.breaker import Breaker, State, WayOut
 from notification_service.channels.outbox import FileOutbox
 from notification_service.leases import Leases
 from notification_service.observing import Observer
@@ -139,21 +139,25 @@ async def _first_of(waited: Awaitable[object], *, seconds: float) -> None:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Service]:
     """Every part, connected when it is first used, and closed in the reverse order."""
+    channel = assembly.channel(settings) if settings.live else None
+    _say_how_mail_goes(settings, channel)
     renderer = assembly.load_renderer(settings)
     async with AsyncExitStack() as stack:
         client = mongo.connect(settings.mongodb.uri.get_secret_value())
         stack.callback(client.close)
         claims = redis.connect(settings.redis.url.get_secret_value())
         stack.push_async_callback(claims.aclose)
-        yield await _assembled(settings, renderer, client, claims, stack)
+        yield await _assembled(settings, renderer, channel, stack, client=client, redis_client=claims)
 
 
 async def _assembled(
     settings: Settings,
     renderer: Renderer,
+    channel: WayOut | None,
+    stack: AsyncExitStack,
+    *,
     client: mongo.Client,
     redis_client: redis.Client,
-    stack: AsyncExitStack,
 ) -> Service:
     service, rabbit = settings.service, settings.rabbitmq
     database = client[settings.mongodb.database]
@@ -163,9 +167,8 @@ async def _assembled(
     rates = RedisRates(redis_client, assembly.quotas(settings))
     leases = Leases(claims, service.lease_seconds)
     outbox = FileOutbox(service.outbox_dir)
-    pool = assembly.smtp_pool(settings.smtp, service.notification_timeout) if settings.live else None
-    metrics = Metrics(assembly.ladder(settings), settings.smtp.provider.name)
-    breaker = assembly.way_out(settings, outbox, pool, metrics.attempted)
+    metrics = Metrics(assembly.ladder(settings), channel.provider if channel else settings.smtp.provider.name)
+    breaker = assembly.way_out(outbox, channel, metrics.attempted)
     stack.push_async_callback(breaker.close)
     memories = assembly.Memories(claims, ledger, MongoDirectory(database), rates)
     observer = _observer(settings, metrics, stack)
@@ -179,7 +182,7 @@ async def _assembled(
     metrics.watch(
         Gauges(
             under_way=lambda: consumer.under_way,
-            smtp_open=lambda: pool.counts.open if pool else 0,
+            smtp_open=lambda: channel.open if channel else 0,
             talking=lambda: breaker.talking,
             waiting=lambda: breaker.waiting,
             breaker=lambda: breaker.state,
@@ -187,7 +190,7 @@ async def _assembled(
             redis_away=lambda: story.books.redis_away,
             mongodb_away=lambda: story.books.mongodb_away,
             ledger_lag=lambda: story.books.lag,
-            simulated=pool is None,
+            simulated=channel is None,
         )
     )
     return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper)
@@ -224,7 +227,6 @@ async def run(settings: Settings, rooms: health.Rooms) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
-    _say_how_mail_goes(settings)
     async with opened(settings) as service, rooms(settings) as opened_rooms:
         app = health.application(service.examine, service.metrics.page, opened_rooms)
         try:
@@ -241,10 +243,9 @@ def _on_signal(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _say_how_mail_goes(settings: Settings) -> None:
-    if settings.live:
-        smtp = settings.smtp
-        log.info("service.starting", mode="live", server=f"{smtp.host}:{smtp.connect_port}", security=smtp.protection)
+def _say_how_mail_goes(settings: Settings, channel: WayOut | None) -> None:
+    if channel is not None:
+        log.info("service.starting", mode="live", **channel.where)
         return
     asked = settings.service.delivery_mode is DeliveryMode.SIMULATE
     reason = "DELIVERY_MODE=simulate" if asked else settings.unconfigured

@@ -32,6 +32,12 @@ class DeliveryMode(StrEnum):
     SIMULATE = "simulate"
 
 
+class Transport(StrEnum):
+    """What carries a mail that is sent for real, as `doctor` calls it."""
+
+    SMTP = "SMTP"
+
+
 class Security(StrEnum):
     """How the SMTP conversation is protected. `auto`: implicit TLS on port 465, else STARTTLS, which is demanded."""
 
@@ -181,6 +187,19 @@ class SmtpSettings(_Slice):
             return self.security
         return Security.IMPLICIT if self.connect_port == 465 else Security.STARTTLS  # noqa: PLR2004 - RFC 8314
 
+    @property
+    def missing(self) -> str | None:
+        """What keeps it from being used, as one line that names the setting; None when nothing does."""
+        if not self.server:
+            return "SMTP_SERVER is not set"
+        if self.username and not self.password:
+            return "SMTP_USERNAME is set, and SMTP_PASSWORD is not"
+        if self.password and not self.username:
+            return "SMTP_PASSWORD is set, and SMTP_USERNAME is not"
+        if self.provider.needs_login and not self.username:
+            return f"{self.provider.name} needs SMTP_USERNAME and SMTP_PASSWORD ({self.provider.setup})"
+        return None
+
 
 class SenderSettings(_Slice):
     model_config = SettingsConfigDict(env_prefix="FROM_")
@@ -286,20 +305,18 @@ class Settings(BaseModel):
     service: ServiceSettings
 
     @property
+    def transport(self) -> Transport:
+        """Which way out is chosen, whether or not all is set that it needs. Nothing else decides it."""
+        return Transport.SMTP
+
+    @property
     def unconfigured(self) -> str | None:
         """What keeps mail from being sent for real, as one line that names the setting; None when nothing does."""
-        smtp = self.smtp
-        if not smtp.server:
-            return "SMTP_SERVER is not set"
-        if smtp.username and not smtp.password:
-            return "SMTP_USERNAME is set, and SMTP_PASSWORD is not"
-        if smtp.password and not smtp.username:
-            return "SMTP_PASSWORD is set, and SMTP_USERNAME is not"
-        if smtp.provider.needs_login and not smtp.username:
-            return f"{smtp.provider.name} needs SMTP_USERNAME and SMTP_PASSWORD ({smtp.provider.setup})"
-        if self.sender_address is None:
-            return "FROM_EMAIL is not set, and SMTP_USERNAME is no mail address that could stand for it"
-        return None
+        no_sender = "FROM_EMAIL is not set, and SMTP_USERNAME is no mail address that could stand for it"
+        sender = None if self.sender_address else no_sender
+        match self.transport:
+            case Transport.SMTP:
+                return self.smtp.missing or sender
 
     @property
     def sender_address(self) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Protocol
@@ -46,6 +46,27 @@ class Attempts(Protocol):
 
     async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable: ...
     async def close(self) -> None: ...
+
+
+class WayOut(Attempts, Protocol):
+    """One that sends for real; nothing of it is open before it is used.
+
+    `most`: how many conversations there may be at once. `provider`: whose replies the metrics count.
+    """
+
+    most: int
+    provider: str
+
+    @property
+    def where(self) -> Mapping[str, str]:
+        """The fields of `service.starting` that tell where mail goes."""
+
+    @property
+    def open(self) -> int:
+        """Sessions that are open now, for the metrics."""
+
+    async def check(self) -> str:
+        """In words, that mail would go out now; none does. Raises `ChannelUnavailableError` where it would not."""
 
 
 class Breaker:

@@ -36,7 +36,7 @@ async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], 
         assembly.load_renderer(settings),
         memories,
         leases=Leases(claims, settings.service.lease_seconds),
-        breaker=assembly.way_out(settings, outbox, pool=None),
+        breaker=assembly.way_out(outbox, None),
         outbox=outbox,
         observer=Unobserved(),
     )

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from notification_service import assembly
 from notification_service.broker import tolerance
 from notification_service.broker.tolerance import LOST
-from notification_service.channels.smtp.pool import BROKEN
-from notification_service.outcomes import ConfigurationError, StoreUnavailableError
+from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
 from notification_service.settings import Settings
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_ledger import MongoLedger
@@ -33,12 +32,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         ("RabbitMQ", _rabbitmq),
         ("Redis", _redis),
         ("MongoDB", _mongodb),
-        ("SMTP", _smtp),
+        (settings.transport, _way_out),
     )
     for what, check in checks:
         try:
             yield Finding(what, ok=True, detail=await check(settings))
-        except (_Wrong, ConfigurationError) as problem:
+        except (_Wrong, ConfigurationError, ChannelUnavailableError) as problem:
             yield Finding(what, ok=False, detail=str(problem))
 
 
@@ -97,21 +96,14 @@ async def _mongodb(settings: Settings) -> str:
     return f"answers; records go to {settings.mongodb.database}.{settings.mongodb.collection}"
 
 
-async def _smtp(settings: Settings) -> str:
+async def _way_out(settings: Settings) -> str:
     if not settings.live:
         return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
-    smtp = settings.smtp
-    pool = assembly.smtp_pool(smtp, settings.service.notification_timeout)
+    channel = assembly.channel(settings)
     try:
-        async with pool.session() as session:
-            session.keep()
-    except BROKEN as problem:
-        code = getattr(problem, "code", None)
-        hint = smtp.provider.hint(code) or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
-        raise _Wrong(f"{smtp.host}:{smtp.connect_port}: {_name(problem)}: {hint}") from problem
+        return await channel.check()
     finally:
-        await pool.close()
-    return f"{smtp.host}:{smtp.connect_port} lets us in ({smtp.protection}, {'login' if smtp.username else 'no login'})"
+        await channel.close()
 
 
 def _name(problem: BaseException) -> str:

@@ -1,11 +1,10 @@
-"""One real mail of each kind, through the real SMTP channel, to say what the server answers."""
+"""One real mail of each kind, through the real way out, to say what the server answers."""
 
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from notification_service import assembly, mime, notices
-from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.commands import samples
 from notification_service.notices import Notice
 from notification_service.outcomes import ConfigurationError
@@ -27,13 +26,7 @@ async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tupl
     """For each mail its template, whether the server took it, and what it said. `template`: one, or `all`."""
     if settings.unconfigured:
         raise ConfigurationError(settings.unconfigured)
-    pool = assembly.smtp_pool(settings.smtp, settings.service.notification_timeout)
-    channel = SmtpChannel(
-        pool,
-        settings.smtp.provider,
-        timeout=settings.service.notification_timeout,
-        data_timeout=settings.smtp.data_timeout,
-    )
+    channel = assembly.channel(settings)
     try:
         for envelope in _envelopes(settings, to, template):
             verdict = await channel.attempt(envelope, _go_on)
@@ -70,7 +63,7 @@ def _said(verdict: Verdict | Unavailable) -> str:
         case Accepted(attempt) | InDoubt(attempt):
             return f"{attempt.code or ''} {attempt.reply} ({attempt.duration_ms} ms)".strip()
         case Deferred(attempt, _) | Refused(attempt, _):
-            return f"{attempt.code} {attempt.reply}"
+            return f"{attempt.code or ''} {attempt.reply}".strip()
         case Unavailable(attempt, hint):
             return f"{attempt.code or ''} {attempt.reply}: {hint}".strip()
         case _:

@@ -13,6 +13,7 @@ import pytest
 from notification_service.channels.smtp import providers
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.outcomes import ChannelUnavailableError
 from notification_service.ports import (
     Accepted,
     Deferred,
@@ -25,6 +26,7 @@ from notification_service.ports import (
     Withdrawn,
 )
 from tests.stack.certificates import Certificate
+from tests.stack.processes import free_port
 from tests.stack.proxy import Proxy
 from tests.stack.smtp import SmtpServer
 from tests.stack.smtp_rules import Rule, Stage
@@ -269,6 +271,22 @@ async def test_a_refused_login_is_the_channels_fault_and_comes_with_advice(
     assert advice in verdict.hint
     assert "wrong" not in repr(verdict)
     assert arrived(smtp, envelope) == 0
+
+
+async def test_a_check_says_how_the_server_lets_us_in_and_sends_nothing(smtp: SmtpServer) -> None:
+    before = len(smtp.mails())
+    async with channel_to(smtp) as (channel, _):
+        assert await channel.check() == f"{smtp.host}:{smtp.port} lets us in (starttls, login)"
+    assert len(smtp.mails()) == before
+
+
+async def test_a_check_that_fails_says_what_to_do(smtp: SmtpServer) -> None:
+    async with channel_to(smtp, password="wrong") as (channel, _):
+        with pytest.raises(ChannelUnavailableError, match=r"SMTPAuthenticationError: .*check both"):
+            await channel.check()
+    async with channel_to(smtp, port=free_port()) as (channel, _):
+        with pytest.raises(ChannelUnavailableError, match="check SMTP_SERVER, SMTP_PORT"):
+            await channel.check()
 
 
 async def test_a_server_that_is_not_there_is_the_channels_fault(own_smtp: SmtpServer, server: SmtpServer) -> None:

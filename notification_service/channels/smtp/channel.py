@@ -13,6 +13,7 @@ from aiosmtplib import SMTPResponseException
 from notification_service.channels.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.smtp.providers import Provider
 from notification_service.channels.smtp.replies import Blame, Phase, Reading, one_line, read
+from notification_service.outcomes import ChannelUnavailableError
 from notification_service.ports import (
     Accepted,
     Attempt,
@@ -58,6 +59,9 @@ class SmtpChannel:
     name = "smtp"
 
     def __init__(self, pool: Pool, provider: Provider, *, timeout: float, data_timeout: float) -> None:
+        self.most = pool.limits.sessions
+        self.provider = provider.name
+        self.where = {"server": f"{pool.server.host}:{pool.server.port}", "security": pool.server.security}
         self._pool = pool
         self._provider = provider
         self._timeout = timeout
@@ -71,6 +75,22 @@ class SmtpChannel:
             # The kept session had died unnoticed; nothing went out, and a new one may do.
             verdict, _ = await self._converse(envelope, before_data, fresh=True)
         return verdict
+
+    @property
+    def open(self) -> int:
+        return self._pool.counts.open
+
+    async def check(self) -> str:
+        server = self._pool.server
+        try:
+            async with self._pool.session() as session:
+                session.keep()
+        except BROKEN as problem:
+            hint = self._provider.hint(getattr(problem, "code", None))
+            hint = hint or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
+            name = type(problem).__name__
+            raise ChannelUnavailableError(f"{self.where['server']}: {name}: {problem}: {hint}") from problem
+        return f"{self.where['server']} lets us in ({server.security}, {'login' if server.username else 'no login'})"
 
     async def close(self) -> None:
         await self._pool.close()

@@ -34,6 +34,10 @@ class Server:
     password: str | None = field(default=None, repr=False)
     timeout: float = 30.0
 
+    @property
+    def security(self) -> str:
+        return "implicit" if self.implicit_tls else "starttls" if self.start_tls else "plain"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -99,8 +103,8 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = Counts()
-        self._server = server
-        self._limits = limits
+        self.server = server
+        self.limits = limits
         self._tls = tls
         self._clock = clock
         self._idle: list[Session] = []
@@ -147,21 +151,21 @@ class Pool:
         return None
 
     def _worn_out(self, session: Session) -> bool:
-        too_old = self._clock() - session.opened > self._limits.max_age
-        return too_old or session.mails >= self._limits.max_mails or not session.client.is_connected
+        too_old = self._clock() - session.opened > self.limits.max_age
+        return too_old or session.mails >= self.limits.max_mails or not session.client.is_connected
 
     async def _alive(self, session: Session) -> bool:
-        if self._clock() - session.used < self._limits.max_idle:
+        if self._clock() - session.used < self.limits.max_idle:
             return True
         try:
-            async with asyncio.timeout(self._server.timeout):
+            async with asyncio.timeout(self.server.timeout):
                 await session.client.noop()
         except BROKEN:
             return False
         return True
 
     async def _open(self) -> Session:
-        server, started = self._server, self._clock()
+        server, started = self.server, self._clock()
         client = SMTP(
             hostname=server.host,
             port=server.port,
