@@ -171,6 +171,7 @@ def pipeline(
             max_event_bytes=service.max_event_bytes,
             max_attachment_bytes=service.max_attachment_bytes,
             hold_unknown=frozenset(service.unknown_hold),
+            express=settings.rabbitmq.express_lane,
         ),
         jobs=Jobs(),
         lane=Lane(memories.claims),

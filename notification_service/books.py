@@ -85,10 +85,10 @@ class Books:
     async def told(self, notification_id: str) -> Mapping[str, Any] | None:
         return await self.through_outage(lambda: self._ledger.told(notification_id))
 
-    async def reserve(self, address: str, *, ticket: bool, taken: int) -> Turn:
+    async def reserve(self, address: str, *, ticket: bool, taken: int, only_now: bool) -> Turn:
         """When a mail to this address may go; nobody waits for a Redis that is away."""
         try:
-            return await self._rates.reserve(address, ticket=ticket, taken=taken)
+            return await self._rates.reserve(address, ticket=ticket, taken=taken, only_now=only_now)
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
             return Turn()

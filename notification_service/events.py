@@ -211,8 +211,8 @@ class PaymentRefunded(_Event):
 
 Event = BookingConfirmed | BookingCancelled | BookingRefunded | PaymentSucceeded | PaymentFailed | PaymentRefunded
 
-_MODELS: dict[str, TypeAdapter[Event]] = {
-    event_type: TypeAdapter(model)
+MODELS: Mapping[str, type[Event]] = {
+    event_type: model
     for model, event_types in (
         (BookingConfirmed, ("booking.confirmed",)),
         (BookingCancelled, ("booking.cancelled",)),
@@ -224,7 +224,9 @@ _MODELS: dict[str, TypeAdapter[Event]] = {
     for event_type in event_types
 }
 
-EVENT_TYPES = tuple(_MODELS)
+_READERS: dict[str, TypeAdapter[Event]] = {event_type: TypeAdapter(model) for event_type, model in MODELS.items()}
+
+EVENT_TYPES = tuple(MODELS)
 """The routing keys that are ours."""
 
 
@@ -233,7 +235,7 @@ def payload_schema(event_type: str) -> dict[str, Any]:
 
     The routing key says the type, so `event_type` need not stand in the body; further fields are ignored.
     """
-    schema = _MODELS[event_type].json_schema()
+    schema = _READERS[event_type].json_schema()
     schema.pop("required", None)
     for field in schema["properties"].values():
         field.pop("title", None)
@@ -271,7 +273,7 @@ def _no_constant(name: str) -> NoReturn:
 
 def parse(data: Mapping[str, Any], event_type: str) -> Event | None:
     """The event in `data`, or None where its type is not ours. Raises `UnreadableEventError`."""
-    model = _MODELS.get(event_type)
+    model = _READERS.get(event_type)
     if model is None:
         return None
     try:

@@ -41,6 +41,8 @@ class Delivery:
     """Unix seconds: the time that it was given because of a limit."""
     turns: int = 0
     """How many limits lie behind it, in the order of `quotas.ORDER`."""
+    ahead: bool = False
+    """A copy on the express lane: the same message comes, or came, by the ordinary way too."""
     suspect: bool = False
     """It came back after it had been handed out: its worker was lost, perhaps because of it."""
     crashes: int = 0
@@ -125,6 +127,9 @@ RULES: Mapping[type[Event], Rule] = {
 }
 
 _OF_THE_SHOW = ("movie_title", "showtime", "seats", "cinema_name", "currency", "time_zone", "locale")
+
+TICKETS = tuple(event_type for event_type, model in events.MODELS.items() if RULES[model].until_showtime)
+"""The events whose mail somebody needs at the door."""
 
 TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
 

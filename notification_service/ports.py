@@ -100,10 +100,11 @@ class Standing:
 
 # ── rates: how many mails go where (Redis) ───────────────────────────────────────────────────────────
 class Rates(Protocol):
-    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0) -> Turn:
+    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False) -> Turn:
         """When a mail to this address may go, as the first limit says that has no place for it now.
 
-        Each call takes places. `taken`: what `Turn.taken` said the last time. Raises `StoreUnavailableError`.
+        Each call takes places; with `only_now` none where the mail may not go at once. `taken`: what `Turn.taken` said
+        the last time. Raises `StoreUnavailableError`.
         """
 
 

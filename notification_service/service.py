@@ -219,6 +219,7 @@ def _topology(settings: Settings, ladder: Ladder) -> topology.Topology:
         payment_queue=settings.rabbitmq.payment_queue,
         rungs=ladder.rungs,
         parking_seconds=settings.service.parking_days * _DAY,
+        express=settings.rabbitmq.express_lane,
     )
 
 

@@ -114,7 +114,8 @@ class Link:
         await channel.set_qos(prefetch_count=self._prefetch)
         for name in self._plan.consumed:
             queue = await channel.get_queue(name, ensure=False)
-            self._consumers.append((queue, await queue.consume(on_message)))
+            # Tagged with its queue's name, so that a delivery tells where it comes from.
+            self._consumers.append((queue, await queue.consume(on_message, consumer_tag=name)))
 
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
         """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there.

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from notification_service.events import EVENT_TYPES
+from notification_service.notices import TICKETS
 
 log = structlog.get_logger(__name__)
 
@@ -17,12 +18,22 @@ AGAIN = "notification.again"
 """Where every rung of the retry ladder, and every replay, leads back to."""
 PARKED = "notification.parked"
 """What waits for a person."""
+EXPRESS = "notification.express"
+"""A second copy of each event that becomes a ticket, so that a ticket does not stand behind a backlog of other mail.
+
+The copy in the booking queue is the one that counts. What is lost here is only a head start, so this queue may drop
+what is old or too much.
+"""
 
 _DELIVERY_LIMIT = 1000
 """Beyond any number that restarts and lost connections reach; RabbitMQ 4 would take 20 (traps 28, 29)."""
 
 
 _LOOKS_LIMIT = 1_000_000
+_HEAD_START = 300
+"""Seconds after which a copy is no head start any more."""
+_MOST_AHEAD = 1000
+"""Copies. Beyond it the oldest is dropped: when tickets are the backlog, the newest is not behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,9 @@ class Topology:
 
     @property
     def consumed(self) -> tuple[str, ...]:
-        return (*(queue.name for queue in self.work), AGAIN)
+        """In the order in which consumers are registered."""
+        ours = (queue.name for queue in self.own if queue.name in (AGAIN, EXPRESS))
+        return (*(queue.name for queue in self.work), *ours)
 
 
 class TopologyError(Exception):
@@ -56,11 +69,18 @@ def rung_queue(seconds: int) -> str:
 
 
 def plan(
-    *, exchange: str, booking_queue: str, payment_queue: str, rungs: tuple[int, ...], parking_seconds: float
+    *,
+    exchange: str,
+    booking_queue: str,
+    payment_queue: str,
+    rungs: tuple[int, ...],
+    parking_seconds: float,
+    express: bool,
 ) -> Topology:
     def of(family: str) -> tuple[str, ...]:
         return tuple(event_type for event_type in EVENT_TYPES if event_type.startswith(family))
 
+    ahead = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MOST_AHEAD}
     work = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
     return Topology(
         exchange,
@@ -70,6 +90,7 @@ def plan(
         ),
         own=(
             QueueSpec(AGAIN, work),
+            *([QueueSpec(EXPRESS, ahead, TICKETS)] if express else ()),
             *(
                 QueueSpec(
                     rung_queue(seconds),
@@ -108,6 +129,8 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
         log.info("broker.created", exchange=topology.exchange)
     for queue in topology.own:
         await _create(connection, queue)
+        if queue.bound_to:
+            await _bind(connection, queue, topology.exchange)
     for queue in topology.work:
         if await _stands(connection, queue.name):
             log.debug("broker.kept", queue=queue.name)

@@ -31,7 +31,7 @@ def asyncapi() -> dict[str, Any]:
     """What is consumed and published with the default settings, as an AsyncAPI 3 document."""
     plan = _defaults()
     consumed = {queue.name: queue for queue in (*plan.work, *plan.own) if queue.name in plan.consumed}
-    published = [queue for queue in plan.own if queue.name != topology.AGAIN]
+    published = [queue for queue in plan.own if queue.name not in plan.consumed]
     return {
         "asyncapi": "3.1.0",
         "id": "urn:notification-service",
@@ -72,6 +72,7 @@ def _defaults() -> Topology:
         payment_queue=default(RabbitSettings, "payment_queue"),
         rungs=default(ServiceSettings, "retry_rungs"),
         parking_seconds=default(ServiceSettings, "parking_days") * _DAY,
+        express=default(RabbitSettings, "express_lane"),
     )
 
 

@@ -120,9 +120,12 @@ class MemoryRates:
         self._clock = clock
         self._empty: dict[str, float] = {}
 
-    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0) -> Turn:
+    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False) -> Turn:
+        before = dict(self._empty)
         for limit in self._quotas.of(address, ticket=ticket, taken=taken):
             if seconds := self._take(limit.lanes):
+                if only_now:
+                    self._empty = before
                 return Turn(seconds, limit.setting)
         return Turn()
 

@@ -41,6 +41,24 @@ async def test_the_first_go_at_once_and_each_further_one_has_a_time_of_its_own(r
     assert {turn.limit for turn in turns[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
 
 
+async def test_who_wants_a_place_only_now_takes_none_that_is_later(rates: Rates) -> None:
+    domain = "slow.example"
+    first, *later = [
+        (await rates.reserve(f"{uuid.uuid4().hex}@{domain}", only_now=only_now)).seconds
+        for only_now in (True, True, True, False)
+    ]
+    assert first == 0, "a free place is taken"
+    assert later == pytest.approx([10, 10, 10], abs=1), "the same place each time: nobody has taken it"
+
+
+async def test_who_wants_a_place_only_now_takes_none_at_the_limits_before_either(rates: Rates, address: str) -> None:
+    """Its address has four; the domain has none free."""
+    busy = address.replace("guests.example", "slow.example")
+    await rates.reserve(f"other-{busy}")
+    for _ in range(2 * MOST):
+        assert (await rates.reserve(busy, only_now=True)).limit == "DOMAIN_MAILS_PER_MINUTE"
+
+
 async def test_another_address_does_not_wait_and_capitals_are_none(rates: Rates, address: str) -> None:
     for _ in range(MOST):
         await rates.reserve(address)

@@ -42,7 +42,9 @@ def url(stack: LocalStack) -> Iterator[str]:
 
 
 def plan() -> Topology:
-    return topology.plan(exchange="events", booking_queue=WORK, payment_queue="p", rungs=RUNGS, parking_seconds=600)
+    return topology.plan(
+        exchange="events", booking_queue=WORK, payment_queue="p", rungs=RUNGS, parking_seconds=600, express=False
+    )
 
 
 @asynccontextmanager

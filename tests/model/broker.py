@@ -37,6 +37,7 @@ class Incoming:
 
     content_type, content_encoding, correlation_id = "application/json", None, None
     timestamp, type, app_id = None, None, None
+    consumer_tag = None
 
     def __init__(self, message: Message, connection: Connection, process: Process) -> None:
         self.body, self.headers, self.message_id = message.body, dict(message.headers), message.message_id

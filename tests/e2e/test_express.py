@@ -1,0 +1,102 @@
+"""A ticket does not stand behind a backlog of other mail, and the lane that it takes may lose what it likes."""
+
+import asyncio
+
+import aio_pika
+import pytest
+
+from notification_service.broker.topology import EXPRESS
+from tests.samples import fresh
+from tests.stack.place import Place, until
+from tests.stack.publisher import event
+from tests.stack.smtp_rules import Rule
+
+BACKLOG = 300
+
+
+def backlog() -> list[dict[str, object]]:
+    return [fresh("booking.refunded", user_email=f"guest{number}@mail.example") for number in range(BACKLOG)]
+
+
+def tickets(place: Place) -> list[int]:
+    """Where in the order of all mails the tickets stand."""
+    return [at for at, mail in enumerate(place.mails()) if mail.rcpt_to[0].startswith("ticket")]
+
+
+def wait_for_empty(place: Place, *queues: str) -> None:
+    until(lambda: sum(map(place.depth, queues)) == 0)
+
+
+@pytest.mark.parametrize(("lane", "early"), [("true", True), ("false", False)])
+def test_a_ticket_overtakes_a_backlog_of_other_mail(place: Place, lane: str, *, early: bool) -> None:
+    ticket = fresh("booking.confirmed", user_email="ticket@mail.example")
+    with place.service(RABBITMQ_EXPRESS_LANE=lane):
+        pass
+    place.publish(*map(event, [*backlog(), ticket]))
+    with place.service(RABBITMQ_EXPRESS_LANE=lane) as service:
+        until(lambda: list(place.outcomes().values()) == ["sent"] * (BACKLOG + 1), timeout=60)
+        wait_for_empty(place, "notification.booking_events")
+        (at,) = tickets(place)
+        assert (at < BACKLOG // 2) is early
+        if early:
+            until(lambda: service.said("event.was_ahead"))
+            assert not service.said("event.duplicate"), "its other copy is no second report"
+            wait_for_empty(place, EXPRESS)
+
+
+def test_two_workers_send_each_ticket_once(place: Place) -> None:
+    sent = [fresh("booking.confirmed", user_email=f"ticket{number}@mail.example") for number in range(60)]
+    with place.service() as one, place.service() as other:
+        place.publish(*map(event, sent))
+        until(lambda: set(place.outcomes().values()) == {"sent"} and len(place.outcomes()) == len(sent), timeout=60)
+        wait_for_empty(place, "notification.booking_events", EXPRESS, "notification.retry.4s", "notification.again")
+    assert len(place.mails()) == len(sent)
+    assert not one.said("event.held") + other.said("event.held"), "who comes second waits a moment, no round"
+
+
+def test_what_the_lane_loses_is_only_late(place: Place) -> None:
+    with place.service():
+        pass
+    place.publish(event(fresh("booking.confirmed")))
+    asyncio.run(_purge(place, EXPRESS))
+    with place.service():
+        until(lambda: list(place.outcomes().values()) == ["sent"])
+    assert len(place.mails()) == 1
+
+
+def test_the_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
+    """Each is put off, refused or unreadable on both ways: once in the books, and once in the parking queue."""
+    place.smtp.script(
+        [
+            Rule(at="rcpt", match="gone@", reply="550 5.1.1 no such user"),
+            Rule(at="rcpt", match="later@", reply="450 4.2.1 busy", times=1),
+        ]
+    )
+    gone, later = (fresh("booking.confirmed", user_email=f"{name}@mail.example") for name in ("gone", "later"))
+    nobody = fresh("booking.confirmed", user_id="nobody", user_email=None, booking_id="BOOK-nobody")
+    with place.service():
+        place.publish(*map(event, (gone, later, nobody)))
+        until(lambda: sorted(place.outcomes().values()) == ["bounced", "rejected", "sent"])
+        until(lambda: place.depth("notification.parked") == 1)
+        wait_for_empty(place, "notification.booking_events", EXPRESS, "notification.retry.1s", "notification.again")
+    assert place.depth("notification.parked") == 1
+    assert len(place.mails()) == 1
+
+
+def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
+    """Four a minute for its domain: one ticket and one other at once, the next after its time, each counted once."""
+    sent = [fresh("booking.confirmed", user_email=f"ticket{number}@slow.example") for number in range(3)]
+    with place.service(DOMAIN_MAILS_PER_MINUTE='{"slow.example": 4}') as service:
+        place.publish(*map(event, sent))
+        until(lambda: len(place.mails()) == 2)
+        until(lambda: service.said("event.waits"))
+        until(lambda: place.depth("notification.booking_events") == place.depth(EXPRESS) == 0)
+    (waits,) = service.said("event.waits")
+    assert "DOMAIN_MAILS_PER_MINUTE" in waits["reason"]
+
+
+async def _purge(place: Place, queue: str) -> None:
+    connection = await aio_pika.connect(place.amqp_url)
+    async with connection, connection.channel() as channel:
+        purged = await (await channel.get_queue(queue)).purge()
+        assert purged.message_count == 1
