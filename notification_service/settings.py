@@ -132,7 +132,7 @@ class RabbitSettings(_Slice):
     booking_queue: str = "notification.booking_events"
     payment_queue: str = "notification.payment_events"
     prefetch: Count = 32
-    express_lane: bool = True
+    express_lane: bool = False
 
 
 class RedisSettings(_Slice):

@@ -46,7 +46,7 @@ def test_a_ticket_overtakes_a_backlog_of_other_mail(place: Place, lane: str, *, 
 
 def test_two_workers_send_each_ticket_once(place: Place) -> None:
     sent = [fresh("booking.confirmed", user_email=f"ticket{number}@mail.example") for number in range(60)]
-    with place.service() as one, place.service() as other:
+    with place.service(RABBITMQ_EXPRESS_LANE="true") as one, place.service(RABBITMQ_EXPRESS_LANE="true") as other:
         place.publish(*map(event, sent))
         until(lambda: set(place.outcomes().values()) == {"sent"} and len(place.outcomes()) == len(sent), timeout=60)
         wait_for_empty(place, "notification.booking_events", EXPRESS, "notification.retry.4s", "notification.again")
@@ -55,11 +55,11 @@ def test_two_workers_send_each_ticket_once(place: Place) -> None:
 
 
 def test_what_the_lane_loses_is_only_late(place: Place) -> None:
-    with place.service():
+    with place.service(RABBITMQ_EXPRESS_LANE="true"):
         pass
     place.publish(event(fresh("booking.confirmed")))
     asyncio.run(_purge(place, EXPRESS))
-    with place.service():
+    with place.service(RABBITMQ_EXPRESS_LANE="true"):
         until(lambda: list(place.outcomes().values()) == ["sent"])
     assert len(place.mails()) == 1
 
@@ -74,7 +74,7 @@ def test_the_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
     )
     gone, later = (fresh("booking.confirmed", user_email=f"{name}@mail.example") for name in ("gone", "later"))
     nobody = fresh("booking.confirmed", user_id="nobody", user_email=None, booking_id="BOOK-nobody")
-    with place.service():
+    with place.service(RABBITMQ_EXPRESS_LANE="true"):
         place.publish(*map(event, (gone, later, nobody)))
         until(lambda: sorted(place.outcomes().values()) == ["bounced", "rejected", "sent"])
         until(lambda: place.depth("notification.parked") == 1)
@@ -86,7 +86,7 @@ def test_the_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
 def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
     """Four a minute for its domain: one ticket and one other at once, the next after its time, each counted once."""
     sent = [fresh("booking.confirmed", user_email=f"ticket{number}@slow.example") for number in range(3)]
-    with place.service(DOMAIN_MAILS_PER_MINUTE='{"slow.example": 4}') as service:
+    with place.service(RABBITMQ_EXPRESS_LANE="true", DOMAIN_MAILS_PER_MINUTE='{"slow.example": 4}') as service:
         place.publish(*map(event, sent))
         until(lambda: len(place.mails()) == 2)
         until(lambda: service.said("event.waits"))

@@ -184,10 +184,16 @@ def run(folder: Path, seconds: float, seed: int) -> tuple[Tally, Soak]:
     with LocalStack(folder / "stack") as stack, ExitStack() as exits:
         place = Place(stack, folder / "place")
         exits.callback(place.close)
-        settings = {"LEASE_SECONDS": f"{LEASE:g}", "MAX_RETRY_ATTEMPTS": "50", "LOG_LEVEL": "INFO"}
+        dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
+        settings = {
+            "LEASE_SECONDS": f"{LEASE:g}",
+            "MAX_RETRY_ATTEMPTS": "50",
+            "LOG_LEVEL": "INFO",
+            "RABBITMQ_EXPRESS_LANE": dice.choice(("true", "false")),
+        }
         workers = [exits.enter_context(place.service(**settings)) for _ in range(WORKERS)]
         time.sleep(5)  # a quorum queue that is killed right after its declaration may never come back (trap 8)
-        soak = Soak(place, workers, random.Random(seed))  # noqa: S311 - it has to be repeatable
+        soak = Soak(place, workers, dice)
         soak.run(seconds)
         soak.rest()
         found = tally(soak.judge.confirmed, place.records(), (mail.message_id for mail in place.mails()))

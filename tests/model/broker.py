@@ -1,14 +1,14 @@
 """A broker that delivers at least once: what is not acked comes again, and a rung lets go when its time is over."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from notification_service.broker.link import Link, NotLinkedError
-from notification_service.broker.topology import PARKED, rung_queue
+from notification_service.broker.topology import EXPRESS, PARKED, rung_queue
 from notification_service.retries import RUNGS
 from tests.model.process import Clock, Process
 
@@ -22,6 +22,8 @@ class Message:
     message_id: str
     headers: Mapping[str, Any] = field(default_factory=dict)
     redelivered: bool = False
+    ahead: bool = False
+    """On the express lane."""
 
 
 class Connection:
@@ -37,11 +39,11 @@ class Incoming:
 
     content_type, content_encoding, correlation_id = "application/json", None, None
     timestamp, type, app_id = None, None, None
-    consumer_tag = None
 
     def __init__(self, message: Message, connection: Connection, process: Process) -> None:
         self.body, self.headers, self.message_id = message.body, dict(message.headers), message.message_id
         self.routing_key, self.redelivered = message.routing_key, message.redelivered
+        self.consumer_tag = EXPRESS if message.ahead else None
         self.channel = connection
         self._message = message
         self._process = process
@@ -81,7 +83,7 @@ class Broker:
         """What was not acked is delivered again, before all else."""
         connection.is_closed = True
         for each in reversed(connection.unacked):
-            self.ready.insert(0, Message(each.body, each.routing_key, each.message_id, each.headers, redelivered=True))
+            self.ready.insert(0, replace(each, redelivered=True))
         connection.unacked.clear()
 
     def publish(self, copy: aio_pika.Message, queue: str) -> None:

@@ -42,9 +42,13 @@ SCRIPTS = (
 
 
 def settings(script: tuple[Reply, ...], *, fine: bool) -> list[Setting]:
-    """Each event published once and twice, under both unknown policies."""
+    """Each event published once and twice, and with a copy on the express lane, under both unknown policies."""
     name = ", ".join(reply.name for reply in script) or "OK"
-    return [Setting(name, script, copies, hold=hold, fine=fine) for copies in (1, 2) for hold in (False, True)]
+    return [
+        Setting(name, script, copies, hold=hold, fine=fine, express=express)
+        for copies, express in ((1, False), (2, False), (1, True))
+        for hold in (False, True)
+    ]
 
 
 def named(value: object) -> str:

@@ -59,12 +59,16 @@ DROPPED = Setting("250 lost", (Reply.LOST_AFTER_THE_DOT,), workers=2)
 LATER = Setting("450", (Reply.LATER_AFTER_DATA,), workers=2)
 CLOSING = Setting("421", (Reply.CLOSING_AFTER_DATA,), workers=2)
 HOLD = Setting("hold", workers=2, hold=True)
+AHEAD = Setting("on the express lane", workers=2, express=True)
+AHEAD_LATER = Setting("450 on the express lane", (Reply.LATER_AFTER_DATA,), workers=2, express=True)
 QUICK: tuple[tuple[Setting, tuple[Intervention, ...]], ...] = (
     (TWO, (switch, stall)),
     (ONE, (cut_and_switch, stall, kill)),
     (DROPPED, (stall,)),
     (LATER, (stall,)),
     (HOLD, (stall, kill, forget_and_switch)),
+    (AHEAD, (switch, stall, kill)),
+    (AHEAD_LATER, (stall,)),
 )
 
 
@@ -77,7 +81,9 @@ def test_every_order_with_two_interventions(setting: Setting, interventions: tup
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("setting", [TWO, ONE, DROPPED, LATER, CLOSING, HOLD], ids=lambda value: value.name)
+@pytest.mark.parametrize(
+    "setting", [TWO, ONE, DROPPED, LATER, CLOSING, HOLD, AHEAD, AHEAD_LATER], ids=lambda value: value.name
+)
 def test_every_order_with_two_of_all_interventions(setting: Setting) -> None:
     for world in every_run(setting, EVERY, 2):
         world.check({"sent", "unknown"})

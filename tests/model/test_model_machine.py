@@ -20,10 +20,11 @@ OUTCOMES = {"sent", "unknown", "bounced", "parked"}
 
 class Machine(RuleBasedStateMachine):
     hold = False
+    express = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(Setting("machine", workers=2, hold=self.hold, fine=True))
+        self.world = World(Setting("machine", workers=2, hold=self.hold, fine=True, express=self.express))
 
     def has_workers(self) -> bool:
         return bool(self.world.workers)
@@ -119,6 +120,12 @@ class HoldingMachine(Machine):
     hold = True
 
 
+class ExpressMachine(Machine):
+    """Each event comes twice, one copy ahead."""
+
+    express = True
+
+
 SOAK = int(os.environ.get("MODEL_HISTORIES", "3000"))
 QUICK = settings(
     max_examples=150,
@@ -131,14 +138,14 @@ QUICK = settings(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("machine", [Machine, HoldingMachine])
+@pytest.mark.parametrize("machine", [Machine, HoldingMachine, ExpressMachine])
 def test_no_history_goes_wrong(machine: type[Machine]) -> None:
     run_state_machine_as_test(machine, settings=QUICK)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("machine", [Machine, HoldingMachine])
+@pytest.mark.parametrize("machine", [Machine, HoldingMachine, ExpressMachine])
 def test_no_long_history_goes_wrong(machine: type[Machine]) -> None:
     longer = settings(QUICK, max_examples=SOAK, stateful_step_count=60, derandomize=False)
     run_state_machine_as_test(machine, settings=longer)

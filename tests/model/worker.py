@@ -126,7 +126,15 @@ class Stores:
 
 class Worker:
     def __init__(
-        self, name: str, clock: Clock, stores: Stores, broker: Broker, server: smtp.Server, *, hold: bool
+        self,
+        name: str,
+        clock: Clock,
+        stores: Stores,
+        broker: Broker,
+        server: smtp.Server,
+        *,
+        hold: bool,
+        express: bool,
     ) -> None:
         self.name = name
         self.process = Process(clock)  # type: ignore[abstract]  # what it lacks, no worker of the model asks for
@@ -139,6 +147,7 @@ class Worker:
             cast("Ledger", stores.ledger.seen_from(self.process)),
             leases,
             hold=hold,
+            express=express,
             way_out=Breaker(smtp.WayOut(server, self.process), 8),
         )
         self._consumer = Consumer(link(broker, self.process), story.handle, _LADDER, Unobserved())
@@ -164,7 +173,9 @@ class Worker:
         self._broker.lose(self.connection)
 
 
-def _pipeline(claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, way_out: Breaker) -> Pipeline:
+def _pipeline(
+    claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, express: bool, way_out: Breaker
+) -> Pipeline:
     return _Story(
         books=Books(claims, ledger, leases, MemoryRates()),
         leases=leases,
@@ -178,6 +189,7 @@ def _pipeline(claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, way
             LARGEST,
             1000,
             frozenset({TEMPLATE} if hold else ()),
+            express,
         ),
         jobs=Jobs(),
         lane=Lane(claims),

@@ -4,7 +4,7 @@ import functools
 import json
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.model.broker import Broker, Message
 from tests.model.process import Clock
@@ -26,7 +26,10 @@ def _body(number: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is the same in all runs of a test. `fine`: a step ends before the effect of a call, and again after it."""
+    """What is the same in all runs of a test. `fine`: a step ends before the effect of a call, and again after it.
+
+    `express`: each event comes on the express lane too, whose copy is delivered first.
+    """
 
     name: str = "plain"
     replies: tuple[Reply, ...] = ()
@@ -34,6 +37,7 @@ class Setting:
     workers: int = 1
     hold: bool = False
     fine: bool = False
+    express: bool = False
 
 
 class World:
@@ -61,7 +65,9 @@ class World:
     def publish(self, number: int = 1, copies: int = 1) -> None:
         if number not in self.events:
             self.events.append(number)
-        self.broker.ready += [Message(_body(number), "booking.confirmed", f"evt-{number}")] * copies
+        message = Message(_body(number), "booking.confirmed", f"evt-{number}")
+        ahead = [replace(message, ahead=True)] if self.setting.express else []
+        self.broker.ready += [*ahead, message] * copies
         self._say(f"event {number} is published {copies} times")
         self.settle()
 
@@ -224,7 +230,15 @@ class World:
         return sorted(self.workers, key=lambda worker: worker is not self.current)
 
     def _start(self) -> Worker:
-        return Worker(next(self._names), self.clock, self.stores, self.broker, self.server, hold=self.setting.hold)
+        return Worker(
+            next(self._names),
+            self.clock,
+            self.stores,
+            self.broker,
+            self.server,
+            hold=self.setting.hold,
+            express=self.setting.express,
+        )
 
     def _hit(self, fault: str) -> None:
         self.faults.append(fault)

@@ -37,6 +37,8 @@ def _as_text(default: object) -> str:
             return ""
         case SecretStr():
             return default.get_secret_value()
+        case bool():
+            return str(default).lower()
         case Enum():
             return str(default.value)
         case tuple():

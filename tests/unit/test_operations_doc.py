@@ -96,7 +96,7 @@ def test_every_queue_is_named() -> None:
         payment_queue="notification.payment_events",
         rungs=retries.RUNGS,
         parking_seconds=1,
-        express=rabbit.express_lane,
+        express=True,
     )
     for queue in (*plan.work, *plan.own):
         short = queue.name.removeprefix("notification.retry")
