@@ -32,6 +32,6 @@ WORKDIR /var/lib/notification-service
 VOLUME ["/var/lib/notification-service/outbox"]
 EXPOSE 8084
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["notification-service", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "notification_service.ops.alive"]
 ENTRYPOINT ["notification-service"]
 CMD ["run"]

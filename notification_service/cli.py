@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import urllib.request
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +33,7 @@ from notification_service.commands.parked import Event, EventType, Older, Reason
 from notification_service.commands.send_test import send
 from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
-from notification_service.ops import logging
+from notification_service.ops import alive, logging
 from notification_service.outcomes import ConfigurationError, DependencyError
 from notification_service.settings import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, Settings, load
 
@@ -362,12 +361,10 @@ def erase(
 @app.command()
 def healthcheck() -> None:
     """Ask the running service whether it is alive: exit 0 or 1. For a container that has no curl."""
-    url = f"http://127.0.0.1:{_settings(quiet=True).service.port}/livez"
     try:
-        with urllib.request.urlopen(url, timeout=3):
-            return
-    except OSError as problem:
-        typer.echo(f"{url}: {problem}", err=True)
+        alive.ask(_settings(quiet=True).service.port)
+    except alive.NotAliveError as problem:
+        typer.echo(str(problem), err=True)
         raise typer.Exit(1) from problem
 
 

@@ -1,6 +1,7 @@
 """Start, readiness, draining, exit codes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -212,3 +213,15 @@ def test_a_start_takes_little_time(place: Place) -> None:
     started = time.monotonic()
     with place.service():
         assert time.monotonic() - started < 15
+
+
+def test_the_health_check_of_the_image_needs_no_command_line(place: Place, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "notification_service.ops.alive"]
+    with place.service() as service:
+        environment = {**os.environ, "PORT": str(service.port)}
+        assert subprocess.run(command, env=environment, cwd=tmp_path, check=False).returncode == 0
+    gone = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (gone.returncode, f":{service.port}/livez" in gone.stderr) == (1, True)
+    wrong = {**environment, "PORT": "many"}
+    refused = subprocess.run(command, env=wrong, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (refused.returncode, "PORT" in refused.stderr, "Traceback" in refused.stderr) == (1, True, False)

@@ -91,7 +91,7 @@ def test_the_image_runs_as_nobody_and_hears_the_signal() -> None:
 
 def test_the_image_looks_after_itself_without_curl() -> None:
     recipe = _dockerfile()
-    assert re.search(r'^HEALTHCHECK .*CMD \["notification-service", "healthcheck"\]$', recipe, re.MULTILINE)
+    assert re.search(r'^HEALTHCHECK .*CMD \["python", "-m", "notification_service.ops.alive"\]$', recipe, re.MULTILINE)
     assert "curl" not in recipe
     assert "wget" not in recipe
     assert recipe.count("--require-hashes") == recipe.count("pip install -") - recipe.count("pip install --no-deps")
