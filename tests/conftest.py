@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may ask for. The stack is started when the first test asks for it."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.stack.smtp import SmtpServer
 settings.register_profile("steady", max_examples=100 * TIMES, deadline=None)
 settings.load_profile("steady")
 
+# A shell starts what runs in the background with Ctrl-C ignored, and our children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TIMED = ("faults", "integration", "e2e", "console")
 _VERDICT = r"\bI[1-4]: "
