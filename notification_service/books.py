@@ -66,6 +66,7 @@ class Books:
             answer = await self._claims.claim(job.notification_id, job.owner, reopen=job.delivery.replay is not None)
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
+            job.lease = None
             return Unguarded()
         if self._redis_away.ends():
             log.info("claims.back")

@@ -383,7 +383,7 @@ class Pipeline:
         told = {"outcome": summarize(outcome).outcome, "duration_ms": job.duration_ms}
         if repair:
             log.info("outcome.repaired", **told)
-        elif self._on_the_express_lane(job) and _reported_before(job, found):
+        elif self._on_the_express_lane(job) and _other_copy_was_first(job, found):
             log.debug("event.was_ahead", **told)
         else:
             log.info("event.duplicate", **told)
@@ -400,8 +400,10 @@ class Pipeline:
         return intents.of_job(job, digest, mime.message_id(job.notification_id, self.policy.letterhead.domain))
 
 
-def _reported_before(job: Job, found: Opened | AlreadyThere) -> bool:
-    return isinstance(found, AlreadyThere) and job.notice.event_id in found.entry.event_ids
+def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:
+    """As far as can be told: a producer that publishes an event twice does the same."""
+    came_back = job.delivery.attempt or job.delivery.replay or job.delivery.suspect
+    return not came_back and isinstance(found, AlreadyThere) and job.notice.event_id in found.entry.event_ids
 
 
 def _lost_workers(delivery: Delivery) -> str:

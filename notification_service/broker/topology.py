@@ -11,6 +11,7 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPrecond
 
 from notification_service.events import EVENT_TYPES
 from notification_service.notices import TICKETS
+from notification_service.outcomes import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,8 @@ class Topology:
     def consumed(self) -> tuple[str, ...]:
         """In the order in which consumers are registered."""
         ours = (queue.name for queue in self.own if queue.name in (AGAIN, EXPRESS))
-        return (*(queue.name for queue in self.work), *ours)
+        # One queue may be fed with both families.
+        return tuple(dict.fromkeys((*(queue.name for queue in self.work), *ours)))
 
 
 class TopologyError(Exception):
@@ -77,9 +79,16 @@ def plan(
     parking_seconds: float,
     express: bool,
 ) -> Topology:
+    """Raises `ConfigurationError` where a queue of ours is to be fed by the booking system."""
+
     def of(family: str) -> tuple[str, ...]:
         return tuple(event_type for event_type in EVENT_TYPES if event_type.startswith(family))
 
+    if ours := {booking_queue, payment_queue} & {AGAIN, PARKED, EXPRESS, *map(rung_queue, rungs)}:
+        raise ConfigurationError(
+            f"RABBITMQ_BOOKING_QUEUE, RABBITMQ_PAYMENT_QUEUE: {', '.join(sorted(ours))} is a queue of the service's "
+            "own; name the one that the booking system feeds"
+        )
     ahead = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MOST_AHEAD}
     work = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
     return Topology(
@@ -128,9 +137,9 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
             await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
         log.info("broker.created", exchange=topology.exchange)
     for queue in topology.own:
-        await _create(connection, queue)
-        if queue.bound_to:
-            await _bind(connection, queue, topology.exchange)
+        # What stands on the express lane counts for nothing, so neither do its arguments.
+        if queue.name != EXPRESS or not await _stands(connection, EXPRESS):
+            await _create(connection, queue)
     for queue in topology.work:
         if await _stands(connection, queue.name):
             log.debug("broker.kept", queue=queue.name)
@@ -138,6 +147,10 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
             await _create(connection, queue)
             log.info("broker.created", queue=queue.name)
         await _bind(connection, queue, topology.exchange)
+    # After those that count: what reaches only the express lane is confirmed to its producer, and may be lost.
+    for queue in topology.own:
+        if queue.bound_to:
+            await _bind(connection, queue, topology.exchange)
 
 
 async def _exchange_stands(connection: AbstractConnection, name: str) -> bool:

@@ -30,6 +30,9 @@ _BUILDING = 600
 _BEGINNING = re.compile(r"([0-9a-f]{8,31})(?:…|\.\.\.)?")
 _MESSAGE_ID = re.compile(r"<?([0-9a-f]{32})@[^@\s]+")
 
+_MOST_ALIKE = 1000
+"""Records whose ids begin alike; by chance there are two of them among 90,000."""
+
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _REACHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), timedelta(days=2), timedelta(days=20))
 _LIST = dict.fromkeys(
@@ -136,8 +139,11 @@ class MongoSearch:
         So little is read on any server: some sort all that they find before the first record is given out.
         """
         if "_id" in which:
-            found = await answered(self._records.find(which, _LIST).to_list(most))
-            return [record for record in found if after is None]
+            named = await answered(self._records.find(which, _LIST).to_list(_MOST_ALIKE))
+            place = (after.created_at, after.notification_id) if after else None
+            return sorted(
+                (record for record in named if place is None or _newness(record) < place), key=_newness, reverse=True
+            )[:most]
         found = []
         reaches = () if {"booking_id", "event_ids"} & which.keys() else _REACHES
         for stretch in _stretches(wanted.since or _EVER, wanted.until, after, reaches):

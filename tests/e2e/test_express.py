@@ -95,6 +95,14 @@ def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
     assert "DOMAIN_MAILS_PER_MINUTE" in waits["reason"]
 
 
+def test_both_families_may_come_by_one_queue(place: Place) -> None:
+    one = {"RABBITMQ_BOOKING_QUEUE": "all_events", "RABBITMQ_PAYMENT_QUEUE": "all_events"}
+    with place.service(RABBITMQ_EXPRESS_LANE="true", **one):
+        place.publish(event(fresh("booking.confirmed")), event(fresh("payment.success")))
+        until(lambda: list(place.outcomes().values()) == ["sent", "sent"])
+    assert len(place.mails()) == 2
+
+
 async def _purge(place: Place, queue: str) -> None:
     connection = await aio_pika.connect(place.amqp_url)
     async with connection, connection.channel() as channel:

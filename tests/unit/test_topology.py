@@ -1,0 +1,35 @@
+"""The queues as data."""
+
+import pytest
+
+from notification_service.broker import topology
+from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, Topology
+from notification_service.outcomes import ConfigurationError
+
+
+def plan(booking: str = "b", payment: str = "p", *, express: bool = True) -> Topology:
+    return topology.plan(
+        exchange="events",
+        booking_queue=booking,
+        payment_queue=payment,
+        rungs=(5, 30),
+        parking_seconds=600,
+        express=express,
+    )
+
+
+def test_one_queue_may_be_fed_with_both_families_and_is_consumed_once() -> None:
+    assert plan("both", "both").consumed == ("both", AGAIN, EXPRESS)
+
+
+def test_the_express_lane_is_there_only_where_it_is_asked_for() -> None:
+    assert EXPRESS not in plan(express=False).consumed
+    assert all(queue.name != EXPRESS for queue in plan(express=False).own)
+
+
+@pytest.mark.parametrize("name", [AGAIN, PARKED, EXPRESS, "notification.retry.5s"])
+def test_no_queue_of_ours_is_fed_by_the_booking_system(name: str) -> None:
+    """What comes by the express lane is acked whatever becomes of it."""
+    for booking, payment in ((name, "p"), ("b", name)):
+        with pytest.raises(ConfigurationError, match=name):
+            plan(booking, payment, express=False)
