@@ -144,7 +144,7 @@ class MongoSearch:
             return sorted(
                 (record for record in named if place is None or _newness(record) < place), key=_newness, reverse=True
             )[:most]
-        found = []
+        found: list[Document] = []
         reaches = () if {"booking_id", "event_ids"} & which.keys() else _REACHES
         for stretch in _stretches(wanted.since or _EVER, wanted.until, after, reaches):
             if len(found) < most:

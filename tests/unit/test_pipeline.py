@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from notification_service import notices
 from notification_service.books import Books
 from notification_service.branding import Brand
 from notification_service.jobs import Jobs
@@ -46,7 +47,7 @@ from notification_service.ports import (
     Verdict,
     Withdrawn,
 )
-from notification_service.quotas import Quotas
+from notification_service.quotas import Quotas, Turn
 from notification_service.rendering import House, Renderer, load
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park
@@ -811,3 +812,44 @@ async def test_the_same_unreadable_bytes_are_one_record_however_often_they_come(
     assert cinema.record.outcome == "rejected"
     assert cinema.record.entry.event_ids == ("m1", "m2")
     assert cinema.channel.seen == []
+
+
+# ── the express lane: a copy that is only ahead ──────────────────────────────────────────────────────
+
+
+def ahead(**changes: Any) -> Delivery:  # noqa: ANN401 - whatever JSON holds
+    return replace(confirmed(**changes), ahead=True)
+
+
+async def test_the_copy_ahead_sends_and_the_ordinary_one_finds_it_sent() -> None:
+    cinema = Cinema()
+    assert await cinema.pipeline.handle(ahead()) == Done(Sent())
+    assert await cinema.handle() == Done(Sent())
+    assert len(cinema.mails) == 1
+
+
+async def test_the_copy_ahead_takes_no_turn_that_is_not_free() -> None:
+    cinema = Cinema(rates=MemoryRates(Quotas(per_address_hour=1)))
+    assert await cinema.rates.reserve("jane.smith@example.com") == Turn()
+    assert await cinema.pipeline.handle(ahead()) == Done(None)
+    ordinary = await cinema.handle()
+    assert isinstance(ordinary, Later)
+    assert ordinary.seconds == pytest.approx(3600, abs=5), "the first turn after the one that is taken"
+    assert cinema.mails == []
+
+
+async def test_the_copy_ahead_leaves_to_the_ordinary_one_what_another_worker_holds_or_nobody_can_read() -> None:
+    cinema = Cinema()
+    notice = notices.plan(confirmed(), largest=LARGEST)
+    assert isinstance(notice, notices.Notice)
+    await cinema.claims.claim(notices.notification_id(notice.fact, None, notice.template), "somebody else")
+    assert await cinema.pipeline.handle(ahead()) == Done(None)
+    assert await cinema.pipeline.handle(replace(ahead(), body=b"no json")) == Done(None)
+    assert (cinema.mails, cinema.ledger.records) == ([], {})
+
+
+async def test_the_ordinary_copy_is_tried_after_one_ahead_was_put_off() -> None:
+    cinema = Cinema([deferred()])
+    assert isinstance(await cinema.pipeline.handle(ahead()), Later)
+    assert await cinema.handle() == Done(Sent())
+    assert len(cinema.record.attempts) == 2
