@@ -129,7 +129,7 @@ RULES: Mapping[type[Event], Rule] = {
 _OF_THE_SHOW = ("movie_title", "showtime", "seats", "cinema_name", "currency", "time_zone", "locale")
 
 TICKETS = tuple(event_type for event_type, model in events.MODELS.items() if RULES[model].until_showtime)
-"""The events whose mail somebody needs at the door."""
+"""The types of the events whose mail somebody needs at the door."""
 
 TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
 
@@ -242,6 +242,11 @@ def completed(event: Event, told: Mapping[str, Any]) -> Event:
         return event
     unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and not getattr(event, name)]
     return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
+
+
+def is_ticket(event: Event) -> bool:
+    """Whether somebody needs its mail at the door, and nobody afterwards."""
+    return RULES[type(event)].until_showtime
 
 
 def superseding_id(event: Event) -> str | None:

@@ -181,7 +181,7 @@ class Pipeline:
             return await self.books.claim(job)
 
     def _on_the_express_lane(self, job: Job) -> bool:
-        return self.policy.express and notices.RULES[type(job.notice.event)].until_showtime
+        return self.policy.express and notices.is_ticket(job.notice.event)
 
     async def _work(self, job: Job, claim: Granted | Doubtful | Decided | Unguarded) -> Settlement:
         decided = isinstance(claim, Decided)
@@ -239,9 +239,7 @@ class Pipeline:
 
     async def _needless(self, event: Event) -> SkipReason | None:
         showtime = getattr(event, "showtime", None)
-        if notices.RULES[type(event)].until_showtime and has_begun(
-            showtime, self.renderer.zone(event), datetime.now(UTC)
-        ):
+        if notices.is_ticket(event) and has_begun(showtime, self.renderer.zone(event), datetime.now(UTC)):
             return SkipReason.EXPIRED
         superseding = notices.superseding_id(event)
         return SkipReason.SUPERSEDED if superseding and await self.books.knows(superseding) else None
@@ -253,8 +251,7 @@ class Pipeline:
         """
         if job.delivery.attempt or job.possible_duplicate:
             return None
-        ticket = notices.RULES[type(job.notice.event)].until_showtime
-        ahead = job.delivery.ahead
+        ticket, ahead = notices.is_ticket(job.notice.event), job.delivery.ahead
         turn = await self.books.reserve(person.email or "", ticket=ticket, taken=job.delivery.turns, only_now=ahead)
         if not turn.seconds:
             return None

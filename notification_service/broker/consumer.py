@@ -106,22 +106,22 @@ class Consumer:
     async def _run_ahead(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
         """A copy that only saves time. Whatever becomes of it, the one in the ordinary queue finds what was written."""
         if not delivery.suspect:
-            try:
-                await self._handle(delivery)
-            except Exception as problem:
-                log.exception("delivery.failed", event_type=delivery.routing_key, problem=type(problem).__name__)
+            await self._handled(delivery)
         await _ack(message)
 
     async def _see_through(self, message: AbstractIncomingMessage, delivery: Delivery, started: float) -> None:
-        try:
-            settlement = await self._handle(delivery)
-        except Exception as problem:
-            log.exception("delivery.failed", event_type=delivery.routing_key, problem=type(problem).__name__)
-            settlement = self._after(problem, delivery)
+        settlement = await self._handled(delivery)
         with self._observer.timed(Stage.SETTLE):
             settled = await self._settle(message, delivery, settlement)
         if settled:
             self._observer.settled(delivery, settlement, time.monotonic() - started)
+
+    async def _handled(self, delivery: Delivery) -> Settlement:
+        try:
+            return await self._handle(delivery)
+        except Exception as problem:
+            log.exception("delivery.failed", event_type=delivery.routing_key, problem=type(problem).__name__)
+            return self._after(problem, delivery)
 
     def _after(self, problem: Exception, delivery: Delivery) -> Settlement:
         """A fault that no rule foresees: the ladder, then the parking queue, never unacked for ever (trap 3)."""

@@ -50,16 +50,15 @@ class QueueSpec:
 class Topology:
     exchange: str
     work: tuple[QueueSpec, ...]
-    """Those that the booking system feeds: they may stand already, with arguments of their own."""
+    """Those that the exchange feeds: they may stand already, with arguments of their own. Those that count come first:
+    what reached the express lane alone would be confirmed to its producer, and might be lost."""
     own: tuple[QueueSpec, ...]
     """Ours alone: the way back, the rungs, the parking queue."""
 
     @property
     def consumed(self) -> tuple[str, ...]:
-        """In the order in which consumers are registered."""
-        ours = (queue.name for queue in self.own if queue.name in (AGAIN, EXPRESS))
         # One queue may be fed with both families.
-        return tuple(dict.fromkeys((*(queue.name for queue in self.work), *ours)))
+        return tuple(dict.fromkeys((*(queue.name for queue in self.work), AGAIN)))
 
 
 class TopologyError(Exception):
@@ -96,10 +95,10 @@ def plan(
         work=(
             QueueSpec(booking_queue, work, of("booking.")),
             QueueSpec(payment_queue, work, of("payment.")),
+            *([QueueSpec(EXPRESS, ahead, TICKETS)] if express else ()),
         ),
         own=(
             QueueSpec(AGAIN, work),
-            *([QueueSpec(EXPRESS, ahead, TICKETS)] if express else ()),
             *(
                 QueueSpec(
                     rung_queue(seconds),
@@ -137,9 +136,7 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
             await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
         log.info("broker.created", exchange=topology.exchange)
     for queue in topology.own:
-        # What stands on the express lane counts for nothing, so neither do its arguments.
-        if queue.name != EXPRESS or not await _stands(connection, EXPRESS):
-            await _create(connection, queue)
+        await _create(connection, queue)
     for queue in topology.work:
         if await _stands(connection, queue.name):
             log.debug("broker.kept", queue=queue.name)
@@ -147,10 +144,6 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
             await _create(connection, queue)
             log.info("broker.created", queue=queue.name)
         await _bind(connection, queue, topology.exchange)
-    # After those that count: what reaches only the express lane is confirmed to its producer, and may be lost.
-    for queue in topology.own:
-        if queue.bound_to:
-            await _bind(connection, queue, topology.exchange)
 
 
 async def _exchange_stands(connection: AbstractConnection, name: str) -> bool:

@@ -76,12 +76,18 @@ async def look(settings: Settings, which: Wanted, limit: int, after: Place | Non
 
 def table(page: Page, *, addresses: bool) -> None:
     """A row a notification, newest first, with ids in full: a person has to copy them."""
-    if not page.records:
+    if page.records:
+        Console(highlight=False, markup=False).print(_rows(page.records, addresses=addresses))
+    else:
         typer.echo("Nothing is recorded of that. A booking or an event has to be whole, an address as it was written.")
+    typer.echo(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
+
+
+def _rows(records: Sequence[Record], *, addresses: bool) -> Table:
     told = Table("created (UTC)", "e-mail", "outcome", "booking", "to", "notification")
     for column in told.columns:
         column.overflow = "fold"
-    for record in page.records:
+    for record in records:
         reason = f" ({shown(record['reason'])})" if record.get("reason") else ""
         told.add_row(
             f"{record['created_at']:%Y-%m-%d %H:%M:%S}",
@@ -91,9 +97,7 @@ def table(page: Page, *, addresses: bool) -> None:
             _may_show(shown(record.get("recipient") or ""), addresses=addresses),
             shown(record["_id"]),
         )
-    if page.records:
-        Console(highlight=False, markup=False).print(told)
-    typer.echo(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
+    return told
 
 
 def story(record: Record, *, addresses: bool) -> None:

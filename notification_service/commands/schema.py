@@ -31,7 +31,7 @@ def asyncapi() -> dict[str, Any]:
     """What is consumed and published with the default settings, as an AsyncAPI 3 document."""
     plan = _defaults()
     consumed = {queue.name: queue for queue in (*plan.work, *plan.own) if queue.name in plan.consumed}
-    published = [queue for queue in plan.own if queue.name not in plan.consumed]
+    published = [queue for queue in plan.own if queue.name != topology.AGAIN]
     return {
         "asyncapi": "3.1.0",
         "id": "urn:notification-service",

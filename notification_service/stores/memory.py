@@ -121,21 +121,24 @@ class MemoryRates:
         self._empty: dict[str, float] = {}
 
     async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False) -> Turn:
-        before = dict(self._empty)
+        turn, places = Turn(), dict[str, float]()
         for limit in self._quotas.of(address, ticket=ticket, taken=taken):
-            if seconds := self._take(limit.lanes):
-                if only_now:
-                    self._empty = before
-                return Turn(seconds, limit.setting)
-        return Turn()
+            seconds, key, empty = self._best(limit.lanes)
+            places[key] = empty
+            if seconds:
+                turn = Turn(seconds, limit.setting)
+                break
+        if not (only_now and turn.seconds):
+            self._empty |= places
+        return turn
 
-    def _take(self, lanes: Sequence[Bucket]) -> float:
+    def _best(self, lanes: Sequence[Bucket]) -> tuple[float, str, float]:
+        """The shortest wait, the lane that has it, and when that lane would be empty then."""
         now = self._clock()
         then_empty = [max(self._empty.get(lane.key, now), now) + lane.interval for lane in lanes]
         waits = [max(empty - now - lane.window, 0) for empty, lane in zip(then_empty, lanes, strict=True)]
         chosen = waits.index(min(waits))
-        self._empty[lanes[chosen].key] = then_empty[chosen]
-        return round(waits[chosen], 3)
+        return round(waits[chosen], 3), lanes[chosen].key, then_empty[chosen]
 
 
 @dataclass(slots=True)

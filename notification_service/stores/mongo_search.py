@@ -141,9 +141,7 @@ class MongoSearch:
         if "_id" in which:
             named = await answered(self._records.find(which, _LIST).to_list(_MOST_ALIKE))
             place = (after.created_at, after.notification_id) if after else None
-            return sorted(
-                (record for record in named if place is None or _newness(record) < place), key=_newness, reverse=True
-            )[:most]
+            return [record for record in named if place is None or _newness(record) < place]
         found: list[Document] = []
         reaches = () if {"booking_id", "event_ids"} & which.keys() else _REACHES
         for stretch in _stretches(wanted.since or _EVER, wanted.until, after, reaches):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_log_answers import install_jq
-from tests.stack import demo
+from tests.stack import debian, demo
 from tests.stack.place import Place
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +21,7 @@ _LONGEST = 60.0
 
 @pytest.mark.timeout(300)
 def test_the_drill_goes_as_its_page_says(place: Place, tmp_path: Path) -> None:
-    install_jq()
+    debian.need("jq")
     promised = [re.findall(r"`([^`]+)`", said) for _, said in STEPS]
     assert sum(map(len, promised)) >= 17
     with place.service() as service:

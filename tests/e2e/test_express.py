@@ -65,7 +65,7 @@ def test_what_the_lane_loses_is_only_late(place: Place) -> None:
 
 
 def test_the_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
-    """Each is put off, refused or unreadable on both ways: once in the books, and once in the parking queue."""
+    """Each is put off, refused or rejected on both ways: once in the books, and once in the parking queue."""
     place.smtp.script(
         [
             Rule(at="rcpt", match="gone@", reply="550 5.1.1 no such user"),
@@ -74,13 +74,14 @@ def test_the_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
     )
     gone, later = (fresh("booking.confirmed", user_email=f"{name}@mail.example") for name in ("gone", "later"))
     nobody = fresh("booking.confirmed", user_id="nobody", user_email=None, booking_id="BOOK-nobody")
-    with place.service(RABBITMQ_EXPRESS_LANE="true"):
+    with place.service(RABBITMQ_EXPRESS_LANE="true") as service:
         place.publish(*map(event, (gone, later, nobody)))
         until(lambda: sorted(place.outcomes().values()) == ["bounced", "rejected", "sent"])
         until(lambda: place.depth("notification.parked") == 1)
         wait_for_empty(place, "notification.booking_events", EXPRESS, "notification.retry.1s", "notification.again")
     assert place.depth("notification.parked") == 1
     assert len(place.mails()) == 1
+    assert len(service.said("event.waits")) <= 1, "the ordinary copy's, where it joined the one ahead"
 
 
 def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
@@ -93,6 +94,9 @@ def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
         until(lambda: place.depth("notification.booking_events") == place.depth(EXPRESS) == 0)
     (waits,) = service.said("event.waits")
     assert "DOMAIN_MAILS_PER_MINUTE" in waits["reason"]
+    (waiting,) = (each for each in place.records() if each["outcome"] == "waiting")
+    # Its ahead copy would have taken this turn, and the next is a minute away.
+    assert 20 < (waiting["due_at"] - waiting["created_at"]).total_seconds() < 45
 
 
 def test_both_families_may_come_by_one_queue(place: Place) -> None:
@@ -101,6 +105,20 @@ def test_both_families_may_come_by_one_queue(place: Place) -> None:
         place.publish(event(fresh("booking.confirmed")), event(fresh("payment.success")))
         until(lambda: list(place.outcomes().values()) == ["sent", "sent"])
     assert len(place.mails()) == 2
+
+
+def test_a_lane_that_stands_with_other_arguments_is_used_as_it_stands(place: Place) -> None:
+    asyncio.run(_declare(place, EXPRESS))
+    with place.service(RABBITMQ_EXPRESS_LANE="true") as service:
+        place.publish(event(fresh("booking.confirmed")))
+        until(lambda: service.said("event.was_ahead"))
+    assert len(place.mails()) == 1
+
+
+async def _declare(place: Place, queue: str) -> None:
+    connection = await aio_pika.connect(place.amqp_url)
+    async with connection, connection.channel() as channel:
+        await channel.declare_queue(queue, durable=True, arguments={"x-max-length": 7})
 
 
 async def _purge(place: Place, queue: str) -> None:

@@ -1,28 +1,18 @@
 """Every command of docs/ops/logs.md, run on the log of a service to which all of it has happened."""
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from tests.samples import fresh
+from tests.stack import debian
 from tests.stack.place import Place, until
 from tests.stack.publisher import event
 from tests.stack.smtp_rules import Rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "ops" / "logs.md"
 COMMANDS = re.findall(r"^```sh\n(.*?)\n```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def install_jq() -> None:
-    if shutil.which("jq"):
-        return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        for arguments in (("update", "--quiet=2"), ("install", "--yes", "--quiet=2", "--no-install-recommends", "jq")):
-            subprocess.run(("apt-get", *arguments), check=True, capture_output=True)
-        return
-    raise RuntimeError("jq is missing: apt-get install jq (as root)")
 
 
 def answer(command: str, folder: Path) -> str:
@@ -34,7 +24,7 @@ def answer(command: str, folder: Path) -> str:
 
 
 def test_every_command_of_the_page_answers(place: Place, tmp_path: Path) -> None:
-    install_jq()
+    debian.need("jq")
     booked = fresh("booking.confirmed", booking_id="BOOK-1", user_email="jane@example.com")
     gone = fresh("booking.confirmed", user_email="gone@example.com")
     nobody = fresh("payment.success", user_id="nobody", booking_id="BOOK-nobody")
@@ -80,7 +70,7 @@ def test_every_command_of_the_page_answers(place: Place, tmp_path: Path) -> None
 
 def test_who_got_two_and_which_was_sent_once_more_are_told(tmp_path: Path) -> None:
     """What a healthy run does not hold, as lines of that shape."""
-    install_jq()
+    debian.need("jq")
     closed = '{"event":"notification.closed","outcome":"sent","notification_id":"n","booking_id":"B","template":"t"}'
     resent = '{"event":"mail.resend","notification_id":"n","booking_id":"B","reason":"it may have gone out"}'
     (tmp_path / "service.log").write_text(f"{closed}\n{resent}\n{closed}\n")

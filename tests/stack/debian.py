@@ -15,6 +15,16 @@ def may_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
+def need(program: str) -> None:
+    """Install the package of this name unless the program is there. Raises `RuntimeError` where that cannot be."""
+    if shutil.which(program):
+        return
+    as_root = f"apt-get install {program} (as root)"
+    problem = install(program, lambda: shutil.which(program)) if may_install() else as_root
+    if problem:
+        raise RuntimeError(f"{program} is missing: {problem}")
+
+
 def install(package: str, is_there: Callable[[], object], **environment: str) -> str | None:
     """Install it unless it is there; what went wrong, as a sentence, or None."""
     with _alone():

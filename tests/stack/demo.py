@@ -79,7 +79,7 @@ def _stay(console: Console, place: Place, service: Service) -> None:
     file = FOLDER / "env"
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in environment(place, service).items()]
     file.write_text("".join(lines), "utf-8")
-    console.print("\nThe stack stays up until Ctrl-C. In another terminal, point your own tools at it:")
+    console.print("\nThe stack stays up until Ctrl-C. In another terminal:")
     console.print(f"  set -a; . {file.relative_to(ROOT)}; set +a", highlight=False)
     console.print(f"  http://127.0.0.1:{service.port}/readyz  http://127.0.0.1:{service.port}/metrics")
     console.print(f"  http://127.0.0.1:{service.port}/console/  with the token {CONSOLE_TOKEN}", highlight=False)
