@@ -35,6 +35,10 @@ def load(templates: Path) -> Mapping[str, NullTranslations]:
     return {SOURCE: NullTranslations(), **{path.stem: _compiled(read(path)) for path in files}, PSEUDO: _Pseudo()}
 
 
+def locale_of(language: str) -> Locale:
+    return Locale.parse(SOURCE if language == PSEUDO else language)
+
+
 def read(path: Path) -> Catalog:
     """One catalogue. Raises `ConfigurationError`."""
     try:

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import css_inline
 import jinja2
-from babel import Locale
 from jinja2 import Environment, Template
 from markupsafe import Markup
 
@@ -126,7 +124,6 @@ class Renderer:
         self._templates = templates
         self._house = house
         self._brands: dict[str, Brand] = {}
-        self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -148,8 +145,6 @@ class Renderer:
         parts = self._templates[style.language][template]
         try:
             return self._render(parts, event, person, style)
-        except css_inline.InlineError as problem:
-            raise TemplateFaultError(f"{template}/body.html", str(problem)) from problem
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
@@ -157,7 +152,7 @@ class Renderer:
         style = self._house.defaults.for_event(event, person.locale)
         if language is None:
             return style
-        locale = Locale.parse(languages.SOURCE if language == languages.PSEUDO else language)
+        locale = languages.locale_of(language)
         return replace(style, language=language, locale=style.locale if style.language == language else locale)
 
     def _render(self, parts: MailTemplate, event: Event, person: Person, style: Style) -> Mail:
@@ -173,7 +168,7 @@ class Renderer:
             "words": parts.words,
         }
         text = tidy_text(parts.text.render(context))
-        html = self._inliner.inline(parts.html.render(context))
+        html = parts.html.render(context)
         logo = self._house.brand.logo
         inline = [
             *([Attachment("ticket.png", "image/png", code.png, enclosures.QR_ID)] if code else []),
@@ -192,7 +187,6 @@ class Renderer:
         context = {
             "person": replace(person, first_name=_isolated_text(person.first_name, style)),
             "brand": self._brand(style),
-            "palette": house.brand.palette,
             "links": found,
             "style": style,
             "cinema": replace(cinema, address=_isolated_text(cinema.address, style)),
@@ -285,11 +279,16 @@ def load(directory: Path, house: House) -> Renderer:
             f"there are {', '.join(spoken)}"
         )
     house = replace(house, defaults=replace(house.defaults, spoken=spoken))
-    compiled = templating.Compiled()
+    loader, compiled = templating.Styled(directory), templating.Compiled()
     try:
         renderer = Renderer(
             {
-                language: _compile_all(templating.environment(directory, translations, compiled), directory)
+                language: _compile_all(
+                    templating.environment(
+                        loader, translations, compiled, {"palette": house.brand.palette, "start": _start(language)}
+                    ),
+                    directory,
+                )
                 for language, translations in catalogues.items()
             },
             house,
@@ -304,8 +303,13 @@ def load(directory: Path, house: House) -> Renderer:
     return renderer
 
 
+def _start(language: str) -> str:
+    """The side on which a line begins."""
+    return "left" if languages.locale_of(language).text_direction == "ltr" else "right"
+
+
 def _compile_all(environment: Environment, directory: Path) -> Mapping[str, MailTemplate]:
-    for shared in sorted((directory / SHARED).glob("*")):
+    for shared in sorted(path for path in (directory / SHARED).glob("*") if path.suffix in (".html", ".txt")):
         environment.get_template(f"{SHARED}/{shared.name}")
     return {name: _compile(environment, directory, name) for name in TEMPLATES}
 

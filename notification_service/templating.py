@@ -1,17 +1,19 @@
 """Jinja as the templates use it: one environment for each language, with `_("...")` for sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BaseLoader, BytecodeCache, Environment, FileSystemLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.bccache import Bucket
 from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 
 from notification_service import wording
+from notification_service.styling import StyleError, StyleSheet
 
+STYLE = "_base/style.css"
 _OF_THE_COMPILER = ("_block_vars", "_loop_vars")
 
 
@@ -27,6 +29,35 @@ class Compiled(BytecodeCache):
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+class Styled(FileSystemLoader):
+    """The templates under a directory, with the rules of their style sheet in the tags of each html."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._sheet: StyleSheet | None = None
+        self._sources: dict[str, tuple[str, str, Callable[[], bool]]] = {}
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        if template not in self._sources:
+            source, filename, unchanged = super().get_source(environment, template)
+            if template.endswith(".html"):
+                source = self._styled(source, template, filename, environment)
+            self._sources[template] = source, filename, unchanged
+        return self._sources[template]
+
+    def _styled(self, source: str, template: str, filename: str, environment: Environment) -> str:
+        if self._sheet is None:
+            rules, sheet_file, _ = super().get_source(environment, STYLE)
+            try:
+                self._sheet = StyleSheet(rules)
+            except StyleError as problem:
+                raise TemplateSyntaxError(problem.message, problem.line, STYLE, sheet_file) from problem
+        try:
+            return self._sheet.apply(source)
+        except StyleError as problem:
+            raise TemplateSyntaxError(problem.message, problem.line, template, filename) from problem
 
 
 class Sentences:
@@ -45,6 +76,14 @@ class Sentences:
         return known[html] % values
 
 
+class _Environment(Environment):
+    """One whose globals are complete before the first template is loaded."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """One dictionary: Jinja's chain of them is copied, key by key, for every mail."""
+        return {**self.globals, **(d or {})}
+
+
 class _Context(Context):
     """Calls macros and sentences itself: Jinja asks of each callable four times what it wants to be given."""
 
@@ -52,17 +91,21 @@ class _Context(Context):
         kind = type(callee)
         if kind is not Macro and kind is not Sentences:
             return super().call(callee, *values, **named)
-        for name in _OF_THE_COMPILER:
-            named.pop(name, None)
+        if named:
+            for name in _OF_THE_COMPILER:
+                named.pop(name, None)
         if kind is Sentences:
             return callee.say(*values, named, html=self.eval_ctx.autoescape)
         return callee(self.eval_ctx, *values, **named)
 
 
-def environment(directory: Path, translations: NullTranslations, compiled: BytecodeCache) -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(directory),
-        autoescape=lambda name: name is not None and name.endswith(".html"),  # noqa: S701 - by name: .txt is no markup
+def environment(
+    loader: BaseLoader, translations: NullTranslations, compiled: BytecodeCache, known: Mapping[str, object]
+) -> Environment:
+    """`known`: what is the same in every mail of the language, and so is known to macros too."""
+    made = _Environment(
+        loader=loader,
+        autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -75,5 +118,6 @@ def environment(directory: Path, translations: NullTranslations, compiled: Bytec
     made.policies["ext.i18n.trimmed"] = True
     made.filters.update(wording.FILTERS)
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
+    made.globals.update(known)
     made.globals["_"] = made.globals["gettext"] = Sentences(translations)
     return made

@@ -58,11 +58,6 @@ class Style:
     def dir(self) -> str:
         return self.locale.text_direction
 
-    @cached_property
-    def start(self) -> str:
-        """The side on which a line begins."""
-        return "left" if self.dir == "ltr" else "right"
-
 
 @dataclass(frozen=True, slots=True)
 class Defaults:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from gettext import NullTranslations
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -87,7 +86,7 @@ def environment(made: Environment) -> Environment:
 def test_sentences_and_macros_read_as_jinjas_own(page: str, name: str, many: Sequence[str]) -> None:
     plain = Environment(autoescape=page.endswith(".html"), extensions=["jinja2.ext.i18n"])
     plain.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # i18n's own
-    ours = templating.environment(Path(), NullTranslations(), templating.Compiled())
+    ours = templating.environment(DictLoader({}), NullTranslations(), templating.Compiled(), {})
     wanted, found = (environment(each).get_template(page).render(name=name, many=many) for each in (plain, ours))
     assert found == wanted
 

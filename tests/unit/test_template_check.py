@@ -100,7 +100,7 @@ WRONG: list[tuple[Callable[[Reading], Findings], Spoil, str]] = [
     (template_check.holes, text("Where: ", "Where:  "), "the text has two spaces in 'Where:  "),
     (template_check.holes, subject("Booked:  , today"), "the subject has two spaces"),
     (template_check.empty_rows, html(BODY, "<p> <b></b>\n</p>" + BODY), "1 <p> in the html"),
-    (template_check.empty_rows, html("</th><td", "</th><td></td><td"), "1 <td> in the html"),
+    (template_check.empty_rows, html("</td></tr>", "</td><td></td></tr>"), "1 <td> in the html"),
     (template_check.empty_rows, text("Where: ", "Where:\n\n"), "a row 'Where' without a value"),
     (template_check.empty_rows, text("\n\n", "\n\n\n"), "two empty lines"),
 ]

@@ -439,6 +439,8 @@ def spoil(path: Path, words: str, instead: str) -> int:
         ("payment_refund/subject.txt", '{{ _("Your refund is on its way") }}', "{{ event.reason.first }}"),
         ("_base/layout.html", "{{ words.footer_why(brand) }}", "{{ brand.nom }}"),
         ("_base/parts.txt", '{{ _("Hello', '{% if %} {{ _("Hello'),
+        ("_base/style.css", ".masthead {", ".card .masthead {"),
+        ("_base/parts.html", 'class="eyebrow"', 'class="{{ eyebrow }}"'),
     ],
 )
 def test_a_wrong_template_is_named_with_its_line(copied: Path, file: str, words: str, instead: str) -> None:
@@ -447,7 +449,7 @@ def test_a_wrong_template_is_named_with_its_line(copied: Path, file: str, words:
         load(FULL, copied)
 
 
-@pytest.mark.parametrize("file", ["payment_failed/body.txt", "payment_refund/subject.txt"])
+@pytest.mark.parametrize("file", ["payment_failed/body.txt", "payment_refund/subject.txt", "_base/style.css"])
 def test_a_missing_template_is_named(copied: Path, file: str) -> None:
     (copied / file).unlink()
     with pytest.raises(ConfigurationError, match=rf"{re.escape(file)} is missing under TEMPLATES_DIR"):

@@ -33,7 +33,7 @@ def copied(tmp_path: Path) -> Path:
 
 def test_trap_20_templates_have_the_names_that_are_escaped() -> None:
     names = {path.suffix for path in TEMPLATES.rglob("*") if path.is_file() and "_samples" not in path.parts}
-    assert names == {".html", ".txt", ".po"}  # the catalogues are no templates
+    assert names == {".html", ".txt", ".po", ".css"}  # catalogues and style sheet are no templates
 
 
 def test_trap_20_a_word_that_is_not_there_is_an_error_and_not_an_empty_text(copied: Path) -> None:
