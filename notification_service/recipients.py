@@ -1,6 +1,5 @@
 """Who gets the mail: the event's own address, else the user's, else that of the booking's user."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from notification_service.addresses import NotAnAddressError, parse_address
@@ -12,11 +11,12 @@ from notification_service.ports import Directory, Person
 async def find(event: Event, directory: Directory) -> Person | Rejected:
     """A person whose `email` is an address, or why there is none. Raises `StoreUnavailableError`."""
     faults = []
-    async for source, person in _candidates(event, directory):
-        try:
-            return replace(person, email=parse_address(person.email or ""))
-        except NotAnAddressError as problem:
-            faults.append(f"{source}: {problem}")
+    for source, ask in _SOURCES:
+        if person := await ask(event, directory):
+            try:
+                return replace(person, email=parse_address(person.email or ""))
+            except NotAnAddressError as problem:
+                faults.append(f"{source}: {problem}")
     if faults:
         return Rejected(RejectReason.BAD_ADDRESS, "; ".join(faults))
     return Rejected(
@@ -26,10 +26,20 @@ async def find(event: Event, directory: Directory) -> Person | Rejected:
     )
 
 
-async def _candidates(event: Event, directory: Directory) -> AsyncIterator[tuple[str, Person]]:
-    if event.user_email:
-        yield "user_email of the event", Person(event.user_email)
-    if event.user_id and (person := await directory.user(event.user_id)):
-        yield "email of the event's user", person
-    if event.booking_id and (person := await directory.user_of_booking(event.booking_id)):
-        yield "email of the booking's user", person
+async def _named(event: Event, _: Directory) -> Person | None:
+    return Person(event.user_email) if event.user_email else None
+
+
+async def _user(event: Event, directory: Directory) -> Person | None:
+    return await directory.user(event.user_id) if event.user_id else None
+
+
+async def _user_of_booking(event: Event, directory: Directory) -> Person | None:
+    return await directory.user_of_booking(event.booking_id) if event.booking_id else None
+
+
+_SOURCES = (
+    ("user_email of the event", _named),
+    ("email of the event's user", _user),
+    ("email of the booking's user", _user_of_booking),
+)
