@@ -42,8 +42,7 @@ def by_library(html: str, sheet: str) -> Styles:
     inliner = css_inline.CSSInliner(
         extra_css=sheet, inline_style_tags=False, keep_style_tags=True, load_remote_stylesheets=False
     )
-    # It writes down the bodies of tables, which the page leaves out.
-    return [each for each in Tags(inliner.inline(plain)).found if each[0] != "tbody"]
+    return Tags(inliner.inline(plain)).found
 
 
 # ── our sheet on our mails ───────────────────────────────────────────────────────────────────────────
