@@ -164,4 +164,6 @@ def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 
 
 
 def storable_text(text: str) -> str:
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from babel import Locale
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 
 from notification_service import templating, wording
 from notification_service.groups import Groups
 from notification_service.remembering import remembered
+from notification_service.stores import documents
 
 LOCALES = [Locale.parse(name) for name in ("en_US", "ar", "hi", "ja", "pl")]
 ZONES = [ZoneInfo(name) for name in ("UTC", "America/New_York", "Asia/Kolkata", "Europe/Madrid")]
@@ -89,6 +90,18 @@ def test_sentences_and_macros_read_as_jinjas_own(page: str, name: str, many: Seq
     ours = templating.environment(DictLoader({}), NullTranslations(), templating.Compiled(), {})
     wanted, found = (environment(each).get_template(page).render(name=name, many=many) for each in (plain, ours))
     assert found == wanted
+
+
+# ── records ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.text(st.characters(exclude_categories=())))
+@example("plain")
+@example("a\0b")
+@example("\ud800 half")
+@example("é\0\udfff")
+def test_a_text_is_stored_as_it_would_be_by_way_of_its_bytes(text: str) -> None:
+    assert documents.storable_text(text) == text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 # ── groups ───────────────────────────────────────────────────────────────────────────────────────────
