@@ -1,12 +1,14 @@
 """The connection to MongoDB and its grouped writes. The only module that knows Motor."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Collection as Distinct, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 
 from notification_service.groups import Groups
 from notification_service.outcomes import NO_URL, ConfigurationError, StoreUnavailableError
@@ -81,23 +83,70 @@ class WriteRefusedError(Exception):
     """The database refuses this document, by its validator for instance; repeating it is of no use."""
 
 
-class GroupedReads:
-    """Documents by their `_id`, read together with what other jobs read at that moment. `fields`: as in `find`."""
+class ReadsById:
+    """Documents of one collection by their `_id`. `fields`: as in `find`."""
 
-    def __init__(self, collection: Collection, fields: Mapping[str, int]) -> None:
-        self._collection = collection
+    def __init__(self, together: "GroupedReads", collection: Collection, fields: Mapping[str, int]) -> None:
+        self._together = together
+        self._blocking = collection.delegate
         self._fields = fields
-        self._groups: Groups[str, Document | None] = Groups(self._read_group, _LARGEST_GROUP)
 
     async def find(self, key: str) -> Document | None:
         """Raises `StoreUnavailableError`."""
-        return await self._groups.ask(key)
+        return await self._together.find(self, key)
 
-    async def _read_group(self, keys: Sequence[str]) -> list[Document | None]:
-        one_of = {"$in": list(set(keys))}
-        found = await answered(self._collection.find({"_id": one_of}, self._fields).to_list(len(keys)))
-        documents = {document["_id"]: document for document in found}
-        return [documents.get(key) for key in keys]
+    def read(self, keys: Distinct[str]) -> dict[str, Document]:
+        """For a thread: it blocks. Raises `PyMongoError`."""
+        found = self._blocking.find({"_id": {"$in": list(keys)}}, self._fields)
+        return {document["_id"]: document for document in found}
+
+
+_Question = tuple[ReadsById, str]
+
+
+class GroupedReads:
+    """What jobs read by `_id` at the same moment, of whichever collection: all of it is one way to a thread and back.
+
+    The way costs about as much as a read. The thread is its own, as one group is under way at a time.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._groups: Groups[_Question, Document | None] = Groups(self._read_group, _LARGEST_GROUP)
+
+    def of(self, collection: Collection, fields: Mapping[str, int]) -> ReadsById:
+        return ReadsById(self, collection, fields)
+
+    async def find(self, of: ReadsById, key: str) -> Document | None:
+        """Raises `StoreUnavailableError`."""
+        return await self._groups.ask((of, key))
+
+    async def _read_group(self, questions: Sequence[_Question]) -> list[Document | Exception | None]:
+        wanted: dict[ReadsById, set[str]] = {}
+        for of, key in questions:
+            wanted.setdefault(of, set()).add(key)
+        found = await answered(asyncio.get_running_loop().run_in_executor(self._thread, _read_all, wanted))
+        return [_document(found[of], key) for of, key in questions]
+
+
+_Found = dict[str, Document] | StoreUnavailableError
+
+
+def _read_all(wanted: Mapping[ReadsById, Distinct[str]]) -> dict[ReadsById, _Found]:
+    """One after the other. A server that does not answer the first is not asked the next: five seconds are enough."""
+    found: dict[ReadsById, _Found] = {}
+    for of, keys in wanted.items():
+        try:
+            found[of] = of.read(keys)
+        except OperationFailure as problem:
+            if problem.timeout:
+                raise
+            found[of] = unavailable(problem)
+    return found
+
+
+def _document(found: _Found, key: str) -> Document | Exception | None:
+    return found if isinstance(found, StoreUnavailableError) else found.get(key)
 
 
 class GroupedWrites:

@@ -11,8 +11,9 @@ _FIELDS = {"email": 1, "first_name": 1, "last_name": 1, "locale": 1}
 
 class MongoDirectory:
     def __init__(self, database: Database) -> None:
-        self._users = GroupedReads(database["users"], _FIELDS)
-        self._bookings = GroupedReads(database["bookings"], {"user_id": 1})
+        reads = GroupedReads()
+        self._users = reads.of(database["users"], _FIELDS)
+        self._bookings = reads.of(database["bookings"], {"user_id": 1})
 
     async def user(self, user_id: str) -> Person | None:
         found = await self._users.find(user_id)

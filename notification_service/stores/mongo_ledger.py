@@ -36,11 +36,12 @@ class MongoLedger:
     def __init__(self, database: Database, collection: str, *, full_recipients: bool) -> None:
         self._database = database
         self._records: Collection = database[collection]
-        self._facts = GroupedReads(database[documents.FACTS], {"report": 1})
+        reads = GroupedReads()
+        self._facts = reads.of(database[documents.FACTS], {"report": 1})
         self._first_reports = GroupedWrites(database[documents.FACTS])
         self._writes = GroupedWrites(self._records)
-        self._ids = GroupedReads(self._records, {"_id": 1})
-        self._told = GroupedReads(self._records, {"event_data": 1})
+        self._ids = reads.of(self._records, {"_id": 1})
+        self._told = reads.of(self._records, {"event_data": 1})
         self._show: documents.Show = str if full_recipients else mask_in
 
     async def prepare(self) -> None:
@@ -174,7 +175,9 @@ class MongoLedger:
 
     async def first_report(self, fact: str, report: str) -> str:
         key = documents.storable_text(fact)
-        await self._first_reports.write(InsertOne({"_id": key, "report": report, "created_at": datetime.now(UTC)}))
+        ours = InsertOne({"_id": key, "report": report, "created_at": datetime.now(UTC)})
+        if await self._first_reports.write(ours) is Written.DONE:
+            return report
         found = await self._facts.find(key)
         return str(found["report"]) if found else report
 

@@ -345,6 +345,10 @@ async def test_of_many_first_reports_at_once_one_stands_for_the_fact(ledger: Led
     assert await ledger.first_report("payment:T2:refunded", "another") == "another"
 
 
+async def test_ones_own_report_whose_answer_was_lost_is_still_the_first(ledger: Ledger) -> None:
+    assert [await ledger.first_report("payment:T:refunded", report) for report in ("R1", "R1", "R2")] == ["R1"] * 3
+
+
 # ── MongoDB alone: the documents ─────────────────────────────────────────────────────────────────────
 
 
