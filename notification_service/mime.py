@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import encode_rfc2231, format_datetime
+from functools import cached_property, lru_cache
 
 import idna
 
@@ -27,6 +28,10 @@ _LONGEST_DISPLAY_NAME = 60
 _WIDEST = 78
 """Characters in a line of a header (RFC 5322 §2.1.1)."""
 
+_LINES_KEPT = 1024
+_LONGEST_KEPT = 1000
+"""What one event says must not fill the memory."""
+
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]')
 
@@ -37,16 +42,21 @@ class AttachmentError(ValueError):
     reason = RejectReason.ATTACHMENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Letterhead:
     """Who the mails come from. `domain` stands on the right side of every id that we make up."""
 
     address: str
     name: str
 
-    @property
+    @cached_property
     def domain(self) -> str:
         return _ascii_domain(self.address.rpartition("@")[2])
+
+    @cached_property
+    def display_name(self) -> str:
+        """Without the specials of RFC 5322, and short: a long quoted name is folded into a second address (trap 17)."""
+        return clean(_SPECIALS.sub(" ", self.name), _LONGEST_DISPLAY_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +80,17 @@ def clean(text: str, longest: int) -> str:
 
     Python 3.11.7 decodes an encoded word in a value and writes its CR LF out (trap 17).
     """
+    if text.isascii() and text.isprintable():
+        return _shortened(text, longest)
     spaced = "".join(" " if character in "\r\n\t\v\f\u2028\u2029" else character for character in text)
     kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    while _FORGERY.search(kept):
-        kept = _FORGERY.sub("", kept)
-    return " ".join(kept.split())[:longest].rstrip()
+    return _shortened(kept, longest)
+
+
+def _shortened(text: str, longest: int) -> str:
+    while _FORGERY.search(text):
+        text = _FORGERY.sub("", text)
+    return " ".join(text.split())[:longest].rstrip()
 
 
 def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attached: int) -> Envelope:
@@ -99,7 +115,7 @@ def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attac
 def _head(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, needs_utf8: bool) -> bytes:
     """Every header but those of the content. Each value is one clean line before it is written here."""
     domain, sender = letterhead.domain, _wire_address(letterhead.address)
-    name, subject = _display_name(letterhead.name), clean(mail.subject, _LONGEST_SUBJECT)
+    name, subject = letterhead.display_name, clean(mail.subject, _LONGEST_SUBJECT)
     lines = [
         f"From: {_phrase(name, needs_utf8=needs_utf8)} <{sender}>" if name else f"From: {sender}",
         f"To: {_wire_address(to)}",
@@ -123,6 +139,7 @@ def _thread(booking_id: str) -> str:
     return hashlib.sha256(booking_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+@lru_cache(8)  # it is the letterhead's, the same in every mail
 def _phrase(name: str, *, needs_utf8: bool) -> str:
     """A display name (RFC 5322 §3.2.5): its specials are gone, but for the dot, which has to be quoted."""
     if not name.isascii() and not needs_utf8:
@@ -153,17 +170,19 @@ def _token(text: str) -> str:
 
 
 def _body(mail: Mail) -> bytes:
-    inline = [attachment for attachment in mail.attachments if attachment.content_id]
-    attached = [attachment for attachment in mail.attachments if not attachment.content_id]
-    html = _text_part(mail.html, "html")
-    shown = _multipart("related", [html, *map(_file_part, inline)]) if inline else html
-    body = _multipart("alternative", [_text_part(mail.text, "plain"), shown])
-    return _multipart("mixed", [body, *map(_file_part, attached)]) if attached else body
+    text, html = _text_part(mail.text, "plain"), _text_part(mail.html, "html")
+    inline = [_file_part(attachment) for attachment in mail.attachments if attachment.content_id]
+    attached = [_file_part(attachment) for attachment in mail.attachments if not attachment.content_id]
+    # Of all that is inside, so that the same mail is the same bytes, and nobody can write into it what will part it.
+    mark = hashlib.sha256(b"".join((text, html, *inline, *attached))).hexdigest()[:32]
+    shown = _multipart("related", mark, [html, *inline]) if inline else html
+    body = _multipart("alternative", mark, [text, shown])
+    return _multipart("mixed", mark, [body, *attached]) if attached else body
 
 
-def _multipart(kind: str, parts: list[bytes]) -> bytes:
-    # Drawn from the content, so that the same mail is the same bytes; neither encoding of ours can hold "=_".
-    boundary = f"=_{kind}_{hashlib.sha256(b''.join(parts)).hexdigest()[:32]}".encode()
+def _multipart(kind: str, mark: str, parts: list[bytes]) -> bytes:
+    # Neither encoding of ours can hold "=_", and no kind begins as another does.
+    boundary = f"=_{kind}_{mark}".encode()
     return b"".join(
         (
             b'Content-Type: multipart/%b; boundary="%b"\r\n\r\n' % (kind.encode(), boundary),
@@ -175,12 +194,25 @@ def _multipart(kind: str, parts: list[bytes]) -> bytes:
 
 def _text_part(text: str, subtype: str) -> bytes:
     """Quoted-printable by the C encoder: `set_content` takes milliseconds for the same (trap 19)."""
-    lines = text.encode("utf-8", "replace").replace(b"\r\n", b"\n")
-    encoded = binascii.b2a_qp(lines, istext=True).replace(b"\r", b"=0D").replace(b"\n", b"\r\n")
     return b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%b' % (
         subtype.encode(),
-        encoded,
+        _quoted(text),
     )
+
+
+def _quoted(text: str) -> bytes:
+    """Quoted-printable (RFC 2045 §6.7), line by line: nine of ten lines are the same in every mail of a language."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return b"\r\n".join([_kept(line) if len(line) <= _LONGEST_KEPT else _quoted_line(line) for line in lines])
+
+
+def _quoted_line(line: str) -> bytes:
+    # As if it were no text, so that a carriage return in it is encoded and not taken for a line end.
+    return binascii.b2a_qp(line.encode("utf-8", "replace"), istext=False).replace(b"\n", b"\r\n")
+
+
+_kept = lru_cache(_LINES_KEPT)(_quoted_line)
+"""A line with a name in it is gone when so many others have come."""
 
 
 def _file_part(attachment: Attachment) -> bytes:
@@ -211,11 +243,6 @@ def _check(attachments: tuple[Attachment, ...], most: int) -> None:
         name = attachment.filename
         if not name or name in (".", "..") or any(c in name for c in "/\\\0") or clean(name, _LONGEST_NAME) != name:
             raise AttachmentError(f"{clean(name, _LONGEST_NAME)!r} is no file name for an attachment")
-
-
-def _display_name(text: str) -> str:
-    """Without the specials of RFC 5322, and short: a long quoted name is folded into a second address (trap 17)."""
-    return clean(_SPECIALS.sub(" ", text), _LONGEST_DISPLAY_NAME)
 
 
 def _wire_address(address: str) -> str:

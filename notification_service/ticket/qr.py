@@ -1,10 +1,11 @@
-"""A QR code (ISO/IEC 18004) as a PNG, drawn in well under a millisecond."""
+"""A QR code (ISO/IEC 18004) as a PNG, drawn in a fifth of a millisecond."""
 
 import struct
 import zlib
 from dataclasses import dataclass, field
+from math import isqrt
 
-import segno
+import zxingcpp
 
 _MOST_BYTES = 300
 _QUIET = 4
@@ -12,7 +13,9 @@ _QUIET = 4
 
 _NEAR = 400
 _MASK = 3
-"""Any of the eight can be read. To weigh all against each other takes four times as long as everything else."""
+"""Any of the eight can be read. To weigh all against each other takes ten times as long as to make the code."""
+
+_DARK = bytes.maketrans(b"\x00\xff", b"10")
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ONE_BIT_GREY = (1, 0, 0, 0, 0)
@@ -40,36 +43,37 @@ def draw(text: str) -> QrCode | None:
     return _pictured(_modules(text))
 
 
-def _modules(text: str) -> tuple[bytearray, ...]:
-    """Row by row, 1 where a module is dark."""
+def _modules(text: str) -> list[str]:
+    """Row by row, `1` where a module is dark."""
     # Without an ECI, readers guess: zbar takes é for 矇. It is left out where it says nothing: old scanners print it.
-    code = segno.make_qr(
-        text, error="M", boost_error=False, mask=_MASK, mode="byte", encoding="utf-8", eci=not text.isascii()
-    )
-    return code.matrix
+    options = {} if text.isascii() else {"eci": "UTF-8"}
+    code = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level="M", data_mask=_MASK, **options)
+    image = bytes(code.to_image(add_quiet_zones=False))  # type: ignore[call-overload]  # a buffer: its stub is silent
+    across, bits = isqrt(len(image)), image.translate(_DARK).decode()
+    return [bits[start : start + across] for start in range(0, across * across, across)]
 
 
-def _pictured(modules: tuple[bytearray, ...]) -> QrCode:
+def _pictured(modules: list[str]) -> QrCode:
     across = len(modules) + 2 * _QUIET
     scale = round(_NEAR / across)
     side = across * scale
-    margin = _line("1" * side) * (_QUIET * scale)
-    edge = "1" * (_QUIET * scale)
-    pixel = "1" * scale, "0" * scale
-    rows = (_line(edge + "".join([pixel[dark] for dark in row]) + edge) * scale for row in modules)
+    width = -(-side // 8)
+    edge, gap, module, light = _QUIET * scale, "0" * (scale - 1), (1 << scale) - 1, (1 << side) - 1
+    margin = _line(light, side, width) * edge
+    # A row of modules is a number with its digits `scale` bits apart; times `module`, each digit fills its bits.
+    rows = (_line(light ^ (int(gap.join(row), 2) * module << edge), side, width) * scale for row in modules)
     return QrCode(_png(side, margin + b"".join(rows) + margin), side)
 
 
-def _line(bits: str) -> bytes:
-    """One line of pixels, filled up to whole bytes, after the filter byte (0: none)."""
-    bits += "0" * (-len(bits) % 8)
-    return b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+def _line(pixels: int, side: int, width: int) -> bytes:
+    """One line of `side` pixels, filled up to `width` bytes, after the filter byte (0: none)."""
+    return b"\0" + (pixels << (8 * width - side)).to_bytes(width, "big")
 
 
 def _png(side: int, lines: bytes) -> bytes:
     header = struct.pack(">2I5B", side, side, *_ONE_BIT_GREY)
-    # Level 9 saves three bytes and takes three times as long.
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(lines, 6)) + _chunk(b"IEND", b"")
+    # Level 6 saves sixty bytes and takes nearly twice as long; level 3 takes half as long, for two hundred bytes more.
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(lines, 4)) + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

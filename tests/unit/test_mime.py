@@ -1,7 +1,11 @@
 """The bytes that go out: no value of an event or a setting can forge a header, a part or an address."""
 
+import binascii
 import email
+import quopri
 import re
+import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import policy
 from email.header import decode_header, make_header
@@ -14,7 +18,16 @@ from hypothesis import example, given, settings, strategies as st
 
 from notification_service.branding import Brand
 from notification_service.events import parse
-from notification_service.mime import AttachmentError, Ids, Letterhead, clean, compose, message_id
+from notification_service.mime import (
+    AttachmentError,
+    Ids,
+    Letterhead,
+    _kept,
+    _quoted,
+    clean,
+    compose,
+    message_id,
+)
 from notification_service.outcomes import RejectReason
 from notification_service.ports import Envelope, Person
 from notification_service.rendering import Attachment, House, Mail, load
@@ -206,6 +219,16 @@ def test_the_senders_name_is_read_back_with_its_spaces(name: str) -> None:
     )
 
 
+@given(ARMED | st.text(st.characters(max_codepoint=127)))
+@settings(max_examples=300 * TIMES)
+def test_what_is_plain_already_is_cleaned_as_anything_else_is(text: str) -> None:
+    spaced = "".join(" " if c in "\r\n\t\v\f\u2028\u2029" else c for c in text)
+    kept = "".join(c for c in spaced if c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    while "=?" in kept or "?=" in kept:
+        kept = re.sub(r"=\?|\?=", "", kept)
+    assert clean(text, 40) == " ".join(kept.split())[:40].rstrip()
+
+
 @given(
     st.sampled_from(["To", "Cc", "Bcc", "From", "Sender", "Reply-To", "Content-Type", "X-Mailer", "Return-Path"]), ARMED
 )
@@ -231,6 +254,43 @@ def test_a_text_is_read_back_as_it_was(text: str) -> None:
     for part in message.iter_parts():
         assert isinstance(part, EmailMessage)
         assert part.get_content().replace("\r\n", "\n") == text.replace("\r\n", "\n")
+
+
+LINES = st.lists(
+    st.text(max_size=12)
+    | st.sampled_from([".", " ", "\t", "=", "\r", "\n", "é", "x" * 74, "x" * 75, "x" * 76, "é" * 90, "x " * 600]),
+    max_size=12,
+)
+
+
+@given(LINES.map("".join))
+@settings(max_examples=400 * TIMES)
+@example("x" * 100 + "\r\r\ny\nz")
+@example("a \nb\t\n.\n")
+def test_quoted_printable_is_read_back_as_it_was_and_no_line_is_too_long(text: str) -> None:
+    meant = text.replace("\r\n", "\n").encode("utf-8", "replace")
+    for _ in range(2):  # the second time out of what is remembered
+        quoted = _quoted(text)
+        assert quopri.decodestring(quoted.replace(b"\r\n", b"\n")) == meant
+        assert max(map(len, quoted.split(b"\r\n"))) <= 76
+        assert not re.search(rb"\r(?!\n)|(?<!\r)\n|[ \t](?:\r|$)", quoted)
+
+
+@given(LINES.map("".join))
+@settings(max_examples=400 * TIMES)
+def test_line_by_line_is_as_the_whole(text: str) -> None:
+    # The encoder of whole texts takes \\r\\n for its own line end, and lets a line with a space at its end grow to 78.
+    plain = re.sub(r"[ \t]+(?=\n|$)|\r", "", text)
+    whole = binascii.b2a_qp(plain.encode("utf-8", "replace"), istext=True)
+    assert _quoted(plain) == whole.replace(b"\n", b"\r\n")
+
+
+def test_what_is_remembered_of_mails_is_bounded() -> None:
+    _kept.cache_clear()
+    _quoted("x" * 1001)
+    assert _kept.cache_info().currsize == 0
+    _quoted("\n".join(map(str, range(5000))))
+    assert _kept.cache_info().currsize == 1024
 
 
 # ── the rules of craft.md ────────────────────────────────────────────────────────────────────────────
@@ -350,6 +410,24 @@ def test_the_same_mail_is_the_same_bytes(attachments: tuple[Attachment, ...]) ->
     mails = [compose_one(Mail("x", "text", "html", attachments)) for _ in range(3)]
     assert len({mail.content for mail in mails}) == 1
     assert compose_one(Mail("x", "other text", "html", attachments)).content != mails[0].content
+
+
+@pytest.mark.parametrize("attachments", [(), (IMAGE,), (FILE,), (FILE, IMAGE)], ids=["plain", "image", "file", "both"])
+def test_a_boundary_belongs_to_everything_that_it_parts(attachments: tuple[Attachment, ...]) -> None:
+    def boundaries(mail: Mail) -> list[str]:
+        return re.findall(r'boundary="(.+?)"', compose_one(mail).content.decode())
+
+    first = boundaries(Mail("x", "text", "html", attachments))
+    changed = [Mail("x", "text.", "html", attachments), Mail("x", "text", "html.", attachments)]
+    for n, attachment in enumerate(attachments):
+        other = replace(attachment, content=attachment.content + b".")
+        changed.append(Mail("x", "text", "html", (*attachments[:n], other, *attachments[n + 1 :])))
+    assert len(set(first)) == len(first)
+    assert not any(set(first) & set(boundaries(mail)) for mail in changed)
+    content = compose_one(Mail("x", "text", "html", attachments)).content
+    for boundary in first:
+        parted = re.findall(rb"^--%b(?:--)?\r$" % re.escape(boundary.encode()), content, re.MULTILINE)
+        assert content.count(boundary.encode()) == len(parted) + 1
 
 
 # ── addresses ────────────────────────────────────────────────────────────────────────────────────────
