@@ -219,7 +219,7 @@ def test_the_senders_name_is_read_back_with_its_spaces(name: str) -> None:
     )
 
 
-@given(ARMED | st.text(st.characters(max_codepoint=127)))
+@given(ARMED | st.text() | st.text(st.characters(max_codepoint=127)))
 @settings(max_examples=300 * TIMES)
 def test_what_is_plain_already_is_cleaned_as_anything_else_is(text: str) -> None:
     spaced = "".join(" " if c in "\r\n\t\v\f\u2028\u2029" else c for c in text)
@@ -279,8 +279,8 @@ def test_quoted_printable_is_read_back_as_it_was_and_no_line_is_too_long(text: s
 @given(LINES.map("".join))
 @settings(max_examples=400 * TIMES)
 def test_line_by_line_is_as_the_whole(text: str) -> None:
-    # The encoder of whole texts takes \\r\\n for its own line end, and lets a line with a space at its end grow to 78.
-    plain = re.sub(r"[ \t]+(?=\n|$)|\r", "", text)
+    # The encoder of whole texts takes a carriage return for a line end, and lets a line with a space at its end grow.
+    plain = re.sub(r"[ \t]+(?=\n|$)", "", text.replace("\r", ""))
     whole = binascii.b2a_qp(plain.encode("utf-8", "replace"), istext=True)
     assert _quoted(plain) == whole.replace(b"\n", b"\r\n")
 
