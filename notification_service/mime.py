@@ -80,7 +80,7 @@ def clean(text: str, longest: int) -> str:
 
     Python 3.11.7 decodes an encoded word in a value and writes its CR LF out (trap 17).
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return _shortened(text, longest)
     spaced = "".join(" " if character in "\r\n\t\v\f\u2028\u2029" else character for character in text)
     kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
