@@ -36,6 +36,7 @@ def load(templates: Path) -> Mapping[str, NullTranslations]:
 
 
 def locale_of(language: str) -> Locale:
+    """The one of a language's catalogue; English of the pseudo-locale."""
     return Locale.parse(SOURCE if language == PSEUDO else language)
 
 

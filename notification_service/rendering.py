@@ -20,9 +20,10 @@ from notification_service.events import EVENT_TYPES, BookingCancelled, BookingCo
 from notification_service.notices import RULES, TEMPLATES
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
+from notification_service.templating import SHARED
 from notification_service.wording import Style, cut
 
-SHARED, SAMPLES = "_base", "_samples"
+SAMPLES = "_samples"
 PARTS = ("subject.txt", "body.txt", "body.html")
 _WORDS = f"{SHARED}/words.txt"
 _TEXT_WIDTH = 78

@@ -13,7 +13,6 @@ _PIECES = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _ATTRIBUTE = re.compile(r'\s(?P<name>[\w-]+)="(?P<value>(?:\{\{.*?\}\}|[^"])*)"', re.DOTALL)
-_STATEMENT = re.compile(r"\{%.*?%\}", re.DOTALL)
 _VALUE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _RULE = re.compile(r"\s*(?P<selectors>[^{}]*?)\s*\{(?P<declarations>[^{}]*)\}")

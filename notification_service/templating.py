@@ -13,7 +13,8 @@ from markupsafe import Markup
 from notification_service import wording
 from notification_service.styling import StyleError, StyleSheet
 
-STYLE = "_base/style.css"
+SHARED = "_base"
+_STYLE = f"{SHARED}/style.css"
 _OF_THE_COMPILER = ("_block_vars", "_loop_vars")
 
 
@@ -49,11 +50,11 @@ class Styled(FileSystemLoader):
 
     def _styled(self, source: str, template: str, filename: str, environment: Environment) -> str:
         if self._sheet is None:
-            rules, sheet_file, _ = super().get_source(environment, STYLE)
+            rules, sheet_file, _ = super().get_source(environment, _STYLE)
             try:
                 self._sheet = StyleSheet(rules)
             except StyleError as problem:
-                raise TemplateSyntaxError(problem.message, problem.line, STYLE, sheet_file) from problem
+                raise TemplateSyntaxError(problem.message, problem.line, _STYLE, sheet_file) from problem
         try:
             return self._sheet.apply(source)
         except StyleError as problem:

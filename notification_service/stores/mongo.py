@@ -86,14 +86,14 @@ class WriteRefusedError(Exception):
 class ReadsById:
     """Documents of one collection by their `_id`. `fields`: as in `find`."""
 
-    def __init__(self, together: "GroupedReads", collection: Collection, fields: Mapping[str, int]) -> None:
-        self._together = together
+    def __init__(self, groups: "_ReadGroups", collection: Collection, fields: Mapping[str, int]) -> None:
+        self._groups = groups
         self._blocking = collection.delegate
         self._fields = fields
 
     async def find(self, key: str) -> Document | None:
         """Raises `StoreUnavailableError`."""
-        return await self._together.find(self, key)
+        return await self._groups.ask((self, key))
 
     def read(self, keys: Distinct[str]) -> dict[str, Document]:
         """For a thread: it blocks. Raises `PyMongoError`."""
@@ -102,6 +102,7 @@ class ReadsById:
 
 
 _Question = tuple[ReadsById, str]
+_ReadGroups = Groups[_Question, Document | None]
 
 
 class GroupedReads:
@@ -112,14 +113,10 @@ class GroupedReads:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
-        self._groups: Groups[_Question, Document | None] = Groups(self._read_group, _LARGEST_GROUP)
+        self._groups: _ReadGroups = Groups(self._read_group, _LARGEST_GROUP)
 
     def of(self, collection: Collection, fields: Mapping[str, int]) -> ReadsById:
-        return ReadsById(self, collection, fields)
-
-    async def find(self, of: ReadsById, key: str) -> Document | None:
-        """Raises `StoreUnavailableError`."""
-        return await self._groups.ask((of, key))
+        return ReadsById(self._groups, collection, fields)
 
     async def _read_group(self, questions: Sequence[_Question]) -> list[Document | Exception | None]:
         wanted: dict[ReadsById, set[str]] = {}

@@ -114,7 +114,7 @@ class Late(ReadsById):
 async def test_a_server_that_is_late_with_one_collection_is_not_asked_for_the_next() -> None:
     client = mongo.connect(f"mongodb://127.0.0.1:{free_port()}/")
     reads = GroupedReads()
-    of = [Late(reads, client["x"][name], {}) for name in ("films", "halls")]
+    of = [Late(reads._groups, client["x"][name], {}) for name in ("films", "halls")]
     answers = await asyncio.gather(*(each.find("1") for each in of), return_exceptions=True)
     client.close()
     assert [type(each) for each in answers] == [StoreUnavailableError] * 2
