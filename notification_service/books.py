@@ -182,7 +182,7 @@ class Books:
                 at=datetime.now(UTC),
                 recipient=job.recipient,
                 subject=job.subject,
-                remarks=job.remarks,
+                remarks=[str(remark) for remark in job.remarks],
                 mail_digest=job.envelope.digest if job.envelope else None,
                 attempt=attempt,
             )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from notification_service.leases import Lease
 from notification_service.notices import Delivery, Notice
 from notification_service.ports import Envelope
+from notification_service.remarks import Remark
 from notification_service.settlements import Later, Settlement
 
 
@@ -30,8 +31,8 @@ class Job:
     """Between the sending marker and a clear reply: it may have gone out."""
     recipient: str | None = None
     subject: str | None = None
-    remarks: tuple[str, ...] = ()
-    """What an operator should know of the mail, such as a link that was left out of it."""
+    remarks: tuple[Remark, ...] = ()
+    """What an operator should know of its event and its mail, such as a link that was left out."""
     envelope: Envelope | None = field(default=None, repr=False)
     ready_at: datetime | None = None
     """When its mail was first handed to the channel."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from notification_service.events import Event, PaymentFailed
+from notification_service.remarks import Remark
 
 _LONGEST = 2000
 _BOOKING_ID = "{booking_id}"
@@ -34,8 +35,8 @@ class Ways:
     support: str | None = None
 
 
-def for_event(event: Event, ways: Ways) -> tuple[Links, list[str]]:
-    """The links, and for each of the event's own that is left out one sentence that says why."""
+def for_event(event: Event, ways: Ways) -> tuple[Links, list[Remark]]:
+    """The links, and for each of the event's own that is left out a remark that says why."""
     named = event.retry_url if isinstance(event, PaymentFailed) else None
     why = refusal(named, ways.hosts) if named else None
     retry = named if named and why is None else _filled(ways.retry, event.booking_id)
@@ -44,7 +45,7 @@ def for_event(event: Event, ways: Ways) -> tuple[Links, list[str]]:
         booking=_filled(ways.booking, event.booking_id),
         support=_filled(ways.support, event.booking_id),
     )
-    return found, [f"retry_url is left out: {why}"] if why else []
+    return found, [Remark("retry_url", f"is left out: {why}")] if why else []
 
 
 def _filled(pattern: str | None, booking_id: str | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from notification_service import events
 from notification_service.events import Event, UnreadableEventError
 from notification_service.outcomes import Parked, Rejected, RejectReason
+from notification_service.remarks import Remark
 from notification_service.traces import Trace
 
 EMAIL = "email"
@@ -60,6 +61,8 @@ class Notice:
     template: str
     fact: Fact
     data: Mapping[str, Any] = field(repr=False)
+    remarks: tuple[Remark, ...] = ()
+    """What could not be read of it, or was read otherwise than it stood."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from notification_service.notices import Delivery
 from notification_service.outcomes import Outcome
+from notification_service.remarks import Remark
 from notification_service.settlements import Settlement
 
 
@@ -50,6 +51,8 @@ class Observer(Protocol):
     def timed(self, stage: Stage) -> AbstractContextManager[None]:
         """Around one stage; one that raises has taken its time too."""
 
+    def remarked(self, remark: Remark) -> None: ...
+
     def closed(self, closing: Closing) -> None: ...
 
     def settled(self, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
@@ -64,6 +67,8 @@ class Unobserved:
 
     def timed(self, stage: Stage) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's
         return nullcontext()
+
+    def remarked(self, remark: Remark) -> None: ...
 
     def closed(self, closing: Closing) -> None: ...
 

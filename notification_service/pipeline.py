@@ -57,6 +57,7 @@ from notification_service.ports import (
     Verdict,
     Withdrawn,
 )
+from notification_service.remarks import Remark
 from notification_service.rendering import Renderer, TemplateFaultError
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
@@ -213,6 +214,7 @@ class Pipeline:
         return person
 
     async def _begin(self, job: Job, person: Person | Rejected) -> Settlement:
+        self._remark(job, *job.notice.remarks)
         if isinstance(person, Rejected):
             return await self._close(job, person)
         if job.delivery.crashes >= _MOST_CRASHES:
@@ -236,6 +238,12 @@ class Pipeline:
                 job.envelope, lambda: self.books.mark_sending(job), lambda: self.books.nothing_sent(job)
             )
         return await self._conclude(job, verdict)
+
+    def _remark(self, job: Job, *remarks: Remark) -> None:
+        job.remarks += remarks
+        for remark in remarks:
+            log.warning("mail.remark", field=remark.field, remark=str(remark))
+            self.observer.remarked(remark)
 
     async def _needless(self, event: Event) -> SkipReason | None:
         showtime = getattr(event, "showtime", None)
@@ -272,9 +280,8 @@ class Pipeline:
         notice = job.notice
         with self.observer.timed(Stage.RENDER):
             mail = self.renderer.render(notice.template, event, person)
-        job.subject, job.remarks = mail.subject, mail.remarks
-        for remark in mail.remarks:
-            log.warning("mail.remark", remark=remark)
+        job.subject = mail.subject
+        self._remark(job, *mail.remarks)
         ids = mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at)
         with self.observer.timed(Stage.MIME):
             return mime.compose(

@@ -20,6 +20,7 @@ from notification_service.events import EVENT_TYPES, BookingCancelled, BookingCo
 from notification_service.notices import RULES, TEMPLATES
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
+from notification_service.remarks import Remark
 from notification_service.templating import SHARED
 from notification_service.wording import Style, cut
 
@@ -61,7 +62,7 @@ class Mail:
     text: str = field(repr=False)
     html: str = field(repr=False)
     attachments: tuple[Attachment, ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     """What an operator should know of it: a link that was left out, a language that nobody speaks."""
 
 
@@ -178,7 +179,7 @@ class Renderer:
         remarks = [*refused, *self._unspoken(event, person, style)]
         return Mail(context["subject"], text, html, (*inline, *attached), tuple(remarks))
 
-    def _context(self, event: Event, person: Person, style: Style) -> tuple[dict[str, Any], list[str]]:
+    def _context(self, event: Event, person: Person, style: Style) -> tuple[dict[str, Any], list[Remark]]:
         house = self._house
         cinema = house.defaults.cinema(event)
         found, refused = links.for_event(event, house.ways)
@@ -222,10 +223,10 @@ class Renderer:
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment("booking.ics", f"text/calendar; method={method}; charset=utf-8", content)] if content else []
 
-    def _unspoken(self, event: Event, person: Person, style: Style) -> list[str]:
+    def _unspoken(self, event: Event, person: Person, style: Style) -> list[Remark]:
         asked = event.locale or person.locale
         if asked and languages.choose([asked], self._house.defaults.spoken) is None:
-            return [f"nobody speaks the locale {asked[:40]!r}: written in {style.locale}"]
+            return [Remark("locale", f"{asked[:40]!r} is spoken by nobody here: written in {style.locale}")]
         return []
 
 

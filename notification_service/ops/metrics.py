@@ -28,6 +28,7 @@ from notification_service.notices import TEMPLATES, Delivery
 from notification_service.observing import Closing, Stage
 from notification_service.outcomes import Bounced, Outcome, Sent, summarize
 from notification_service.ports import Attempt
+from notification_service.remarks import Remark
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
 
@@ -102,6 +103,12 @@ class Metrics:
             ("provider", "reply"),
             registry=self.registry,
         )
+        self._remarks = Counter(
+            "notification_remarks_total",
+            "What a mail had to go without, or an event said in an unexpected way, by field of the event.",
+            ("field",),
+            registry=self.registry,
+        )
         self._handed_over, self._accepted = (
             _by_template(self.registry, name, text)
             for name, text in (
@@ -151,6 +158,9 @@ class Metrics:
                 clock.labels(closing.template).observe(max(0.0, _seconds(closing.event_at, at)))
         if closing.show_at:
             self._left.observe(_seconds(closing.closed_at, closing.show_at) / 60)
+
+    def remarked(self, remark: Remark) -> None:
+        self._remarks.labels(remark.field).inc()
 
     def attempted(self, attempt: Attempt) -> None:
         """Each conversation with the server, also those that are tried again without anybody noticing."""

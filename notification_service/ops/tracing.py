@@ -27,6 +27,7 @@ from notification_service.events import EVENT_TYPES
 from notification_service.notices import Delivery
 from notification_service.observing import Closing, Observer, Stage
 from notification_service.outcomes import summarize
+from notification_service.remarks import Remark
 from notification_service.settlements import Done, Later, Park, Settlement
 from notification_service.traces import Trace
 
@@ -66,6 +67,9 @@ class Tracing:
     def timed(self, stage: Stage) -> Iterator[None]:
         with self._beside.timed(stage), self._span(stage, SpanKind.INTERNAL):
             yield
+
+    def remarked(self, remark: Remark) -> None:
+        self._beside.remarked(remark)
 
     def closed(self, closing: Closing) -> None:
         told = summarize(closing.outcome)

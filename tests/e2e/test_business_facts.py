@@ -75,7 +75,7 @@ def test_a_link_that_leads_elsewhere_is_left_out_and_the_record_says_why(place: 
     assert record is not None
     assert record["remarks"] == [
         "retry_url is left out: LINK_HOSTS does not name its host",
-        "nobody speaks the locale 'pt-BR': written in en_US",
+        "locale 'pt-BR' is spoken by nobody here: written in en_US",
     ]
     assert [said["remark"] for said in service.said("mail.remark")] == record["remarks"]
     html = place.mails()[0].message().get_body(("html",))

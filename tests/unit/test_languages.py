@@ -15,6 +15,7 @@ from notification_service.links import Ways
 from notification_service.notices import RULES
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
+from notification_service.remarks import Remark
 from notification_service.rendering import House, Mail, Renderer, Terms
 from notification_service.wording import Cinema, Defaults
 from tests.unit.test_templates import (
@@ -130,7 +131,7 @@ def test_the_events_language_wins_then_the_users_then_the_setting() -> None:
 
 def test_a_language_that_nobody_speaks_falls_back_and_is_remarked() -> None:
     sent = mail(event("booking.confirmed", locale="pt-BR", booking_id="B1"))
-    assert sent.remarks == ("nobody speaks the locale 'pt-BR': written in en_US",)
+    assert sent.remarks == (Remark("locale", "'pt-BR' is spoken by nobody here: written in en_US"),)
     assert mail(event("booking.confirmed", booking_id="B1")).remarks == ()
 
 

@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 from notification_service.events import parse
 from notification_service.links import Ways, check_link, for_event, refusal
+from notification_service.remarks import Remark
 
 HOSTS = {"pay.example", "tickets.example"}
 
@@ -82,7 +83,7 @@ def test_a_refused_link_gives_way_to_that_of_the_setting_and_is_remarked() -> No
     assert event is not None
     found, remarks = for_event(event, Ways(hosts=HOSTS, retry="https://pay.example/{booking_id}"))
     assert found.retry == "https://pay.example/B%201"
-    assert remarks == ["retry_url is left out: LINK_HOSTS does not name its host"]
+    assert remarks == [Remark("retry_url", "is left out: LINK_HOSTS does not name its host")]
 
 
 def test_without_hosts_no_link_is_allowed() -> None:

@@ -117,7 +117,7 @@ def _mail(scene: Scene, view: View, made: Proof) -> str:
     names = {"html": "HTML", "findings": f"findings ({sum(map(len, findings.values()))})"}
     tabs = "".join(f"<li>{_link(replace(view, tab=tab), view, names.get(tab, tab))}</li>" for tab in TABS)
     tab = {"html": _html, "text": _text, "message": _message}.get(view.tab)
-    content = tab(view, made) if tab else _findings({**findings, "Remarks": made.mail.remarks})
+    content = tab(view, made) if tab else _findings({**findings, "Remarks": [*map(str, made.mail.remarks)]})
     return (
         _about(scene, made, mail)
         + _all_choices(scene, view)
