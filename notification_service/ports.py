@@ -294,10 +294,26 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The message is to blame (5xx): it will never be accepted. `code`: RFC 3463 where there is one."""
+    """The message is to blame (5xx): it will never be accepted. `code`: RFC 3463 where there is one.
+
+    `fingerprint`: of the reply without what differs from mail to mail, so that equal refusals are known.
+    """
 
     attempt: Attempt
     code: str
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The server refuses us at a step where it could refuse a recipient: our sender, client, quota or reputation.
+
+    Nothing went out, and no message is at fault. `hint`: what an operator can do. `wait`: seconds named.
+    """
+
+    attempt: Attempt
+    hint: str
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +337,9 @@ class Withdrawn:
 
 
 Verdict = Accepted | Kept | Deferred | Refused | InDoubt | Withdrawn
+
+Tried = Verdict | Unavailable | Blocked
+"""What one try of a way out comes to; a channel turns the last two into a verdict, or waits."""
 
 BeforeData = Callable[[], Awaitable[Fence]]
 """Called when the server has accepted the recipient and nothing of the mail was handed over yet."""

@@ -14,10 +14,12 @@ from notification_service.addresses import mask_in
 from notification_service.ports import (
     Attempt,
     BeforeData,
+    Blocked,
     Deferred,
     Envelope,
     InDoubt,
     NothingSent,
+    Tried,
     Unavailable,
     Verdict,
     Withdrawn,
@@ -44,7 +46,7 @@ class Attempts(Protocol):
 
     name: str
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable: ...
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried: ...
     async def close(self) -> None: ...
 
 
@@ -123,6 +125,8 @@ class Breaker:
                 self._learn(verdict, stale=openings != self._openings)
             if self._attempted and not isinstance(verdict, Withdrawn):
                 self._attempted(verdict.attempt)
+            if isinstance(verdict, Blocked):
+                return Deferred(verdict.attempt, verdict.wait)
             if not isinstance(verdict, Unavailable):
                 return verdict
             await nothing_sent()
@@ -173,7 +177,7 @@ class Breaker:
             self._under_way -= 1
             self._hand_out()
 
-    def _learn(self, verdict: Verdict | Unavailable, *, stale: bool) -> None:
+    def _learn(self, verdict: Tried, *, stale: bool) -> None:
         """`stale`: the try began before the breaker last opened, so its trouble is known already."""
         match verdict:
             case Unavailable(attempt, hint) if not stale:

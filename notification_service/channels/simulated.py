@@ -13,8 +13,8 @@ from notification_service.ports import (
     Fence,
     Kept,
     Outbox,
+    Tried,
     Unavailable,
-    Verdict,
     Withdrawn,
 )
 
@@ -27,7 +27,7 @@ class SimulatedChannel:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
         at, started = datetime.now(UTC), time.monotonic()
         if await before_data() is Fence.LOST:
             return Withdrawn()

@@ -10,14 +10,15 @@ from notification_service.notices import Notice
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import (
     Accepted,
+    Blocked,
     Deferred,
     Envelope,
     Fence,
     InDoubt,
     Person,
     Refused,
+    Tried,
     Unavailable,
-    Verdict,
 )
 from notification_service.settings import Settings
 
@@ -58,13 +59,13 @@ def _envelopes(settings: Settings, to: str, template: str) -> list[Envelope]:
     return list(envelopes.values())
 
 
-def _said(verdict: Verdict | Unavailable) -> str:
+def _said(verdict: Tried) -> str:
     match verdict:
         case Accepted(attempt) | InDoubt(attempt):
             return f"{attempt.code or ''} {attempt.reply} ({attempt.duration_ms} ms)".strip()
-        case Deferred(attempt, _) | Refused(attempt, _):
+        case Deferred(attempt) | Refused(attempt):
             return f"{attempt.code or ''} {attempt.reply}".strip()
-        case Unavailable(attempt, hint):
+        case Unavailable(attempt, hint) | Blocked(attempt, hint):
             return f"{attempt.code or ''} {attempt.reply}: {hint}".strip()
         case _:
             return type(verdict).__name__

@@ -29,8 +29,7 @@ from notification_service.ports import (
     Envelope,
     Fence,
     Person,
-    Unavailable,
-    Verdict,
+    Tried,
 )
 from notification_service.rendering import Mail
 from notification_service.service import Service, opened
@@ -38,7 +37,7 @@ from notification_service.settings import Settings
 from tests.stack import place
 
 ROOT = Path(__file__).parents[2]
-_Attempt = Callable[[Envelope, BeforeData], Awaitable[Verdict | Unavailable]]
+_Attempt = Callable[[Envelope, BeforeData], Awaitable[Tried]]
 
 POINTS = frozenset(
     {
@@ -110,7 +109,7 @@ class Crash:
 
         _put(part, method, wrapped)
 
-    async def _attempt(self, inner: _Attempt, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+    async def _attempt(self, inner: _Attempt, envelope: Envelope, before_data: BeforeData) -> Tried:
         async def told() -> Fence:
             self.passing("rcpt.after")
             fence = await before_data()

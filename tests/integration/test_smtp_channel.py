@@ -21,6 +21,7 @@ from notification_service.ports import (
     Fence,
     InDoubt,
     Refused,
+    Tried,
     Unavailable,
     Verdict,
     Withdrawn,
@@ -100,7 +101,7 @@ async def held() -> Fence:
     return Fence.HELD
 
 
-async def send(channel: SmtpChannel, envelope: Envelope | None = None) -> Verdict | Unavailable:
+async def send(channel: SmtpChannel, envelope: Envelope | None = None) -> Tried:
     return await channel.attempt(envelope or mail(), held)
 
 
@@ -110,7 +111,7 @@ def arrived(smtp: SmtpServer, envelope: Envelope) -> int:
     return sum(entry.message_id == message_id for entry in smtp.mails())
 
 
-def connection(verdict: Verdict | Unavailable) -> str | None:
+def connection(verdict: Tried) -> str | None:
     assert not isinstance(verdict, Withdrawn)
     return verdict.attempt.connection
 

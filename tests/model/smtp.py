@@ -15,8 +15,8 @@ from notification_service.ports import (
     Fence,
     InDoubt,
     Refused,
+    Tried,
     Unavailable,
-    Verdict,
     Withdrawn,
 )
 from tests.model.process import Process
@@ -69,7 +69,7 @@ class WayOut:
         self._server = server
         self._process = process
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
         await self._process.gate("smtp.rcpt")
         reply = self._server.script.pop(0) if self._server.script else Reply.OK
         match reply:
@@ -82,7 +82,7 @@ class WayOut:
             case _:
                 return await self._data(reply, envelope, before_data)
 
-    async def _data(self, reply: Reply, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+    async def _data(self, reply: Reply, envelope: Envelope, before_data: BeforeData) -> Tried:
         if await before_data() is Fence.LOST:
             return Withdrawn()
         await self._process.gate("smtp.data")

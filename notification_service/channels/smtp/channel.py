@@ -12,19 +12,20 @@ from aiosmtplib import SMTPResponseException
 
 from notification_service.channels.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.smtp.providers import Provider
-from notification_service.channels.smtp.replies import Blame, Phase, Reading, one_line, read
+from notification_service.channels.smtp.replies import Blame, Phase, Reading, fingerprint, one_line, read
 from notification_service.outcomes import ChannelUnavailableError
 from notification_service.ports import (
     Accepted,
     Attempt,
     BeforeData,
+    Blocked,
     Deferred,
     Envelope,
     Fence,
     InDoubt,
     Refused,
+    Tried,
     Unavailable,
-    Verdict,
     Withdrawn,
 )
 
@@ -67,7 +68,7 @@ class SmtpChannel:
         self._timeout = timeout
         self._data_timeout = data_timeout
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
         if _NOT_ONE_ADDRESS.search(envelope.sender + envelope.recipient):
             raise ValueError("the envelope's sender or recipient is not one plain address")
         verdict, reused = await self._converse(envelope, before_data, fresh=False)
@@ -95,9 +96,7 @@ class SmtpChannel:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def _converse(
-        self, envelope: Envelope, before_data: BeforeData, *, fresh: bool
-    ) -> tuple[Verdict | Unavailable, bool]:
+    async def _converse(self, envelope: Envelope, before_data: BeforeData, *, fresh: bool) -> tuple[Tried, bool]:
         talk = _Talk(self._pool.hide)
         try:
             async with self._pool.session(fresh=fresh) as talk.session:
@@ -108,9 +107,7 @@ class SmtpChannel:
             verdict = self._broken(talk, problem)
         return verdict, talk.session is not None and talk.session.reused
 
-    async def _send(
-        self, talk: _Talk, session: Session, envelope: Envelope, before_data: BeforeData
-    ) -> Verdict | Unavailable:
+    async def _send(self, talk: _Talk, session: Session, envelope: Envelope, before_data: BeforeData) -> Tried:
         client = session.client
         options, encoding = ["BODY=8BITMIME"] if client.supports_extension("8bitmime") else [], "ascii"
         if envelope.needs_smtputf8:
@@ -156,7 +153,7 @@ class SmtpChannel:
             return
         session.keep()
 
-    def _refused(self, talk: _Talk, code: int, text: str) -> Verdict | Unavailable:
+    def _refused(self, talk: _Talk, code: int, text: str) -> Tried:
         # After DATA, only a reply that is a refusal and surely ours says that nothing went out.
         doubtful = not 400 <= code < 600 or (talk.session is not None and talk.session.out_of_step)  # noqa: PLR2004 - RFC 5321 §4.2.1
         if talk.phase is Phase.DATA and doubtful:
@@ -165,12 +162,14 @@ class SmtpChannel:
         match reading.blame:
             case Blame.CHANNEL:
                 return Unavailable(talk.attempt("unavailable", code, text), self._provider.hint(code))
+            case Blame.ACCOUNT:
+                return Blocked(talk.attempt("blocked", code, text), self._provider.hint(code), reading.wait)
             case Blame.MOMENT:
                 return Deferred(talk.attempt("deferred", code, text), reading.wait)
             case Blame.MESSAGE:
-                return Refused(talk.attempt("refused", code, text), _code(reading, code))
+                return Refused(talk.attempt("refused", code, text), _code(reading, code), fingerprint(code, text))
 
-    def _broken(self, talk: _Talk, problem: BaseException) -> Verdict | Unavailable:
+    def _broken(self, talk: _Talk, problem: BaseException) -> Tried:
         text = f"{type(problem).__name__}: {problem}"
         if talk.phase is Phase.DATA:
             return InDoubt(talk.attempt("in_doubt", None, text))

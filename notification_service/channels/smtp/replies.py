@@ -3,6 +3,7 @@
 RFC 5321 §4.2 (replies), RFC 3463 (enhanced codes), RFC 4954 §6 (authentication). The only module that reads them.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -20,6 +21,10 @@ _RELAYING = re.compile(r"(?<![\w.@-])relay(?:ing|ed)?(?![\w@-]|\.\w)", re.IGNORE
 """The word as a word: in an address it is somebody's name, and no reason to stop every mail."""
 
 
+_VARYING = re.compile(r"\S*@\S*|\S*\d\S*")
+"""What differs from mail to mail: addresses, queue ids, times, links with an id."""
+
+
 class Phase(Enum):
     CONNECT = auto()
     MAIL = auto()
@@ -30,6 +35,8 @@ class Phase(Enum):
 class Blame(Enum):
     CHANNEL = auto()
     """Our login, our address, our network, their server: no message is at fault."""
+    ACCOUNT = auto()
+    """Our sender, client, quota or reputation, said where a recipient or a content could have been refused."""
     MOMENT = auto()
     """Not now: the same mail may be accepted later."""
     MESSAGE = auto()
@@ -71,6 +78,12 @@ def _named_wait(text: str) -> float | None:
     if found is None:
         return None
     return min(float(found.group(1)) * _SECONDS[found.group(2)[0].lower()], _LONGEST_WAIT)
+
+
+def fingerprint(code: int, text: str) -> str:
+    """Of a reply without addresses, ids and numbers, 16 hexadecimal digits: equal for equal refusals."""
+    kept = " ".join(_VARYING.sub(" ", text).lower().split())
+    return hashlib.sha256(f"{code} {kept}".encode()).hexdigest()[:16]
 
 
 def one_line(text: str) -> str:
