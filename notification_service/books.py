@@ -75,9 +75,11 @@ class Books:
 
     async def open(self, job: Job, intent: Intent) -> Opened | AlreadyThere:
         """Write the intent, or find what stands there already; the mail then keeps that entry's date."""
+        asked = time.monotonic()
         found = await self.through_outage(lambda: self._ledger.open(intent))
         if isinstance(found, AlreadyThere):
             job.created_at = found.entry.created_at
+        job.seen_at = asked
         return found
 
     async def knows(self, notification_id: str) -> bool:
@@ -97,40 +99,75 @@ class Books:
     async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
         if job.lease is not None and not job.lease.valid:
             return Fence.LOST
-        was, seen = (found.entry.outcome, found.entry.owner) if isinstance(found, AlreadyThere) else (None, job.owner)
-        now = datetime.now(UTC)
-        return await self.through_outage(
+        entry = found.entry if isinstance(found, AlreadyThere) else None
+        asked, now = time.monotonic(), datetime.now(UTC)
+        fence = await self.through_outage(
             lambda: self._ledger.take_over(
                 job.notification_id,
                 job.owner,
                 job.notice.event_id,
                 at=now,
                 possible_duplicate=job.possible_duplicate,
-                seen=seen,
-                was=was,
+                seen=entry.owner if entry else job.owner,
+                sending=entry.sending if entry else False,
+                was=entry.outcome if entry else None,
                 replay=job.delivery.replay,
             )
         )
+        job.seen_at = asked
+        return fence
 
     async def mark_sending(self, job: Job) -> Fence:
-        """The last moment at which nothing has gone out. Without Redis, the pending entry is the marker."""
+        """The last moment at which nothing has gone out."""
         if job.lease is not None and not job.lease.valid:
             return Fence.LOST
+        fence = await self._mark_claim(job)
+        if fence is Fence.HELD and self._claim_may_be_anothers(job):
+            fence = await self._mark_entry(job)
+        job.sending = fence is Fence.HELD
+        if job.lease is not None:
+            job.lease.sending, job.lease.again = job.sending, job.possible_duplicate
+        return fence
+
+    async def _mark_claim(self, job: Job) -> Fence:
         try:
-            fence = await self._claims.mark_sending(
+            return await self._claims.mark_sending(
                 job.notification_id, job.owner, again=job.possible_duplicate, plant=job.lease is None
             )
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
-            fence = Fence.HELD if job.lease is None else Fence.LOST
-        job.sending = fence is Fence.HELD
-        return fence
+            return Fence.HELD if job.lease is None else Fence.LOST
+
+    def _claim_may_be_anothers(self, job: Job) -> bool:
+        """There is none, or it may stand at a primary that nobody else has asked for more than a lease.
+
+        A resend asks the entry always: where the primary is split, two of them would be three mails.
+        """
+        return job.lease is None or job.possible_duplicate or time.monotonic() - job.seen_at > self._leases.seconds
+
+    async def _mark_entry(self, job: Job) -> Fence:
+        """Asked once: the mail server does not wait until MongoDB is back."""
+        job.marked = True
+        asked = time.monotonic()
+        try:
+            fence = await self._ledger.mark_sending(job.notification_id, job.owner)
+        except StoreUnavailableError as problem:
+            self._missed_mongodb(problem)
+            return Fence.LOST
+        job.seen_at = asked
+        return Fence.HELD if fence is Fence.HELD else Fence.LOST
 
     async def nothing_sent(self, job: Job) -> None:
         """It waits for another try, and whoever takes it over meanwhile has nothing to doubt."""
-        if job.sending:
-            job.sending = False
-            await self._quietly(self._claims.unmark(job.notification_id, job.owner))
+        if not job.sending:
+            return
+        job.sending = False
+        if job.lease is not None:
+            job.lease.sending = False
+        await self._quietly(self._claims.unmark(job.notification_id, job.owner))
+        if job.marked:
+            await self.through_outage(lambda: self._ledger.unmark(job.notification_id, job.owner))
+            job.marked = False
 
     async def plant_doubt(self, job: Job) -> None:
         await self._quietly(self._claims.mark_sending(job.notification_id, job.owner, plant=True))
@@ -230,8 +267,7 @@ class Books:
             try:
                 answer = await call()
             except StoreUnavailableError as problem:
-                if self._mongo_away.begins():
-                    log.warning("ledger.unavailable", problem=str(problem))
+                self._missed_mongodb(problem)
             else:
                 if self._mongo_away.ends():
                     log.info("ledger.back")
@@ -245,6 +281,10 @@ class Books:
             await call
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
+
+    def _missed_mongodb(self, problem: StoreUnavailableError) -> None:
+        if self._mongo_away.begins():
+            log.warning("ledger.unavailable", problem=str(problem))
 
     def _missed_redis(self, problem: StoreUnavailableError) -> None:
         if self._redis_away.begins():

@@ -64,9 +64,9 @@ def next_step(claim: Granted | Doubtful | Decided | Unguarded, found: Opened | A
         return StandBy() if isinstance(claim, Unguarded) and isinstance(step, Begin) else step
     match claim:
         case Granted():
-            return _granted(claim, found)
-        case Doubtful(again):
-            return _doubtful(found, again=again, resend=asked.resend)
+            return _granted(claim, found, resend=asked.resend)
+        case Doubtful():
+            return _doubtful(claim, found, resend=asked.resend)
         case Unguarded():
             return Begin(take_over=False) if isinstance(found, Opened) else StandBy()
 
@@ -85,23 +85,35 @@ def _closed(entry: Entry, outcome: Outcome, asked: Asked) -> Step:
     return Finish(outcome)
 
 
-def _granted(claim: Granted, found: Opened | AlreadyThere) -> Step:
-    """A lapsed claim without a sending marker proves that nothing went out only if it was that of the entry's owner."""
+def _granted(claim: Granted, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+    """A lapsed claim without a sending marker proves that nothing went out if it is certain and the entry's owner's."""
     match found:
         case Opened():
             return Begin(take_over=False)
-        case AlreadyThere(entry) if entry.waiting or (not claim.fresh and claim.before == entry.owner):
+        case AlreadyThere(entry) if entry.waiting:
             return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
-        case AlreadyThere(entry):
+        case AlreadyThere(entry) if claim.fresh or claim.before != entry.owner:
             # Redis lost its memory. If a resend had begun, the one extra mail may be out already.
             return Finish(_LOST_TWICE, repair=True) if entry.possible_duplicate else Doubt()
+        case AlreadyThere(entry) if claim.certain and not entry.sending:
+            return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+        case AlreadyThere(entry):
+            return _in_doubt(resent=entry.possible_duplicate, resend=resend)
 
 
-def _doubtful(found: Opened | AlreadyThere, *, again: bool, resend: bool) -> Step:
-    if isinstance(found, AlreadyThere) and found.entry.waiting:
-        return Begin(take_over=True, possible_duplicate=found.entry.possible_duplicate)
-    if again:
+def _doubtful(claim: Doubtful, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+    """The entry knows of a resend whose marker Redis has lost, or that was marked in the entry alone."""
+    if not isinstance(found, AlreadyThere):
+        return _in_doubt(resent=claim.again, resend=resend)
+    entry = found.entry
+    if entry.waiting:
+        return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+    unseen = entry.possible_duplicate and (entry.sending or not claim.certain)
+    return _in_doubt(resent=claim.again or unseen, resend=resend)
+
+
+def _in_doubt(*, resent: bool, resend: bool) -> Step:
+    """`resent`: the policy's one more mail may be out already."""
+    if resent:
         return Finish(_LOST_TWICE, repair=True)
-    if not resend:
-        return Finish(_HELD, repair=True)
-    return Begin(take_over=True, possible_duplicate=True)
+    return Begin(take_over=True, possible_duplicate=True) if resend else Finish(_HELD, repair=True)

@@ -29,6 +29,10 @@ class Job:
     possible_duplicate: bool = False
     sending: bool = False
     """Between the sending marker and a clear reply: it may have gone out."""
+    marked: bool = False
+    """The ledger's entry may say that it is being sent."""
+    seen_at: float = field(default_factory=time.monotonic)
+    """When the ledger last said that its entry is ours."""
     recipient: str | None = None
     subject: str | None = None
     remarks: tuple[Remark, ...] = ()

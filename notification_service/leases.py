@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from notification_service.outcomes import StoreUnavailableError
-from notification_service.ports import Claims
+from notification_service.ports import Claims, Tenure
 
 
 @dataclass(slots=True)
@@ -16,6 +16,9 @@ class Lease:
 
     owner: str
     valid_until: float
+    sending: bool = False
+    again: bool = False
+    """As in `ports.Tenure`."""
 
     @property
     def valid(self) -> bool:
@@ -49,6 +52,7 @@ class Leases:
         if not self._held:
             return
         asked = time.monotonic()
-        for notification_id in await self._claims.renew({key: lease.owner for key, lease in self._held.items()}):
+        held = {key: Tenure(lease.owner, lease.sending, lease.again) for key, lease in self._held.items()}
+        for notification_id in await self._claims.renew(held):
             if notification_id in self._held:
                 self._held[notification_id].valid_until = asked + self.seconds

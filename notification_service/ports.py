@@ -16,11 +16,13 @@ from notification_service.quotas import Turn
 class Granted:
     """The notification is ours. `fresh`: the store knew nothing of it, which is either true or a lost memory.
 
-    `before`: whose lapsed claim it was.
+    `before`: whose lapsed claim it was. `certain`: the store has lost no write since that claim was made, so its
+    owner had not begun to send.
     """
 
     fresh: bool
     before: str = ""
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,12 @@ class Held:
 class Doubtful:
     """An owner was lost after it had begun to send. The notification is ours now, under the unknown policy.
 
-    `again`: that owner was itself resending, so the policy's one more mail is used up.
+    `again`: that owner was itself resending, so the policy's one more mail is used up. `certain`: the store has lost
+    no write since that claim was made, so without `again` nobody has resent.
     """
 
     again: bool = False
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,15 @@ class Fence(Enum):
     LOST = auto()
     NO_ENTRY = auto()
     """The ledger has none of this notification: the database refused it, or a person removed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """What a job that holds a claim knows of it. `again`: what it sends is the policy's one more mail."""
+
+    owner: str
+    sending: bool = False
+    again: bool = False
 
 
 class Claims(Protocol):
@@ -80,8 +93,11 @@ class Claims(Protocol):
     async def release(self, notification_id: str, owner: str) -> Fence:
         """Nothing went out: whoever comes next may start again."""
 
-    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
-        """Push the leases of `{notification_id: owner}` out; the ids of those that still stood."""
+    async def renew(self, held: Mapping[str, "Tenure"]) -> Collection[str]:
+        """Push the leases of these notifications out; the ids of those that still stood.
+
+        A sending marker that the store has lost meanwhile is set again; a claim never becomes more certain by this.
+        """
 
     async def begin(self, delivery: str) -> int:
         """A delivery that may kill its worker starts once more; how many of its starts before have not ended."""
@@ -153,6 +169,8 @@ class Entry:
     owner: str = ""
     replays: tuple[str, ...] = ()
     """The wishes of a person that were granted already."""
+    sending: bool = False
+    """Its owner has begun to send, and could not rely on its claim to say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +205,14 @@ class Ledger(Protocol):
         at: datetime,
         possible_duplicate: bool,
         seen: str,
+        sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
     ) -> Fence:
         """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
 
-        `seen`: whose it was when it was looked at; it is lost if somebody else took it over since. `replay`: the
-        wish that this grants.
+        `seen`, `sending`: whose it was and whether it was marked when it was looked at; it is lost if somebody else
+        took it over, or its owner began to send, since. `replay`: the wish that this grants.
 
         An entry that is closed is left alone, unless it waits for a person or for an event that knows more.
         """
@@ -224,6 +243,15 @@ class Ledger(Protocol):
         attempt: Attempt | None,
     ) -> None:
         """The notification waits on the retry ladder; nothing went out."""
+
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+        """The fence where the claim alone is none: the pending entry is still the owner's, and says that it sends.
+
+        Whoever takes over an entry that is marked has to doubt whether the mail went out.
+        """
+
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        """The server has said that nothing went out, and the same owner will try again."""
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
         """A conversation that broke after DATA began: the entry stays pending."""

@@ -87,6 +87,7 @@ def entry(document: Mapping[str, Any]) -> Entry:
         created_at=document["created_at"],
         owner=str(document.get("owner", "")),
         replays=tuple(document.get("replays", ())),
+        sending=bool(document.get("sending")),
     )
 
 

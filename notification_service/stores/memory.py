@@ -20,6 +20,7 @@ from notification_service.ports import (
     Intent,
     Opened,
     Person,
+    Tenure,
 )
 from notification_service.quotas import Bucket, Quotas, Turn
 
@@ -30,10 +31,14 @@ class _Claim:
     owner: str
     until: float
     outcome: Outcome | None = None
+    server: str = ""
 
 
 class MemoryClaims:
+    """`server`: which history of writes it has; "" where that is hidden. A store that has lost writes has another."""
+
     def __init__(self, lease_seconds: float = 30, clock: Callable[[], float] = time.monotonic) -> None:
+        self.server = "one"
         self._lease = lease_seconds
         self._clock = clock
         self._claims: dict[str, _Claim] = {}
@@ -44,9 +49,9 @@ class MemoryClaims:
         held = self._claims.get(notification_id)
         if reopen and held is not None and held.outcome is not None and waits_for_a_person(held.outcome):
             doubt = isinstance(held.outcome, Unknown)
-            held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0)
+            held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0, None, self.server)
         if held is None:
-            self._claims[notification_id] = _Claim("claimed", owner, now + self._lease)
+            self._claims[notification_id] = _Claim("claimed", owner, now + self._lease, None, self.server)
             return Granted(fresh=True)
         if held.outcome is not None:
             return Decided(held.outcome)
@@ -55,17 +60,20 @@ class MemoryClaims:
         # Our own claim, asked for again because the answer was lost, is as fresh as it was.
         fresh = held.owner == owner and held.state == "claimed"
         before, held.owner, held.until = held.owner, owner, now + self._lease
+        certain = bool(self.server) and held.server == self.server
         if held.state == "claimed":
-            return Granted(fresh, "" if fresh else before)
+            held.server = self.server
+            return Granted(fresh=True) if fresh else Granted(fresh=False, before=before, certain=certain)
         again = held.state == "resending"
         held.state = "doubted" if held.state == "sending" else held.state
-        return Doubtful(again)
+        return Doubtful(again, certain)
 
     async def mark_sending(
         self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
     ) -> Fence:
         if plant:
-            self._claims.setdefault(notification_id, _Claim("claimed", owner, self._clock() + self._lease))
+            new = _Claim("claimed", owner, self._clock() + self._lease, None, self.server)
+            self._claims.setdefault(notification_id, new)
         held = self._claims.get(notification_id)
         if held is None or held.owner != owner or held.outcome is not None:
             return Fence.LOST
@@ -92,12 +100,14 @@ class MemoryClaims:
         self._claims.pop(notification_id, None)
         return Fence.HELD
 
-    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
+    async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
         renewed = []
-        for notification_id, owner in held.items():
+        for notification_id, tenure in held.items():
             claim = self._claims.get(notification_id)
-            if claim is not None and claim.owner == owner and claim.outcome is None:
+            if claim is not None and claim.owner == tenure.owner and claim.outcome is None:
                 claim.until = self._clock() + self._lease
+                if tenure.sending:
+                    claim.state = "resending" if tenure.again or claim.state in ("doubted", "resending") else "sending"
                 renewed.append(notification_id)
         return renewed
 
@@ -203,6 +213,7 @@ class MemoryLedger:
         at: datetime,
         possible_duplicate: bool,
         seen: str,
+        sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
     ) -> Fence:
@@ -210,6 +221,7 @@ class MemoryLedger:
         if (
             record is None
             or record.owner not in (seen, owner)
+            or (record.entry.sending and not sending and record.owner != owner)
             or (record.entry.outcome and not waits_for_a_person(record.entry.outcome))
         ):
             return Fence.LOST
@@ -225,6 +237,7 @@ class MemoryLedger:
             event_ids=_with(record.entry.event_ids, event_id),
             owner=owner,
             replays=(*record.entry.replays, replay) if replay else record.entry.replays,
+            sending=False,
         )
         return Fence.HELD
 
@@ -248,7 +261,7 @@ class MemoryLedger:
             return Fence.HELD
         if record.entry.outcome is not None or owner not in (None, record.owner):
             return Fence.LOST
-        record.entry = replace(record.entry, outcome=outcome, waiting=False)
+        record.entry = replace(record.entry, outcome=outcome, waiting=False, sending=False)
         record.recipient = recipient or record.recipient
         record.subject = subject or record.subject
         record.remarks = tuple(remarks)
@@ -273,9 +286,23 @@ class MemoryLedger:
         record = self.records.get(notification_id)
         if record is None or record.owner != owner or record.outcome != PENDING:
             return
-        record.entry = replace(record.entry, waiting=True)
+        record.entry = replace(record.entry, waiting=True, sending=False)
         record.updated_at, record.due_at, record.reason = at, due_at, reason
         record.attempts += [attempt] if attempt else []
+
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+        record = self.records.get(notification_id)
+        if record is None:
+            return Fence.NO_ENTRY
+        if record.owner != owner or record.outcome != PENDING:
+            return Fence.LOST
+        record.entry = replace(record.entry, sending=True)
+        return Fence.HELD
+
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        record = self.records.get(notification_id)
+        if record is not None and record.owner == owner and record.outcome == PENDING:
+            record.entry = replace(record.entry, sending=False)
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
         record = self.records.get(notification_id)

@@ -91,6 +91,7 @@ class MongoLedger:
         at: datetime,
         possible_duplicate: bool,
         seen: str,
+        sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
     ) -> Fence:
@@ -99,11 +100,13 @@ class MongoLedger:
             fields["possible_duplicate"] = True
         change: Document = {
             "$set": fields,
-            "$unset": {"reason": "", "detail": "", "due_at": ""},
+            "$unset": {"reason": "", "detail": "", "due_at": "", "sending": ""},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
         mendable = {"$in": [*documents.OPEN, *documents.MENDABLE]}
         which: Document = {"_id": notification_id, "outcome": mendable, "owner": {"$in": [seen, owner]}}
+        if not sending:
+            which["sending"] = {"$ne": True}
         if was is not None:
             change["$addToSet"]["history"] = documents.closed(was, at, self._show)
         if replay is not None:
@@ -142,7 +145,9 @@ class MongoLedger:
         which: Document = {"_id": notification_id, "outcome": _OPEN}
         if owner is not None:
             which["owner"] = owner
-        if await self._update(which, self._with_attempt({"$set": fields, "$unset": {"due_at": ""}}, attempt)):
+        if await self._update(
+            which, self._with_attempt({"$set": fields, "$unset": {"due_at": "", "sending": ""}}, attempt)
+        ):
             return Fence.HELD
         found = await self._read(notification_id)
         if found is None:
@@ -162,9 +167,20 @@ class MongoLedger:
     ) -> None:
         why = self._show(documents.storable_text(reason))
         fields = {"outcome": WAITING, "reason": why, "due_at": due_at, "updated_at": at}
-        await self._update(
-            {"_id": notification_id, "owner": owner, "outcome": PENDING}, self._with_attempt({"$set": fields}, attempt)
-        )
+        change = self._with_attempt({"$set": fields, "$unset": {"sending": ""}}, attempt)
+        await self._update(_open_entry(notification_id, owner), change)
+
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+        if await self._update(_open_entry(notification_id, owner), {"$set": {"sending": True}}):
+            return Fence.HELD
+        found = await self._read(notification_id)
+        if found is None:
+            return Fence.NO_ENTRY
+        ours = found["owner"] == owner and found["outcome"] == PENDING and found.get("sending")
+        return Fence.HELD if ours else Fence.LOST
+
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        await self._update(_open_entry(notification_id, owner), {"$unset": {"sending": ""}})
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
         await self._update({"_id": notification_id}, self._with_attempt({}, attempt))
@@ -192,6 +208,10 @@ class MongoLedger:
 
     async def _read(self, notification_id: str) -> Document | None:
         return await answered(self._records.find_one({"_id": notification_id}, {"event_data": 0}))
+
+
+def _open_entry(notification_id: str, owner: str) -> Document:
+    return {"_id": notification_id, "owner": owner, "outcome": PENDING}
 
 
 async def _if_allowed(call: Awaitable[object], *, what: str) -> None:

@@ -11,26 +11,44 @@ from notification_service.outcomes import (
     recall,
     summarize,
 )
-from notification_service.ports import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held
+from notification_service.ports import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held, Tenure
 from notification_service.stores.redis import Client, answered
 
 _PREFIX = "notification:"
 _PREFIX_STARTS = "notification-starts:"
 _STARTS_SECONDS = 86400
-# A claim is a hash: state, owner, until (ms of the server's own clock), verdict.
+# A claim is a hash: state, owner, until (ms of the server's own clock), server, verdict.
 # The states: claimed → sending → (its owner lost) doubted → resending → decided.
-_CLAIM = """
+
+# Which history of writes the server has: another one after a restart (run_id), and after a failover to a replica and
+# back (master_replid, which changes with each promotion). Empty where an ACL hides INFO: then no claim is certain.
+_SERVER = """
+local function server()
+  local found = ''
+  for _, part in ipairs({{'server', 'run_id:(%x+)'}, {'replication', 'master_replid:(%x+)'}}) do
+    local info = redis.pcall('INFO', part[1])
+    local id = type(info) == 'string' and string.match(info, part[2])
+    if not id then return '' end
+    found = found .. id
+  end
+  return found
+end
+"""
+
+_CLAIM = (
+    _SERVER
+    + """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local key, owner, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict')
-local state = held[1]
+local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict', 'server')
+local state, here = held[1], server()
 if state == 'decided' then
   local outcome = cjson.decode(held[4])['outcome']
   local waits = outcome == 'parked' or outcome == 'unknown' or outcome == 'rejected'
   if ARGV[4] ~= 'reopen' or not waits then return {'decided', held[4]} end
   state = outcome == 'unknown' and 'sending' or 'claimed'
-  held[2], held[3] = '', 0
+  held[2], held[3], held[5] = '', 0, here
 end
 if state and held[2] ~= owner and tonumber(held[3]) > now then
   return {'held', tostring(tonumber(held[3]) - now)}
@@ -49,23 +67,33 @@ elseif state == 'doubted' then
 else
   answer = 'doubtful again'
 end
-redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease)
+local certain = here ~= '' and held[5] == here
+-- A doubt that is not certain stays so: a marker may be lost that its next owner would have to know of.
+local stamp = state == 'claimed' and here or held[5] or ''
+redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease, 'server', stamp)
 redis.call('PEXPIRE', key, ARGV[3])
-return {answer, held[2] or ''}
+return {answer, held[2] or '', certain and 1 or 0}
 """
+)
 
-_MARK_SENDING = """
+_MARK_SENDING = (
+    _SERVER
+    + """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
 local state = held[1]
 if state and (held[2] ~= ARGV[1] or state == 'decided') then return 0 end
-if not state and ARGV[5] ~= '1' then return 0 end
+if not state then
+  if ARGV[5] ~= '1' then return 0 end
+  redis.call('HSET', KEYS[1], 'server', server())
+end
 if ARGV[4] == '1' or state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
 redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'until', now + tonumber(ARGV[2]))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 """
+)
 
 _UNMARK = """
 local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
@@ -97,8 +125,12 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local renewed = {}
 for i, key in ipairs(KEYS) do
   local held = redis.call('HMGET', key, 'state', 'owner')
-  if held[1] and held[1] ~= 'decided' and held[2] == ARGV[i + 1] then
-    redis.call('HSET', key, 'until', now + tonumber(ARGV[1]))
+  local state, sending = held[1], ARGV[2 * i + 1]
+  if state and state ~= 'decided' and held[2] == ARGV[2 * i] then
+    if sending ~= '' then
+      state = (sending == 'again' or state == 'doubted' or state == 'resending') and 'resending' or 'sending'
+    end
+    redis.call('HSET', key, 'state', state, 'until', now + tonumber(ARGV[1]))
     table.insert(renewed, i)
   end
 end
@@ -138,20 +170,20 @@ class RedisClaims:
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         wish = "reopen" if reopen else ""
-        answer, detail = await answered(
+        answer, detail, *certain = await answered(
             self._claim(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms, wish])
         )
         match answer:
             case "fresh":
                 return Granted(fresh=True)
             case "granted":
-                return Granted(fresh=False, before=detail)
+                return Granted(fresh=False, before=detail, certain=certain == [1])
             case "held":
                 return Held(float(detail) / 1000)
             case "decided":
                 return Decided(_read(detail))
             case _:
-                return Doubtful(again=answer == "doubtful again")
+                return Doubtful(again=answer == "doubtful again", certain=certain == [1])
 
     async def mark_sending(
         self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
@@ -170,9 +202,10 @@ class RedisClaims:
     async def release(self, notification_id: str, owner: str) -> Fence:
         return await _fence(self._release(keys=[_key(notification_id)], args=[owner]))
 
-    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
+    async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
         ids = list(held)
-        renewed = await answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *held.values()]))
+        known = [text for each in held.values() for text in (each.owner, _marker(each))]
+        renewed = await answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *known]))
         return [ids[index - 1] for index in renewed]
 
     async def begin(self, delivery: str) -> int:
@@ -184,6 +217,10 @@ class RedisClaims:
 
 async def _fence(call: Awaitable[int]) -> Fence:
     return Fence.HELD if await answered(call) else Fence.LOST
+
+
+def _marker(tenure: Tenure) -> str:
+    return "" if not tenure.sending else "again" if tenure.again else "sending"
 
 
 def _written(outcome: Outcome) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,13 +19,14 @@ from notification_service.outcomes import (
     Unknown,
     waits_for_a_person,
 )
-from notification_service.ports import Claims, Decided, Doubtful, Fence, Granted, Held
+from notification_service.ports import Claims, Decided, Doubtful, Fence, Granted, Held, Tenure
 from notification_service.stores import redis
 from notification_service.stores.memory import MemoryClaims
 from notification_service.stores.redis_claims import RedisClaims
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 from tests.stack.proxy import Proxy
+from tests.stack.stores import PersistentRedis
 
 LEASE = 0.25
 HELD, LOST = Fence.HELD, Fence.LOST
@@ -63,6 +65,14 @@ async def behind(proxy: Proxy) -> AsyncIterator[RedisClaims]:
 def one() -> str:
     """A notification that no other test knows."""
     return uuid.uuid4().hex
+
+
+async def lose_writes(claims: Claims, name: str) -> None:
+    """As a server that comes back without its last writes, or another one that is promoted: the claim was its own."""
+    if isinstance(claims, RedisClaims):
+        await claims._redis.hset(f"notification:{name}", "server", "another")
+    elif isinstance(claims, MemoryClaims):
+        claims._claims[name].server = "another"
 
 
 async def after_the_lease() -> None:
@@ -189,6 +199,52 @@ async def test_a_marker_begins_the_lease_anew(claims: Claims, one: str) -> None:
     await claims.mark_sending(one, "a")
     await asyncio.sleep(LEASE * 0.7)
     assert isinstance(await claims.claim(one, "b"), Held)
+
+
+# ── certainty ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_claim_of_another_server_proves_nothing(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await lose_writes(claims, one)
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+    await after_the_lease()
+    assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_doubt_of_another_server_stays_uncertain(claims: Claims, one: str, again: bool) -> None:  # noqa: FBT001 - parametrised
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a", again=again)
+    await lose_writes(claims, one)
+    for owner in ("b", "c"):
+        await after_the_lease()
+        assert await claims.claim(one, owner) == Doubtful(again, certain=False)
+
+
+async def test_a_renewal_makes_nothing_certain(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await lose_writes(claims, one)
+    await claims.renew({one: Tenure("a")})
+    await claims.unmark(one, "a")
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_renewal_sets_a_marker_again_that_was_lost(claims: Claims, one: str, again: bool) -> None:  # noqa: FBT001 - parametrised
+    await claims.claim(one, "a")
+    await claims.renew({one: Tenure("a", sending=True, again=again)})
+    await after_the_lease()
+    assert await claims.claim(one, "b") == Doubtful(again)
+
+
+async def test_a_persons_wish_is_certain_again(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.decide(one, "a", Unknown("lost"))
+    await lose_writes(claims, one)
+    assert await claims.claim(one, "b", reopen=True) == Doubtful()
 
 
 # ── the verdict ──────────────────────────────────────────────────────────────────────────────────────
@@ -348,7 +404,7 @@ async def test_a_claim_that_is_renewed_stands(claims: Claims, one: str, marked: 
         await claims.mark_sending(one, "a")
     for _ in range(4):
         await asyncio.sleep(LEASE / 2)
-        assert list(await claims.renew({one: "a"})) == [one]
+        assert list(await claims.renew({one: Tenure("a")})) == [one]
     assert isinstance(await claims.claim(one, "b"), Held)
 
 
@@ -359,7 +415,7 @@ async def test_only_what_still_stands_is_renewed(claims: Claims, one: str) -> No
     await claims.claim(names["taken"], "b")
     await claims.decide(names["decided"], "a", Sent())
     await claims.release(names["released"], "a")
-    assert list(await claims.renew(dict.fromkeys(names.values(), "a"))) == [names["ours"]]
+    assert list(await claims.renew(dict.fromkeys(names.values(), Tenure("a")))) == [names["ours"]]
     assert list(await claims.renew({})) == []
     assert await claims.claim(names["unknown"], "c") == Granted(fresh=True)
 
@@ -403,7 +459,7 @@ async def test_trap_10_a_server_that_hangs_surfaces_within_three_seconds(
 ) -> None:
     proxy.black_hole()
     started = time.monotonic()
-    for call in (behind.claim(one, "a"), behind.renew({one: "a"}), behind.ping()):
+    for call in (behind.claim(one, "a"), behind.renew({one: Tenure("a")}), behind.ping()):
         began = time.monotonic()
         with pytest.raises(StoreUnavailableError) as caught:
             await call
@@ -440,6 +496,76 @@ async def test_the_keys_expire_with_the_memory_of_verdicts(stack: LocalStack, on
         assert 50 < await client.ttl(f"notification:{one}") <= 60
         await claims.decide(one, "a", Sent())
         assert 50 < await client.ttl(f"notification:{one}") <= 60
+
+
+async def test_a_server_that_was_started_anew_is_another(tmp_path: Path, one: str) -> None:
+    """Its claims are in a file, and what was written after the file is lost."""
+    server = PersistentRedis(tmp_path)
+    with server:
+        async with redis.connect(server.url) as client:
+            claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+            await claims.claim(one, "a")
+            await claims.claim(one + "x", "a")
+            await client.save()
+            await claims.mark_sending(one, "a")
+        server.kill()
+        server.start()
+        server.wait_ready()
+        await after_the_lease()
+        async with redis.connect(server.url) as client:
+            claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+            assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+            await after_the_lease()
+            assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
+
+
+async def test_a_server_that_was_demoted_and_promoted_again_is_another(tmp_path: Path, one: str) -> None:
+    first, second = PersistentRedis(tmp_path / "first"), PersistentRedis(tmp_path / "second")
+    with first, second:
+        async with redis.connect(first.url) as client, redis.connect(second.url) as other:
+            claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+            await claims.claim(one, "a")
+            await other.replicaof("127.0.0.1", str(first.port))
+            await _linked(other)
+            await other.replicaof("NO", "ONE")
+            await client.replicaof("127.0.0.1", str(second.port))
+            await _linked(client)
+            await client.replicaof("NO", "ONE")
+            await after_the_lease()
+            there = RedisClaims(other, lease_seconds=LEASE, verdict_seconds=60)
+            assert await there.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+            assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+
+
+async def test_where_info_is_hidden_no_claim_is_certain(stack: LocalStack, one: str) -> None:
+    async with redis.connect(stack.redis_url) as client:
+        await client.acl_setuser(
+            "hidden", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-info"]
+        )
+        try:
+            async with redis.connect(stack.redis_url.replace("://", "://hidden:secret@")) as hidden:
+                claims = RedisClaims(hidden, lease_seconds=LEASE, verdict_seconds=60)
+                assert await claims.claim(one, "a") == Granted(fresh=True)
+                await after_the_lease()
+                assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+        finally:
+            await client.acl_deluser("hidden")
+
+
+async def test_a_claim_of_the_version_before_is_not_certain(stack: LocalStack, one: str) -> None:
+    async with redis.connect(stack.redis_url) as client:
+        for field, value in (("state", "claimed"), ("owner", "a"), ("until", "1")):
+            await client.hset(f"notification:{one}", field, value)
+        claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+        assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+
+
+async def _linked(replica: redis.Client) -> None:
+    for _ in range(200):
+        if (await replica.info("replication")).get("master_link_status") == "up":
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError("the replica never came up")
 
 
 async def test_scripts_that_the_server_forgot_are_told_again(stack: LocalStack, one: str) -> None:

@@ -331,6 +331,41 @@ async def test_a_further_event_is_noted_once(ledger: Ledger) -> None:
     assert (found.event_ids, found.outcome) == (("e1", "e2", "e3"), Sent())
 
 
+async def test_the_owner_of_a_pending_entry_marks_it_and_takes_the_mark_back(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    assert [await ledger.mark_sending("n1", "a") for _ in range(2)] == [Fence.HELD, Fence.HELD]
+    assert (await entry(ledger)).sending
+    await ledger.unmark("n1", "b")
+    assert (await entry(ledger)).sending
+    await ledger.unmark("n1", "a")
+    assert not (await entry(ledger)).sending
+
+
+async def test_whoever_lost_the_entry_does_not_mark_it(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a")
+    assert await ledger.mark_sending("n1", "a") is Fence.LOST
+    await postpone(ledger, "b")
+    assert await ledger.mark_sending("n1", "b") is Fence.LOST
+    assert await ledger.mark_sending("nobody", "a") is Fence.NO_ENTRY
+
+
+async def test_an_entry_that_was_marked_since_it_was_read_is_not_taken_over(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.mark_sending("n1", "a")
+    assert await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a") is Fence.LOST
+    assert await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=True, seen="a", sending=True) is Fence.HELD
+    assert not (await entry(ledger)).sending
+
+
+@pytest.mark.parametrize("ending", ["close", "postpone"])
+async def test_a_mark_ends_with_what_it_marks(ledger: Ledger, ending: str) -> None:
+    await ledger.open(intent())
+    await ledger.mark_sending("n1", "a")
+    await (close(ledger) if ending == "close" else postpone(ledger))
+    assert not (await entry(ledger)).sending
+
+
 async def test_a_broken_conversation_leaves_the_entry_pending(ledger: Ledger) -> None:
     await ledger.open(intent())
     await ledger.note_attempt("n1", ATTEMPT)

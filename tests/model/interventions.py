@@ -41,7 +41,20 @@ def forget_and_switch(world: World) -> None:
     world.switch(world.ready()[0])
 
 
-EVERY = (switch, cut, cut_and_switch, stall, kill, forget_and_switch)
+def lose_a_write_and_kill(world: World) -> None:
+    world.lose_writes(1)
+    world.crash(world.ready()[0])
+
+
+def split_and_switch(world: World) -> None:
+    """Its delivery comes again, to the other one, which asks another primary."""
+    worker = world.ready()[0]
+    world.split(worker)
+    world.switch(worker)
+    world.cut(worker)
+
+
+EVERY = (lose_a_write_and_kill, split_and_switch, switch, cut, cut_and_switch, stall, kill, forget_and_switch)
 
 
 @dataclass

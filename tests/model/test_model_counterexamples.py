@@ -1,6 +1,13 @@
 """Histories that the model found to go wrong, each as short as it was found."""
 
-from tests.model.interventions import forget_and_switch, nothing, play, stall
+from tests.model.interventions import (
+    forget_and_switch,
+    lose_a_write_and_kill,
+    nothing,
+    play,
+    split_and_switch,
+    stall,
+)
 from tests.model.smtp import Reply
 from tests.model.world import Setting
 
@@ -45,3 +52,37 @@ def test_a_stale_worker_does_not_hide_that_a_resend_is_in_doubt() -> None:
         ("smtp.data", stall),
     )
     world.check({"sent", "unknown"})
+
+
+def test_a_worker_whose_claim_came_late_does_not_send_what_another_took_over() -> None:
+    """Its claim was made and the answer lost; then Redis is away when each of the two wants to mark it."""
+    world = play(
+        Setting(workers=2),
+        ("claims.claim", lambda world: world.lose_answers("claims", 1)),
+        ("smtp.rcpt", stall),
+        ("claims.mark_sending", lambda world: world.claims_go_away(60)),
+    )
+    world.check()
+    assert len(world.server.mails) == 1
+
+
+def test_a_marker_that_redis_lost_with_its_worker_is_doubted() -> None:
+    world = play(Setting(), ("claims.decide", lose_a_write_and_kill))
+    world.check()
+    assert len(world.server.mails) == 2
+
+
+def test_a_resend_whose_marker_redis_lost_is_not_sent_for_the_third_time() -> None:
+    world = play(
+        Setting(replies=(Reply.LOST_AFTER_THE_DOT,)),
+        ("ledger.take_over", nothing),
+        ("claims.decide", lose_a_write_and_kill),
+    )
+    world.check({"unknown"})
+    assert len(world.server.mails) == 2
+
+
+def test_a_worker_at_a_primary_of_its_own_does_not_send_after_the_others_have() -> None:
+    world = play(Setting(replies=(Reply.CLOSING,) * 7, workers=2), ("smtp.rcpt", split_and_switch))
+    world.check({"sent", "unknown"})
+    assert len(world.server.mails) == 1

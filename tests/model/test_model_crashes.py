@@ -20,6 +20,14 @@ def redis_forgets(world: World) -> None:
     world.forget()
 
 
+def redis_loses_a_write(world: World) -> None:
+    world.lose_writes(1)
+
+
+def redis_loses_two_writes(world: World) -> None:
+    world.lose_writes(2)
+
+
 def redis_is_away(world: World) -> None:
     """For as long as the second run takes, and for one lease more."""
     world.claims_go_away(LEASE + 1)
@@ -29,7 +37,9 @@ def published_again(world: World) -> None:
     world.publish()
 
 
-AFTERMATHS = (nothing_more, redis_forgets, redis_is_away, published_again)
+AFTERMATHS = (
+    *(nothing_more, redis_forgets, redis_loses_a_write, redis_loses_two_writes, redis_is_away, published_again),
+)
 SCRIPTS = (
     (),
     (Reply.LATER,),

@@ -61,6 +61,15 @@ class Machine(RuleBasedStateMachine):
     def redis_forgets(self) -> None:
         self.world.forget()
 
+    @rule(count=st.integers(1, 4))
+    def redis_loses_writes(self, count: int) -> None:
+        self.world.lose_writes(count)
+
+    @precondition(has_workers)
+    @rule(which=st.integers(0, 1))
+    def redis_is_split(self, which: int) -> None:
+        self.world.split(self.worker(which))
+
     @rule()
     def redis_goes_away(self) -> None:
         self.world.claims_go_away()

@@ -23,6 +23,7 @@ class Witness:
         self._late: set[tuple[Process, str]] = set()
         """Who has last marked a notification that was closed already."""
         stores.claims.watch = self._see
+        stores.ledger.watch = self._see_fence
 
     def _see(self, process: Process, method: str, args: tuple[object, ...], answer: object) -> None:
         if method != "mark_sending" or answer is not Fence.HELD:
@@ -31,6 +32,11 @@ class Witness:
         self._marks[notification_id] += 1
         record = self._stores.ledger_twin.records[notification_id]
         (self._late.discard if record.outcome in _OPEN else self._late.add)((process, notification_id))
+
+    def _see_fence(self, process: Process, method: str, args: tuple[object, ...], answer: object) -> None:
+        """A marker of Redis alone does not let a mail go where the entry is asked too."""
+        if method == "mark_sending" and answer is not Fence.HELD:
+            self._late.discard((process, str(args[0])))
 
     def problems_of(self, events: Iterable[int], outcomes: frozenset[str], *, hold: bool, calm: bool) -> list[str]:
         """At rest. `calm`: nothing was done to the workers or the stores."""

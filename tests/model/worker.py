@@ -4,7 +4,9 @@ All that the model knows of the package's signatures stands here, in `broker.py`
 """
 
 import functools
+import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from notification_service.books import Books
@@ -46,6 +48,8 @@ class Store:
         self.answers_to_lose = 0
         self.was_missed = False
         self.watch: Watch = lambda *_: None
+        self.apart: dict[Process, object] = {}
+        """Who asks another primary than all others."""
 
     def seen_from(self, process: Process) -> Any:  # noqa: ANN401 - it has the twin's own methods
         return _Remote(self, process)
@@ -54,7 +58,7 @@ class Store:
         await process.gate(f"{self.name}.{method}")
         if self.away:
             self._miss()
-        answer = await getattr(self.twin, method)(*args, **kwargs)
+        answer = await getattr(self.apart.get(process, self.twin), method)(*args, **kwargs)
         self.watch(process, method, args, answer)
         await process.gate(f"{self.name}.{method} done")
         if self.answers_to_lose:
@@ -103,6 +107,13 @@ class _Story(Pipeline):
         return envelope
 
 
+_Written = dict[str, Any]
+
+
+def _written(twin: MemoryClaims) -> _Written:
+    return {key: replace(claim) for key, claim in twin._claims.items()}
+
+
 class Stores:
     """What all workers share and what outlives each of them."""
 
@@ -113,6 +124,33 @@ class Stores:
         self.claims = Store("claims", self.claims_twin)
         self.ledger = Store("ledger", self.ledger_twin)
         self.forgotten = 0
+        self._writes: list[_Written] = []
+        self._servers = itertools.count(2)
+
+    def note_writes(self) -> None:
+        """After each call of a worker: what the claims are now, should the next write be lost."""
+        now = _written(self.claims_twin)
+        if not self._writes or now != self._writes[-1]:
+            self._writes.append(now)
+
+    def lose_writes(self, count: int) -> None:
+        """Redis comes back, or another one is promoted, without its last writes."""
+        self.note_writes()
+        self.claims.twin = self.claims_twin = self._another(self._writes[max(0, len(self._writes) - 1 - count)])
+        self.forgotten += 1
+
+    def split(self, away: Process) -> None:
+        """`away` goes on asking the primary that all others no longer ask."""
+        self.claims.apart[away] = self.claims_twin
+        self.claims.twin = self.claims_twin = self._another(_written(self.claims_twin))
+        self.forgotten += 1
+
+    def _another(self, written: "_Written") -> MemoryClaims:
+        twin = MemoryClaims(LEASE, self._clock)
+        twin.server = f"server {next(self._servers)}"
+        twin._claims = {key: replace(claim) for key, claim in written.items()}
+        self._writes.clear()
+        return twin
 
     def forget_claims(self) -> None:
         """FLUSHALL."""

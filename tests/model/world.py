@@ -91,6 +91,14 @@ class World:
         self._hit("Redis forgets")
         self.stores.forget_claims()
 
+    def lose_writes(self, count: int) -> None:
+        self._hit(f"Redis loses its last {count} writes")
+        self.stores.lose_writes(count)
+
+    def split(self, worker: Worker) -> None:
+        self._hit(f"{worker.name} is left alone with the primary of before")
+        self.stores.split(worker.process)
+
     def claims_go_away(self, seconds: float | None = None) -> None:
         self._hit("Redis goes away")
         self.stores.claims.away = True
@@ -163,6 +171,7 @@ class World:
         """The oldest step of this worker; unless they are fine, with the second half of it."""
         gate = worker.process.gates[0]
         self._say(f"{worker.name}: {gate.name}")
+        self.stores.note_writes()
         worker.process.let_through(gate)
         while not self.setting.fine and (
             halves := [each for each in worker.process.gates if each.name.endswith(_SECOND_HALF)]

@@ -39,6 +39,13 @@ class Redis(Part):
             client.config_set("maxmemory", size)
 
 
+class PersistentRedis(Redis):
+    """Valkey on a folder: what was saved outlives a kill, what was written after that does not."""
+
+    def command(self) -> Sequence[str]:
+        return (*super().command(), "--dir", str(self.folder), "--repl-diskless-sync-delay", "0")
+
+
 class Mongo(Part):
     """SecantusDB on a folder that outlives a restart. It is GPL: a process beside us, never an import."""
 

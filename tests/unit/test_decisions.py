@@ -39,9 +39,15 @@ OUTCOMES = [*FINAL, REJECTED]
 
 
 def there(
-    outcome: Outcome | None = None, *, waiting: bool = False, duplicate: bool = False, event_id: str = "e1"
+    outcome: Outcome | None = None,
+    *,
+    waiting: bool = False,
+    duplicate: bool = False,
+    event_id: str = "e1",
+    sending: bool = False,
 ) -> AlreadyThere:
-    return AlreadyThere(Entry("n", outcome, waiting, duplicate, (event_id,), datetime(2026, 11, 24, tzinfo=UTC)))
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    return AlreadyThere(Entry("n", outcome, waiting, duplicate, (event_id,), at, sending=sending))
 
 
 def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1", replay: str | None = None) -> Step:
@@ -53,6 +59,8 @@ CLAIMS: list[Claim] = [
     Granted(fresh=False),
     Doubtful(again=False),
     Doubtful(again=True),
+    Granted(fresh=False, certain=False),
+    Doubtful(certain=False),
     Unguarded(),
     *map(Decided, OUTCOMES),
 ]
@@ -107,6 +115,38 @@ def test_a_verdict_and_an_outcome_are_acked(outcome: Outcome) -> None:
 
 def test_where_the_two_memories_differ_the_ledger_is_the_truth() -> None:
     assert step(Decided(Parked(ParkReason.INTERNAL_ERROR, "x")), there(Sent())) == Finish(Sent())
+
+
+# ── a claim that proves nothing ──────────────────────────────────────────────────────────────────────
+
+UNPROVEN = [
+    pytest.param(Granted(fresh=False, certain=False), False, id="another server's claim"),
+    pytest.param(Granted(fresh=False), True, id="marked in the ledger"),
+]
+
+
+@pytest.mark.parametrize(("claim", "sending"), UNPROVEN)
+def test_a_claim_that_proves_nothing_is_in_doubt(claim: Claim, sending: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    assert step(claim, there(sending=sending)) == Begin(take_over=True, possible_duplicate=True)
+    held = step(claim, there(sending=sending), resend=False)
+    assert isinstance(held, Finish)
+    assert isinstance(held.outcome, Unknown)
+    assert step(claim, there(waiting=True, sending=sending)) == Begin(take_over=True)
+    assert step(claim, Opened()) == Begin(take_over=False)
+
+
+@pytest.mark.parametrize(
+    ("claim", "sending"),
+    [*UNPROVEN, pytest.param(Doubtful(certain=False), False, id="doubt"), pytest.param(Doubtful(), True, id="marked")],
+)
+def test_a_resend_that_may_be_out_is_a_persons(claim: Claim, sending: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    lost = step(claim, there(duplicate=True, sending=sending))
+    assert isinstance(lost, Finish)
+    assert isinstance(lost.outcome, Unknown)
+
+
+def test_a_resend_that_was_never_begun_is_begun() -> None:
+    assert step(Doubtful(), there(duplicate=True)) == Begin(take_over=True, possible_duplicate=True)
 
 
 # ── Redis forgot, or cannot be asked ─────────────────────────────────────────────────────────────────

@@ -44,6 +44,7 @@ from notification_service.ports import (
     Kept,
     Opened,
     Person,
+    Tenure,
     Verdict,
     Withdrawn,
 )
@@ -118,7 +119,7 @@ class FlakyClaims(MemoryClaims):
         self._ask("end")
         await super().end(delivery, forget=forget)
 
-    async def renew(self, held: Mapping[str, str]) -> Collection[str]:
+    async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
         self._ask("renew")
         return await super().renew(held)
 
