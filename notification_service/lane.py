@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -35,10 +35,27 @@ class Lane:
                 return
             self._here.add(delivery)
             try:
-                yield await self._begin(delivery)
+                async with self._start(delivery) as crashes:
+                    yield crashes
             finally:
                 self._here.discard(delivery)
-                await self.end(delivery)
+
+    @asynccontextmanager
+    async def _start(self, delivery: str) -> AsyncIterator[int]:
+        """It is over when its job ends or the patience does: a job that only waits, for a server, has killed nobody."""
+        crashes, job_ended = await self._begin(delivery), asyncio.Event()
+        ending = asyncio.create_task(self._end_in_time(delivery, job_ended))
+        try:
+            yield crashes
+        finally:
+            job_ended.set()
+            await ending
+
+    async def _end_in_time(self, delivery: str, job_ended: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await job_ended.wait()
+        await self.end(delivery)
 
     async def end(self, delivery: str, *, forget: bool = False) -> None:
         """`forget`: it was set aside, so a replay has all its starts again."""

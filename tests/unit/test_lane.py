@@ -47,6 +47,23 @@ async def test_an_error_ends_its_turn_and_its_start() -> None:
     assert await claims.begin("n") == 0
 
 
+async def test_a_start_that_only_waits_is_over_when_a_poison_would_have_struck() -> None:
+    """Four workers in turn have it in hand while a server is down, and each loses its connection."""
+    claims, seen = MemoryClaims(), []
+
+    async def waits(lane: Lane) -> None:
+        async with lane.turn("n") as crashes:
+            seen.append(crashes)
+            await asyncio.sleep(0.3)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(waits(Lane(claims, patience=0.02)))
+            await asyncio.sleep(0.06)
+    assert seen == [0, 0, 0, 0]
+    assert await claims.begin("n") == 0
+
+
 async def test_what_comes_back_to_the_worker_that_still_has_it_is_not_counted() -> None:
     claims = MemoryClaims()
     lane = Lane(claims, patience=0.01)
