@@ -35,6 +35,8 @@ local function server()
 end
 """
 
+_CERTAIN = _SERVER + "return server() ~= '' and 1 or 0"
+
 _CLAIM = (
     _SERVER
     + """
@@ -155,6 +157,7 @@ class RedisClaims:
         self._redis = redis
         self._lease_ms = round(lease_seconds * 1000)
         self._verdict_ms = round(verdict_seconds * 1000)
+        self._certain = redis.script(_CERTAIN)
         self._claim = redis.script(_CLAIM)
         self._mark_sending = redis.script(_MARK_SENDING)
         self._unmark = redis.script(_UNMARK)
@@ -167,6 +170,10 @@ class RedisClaims:
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
         await answered(self._redis.ping())
+
+    async def certain(self) -> bool:
+        """Whether the server says who it is, so that a claim can prove anything. Raises `StoreUnavailableError`."""
+        return bool(await answered(self._certain(keys=[], args=[])))
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         wish = "reopen" if reopen else ""
