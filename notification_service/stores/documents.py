@@ -174,7 +174,7 @@ def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 
             return show(storable_text(value))
         case bool() | None:
             return value
-        case int() if abs(value) >= _LARGEST_INTEGER:
+        case int() if not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
             return str(value)
         case Mapping():
             return {
