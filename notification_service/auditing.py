@@ -1,6 +1,5 @@
 """The audit of the books: what stands still, what contradicts itself, what never arrived; and its repair."""
 
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -168,7 +167,7 @@ class _Audit:
         for event_id, each in missing.items():
             whole = event_id not in parked and each.event_type
             if whole and self.bring_in:
-                await self._publish(self.bring_in, each.body, whole)
+                await self._publish(self.bring_in, each.body, whole, event_id)
             else:
                 self.report.repairable += bool(whole)
                 self.report.findings.append(reconciling.not_recorded(event_id, parked.get(event_id), waiting))
@@ -193,17 +192,16 @@ class _Audit:
         if self.bring_in is None:
             self.report.repairable += 1
             return False
-        event = await self.books.event_of(record)
-        if not isinstance(event, dict) or not reconciling.kept_in_full(event):
+        body = reconciling.body_kept(await self.books.event_of(record))
+        if body is None:
             self.report.notes.append(f"{named(record)} is not kept in full: its producer has to publish it again")
             return False
         if await self.books.touch(record, datetime.now(UTC)):
-            body = json.dumps({**event, "event_id": record["event_id"]}, ensure_ascii=False, default=str).encode()
-            await self._publish(self.bring_in, body, str(record["event_type"]))
+            await self._publish(self.bring_in, body, str(record["event_type"]), str(record["event_id"]))
         return True
 
-    async def _publish(self, bring_in: BringIn, body: bytes, event_type: str) -> None:
-        await bring_in(body, event_type)
+    async def _publish(self, bring_in: BringIn, body: bytes, event_type: str, event_id: str) -> None:
+        await bring_in(body, event_type, event_id)
         self.report.published += 1
 
 

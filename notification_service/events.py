@@ -1,14 +1,15 @@
 """The event contract: what the booking system publishes, read with all its awkward facts."""
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema
 
+from notification_service import bodies
+from notification_service.bodies import Body, NotReadError, Said, TooLargeError
 from notification_service.outcomes import RejectReason
 
 _PLACEHOLDERS = re.compile(
@@ -19,6 +20,7 @@ _SMALLEST_AMOUNT, _LARGEST_AMOUNT = Decimal("0.005"), Decimal(10) ** 12
 _LAST_FOUR = ("last4", "last_four", "card_last4", "card_last_four")
 _DIGITS = re.compile(r"[0-9]{4}")
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+_LONGEST_TYPE = 100
 
 
 class UnreadableEventError(ValueError):
@@ -244,31 +246,31 @@ def payload_schema(event_type: str) -> dict[str, Any]:
     return schema
 
 
-def read_object(body: bytes, *, largest: int) -> dict[str, Any]:
-    """The JSON object in `body` (RFC 8259, UTF-8). Raises `UnreadableEventError`; `largest` is in bytes."""
-    if len(body) > largest:
-        raise UnreadableEventError(
-            RejectReason.TOO_LARGE, f"the body has {len(body)} bytes, and MAX_EVENT_BYTES allows {largest}"
-        )
+def read_object(body: bytes | Body, *, largest: int) -> Said:
+    """The JSON object in `body`. Raises `UnreadableEventError`; `largest` is in bytes."""
     try:
-        data = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
-    except UnicodeDecodeError as problem:
-        raise UnreadableEventError(
-            RejectReason.NOT_JSON, f"the body is not UTF-8: {problem.reason} at byte {problem.start}"
-        ) from None
-    except RecursionError:
-        raise UnreadableEventError(RejectReason.NOT_JSON, "the body is nested too deeply to be read") from None
-    except ValueError as problem:
-        raise UnreadableEventError(RejectReason.NOT_JSON, f"the body is not JSON: {problem}") from None
-    if not isinstance(data, dict):
+        data = bodies.read(body if isinstance(body, Body) else Body(body), largest=largest)
+    except TooLargeError as problem:
+        raise UnreadableEventError(RejectReason.TOO_LARGE, str(problem)) from None
+    except NotReadError as problem:
+        raise UnreadableEventError(RejectReason.NOT_JSON, str(problem)) from None
+    if not isinstance(data, Said):
         raise UnreadableEventError(
             RejectReason.SCHEMA, f"the body is a JSON {type(data).__name__}, and an event is an object"
         )
     return data
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def known_type(text: str) -> str | None:
+    """The type of ours that a text names, in whatever case and with whatever between its words: `BookingConfirmed`."""
+    return text if text in MODELS else _BY_LETTERS.get(_letters(text).removesuffix("event"))
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text[:_LONGEST_TYPE].casefold()))
+
+
+_BY_LETTERS = {_letters(event_type): event_type for event_type in MODELS}
 
 
 def parse(data: Mapping[str, Any], event_type: str) -> Event | None:

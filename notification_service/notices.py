@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notification_service import events
+from notification_service import bodies, events
+from notification_service.bodies import Body, Said
 from notification_service.events import Event, UnreadableEventError
 from notification_service.outcomes import Parked, Rejected, RejectReason
 from notification_service.remarks import Remark
@@ -34,7 +35,10 @@ class Delivery:
 
     body: bytes = field(repr=False)
     routing_key: str
+    """The type of its event, where it is one of ours."""
     message_id: str | None = None
+    content_encoding: str | None = None
+    content_type: str | None = None
     attempt: int = 0
     replay: str | None = None
     """The token of a person's wish to have it again, after it was parked; each wish is granted once."""
@@ -50,6 +54,10 @@ class Delivery:
     """How many of its starts were never ended."""
     trace: Trace | None = None
     """The span that its headers name, or ours below it."""
+
+    @property
+    def content(self) -> Body:
+        return Body(self.body, self.content_encoding, self.content_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +150,8 @@ def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
     digest = digest_of(delivery.body)
     event_type, event_id = delivery.routing_key, nameless_id(delivery)
     try:
-        data = events.read_object(delivery.body, largest=largest)
-        event_type = _text(data.get("event_type")) or event_type
+        data = events.read_object(delivery.content, largest=largest)
+        event_type = _event_type(delivery.routing_key, data)
         event_id = _id(_text(data.get("event_id"))) or event_id
         event = events.parse(data, event_type)
         if event is None:
@@ -155,6 +163,43 @@ def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
         return Unreadable(event_id, event_type, Rejected(problem.reason, problem.detail), digest, found)
 
 
+def under_its_type(delivery: Delivery, *, largest: int) -> Delivery:
+    """The delivery under the type of its event, which its body says where the routing key is a queue's name."""
+    if delivery.routing_key in events.MODELS:
+        return delivery
+    try:
+        data = events.read_object(delivery.content, largest=largest)
+    except UnreadableEventError:
+        return delivery
+    return replace(delivery, routing_key=_event_type(delivery.routing_key, data))
+
+
+def _event_type(routing_key: str, data: Mapping[str, Any]) -> str:
+    """The routing key decides where it is one of ours, else what the body says, if that is."""
+    if routing_key in events.MODELS:
+        return routing_key
+    said = _text(data.get("event_type"))
+    in_another_case = routing_key.casefold()
+    return (
+        (said and events.known_type(said))
+        or (in_another_case if in_another_case in events.MODELS else None)
+        or routing_key
+        or said
+        or ""
+    )
+
+
+def _on_its_type(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]:
+    said = data.get("event_type")
+    text = _text(said)
+    if (said is None or isinstance(said, str)) and not text:
+        return ()
+    # Both spellings of a refund are on the wire.
+    if text and events.MODELS.get(text) is events.MODELS[event_type]:
+        return ()
+    return (Remark("event_type", f"does not name the type that the event counts as, {event_type}"),)
+
+
 def unread(delivery: Delivery, outcome: Parked) -> Unreadable:
     """A delivery that is set aside without a look into it."""
     return Unreadable(
@@ -163,7 +208,7 @@ def unread(delivery: Delivery, outcome: Parked) -> Unreadable:
 
 
 def _excerpt(delivery: Delivery) -> Mapping[str, Any]:
-    return {"raw": delivery.body[:_EXCERPT].decode("utf-8", "replace")}
+    return Said({"raw": bodies.beginning(delivery.content, characters=_EXCERPT)}, exact=False)
 
 
 def event_id(delivery: Delivery, *, largest: int) -> str:
@@ -207,7 +252,7 @@ def _notice(event: Event, event_id: str, data: Mapping[str, Any]) -> Notice:
             "the event names neither a booking nor a payment, so no mail could say what it is about",
             data,
         )
-    return Notice(event, event_id, rule.template, fact, data)
+    return Notice(event, event_id, rule.template, fact, data, _on_its_type(event.event_type, data))
 
 
 def _text(value: object) -> str | None:

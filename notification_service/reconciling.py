@@ -1,6 +1,7 @@
 """What one record, one event and one line of a publisher's list mean to an auditor. Pure."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from notification_service import notices
+from notification_service import events, notices
 from notification_service.addresses import mask_in
-from notification_service.events import EVENT_TYPES
+from notification_service.events import EVENT_TYPES, UnreadableEventError
 from notification_service.notices import Delivery, Fact, notification_id
 from notification_service.outcomes import (
     PENDING,
@@ -49,6 +50,8 @@ _SHAPE: Mapping[str, type] = {
 
 _MARGIN = timedelta(seconds=60)
 _MASKED = "***@"
+_CHANGED = re.compile(r"\ufffd|\"…\"|\"-?0x[0-9a-f]{16,}\"")
+"""What stands in records older than `event_whole` for what they could not hold: a character, a depth, a number."""
 _ALTERED = ("\ufffd", "?")
 """What stands in a record for characters that no database holds."""
 _TAMPERED = "records are written by the service alone: see who changed it, and ask the mail server's log what went out"
@@ -106,13 +109,32 @@ def shown(value: object) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def kept_in_full(event_data: object) -> bool:
-    """Whether what a record keeps of its event can be published again."""
-    return (
-        isinstance(event_data, Mapping)
-        and "raw" not in event_data
-        and _MASKED not in json.dumps(event_data, default=str)
-    )
+def event_kept(record: Record) -> Mapping[str, Any] | None:
+    """The event of a record as it came; None where the record does not keep all of it."""
+    body = body_kept(record)
+    try:
+        return None if body is None else events.read_object(body, largest=sys.maxsize)
+    except UnreadableEventError:
+        return None
+
+
+def body_kept(record: Record) -> bytes | None:
+    """The event of a record in JSON, as it came; None where the record does not keep all of it."""
+    if text := record.get("event_json"):
+        return str(text).encode()
+    data = record.get("event_data")
+    whole = record.get("event_whole", not _CHANGED.search(_json(data)))
+    if not whole or not isinstance(data, Mapping) or "raw" in data or _MASKED in _json(data):
+        return None
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        # No version of the service wrote what no JSON can hold, or an old one wrote an infinity.
+        return None
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, default=str)
 
 
 def told_twice(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:
@@ -220,19 +242,24 @@ class Confirmed:
 def read_line(line: str) -> Confirmed | None:
     """A line of a publisher's list: an id, or an object with one. None for an event of another kind.
 
+    Its `routing_key`, where the publisher writes one beside the fields, says the type as it does in the broker.
     Raises `ValueError`.
     """
     line = line.strip()
     if not line.startswith("{"):
         return Confirmed(line)
-    event = json.loads(line)
+    body = line.encode("utf-8", "surrogatepass")
+    event = events.read_object(body, largest=sys.maxsize)
     if "event_id" not in event:
         raise ValueError("an event without event_id")
-    event_type = event.get("event_type")
-    if event_type is not None and event_type not in EVENT_TYPES:
+    routing_key = event.get("routing_key")
+    named = Delivery(body, routing_key if isinstance(routing_key, str) else "")
+    delivery = notices.under_its_type(named, largest=sys.maxsize)
+    ours = delivery.routing_key in EVENT_TYPES
+    if not ours and delivery.routing_key:
         return None
     # The service's own reading of it: what is too long for an id is known by its digest.
-    body = line.encode("utf-8", "surrogatepass")
-    event_id = notices.event_id(Delivery(body, str(event_type or EVENT_TYPES[0])), largest=sys.maxsize)
-    whole = event_type is not None and len(event) > len({"event_id", "event_type"})
-    return Confirmed(event_id, str(event_type), body) if whole else Confirmed(event_id)
+    known = delivery if ours else Delivery(body, EVENT_TYPES[0])
+    event_id = notices.event_id(known, largest=sys.maxsize)
+    whole = ours and len(event) > len({"event_id", "event_type"})
+    return Confirmed(event_id, delivery.routing_key, body) if whole else Confirmed(event_id)

@@ -178,7 +178,7 @@ async def _assembled(
     keeping = MongoKeeping(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, assembly.ages(settings))
     link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
-    consumer = Consumer(link, story.handle, story.policy.ladder, observer)
+    consumer = Consumer(link, story.handle, story.policy.ladder, observer, largest=story.policy.max_event_bytes)
     metrics.watch(
         Gauges(
             under_way=lambda: consumer.under_way,

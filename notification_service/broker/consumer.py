@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 import aio_pika
@@ -12,11 +12,11 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelInvalidStateError
 
-from notification_service import traces
+from notification_service import notices, traces
 from notification_service.addresses import mask_in
 from notification_service.broker.link import Link
 from notification_service.broker.tolerance import LOST
-from notification_service.broker.topology import EXPRESS, PARKED, rung_queue
+from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, RUNG, rung_queue
 from notification_service.notices import Delivery, body_id
 from notification_service.observing import Observer, Stage
 from notification_service.outcomes import Outcome, Parked, ParkReason, summarize
@@ -34,6 +34,8 @@ REPLAY = "x-replay"
 SUSPECT = "x-suspect"
 NOT_BEFORE = "x-not-before"
 TURNS = "x-turns"
+_OURS = (ATTEMPT, EVENT_TYPE, REPLAY, SUSPECT, NOT_BEFORE, TURNS)
+"""What we alone write, so it counts only on what came from a queue of ours. No copy takes it over from a message."""
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
 """What earlier stays in other queues have written on a message."""
 
@@ -42,12 +44,21 @@ _LOOK_AGAIN = 0.1
 _BEFORE_GIVING_BACK = 5.0
 _GOODBYE = 5.0
 _LONGEST_HEADER = 500
+_LONGEST_TOKEN = 200
+_FURTHEST = timedelta(days=31).total_seconds()
+"""No limit gives a time that is further off; what a header says beyond it is no time."""
+_DEFAULT_LARGEST = 256 * 1024
 _HEAVY = 2**20
 """Bytes. A body is copied several times on its way out, so larger ones go one after the other."""
 
 
 class Consumer:
-    def __init__(self, link: Link, handle: Handle, ladder: Ladder, observer: Observer) -> None:
+    """`largest`: the bytes of an event that is read for its type."""
+
+    def __init__(
+        self, link: Link, handle: Handle, ladder: Ladder, observer: Observer, *, largest: int = _DEFAULT_LARGEST
+    ) -> None:
+        self._largest = largest
         self._link = link
         self._handle = handle
         self._ladder = ladder
@@ -97,7 +108,7 @@ class Consumer:
 
     async def _work_off(self, message: AbstractIncomingMessage) -> None:
         started = time.monotonic()
-        with self._observer.watched(read(message)) as delivery:
+        with self._observer.watched(read(message, largest=self._largest)) as delivery:
             if delivery.ahead:
                 await self._run_ahead(message, delivery)
             else:
@@ -148,6 +159,7 @@ class Consumer:
                 slip = {
                     ATTEMPT: attempt,
                     EVENT_TYPE: delivery.routing_key,
+                    REPLAY: delivery.replay,
                     SUSPECT: delivery.suspect or None,
                     NOT_BEFORE: not_before or delivery.not_before,
                     TURNS: delivery.turns if turns is None else turns,
@@ -183,11 +195,6 @@ class Consumer:
 def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
     told = summarize(outcome)
     return {
-        ATTEMPT: 0,
-        REPLAY: None,
-        SUSPECT: None,
-        NOT_BEFORE: None,
-        TURNS: None,
         EVENT_TYPE: delivery.routing_key,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
         "x-detail": _writable(mask_in(told.detail or ""))[:_LONGEST_HEADER],
@@ -234,36 +241,59 @@ async def _give_back(message: AbstractIncomingMessage) -> None:
         log.debug("ack.stale", problem=str(problem))
 
 
-def read(message: AbstractIncomingMessage) -> Delivery:
-    """The message in our own words; headers that we did not write are not trusted."""
-    attempt = message.headers.get(ATTEMPT)
-    event_type = message.headers.get(EVENT_TYPE)
-    not_before = message.headers.get(NOT_BEFORE)
-    turns = message.headers.get(TURNS)
-    return Delivery(
+def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -> Delivery:
+    """The message in our own words. Headers of ours are believed only where nobody else can have written them."""
+    ours = {name: message.headers.get(name) for name in _OURS} if is_from_us(message) else {}
+    event_type, replay = ours.get(EVENT_TYPE), ours.get(REPLAY)
+    delivery = Delivery(
         body=message.body,
         routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
         message_id=message.message_id or None,
-        attempt=attempt if isinstance(attempt, int) and attempt > 0 else 0,
-        not_before=not_before if isinstance(not_before, int) else None,
-        turns=turns if isinstance(turns, int) and turns > 0 else 0,
-        replay=str(replay) if (replay := message.headers.get(REPLAY)) else None,
+        content_encoding=message.content_encoding or None,
+        content_type=message.content_type or None,
+        attempt=_count(ours.get(ATTEMPT)),
+        not_before=_soon(ours.get(NOT_BEFORE)),
+        turns=_count(ours.get(TURNS)),
+        replay=replay if isinstance(replay, str) and 0 < len(replay) <= _LONGEST_TOKEN else None,
         ahead=message.consumer_tag == EXPRESS,
-        suspect=bool(message.redelivered or message.headers.get(SUSPECT)),
+        suspect=bool(message.redelivered or ours.get(SUSPECT)),
         trace=traces.read(message.headers),
     )
+    return notices.under_its_type(delivery, largest=largest)
+
+
+def is_from_us(message: AbstractIncomingMessage) -> bool:
+    """Whether we published it: a consumer's tag is its queue's name, and what is parked comes without a consumer.
+
+    The broker parks too, what came to its delivery limit: then its headers are those of where it died.
+    """
+    if message.consumer_tag is not None:
+        return message.consumer_tag == AGAIN
+    died_in = str(message.headers.get("x-first-death-queue", AGAIN))
+    return died_in == AGAIN or died_in.startswith(RUNG)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _soon(value: object) -> int | None:
+    moment = _count(value)
+    return moment if 0 < moment <= time.time() + _FURTHEST else None
 
 
 def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
     """The same message for another queue, persistent, with `headers` in place of what earlier stays wrote on it.
 
-    A header that is None is taken off.
+    A header that is None is taken off, and so is every header of ours that `headers` does not name.
     """
     # What is no UTF-8 in a producer's header arrives as bytes, which cannot be written again.
     kept = {
         key: value
         for key, value in message.headers.items()
-        if not key.startswith(_STALE) and isinstance(value, str | bool | int | float | datetime | None)
+        if key not in _OURS
+        and not key.startswith(_STALE)
+        and isinstance(value, str | bool | int | float | datetime | None)
     }
     return aio_pika.Message(
         message.body,

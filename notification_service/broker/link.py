@@ -89,11 +89,12 @@ class Link:
             # Two connections: a broker that is short of memory or disk stops reading the one that publishes.
             consuming = await self._connect(stack, lost, "consuming")
             publishing = await self._connect(stack, lost, "publishing")
+            # Before anything is remembered: a session may end half-way through consuming.
+            stack.callback(self._forget)
             async with asyncio.timeout(6 * _TIMEOUT):
                 await topology.declare(consuming, self._plan)
                 self._publishing = await _channel(publishing, lost, "publishing")
                 await self._consume(await _channel(consuming, lost, "consuming"), lost, on_message)
-            stack.callback(self._forget)
             yield lost
 
     async def _connect(self, stack: AsyncExitStack, lost: asyncio.Future[str], use: str) -> AbstractConnection:

@@ -11,11 +11,13 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
-from notification_service import notices
+from notification_service import bodies, notices
+from notification_service.bodies import NotReadError
 from notification_service.broker import tolerance
-from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, read
+from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, is_from_us, read
 from notification_service.broker.tolerance import LOST
 from notification_service.broker.topology import AGAIN, PARKED
+from notification_service.notices import Delivery
 from notification_service.outcomes import DependencyError
 
 _TIMEOUT = 10.0
@@ -23,7 +25,7 @@ _TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """`reason`: its outcome and the reason, such as `rejected(no_recipient)`."""
+    """`reason`: its outcome and the reason, such as `rejected(no_recipient)`. `body`: unpacked, in UTF-8."""
 
     event_id: str
     event_type: str
@@ -34,8 +36,8 @@ class ParkedEvent:
 
 
 Wanted = Callable[[ParkedEvent], bool]
-BringIn = Callable[[bytes, str], Awaitable[None]]
-"""A body and its event type."""
+BringIn = Callable[[bytes, str, str | None], Awaitable[None]]
+"""A body, its event type, and the id of an event whose body names none."""
 
 
 Told = Callable[[ParkedEvent], None]
@@ -97,13 +99,13 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
     """Bring events in anew, behind the exchange; each call returns when the broker has confirmed its event."""
     async with _open(url) as channel:
 
-        async def bring_in(body: bytes, event_type: str) -> None:
+        async def bring_in(body: bytes, event_type: str, event_id: str | None) -> None:
             message = aio_pika.Message(
                 body,
                 headers={EVENT_TYPE: event_type},
                 content_type="application/json",
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                message_id=notices.body_id(body),
+                message_id=event_id or notices.body_id(body),
             )
             try:
                 await channel.default_exchange.publish(message, AGAIN, mandatory=True, timeout=_TIMEOUT)
@@ -144,15 +146,24 @@ async def _parked(channel: AbstractChannel, largest: int) -> AsyncIterator[tuple
 
 
 def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
-    delivery = read(message)
+    delivery = read(message, largest=largest)
+    # What the broker parked carries what its producer wrote.
+    slip = message.headers if is_from_us(message) else {}
     return ParkedEvent(
         event_id=notices.event_id(delivery, largest=largest),
         event_type=delivery.routing_key,
-        reason=str(message.headers.get("x-reason", "")),
-        detail=str(message.headers.get("x-detail", "")),
-        parked_at=_moment(message.headers.get("x-parked-at")),
-        body=message.body,
+        reason=str(slip.get("x-reason", "")),
+        detail=str(slip.get("x-detail", "")),
+        parked_at=_moment(slip.get("x-parked-at")),
+        body=_readable(delivery, largest),
     )
+
+
+def _readable(delivery: Delivery, largest: int) -> bytes:
+    try:
+        return bodies.text_of(delivery.content, largest=largest).encode("utf-8", "surrogatepass")
+    except NotReadError:
+        return delivery.body
 
 
 def age(event: ParkedEvent) -> timedelta:

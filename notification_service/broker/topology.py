@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 AGAIN = "notification.again"
 """Where every rung of the retry ladder, and every replay, leads back to."""
+RUNG = "notification.retry."
+"""How the name of every rung begins."""
 PARKED = "notification.parked"
 """What waits for a person."""
 EXPRESS = "notification.express"
@@ -66,7 +68,7 @@ class TopologyError(Exception):
 
 
 def rung_queue(seconds: int) -> str:
-    return f"notification.retry.{seconds}s"
+    return f"{RUNG}{seconds}s"
 
 
 def plan(

@@ -8,7 +8,7 @@ from notification_service import events, mime, notices
 from notification_service.events import Event, UnreadableEventError
 from notification_service.mime import AttachmentError, Letterhead
 from notification_service.ports import Envelope, Person
-from notification_service.reconciling import kept_in_full
+from notification_service.reconciling import event_kept
 from notification_service.rendering import Mail, Renderer, TemplateFaultError
 
 Record = Mapping[str, Any]
@@ -33,12 +33,13 @@ def event_of(record: Record) -> Event | NotMade:
     """The event as the record keeps it."""
     if not record.get("template"):
         return NotMade("The event could not be read, so no mail belongs to it.")
-    data = record.get("event_data")
-    if not isinstance(data, Mapping) or not data:
+    if not record.get("event_data"):
         return NotMade("The record no longer holds what the mail is made of.")
-    if not kept_in_full(data):
+    data = event_kept(record)
+    if data is None:
         return NotMade(
-            "The record shows addresses masked (RECORD_RECIPIENT=masked), so it does not hold the whole event."
+            "The record does not hold the whole event: it shows addresses masked (RECORD_RECIPIENT=masked), or "
+            "the database could not hold all of it."
         )
     try:
         event = events.parse(data, str(record.get("event_type")))

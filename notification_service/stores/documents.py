@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from notification_service.bodies import Said
 from notification_service.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
 from notification_service.ports import Attempt, Entry, Intent
 
@@ -33,6 +34,8 @@ MENDABLE = ("rejected", "parked", "unknown")
 
 _DEEPEST = 40
 _LARGEST_INTEGER = 2**63
+_LONGEST_EVENT = 4 * 1024 * 1024
+"""Characters. A document has 16 MB, and the event stands in it twice."""
 
 
 Show = Callable[[str], str]
@@ -58,8 +61,22 @@ def pending(intent: Intent, show: Show) -> dict[str, Any]:
         "created_at": intent.created_at,
         "updated_at": intent.created_at,
         "attempts": [],
-        "event_data": storable(intent.event_data, show),
+        **_event(intent.event_data, show),
     }
+
+
+def _event(data: Mapping[str, Any], show: Show) -> dict[str, Any]:
+    """The event as it can be searched and read, whether that is all of it, and where it is not, its own JSON beside it.
+
+    Not where addresses are masked: an escape in the JSON would hide one from the mask.
+    """
+    stored = storable(data, show)
+    exact = not isinstance(data, Said) or data.exact
+    if exact and stored == data:
+        return {"event_data": stored, "event_whole": True}
+    kept = {"event_data": stored, "event_whole": False}
+    text = data.text if isinstance(data, Said) and show is str else None
+    return kept | {"event_json": text} if text and len(text) <= _LONGEST_EVENT else kept
 
 
 def closed(outcome: Outcome, at: datetime, show: Show) -> dict[str, Any]:
@@ -147,7 +164,10 @@ def _some(document: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 
 
 def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Any JSON value as one that BSON takes: huge integers, lone surrogates, NULs and deep nesting become text."""
+    """Any JSON value as one that BSON takes: huge integers, lone surrogates, NULs and deep nesting become text.
+
+    A name does not begin with `$`: MongoDB before 5.0 refuses it, and what has a `$ref` comes back as another kind.
+    """
     if depth > _DEEPEST:
         return "…"
     match value:
@@ -155,13 +175,19 @@ def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 
             return show(storable_text(value))
         case bool() | None:
             return value
-        case int() if abs(value) >= _LARGEST_INTEGER:
-            return storable_text(hex(value))
+        case int() if not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
+            return str(value)
         case Mapping():
-            return {show(storable_text(str(key))): storable(each, show, depth + 1) for key, each in value.items()}
+            return {
+                _name(show(storable_text(str(key)))): storable(each, show, depth + 1) for key, each in value.items()
+            }
         case list() | tuple():
             return [storable(each, show, depth + 1) for each in value]
     return value
+
+
+def _name(key: str) -> str:
+    return "\uff04" + key[1:] if key.startswith("$") else key
 
 
 def storable_text(text: str) -> str:

@@ -58,10 +58,10 @@ class MongoBooks:
                 named.setdefault(event_id, []).append(record)
         return named
 
-    async def event_of(self, record: Mapping[str, Any]) -> object:
-        """What a record keeps of its event."""
-        found = await answered(self._records.find_one({"_id": record["_id"]}, {"event_data": 1}))
-        return found and found.get("event_data")
+    async def event_of(self, record: Mapping[str, Any]) -> Document:
+        """What a record keeps of its event, in the fields that hold it; empty where the record is gone."""
+        kept = {"event_data": 1, "event_json": 1, "event_whole": 1}
+        return await answered(self._records.find_one({"_id": record["_id"]}, kept)) or {}
 
     async def touch(self, record: Mapping[str, Any], now: datetime) -> bool:
         """Whether it stood as it was read until now, and so is ours to publish again: of several copies, one's."""

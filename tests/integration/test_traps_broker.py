@@ -144,6 +144,34 @@ async def test_trap_02_what_a_drain_ends_is_in_its_queue_again_and_not_dead_lett
     assert await depths(url, PARKED, AGAIN) == [0, 0]
 
 
+async def test_a_session_that_fails_half_way_through_consuming_leaves_nothing_behind(url: str) -> None:
+    """Somebody else has one of the queues for himself: ours is refused after the one before it was taken."""
+    taken: list[str | None] = []
+
+    async def handle(delivery: Delivery) -> Settlement:
+        taken.append(delivery.message_id)
+        return Done(None)
+
+    async def nothing(_: object) -> None: ...
+
+    link = Link(url, plan(), prefetch=20)
+    async with await aio_pika.connect(url) as stranger:
+        payments = await (await stranger.channel()).declare_queue("p", durable=True)
+        tag = await payments.consume(nothing, exclusive=True)
+        consumer = Consumer(link, handle, Ladder(1, RUNGS), Unobserved())
+        running = asyncio.create_task(link.run(consumer.on_message))
+        await seen(lambda: link.problem and "exclusive" in link.problem)
+        assert not link.consuming
+        await payments.cancel(tag)
+        await seen(lambda: link.consuming)
+        await publish(url, named("m1"))
+        await seen(lambda: taken == ["m1"])
+    await link.stop_consuming()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
 class Moody(Link):
     """A link on which the first publish fails in a way that nobody foresaw."""
 

@@ -63,12 +63,14 @@ async def unmarked() -> None:
     """Nothing was marked."""
 
 
-def delivery(data: Any, routing_key: str = "booking.confirmed", **more: Any) -> Delivery:  # noqa: ANN401 - JSON
+def delivery(data: Any, routing_key: str | None = None, **more: Any) -> Delivery:  # noqa: ANN401 - JSON
+    """Under the routing key that a producer gives it: the event's own type."""
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return Delivery(body, routing_key, **more)
+    named = data.get("event_type") if isinstance(data, dict) else None
+    return Delivery(body, str(named or "booking.confirmed") if routing_key is None else routing_key, **more)
 
 
-def notice(data: dict[str, Any], routing_key: str = "booking.confirmed") -> Notice:
+def notice(data: dict[str, Any], routing_key: str | None = None) -> Notice:
     planned = notices.plan(delivery(data, routing_key), largest=LARGEST)
     assert isinstance(planned, Notice)
     return planned

@@ -1,21 +1,42 @@
 """A message moved to another queue of ours."""
 
+import gzip
+import time
 from typing import Any
 
 import aio_pika
+import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from notification_service.broker.consumer import copied, read
-from notification_service.notices import body_id
+from notification_service.broker.topology import AGAIN, EXPRESS, rung_queue
+from notification_service.notices import Delivery, body_id
+
+WORK = "notification.booking_events"
+SOON = int(time.time()) + 3600
+OURS = {
+    "x-attempt": 3,
+    "x-event-type": "payment.failed",
+    "x-replay": "a wish",
+    "x-suspect": True,
+    "x-not-before": SOON,
+    "x-turns": 2,
+}
 
 
-def message(body: bytes = b"{}", **properties: Any) -> AbstractIncomingMessage:  # noqa: ANN401 - AMQP's own kinds
+def message(
+    body: bytes = b"{}",
+    queue: str | None = AGAIN,
+    routing_key: str = "booking.confirmed",
+    **properties: Any,  # noqa: ANN401 - AMQP's own kinds
+) -> AbstractIncomingMessage:
+    """As the consumer of this queue gets it, or, without one, who takes it out of its queue."""
     header = ContentHeader(properties=Basic.Properties(**properties))
     delivered = DeliveredMessage(
-        delivery=Basic.Deliver("tag", 1, False, "", "booking.confirmed"),  # noqa: FBT003 - pamqp's own signature
+        delivery=Basic.Deliver(queue, 1, False, "", routing_key) if queue else Basic.GetOk(1, False, "", routing_key),  # noqa: FBT003 - pamqp's own signature
         header=header,
         body=body,
         channel=None,  # type: ignore[arg-type]  # nothing is settled here
@@ -38,6 +59,76 @@ def test_what_earlier_stays_wrote_is_left_out() -> None:
     assert copied(message(headers={"x-death": "d", "x-reason": "r", "x-first-death-queue": "q"}), {}).headers == {}
 
 
-def test_headers_that_we_did_not_write_are_not_trusted() -> None:
-    delivery = read(message(headers={"x-attempt": "many", "x-event-type": 5}))
-    assert (delivery.attempt, delivery.routing_key) == (0, "booking.confirmed")
+def facts(delivery: Delivery) -> tuple[object, ...]:
+    return (
+        delivery.attempt,
+        delivery.routing_key,
+        delivery.replay,
+        delivery.suspect,
+        delivery.not_before,
+        delivery.turns,
+    )
+
+
+NOTHING = (0, "booking.confirmed", None, False, None, 0)
+ALL = (3, "payment.failed", "a wish", True, SOON, 2)
+
+
+def test_headers_of_ours_count_on_what_came_from_a_queue_of_ours() -> None:
+    assert facts(read(message(headers=OURS))) == ALL
+    for queue in (WORK, EXPRESS, "notification.payment_events", "q"):
+        assert facts(read(message(queue=queue, headers=OURS))) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("died_in", "expected"),
+    [(None, ALL), (AGAIN, ALL), (rung_queue(30), ALL), (WORK, NOTHING), (EXPRESS, NOTHING)],
+)
+def test_what_the_broker_parked_has_the_headers_of_where_it_died(
+    died_in: str | None, expected: tuple[object, ...]
+) -> None:
+    """A look into the parking queue takes a message without a consumer."""
+    death = {"x-first-death-queue": died_in} if died_in else {}
+    assert facts(read(message(queue=None, headers={**OURS, **death}))) == expected
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"x-attempt": "many", "x-event-type": 5, "x-replay": 7, "x-turns": "9"},
+        {"x-attempt": -1, "x-not-before": -1, "x-turns": -1, "x-replay": ""},
+        {"x-attempt": True, "x-not-before": 4102444800, "x-replay": "x" * 201},
+        {"x-not-before": 10**15, "x-turns": 1.5, "x-replay": ["a"]},
+        {"x-not-before": "soon", "x-suspect": 0},
+    ],
+    ids=str,
+)
+def test_what_we_would_not_have_written_does_not_count_anywhere(odd: dict[str, Any]) -> None:
+    assert facts(read(message(headers=odd))) == NOTHING
+
+
+def test_a_copy_takes_no_header_of_ours_from_a_message() -> None:
+    for queue in (WORK, AGAIN):
+        assert copied(message(queue=queue, headers={**OURS, "x-else": 1}), {"x-turns": 1}).headers == {
+            "x-else": 1,
+            "x-turns": 1,
+        }
+
+
+def test_a_copy_is_packed_as_its_message_is() -> None:
+    packed = gzip.compress(b"{}")
+    copy = copied(message(packed, content_encoding="gzip", content_type="application/json"), {})
+    assert (copy.body, copy.content_encoding, copy.content_type) == (packed, "gzip", "application/json")
+
+
+@pytest.mark.parametrize("queue", [WORK, AGAIN, "notification.express"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_came_with_the_name_of_a_queue_is_of_the_type_that_its_body_says(queue: str, *, packed: bool) -> None:
+    body = b'{"event_type": "booking.cancelled"}'
+    came = (
+        message(gzip.compress(body), queue, queue, content_encoding="gzip") if packed else message(body, queue, queue)
+    )
+    assert read(came).routing_key == "booking.cancelled"
+    assert read(message(b"{}", queue, queue)).routing_key == queue
+    assert read(message(b"broken", queue, queue)).routing_key == queue
+    assert read(message(body, queue, "booking.confirmed")).routing_key == "booking.confirmed"

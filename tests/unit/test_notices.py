@@ -4,6 +4,7 @@ import itertools
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given, strategies as st
 
 from notification_service import notices
 from notification_service.events import EVENT_TYPES, Event, parse
@@ -46,15 +47,64 @@ def test_anything_else_is_not_ours_whatever_it_holds(event_type: str) -> None:
     assert plan(delivery({"seats": 7}, event_type), largest=LARGEST) == NotOurs(event_type)
 
 
-def test_the_type_in_the_body_wins_over_the_routing_key() -> None:
-    planned = notice({"event_type": "booking.cancelled", "booking_id": "B"}, "notification.again")
-    assert planned.template == "booking_cancellation"
+QUEUES = ["notification.again", "notification.express", "notification.booking_events", "booking_confirmed", "", "x.y"]
+SPELLINGS = [
+    "booking.cancelled",
+    " booking.cancelled ",
+    "BOOKING.CANCELLED",
+    "BookingCancelledEvent",
+    "booking_cancelled",
+]
 
 
-@pytest.mark.parametrize("event_type", [None, "", " ", 7, [], {}])
-def test_a_body_without_a_type_has_that_of_its_routing_key(event_type: object) -> None:
-    planned = plan(delivery({"event_type": event_type, "booking_id": "B"}, "booking.confirmed"), largest=LARGEST)
-    assert isinstance(planned, NotOurs) if event_type == 7 else isinstance(planned, notices.Notice)
+@pytest.mark.parametrize("routing_key", QUEUES)
+@pytest.mark.parametrize("said", SPELLINGS)
+def test_under_a_key_that_is_no_type_of_ours_the_body_says_which_it_is(routing_key: str, said: str) -> None:
+    planned = notice({"event_type": said, "booking_id": "B"}, routing_key)
+    assert (planned.template, planned.event.event_type) == ("booking_cancellation", "booking.cancelled")
+    assert [each.field for each in planned.remarks] == ["event_type"] * (said.strip() != "booking.cancelled")
+
+
+@pytest.mark.parametrize(
+    "said", ["BookingConfirmedEvent", "booking.cancelled", "no.kind", "Booking.Confirmed", 7, [], {}, True]
+)
+def test_the_routing_key_wins_over_the_body_and_the_mail_is_remarked(said: object) -> None:
+    planned = notice({"event_type": said, "booking_id": "B"}, "booking.confirmed")
+    assert planned.template == "booking_confirmation"
+    (remark,) = planned.remarks
+    assert remark.field == "event_type"
+    assert "booking.confirmed" in str(remark)
+
+
+@pytest.mark.parametrize("said", [None, "", " ", "booking.confirmed", " booking.confirmed "])
+def test_a_body_that_says_nothing_else_is_not_remarked(said: object) -> None:
+    assert notice({"event_type": said, "booking_id": "B"}, "booking.confirmed").remarks == ()
+
+
+def test_both_spellings_of_a_refund_are_one_type() -> None:
+    assert notice({"event_type": "payment.refund", "booking_id": "B"}, "payment.refunded").remarks == ()
+
+
+@pytest.mark.parametrize("routing_key", ["Booking.Confirmed", "BOOKING.CONFIRMED"])
+def test_a_key_in_another_case_is_a_type_where_the_body_names_none(routing_key: str) -> None:
+    assert notice({"booking_id": "B"}, routing_key).template == "booking_confirmation"
+    assert (
+        notice({"booking_id": "B", "event_type": "booking.cancelled"}, routing_key).template == "booking_cancellation"
+    )
+
+
+@given(st.text() | st.sampled_from(EVENT_TYPES), st.text() | st.sampled_from(EVENT_TYPES))
+def test_an_event_is_read_under_a_type_of_ours_that_its_key_or_its_body_names(routing_key: str, said: str) -> None:
+    made = delivery({"booking_id": "B", "event_type": said}, routing_key)
+    typed = notices.under_its_type(made, largest=LARGEST).routing_key
+    planned = plan(made, largest=LARGEST)
+    if routing_key in EVENT_TYPES or said in EVENT_TYPES:
+        assert isinstance(planned, notices.Notice)
+    if isinstance(planned, notices.Notice):
+        assert planned.event.event_type == typed
+        assert typed == routing_key or routing_key not in EVENT_TYPES
+    else:
+        assert planned == NotOurs(typed)
 
 
 # ── one fact, one notification ───────────────────────────────────────────────────────────────────────

@@ -27,7 +27,8 @@ from notification_service.reconciling import (
     Confirmed,
     Finding,
     Rules,
-    kept_in_full,
+    body_kept,
+    event_kept,
     lost,
     named,
     not_recorded,
@@ -220,11 +221,25 @@ def test_one_event_in_two_records_is_found_and_two_facts_of_one_second_are_told(
         ({"user_email": "jane@example.com"}, True),
         ({"user": {"email": "j***@example.com"}}, False),
         ({"raw": "{broken"}, False),
+        ({"raw": "{broken", "event_whole": True}, False),
+        ({"booking_id": "0xffffffffffffffff"}, False),
+        ({"booking_id": "-0x8000000000000001"}, False),
+        ({"a": ["…"]}, False),
+        ({"movie_title": "A \ufffd film"}, False),
+        ({"amount": float("inf")}, False),
+        ({"at": NOW}, False),
+        ({"movie_title": "Avengers: Infinity War … 0xff"}, True),
         (None, False),
     ],
+    ids=ascii,
 )
-def test_what_is_masked_or_unread_is_not_kept_in_full(data: object, *, kept: bool) -> None:
-    assert kept_in_full(data) is kept
+def test_what_an_older_version_changed_is_not_kept_in_full(data: object, *, kept: bool) -> None:
+    assert (event_kept({"event_data": data}) is not None) is kept
+
+
+@pytest.mark.parametrize("data", [{"user": {"email": "j***@example.com"}}, {"raw": "{broken"}], ids=ascii)
+def test_what_is_masked_or_unread_is_not_kept_whatever_its_record_says(data: object) -> None:
+    assert body_kept({"event_data": data, "event_whole": True}) is None
 
 
 def test_an_event_without_a_record_is_named_with_what_to_do() -> None:
