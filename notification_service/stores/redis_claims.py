@@ -134,7 +134,7 @@ class RedisClaims:
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
-        await answered(self._redis.ping())
+        await answered(self._redis.probe())
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         wish = "reopen" if reopen else ""
