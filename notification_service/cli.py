@@ -335,6 +335,8 @@ def retention(*, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = Fa
         typer.echo(json.dumps(asdict(swept) | {"dry_run": not done}))
     else:
         typer.echo(f"{swept.stripped} records without their person, {swept.removed} removed{'' if done else _DRY}")
+        if swept.left:
+            typer.echo(f"{swept.left} cannot be changed or dated, and stay as they are: the log names some")
 
 
 @app.command()

@@ -17,7 +17,10 @@ _NUMBERS = {
     "counted": "boolean",
     "keys": "array",
     "queues": "array",
-    **dict.fromkeys(("mails", "port", "prefetch", "retry", "under_way", "unfinished"), "integer"),
+    **dict.fromkeys(
+        ("facts", "left", "mails", "port", "prefetch", "removed", "retry", "stripped", "under_way", "unfinished"),
+        "integer",
+    ),
     **dict.fromkeys(("duration_ms", "grace_s", "pause_s", "probe_in_s", "wait_s"), "number"),
 }
 """The JSON types of fields that are no text."""

@@ -36,18 +36,24 @@ async def sweep(settings: Settings, *, dry: bool) -> Swept:
 
 @dataclass(slots=True)
 class Erased:
-    """`under_way`: records in a worker's hand, left as they are. `parked`: events that still name the address."""
+    """`under_way`: records in a worker's hand, left as they are. `parked`: events that still name the address.
+
+    `left`: records that cannot be changed, and why.
+    """
 
     address: str
     records: int = 0
     changed: int = 0
     under_way: list[str] = field(default_factory=list)
     parked: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
     def sentences(self) -> Iterator[str]:
         yield f"{self.records} records name {self.address}, {self.changed} of them do not any more"
         if self.under_way:
             yield f"{len(self.under_way)} are in a worker's hand just now: erase once more in a minute"
+        for each in self.left:
+            yield f"it still says the address, and could not be changed: {each}"
         for event_id in self.parked:
             yield f"its event may be parked still, and says it: parked discard --event {event_id}"
 
@@ -63,10 +69,12 @@ async def erase(settings: Settings, text: str, *, dry: bool) -> Erased:
     erased = Erased(mask(address))
     async with _keeping(settings) as keeping:
         async for batch in keeping.addressed_to({address, address.lower()}):
-            at_rest = [record for record in batch if record["outcome"] != PENDING]
+            at_rest = [record for record in batch if record.get("outcome") != PENDING]
             erased.records += len(batch)
-            erased.under_way += [str(record["_id"]) for record in batch if record["outcome"] == PENDING]
-            erased.parked += [str(record["event_id"]) for record in at_rest if record["outcome"] in FOR_A_PERSON]
+            erased.under_way += [str(record["_id"]) for record in batch if record.get("outcome") == PENDING]
+            erased.parked += [str(record["event_id"]) for record in at_rest if record.get("outcome") in FOR_A_PERSON]
             if not dry:
-                erased.changed += await keeping.erase(at_rest, datetime.now(UTC))
+                changed = await keeping.erase(at_rest, datetime.now(UTC))
+                erased.changed += changed.count
+                erased.left += [f"{name}: {problem}" for name, problem in changed.left.items()]
     return erased

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from notification_service import assembly, auditing, notices, recipients
@@ -24,6 +25,9 @@ from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores import mongo
 from notification_service.stores.mongo_directory import MongoDirectory
 from notification_service.stores.mongo_search import MongoSearch
+
+_GOODBYE = 5.0
+"""Seconds that an audit has to let go of what it asks, when the service ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Audits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._under_way: asyncio.Task[Report] | None = None
+        self._stop: Callable[[], object] | None = None
+        self._closed = False
         self.begun_at: datetime | None = None
         self.report: Report | None = None
         self.problem: str | None = None
@@ -72,8 +78,26 @@ class Audits:
         if self._under_way is not None:
             await asyncio.wait({self._under_way}, timeout=seconds)
 
+    async def close(self) -> None:
+        """End the one that is under way: a process does not end before its threads."""
+        self._closed = True
+        if self._under_way is None or self._under_way.done():
+            return
+        if self._stop is not None:
+            with suppress(RuntimeError):  # its loop has ended by itself
+                self._stop()
+        await asyncio.wait({self._under_way}, timeout=_GOODBYE)
+
     def _examine(self) -> Report:
-        return asyncio.run(auditing.examine(self._settings))
+        return asyncio.run(self._stoppable())
+
+    async def _stoppable(self) -> Report:
+        loop = asyncio.get_running_loop()
+        looking = loop.create_task(auditing.examine(self._settings))
+        self._stop = partial(loop.call_soon_threadsafe, looking.cancel)
+        if self._closed:
+            looking.cancel()
+        return await looking
 
     def _ended(self, task: asyncio.Task[Report]) -> None:
         if task.cancelled():
@@ -165,4 +189,5 @@ async def opened(settings: Settings) -> AsyncIterator[Desk]:
         preparing.cancel()
         await asyncio.gather(preparing, return_exceptions=True)
         await desk.hours.close()
+        await desk.audits.close()
         client.close()

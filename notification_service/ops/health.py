@@ -13,11 +13,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notification_service import __version__
 from notification_service.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+_GOODBYE = 2
+"""Seconds that clients have to finish when the service ends; uvicorn by itself waits for ever for half a request."""
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -96,6 +100,27 @@ def _page(readiness: Readiness) -> dict[str, object]:
     return {"status": readiness.status, "ready": readiness.ready, "mode": readiness.mode, "parts": parts}
 
 
+def _interruptible(app: ASGIApp) -> ASGIApp:
+    """What is cut off when the service ends is answered; uvicorn would write it down as an error of ours."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def sent(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sent)
+        except asyncio.CancelledError:
+            if started:
+                raise
+            await JSONResponse({"status": "DOWN"}, status_code=503)(scope, receive, send)
+
+    return run
+
+
 class _Server(uvicorn.Server):
     """Leaves the signals to the service, which drains before it goes."""
 
@@ -106,9 +131,17 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[None]:
-    """Serve while the block runs. Raises `OSError` where the port is taken."""
+    """Serve while the block runs, and end soon after it. Raises `OSError` where the port is taken."""
     listening = socket.create_server((host, port))
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    server = _Server(
+        uvicorn.Config(
+            _interruptible(app),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GOODBYE,
+        )
+    )
     task = asyncio.create_task(server.serve([listening]))
     log.info("http.serving", host=host, port=port)
     try:

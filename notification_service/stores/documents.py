@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from notification_service.bodies import Said
 from notification_service.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
 from notification_service.ports import Attempt, Entry, Intent
+
+T = TypeVar("T")
 
 VALIDATOR: Mapping[str, Any] = {
     "$jsonSchema": {
@@ -100,10 +102,10 @@ def entry(document: Mapping[str, Any]) -> Entry:
         outcome=None if word in OPEN else _outcome(document),
         waiting=word == WAITING,
         possible_duplicate=bool(document.get("possible_duplicate")),
-        event_ids=tuple(document.get("event_ids", ())),
+        event_ids=tuple(_listed(document, "event_ids", str)),
         created_at=document["created_at"],
         owner=str(document.get("owner", "")),
-        replays=tuple(document.get("replays", ())),
+        replays=tuple(_listed(document, "replays", str)),
         sending=bool(document.get("sending")),
     )
 
@@ -148,15 +150,23 @@ def without_person(document: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """
     event = document.get("event_data")
     report = event.get(_NAMES_THE_FACT) if isinstance(event, Mapping) else None
-    history = [_some(each, _IMPERSONAL_PAST) for each in document.get("history", ())]
+    history = [_some(each, _IMPERSONAL_PAST) for each in _listed(document, "history", dict)]
     return {
         **_some(document, _IMPERSONAL),
         **({"history": history} if history else {}),
         "recipient": "",
-        "attempts": [{**_some(each, _IMPERSONAL_ATTEMPT), "reply": None} for each in document.get("attempts", ())],
+        "attempts": [
+            {**_some(each, _IMPERSONAL_ATTEMPT), "reply": None} for each in _listed(document, "attempts", dict)
+        ],
         "event_data": {_NAMES_THE_FACT: report} if report else {},
         "stripped_at": at,
     }
+
+
+def _listed(document: Mapping[str, Any], name: str, kind: type[T]) -> list[T]:
+    """What a field lists, as far as it does: a record that others wrote, or an older version, may hold anything."""
+    value = document.get(name)
+    return [each for each in value if isinstance(each, kind)] if isinstance(value, list | tuple) else []
 
 
 def _some(document: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -51,6 +51,9 @@ def _client(uri: str) -> Client:
         w="majority",
         readPreference="primary",
         tz_aware=True,
+        # A date beyond the year 9999, or a text that is no UTF-8, is not to make a whole batch unreadable.
+        datetime_conversion="DATETIME_AUTO",
+        unicode_decode_error_handler="replace",
         appname="notification-service",
     )
 

@@ -13,7 +13,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.groups import Groups
@@ -24,6 +24,10 @@ T = TypeVar("T")
 _TIMEOUT, _DEADLINE = 1.0, 2.5
 _LARGEST_GROUP = 100
 _BY_DIGEST = "EVALSHA"
+
+_PROBE_KEY = "notification-probe"
+# It writes, as the work does: a PING is answered by a replica too, and by a server that is full.
+_PROBE = "return redis.call('SET', KEYS[1], 1, 'PX', 60000)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,29 @@ class Client(Redis):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
         super().__init__(**options)
         self.calls: Groups[_Call, Any] = Groups(self._call, _LARGEST_GROUP)
+        self._probe = self.script(_PROBE)
 
     def script(self, text: str) -> "Script":
         return Script(self, text)
 
+    async def probe(self) -> None:
+        """Do what the work does, in one group with it: what the work meets, this meets."""
+        await self._probe([_PROBE_KEY], [])
+
     async def _call(self, calls: Sequence[_Call]) -> list[Any]:
+        """What a server that is the primary no longer has refused is asked again, once, over new connections.
+
+        A planned failover leaves the connections to the old primary standing, while its address leads to the new one.
+        """
+        answers = await self._known(calls)
+        refused = {index: calls[index] for index, answer in enumerate(answers) if _is_no_primary(answer)}
+        if refused:
+            await self.connection_pool.disconnect(inuse_connections=False)
+            for index, answer in zip(refused, await self._known(list(refused.values())), strict=True):
+                answers[index] = answer
+        return answers
+
+    async def _known(self, calls: Sequence[_Call]) -> list[Any]:
         answers = await self._together([call.command for call in calls])
         unknown = {index: calls[index] for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)}
         if unknown:
@@ -67,6 +89,16 @@ class Client(Redis):
             for command in commands:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute(raise_on_error=False))
+
+
+def _is_no_primary(answer: object) -> bool:
+    """Whether a server says that it takes no writes because of its place among the others.
+
+    It is a replica, or nobody follows it any more (`min-replicas-to-write`). Such a script has written nothing.
+    """
+    return isinstance(answer, ReadOnlyError | MasterDownError) or (
+        isinstance(answer, ResponseError) and str(answer).startswith("NOREPLICAS")
+    )
 
 
 class Script:

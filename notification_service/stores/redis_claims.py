@@ -169,7 +169,7 @@ class RedisClaims:
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
-        await answered(self._redis.ping())
+        await answered(self._redis.probe())
 
     async def certain(self) -> bool:
         """Whether the server says who it is, so that a claim can prove anything. Raises `StoreUnavailableError`."""

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
 import pytest
 
 from notification_service.outcomes import (
@@ -19,6 +20,7 @@ from notification_service.outcomes import (
     waits_for_a_person,
 )
 from notification_service.ports import Fence
+from notification_service.retention import Ages, Changed, Sweeper
 from notification_service.stores import mongo
 from notification_service.stores.mongo_keeping import MongoKeeping
 from notification_service.stores.mongo_ledger import MongoLedger
@@ -54,7 +56,7 @@ async def test_a_record_without_its_person_says_what_became_of_it_and_nothing_of
     real: MongoLedger, keeping: MongoKeeping, database: mongo.Database
 ) -> None:
     await close(real)
-    assert await keeping.strip(await old(keeping), NOW) == 1
+    assert await keeping.strip(await old(keeping), NOW) == Changed(1)
     left = await record(database)
     assert (left["outcome"], left["status"], left["recipient"], left["stripped_at"]) == ("sent", "sent", "", NOW)
     assert left["event_data"] == {"refund_transaction_id": "R1"}
@@ -90,9 +92,9 @@ async def test_a_record_that_was_changed_since_it_was_read_is_left_as_it_is(
     await close(real)
     read = await old(keeping)
     await database["notification_logs"].update_one({"_id": "n1"}, {"$set": {"updated_at": NOW}})
-    assert await keeping.strip(read, NOW) == 0
-    assert await keeping.erase(read, NOW) == 0
-    assert await keeping.remove(read) == 0
+    assert await keeping.strip(read, NOW) == Changed(0)
+    assert await keeping.erase(read, NOW) == Changed(0)
+    assert await keeping.remove(read) == Changed(0)
     assert (await record(database))["recipient"] == "jane.smith@example.com"
 
 
@@ -103,7 +105,7 @@ async def test_the_oldest_come_first_and_only_those_of_the_time(real: MongoLedge
     await close(real)
     assert [each["_id"] for each in await old(keeping)] == ["d3", "d2", "d1", "n1"]
     assert [each["_id"] for each in await old(keeping, AT - timedelta(days=2))] == ["d2", "d1", "n1"]
-    assert await keeping.remove((await old(keeping))[:2]) == 2
+    assert await keeping.remove((await old(keeping))[:2]) == Changed(2)
     assert [each["_id"] for each in await old(keeping)] == ["d1", "n1"]
 
 
@@ -112,7 +114,7 @@ async def test_what_waits_is_closed_when_it_is_erased(
 ) -> None:
     await real.postpone("n1", "a", at=LATER, due_at=LATER, reason="<jane.smith@example.com> later", attempt=None)
     found = [each async for batch in keeping.addressed_to({"jane.smith@example.com"}) for each in batch]
-    assert await keeping.erase(found, NOW) == 1
+    assert await keeping.erase(found, NOW) == Changed(1)
     left = await record(database)
     assert (left["outcome"], left["reason"], left["recipient"], left["erased_at"]) == ("skipped", "erased", "", NOW)
     assert "due_at" not in left
@@ -134,8 +136,8 @@ async def test_no_replay_opens_what_is_erased(
 ) -> None:
     await close(real, outcome=outcome)
     found = [each async for batch in keeping.addressed_to({"jane.smith@example.com"}) for each in batch]
-    assert await keeping.erase(found, NOW) == 1
-    assert await keeping.erase([await record(database)], NOW) == 1
+    assert await keeping.erase(found, NOW) == Changed(1)
+    assert await keeping.erase([await record(database)], NOW) == Changed(1)
     replayed = await real.take_over(
         "n1", "b", "e2", at=LATER, possible_duplicate=False, seen="a", was=outcome, replay="again"
     )
@@ -153,3 +155,71 @@ async def test_facts_of_that_time_are_forgotten_with_their_records(real: MongoLe
     assert await real.first_report("payment:P1:refund", "R2") == "R1"
     assert await keeping.forget_facts(datetime.now(UTC) + timedelta(minutes=1)) == 1
     assert await real.first_report("payment:P1:refund", "R2") == "R2"
+
+
+# ── records that no version of ours has written ──────────────────────────────────────────────────────
+
+ODD: list[Any] = [None, "odd", 7, 1.5, True, {"a": {"b": 1}}, [], [None], ["odd", 7], [[{}]], NOW]
+
+
+def malformed(name: str, **fields: object) -> dict[str, object]:
+    made: dict[str, object] = {"created_at": AT, "outcome": "sent", "fact": "f", "recipient": f"{name}@x.example"}
+    return {"_id": name, **made, **fields}
+
+
+@pytest.fixture
+async def shelf(database: mongo.Database) -> MongoKeeping:
+    """A collection without a validator, as one may have been before ours."""
+    await database.create_collection("old")
+    return MongoKeeping(database, "old")
+
+
+async def test_whatever_a_field_of_an_old_record_holds_it_loses_its_person_and_the_others_do(
+    shelf: MongoKeeping, database: mongo.Database
+) -> None:
+    names = ("attempts", "history", "event_ids", "event_data", "replays", "outcome", "owner", "updated_at", "recipient")
+    odd = [malformed(f"{name} {n}", **{name: value}) for name in names for n, value in enumerate(ODD)]
+    lacking = [{k: v for k, v in malformed(f"no {name}").items() if k != name} for name in ("outcome", "recipient")]
+    records = [*odd, *lacking, malformed("well", created_at=AT + timedelta(days=1))]
+    await database["old"].insert_many(records)
+    swept = await Sweeper(shelf, Ages(7, 0), pause=0).sweep(NOW)
+    assert (swept.stripped, swept.left) == (len(records), 0)
+    assert await database["old"].count_documents({"recipient": "", "stripped_at": NOW}) == len(records)
+
+
+@pytest.mark.parametrize("value", ["2020-01-01", 1577836800, None, True, {"at": AT}, [AT]], ids=repr)
+async def test_a_record_whose_age_is_not_known_stays_and_the_others_are_swept(
+    shelf: MongoKeeping, database: mongo.Database, value: object
+) -> None:
+    await database["old"].insert_many([malformed("odd", created_at=value), malformed("well")])
+    swept = await Sweeper(shelf, Ages(7, 0), pause=0).sweep(NOW)
+    # MongoDB compares a list by each of its elements, so that one has an age.
+    assert (swept.stripped, swept.left) == ((2, 0) if isinstance(value, list) else (1, 1))
+    assert (await shelf.undated() == ["odd"]) == (not isinstance(value, list))
+
+
+async def test_what_the_server_refuses_is_left_and_the_others_are_changed(
+    shelf: MongoKeeping, database: mongo.Database
+) -> None:
+    await database["old"].insert_many([malformed(name) for name in ("a", "b", "c")])
+    await database["old"].create_index("recipient", unique=True)  # once a second one says nobody, it refuses
+    changed = await shelf.strip(await database["old"].find().to_list(None), NOW)
+    assert changed == Changed(1, dict.fromkeys(("b", "c"), "MongoDB refuses it: 11000"))
+
+
+async def test_an_odd_record_is_erased_too(shelf: MongoKeeping, database: mongo.Database) -> None:
+    odd = [malformed(str(n), history=value, outcome="parked") for n, value in enumerate(ODD)]
+    odd += [malformed(f"o{n}", outcome=value) for n, value in enumerate(ODD)]
+    await database["old"].insert_many(odd)
+    assert await shelf.erase(await database["old"].find().to_list(None), NOW) == Changed(len(odd))
+    assert "x.example" not in json.dumps(await database["old"].find().to_list(None), default=str)
+
+
+@pytest.mark.parametrize("day", [10**15, -(10**15)])
+def test_a_date_that_no_calendar_has_can_be_read(day: int) -> None:
+    """SecantusDB does not store one, MongoDB does; the driver would refuse to read the batch that it is in."""
+    client = mongo.connect("mongodb://127.0.0.1:1/")
+    raw = bson.encode({"_id": "n1", "at": bson.DatetimeMS(day), "text": "x"}).replace(b"x\0", b"\xff\0")
+    read = bson.decode(raw, client.delegate.codec_options)
+    assert (int(read["at"]), read["text"]) == (day, "\ufffd")
+    client.close()

@@ -162,3 +162,32 @@ def test_old_records_lose_their_person_and_older_ones_go(place: Place) -> None:
     # Its verdict in Redis is as young as this test, and not as old as the record was made to be.
     assert [each["notification_id"] for each in findings] == [removed["_id"]]
     assert "stay for ever" in cli(place, "retention").stderr
+
+
+def test_old_records_that_are_odd_end_no_worker(place: Place) -> None:
+    """In a collection from before the validator, each start met them, and none survived it."""
+    old = datetime.now(UTC) - timedelta(days=40)
+    made = {"created_at": old, "outcome": "sent", "fact": "f", "recipient": JANE, "event_ids": []}
+    odd: dict[str, dict[str, object]] = {
+        "attempts": {"attempts": None},
+        "history": {"history": None},
+        "event_ids": {"event_ids": None},
+        "lists": {"attempts": [None], "history": ["odd"]},
+        "undated": {"created_at": "2020-01-01"},
+        "no outcome": {"outcome": None},
+        "well": {},
+    }
+    place.database[RECORDS].insert_many([{"_id": name, **made, **fields} for name, fields in odd.items()])
+    with place.service(RECORD_DAYS_FULL="30") as service:
+        swept = until(lambda: service.said("retention.swept"))[0]
+        assert service.consumes
+        assert (swept["stripped"], swept["left"]) == (6, 1)
+        left = [(line["notification_id"], line["level"]) for line in service.said("retention.left")]
+        assert left == [("undated", "warning")]
+        data = fresh("booking.confirmed")
+        place.publish(event(data))
+        until(lambda: (place.record(data["event_id"]) or {}).get("outcome") == "sent")
+    assert [each["_id"] for each in place.database[RECORDS].find({"recipient": JANE})] == ["undated"]
+    ended = cli(place, "erase", "--address", JANE, "--yes")
+    assert "1 records name" in ended.stdout
+    assert place.database[RECORDS].count_documents({"recipient": JANE}) == 0

@@ -63,10 +63,12 @@ class Judge:
     def at_rest(self) -> bool:
         """Whether nothing seems to be under way. What costs least to ask is asked first.
 
-        The queues are looked at twice: an event on its way from one to the next is in neither.
+        Every service that runs must consume: a broker that has just come back calls a queue empty that it has not
+        opened yet. Then the queues are looked at twice: an event on its way from one to the next is in neither.
         """
         return (
-            self._told_of()
+            self._place.everybody_consumes()
+            and self._told_of()
             and not self._open_records()
             and not self.undecided()
             and self._queues_are_empty()

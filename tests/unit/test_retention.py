@@ -1,12 +1,15 @@
 """What is old is swept by its age, in order, and a dry run changes nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from notification_service.outcomes import ConfigurationError
-from notification_service.retention import Ages, Record, Sweeper, Swept
+from notification_service.outcomes import ConfigurationError, StoreUnavailableError
+from notification_service.retention import Ages, Changed, Record, Sweeper, Swept
 from notification_service.settings import load
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -20,6 +23,8 @@ class Shelf:
             {"_id": str(number), "created_at": NOW - timedelta(days=age)} for number, age in enumerate(days)
         ]
         self.read: list[int] = []
+        self.stubborn: set[object] = set()
+        self.without_date: list[str] = []
 
     async def made_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
         earliest = after or datetime.min.replace(tzinfo=UTC)
@@ -28,17 +33,20 @@ class Shelf:
         for at in range(0, len(found), 2):
             yield sorted(found, key=_made)[at : at + 2]
 
-    async def strip(self, records: Sequence[Record], at: datetime) -> int:
-        ids = {record["_id"] for record in records}
+    async def undated(self) -> Sequence[str]:
+        return self.without_date
+
+    async def strip(self, records: Sequence[Record], at: datetime) -> Changed:
+        ids = {record["_id"] for record in records} - self.stubborn
         for each in self.records:
             if each["_id"] in ids:
                 each["stripped_at"] = at
-        return len(ids)
+        return Changed(len(ids), {str(each["_id"]): "odd" for each in records if each["_id"] in self.stubborn})
 
-    async def remove(self, records: Sequence[Record]) -> int:
+    async def remove(self, records: Sequence[Record]) -> Changed:
         ids = {record["_id"] for record in records}
         self.records = [each for each in self.records if each["_id"] not in ids]
-        return len(ids)
+        return Changed(len(ids))
 
     async def forget_facts(self, before: datetime) -> int:  # noqa: ARG002 - the protocol's
         return 7
@@ -91,6 +99,73 @@ async def test_without_an_age_nothing_is_even_read() -> None:
     shelf = Shelf(10_000)
     assert await Sweeper(shelf, Ages(0, 0), pause=0).sweep(NOW) == Swept()
     assert shelf.read == []
+
+
+async def test_what_cannot_be_changed_is_said_and_the_others_are_swept() -> None:
+    shelf = Shelf(20, 21, 22, 23, 24)
+    shelf.stubborn, shelf.without_date = {"4", "2"}, ["x"]
+    sweeper = Sweeper(shelf, Ages(10, 0), pause=0)
+    with capture_logs() as said:
+        assert await sweeper.sweep(NOW) == Swept(stripped=3, left=3)
+        # Until tomorrow, only what is as old as the youngest of them is read again.
+        assert await sweeper.sweep(NOW) == Swept()
+    assert [(line["event"], line["notification_id"]) for line in said] == [
+        ("retention.left", "x"),
+        ("retention.left", "4"),
+        ("retention.left", "2"),
+    ]
+
+
+async def test_of_many_that_cannot_be_changed_some_are_named_and_all_are_counted() -> None:
+    shelf = Shelf(*range(20, 60))
+    shelf.stubborn = {each["_id"] for each in shelf.records}
+    with capture_logs() as said:
+        assert (await Sweeper(shelf, Ages(10, 0), pause=0).sweep(NOW)).left == 40
+    assert len(said) == 20
+
+
+async def test_a_date_that_is_none_is_no_mark_to_go_on_from() -> None:
+    shelf = Shelf(22, 21)
+    sweeper = Sweeper(shelf, Ages(10, 0), pause=0)
+    shelf.made_between = _with_a_list_of_dates(shelf)  # type: ignore[method-assign]  # as MongoDB compares lists
+    await sweeper.sweep(NOW)
+    assert await sweeper.sweep(NOW) == Swept()
+
+
+def _with_a_list_of_dates(shelf: Shelf) -> Any:  # noqa: ANN401 - the protocol's method
+    inner = shelf.made_between
+
+    async def made_between(after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
+        assert after is None or isinstance(after, datetime)
+        async for batch in inner(after, before):
+            yield [*batch, {"_id": "list", "created_at": [NOW], "stripped_at": NOW}]
+
+    return made_between
+
+
+@pytest.mark.parametrize(
+    "problem", [StoreUnavailableError("MongoDB", "away"), TypeError("odd"), KeyError("created_at"), RecursionError()]
+)
+async def test_whatever_a_sweep_meets_the_next_one_comes(problem: Exception) -> None:
+    met, swept = asyncio.Event(), asyncio.Event()
+
+    class Odd(Shelf):
+        async def undated(self) -> Sequence[str]:
+            if not met.is_set():
+                met.set()
+                raise problem
+            return []
+
+        async def strip(self, records: Sequence[Record], at: datetime) -> Changed:
+            swept.set()
+            return await super().strip(records, at)
+
+    with capture_logs() as said:
+        sweeping = asyncio.create_task(Sweeper(Odd(20), Ages(10, 0), pause=0, every=0.01).forever())
+        async with asyncio.timeout(5):
+            await swept.wait()
+        sweeping.cancel()
+    assert said[0]["event"] == "retention.failed"
 
 
 @pytest.mark.parametrize(
