@@ -194,6 +194,7 @@ class Renderer:
             "cinema": replace(cinema, address=_isolated_text(cinema.address, style)),
             "terms": house.terms,
             "reason": reasons.reason(failed) if failed else None,
+            "may_quote": reasons.may_quote(failed) if failed else False,
             "nothing_charged": reasons.nothing_charged(failed) if failed else False,
             # It was made safe to stand in a script.
             "json_ld": Markup(machine_readable) if machine_readable else None,  # noqa: S704 - as said above
