@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from notification_service.addresses import NotAnAddressError, mask, parse_address
+from notification_service.addresses import NotAnAddressError, mask, read_mailbox
 from notification_service.outcomes import PENDING, ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.reconciling import FOR_A_PERSON
 from notification_service.retention import Ages, Sweeper, Swept
@@ -57,7 +57,7 @@ async def erase(settings: Settings, text: str, *, dry: bool) -> Erased:
     if settings.service.record_recipient is RecipientRecord.MASKED:
         raise ConfigurationError("erase: RECORD_RECIPIENT=masked, so no record says an address to look for")
     try:
-        address = parse_address(text)
+        address = read_mailbox(text)
     except NotAnAddressError as problem:
         raise ConfigurationError(f"erase: --address is no mail address: {problem}") from problem
     erased = Erased(mask(address))

@@ -11,7 +11,7 @@ import structlog
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
-from notification_service.addresses import NotAnAddressError, mask, parse_address
+from notification_service.addresses import NotAnAddressError, mask, read_mailbox
 from notification_service.stores.documents import storable_text
 from notification_service.stores.mongo import Database, Document, answered, unavailable
 
@@ -192,7 +192,7 @@ class MongoSearch:
     def _recipient(self, address: str) -> str:
         """As the records write it. Masked, it stands for everybody whose address looks so."""
         try:
-            written = parse_address(address)
+            written = read_mailbox(address)
         except NotAnAddressError:
             written = storable_text(address)
         return written if self._full else mask(written)

@@ -686,3 +686,10 @@ async def most_open(pool: Pool, *work: Awaitable[None]) -> int:
         await each
     watching.cancel()
     return most
+
+
+@pytest.mark.parametrize("local", ['"jane..doe"', '"jane."', '".jane"'])
+async def test_a_quoted_local_part_reaches_the_server_as_it_is(smtp: SmtpServer, local: str) -> None:
+    async with channel_to(smtp) as (channel, _):
+        assert isinstance(await send(channel, mail(f"{local}@docomo.example")), Accepted)
+    assert smtp.mails()[-1].rcpt_to == [f"{local}@docomo.example"]
