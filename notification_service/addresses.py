@@ -121,6 +121,15 @@ def key(address: str) -> str:
     return f"{local.casefold()}{at}{ascii_domain.lower()}"
 
 
+def domain_spellings(address: str) -> tuple[str, ...]:
+    """Its domain as it is given, and in both its spellings (RFC 5890)."""
+    given, ascii_domain = address.rpartition("@")[2], key(address).rpartition("@")[2]
+    try:
+        return given, ascii_domain, idna.decode(ascii_domain)
+    except UnicodeError:
+        return given, ascii_domain
+
+
 def mask(address: str) -> str:
     """`jane.smith@example.com` → `j***@example.com`."""
     local, at, domain = address.rpartition("@")
