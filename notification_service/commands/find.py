@@ -80,7 +80,7 @@ def table(page: Page, *, addresses: bool) -> None:
         Console(highlight=False, markup=False).print(_rows(page.records, addresses=addresses))
     else:
         typer.echo(
-            "Nothing is recorded of that. A booking or an event has to be whole, an address may be in any case of letters."
+            "Nothing is recorded of that. A booking or an event has to be whole, an address in any case of letters."
         )
     typer.echo(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
 
