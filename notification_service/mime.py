@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 
 import idna
 
+from notification_service.addresses import wire_local
 from notification_service.outcomes import RejectReason
 from notification_service.ports import Envelope
 from notification_service.rendering import Attachment, Mail
@@ -253,7 +254,7 @@ def _check(attachments: tuple[Attachment, ...], most: int) -> None:
 
 def _wire_address(address: str) -> str:
     local, _, domain = address.rpartition("@")
-    return f"{local}@{_ascii_domain(domain)}"
+    return f"{wire_local(local)}@{_ascii_domain(domain)}"
 
 
 def _ascii_domain(domain: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from notification_service.addresses import NotAnAddressError, parse_address
+from notification_service.addresses import NotAnAddressError, read_mailbox
 from notification_service.events import Event
 from notification_service.outcomes import Rejected, RejectReason
 from notification_service.ports import Directory, Person
@@ -14,7 +14,7 @@ async def find(event: Event, directory: Directory) -> Person | Rejected:
     for source, ask in _SOURCES:
         if person := await ask(event, directory):
             try:
-                return replace(person, email=parse_address(person.email or ""))
+                return replace(person, email=read_mailbox(person.email or ""))
             except NotAnAddressError as problem:
                 faults.append(f"{source}: {problem}")
     if faults:

@@ -35,6 +35,7 @@ _SHORTEST_TITLE = 12
 _TURNS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 """Marks of direction, which no header keeps."""
 
+_ADDRESSES = ("retry_url", "user_email")
 _READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "locale", "time_zone"}
 
 
@@ -194,6 +195,7 @@ class Renderer:
             "cinema": replace(cinema, address=_isolated_text(cinema.address, style)),
             "terms": house.terms,
             "reason": reasons.reason(failed) if failed else None,
+            "may_quote": reasons.may_quote(failed) if failed else False,
             "nothing_charged": reasons.nothing_charged(failed) if failed else False,
             # It was made safe to stand in a script.
             "json_ld": Markup(machine_readable) if machine_readable else None,  # noqa: S704 - as said above
@@ -245,16 +247,19 @@ def _one_line(text: str) -> str:
 
 
 def _readable(event: Event) -> Event:
-    """The event with its texts cut to what a person would read: no field makes a mail that is clipped."""
-    texts: dict[str, Any] = {name: cut(text, _LONGEST_TEXT) for name, text in event if _is_long(text)}
+    """The event with its texts as a person would read them: none is so long that the mail is clipped, none turns it."""
+    texts: dict[str, Any] = {name: shown for name, text in event if (shown := _shown(name, text)) != text}
     seats = getattr(event, "seats", ())
-    if any(map(_is_long, seats)):
-        texts["seats"] = tuple(cut(seat, _LONGEST_TEXT) for seat in seats)
+    if any(_shown("seats", seat) != seat for seat in seats):
+        texts["seats"] = tuple(shown for seat in seats if (shown := _shown("seats", seat)))
     return event.model_copy(update=texts) if texts else event
 
 
-def _is_long(value: object) -> bool:
-    return isinstance(value, str) and len(value) > _LONGEST_TEXT
+def _shown(name: str, value: object) -> object:
+    if not isinstance(value, str) or (len(value) <= _LONGEST_TEXT and value.isascii()):
+        return value
+    # An address is judged as it was sent, not as it would be without what is wrong with it.
+    return cut(value if name in _ADDRESSES else wording.calm(value), _LONGEST_TEXT).strip() or None
 
 
 def _isolated_text(text: str | None, style: Style) -> str | None:

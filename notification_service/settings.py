@@ -361,7 +361,7 @@ _MONGODB_TLS = r"mongodb\+srv://(?!.*[?&](tls|ssl)=false)|mongodb://.*[?&](tls|s
 def _passwords(urls: str) -> list[str]:
     """The passwords in one URL or several, as they are written and as they are meant; guest's, `guest`, is none."""
     found = re.findall(r"[^/,]+://([^:/]*):([^/]*)@", urls)
-    return [text for user, password in found if user != password for text in (password, unquote(password))]
+    return [text for each in found if each != ("guest", "guest") for text in (each[1], unquote(each[1]))]
 
 
 def load(env_file: str | Path | None = ".env") -> Settings:

@@ -24,6 +24,7 @@ _SHOWTIME_FORMATS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M%p")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MOST_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
+_TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _KEPT = 1024
 """A mail says each amount and moment several times, and hundreds of mails share one show."""
 
@@ -266,6 +267,11 @@ def cut(text: str, longest: int) -> str:
 
 def _joined(text: str, at: int) -> bool:
     return unicodedata.category(text[at]) in ("Mn", "Mc", "Me", "Sk") or "\u200d" in (text[at], text[at - 1])
+
+
+def calm(text: str) -> str:
+    """The text without overrides, embeddings and isolates of its own (UAX 9): left open, they turn what follows too."""
+    return text if text.isascii() else text.translate(_TURNING)
 
 
 def may_turn(text: str, style: Style) -> bool:

@@ -79,7 +79,9 @@ def table(page: Page, *, addresses: bool) -> None:
     if page.records:
         Console(highlight=False, markup=False).print(_rows(page.records, addresses=addresses))
     else:
-        typer.echo("Nothing is recorded of that. A booking or an event has to be whole, an address as it was written.")
+        typer.echo(
+            "Nothing is recorded of that. A booking or an event has to be whole, an address in any case of letters."
+        )
     typer.echo(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
 
 

@@ -5,20 +5,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from notification_service.addresses import NotAnAddressError, mask, parse_address
+from notification_service.addresses import NotAnAddressError, mask, read_mailbox
 from notification_service.outcomes import PENDING, ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.reconciling import FOR_A_PERSON
 from notification_service.retention import Ages, Sweeper, Swept
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores import mongo
 from notification_service.stores.mongo_keeping import MongoKeeping
+from notification_service.stores.mongo_search import MongoSearch
 
 
 @asynccontextmanager
-async def _keeping(settings: Settings) -> AsyncIterator[MongoKeeping]:
+async def _keeping(settings: Settings, *, by_address: bool = False) -> AsyncIterator[MongoKeeping]:
     client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    database, collection = client[settings.mongodb.database], settings.mongodb.collection
     try:
-        yield MongoKeeping(client[settings.mongodb.database], settings.mongodb.collection)
+        if by_address:
+            await MongoSearch(database, collection, full_recipients=True).prepare()
+        yield MongoKeeping(database, collection)
     except StoreUnavailableError as problem:
         raise DependencyError(f"MONGODB_URI: {problem}") from problem
     finally:
@@ -63,12 +67,12 @@ async def erase(settings: Settings, text: str, *, dry: bool) -> Erased:
     if settings.service.record_recipient is RecipientRecord.MASKED:
         raise ConfigurationError("erase: RECORD_RECIPIENT=masked, so no record says an address to look for")
     try:
-        address = parse_address(text)
+        address = read_mailbox(text)
     except NotAnAddressError as problem:
         raise ConfigurationError(f"erase: --address is no mail address: {problem}") from problem
     erased = Erased(mask(address))
-    async with _keeping(settings) as keeping:
-        async for batch in keeping.addressed_to({address, address.lower()}):
+    async with _keeping(settings, by_address=True) as keeping:
+        async for batch in keeping.addressed_to(address):
             at_rest = [record for record in batch if record.get("outcome") != PENDING]
             erased.records += len(batch)
             erased.under_way += [str(record["_id"]) for record in batch if record.get("outcome") == PENDING]

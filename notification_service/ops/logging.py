@@ -1,7 +1,6 @@
 """Structured logs: JSON on a pipe, coloured on a terminal, one pipeline of processors for us and for every library."""
 
 import logging
-import re
 import sys
 from collections.abc import Collection, MutableMapping
 from typing import Any, TextIO
@@ -10,9 +9,9 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from notification_service.addresses import mask_in
+from notification_service.secrecy import MARK, Secrecy
 from notification_service.settings import LogFormat
 
-_CREDENTIALS = re.compile(r"://[^\s/]+@")
 _NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "redis", "asyncio", "uvicorn")
 
 
@@ -78,20 +77,23 @@ def _arrange(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - 
     return {key: value for key, value in {**first, **event}.items() if value is not None}
 
 
+_OURS = ("timestamp", "level", "event", "logger")
+"""Fields whose words are our own."""
+
+
 class Redaction:
-    """Masks every address and every secret in a line, however deep it lies in it."""
+    """Masks every address and every secret in a line, however deep it lies in it; a weak secret by `Secrecy`'s rule."""
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
-        # The longest first, or a password would be cut out of the URL that holds it and leave the rest.
-        self._secrets = sorted((secret for secret in secrets if secret), key=len, reverse=True)
+        self._secrecy = Secrecy(secrets)
 
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401
-        return {key: self._clean(value) for key, value in event.items()}
+        return {key: self.text(str(value)) if key in _OURS else self._clean(value) for key, value in event.items()}
 
     def _clean(self, value: Any) -> Any:  # noqa: ANN401 - whatever is logged
         match value:
             case str():
-                return self.text(value)
+                return MARK if self._secrecy.whole(value) else self.text(value)
             case dict():
                 return {key: self._clean(each) for key, each in value.items()}
             case list() | tuple():
@@ -104,10 +106,4 @@ class Redaction:
 
     def text(self, text: str) -> str:
         # A lone surrogate cannot be written, and would take its line with it.
-        text = text.encode("utf-8", "replace").decode()
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, "[secret]")
-        if "://" in text:
-            text = _CREDENTIALS.sub("://[secret]@", text)
-        return mask_in(text)
+        return mask_in(self._secrecy.text(text.encode("utf-8", "replace").decode()))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from notification_service.addresses import key
 from notification_service.bodies import Said
 from notification_service.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
 from notification_service.ports import Attempt, Entry, Intent
@@ -55,7 +56,7 @@ def pending(intent: Intent, show: Show) -> dict[str, Any]:
         "template": intent.template,
         "template_digest": intent.template_digest,
         "booking_id": storable_text(intent.booking_id) if intent.booking_id else None,
-        "recipient": show(intent.recipient),
+        **addressed(intent.recipient, show),
         "message_id": intent.message_id,
         "status": Status.PENDING,
         "outcome": PENDING,
@@ -79,6 +80,12 @@ def _event(data: Mapping[str, Any], show: Show) -> dict[str, Any]:
     kept = {"event_data": stored, "event_whole": False}
     text = data.text if isinstance(data, Said) and show is str else None
     return kept | {"event_json": text} if text and len(text) <= _LONGEST_EVENT else kept
+
+
+def addressed(recipient: str, show: Show) -> dict[str, str]:
+    """The address, and by which it is found in any case of letters; a masked one has no such key."""
+    shown = show(recipient)
+    return {"recipient": shown, "recipient_key": key(recipient) if shown == recipient else ""}
 
 
 def closed(outcome: Outcome, at: datetime, show: Show) -> dict[str, Any]:
@@ -155,6 +162,7 @@ def without_person(document: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         **_some(document, _IMPERSONAL),
         **({"history": history} if history else {}),
         "recipient": "",
+        "recipient_key": "",
         "attempts": [
             {**_some(each, _IMPERSONAL_ATTEMPT), "reply": None} for each in _listed(document, "attempts", dict)
         ],

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from notification_service import placeholders
 from notification_service.outcomes import PENDING, Outcome, Sent, Unknown, summarize, waits_for_a_person
 from notification_service.ports import (
     AlreadyThere,
@@ -23,6 +24,9 @@ from notification_service.ports import (
     Tenure,
 )
 from notification_service.quotas import Bucket, Quotas, Turn
+from notification_service.stores.identities import as_text, spellings
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -318,15 +322,32 @@ class MemoryLedger:
 
 
 class MemoryDirectory:
-    def __init__(self, users: Mapping[str, Person], users_of_bookings: Mapping[str, str]) -> None:
+    """`users` by id, and whose a booking is, with ids in whatever type a database may hold them."""
+
+    def __init__(self, users: Mapping[Any, Person], users_of_bookings: Mapping[Any, Any]) -> None:
         self._users = users
         self._users_of_bookings = users_of_bookings
 
     async def user(self, user_id: str) -> Person | None:
-        return self._users.get(user_id)
+        found = _of(self._users, user_id)
+        return _readable(found) if found else None
 
     async def user_of_booking(self, booking_id: str) -> Person | None:
-        return self._users.get(self._users_of_bookings.get(booking_id, ""))
+        user_id = as_text(_of(self._users_of_bookings, booking_id))
+        return await self.user(user_id) if user_id else None
+
+
+def _of(held: Mapping[Any, T], text: str) -> T | None:
+    return next((held[key] for key in spellings(text) if key in held), None)
+
+
+def _readable(person: Person) -> Person:
+    return Person(
+        email=placeholders.known(person.email),
+        first_name=placeholders.name(person.first_name),
+        last_name=placeholders.name(person.last_name),
+        locale=placeholders.known(person.locale),
+    )
 
 
 def _with(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """The connection to MongoDB and its grouped writes. The only module that knows Motor."""
 
 import asyncio
-from collections.abc import Awaitable, Collection as Distinct, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection as Distinct, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
+from itertools import chain
 from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -86,22 +87,35 @@ class WriteRefusedError(Exception):
     """The database refuses this document, by its validator for instance; repeating it is of no use."""
 
 
+Spellings = Callable[[str], Sequence[Any]]
+"""Every value of `_id` that a key may stand for."""
+
+
+def _as_it_is(key: str) -> Sequence[Any]:
+    return (key,)
+
+
 class ReadsById:
     """Documents of one collection by their `_id`. `fields`: as in `find`."""
 
-    def __init__(self, groups: "_ReadGroups", collection: Collection, fields: Mapping[str, int]) -> None:
+    def __init__(
+        self, groups: "_ReadGroups", collection: Collection, fields: Mapping[str, int], spellings: Spellings = _as_it_is
+    ) -> None:
         self._groups = groups
         self._blocking = collection.delegate
         self._fields = fields
+        self._spellings = spellings
 
     async def find(self, key: str) -> Document | None:
-        """Raises `StoreUnavailableError`."""
+        """The document of that `_id`; of several, that of the first spelling. Raises `StoreUnavailableError`."""
         return await self._groups.ask((self, key))
 
     def read(self, keys: Distinct[str]) -> dict[str, Document]:
         """For a thread: it blocks. Raises `PyMongoError`."""
-        found = self._blocking.find({"_id": {"$in": list(keys)}}, self._fields)
-        return {document["_id"]: document for document in found}
+        spelled = {key: self._spellings(key) for key in keys}
+        wanted = list(dict.fromkeys(chain.from_iterable(spelled.values())))
+        held = {document["_id"]: document for document in self._blocking.find({"_id": {"$in": wanted}}, self._fields)}
+        return {key: held[found[0]] for key, forms in spelled.items() if (found := [f for f in forms if f in held])}
 
 
 _Question = tuple[ReadsById, str]
@@ -118,8 +132,8 @@ class GroupedReads:
         self._thread = ThreadPoolExecutor(1)
         self._groups: _ReadGroups = Groups(self._read_group, _LARGEST_GROUP)
 
-    def of(self, collection: Collection, fields: Mapping[str, int]) -> ReadsById:
-        return ReadsById(self._groups, collection, fields)
+    def of(self, collection: Collection, fields: Mapping[str, int], spellings: Spellings = _as_it_is) -> ReadsById:
+        return ReadsById(self._groups, collection, fields, spellings)
 
     async def _read_group(self, questions: Sequence[_Question]) -> list[Document | Exception | None]:
         wanted: dict[ReadsById, set[str]] = {}

@@ -3,17 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from notification_service import placeholders
 from notification_service.ports import Person
+from notification_service.stores.identities import as_text, spellings
 from notification_service.stores.mongo import Database, GroupedReads
 
 _FIELDS = {"email": 1, "first_name": 1, "last_name": 1, "locale": 1}
 
 
 class MongoDirectory:
+    """An id is found as whatever the database holds it: a text, an ObjectId, a number, a UUID."""
+
     def __init__(self, database: Database) -> None:
         reads = GroupedReads()
-        self._users = reads.of(database["users"], _FIELDS)
-        self._bookings = reads.of(database["bookings"], {"user_id": 1})
+        self._users = reads.of(database["users"], _FIELDS, spellings)
+        self._bookings = reads.of(database["bookings"], {"user_id": 1}, spellings)
 
     async def user(self, user_id: str) -> Person | None:
         found = await self._users.find(user_id)
@@ -21,19 +25,14 @@ class MongoDirectory:
 
     async def user_of_booking(self, booking_id: str) -> Person | None:
         booking = await self._bookings.find(booking_id)
-        user_id = _text(booking, "user_id") if booking else None
+        user_id = as_text(booking.get("user_id")) if booking else None
         return await self.user(user_id) if user_id else None
 
 
 def _person(document: Mapping[str, Any]) -> Person:
     return Person(
-        email=_text(document, "email"),
-        first_name=_text(document, "first_name"),
-        last_name=_text(document, "last_name"),
-        locale=_text(document, "locale"),
+        email=placeholders.known(document.get("email")),
+        first_name=placeholders.name(document.get("first_name")),
+        last_name=placeholders.name(document.get("last_name")),
+        locale=placeholders.known(document.get("locale")),
     )
-
-
-def _text(document: Mapping[str, Any], name: str) -> str | None:
-    value = document.get(name)
-    return value.strip() or None if isinstance(value, str) else None

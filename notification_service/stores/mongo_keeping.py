@@ -1,16 +1,18 @@
 """Records that grow old, and those of one person: what they say of somebody is taken out, or they go."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pymongo import DeleteOne, ReplaceOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from notification_service.addresses import key
 from notification_service.outcomes import WAITING, Skipped, SkipReason
 from notification_service.retention import Changed
 from notification_service.stores import documents
 from notification_service.stores.mongo import Database, Document, answered, unavailable
+from notification_service.stores.mongo_recipients import UNKEYED, spellings
 
 _BATCH = 500
 _SOME = 100
@@ -43,10 +45,14 @@ class MongoKeeping:
         found = self._records.find({**_OURS, **_CLOSED, **_UNDATED}, {"_id": 1}).limit(_SOME)
         return [str(each["_id"]) for each in await answered(found.to_list(_SOME))]
 
-    async def addressed_to(self, addresses: Collection[str]) -> AsyncIterator[list[Document]]:
-        """By the index on `recipient`."""
-        async for batch in self._batches({"recipient": {"$in": list(addresses)}, **_OURS}, sort="recipient"):
+    async def addressed_to(self, address: str) -> AsyncIterator[list[Document]]:
+        """In any case of letters, by the index on `recipient_key`, and older records by that on `recipient`."""
+        async for batch in self._batches({"recipient_key": key(address), **_OURS}, sort="recipient_key"):
             yield batch
+        if written := await spellings(self._records, address):
+            older = {"recipient": {"$in": written}, **UNKEYED, **_OURS}
+            async for batch in self._batches(older, sort="recipient"):
+                yield batch
 
     async def _batches(self, which: Document, *, sort: str) -> AsyncIterator[list[Document]]:
         cursor = self._records.find(which).sort(sort, 1).batch_size(_BATCH)

@@ -133,7 +133,7 @@ class MongoLedger:
     ) -> Fence:
         fields = documents.closed(outcome, at, self._show)
         if recipient:
-            fields["recipient"] = self._show(recipient)
+            fields |= documents.addressed(recipient, self._show)
         if owner is None and isinstance(outcome, Sent):
             fields["repaired"] = True
         if subject:

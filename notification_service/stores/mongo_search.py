@@ -11,9 +11,10 @@ import structlog
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
-from notification_service.addresses import NotAnAddressError, mask, parse_address
+from notification_service.addresses import NotAnAddressError, key, mask, read_mailbox
 from notification_service.stores.documents import storable_text
 from notification_service.stores.mongo import Database, Document, answered, unavailable
+from notification_service.stores.mongo_recipients import SPELLINGS_INDEX, spellings
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +22,11 @@ _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 _BY_TIME = [("created_at", ASCENDING), ("_id", ASCENDING)]
 """Read backwards. SecantusDB loses what lies at the end of a range in an index that descends."""
 _INDEXES = [
-    *(IndexModel([(name, ASCENDING), *_BY_TIME]) for name in ("booking_id", "event_ids", "recipient", "outcome")),
+    *(
+        IndexModel([(name, ASCENDING), *_BY_TIME])
+        for name in ("booking_id", "event_ids", "recipient_key", "recipient", "outcome")
+    ),
+    SPELLINGS_INDEX,
     IndexModel([*_BY_TIME, ("outcome", ASCENDING)]),
 ]
 _BUILDING = 600
@@ -119,7 +124,7 @@ class MongoSearch:
 
     async def page(self, wanted: Wanted, *, limit: int, after: Place | None = None) -> Page:
         """At most `limit` records, those created last first, without their events and attempts."""
-        found = [await self._newest(each, wanted, limit + 1, after) for each in self._meanings(wanted)]
+        found = [await self._newest(each, wanted, limit + 1, after) for each in await self._meanings(wanted)]
         distinct = {record["_id"]: record for record in chain.from_iterable(found)}
         ordered = sorted(distinct.values(), key=_newness, reverse=True)
         records, last = ordered[:limit], ordered[limit - 1 : limit]
@@ -167,35 +172,38 @@ class MongoSearch:
             raise unavailable(problem) from problem
         return found
 
-    def _meanings(self, wanted: Wanted) -> list[Document]:
+    async def _meanings(self, wanted: Wanted) -> list[Document]:
         """A query for each thing that `term` may be and each outcome: one `$or` of them is answered by no index."""
-        given = dict(self._given(wanted))
+        given = dict(_given(wanted))
         ends: list[Document] = [{"outcome": outcome} for outcome in wanted.outcomes] or [{}]
-        if wanted.term is None:
-            return [{**given, **end} for end in ends]
-        term = storable_text(wanted.term)
-        addressed = [{"recipient": self._recipient(term)}] if "@" in term else []
-        named = ({name: term} for name in ("booking_id", "event_ids"))
-        meanings: list[Document] = [{"_id": _identity(term)}, *named, *addressed]
-        return [{**meaning, **given, **end} for meaning in meanings for end in ends]
+        addressed = [{}] if wanted.address is None else await self._addressed(wanted.address)
+        meanings = [{}] if wanted.term is None else await self._named(storable_text(wanted.term))
+        return [{**meaning, **to, **given, **end} for meaning in meanings for to in addressed for end in ends]
 
-    def _given(self, wanted: Wanted) -> Iterator[tuple[str, object]]:
-        if wanted.notification is not None:
-            yield "_id", _identity(wanted.notification)
-        if wanted.booking is not None:
-            yield "booking_id", storable_text(wanted.booking)
-        if wanted.event is not None:
-            yield "event_ids", storable_text(wanted.event)
-        if wanted.address is not None:
-            yield "recipient", self._recipient(wanted.address)
+    async def _named(self, term: str) -> list[Document]:
+        named = [{"_id": _identity(term)}, {"booking_id": term}, {"event_ids": term}]
+        return [*named, *(await self._addressed(term) if "@" in term else ())]
 
-    def _recipient(self, address: str) -> str:
-        """As the records write it. Masked, it stands for everybody whose address looks so."""
+    async def _addressed(self, text: str) -> list[Document]:
+        """As the records write it, in any case of letters. Masked, it stands for everybody whose address looks so."""
         try:
-            written = parse_address(address)
+            address = read_mailbox(text)
         except NotAnAddressError:
-            written = storable_text(address)
-        return written if self._full else mask(written)
+            address = storable_text(text)
+        if not self._full:
+            either = (mask(address), mask(address[:1].swapcase() + address[1:]))
+            return [{"recipient": shown} for shown in dict.fromkeys(either)]
+        older = await spellings(self._records, address)
+        return [{"recipient_key": key(address)}, *({"recipient": written} for written in older)]
+
+
+def _given(wanted: Wanted) -> Iterator[tuple[str, object]]:
+    if wanted.notification is not None:
+        yield "_id", _identity(wanted.notification)
+    if wanted.booking is not None:
+        yield "booking_id", storable_text(wanted.booking)
+    if wanted.event is not None:
+        yield "event_ids", storable_text(wanted.event)
 
 
 def _identity(text: str) -> str | Document:

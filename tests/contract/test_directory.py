@@ -1,10 +1,12 @@
 """Who gets a mail: the in-memory twin and the booking system's own collections answer alike."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+from bson import Binary, DBRef, Int64, ObjectId
 
 from notification_service.outcomes import StoreUnavailableError
 from notification_service.ports import Directory, Person
@@ -17,13 +19,42 @@ from tests.stack.processes import free_port
 JANE = Person("jane@guests.example", "Jane", "Smith")
 NAMELESS = Person("ann@guests.example")
 UNREACHABLE = Person(None, "Bob")
+HEX, OTHER_HEX = "507f1f77bcf86cd799439011", "507f191e810c19729de860ea"
+UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+TYPED = Person("typed@guests.example", "Typed")
+EXACT = Person("exact@guests.example", "Exact")
+USERS = {
+    ObjectId(HEX): TYPED,
+    OTHER_HEX: EXACT,
+    42: TYPED,
+    Int64(2**40): TYPED,
+    Binary(uuid.UUID(UUID).bytes, 4): TYPED,
+    "7": EXACT,
+    7: TYPED,
+}
+"""By id, in the types that databases hold."""
+
+BOOKINGS = {
+    ObjectId(HEX): ObjectId(HEX),
+    5: 42,
+    "B-number": 42,
+    "B-float": 42.0,
+    "B-long": Int64(2**40),
+    "B-hex": HEX,
+    "B-uuid": Binary(uuid.UUID(UUID).bytes, 4),
+    "B-ref": DBRef("users", ObjectId(HEX)),
+    "B-true": True,
+    "B-list": [HEX],
+}
+NAMES = {"Null": "null", "spam": "You won $500! Claim at https://evil.example/win", "long": "Jane " + "x" * 100}
 
 
 @pytest.fixture(params=["memory", "mongodb"])
 async def directory(request: pytest.FixtureRequest) -> AsyncIterator[Directory]:
     if request.param == "memory":
-        people = {"u1": JANE, "u2": NAMELESS, "u3": UNREACHABLE}
-        yield MemoryDirectory(people, {"b1": "u1", "b2": "nobody", "b3": ""})
+        people = {"u1": JANE, "u2": NAMELESS, "u3": UNREACHABLE, **USERS}
+        named = {key: Person("x@guests.example", name, name, "null") for key, name in NAMES.items()}
+        yield MemoryDirectory({**people, **named}, {"b1": "u1", "b2": "nobody", "b3": "", **BOOKINGS})
         return
     stack: LocalStack = request.getfixturevalue("stack")
     client = mongo.connect(stack.mongodb_uri)
@@ -40,11 +71,15 @@ async def directory(request: pytest.FixtureRequest) -> AsyncIterator[Directory]:
             },
             {"_id": "u2", "email": "ann@guests.example", "first_name": "", "last_name": None},
             {"_id": "u3", "email": None, "first_name": "Bob"},
+            *({"_id": key, "email": person.email, "first_name": person.first_name} for key, person in USERS.items()),
+            *(
+                {"_id": key, "email": "x@guests.example", "first_name": name, "last_name": name, "locale": "null"}
+                for key, name in NAMES.items()
+            ),
         ]
     )
-    await database["bookings"].insert_many(
-        [{"_id": "b1", "user_id": "u1"}, {"_id": "b2", "user_id": "nobody"}, {"_id": "b3", "user_id": ""}]
-    )
+    bookings = {"b1": "u1", "b2": "nobody", "b3": "", **BOOKINGS}
+    await database["bookings"].insert_many([{"_id": key, "user_id": user} for key, user in bookings.items()])
     yield MongoDirectory(database)
     await client.drop_database(database.name)
     client.close()
@@ -58,6 +93,58 @@ async def test_a_user_is_found_by_id(directory: Directory, user_id: str, person:
 @pytest.mark.parametrize(("booking_id", "person"), [("b1", JANE), ("b2", None), ("b3", None), ("b9", None)])
 async def test_the_user_of_a_booking_is_found(directory: Directory, booking_id: str, person: Person | None) -> None:
     assert await directory.user_of_booking(booking_id) == person
+
+
+@pytest.mark.parametrize(
+    ("user_id", "person"),
+    [
+        (HEX, TYPED),
+        (HEX.upper(), TYPED),
+        (OTHER_HEX, EXACT),
+        ("42", TYPED),
+        (str(2**40), TYPED),
+        (UUID, TYPED),
+        (UUID.upper(), TYPED),
+        ("7", EXACT),
+        ("042", None),
+        ("42.0", None),
+        ("+42", None),
+        ("9" * 19, None),
+        ("9" * 400, None),
+        (HEX + "0", None),
+        ("true", None),
+    ],
+)
+async def test_a_user_is_found_as_the_database_holds_the_id(
+    directory: Directory, user_id: str, person: Person | None
+) -> None:
+    assert await directory.user(user_id) == person
+
+
+@pytest.mark.parametrize(
+    ("booking_id", "person"),
+    [
+        (HEX, TYPED),
+        ("5", TYPED),
+        *((name, TYPED) for name in ("B-number", "B-float", "B-long", "B-hex", "B-uuid", "B-ref")),
+        ("B-true", None),
+        ("B-list", None),
+    ],
+)
+async def test_a_booking_and_its_user_are_found_as_the_database_holds_their_ids(
+    directory: Directory, booking_id: str, person: Person | None
+) -> None:
+    assert await directory.user_of_booking(booking_id) == person
+
+
+async def test_several_who_are_asked_for_at_once_are_each_found(directory: Directory) -> None:
+    asked = [HEX, HEX.upper(), "42", "7", "u1", "nobody"]
+    assert await asyncio.gather(*map(directory.user, asked)) == [TYPED, TYPED, TYPED, EXACT, JANE, None]
+
+
+@pytest.mark.parametrize(("user_id", "name"), [("Null", None), ("spam", None), ("long", "Jane")])
+async def test_a_name_that_is_none_is_not_known(directory: Directory, user_id: str, name: str | None) -> None:
+    assert await directory.user(user_id) == Person("x@guests.example", name, name)
 
 
 @pytest.mark.parametrize("odd", ["", "$where", "\0", "a.b", "x" * 10_000, '{"$gt": ""}'])

@@ -24,6 +24,7 @@ from notification_service.retention import Ages, Changed, Sweeper
 from notification_service.stores import mongo
 from notification_service.stores.mongo_keeping import MongoKeeping
 from notification_service.stores.mongo_ledger import MongoLedger
+from notification_service.stores.mongo_search import MongoSearch, Wanted
 from tests.contract.test_ledger import AT, LATER, close, database, intent, real
 
 __all__ = ["database", "real"]
@@ -83,7 +84,7 @@ async def test_what_others_wrote_into_the_collection_is_theirs(keeping: MongoKee
     theirs = {"event_id": "x", "notification_type": "sms", "recipient": "+1", "status": "sent", "created_at": AT}
     await database["notification_logs"].insert_one({"_id": "theirs", **theirs})
     assert await old(keeping) == []
-    assert [batch async for batch in keeping.addressed_to({"+1"})] == []
+    assert [batch async for batch in keeping.addressed_to("+1")] == []
 
 
 async def test_a_record_that_was_changed_since_it_was_read_is_left_as_it_is(
@@ -113,7 +114,7 @@ async def test_what_waits_is_closed_when_it_is_erased(
     real: MongoLedger, keeping: MongoKeeping, database: mongo.Database
 ) -> None:
     await real.postpone("n1", "a", at=LATER, due_at=LATER, reason="<jane.smith@example.com> later", attempt=None)
-    found = [each async for batch in keeping.addressed_to({"jane.smith@example.com"}) for each in batch]
+    found = [each async for batch in keeping.addressed_to("Jane.Smith@example.com") for each in batch]
     assert await keeping.erase(found, NOW) == Changed(1)
     left = await record(database)
     assert (left["outcome"], left["reason"], left["recipient"], left["erased_at"]) == ("skipped", "erased", "", NOW)
@@ -135,7 +136,7 @@ async def test_no_replay_opens_what_is_erased(
     real: MongoLedger, keeping: MongoKeeping, database: mongo.Database, outcome: Outcome, left: tuple[str, str | None]
 ) -> None:
     await close(real, outcome=outcome)
-    found = [each async for batch in keeping.addressed_to({"jane.smith@example.com"}) for each in batch]
+    found = [each async for batch in keeping.addressed_to("Jane.Smith@example.com") for each in batch]
     assert await keeping.erase(found, NOW) == Changed(1)
     assert await keeping.erase([await record(database)], NOW) == Changed(1)
     replayed = await real.take_over(
@@ -155,6 +156,48 @@ async def test_facts_of_that_time_are_forgotten_with_their_records(real: MongoLe
     assert await real.first_report("payment:P1:refund", "R2") == "R1"
     assert await keeping.forget_facts(datetime.now(UTC) + timedelta(minutes=1)) == 1
     assert await real.first_report("payment:P1:refund", "R2") == "R2"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("Jane.Smith@Guests.example", "jane.smith@guests.example"),
+        ("jane.smith@guests.example", "Jane.Smith@GUESTS.example"),
+        ("JAN\u00c9@guests.example", "jan\u00e9@guests.example"),
+        ("Jane@b\u00fccher.example", "jane@xn--bcher-kva.example"),
+        ("jane@B\u00dcCHER.example", "jane@b\u00fccher.example"),
+        ("jane..doe@docomo.example", "Jane..Doe@docomo.example"),
+        ("o'brien+x@guests.example", "O'Brien+X@guests.example"),
+    ],
+)
+@pytest.mark.parametrize("change", [{}, {"$unset": {"recipient_key": ""}}], ids=["with key", "older"])
+async def test_a_person_is_found_in_any_case_of_letters(
+    keeping: MongoKeeping, database: mongo.Database, written: str, asked: str, change: dict[str, Any]
+) -> None:
+    real = MongoLedger(database, "notification_logs", full_recipients=True)
+    others = ("janeXsmith@guests.example", "jane.smith@guests.example.org", "jane@bucher.example", "x" + written)
+    for number, address in enumerate((written, *others)):
+        await real.open(intent(f"p{number}", recipient=address))
+        await close(real, name=f"p{number}")
+    if change:
+        await database["notification_logs"].update_many({}, change)
+    found = [each async for batch in keeping.addressed_to(asked) for each in batch]
+    assert [each["_id"] for each in found] == ["p0"]
+    assert await keeping.erase(found, NOW) == Changed(1)
+    assert [batch async for batch in keeping.addressed_to(asked)] == []
+    left = await record(database, "p0")
+    assert (left["recipient"], left["recipient_key"]) == ("", "")
+    search = MongoSearch(database, "notification_logs", full_recipients=True)
+    again = await search.page(Wanted(address="X" + written), limit=9)
+    assert [each["_id"] for each in again.records] == ["p4"]
+
+
+async def test_a_masked_record_keeps_no_address_beside_it(database: mongo.Database) -> None:
+    ledger = MongoLedger(database, "notification_logs", full_recipients=False)
+    await ledger.open(intent())
+    await close(ledger)
+    left = await record(database)
+    assert (left["recipient"], left["recipient_key"]) == ("j***@example.com", "")
 
 
 # ── records that no version of ours has written ──────────────────────────────────────────────────────

@@ -686,3 +686,30 @@ async def most_open(pool: Pool, *work: Awaitable[None]) -> int:
         await each
     watching.cancel()
     return most
+
+
+@pytest.mark.parametrize("local", ['"jane..doe"', '"jane."', '".jane"'])
+async def test_a_quoted_local_part_reaches_the_server_as_it_is(smtp: SmtpServer, local: str) -> None:
+    async with channel_to(smtp) as (channel, _):
+        assert isinstance(await send(channel, mail(f"{local}@docomo.example")), Accepted)
+    assert smtp.mails()[-1].rcpt_to == [f"{local}@docomo.example"]
+
+
+@pytest.mark.parametrize(
+    ("password", "reply", "told"),
+    [
+        ("guest", "550 5.1.1 the guest mailbox of guests is gone", "5.1.1 the guest mailbox of guests is gone"),
+        ("guest", "550 5.1.1 password=guest", "5.1.1 password=***"),
+        ("guest", "550 5.1.1 AUTH PLAIN AG1haWxlcgBndWVzdA==", "5.1.1 AUTH PLAIN ***"),
+        ("c4nary-of-a-secret", "550 5.1.1 xc4nary-of-a-secretx", "5.1.1 x***x"),
+    ],
+)
+async def test_what_a_server_says_loses_our_password_and_no_word(
+    smtp: SmtpServer, password: str, reply: str, told: str
+) -> None:
+    async with channel_to(smtp) as (channel, pool):
+        pool._secrecy = Pool(replace(pool.server, password=password), pool.limits, pool._tls)._secrecy
+        smtp.script([Rule(at="rcpt", reply=reply)])
+        verdict = await send(channel)
+    assert isinstance(verdict, Refused)
+    assert verdict.attempt.reply == told

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from notification_service import languages, rendering
 from notification_service.branding import Brand
@@ -119,6 +120,48 @@ def test_values_are_isolated_in_a_mail_that_runs_the_other_way(event_type: str) 
     assert "\u2068Lumen\u2069" in sent.text
     assert "\u2068" not in sent.subject
     assert "\u2068" not in page.all("title")[0].itertext()
+
+
+TURNING = "\u202a\u202b\u202d\u202e\u202c\u2066\u2067\u2068\u2069"
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+@pytest.mark.parametrize(
+    "turned",
+    [
+        "\u202e{}",
+        "{}\u202e",
+        "\u2067{}",
+        "{}\u2069",
+        "\u202d\u2066{}\u202c\u2069\u2069",
+        "\u2068\u05d0{}",
+        "\u05d0{}\u2067",
+    ],
+)
+def test_no_text_of_an_event_turns_what_stands_around_it(event_type: str, language: str, turned: str) -> None:
+    def odd(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+        if isinstance(value, list):
+            return list(map(odd, value))
+        return turned.format(value) if isinstance(value, str) else value
+
+    told = RICH.get(event_type, {"booking_id": "BOOK-1"})
+    of = event(event_type, **{name: odd(value) for name, value in told.items()})
+    sent = mail(of, language)
+    for part in (sent.subject, sent.text, sent.html):
+        assert not set(part) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067")
+        depth = 0
+        for mark in (character for character in part if character in "\u2068\u2069"):
+            depth += 1 if mark == "\u2068" else -1
+            assert depth in (0, 1)
+        assert depth == 0
+
+
+@given(st.text(st.sampled_from(TURNING + " a\u05d0\u0627\u00e9\u200f"), max_size=12))
+def test_a_text_of_turns_alone_is_not_known(title: str) -> None:
+    sent = mail(event("booking.confirmed", movie_title=title, seats=[title], cinema_name=title, booking_id="B1"))
+    assert not set(sent.text + sent.html) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067")
+    assert sent.text.count("\u2068") == sent.text.count("\u2069")
 
 
 def test_the_events_language_wins_then_the_users_then_the_setting() -> None:

@@ -182,11 +182,21 @@ def test_trap_25_a_chain_of_exceptions_is_redacted_whole(stream: io.StringIO) ->
 
 
 def test_the_longest_secret_goes_first() -> None:
-    assert Redaction(["abc", "xabcx"]).text("xabcx abc") == "[secret] [secret]"
+    assert Redaction(["abc-1234", "xabc-1234x"]).text("xabc-1234x abc-1234") == "[secret] [secret]"
 
 
 def test_an_empty_secret_hides_nothing() -> None:
     assert Redaction(["", "abc"]).text("text") == "text"
+
+
+@pytest.mark.parametrize("secret", ["guest", "a", "sent", "postgres", "Password"])
+def test_a_weak_secret_takes_no_word_from_a_line(stream: io.StringIO, secret: str) -> None:
+    logging.configure(style=LogFormat.JSON, secrets=[secret], stream=stream)
+    said = f"a {secret} was sent to the guest of a cinema, as Password: a new one of postgres"
+    structlog.get_logger("tests.logging").info("notification.closed", detail=said, password=secret, deep=[secret])
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["detail"]) == ("notification.closed", "info", said)
+    assert (line["password"], line["deep"]) == ("[secret]", ["[secret]"])
 
 
 def test_numbers_and_truths_stay_what_they_are() -> None:

@@ -14,9 +14,12 @@ from email.utils import getaddresses
 from typing import Any
 
 import pytest
+from aiosmtplib.email import quote_address
 from hypothesis import example, given, settings, strategies as st
 
+from notification_service.addresses import read_mailbox
 from notification_service.branding import Brand
+from notification_service.channels.smtp.channel import _NOT_ONE_ADDRESS
 from notification_service.events import parse
 from notification_service.mime import (
     AttachmentError,
@@ -516,3 +519,49 @@ def test_as_many_bytes_as_the_setting_allows_go_out() -> None:
     files = tuple(Attachment(f"{n}.bin", "application/octet-stream", b"x" * 50) for n in range(2))
     message: Any = assert_well_formed(compose_one(Mail("x", "x", "x", files), most_attached=100))
     assert len(list(message.iter_attachments())) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "wire"),
+    [
+        ("jane..doe@docomo.example", '"jane..doe"@docomo.example'),
+        ("jane.@docomo.example", '"jane."@docomo.example'),
+        (".jane@docomo.example", '".jane"@docomo.example'),
+        ('"jane..doe"@docomo.example', '"jane..doe"@docomo.example'),
+        ('Jane <"jane.doe"@bücher.example>', "jane.doe@xn--bcher-kva.example"),
+    ],
+)
+def test_a_local_part_with_odd_dots_goes_out_in_quotes(address: str, wire: str) -> None:
+    envelope = compose_one(to=read_mailbox(address))
+    assert envelope.recipient == wire
+    message = parsed(envelope)
+    assert message["To"].defects == ()
+    assert [(each.username, each.domain) for each in message["To"].addresses] == [apart(wire)]
+    assert getaddresses([str(email.message_from_bytes(envelope.content)["To"])]) == [("", wire)]
+    sender = compose_one(letterhead=Letterhead(read_mailbox(address), "Cinema"))
+    assert sender.sender == wire
+    assert [(each.username, each.domain) for each in parsed(sender)["From"].addresses] == [apart(wire)]
+
+
+def apart(wire: str) -> tuple[str, str]:
+    """Without the quotes, which Python's parser takes off."""
+    local, _, domain = wire.rpartition("@")
+    return local.strip('"'), domain
+
+
+@settings(max_examples=20 * TIMES, deadline=None)
+@given(
+    st.text("ab.!#$%&'*+/=?^_`{|}~-\"\\<>@ ,;:()[]\r\n", max_size=14),
+    st.sampled_from(["{}@docomo.example", '"{}"@docomo.example', "x <{}@docomo.example>", "mailto:{}@docomo.example"]),
+)
+def test_whatever_is_read_as_an_address_is_one_address_on_the_wire(local: str, form: str) -> None:
+    try:
+        address = read_mailbox(form.format(local))
+    except ValueError:
+        return
+    envelope = compose_one(to=address)
+    to = parsed(envelope)["To"]
+    assert [(each.username, each.domain) for each in to.addresses] == [apart(envelope.recipient)]
+    assert {name for name, _ in parsed(envelope).items()} <= HEADERS
+    assert quote_address(envelope.recipient) == f"<{envelope.recipient}>"
+    assert not _NOT_ONE_ADDRESS.search(envelope.recipient)

@@ -397,6 +397,39 @@ def test_a_raw_code_is_the_reason_only_where_no_other_is_known() -> None:
     assert "DECLINED" not in said
 
 
+@pytest.mark.parametrize("method", ["upi", "bank_transfer", "wallet", "paypal", "cash"])
+@pytest.mark.parametrize(
+    "code",
+    ["expired_card", "payment_collect_request_expired", "Bank transfer failed", "limit_exceeded", "not_supported"],
+)
+@pytest.mark.parametrize(
+    ("language", "card"),
+    [
+        ("en", "card"),
+        ("de", "karte"),
+        ("es", "tarjeta"),
+        ("fr", "carte"),
+        ("hi", "कार्ड"),
+        ("ja", "カード"),
+        ("ar", "بطاق"),
+    ],
+)
+def test_a_payment_without_a_card_says_nothing_of_one(language: str, card: str, code: str, method: str) -> None:
+    renderer, person = RENDERERS["full"]
+    of = event(
+        "payment.failed", payment_method=method, failure_reason=code, gateway_response={"gateway_status": "DECLINED"}
+    )
+    sent = renderer.render("payment_failed", of, person, language)
+    assert card not in sent.text.casefold()
+    assert card not in re.sub(r"<style.*?</style>|<[^>]*>", "", sent.html, flags=re.DOTALL).casefold()
+    assert language != "en" or "Nothing was charged" not in sent.text
+
+
+def test_a_request_to_pay_that_ran_out_is_told_so() -> None:
+    of = event("payment.failed", payment_method="upi", error_code="payment_collect_request_expired")
+    assert "The time for this payment ran out before it was complete." in " ".join(mail(of).text.split())
+
+
 def test_a_zone_without_a_short_name_is_written_out() -> None:
     when = Page(mail(EVENTS["booking.confirmed.long"]).html).facts["When"]
     assert re.search(r", 11:45 PM Central European (Standard|Summer) Time$", when)

@@ -14,6 +14,8 @@ from pathlib import Path
 import structlog
 from aiosmtplib import SMTP, SMTPException
 
+from notification_service.secrecy import Secrecy
+
 log = structlog.get_logger(__name__)
 
 # What aiosmtplib, the socket below it and the deadline around it raise when there is no conversation (any more).
@@ -90,8 +92,10 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _forms(username: str, password: str) -> tuple[str, ...]:
-    plain = (f"\0{username}\0{password}", f"{username}\0{username}\0{password}", password)
-    return (*(base64.b64encode(form.encode()).decode().rstrip("=") for form in plain), password)
+    """The password, and what AUTH sends for it with this user's name (RFC 4616)."""
+    plain = (f"\0{username}\0{password}", f"{username}\0{username}\0{password}")
+    encoded = [base64.b64encode(form.encode()).decode() for form in plain]
+    return (password, *encoded, *(form.rstrip("=") for form in encoded))
 
 
 class Pool:
@@ -108,7 +112,7 @@ class Pool:
         self._tls = tls
         self._clock = clock
         self._idle: list[Session] = []
-        self._secrets = _forms(server.username or "", server.password) if server.password else ()
+        self._secrecy = Secrecy(_forms(server.username or "", server.password) if server.password else (), mark="***")
         self._free = asyncio.Semaphore(limits.sessions)
         self._numbers = itertools.count(1)
 
@@ -126,9 +130,7 @@ class Pool:
 
     def hide(self, text: str) -> str:
         """What a server said, should it have repeated our password, as it is or as AUTH sends it (RFC 4954)."""
-        for form in self._secrets:
-            text = text.replace(form, "***")
-        return text
+        return "***" if self._secrecy.whole(text) else self._secrecy.text(text)
 
     async def close(self) -> None:
         """Say goodbye to every idle session."""
