@@ -23,8 +23,9 @@ class Provider:
     mails_a_day: int = 0
     hints: Mapping[int, str] = field(default_factory=dict)
 
-    def hint(self, code: int | None) -> str:
-        return self.hints.get(code or 0) or _HINTS.get(code or 0, "")
+    def hint(self, code: int | None, about: str = "") -> str:
+        """What an operator can do; `about`: what is known of it from the reply's words."""
+        return self.hints.get(code or 0) or about or _HINTS.get(code or 0, "")
 
 
 _HINTS = {
