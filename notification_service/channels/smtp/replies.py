@@ -62,7 +62,7 @@ _UNIT = (
     r"(?:seconds?|secs?|sekunden?|secondes?|segundos?|s|minutes?|mins?|minuten?|minutos?|m|hours?|hrs?|stunden?|heures?|horas?|h|"
     r"days?|tagen?|tage?|jours?|d.as?|d|weeks?)(?![a-z])"
 )
-_AMOUNT = rf"(?:\d{{1,7}}|{'|'.join(sorted(_AMOUNTS, key=len, reverse=True))})"
+_AMOUNT = rf"(?:\d{{1,7}}|\b(?:{'|'.join(sorted(_AMOUNTS, key=len, reverse=True))})(?=[ -]))"
 _SPAN = rf"{_AMOUNT}\s?-?{_UNIT}(?:,? ?(?:and |und |et )?\d{{1,5}}\s?{_UNIT}){{0,3}}"
 _CLOCK = r"\d{1,3}:\d\d:\d\d"
 _AGAIN = (
@@ -72,12 +72,12 @@ _AGAIN = (
 )
 _WAIT = re.compile(
     rf"{_AGAIN}(?P<between>.{{0,60}}?)(?<![\w.:-])(?P<wait>{_CLOCK}|{_SPAN})"
-    rf"|(?<![\w.:-])(?P<before>{_CLOCK}|{_SPAN}) (?:before|until|till|later|remaining|left|to go)\b",
+    rf"|(?<![\w.:-])(?P<before>{_CLOCK}|{_SPAN}) (?:before|until|till|later|remaining|left|erneut)\b",
     re.IGNORECASE,
 )
 _WINDOW = re.compile(r"\b(?:last|past|previous|prior|per|every|than|rate|limit|of)\W*$|\bmessages?\b", re.IGNORECASE)
 """What stands before a number of hours that is no wait, but a time in which was counted."""
-_PART = re.compile(rf"(?<![a-z])({_AMOUNT})\s?-?({_UNIT})", re.IGNORECASE)
+_PART = re.compile(rf"({_AMOUNT})\s?-?({_UNIT})", re.IGNORECASE)
 _LONGEST_WAIT = 3 * 86400.0
 """Seconds: well within PARKING_DAYS and VERDICT_DAYS as they are by default."""
 
