@@ -196,7 +196,7 @@ def test_the_replies_of_real_servers_are_many_and_none_was_passed_over() -> None
 OURS = [(code, text) for phase, blame, code, text in LEARNED if blame is ACCOUNT and phase is RCPT and code >= 500]
 QUOTES = [
     "<a@x.example>: Recipient address rejected: unverified address: host mx.x.example[203.0.113.9] said: {}",
-    "<a@x.example>: Recipient address rejected: undeliverable address: host mx.x said: {} (in reply to RCPT TO command)",
+    "<a@x.example>: Recipient address rejected: undeliverable address: host mx said: {} (in reply to RCPT TO command)",
     "Recipient address verification failed: {}",
     "the remote server responded with {}",
     "Remote host said: {}",
@@ -350,8 +350,11 @@ def test_a_fingerprint_does_not_depend_on_addresses_and_ids(text: str, number: i
 
 @pytest.mark.parametrize(
     "text",
-    ["in " * 40_000, "in 1" * 30_000, "5." * 60_000, "relay" * 20_000, "x" * 120_000, "try 1 " * 9_000, "over " * 9_000]
-    + ["sender from " * 9_000, "your limit " * 9_000, "mails per a " * 9_000, "a.b" * 9_000, "<" * 9_000, "a@" * 9_000],
+    [
+        "x" * 120_000,
+        *(word * 40_000 for word in ("in ", "in 1", "5.", "relay", "try 1 ", "over ", "a.b", "<", "a@", "Ab")),
+        *(word * 20_000 for word in ("sender from ", "your limit ", "mails per a ", "recipient is ", "not ")),
+    ],
 )
 def test_no_reply_takes_long_to_read(text: str) -> None:
     started = time.perf_counter()

@@ -38,7 +38,9 @@ def _own_address(name: str) -> str:
 
 
 def _is_name(name: str) -> bool:
-    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None and not name.rstrip(".").isdigit()
+    """A last label of digits is an address without its brackets (RFC 3696 §2)."""
+    last = name.rstrip(".").rpartition(".")[2]
+    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None and not last.isdigit()
 
 
 def _is_literal(name: str) -> bool:
