@@ -10,6 +10,7 @@ from notification_service.branding import Brand
 from notification_service.channels.breaker import Breaker, WayOut
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.channels.smtp.channel import SmtpChannel
+from notification_service.channels.smtp.greeting import own_name
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.jobs import Jobs
 from notification_service.lane import Lane
@@ -112,6 +113,7 @@ def _smtp(smtp: SmtpSettings, timeout: float) -> SmtpChannel:
         username=smtp.username,
         password=smtp.password.get_secret_value() if smtp.password else None,
         timeout=timeout,
+        ehlo_name=smtp.ehlo_name or own_name(),
     )
     pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls)
     return SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)

@@ -5,7 +5,7 @@ import math
 import random
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import structlog
 
@@ -67,6 +67,9 @@ log = structlog.get_logger(__name__)
 
 _UNTIL_REDIS_IS_BACK = 10.0
 _SOON_SENT = 0.3
+_SHORTEST_WAIT = 5.0
+_FIRST_ZONE = timezone(timedelta(hours=14))
+"""Where a show begins first, should nobody have said in which zone it is."""
 _LOST_TO = {Fence.LOST: "another worker took it over", Fence.NO_ENTRY: "its entry is gone"}
 _OVER = {
     "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)",
@@ -321,11 +324,29 @@ class Pipeline:
         scatter = random.random()  # noqa: S311 - it scatters a crowd
         seconds = self.policy.ladder.next_wait(job.delivery.attempt, named, scatter)
         if seconds is not None:
-            await self.books.postpone(job, seconds, detail, attempt)
-            return Later(seconds, counted=True, reason=detail)
+            wait = self._kept(max(seconds, named or 0), job.notice.event)
+            await self.books.postpone(job, wait, detail, attempt)
+            # What is no rung has a time of its own, and goes round until then.
+            due = None if wait == seconds else math.ceil(time.time() + wait)
+            return Later(wait, counted=True, reason=detail, not_before=due)
         if job.envelope is not None:
             await self._keep(job.envelope)
         return await self._close(job, Parked(reason, detail), attempt)
+
+    def _kept(self, wait: float, event: Event) -> float:
+        """Of the seconds to wait, at most half of those that a ticket has left: several tries come before its show."""
+        show_at = self._show_at(event)
+        if show_at is None:
+            return wait
+        left = (
+            (show_at if show_at.tzinfo else show_at.replace(tzinfo=_FIRST_ZONE)) - datetime.now(UTC)
+        ).total_seconds()
+        return min(wait, max(left / 2, _SHORTEST_WAIT))
+
+    def _show_at(self, event: Event) -> datetime | None:
+        """Of a ticket. Other mails are none, and no one waits for them at the door."""
+        shown = event.showtime if isinstance(event, BookingConfirmed) else None
+        return parse_showtime(shown, self.renderer.zone(event)) if shown else None
 
     async def _keep(self, envelope: Envelope) -> None:
         try:
@@ -355,9 +376,7 @@ class Pipeline:
 
     def _tell(self, job: Job, outcome: Outcome) -> None:
         event = job.notice.event
-        # Other mails are no ticket, and no one waits for them at the door.
-        shown = event.showtime if isinstance(event, BookingConfirmed) else None
-        show_at = parse_showtime(shown, self.renderer.zone(event)) if shown else None
+        show_at = self._show_at(event)
         self.observer.closed(
             Closing(
                 template=job.notice.template,

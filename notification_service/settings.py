@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from notification_service.addresses import NotAnAddressError, parse_address
 from notification_service.branding import ACCENT, check_colour
 from notification_service.channels.smtp import providers
+from notification_service.channels.smtp.greeting import check_name
 from notification_service.links import check_link
 from notification_service.notices import TEMPLATES
 from notification_service.outcomes import ConfigurationError
@@ -101,6 +102,7 @@ def _collector(url: str | None) -> str | None:
     return url
 
 
+EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if name else None)]
 Address = Annotated[str | None, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
@@ -160,6 +162,7 @@ class SmtpSettings(_Slice):
     password: SecretStr | None = None
     security: Security = Security.AUTO
     ca_file: Path | None = None
+    ehlo_name: EhloName = None
     pool_size: Count = 8
     max_idle: Seconds = 30
     max_age: Seconds = 300

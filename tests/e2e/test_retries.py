@@ -22,6 +22,25 @@ def test_a_moment_s_refusal_climbs_the_ladder_and_is_sent(place: Place) -> None:
     assert len(place.mails()) == 1
 
 
+def test_a_wait_that_the_server_names_is_kept_beyond_the_longest_rung_and_counts_once(place: Place) -> None:
+    """Greylisting that names longer than any rung; with one retry, a second try that came early would park it."""
+    data = fresh("booking.confirmed")
+    greylisted = "450 4.7.1 Recipient address rejected: Greylisted, please try again in 9 seconds"
+    place.smtp.script([Rule(at="rcpt", reply=greylisted, times=1)])
+    with place.service(MAX_RETRY_ATTEMPTS="1", RETRY_RUNGS="1,2") as service:
+        place.publish(event(data))
+        until(lambda: place.outcomes().get(data["event_id"]) == "sent", timeout=50)
+    record = place.record(data["event_id"])
+    assert record is not None
+    first, second = record["attempts"]
+    assert (first["result"], second["result"]) == ("deferred", "accepted")
+    assert 9 <= (second["at"] - first["at"]).total_seconds() < 20
+    waits = service.said("event.waits")
+    assert [line["counted"] for line in waits] == [True] + [False] * (len(waits) - 1)
+    assert len(waits) > 2
+    assert len(place.mails()) == 1
+
+
 def test_after_the_last_retry_the_mail_is_kept_and_the_event_is_parked(place: Place) -> None:
     data = fresh("booking.confirmed")
     place.smtp.script([Rule(at="dot", reply="451 4.3.0 not now")])

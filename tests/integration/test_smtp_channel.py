@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from notification_service.channels.smtp import providers
 from notification_service.channels.smtp.channel import SmtpChannel
@@ -16,6 +17,7 @@ from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_co
 from notification_service.outcomes import ChannelUnavailableError
 from notification_service.ports import (
     Accepted,
+    Blocked,
     Deferred,
     Envelope,
     Fence,
@@ -72,6 +74,7 @@ async def channel_to(
     password: str | None = None,
     provider: str = "",
     start_tls: bool = True,
+    ehlo_name: str | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[tuple[SmtpChannel, Pool]]:
     implicit = smtp.switches["--implicit-tls"]
@@ -83,6 +86,7 @@ async def channel_to(
         username=smtp.username,
         password=password or smtp.password,
         timeout=timeout,
+        **({"ehlo_name": ehlo_name} if ehlo_name else {}),
     )
     pool = Pool(server, Limits(sessions, max_idle, max_age, max_mails), tls_context(smtp.ca_file), clock)
     channel = SmtpChannel(pool, providers.find(provider), timeout=timeout, data_timeout=timeout)
@@ -277,7 +281,8 @@ async def test_a_refused_login_is_the_channels_fault_and_comes_with_advice(
 async def test_a_check_says_how_the_server_lets_us_in_and_sends_nothing(smtp: SmtpServer) -> None:
     before = len(smtp.mails())
     async with channel_to(smtp) as (channel, _):
-        assert await channel.check() == f"{smtp.host}:{smtp.port} lets us in (starttls, login)"
+        told = await channel.check()
+    assert told.startswith(f"{smtp.host}:{smtp.port} lets us in (starttls, login), greeted as ")
     assert len(smtp.mails()) == before
 
 
@@ -336,14 +341,26 @@ async def test_a_421_in_mid_session_too(smtp: SmtpServer, at: Stage) -> None:
 @pytest.mark.parametrize(
     ("at", "reply", "expected", "code"),
     [
-        ("mail", "451 4.3.0 later", Deferred, None),
+        ("mail", "451 4.3.0 later", Unavailable, None),
         ("mail", "550 5.7.60 not as this user", Unavailable, None),
         ("rcpt", "450 4.2.1 busy, try again in 5 minutes", Deferred, None),
         ("rcpt", "552 5.2.2 mailbox full", Deferred, None),
         ("rcpt", "550 5.1.1 no such user", Refused, "550 5.1.1"),
         ("rcpt", "550 gone", Refused, "550"),
         ("rcpt", "550-5.1.1 several\n550 5.1.1 lines", Refused, "550 5.1.1"),
-        ("rcpt", "554 5.7.1 Relay access denied", Unavailable, None),
+        ("mail", "552 5.3.4 message size exceeds fixed limit", Refused, "552 5.3.4"),
+        ("rcpt", "554 5.7.1 Relay access denied", Blocked, None),
+        ("rcpt", "553 5.7.1 <tickets@cinema.example>: Sender address rejected: not owned by user", Blocked, None),
+        ("rcpt", "450 4.7.1 <web-1>: Helo command rejected: Host not found", Blocked, None),
+        ("rcpt", "530 5.7.0 Authentication required", Blocked, None),
+        (
+            "rcpt",
+            "450 4.1.1 Recipient address rejected: unverified address: host mx said: 550 no relay",
+            Deferred,
+            None,
+        ),
+        ("data", "550 5.7.1 Sender refused", Blocked, None),
+        ("dot", "550 5.4.5 Daily user sending limit exceeded", Blocked, None),
         ("rcpt", "550 5.1.1 <relay@guests.example> unknown", Refused, "550 5.1.1"),
         ("data", "451 4.3.0 later", Deferred, None),
         ("data", "554 5.5.1 no", Refused, "554 5.5.1"),
@@ -369,6 +386,86 @@ async def test_a_refusal_blames_who_is_to_blame_and_the_next_mail_goes_out(
         assert isinstance(await send(channel), Accepted)
         assert pool.counts.opened == (2 if expected is Unavailable else 1)
     assert arrived(smtp, envelope) == 0
+
+
+SPENT = [
+    ("mail", "421 4.7.0 Too many messages in this connection"),
+    ("mail", "452 4.5.3 Too many messages this session"),
+    ("mail", "451 Mails per session limit"),
+    ("mail", "421 4.4.2 idle timeout"),
+    ("mail", "554 too many transactions in one connection"),
+    ("rcpt", "452 4.5.3 Too many recipients in this session"),
+    ("rcpt", "421 4.4.2 session timeout"),
+    ("data", "452 4.4.5 Maximum number of messages per session exceeded."),
+    ("dot", "550 This message has exceeded the max number of messages per session. Open a new session and try again."),
+]
+
+
+@pytest.mark.parametrize(("at", "reply"), SPENT)
+async def test_a_session_that_has_carried_enough_costs_that_session_alone(
+    smtp: SmtpServer, at: Stage, reply: str
+) -> None:
+    async with channel_to(smtp) as (channel, pool):
+        await send(channel)
+        smtp.script([Rule(at=at, reply=reply, times=1)])
+        envelope = mail()
+        with capture_logs() as lines:
+            began = time.monotonic()
+            verdict = await send(channel, envelope)
+            assert time.monotonic() - began < 2
+        assert isinstance(verdict, Accepted)
+        assert (connection(verdict), pool.counts.opened, pool.counts.open) == ("2", 2, 1)
+        (closed,) = [line["reason"] for line in lines if line["event"] == "smtp.closed"]
+        assert closed == "the server takes no more mails on it"
+    assert arrived(smtp, envelope) == 1
+
+
+@pytest.mark.parametrize(("at", "reply"), SPENT)
+async def test_a_fresh_session_that_is_told_so_is_no_matter_of_the_session(
+    smtp: SmtpServer, at: Stage, reply: str
+) -> None:
+    envelope = mail()
+    async with channel_to(smtp) as (channel, pool):
+        smtp.script([Rule(at=at, reply=reply, times=1)])
+        verdict = await send(channel, envelope)
+        assert isinstance(verdict, Unavailable if at == "mail" else Blocked)
+        assert "SMTP_MAX_MAILS" in verdict.hint
+        assert pool.counts.opened == 1
+    assert arrived(smtp, envelope) == 0
+
+
+async def test_a_server_that_takes_two_mails_a_session_gets_them_all_without_a_pause(smtp: SmtpServer) -> None:
+    """As listmonk#2683 has it; the server counts by itself, so the rule is renewed when a session is over."""
+    async with channel_to(smtp, sessions=1) as (channel, pool):
+        for number in range(7):
+            if number and number % 2 == 0:
+                smtp.script([Rule(at="mail", reply="421 4.7.0 Too many messages in this connection", times=1)])
+            assert isinstance(await send(channel), Accepted)
+        assert pool.counts.opened == 4
+
+
+async def test_the_server_is_greeted_with_the_name_that_is_set(smtp: SmtpServer) -> None:
+    smtp.script([Rule(at="ehlo", match="mail.cinema.example", reply="550 5.7.1 not you again")])
+    async with channel_to(smtp, ehlo_name="mail.cinema.example") as (channel, _):
+        verdict = await send(channel)
+        assert isinstance(verdict, Unavailable)
+        with pytest.raises(ChannelUnavailableError, match="not you again"):
+            await channel.check()
+    async with channel_to(smtp, ehlo_name="web-1") as (channel, _):
+        assert isinstance(await send(channel), Accepted)
+        assert (await channel.check()).endswith("greeted as web-1, which is no full name: some ask for SMTP_EHLO_NAME")
+    async with channel_to(smtp, ehlo_name="tickets.cinema.example") as (channel, _):
+        assert (await channel.check()).endswith("greeted as tickets.cinema.example")
+
+
+async def test_a_name_that_the_server_refuses_is_named_with_its_setting(smtp: SmtpServer) -> None:
+    smtp.script([Rule(at="ehlo", reply="501 5.5.4 Invalid EHLO argument")])
+    async with channel_to(smtp) as (channel, _):
+        verdict = await send(channel)
+        assert isinstance(verdict, Unavailable)
+        assert "SMTP_EHLO_NAME" in verdict.hint
+        with pytest.raises(ChannelUnavailableError, match="SMTP_EHLO_NAME"):
+            await channel.check()
 
 
 async def test_a_recipient_that_needs_smtputf8_is_refused_where_it_is_not_offered(smtp: SmtpServer) -> None:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,7 @@ class Cinema:
     hold: frozenset[str] = frozenset()
     most: int = 2
     lease: float = LEASE
+    largest: int = 1000
     renderer: Renderer = field(default_factory=renderer)
     outbox: Shelf = field(default_factory=Shelf)
     rates: MemoryRates = field(default_factory=MemoryRates)
@@ -204,7 +206,11 @@ class Cinema:
             channel=self.channel,
             outbox=self.outbox,
             policy=Policy(
-                Letterhead("tickets@cinema.example", "Cinema"), Ladder(self.most, (5, 30)), LARGEST, 1000, self.hold
+                Letterhead("tickets@cinema.example", "Cinema"),
+                Ladder(self.most, (5, 30)),
+                LARGEST,
+                self.largest,
+                self.hold,
             ),
             jobs=Jobs(),
             lane=Lane(self.claims),
@@ -278,6 +284,57 @@ async def test_a_wait_that_the_server_names_is_honoured() -> None:
     settlement = await Cinema([deferred(wait=20)]).handle()
     assert isinstance(settlement, Later)
     assert settlement.seconds == 30
+
+
+@pytest.mark.parametrize("wait", [31, 3600, 86400, 259200])
+async def test_a_named_wait_beyond_the_longest_rung_is_kept_and_counts_once(wait: int) -> None:
+    cinema = Cinema([deferred(wait=wait)])
+    began = time.time()
+    settlement = await cinema.handle(showtime="2036-12-15 08:00 PM")
+    assert isinstance(settlement, Later)
+    assert (settlement.seconds, settlement.counted) == (wait, True)
+    assert settlement.not_before is not None
+    assert began + wait <= settlement.not_before <= began + wait + 5
+    assert cinema.record.due_at is not None
+    assert abs(cinema.record.due_at.timestamp() - began - wait) < 5
+    # It goes round the ladder until then, and that counts nothing.
+    early = await cinema.pipeline.handle(
+        replace(confirmed(attempt=1, showtime="2036-12-15 08:00 PM"), not_before=settlement.not_before)
+    )
+    assert isinstance(early, Later)
+    assert (early.counted, early.not_before) == (False, settlement.not_before)
+
+
+@pytest.mark.parametrize("left", [60, 3600, 20000])
+async def test_a_wait_that_would_outlast_the_show_takes_half_of_what_is_left(left: int) -> None:
+    show = datetime.now(UTC) + timedelta(seconds=left)
+    settlement = await Cinema([deferred(wait=86400)], largest=10_000).handle(showtime=show.isoformat())
+    assert isinstance(settlement, Later)
+    assert settlement.counted
+    assert settlement.seconds == pytest.approx(left / 2, abs=2)
+    assert settlement.not_before is not None
+
+
+async def test_a_rung_that_would_outlast_the_show_is_not_taken_either() -> None:
+    show = datetime.now(UTC) + timedelta(seconds=20)
+    settlement = await Cinema([deferred()], largest=10_000).handle(attempt=1, showtime=show.isoformat())
+    assert isinstance(settlement, Later)
+    assert settlement.seconds == pytest.approx(10, abs=2)
+
+
+async def test_a_show_in_nobody_knows_which_zone_may_be_the_earliest() -> None:
+    """At UTC+14 a show at this hour of the clock here would have begun 14 hours ago."""
+    show = datetime.now(UTC) + timedelta(hours=16)
+    settlement = await Cinema([deferred(wait=86400)]).handle(showtime=show.strftime("%Y-%m-%d %H:%M"))
+    assert isinstance(settlement, Later)
+    assert settlement.seconds == pytest.approx(3600, abs=90)
+
+
+async def test_what_is_no_ticket_keeps_the_whole_wait() -> None:
+    cinema = Cinema([deferred(wait=86400)])
+    settlement = await cinema.pipeline.handle(delivery(sample("payment.success")))
+    assert isinstance(settlement, Later)
+    assert settlement.seconds == 86400
 
 
 async def test_in_doubt_waits_out_the_lease_and_uses_up_no_retry() -> None:

@@ -1,13 +1,17 @@
 """Who is to blame for a reply: the channel, the moment, or the message."""
 
+import re
 import time
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.channels.smtp.replies import Blame, Phase, one_line, read
+from notification_service.channels.smtp.grounds import HINTS, About
+from notification_service.channels.smtp.replies import Blame, Phase, fingerprint, one_line, own_words, read
 
-CHANNEL, MOMENT, MESSAGE = Blame.CHANNEL, Blame.MOMENT, Blame.MESSAGE
+CHANNEL, ACCOUNT, MOMENT, MESSAGE = Blame.CHANNEL, Blame.ACCOUNT, Blame.MOMENT, Blame.MESSAGE
 CONNECT, MAIL, RCPT, DATA = Phase.CONNECT, Phase.MAIL, Phase.RCPT, Phase.DATA
 
 
@@ -21,17 +25,24 @@ CONNECT, MAIL, RCPT, DATA = Phase.CONNECT, Phase.MAIL, Phase.RCPT, Phase.DATA
         (CONNECT, 550, "5.7.1 your address is listed", CHANNEL),
         (CONNECT, 554, "5.7.1 go away", CHANNEL),
         (CONNECT, 450, "4.7.1 wait", CHANNEL),
-        # These are the channel's in every phase.
-        *((phase, code, "x", CHANNEL) for phase in (MAIL, RCPT, DATA) for code in (421, 454, 530, 534, 535, 538)),
-        # The sender: 4xx passes, 5xx is the setting's fault.
-        (MAIL, 451, "4.3.0 later", MOMENT),
-        (MAIL, 452, "4.3.1 no room", MOMENT),
+        # A server that closes is the channel's in every phase; one that wants a login says so of the account.
+        *((phase, 421, "x", CHANNEL) for phase in (MAIL, RCPT, DATA)),
+        *((MAIL, code, "x", CHANNEL) for code in (454, 530, 534, 535, 538)),
+        *(
+            (phase, code, "x", ACCOUNT)
+            for phase in (RCPT, DATA)
+            for code in (454, 530, 534, 535, 538, 500, 502, 503, 504)
+        ),
+        # At MAIL nobody was named but us.
+        (MAIL, 451, "4.3.0 later", CHANNEL),
+        (MAIL, 452, "4.3.1 no room", CHANNEL),
         (MAIL, 550, "5.7.60 you may not send as this user", CHANNEL),
         (MAIL, 553, "5.7.1 sender refused", CHANNEL),
         # The recipient.
         (RCPT, 450, "4.2.1 mailbox busy", MOMENT),
         (RCPT, 451, "4.7.1 greylisted", MOMENT),
-        (RCPT, 452, "4.5.3 too many recipients", MOMENT),
+        # One mail has one recipient: too many are too many an hour.
+        (RCPT, 452, "4.5.3 too many recipients", ACCOUNT),
         (RCPT, 452, "4.2.2 over quota", MOMENT),
         (RCPT, 550, "5.1.1 no such user", MESSAGE),
         (RCPT, 550, "no enhanced code", MESSAGE),
@@ -39,17 +50,22 @@ CONNECT, MAIL, RCPT, DATA = Phase.CONNECT, Phase.MAIL, Phase.RCPT, Phase.DATA
         (RCPT, 553, "5.1.3 bad syntax", MESSAGE),
         (RCPT, 552, "5.2.2 mailbox full", MOMENT),
         (RCPT, 552, "5.3.4 too big", MESSAGE),
-        # A relay that does not know us refuses everybody.
-        (RCPT, 550, "5.7.1 Unable to relay", CHANNEL),
-        (RCPT, 554, "5.7.1 <a@b.example>: Relay access denied", CHANNEL),
-        (RCPT, 550, "5.7.54 relaying denied.", CHANNEL),
-        (RCPT, 451, "4.7.1 relaying temporarily denied", CHANNEL),
+        # A relay that does not know us refuses everybody, but any customer's server may say the word.
+        (RCPT, 550, "5.7.1 Unable to relay", ACCOUNT),
+        (RCPT, 554, "5.7.1 <a@b.example>: Relay access denied", ACCOUNT),
+        (RCPT, 550, "5.7.54 relaying denied.", ACCOUNT),
+        (RCPT, 451, "4.7.1 relaying temporarily denied", ACCOUNT),
         # Somebody is called so.
         (RCPT, 550, "5.1.1 <relay@guests.example>: no such user", MESSAGE),
         (RCPT, 550, "5.1.1 <jane@relay.example>: no such user", MESSAGE),
         (RCPT, 550, "5.1.1 <jane@my-relay.example>: no such user", MESSAGE),
         (RCPT, 550, "5.1.1 <jane.relay@guests.example>: no such user", MESSAGE),
         (RCPT, 450, "4.2.1 <relay-team@guests.example>: busy", MOMENT),
+        *(
+            (RCPT, 550, f"5.1.1 {form} is not known here", MESSAGE)
+            for word in ("relay", "sender", "helo", "spf", "quota", "spamhaus", "auth")
+            for form in (f"<{word}@guests.example>", f"{word}@guests.example", f"jane@{word}.example")
+        ),
         # The content.
         (DATA, 451, "4.3.0 later", MOMENT),
         (DATA, 452, "4.2.2 quota", MOMENT),
@@ -93,10 +109,35 @@ def test_the_enhanced_code_is_taken_where_there_is_one(code: int, text: str, exp
         ("Please wait 90 sec.", 90),
         ("blocked for 2 hours", 7200),
         ("try again in 10 min", 600),
-        ("come back in 99999 hours", 86400),
+        ("please try again in 24 hours", 86400),
+        ("try again in 86400 seconds", 86400),
+        ("retry after 1 day", 86400),
+        ("retry in 2 days", 172800),
+        ("come back in 1h30m", 5400),
+        ("try again in 1 hour and 30 minutes", 5400),
+        ("1 hour and 30 minutes before you try again", 5400),
+        ("Greylisting in action, please come back in 00:30:00", 1800),
+        ("try again in 5 mins", 300),
+        ("try again within 4 hours", 14400),
+        ("please try again in an hour", 3600),
+        ("wait half an hour", 1800),
+        ("try again ten minutes later", 600),
+        ("300 seconds before the next try", 300),
+        ("Bitte versuchen Sie es in 24 Stunden erneut", 86400),
+        ("Bitte in 10 Minuten erneut versuchen", 600),
+        ("veuillez réessayer dans 15 minutes", 900),
+        ("inténtelo de nuevo en 2 horas", 7200),
+        ("host mx.x.example said: 450 greylisted, try again in 24 hours", 86400),
+        ("come back in 99999 hours", 3 * 86400),
+        ("try again in 2 weeks", 3 * 86400),
         ("4.2.1 mailbox busy", None),
         ("try again later", None),
         ("in 2026 we close", None),
+        ("try again after 5 messages", None),
+        ("try again on port 25", None),
+        ("try again, 500 messages in 24 hours are too many", None),
+        ("more than 100 mails in the last 24 hours", None),
+        ("try later: limit of 100 mails per 1 hour", None),
         ("", None),
     ],
 )
@@ -110,20 +151,214 @@ def test_a_reply_becomes_one_printable_bounded_line() -> None:
 
 
 @given(st.sampled_from(Phase), st.integers(-10, 1000), st.text())
-def test_any_reply_has_a_blame_and_only_a_4xx_or_a_full_mailbox_is_the_moments(
-    phase: Phase, code: int, text: str
-) -> None:
+def test_any_reply_has_a_blame_and_only_a_refusal_of_one_mail_closes_it(phase: Phase, code: int, text: str) -> None:
     reading = read(phase, code, text)
-    if reading.blame is MOMENT:
-        assert 400 <= code < 500 or reading.code[1:] == ".2.2"
     if reading.blame is MESSAGE:
         assert 500 <= code < 600
+        assert phase in (RCPT, DATA) or reading.code[2:] in ("2.3", "3.4") or reading.code[2:].startswith("6.")
+    if phase is CONNECT or not 400 <= code < 600:
+        assert reading.blame is CHANNEL
+    if reading.blame is ACCOUNT:
         assert phase in (RCPT, DATA)
+        assert reading.hint
 
 
-@pytest.mark.parametrize("text", ["in " * 40_000, "in 1" * 30_000, "5." * 60_000, "relay" * 20_000, "x" * 120_000])
+REFUSALS = re.compile(r"(?P<phase>[A-Z]+) (?P<blame>[A-Z]+) (?P<code>\d{3})[ -](?P<text>.*)")
+
+
+def corpus(name: str) -> list[tuple[Phase, Blame, int, str]]:
+    lines = (Path(__file__).parent / f"refusals_{name}.txt").read_text("utf-8").splitlines()
+    found = [REFUSALS.fullmatch(line) for line in lines if line and not line.startswith("#")]
+    return [
+        (Phase[each["phase"]], Blame[each["blame"]], int(each["code"]), each["text"].replace(r"\n", "\n"))
+        for each in found
+        if each
+    ]
+
+
+LEARNED, HELD_OUT = corpus("learned"), corpus("held_out")
+
+
+@pytest.mark.parametrize(("phase", "blame", "code", "text"), [*LEARNED, *HELD_OUT])
+def test_what_real_servers_say_is_blamed_on_whom_they_mean(phase: Phase, blame: Blame, code: int, text: str) -> None:
+    assert read(phase, code, text).blame is blame
+
+
+def test_the_replies_of_real_servers_are_many_and_none_was_passed_over() -> None:
+    written = sum(
+        line.startswith(("RCPT", "DATA", "MAIL"))
+        for name in ("learned", "held_out")
+        for line in (Path(__file__).parent / f"refusals_{name}.txt").read_text("utf-8").splitlines()
+    )
+    assert len(LEARNED) + len(HELD_OUT) == written > 300
+
+
+OURS = [(code, text) for phase, blame, code, text in LEARNED if blame is ACCOUNT and phase is RCPT and code >= 500]
+QUOTES = [
+    "<a@x.example>: Recipient address rejected: unverified address: host mx.x.example[203.0.113.9] said: {}",
+    "<a@x.example>: Recipient address rejected: undeliverable address: host mx said: {} (in reply to RCPT TO command)",
+    "Recipient address verification failed: {}",
+    "the remote server responded with {}",
+    "Remote host said: {}",
+    "{} (in reply to RCPT TO command)",
+    "could not be delivered; the error was: {}",
+    "Callout verification failed:\n{}",
+    "mx.x.example replied: {}",
+    "SMTP error from remote mail server after RCPT TO: {}",
+    'mx.x.example answered "{}"',
+    "delivery failed ({})",
+    "upstream server: {}",
+]
+
+
+@given(
+    st.sampled_from(OURS), st.sampled_from(QUOTES), st.sampled_from((RCPT, DATA)), st.sampled_from((450, 451, 550, 554))
+)
+def test_what_a_server_quotes_of_another_blames_nobody(
+    quoted: tuple[int, str], quote: str, phase: Phase, code: int
+) -> None:
+    """The attack: customers choose addresses at servers of their own, and what those say is quoted to us."""
+    reading = read(phase, code, f"{code // 100}.1.1 " + quote.format(f"{quoted[0]} {quoted[1]}"))
+    assert reading.blame is (MOMENT if code < 500 else MESSAGE)
+    assert not reading.session
+
+
+@given(st.sampled_from(QUOTES), st.text(st.characters(codec="ascii"), max_size=80), st.sampled_from((450, 550)))
+def test_whatever_is_quoted_says_nothing_of_us(quote: str, said: str, code: int) -> None:
+    assert read(RCPT, code, quote.format(f"550 5.7.1 {said}")).blame not in (CHANNEL, ACCOUNT)
+
+
+def test_a_quote_that_begins_late_leaves_what_the_server_says_itself() -> None:
+    text = "4.1.8 <tickets@cinema.example>: Sender address rejected: unverified address: host mx said: 550 no relay"
+    assert own_words(text) == "4.1.8 : Sender address rejected:"
+    assert read(RCPT, 450, text).blame is ACCOUNT
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "named"),
+    [
+        (553, "5.7.1 <t@c.example>: Sender address rejected: not owned by user mailer", "FROM_EMAIL"),
+        (450, "4.7.1 <web-1>: Helo command rejected: Host not found", "SMTP_EHLO_NAME"),
+        (550, "5.4.5 Daily user sending limit exceeded", "SMTP_MAILS_PER_DAY"),
+        (554, "5.7.1 Client host [192.0.2.7] blocked using zen.spamhaus.org", "relay"),
+        (550, "5.7.26 Unauthenticated email from c.example is not accepted due to domain's DMARC policy", "DMARC"),
+        (530, "5.7.57 Client not authenticated to send mail", "SMTP_USERNAME"),
+        (554, "5.2.0 STOREDRV.Submission.Exception:OutboundSpamException", "support"),
+        (554, "5.7.1 Relay access denied", "SMTP_USERNAME"),
+        (503, "5.5.1 bad sequence of commands", "operator"),
+        (452, "4.5.3 too many recipients in this session", "SMTP_MAX_MAILS"),
+    ],
+)
+def test_a_refusal_of_us_comes_with_what_to_do(code: int, text: str, named: str) -> None:
+    reading = read(RCPT, code, text)
+    assert reading.blame is ACCOUNT
+    assert named in reading.hint
+
+
+def test_there_is_a_hint_for_all_that_an_operator_can_mend() -> None:
+    assert set(HINTS) == set(About) - {About.RECIPIENT, About.FULL}
+    assert not any("\n" in hint for hint in HINTS.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (421, "4.7.0 Too many messages in this connection"),
+        (421, "Max message per connection reached, closing transmission channel"),
+        (421, "Connection closed by server. Maximum message count per session reached."),
+        (452, "4.5.3 Too many recipients this session"),
+        (452, "4.4.5 Maximum number of messages per session exceeded."),
+        (451, "Requested action aborted\nMails per session limit exceeded"),
+        (
+            550,
+            "This message has exceeded the max number of messages per session. Open a new session and try again. IB510",
+        ),
+        (421, "4.4.2 mx.cinema.example Error: timeout exceeded"),
+        (421, "4.4.2 idle timeout"),
+        (421, "4.7.0 Connection expired, try reconnecting. gsmtp"),
+        (451, "4.4.2 Timeout - closing connection. gsmtp"),
+        (554, "too many transactions in one connection"),
+        (421, "SMTP session idle for too long, closing"),
+        (450, "4.7.0 Error: too many mails over this connection"),
+        (421, "4.5.0 session time limit reached"),
+    ],
+)
+def test_what_belongs_to_the_session_alone_is_known(code: int, text: str) -> None:
+    assert read(MAIL, code, text).session
+    assert read(MAIL, code, text).blame is CHANNEL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4.3.2 closing",
+        "4.7.0 Too many connections from your address",
+        "4.7.0 too many concurrent sessions from 192.0.2.7",
+        "4.7.0 try again later",
+        "host mx.x said: 421 too many messages in this connection",
+    ],
+)
+def test_what_a_fresh_session_would_not_mend_is_not_the_sessions(text: str) -> None:
+    assert not read(MAIL, 421, text).session
+
+
+SAME = [
+    (
+        "5.7.1 <jane@guests.example>: blocked by our filter at 12:31:02, id 4f1a99c0",
+        "5.7.1 <joe.x@other.example>: blocked by our filter at 08:00:59, id 77bb01",
+    ),
+    (
+        "5.7.1 message refused, see https://mail.example/help?id=abc&to=jane - gsmtp d9443c01a7336-1d0b45si",
+        "5.7.1 message refused, see https://mail.example/help?id=xyz&to=joe - gsmtp 5b1f17b1804b1-43f0si",
+    ),
+    ("5.7.1 refused [vHxNsqbiNgpEf]", "5.7.1 refused [QkLmzTTbvWaQr]"),
+    ("5.7.1 refused for jane@guests.example (192.0.2.7)", "5.7.1 refused for joe@guests.example ([2001:db8::1])"),
+    ("5.7.1 refused by mx1.mail.example\non Mon, 30 Nov 2026", "5.7.1 refused by mx.mail.example on Tue, 1 Dec 2026"),
+    (
+        "5.1.1 <a@x.example>: undeliverable address: host mx.x.example said: 550 no",
+        "5.1.1 <b@y.example>: undeliverable address: host mx.y.example said: 554 go away",
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_refusals_that_differ_only_in_whom_and_when_have_one_fingerprint(one: str, other: str) -> None:
+    assert fingerprint(550, one) == fingerprint(550, other)
+
+
+def test_refusals_for_another_reason_have_another_fingerprint() -> None:
+    texts = [
+        "5.1.1 <jane@guests.example>: user unknown",
+        "5.2.1 <jane@guests.example>: user disabled",
+        "5.7.1 <jane@guests.example>: user unknown",
+        "5.7.1 message rejected as spam",
+        "5.7.1 message rejected for its attachment",
+        "5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; failed",
+        "5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException; failed",
+        "",
+    ]
+    for one, other in combinations(texts, 2):
+        assert fingerprint(550, one) != fingerprint(550, other)
+    assert fingerprint(550, "no") != fingerprint(554, "no")
+
+
+@given(st.sampled_from([text for _, _, _, text in LEARNED]), st.integers(0, 10**9))
+def test_a_fingerprint_does_not_depend_on_addresses_and_ids(text: str, number: int) -> None:
+    other = re.sub(r"[\w.+-]+@[\w.-]+", f"p{number}@d{number}.example", text).replace("192.0.2.7", f"198.51.{number}.9")
+    assert fingerprint(550, text) == fingerprint(550, other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 120_000,
+        *(word * 40_000 for word in ("in ", "in 1", "5.", "relay", "try 1 ", "over ", "a.b", "<", "a@", "Ab")),
+        *(word * 20_000 for word in ("sender from ", "your limit ", "mails per a ", "recipient is ", "not ")),
+    ],
+)
 def test_no_reply_takes_long_to_read(text: str) -> None:
     started = time.perf_counter()
     read(RCPT, 450, text)
+    fingerprint(450, text)
     one_line(text)
     assert time.perf_counter() - started < 0.5

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from aiosmtplib import SMTPResponseException
 
+from notification_service.channels.smtp.greeting import is_qualified
 from notification_service.channels.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.smtp.providers import Provider
 from notification_service.channels.smtp.replies import Blame, Phase, Reading, fingerprint, one_line, read
@@ -47,6 +48,8 @@ class _Talk:
     started: float = field(default_factory=time.monotonic)
     phase: Phase = Phase.CONNECT
     session: Session | None = None
+    session_is_over: bool = False
+    """It ended the session that was used before, and says nothing of a fresh one."""
 
     def attempt(self, result: str, code: int | None, reply: str) -> Attempt:
         duration = round((time.monotonic() - self.started) * 1000, 1)
@@ -71,9 +74,9 @@ class SmtpChannel:
     async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
         if _NOT_ONE_ADDRESS.search(envelope.sender + envelope.recipient):
             raise ValueError("the envelope's sender or recipient is not one plain address")
-        verdict, reused = await self._converse(envelope, before_data, fresh=False)
-        if isinstance(verdict, Unavailable) and verdict.attempt.code is None and reused:
-            # The kept session had died unnoticed; nothing went out, and a new one may do.
+        verdict, over = await self._converse(envelope, before_data, fresh=False)
+        if over:
+            # It had died unnoticed, or carried all that it may; nothing went out, and a new one may do.
             verdict, _ = await self._converse(envelope, before_data, fresh=True)
         return verdict
 
@@ -87,16 +90,19 @@ class SmtpChannel:
             async with self._pool.session() as session:
                 session.keep()
         except BROKEN as problem:
-            hint = self._provider.hint(getattr(problem, "code", None))
+            code = getattr(problem, "code", None)
+            hint = self._provider.hint(code, read(Phase.CONNECT, code, str(problem)).hint if code else "")
             hint = hint or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
             name = type(problem).__name__
             raise ChannelUnavailableError(f"{self.where['server']}: {name}: {problem}: {hint}") from problem
-        return f"{self.where['server']} lets us in ({server.security}, {'login' if server.username else 'no login'})"
+        login = "login" if server.username else "no login"
+        return f"{self.where['server']} lets us in ({server.security}, {login}), greeted as {_told(server.ehlo_name)}"
 
     async def close(self) -> None:
         await self._pool.close()
 
     async def _converse(self, envelope: Envelope, before_data: BeforeData, *, fresh: bool) -> tuple[Tried, bool]:
+        """The verdict, and whether it only means that a session which was kept is over."""
         talk = _Talk(self._pool.hide)
         try:
             async with self._pool.session(fresh=fresh) as talk.session:
@@ -105,7 +111,7 @@ class SmtpChannel:
             verdict = self._refused(talk, problem.code, problem.message)
         except BROKEN as problem:
             verdict = self._broken(talk, problem)
-        return verdict, talk.session is not None and talk.session.reused
+        return verdict, talk.session_is_over
 
     async def _send(self, talk: _Talk, session: Session, envelope: Envelope, before_data: BeforeData) -> Tried:
         client = session.client
@@ -130,7 +136,7 @@ class SmtpChannel:
             reply = await self._within(client.data(envelope.content, timeout=None), self._data_timeout)
         except SMTPResponseException as problem:
             verdict = self._refused(talk, problem.code, problem.message)
-            if not isinstance(verdict, Unavailable | InDoubt):
+            if not (isinstance(verdict, Unavailable | InDoubt) or talk.session_is_over):
                 await self._reset(session)
             return verdict
         session.mails += 1
@@ -159,11 +165,15 @@ class SmtpChannel:
         if talk.phase is Phase.DATA and doubtful:
             return InDoubt(talk.attempt("in_doubt", code, text))
         reading = read(talk.phase, code, text)
+        if reading.session and talk.session is not None and talk.session.reused:
+            talk.session_is_over = True
+            talk.session.ending = "the server takes no more mails on it"
+        hint = self._provider.hint(code, reading.hint)
         match reading.blame:
             case Blame.CHANNEL:
-                return Unavailable(talk.attempt("unavailable", code, text), self._provider.hint(code))
+                return Unavailable(talk.attempt("unavailable", code, text), hint)
             case Blame.ACCOUNT:
-                return Blocked(talk.attempt("blocked", code, text), self._provider.hint(code), reading.wait)
+                return Blocked(talk.attempt("blocked", code, text), hint, reading.wait)
             case Blame.MOMENT:
                 return Deferred(talk.attempt("deferred", code, text), reading.wait)
             case Blame.MESSAGE:
@@ -173,8 +183,13 @@ class SmtpChannel:
         text = f"{type(problem).__name__}: {problem}"
         if talk.phase is Phase.DATA:
             return InDoubt(talk.attempt("in_doubt", None, text))
+        talk.session_is_over = talk.session is not None and talk.session.reused
         hint = "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
         return Unavailable(talk.attempt("unavailable", None, text), hint)
+
+
+def _told(ehlo_name: str) -> str:
+    return ehlo_name if is_qualified(ehlo_name) else f"{ehlo_name}, which is no full name: some ask for SMTP_EHLO_NAME"
 
 
 def _code(reading: Reading, code: int) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import itertools
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 import structlog
 from aiosmtplib import SMTP, SMTPException
 
+from notification_service.channels.smtp.greeting import own_name
 from notification_service.secrecy import Secrecy
 
 log = structlog.get_logger(__name__)
@@ -35,6 +35,8 @@ class Server:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     timeout: float = 30.0
+    ehlo_name: str = field(default_factory=own_name)
+    """RFC 5321 §4.1.1.1: how we greet it."""
 
     @property
     def security(self) -> str:
@@ -62,6 +64,8 @@ class Session:
     mails: int = 0
     reused: bool = False
     kept: bool = False
+    ending: str = "the conversation was broken off"
+    """Why it is closed, should it not be kept."""
 
     @property
     def out_of_step(self) -> bool:
@@ -176,7 +180,7 @@ class Pool:
             use_tls=server.implicit_tls,
             start_tls=server.start_tls,
             tls_context=self._tls if server.start_tls or server.implicit_tls else None,
-            local_hostname=socket.gethostname(),
+            local_hostname=server.ehlo_name,
             timeout=server.timeout,
         )
         name = str(next(self._numbers))
@@ -200,7 +204,7 @@ class Pool:
         if session.kept and session.client.is_connected and not session.out_of_step:
             self._idle.append(session)
         else:
-            self._discard(session, "the conversation was broken off")
+            self._discard(session, session.ending)
 
     def _discard(self, session: Session, reason: str) -> None:
         """Close at once, without goodbye: a client that is out of step would read a wrong reply (trap 11)."""

@@ -23,9 +23,14 @@ class Provider:
     mails_a_day: int = 0
     hints: Mapping[int, str] = field(default_factory=dict)
 
-    def hint(self, code: int | None) -> str:
-        return self.hints.get(code or 0) or _HINTS.get(code or 0, "")
+    def hint(self, code: int | None, about: str = "") -> str:
+        """What an operator can do; `about`: what is known of it from the reply's words."""
+        known = _HINTS.get(code or 0, "")
+        return self.hints.get(code or 0) or (known if code in _LOGIN else about or known)
 
+
+_LOGIN = frozenset({530, 534, 535, 538})
+"""RFC 4954 §6: these say all by themselves."""
 
 _HINTS = {
     421: "the server is busy or closing; sending pauses and is tried again",
