@@ -13,6 +13,7 @@ from aiosmtplib import SMTPResponseException
 from notification_service.channels.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.smtp.providers import Provider
 from notification_service.channels.smtp.replies import Blame, Phase, Reading, fingerprint, one_line, read
+from notification_service.channels.smtp.tokens import NoLoginError
 from notification_service.outcomes import ChannelUnavailableError
 from notification_service.ports import (
     Accepted,
@@ -81,17 +82,26 @@ class SmtpChannel:
     def open(self) -> int:
         return self._pool.counts.open
 
+    @property
+    def login_age(self) -> float | None:
+        """Seconds since the refresh token that logs us in was last renewed; None where there is none, or not known."""
+        return self._pool.tokens.grant.age if self._pool.tokens else None
+
     async def check(self) -> str:
         server = self._pool.server
         try:
             async with self._pool.session() as session:
                 session.keep()
         except BROKEN as problem:
-            hint = self._provider.hint(getattr(problem, "code", None))
+            said = self._pool.hide(str(problem))
+            hint = self._provider.hint(getattr(problem, "code", None), said) or _own_hint(problem)
             hint = hint or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
             name = type(problem).__name__
-            raise ChannelUnavailableError(f"{self.where['server']}: {name}: {problem}: {hint}") from problem
-        return f"{self.where['server']} lets us in ({server.security}, {'login' if server.username else 'no login'})"
+            raise ChannelUnavailableError(f"{self.where['server']}: {name}: {said}: {hint}") from None
+        tokens = self._pool.tokens
+        login = f"login by {tokens.grant.name}{tokens.grant.remark}" if tokens else "login"
+        login = login if server.username else "no login"
+        return f"{self.where['server']} lets us in ({server.security}, {login})"
 
     async def close(self) -> None:
         await self._pool.close()
@@ -161,9 +171,9 @@ class SmtpChannel:
         reading = read(talk.phase, code, text)
         match reading.blame:
             case Blame.CHANNEL:
-                return Unavailable(talk.attempt("unavailable", code, text), self._provider.hint(code))
+                return Unavailable(talk.attempt("unavailable", code, text), self._provider.hint(code, text))
             case Blame.ACCOUNT:
-                return Blocked(talk.attempt("blocked", code, text), self._provider.hint(code), reading.wait)
+                return Blocked(talk.attempt("blocked", code, text), self._provider.hint(code, text), reading.wait)
             case Blame.MOMENT:
                 return Deferred(talk.attempt("deferred", code, text), reading.wait)
             case Blame.MESSAGE:
@@ -173,8 +183,12 @@ class SmtpChannel:
         text = f"{type(problem).__name__}: {problem}"
         if talk.phase is Phase.DATA:
             return InDoubt(talk.attempt("in_doubt", None, text))
-        hint = "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
+        hint = _own_hint(problem) or "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
         return Unavailable(talk.attempt("unavailable", None, text), hint)
+
+
+def _own_hint(problem: BaseException) -> str:
+    return problem.hint if isinstance(problem, NoLoginError) else ""
 
 
 def _code(reading: Reading, code: int) -> str:
