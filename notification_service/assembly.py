@@ -101,13 +101,17 @@ def channel(settings: Settings) -> WayOut:
             return _smtp(settings)
 
 
-def _smtp(settings: Settings) -> SmtpChannel:
-    """Raises `ConfigurationError` where SMTP_CA_FILE cannot be read."""
-    smtp, timeout = settings.smtp, settings.service.notification_timeout
+def tls(settings: Settings) -> ssl.SSLContext:
+    """For the mail server and the token endpoint. Raises `ConfigurationError` where SMTP_CA_FILE cannot be read."""
     try:
-        tls = tls_context(smtp.ca_file)
+        return tls_context(settings.smtp.ca_file)
     except OSError as problem:
-        raise ConfigurationError(f"SMTP_CA_FILE={smtp.ca_file} cannot be read: {problem}") from problem
+        raise ConfigurationError(f"SMTP_CA_FILE={settings.smtp.ca_file} cannot be read: {problem}") from problem
+
+
+def _smtp(settings: Settings) -> SmtpChannel:
+    """Raises `ConfigurationError`."""
+    smtp, timeout, context = settings.smtp, settings.service.notification_timeout, tls(settings)
     server = Server(
         smtp.host,
         smtp.connect_port,
@@ -117,20 +121,20 @@ def _smtp(settings: Settings) -> SmtpChannel:
         password=plain(smtp.password) if smtp.auth is Login.PASSWORD else None,
         timeout=timeout,
     )
-    tokens = _tokens(settings, tls) if smtp.auth is Login.OAUTH2 else None
-    pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls, tokens=tokens)
+    tokens = _tokens(settings, context) if smtp.auth is Login.OAUTH2 else None
+    pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), context, tokens=tokens)
     provider = smtp.provider.by_token() if tokens else smtp.provider
     return SmtpChannel(pool, provider, timeout=timeout, data_timeout=smtp.data_timeout)
 
 
-def _tokens(settings: Settings, tls: ssl.SSLContext) -> Tokens:
+def _tokens(settings: Settings, context: ssl.SSLContext) -> Tokens:
     """Raises `ConfigurationError` where SMTP_OAUTH_SERVICE_ACCOUNT_FILE cannot be read."""
     from notification_service.channels.smtp import oauth  # noqa: PLC0415 - its libraries cost every other start time
 
     smtp = settings.smtp
     hide = Hider(*filter(None, (plain(smtp.oauth_client_secret), plain(smtp.oauth_refresh_token))))
     client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
-    endpoint = oauth.Endpoint(smtp.token_url or "", tls, hide)
+    endpoint = oauth.Endpoint(smtp.token_url or "", context, hide)
     source: TokenSource
     match smtp.grant:
         case Grant.CLIENT_CREDENTIALS:

@@ -288,6 +288,11 @@ class SmtpSettings(_Slice):
             case Grant.SERVICE_ACCOUNT:
                 return self.oauth.delegate
 
+    def for_a_person(self) -> "SmtpSettings":
+        """As it will be when somebody has agreed, and SMTP_OAUTH_REFRESH_TOKEN is what that gave."""
+        agreed = {"auth": Login.OAUTH2, "oauth_service_account_file": None, "oauth_refresh_token": SecretStr("agreed")}
+        return self.model_copy(update=agreed)
+
     @property
     def _missing_for_tokens(self) -> str | None:
         name, oauth = self.provider.name, self.oauth

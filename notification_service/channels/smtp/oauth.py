@@ -1,6 +1,6 @@
 """Tokens from a provider's token endpoint (RFC 6749), by three grants. The only module that speaks HTTP.
 
-It is imported only where SMTP_AUTH=oauth2: what it needs costs the start a fifth of a second.
+It is imported only where SMTP_AUTH=oauth2: what it needs costs the start a tenth of a second.
 """
 
 import asyncio
@@ -44,6 +44,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 """What may stand in XOAUTH2's line: neither its separators nor a line's end."""
 _OLD = 7 * 86400.0
 """Seconds without renewal from which `doctor` says so; Microsoft's refresh tokens die after 90 days."""
+_DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -71,18 +72,22 @@ class Endpoint:
 
     async def ask(self, form: Mapping[str, str], hints: Mapping[str, str]) -> Answer:
         """Raises `NoLoginError`. The deadline is the caller's."""
-        try:
-            status, body = await self._post({name: value for name, value in form.items() if value})
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
-            said = one_line(self.hide(f"{type(problem).__name__}: {problem}"))
-            raise NoLoginError(f"the token endpoint cannot be reached: {said}", refusals.AWAY) from None
-        answer = _read(body)
+        status, answer = await self.post(form)
         token = answer.get("access_token")
         if status == httpx.codes.OK and isinstance(token, str) and _TOKEN.fullmatch(token):
             renewed = answer.get("refresh_token")
             granted = Granted(token, _seconds(answer.get("expires_in")))
             return Answer(granted, renewed if isinstance(renewed, str) and renewed else None)
-        raise self._refusal(status, answer, hints)
+        raise self.refusal(status, answer, hints)
+
+    async def post(self, form: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        """The status, and what was answered; nothing where that is no JSON object. Raises `NoLoginError`."""
+        try:
+            status, body = await self._post({name: value for name, value in form.items() if value})
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+            said = one_line(self.hide(f"{type(problem).__name__}: {problem}"))
+            raise NoLoginError(f"the token endpoint cannot be reached: {said}", refusals.AWAY) from None
+        return status, _read(body)
 
     async def _post(self, form: Mapping[str, str]) -> tuple[int, bytes]:
         """Without a redirect: secrets go where the settings say and nowhere else."""
@@ -97,7 +102,7 @@ class Endpoint:
                     break
             return response.status_code, body
 
-    def _refusal(self, status: int, answer: Mapping[str, Any], hints: Mapping[str, str]) -> RefusedError:
+    def refusal(self, status: int, answer: Mapping[str, Any], hints: Mapping[str, str]) -> RefusedError:
         error, description = (str(answer.get(name) or "") for name in ("error", "error_description"))
         said = one_line(self.hide(": ".join(filter(None, (error, description)))))
         problem = f"the token endpoint answers {status}" + (f", {said}" if said else " and gives no token")
@@ -237,6 +242,48 @@ class RefreshToken:
             await self._kept.keep(self._login, sealed)
         except StoreUnavailableError as problem:
             log.warning("smtp.token_not_kept", problem=str(problem))
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a person is asked to do: open `url`, enter `code`. `device_code`: by which we ask whether they did."""
+
+    url: str
+    code: str
+    device_code: str = field(repr=False)
+    interval: float
+    seconds: float
+
+
+async def invite(endpoint: Endpoint, client: Client) -> Invitation:
+    """RFC 8628 §3.1: a login in a browser anywhere. `endpoint`: the one for device codes. Raises `NoLoginError`."""
+    status, answer = await endpoint.post({"client_id": client.id, "scope": client.scope})
+    said = [answer.get(name) for name in ("verification_uri", "user_code", "device_code")]
+    if not all(isinstance(each, str) and each for each in said):
+        raise endpoint.refusal(status, answer, refusals.DEVICE)
+    url, code, device_code = map(str, said)
+    endpoint.hide.add(device_code)
+    # RFC 8628 §3.2: 5 s where the endpoint does not say.
+    interval = _seconds(answer.get("interval", 5))
+    return Invitation(one_line(url), one_line(code), device_code, interval, _seconds(answer.get("expires_in")))
+
+
+async def accepted(endpoint: Endpoint, client: Client, invitation: Invitation) -> str:
+    """The refresh token, when the person has agreed (RFC 8628 §3.4). Raises `NoLoginError`."""
+    form = {"grant_type": _DEVICE_CODE, "device_code": invitation.device_code, **client.form}
+    interval = invitation.interval
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            refresh_token = (await endpoint.ask(form, refusals.DEVICE)).refresh_token
+        except RefusedError as problem:
+            if problem.error not in ("authorization_pending", "slow_down"):
+                raise
+            interval += 5 * (problem.error == "slow_down")
+            continue
+        if refresh_token is None:
+            raise NoLoginError("no refresh token was given", "SMTP_OAUTH_SCOPE has to name offline_access")
+        return refresh_token
 
 
 @dataclass(frozen=True, slots=True)

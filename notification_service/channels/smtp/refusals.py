@@ -102,6 +102,12 @@ _BY_ERROR: Mapping[str, str] = {
 
 CLIENT_CREDENTIALS: Mapping[str, str] = {}
 REFRESH_TOKEN: Mapping[str, str] = {"invalid_grant": f"the refresh token has ended or was called back: {_SIGN_IN}"}
+DEVICE: Mapping[str, str] = {
+    "authorization_declined": "whoever signed in did not agree: begin again",
+    "access_denied": "whoever signed in did not agree: begin again",
+    "expired_token": "nobody signed in in time: begin again",
+    "invalid_client": f"the application takes no such logins: {_PUBLIC}",
+}
 SERVICE_ACCOUNT: Mapping[str, str] = {
     "invalid_grant": "the service account is refused: check SMTP_USERNAME, its key, and this machine's clock",
     "invalid_client": "the service account is not known: make a new key for SMTP_OAUTH_SERVICE_ACCOUNT_FILE",
