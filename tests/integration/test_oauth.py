@@ -15,13 +15,14 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given, strategies as st
 from structlog.testing import capture_logs
 
 from notification_service.channels.smtp import oauth, providers
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.hiding import Hider
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
-from notification_service.channels.smtp.tokens import NoLoginError, Tokens, TokenSource
+from notification_service.channels.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
 from notification_service.commands import doctor, send_test, smtp_login
 from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
 from notification_service.ports import Accepted, Envelope, Fence, KeptToken, RefreshTokens, Tried, Unavailable
@@ -175,7 +176,7 @@ async def test_a_fresh_token_that_is_refused_is_the_channels_fault_and_is_not_ke
 
 
 @asynccontextmanager
-async def repeating(writing: Callable[[str], str], *, challenge: bool) -> AsyncIterator[int]:
+async def repeating(writing: Callable[[str], str], *, challenge: bool, offers: str = "XOAUTH2") -> AsyncIterator[int]:
     """A mail server without TLS that refuses a login with what it was given."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,9 +184,9 @@ async def repeating(writing: Callable[[str], str], *, challenge: bool) -> AsyncI
         while line := (await reader.readline()).decode().strip():
             verb, _, rest = line.partition(" ")
             if verb == "EHLO":
-                writer.write(b"250-hello\r\n250 AUTH XOAUTH2\r\n")
+                writer.write(f"250-hello\r\n250 AUTH {offers}\r\n".encode())
                 continue
-            said = writing(rest.removeprefix("XOAUTH2 "))
+            said = writing(rest.removeprefix(f"{offers} "))
             if challenge:
                 writer.write(b"334 " + base64.b64encode(said.encode()) + b"\r\n")
                 await reader.readline()
@@ -219,6 +220,39 @@ async def test_nothing_of_a_token_is_told_whatever_the_server_repeats(
     told = f"{verdict} {lines} {''.join(traceback.format_exception(caught.value))}"
     assert "***" in told
     assert not leaked(told, endpoint.latest) | leaked(told, SECRET)
+
+
+async def test_nor_of_a_password(smtp_ca: Path) -> None:
+    with capture_logs() as lines:
+        async with repeating(lambda said: said, challenge=False, offers="PLAIN") as port:
+            server = Server("127.0.0.1", port, start_tls=False, implicit_tls=False, username=USER, password=SECRET)
+            pool = Pool(server, Limits(1, 30, 300, 1000), tls_context(smtp_ca))
+            channel = SmtpChannel(pool, providers.find("outlook"), timeout=10, data_timeout=10)
+            verdict = await send(channel)
+            with pytest.raises(ChannelUnavailableError) as caught:
+                await channel.check()
+    told = f"{verdict} {lines} {''.join(traceback.format_exception(caught.value))}"
+    assert "535" in told
+    assert not leaked(told, SECRET)
+
+
+async def test_doctor_says_that_the_days_of_a_password_are_numbered(own_smtp: SmtpServer) -> None:
+    with own_smtp:
+        server = Server(
+            own_smtp.host,
+            own_smtp.port,
+            start_tls=True,
+            implicit_tls=False,
+            username=own_smtp.username,
+            password=own_smtp.password,
+        )
+        pool = Pool(server, Limits(1, 30, 300, 1000), tls_context(own_smtp.ca_file))
+        said = [
+            await SmtpChannel(pool, provider, timeout=10, data_timeout=10).check()
+            for provider in (providers.find("outlook"), providers.find("gmail"), providers.find("outlook").by_token())
+        ]
+        await pool.close()
+    assert ["SMTP_AUTH=oauth2" in each for each in said] == [True, False, False]
 
 
 def leaked(told: str, secret: str) -> set[str]:
@@ -349,6 +383,30 @@ async def test_an_endpoint_that_repeats_our_secret_is_not_quoted(
     with capture_logs() as lines, pytest.raises(NoLoginError) as caught:
         await tokens.get()
     assert not leaked(f"{lines} {''.join(traceback.format_exception(caught.value))}", SECRET)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ("access_token", "expires_in", "refresh_token", "token_type", "error", "error_description")
+
+
+@given(status=st.integers(200, 599), answer=st.dictionaries(st.sampled_from(FIELDS), JSON))
+async def test_any_answer_is_a_token_or_says_what_to_do(status: int, answer: dict[str, object]) -> None:
+    async with token_endpoint.running() as endpoint:
+        endpoint.script.append(Answer(status, answer))
+        asking = client_credentials(endpoint, Hider(SECRET)).ask()
+        (given,) = await asyncio.gather(asking, return_exceptions=True)
+    if isinstance(given, NoLoginError):
+        assert given.hint
+        assert str(given).isprintable()
+    else:
+        assert isinstance(given, Granted), given
+        assert status == 200
+        assert given.token.isascii()
+        assert given.seconds > 0
 
 
 # ── how long a token is used ─────────────────────────────────────────────────────────────────────────

@@ -101,7 +101,8 @@ class SmtpChannel:
         tokens = self._pool.tokens
         login = f"login by {tokens.grant.name}{tokens.grant.remark}" if tokens else "login"
         login = login if server.username else "no login"
-        return f"{self.where['server']} lets us in ({server.security}, {login})"
+        doomed = f"; {self._provider.doomed}" if self._provider.doomed and server.username else ""
+        return f"{self.where['server']} lets us in ({server.security}, {login}){doomed}"
 
     async def close(self) -> None:
         await self._pool.close()

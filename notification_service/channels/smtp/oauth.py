@@ -42,6 +42,8 @@ _LONGEST_SECONDS = 24 * 3600.0
 _LARGEST_ANSWER = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """What may stand in XOAUTH2's line: neither its separators nor a line's end."""
+_REFRESH_TOKEN = re.compile(r"[\x20-\x7e]+")
+"""RFC 6749 appendix A.17."""
 _OLD = 7 * 86400.0
 """Seconds without renewal from which `doctor` says so; Microsoft's refresh tokens die after 90 days."""
 _DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -77,7 +79,7 @@ class Endpoint:
         if status == httpx.codes.OK and isinstance(token, str) and _TOKEN.fullmatch(token):
             renewed = answer.get("refresh_token")
             granted = Granted(token, _seconds(answer.get("expires_in")))
-            return Answer(granted, renewed if isinstance(renewed, str) and renewed else None)
+            return Answer(granted, renewed if isinstance(renewed, str) and _REFRESH_TOKEN.fullmatch(renewed) else None)
         raise self.refusal(status, answer, hints)
 
     async def post(self, form: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:

@@ -37,6 +37,7 @@ class Provider:
     """`hints`: what an operator can do about a reply code. `setup`: the one thing that people miss.
 
     `said`: the same by the enhanced code of a reply, which wins; `refused`: for a login by token.
+    `doomed`: what `doctor` says about passwords that are still taken.
 
     `mails_a_minute`, `mails_a_day`: the limits that they publish for one account; 0: none that we know.
     """
@@ -51,6 +52,7 @@ class Provider:
     mails_a_day: int = 0
     hints: Mapping[int, str] = field(default_factory=dict)
     said: Mapping[str, str] = field(default_factory=dict)
+    doomed: str = ""
     oauth: OAuth | None = None
     refused: str = (
         "the server refuses the token: is SMTP_USERNAME the mailbox that it was made for, and does SMTP_OAUTH_SCOPE "
@@ -64,7 +66,7 @@ class Provider:
     def by_token(self) -> "Provider":
         """The same where SMTP_AUTH=oauth2: no password is at fault."""
         logins = dict.fromkeys((530, 534, 535), self.refused)
-        return replace(self, hints={**self.hints, **logins}, said=self.said and _WITH_TOKEN)
+        return replace(self, hints={**self.hints, **logins}, said=self.said and _WITH_TOKEN, doomed="")
 
 
 _HINTS = {
@@ -132,6 +134,7 @@ PROVIDERS = (
         mails_a_day=10_000,
         hints={530: _OUTLOOK_LOGIN, 535: _OUTLOOK_LOGIN},
         said=_OUTLOOK_SAYS,
+        doomed="Microsoft turns passwords off by default at the end of December 2026: set SMTP_AUTH=oauth2 before",
         oauth=OAuth(
             "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
             application="https://outlook.office365.com/.default",
