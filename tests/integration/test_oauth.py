@@ -440,7 +440,7 @@ async def test_an_endpoint_that_is_away_while_a_token_holds_costs_nobody_a_mail(
     endpoint.script.extend([Answer(503)] * 2)
     for _ in range(5):
         assert await tokens.get() is first
-    await _settled(tokens)
+        await _settled(tokens)
     assert len(endpoint.asked) == 2, "asked again after a while, not by each login"
     clock.now += 31
     assert await tokens.get() is first
@@ -484,7 +484,7 @@ async def test_a_late_answer_does_not_make_a_token_live_longer(endpoint: TokenEn
     await asyncio.sleep(0.05)
     clock.now += 60
     token = await asking
-    assert (token.asked, token.ends) == (1000, 1070)
+    assert (token.asked, token.stale, token.ends) == (1000, 1070, 1070)
     await tokens.close()
 
 
