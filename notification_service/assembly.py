@@ -1,5 +1,6 @@
 """What the settings say, as parts: nothing here is connected, and nothing runs."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from notification_service.channels.breaker import Breaker, WayOut
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.greeting import own_name
+from notification_service.channels.smtp.hiding import Hider
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.smtp.tokens import Tokens, TokenSource
 from notification_service.jobs import Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
@@ -24,7 +27,7 @@ from notification_service.quotas import Quotas
 from notification_service.rendering import House, Renderer, Terms
 from notification_service.retention import Ages
 from notification_service.retries import Ladder
-from notification_service.settings import Security, Settings, SmtpSettings, Transport
+from notification_service.settings import Grant, Login, Security, Settings, Transport, plain
 from notification_service.wording import Cinema
 
 _SIMULATED_SENDER = "tickets@cinema.example"
@@ -96,27 +99,57 @@ def channel(settings: Settings) -> WayOut:
     """The way out that the settings choose, for whoever is to send for real. Raises `ConfigurationError`."""
     match settings.transport:
         case Transport.SMTP:
-            return _smtp(settings.smtp, settings.service.notification_timeout)
+            return _smtp(settings)
 
 
-def _smtp(smtp: SmtpSettings, timeout: float) -> SmtpChannel:
-    """Raises `ConfigurationError` where SMTP_CA_FILE cannot be read."""
+def tls(settings: Settings) -> ssl.SSLContext:
+    """For the mail server and the token endpoint. Raises `ConfigurationError` where SMTP_CA_FILE cannot be read."""
     try:
-        tls = tls_context(smtp.ca_file)
+        return tls_context(settings.smtp.ca_file)
     except OSError as problem:
-        raise ConfigurationError(f"SMTP_CA_FILE={smtp.ca_file} cannot be read: {problem}") from problem
+        raise ConfigurationError(f"SMTP_CA_FILE={settings.smtp.ca_file} cannot be read: {problem}") from problem
+
+
+def _smtp(settings: Settings) -> SmtpChannel:
+    """Raises `ConfigurationError`."""
+    smtp, timeout, context = settings.smtp, settings.service.notification_timeout, tls(settings)
     server = Server(
         smtp.host,
         smtp.connect_port,
         start_tls=smtp.protection is Security.STARTTLS,
         implicit_tls=smtp.protection is Security.IMPLICIT,
         username=smtp.username,
-        password=smtp.password.get_secret_value() if smtp.password else None,
+        password=plain(smtp.password) if smtp.auth is Login.PASSWORD else None,
         timeout=timeout,
         ehlo_name=smtp.ehlo_name or own_name(),
     )
-    pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), tls)
-    return SmtpChannel(pool, smtp.provider, timeout=timeout, data_timeout=smtp.data_timeout)
+    tokens = _tokens(settings, context) if smtp.auth is Login.OAUTH2 else None
+    pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), context, tokens=tokens)
+    provider = smtp.provider.by_token() if tokens else smtp.provider
+    return SmtpChannel(pool, provider, timeout=timeout, data_timeout=smtp.data_timeout)
+
+
+def _tokens(settings: Settings, context: ssl.SSLContext) -> Tokens:
+    """Raises `ConfigurationError` where SMTP_OAUTH_SERVICE_ACCOUNT_FILE cannot be read."""
+    from notification_service.channels.smtp import oauth  # noqa: PLC0415 - its libraries cost every other start time
+
+    smtp = settings.smtp
+    hide = Hider(*filter(None, (plain(smtp.oauth_client_secret), plain(smtp.oauth_refresh_token))))
+    client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
+    endpoint = oauth.Endpoint(smtp.token_url or "", context, hide)
+    source: TokenSource
+    match smtp.grant:
+        case Grant.CLIENT_CREDENTIALS:
+            source = oauth.ClientCredentials(endpoint, client)
+        case Grant.REFRESH_TOKEN:
+            from notification_service.stores.mongo_logins import MongoRefreshTokens  # noqa: PLC0415 - as above
+
+            kept = MongoRefreshTokens(settings.mongodb.uri.get_secret_value(), settings.mongodb.database)
+            source = oauth.RefreshToken(endpoint, client, plain(smtp.oauth_refresh_token) or "", kept)
+        case Grant.SERVICE_ACCOUNT:
+            key = oauth.read_service_key(smtp.oauth_service_account_file or Path())
+            source = oauth.ServiceAccount(endpoint, key, smtp.username or "", smtp.scope)
+    return Tokens(source, hide, deadline=settings.service.notification_timeout)
 
 
 def way_out(outbox: Outbox, channel: WayOut | None, attempted: Callable[[Attempt], None] | None = None) -> Breaker:

@@ -31,6 +31,7 @@ from notification_service.commands.find import Address, After, Booking, Notifica
 from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
+from notification_service.commands.smtp_login import sign_in
 from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
 from notification_service.ops import alive, logging
@@ -118,6 +119,13 @@ def send_test(
         raise ConfigurationError(f"--template {template!r} is none; there are all, {', '.join(TEMPLATES)}")
     if not asyncio.run(_send_test(_settings(quiet=True), to, template)):
         raise typer.Exit(1)
+
+
+@app.command("smtp-login")
+def smtp_login() -> None:
+    """Sign in at Microsoft, and print the setting SMTP_OAUTH_REFRESH_TOKEN, which is a secret, on standard output."""
+    token = asyncio.run(sign_in(_settings(quiet=True), lambda text: typer.echo(text, err=True)))
+    typer.echo(f"SMTP_OAUTH_REFRESH_TOKEN={token}")
 
 
 async def _send_test(settings: Settings, to: str, template: str) -> bool:

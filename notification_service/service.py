@@ -191,6 +191,7 @@ async def _assembled(
             mongodb_away=lambda: story.books.mongodb_away,
             ledger_lag=lambda: story.books.lag,
             simulated=channel is None,
+            login_age=lambda: channel.login_age if channel else None,
         )
     )
     return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper)

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from notification_service.addresses import NotAnAddressError, parse_address
@@ -46,6 +55,21 @@ class Security(StrEnum):
     STARTTLS = "starttls"
     IMPLICIT = "implicit"
     PLAIN = "plain"
+
+
+class Login(StrEnum):
+    """How we log in at the mail server, where it wants that."""
+
+    PASSWORD = "password"  # noqa: S105 - the word, not one
+    OAUTH2 = "oauth2"
+
+
+class Grant(StrEnum):
+    """How tokens are had; which one follows from what is set."""
+
+    CLIENT_CREDENTIALS = "client credentials"
+    REFRESH_TOKEN = "refresh token"  # noqa: S105 - the word, not one
+    SERVICE_ACCOUNT = "service account"
 
 
 class Environment(StrEnum):
@@ -103,11 +127,30 @@ def _collector(url: str | None) -> str | None:
 
 
 EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if name else None)]
+
+
+def _token_url(url: str | None) -> str | None:
+    """Secrets go there: https, or this machine; no login and no fragment in it."""
+    if url and not re.fullmatch(
+        r"https://[^/@\s#]+/[^\s#]*|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/[^\s#]*", url
+    ):
+        raise ValueError("this is no https address of a token endpoint")
+    return url
+
+
+def _protected(login: Login, read: ValidationInfo) -> Login:
+    if login is Login.OAUTH2 and read.data.get("security") is Security.PLAIN:
+        raise ValueError("oauth2 is not spoken over SMTP_SECURITY=plain, where everybody on the way can read the token")
+    return login
+
+
 Address = Annotated[str | None, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
 Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)]
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
+TokenUrl = Annotated[str | None, AfterValidator(_token_url)]
+Tenant = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+$")]
 SafeLink = Annotated[str | None, AfterValidator(check_link)]
 Links = Annotated[tuple[Link, ...], NoDecode, BeforeValidator(_words)]
 Collector = Annotated[str | None, AfterValidator(_collector)]
@@ -151,6 +194,9 @@ class MongoSettings(_Slice):
     collection: str = "notification_logs"
 
 
+_FILE = "SMTP_OAUTH_SERVICE_ACCOUNT_FILE"
+
+
 class SmtpSettings(_Slice):
     """`server`: a host name, or `gmail`, `outlook`, `yahoo`. Unset, mail is simulated."""
 
@@ -163,6 +209,14 @@ class SmtpSettings(_Slice):
     security: Security = Security.AUTO
     ca_file: Path | None = None
     ehlo_name: EhloName = None
+    auth: Annotated[Login, AfterValidator(_protected)] = Login.PASSWORD
+    oauth_client_id: str | None = None
+    oauth_client_secret: SecretStr | None = None
+    oauth_tenant: Tenant = None
+    oauth_refresh_token: SecretStr | None = None
+    oauth_service_account_file: Path | None = None
+    oauth_token_url: TokenUrl = None
+    oauth_scope: str | None = None
     pool_size: Count = 8
     max_idle: Seconds = 30
     max_age: Seconds = 300
@@ -196,6 +250,8 @@ class SmtpSettings(_Slice):
         """What keeps it from being used, as one line that names the setting; None when nothing does."""
         if not self.server:
             return "SMTP_SERVER is not set"
+        if self.auth is Login.OAUTH2:
+            return self._missing_for_tokens
         if self.username and not self.password:
             return "SMTP_USERNAME is set, and SMTP_PASSWORD is not"
         if self.password and not self.username:
@@ -203,6 +259,78 @@ class SmtpSettings(_Slice):
         if self.provider.needs_login and not self.username:
             return f"{self.provider.name} needs SMTP_USERNAME and SMTP_PASSWORD ({self.provider.setup})"
         return None
+
+    @property
+    def grant(self) -> Grant:
+        if self.oauth_service_account_file:
+            return Grant.SERVICE_ACCOUNT
+        return Grant.REFRESH_TOKEN if self.oauth_refresh_token else Grant.CLIENT_CREDENTIALS
+
+    @property
+    def oauth(self) -> providers.OAuth | None:
+        """What is known of where tokens come from."""
+        return self.provider.oauth or (providers.GOOGLE if self.grant is Grant.SERVICE_ACCOUNT else None)
+
+    @property
+    def token_url(self) -> str | None:
+        """Where tokens are asked for; None where that is not known."""
+        if self.oauth_token_url or self.oauth is None:
+            return self.oauth_token_url
+        tenant = self.oauth_tenant or (self.oauth.tenant if self.grant is Grant.REFRESH_TOKEN else "")
+        named = tenant or "{tenant}" not in self.oauth.token_url
+        return self.oauth.token_url.format(tenant=tenant) if named else None
+
+    @property
+    def scope(self) -> str:
+        """What a token is to allow; empty: whatever the endpoint gives."""
+        if self.oauth_scope or self.oauth is None:
+            return self.oauth_scope or ""
+        match self.grant:
+            case Grant.CLIENT_CREDENTIALS:
+                return self.oauth.application
+            case Grant.REFRESH_TOKEN:
+                return self.oauth.person
+            case Grant.SERVICE_ACCOUNT:
+                return self.oauth.delegate
+
+    def for_a_person(self) -> "SmtpSettings":
+        """As it will be when somebody has agreed, and SMTP_OAUTH_REFRESH_TOKEN is what that gave."""
+        agreed = {"auth": Login.OAUTH2, "oauth_service_account_file": None, "oauth_refresh_token": SecretStr("agreed")}
+        return self.model_copy(update=agreed)
+
+    @property
+    def _missing_for_tokens(self) -> str | None:
+        name, oauth = self.provider.name, self.oauth
+        asked = set((oauth.person if oauth else "").split()) & {"offline_access"}
+        person, account = self.grant is Grant.REFRESH_TOKEN, self.grant is Grant.SERVICE_ACCOUNT
+        secret = self.oauth_client_secret is not None
+        faults = (
+            (not self.username, "SMTP_AUTH=oauth2 needs SMTP_USERNAME, the mailbox"),
+            (account and self.oauth_refresh_token, f"{_FILE} and SMTP_OAUTH_REFRESH_TOKEN are both set: unset one"),
+            (account and not self.scope, f"{name} knows no service accounts: unset {_FILE}"),
+            (not account and not self.oauth_client_id, f"SMTP_AUTH=oauth2 needs SMTP_OAUTH_CLIENT_ID, or {_FILE}"),
+            (
+                self.grant is Grant.CLIENT_CREDENTIALS and oauth and not self.scope,
+                f"{name} needs SMTP_OAUTH_REFRESH_TOKEN beside SMTP_OAUTH_CLIENT_ID, or {_FILE}",
+            ),
+            (
+                self.grant is Grant.CLIENT_CREDENTIALS and not secret,
+                "SMTP_AUTH=oauth2 needs SMTP_OAUTH_CLIENT_SECRET or SMTP_OAUTH_REFRESH_TOKEN",
+            ),
+            (
+                person and oauth and oauth.needs_secret and not secret,
+                f"{name} needs SMTP_OAUTH_CLIENT_SECRET beside SMTP_OAUTH_REFRESH_TOKEN",
+            ),
+            (
+                person and not asked <= set(self.scope.split()),
+                "SMTP_OAUTH_SCOPE has to name offline_access, or the refresh token is never renewed and dies",
+            ),
+            (
+                not account and not self.token_url,
+                "SMTP_OAUTH_TENANT is not set" if oauth else "SMTP_OAUTH_TOKEN_URL is not set",
+            ),
+        )
+        return next((what for at_fault, what in faults if at_fault), None)
 
 
 class SenderSettings(_Slice):
@@ -365,6 +493,10 @@ def _passwords(urls: str) -> list[str]:
     """The passwords in one URL or several, as they are written and as they are meant; guest's, `guest`, is none."""
     found = re.findall(r"[^/,]+://([^:/]*):([^/]*)@", urls)
     return [text for each in found if each != ("guest", "guest") for text in (each[1], unquote(each[1]))]
+
+
+def plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def load(env_file: str | Path | None = ".env") -> Settings:

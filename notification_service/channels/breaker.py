@@ -67,6 +67,10 @@ class WayOut(Attempts, Protocol):
     def open(self) -> int:
         """Sessions that are open now, for the metrics."""
 
+    @property
+    def login_age(self) -> float | None:
+        """Seconds since what logs us in was last renewed, where it dies without that; None where it does not."""
+
     async def check(self) -> str:
         """In words, that mail would go out now; none does. Raises `ChannelUnavailableError` where it would not."""
 

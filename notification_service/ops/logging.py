@@ -12,7 +12,7 @@ from notification_service.addresses import mask_in
 from notification_service.secrecy import MARK, Secrecy
 from notification_service.settings import LogFormat
 
-_NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "redis", "asyncio", "uvicorn")
+_NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "redis", "asyncio", "uvicorn", "httpx", "httpcore")
 
 
 def configure(

@@ -1,5 +1,6 @@
 """What Prometheus reads. Every label is one of a closed set: an id or an address never becomes one."""
 
+import math
 import platform
 import re
 import time
@@ -55,6 +56,7 @@ class Gauges:
     mongodb_away: Callable[[], bool]
     ledger_lag: Callable[[], float]
     simulated: bool
+    login_age: Callable[[], float | None] = lambda: None
 
 
 class Metrics:
@@ -188,6 +190,12 @@ class Metrics:
             "notification_ledger_lag_seconds", "How long the oldest ending waits to be written.", registry=self.registry
         )
         lag.set_function(gauges.ledger_lag)
+        age = Gauge(
+            "notification_smtp_login_age_seconds",
+            "Since the refresh token that logs us in was last renewed; NaN where there is none, or not known yet.",
+            registry=self.registry,
+        )
+        age.set_function(lambda: math.nan if (seconds := gauges.login_age()) is None else seconds)
         away = Gauge("notification_store_away", "1 while a store does not answer.", ("store",), registry=self.registry)
         away.labels("redis").set_function(gauges.redis_away)
         away.labels("mongodb").set_function(gauges.mongodb_away)

@@ -19,6 +19,7 @@ from notification_service.ports import (
     Granted,
     Held,
     Intent,
+    KeptToken,
     Opened,
     Person,
     Tenure,
@@ -352,3 +353,19 @@ def _readable(person: Person) -> Person:
 
 def _with(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:
     return event_ids if event_id in event_ids else (*event_ids, event_id)
+
+
+class MemoryRefreshTokens:
+    def __init__(self) -> None:
+        self._kept: dict[str, KeptToken] = {}
+
+    async def find(self, login: str) -> KeptToken | None:
+        return self._kept.get(login)
+
+    async def keep(self, login: str, token: KeptToken) -> None:
+        kept = self._kept.get(login)
+        if kept is None or kept.renewed_at < token.renewed_at:
+            self._kept[login] = token
+
+    async def close(self) -> None:
+        pass

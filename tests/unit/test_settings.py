@@ -33,6 +33,8 @@ CANARIES = {
     "REDIS_URL": "redis://user:canary-redis@localhost:6379/0",
     "MONGODB_URI": "mongodb://user:canary%2Fmongo@localhost:27017",
     "SMTP_PASSWORD": "canary-smtp",
+    "SMTP_OAUTH_CLIENT_SECRET": "canary-client",
+    "SMTP_OAUTH_REFRESH_TOKEN": "canary-refresh",
 }
 CONFIGURED = {
     "SMTP_SERVER": "mail.cinema.example",

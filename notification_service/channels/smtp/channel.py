@@ -14,6 +14,7 @@ from notification_service.channels.smtp.greeting import is_qualified
 from notification_service.channels.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.smtp.providers import Provider
 from notification_service.channels.smtp.replies import Blame, Phase, Reading, fingerprint, one_line, read
+from notification_service.channels.smtp.tokens import NoLoginError
 from notification_service.outcomes import ChannelUnavailableError
 from notification_service.ports import (
     Accepted,
@@ -84,19 +85,29 @@ class SmtpChannel:
     def open(self) -> int:
         return self._pool.counts.open
 
+    @property
+    def login_age(self) -> float | None:
+        """Seconds since the refresh token that logs us in was last renewed; None where there is none, or not known."""
+        return self._pool.tokens.grant.age if self._pool.tokens else None
+
     async def check(self) -> str:
         server = self._pool.server
         try:
             async with self._pool.session() as session:
                 session.keep()
         except BROKEN as problem:
-            code = getattr(problem, "code", None)
-            hint = self._provider.hint(code, read(Phase.CONNECT, code, str(problem)).hint if code else "")
+            said, code = self._pool.hide(str(problem)), getattr(problem, "code", None)
+            about = read(Phase.CONNECT, code, said).hint if code else ""
+            hint = self._provider.hint(code, about, said) or _own_hint(problem)
             hint = hint or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
             name = type(problem).__name__
-            raise ChannelUnavailableError(f"{self.where['server']}: {name}: {problem}: {hint}") from problem
-        login = "login" if server.username else "no login"
-        return f"{self.where['server']} lets us in ({server.security}, {login}), greeted as {_told(server.ehlo_name)}"
+            raise ChannelUnavailableError(f"{self.where['server']}: {name}: {said}: {hint}") from None
+        tokens = self._pool.tokens
+        login = f"login by {tokens.grant.name}{tokens.grant.remark}" if tokens else "login"
+        login = login if server.username else "no login"
+        doomed = f"; {self._provider.doomed}" if self._provider.doomed and server.username else ""
+        greeted = f"greeted as {_told(server.ehlo_name)}"
+        return f"{self.where['server']} lets us in ({server.security}, {login}), {greeted}{doomed}"
 
     async def close(self) -> None:
         await self._pool.close()
@@ -168,7 +179,7 @@ class SmtpChannel:
         if reading.session and talk.session is not None and talk.session.reused:
             talk.session_is_over = True
             talk.session.ending = "the server takes no more mails on it"
-        hint = self._provider.hint(code, reading.hint)
+        hint = self._provider.hint(code, reading.hint, text)
         match reading.blame:
             case Blame.CHANNEL:
                 return Unavailable(talk.attempt("unavailable", code, text), hint)
@@ -184,12 +195,16 @@ class SmtpChannel:
         if talk.phase is Phase.DATA:
             return InDoubt(talk.attempt("in_doubt", None, text))
         talk.session_is_over = talk.session is not None and talk.session.reused
-        hint = "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
+        hint = _own_hint(problem) or "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
         return Unavailable(talk.attempt("unavailable", None, text), hint)
 
 
 def _told(ehlo_name: str) -> str:
     return ehlo_name if is_qualified(ehlo_name) else f"{ehlo_name}, which is no full name: some ask for SMTP_EHLO_NAME"
+
+
+def _own_hint(problem: BaseException) -> str:
+    return problem.hint if isinstance(problem, NoLoginError) else ""
 
 
 def _code(reading: Reading, code: int) -> str:

@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from aiosmtplib import SMTP, SMTPException
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException
 
 from notification_service.channels.smtp.greeting import own_name
+from notification_service.channels.smtp.tokens import NoLoginError, Token, Tokens
 from notification_service.secrecy import Secrecy
 
 log = structlog.get_logger(__name__)
 
 # What aiosmtplib, the socket below it and the deadline around it raise when there is no conversation (any more).
-BROKEN = (SMTPException, OSError, TimeoutError, EOFError)
+BROKEN = (SMTPException, OSError, TimeoutError, EOFError, NoLoginError)
 
 _GOODBYE_SECONDS = 2.0
+_NO_XOAUTH2 = "is this the provider's submission server? One that knows no tokens wants SMTP_AUTH=password"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,22 @@ def _forms(username: str, password: str) -> tuple[str, ...]:
 
 
 class Pool:
+    """`tokens`: where logins are by XOAUTH2; the server has no password then."""
+
     def __init__(
         self,
         server: Server,
         limits: Limits,
         tls: ssl.SSLContext,
         clock: Callable[[], float] = time.monotonic,
+        tokens: Tokens | None = None,
     ) -> None:
         self.counts = Counts()
         self.server = server
         self.limits = limits
         self._tls = tls
         self._clock = clock
+        self.tokens = tokens
         self._idle: list[Session] = []
         self._secrecy = Secrecy(_forms(server.username or "", server.password) if server.password else (), mark="***")
         self._free = asyncio.Semaphore(limits.sessions)
@@ -134,12 +140,15 @@ class Pool:
 
     def hide(self, text: str) -> str:
         """What a server said, should it have repeated our password, as it is or as AUTH sends it (RFC 4954)."""
-        return "***" if self._secrecy.whole(text) else self._secrecy.text(text)
+        text = "***" if self._secrecy.whole(text) else self._secrecy.text(text)
+        return self.tokens.hide(text) if self.tokens else text
 
     async def close(self) -> None:
         """Say goodbye to every idle session."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(self._quit(session) for session in idle))
+        if self.tokens:
+            await self.tokens.close()
 
     async def _reuse(self) -> Session | None:
         while self._idle:
@@ -171,12 +180,38 @@ class Pool:
         return True
 
     async def _open(self) -> Session:
+        """A token may be refused before its time: one that was held is dropped, and one more is tried."""
+        if self.tokens is None:
+            return await self._connect()
+        held = self.tokens.held
+        token = await self.tokens.get()
+        try:
+            return await self._connect(token)
+        except SMTPAuthenticationError as problem:
+            if not self._called_back(token, problem) or token is not held:
+                raise
+        token = await self.tokens.get()
+        try:
+            return await self._connect(token)
+        except SMTPAuthenticationError as problem:
+            self._called_back(token, problem)
+            raise
+
+    def _called_back(self, token: Token, problem: SMTPAuthenticationError) -> bool:
+        """Whether the server refuses the token for good, so that nobody else tries it; a 4xx blames no token."""
+        refused = problem.code >= 500  # noqa: PLR2004 - RFC 5321 §4.2.1
+        if refused and self.tokens:
+            self.tokens.refused(token)
+        return refused
+
+    async def _connect(self, token: Token | None = None) -> Session:
         server, started = self.server, self._clock()
         client = SMTP(
             hostname=server.host,
             port=server.port,
             username=server.username,
             password=server.password,
+            oauth_token_generator=token.give if token else None,
             use_tls=server.implicit_tls,
             start_tls=server.start_tls,
             tls_context=self._tls if server.start_tls or server.implicit_tls else None,
@@ -189,9 +224,11 @@ class Pool:
                 await client.connect()
         except BaseException as problem:
             client.close()
-            log.warning(
-                "smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=str(problem)
-            )
+            said = self.hide(str(problem))
+            log.warning("smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=said)
+            # aiosmtplib says it in these words, and has no error of its own for it.
+            if token and "does not support XOAUTH2" in str(problem):
+                raise NoLoginError("the server offers no XOAUTH2", _NO_XOAUTH2) from problem
             raise
         now = self._clock()
         self.counts.opened += 1

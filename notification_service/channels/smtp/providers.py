@@ -1,5 +1,6 @@
 """What is particular about the providers that people use most: hosts, logins, and what their refusals mean."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -7,8 +8,36 @@ SUBMISSION = 587
 
 
 @dataclass(frozen=True, slots=True)
+class OAuth:
+    """Where a provider's tokens come from. A scope is empty where it gives none in that way.
+
+    `application`: client credentials; `person`: a refresh token; `delegate`: a service account. `tenant`: what stands
+    in the URL for a person's own account. `needs_secret`: a refresh token alone is not enough.
+    """
+
+    token_url: str
+    application: str = ""
+    person: str = ""
+    delegate: str = ""
+    tenant: str = ""
+    needs_secret: bool = False
+
+
+GOOGLE = OAuth(
+    "https://oauth2.googleapis.com/token",
+    person="https://mail.google.com/",
+    delegate="https://mail.google.com/",
+    needs_secret=True,
+)
+"""Also where the server has another name, as smtp-relay.gmail.com, and a service account logs in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """`hints`: what an operator can do about a reply code. `setup`: the one thing that people miss.
+
+    `said`: the same by the enhanced code of a reply, which wins; `refused`: for a login by token.
+    `doomed`: what `doctor` says about passwords that are still taken.
 
     `mails_a_minute`, `mails_a_day`: the limits that they publish for one account; 0: none that we know.
     """
@@ -22,11 +51,24 @@ class Provider:
     mails_a_minute: int = 0
     mails_a_day: int = 0
     hints: Mapping[int, str] = field(default_factory=dict)
+    said: Mapping[str, str] = field(default_factory=dict)
+    doomed: str = ""
+    oauth: OAuth | None = None
+    refused: str = (
+        "the server refuses the token: is SMTP_USERNAME the mailbox that it was made for, and does SMTP_OAUTH_SCOPE "
+        "allow sending?"
+    )
 
-    def hint(self, code: int | None, about: str = "") -> str:
-        """What an operator can do; `about`: what is known of it from the reply's words."""
+    def hint(self, code: int | None, about: str = "", text: str = "") -> str:
+        """What an operator can do. `about`: what is known of it from the reply's words; `text`: the reply."""
+        named = next((hint for said, hint in self.said.items() if re.search(rf"\b{re.escape(said)}\b", text)), "")
         known = _HINTS.get(code or 0, "")
-        return self.hints.get(code or 0) or (known if code in _LOGIN else about or known)
+        return named or self.hints.get(code or 0) or (known if code in _LOGIN else about or known)
+
+    def by_token(self) -> "Provider":
+        """The same where SMTP_AUTH=oauth2: no password is at fault."""
+        logins = dict.fromkeys((530, 534, 535), self.refused)
+        return replace(self, hints={**self.hints, **logins}, said=self.said and _WITH_TOKEN, doomed="")
 
 
 _LOGIN = frozenset({530, 534, 535, 538})
@@ -49,8 +91,26 @@ _GMAIL_LOGIN = (
 )
 _YAHOO_LOGIN = "Yahoo needs an app password: Account security, Generate app password, and put it into SMTP_PASSWORD"
 _OUTLOOK_LOGIN = (
-    "Microsoft refuses passwords unless an administrator allows Authenticated SMTP for this mailbox; personal "
-    "outlook.com accounts no longer take passwords at all, so use another relay for them"
+    "Microsoft takes passwords only where an administrator allows them, from the end of December 2026 off by default, "
+    "and for personal outlook.com accounts not at all: set SMTP_AUTH=oauth2, see docs/providers.md"
+)
+_SMTP_AUTH_OFF = (
+    "Authenticated SMTP is off for this mailbox or its organisation: an administrator turns it on with "
+    "Set-CASMailbox -Identity MAILBOX -SmtpClientAuthenticationDisabled $false; "
+)
+_OUTLOOK_SAYS = {
+    "5.7.139": f"{_SMTP_AUTH_OFF}or passwords are: set SMTP_AUTH=oauth2, see docs/providers.md",
+    "5.7.30": "Microsoft takes no passwords here any more: set SMTP_AUTH=oauth2, see docs/providers.md",
+}
+_WITH_TOKEN = {"5.7.139": f"{_SMTP_AUTH_OFF}for a token too; security defaults or Conditional Access may forbid it"}
+_OUTLOOK_REFUSED = (
+    "Microsoft refuses the token: SMTP_USERNAME has to be the mailbox, and for client credentials the application "
+    "needs SMTP.SendAsApp with an administrator's consent, New-ServicePrincipal with the Object ID of the *enterprise* "
+    "application, and Add-MailboxPermission, which takes up to an hour; see docs/providers.md"
+)
+_GMAIL_REFUSED = (
+    "Google refuses the token: SMTP_USERNAME has to be the mailbox that agreed, or that the service account acts for, "
+    "and the scope https://mail.google.com/; see docs/providers.md"
 )
 
 PROVIDERS = (
@@ -66,16 +126,27 @@ PROVIDERS = (
             535: _GMAIL_LOGIN,
             454: "Gmail refuses logins for a while after too many of them: sending pauses and is tried again",
         },
+        oauth=GOOGLE,
+        refused=_GMAIL_REFUSED,
     ),
     Provider(
         "Outlook",
         "smtp.office365.com",
         needs_login=True,
-        setup="a mailbox with Authenticated SMTP allowed",
+        setup="a mailbox with Authenticated SMTP allowed, or better SMTP_AUTH=oauth2",
         aliases=("outlook", "smtp-mail.outlook.com", "office365"),
         mails_a_minute=30,  # Microsoft Learn, "Exchange Online limits", sending limits
         mails_a_day=10_000,
         hints={530: _OUTLOOK_LOGIN, 535: _OUTLOOK_LOGIN},
+        said=_OUTLOOK_SAYS,
+        doomed="Microsoft turns passwords off by default at the end of December 2026: set SMTP_AUTH=oauth2 before",
+        oauth=OAuth(
+            "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+            application="https://outlook.office365.com/.default",
+            person="https://outlook.office.com/SMTP.Send offline_access",
+            tenant="consumers",
+        ),
+        refused=_OUTLOOK_REFUSED,
     ),
     Provider(
         "Yahoo",
