@@ -103,11 +103,13 @@ def test_a_distinctive_secret_is_hidden_in_every_encoding(secret: str, before: s
         assert secrecy.text(f"<{form}>") == "<[secret]>"
 
 
-@pytest.mark.parametrize("text", ["A" * 200_000, "password" * 30_000, "AUTH PLAIN" * 20_000, "a:" * 90_000])
+@pytest.mark.parametrize(
+    "text", ["A" * 200_000, "password" * 30_000, "AUTH PLAIN" * 20_000, "a:" * 90_000, "guest=" * 30_000]
+)
 def test_no_text_takes_long(text: str) -> None:
-    secrecy = Secrecy(["guest", "a", "c4nary-of-a-secret"])
+    secrecy = Secrecy(["guest", "c4nary-of-a-secret"])
     core = base64.b64encode(b"c4nary-of-a-secret").decode()
     started = time.perf_counter()
     secrecy.text(text)
-    secrecy.text((text[:1000] + core) * 100)
-    assert time.perf_counter() - started < 0.5
+    secrecy.text(core * 100 + text + core)
+    assert time.perf_counter() - started < 2
