@@ -627,13 +627,13 @@ def faulty_templates(folder: Path) -> tuple[Path, int]:
     return copy, lines + 1
 
 
-async def test_a_template_at_fault_is_rejected_with_its_file_and_line(tmp_path: Path) -> None:
+async def test_a_template_at_fault_parks_the_event_with_its_file_and_line(tmp_path: Path) -> None:
     folder, line = faulty_templates(tmp_path)
     cinema = Cinema(renderer=load(folder, House(Brand("Cinema"))))
     settlement = await cinema.handle(movie_title="Boom")
     assert isinstance(settlement, Park)
-    assert isinstance(settlement.outcome, Rejected)
-    assert settlement.outcome.reason is RejectReason.TEMPLATE_ERROR
+    assert isinstance(settlement.outcome, Parked)
+    assert settlement.outcome.reason is ParkReason.TEMPLATE_ERROR
     assert f"booking_confirmation/subject.txt:{line}: " in settlement.outcome.detail
     assert "no_such_field" in settlement.outcome.detail
     assert cinema.channel.seen == []
