@@ -83,7 +83,7 @@ def _named(word: str) -> frozenset[str]:
 
 
 def _word(name: str) -> str:
-    return " ".join(name.replace("\uffe5", "¥").casefold().split()).rstrip(".")
+    return " ".join(name.replace("\uffe5", "¥").casefold().split()).strip("().:")
 
 
 @cache

@@ -97,6 +97,8 @@ def shown(value: object) -> str | None:
 
 
 def _read(how: Callable[[Any], T | None], value: object, info: ValidationInfo) -> T | None:
+    if value is None:
+        return None
     try:
         return how(value)
     except _FAULTS:

@@ -254,7 +254,7 @@ class Renderer:
 
 def _fitting(files: list[Attachment], most: int | None) -> tuple[list[Attachment], list[Remark]]:
     """Those that fit beside the ones before them, and a remark for each that does not."""
-    if most is None or sum(len(file.content) for file in files) <= most:
+    if most is None or sum([len(file.content) for file in files]) <= most:
         return files, []
     fitting: list[Attachment] = []
     remarks = []
@@ -271,8 +271,8 @@ def _unread(event: Event, style: Style) -> list[Remark]:
     """What is shown as it was sent, and why. What it holds is not repeated."""
     remarks = [
         Remark(name, "is shown as it was sent: it can be read in two ways, or in none")
-        for name, value in event
-        if isinstance(value, Amount) and style.currency and wording.priced(value, style) is None
+        for name, value in event.__dict__.items()
+        if type(value) is Amount and style.currency and wording.priced(value, style) is None
     ]
     if style.currency is None:
         remarks.append(Remark("currency", "is shown as it was sent: it is no currency, or could be several"))

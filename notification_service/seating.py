@@ -12,6 +12,11 @@ _ROWS = {"row", "rownumber", "rowlabel", "rowname", "seatrow"}
 _NUMBERS = {"number", "seatnumber", "seat", "column", "col", "no"}
 _LABELS = ("seat", "seatnumber", "label", "seatlabel", "name", "seatname", "code", "seatcode", "number", "id", "seatid")
 _AREAS = ("section", "block", "area", "zone", "level", "floor")
+_DIGIT = re.compile(r"\d")
+_PLAIN = re.compile(r"[A-Za-z]{1,3}-?\d{1,4}")
+_SINGLE = re.compile(r"\D*\d*\D*|R\d+-S\d+")
+"""With one number at most."""
+
 _LONGEST_ID = 8
 """A longer one is a key of a database, and nothing that stands on a seat."""
 
@@ -23,20 +28,37 @@ def read(value: object, known: _Known) -> tuple[tuple[str, ...], bool]:
 
     `known`: how a text or a number alone reads, None where it is blank. It raises `ValueError` for anything else.
     """
-    found: dict[str, None] = {}
+    found: list[str] = []
     unread = False
     for seat in _each(value):
+        if type(seat) is str and _PLAIN.fullmatch(seat):
+            found.append(seat)
+            continue
         try:
-            found.update(dict.fromkeys(name for part in _parted(seat) for name in _split(known(part))))
+            found += [name for part in _parted(seat) for name in _split(known(part))]
         except ValueError:
             unread = True
-    return tuple(found), unread
+    return tuple(found) if len(set(found)) == len(found) else _each_once(found), unread
+
+
+def _each_once(seats: list[str]) -> tuple[str, ...]:
+    """Two of `General Admission` are two tickets; a seat with a number is there once."""
+    return tuple(seat for at, seat in enumerate(seats) if seat not in seats[:at] or not _DIGIT.search(seat))
+
+
+def count(seats: tuple[str, ...]) -> int | None:
+    """How many tickets they are; None where one of them may be several, such as `B5 and B6` or a word alone."""
+    if not all(map(_SINGLE.fullmatch, seats)) or (len(seats) == 1 and not _DIGIT.search(seats[0])):
+        return None
+    return len(seats) or None
 
 
 def _each(value: object) -> Iterable[object]:
     match value:
         case str():
             return _of_text(value)
+        case int() | float() if not value and not isinstance(value, bool):
+            return ()
         case list():
             return value
         case dict() if value and all(key.isdecimal() for key in value):  # PHP's way to write a list
@@ -76,7 +98,7 @@ def _split(text: str | None) -> Iterable[str]:
         return ()
     parts = [part for part in _BETWEEN.split(text.strip()) if part]
     words = {tuple(map(str.casefold, _WORD.findall(part))) for part in parts}
-    return parts if len(words) == 1 and all(any(map(str.isdigit, part)) for part in parts) else (text,)
+    return parts if len(words) == 1 and all(map(_DIGIT.search, parts)) else (text,)
 
 
 def _of_parts(parts: Mapping[str, object]) -> object:

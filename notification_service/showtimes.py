@@ -25,7 +25,7 @@ _DATES = (
     rf"{_DAY}[ -]{_MONTH}[ -](?P<y>\d{{4}})",
     rf"{_MONTH} {_DAY},? (?P<y>\d{{4}})",
 )
-_BETWEEN = r"(?:,? ?t ?|, ?| at | )"
+_BETWEEN = r"(?:,? ?(?P<iso>t) ?|, ?| at | )"
 _CLOCK = (
     r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?"
     r"|(?P<hour2>\d\d)(?P<minute2>\d\d)(?P<second2>\d\d)?"
@@ -39,7 +39,9 @@ _UNIX_DATE = re.compile(rf"{_WEEKDAY}{_MONTH} (?P<day>\d{{1,2}}) {_CLOCK}(?: (?P
 _RUN_TOGETHER = re.compile(r"(?P<y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
 _EPOCH = re.compile(r"(\d{10})(\d{3})?(?:\.\d{1,9})?")
 _DATE_AND_HOUR = re.compile(r"20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])")
-_LONGEST_SHOW = timedelta(hours=4)
+_LONGEST_SHOW, _LONGEST_NIGHT = timedelta(hours=4), timedelta(hours=6)
+"""How far an end may lie behind the beginning, in ISO 8601's own form and in others, where offsets are rarer."""
+
 _UNSEEN = dict.fromkeys((0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x2066, 0x206A)))
 _TWELVE = 12
 
@@ -144,7 +146,8 @@ def _may_end(moment: datetime, parts: dict[str, str | None]) -> bool:
     ends = timedelta(hours=int(parts["east"] or 0), minutes=int(parts.get("minutes") or 0))
     begins = timedelta(hours=moment.hour, minutes=moment.minute)
     round_of_the_clock = timedelta(hours=12 if parts.get("half") else 24)
-    return timedelta() < (ends - begins) % round_of_the_clock <= _LONGEST_SHOW
+    lasts = (ends - begins) % round_of_the_clock
+    return timedelta() < lasts <= (_LONGEST_SHOW if parts.get("iso") else _LONGEST_NIGHT)
 
 
 def _as_named(moment: datetime, name: str | None) -> datetime | None:

@@ -14,7 +14,7 @@ from babel.numbers import format_currency, get_currency_precision, get_currency_
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from notification_service import currencies, languages, showtimes, zones
+from notification_service import currencies, languages, seating, showtimes, zones
 from notification_service.amounts import Amount
 from notification_service.events import Event
 from notification_service.remembering import remembered
@@ -150,6 +150,8 @@ def money(context: Context, amount: Amount | None) -> str | None:
 
 def priced(amount: Amount, style: Style) -> tuple[Decimal, str] | None:
     """The number and its currency; None where either is not known for certain, and the amount stands as it was sent."""
+    if amount.number is not None and style.currency and not amount.units:
+        return amount.number, style.currency
     currency = _currency_of(amount, style)
     if currency is None:
         return None
@@ -270,6 +272,11 @@ def listed(row: tuple[str, ...]) -> str:
     return ", ".join(row[:_MOST_SEATS_SHOWN]) + more
 
 
+def tickets(row: tuple[str, ...]) -> int | None:
+    """How many they are for certain."""
+    return seating.count(row)
+
+
 def line(value: object) -> str:
     """A value on one line."""
     return " ".join(str(value).split())
@@ -317,6 +324,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "showtime": showtime,
     "showtime_brief": showtime_brief,
     "seats": seats,
+    "tickets": tickets,
     "readable": readable,
     "line": line,
     "cut": cut,

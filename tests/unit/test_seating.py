@@ -2,6 +2,7 @@
 
 import pytest
 
+from notification_service import seating
 from notification_service.events import parse, read
 
 
@@ -69,3 +70,27 @@ def test_what_names_no_seat_is_left_out_with_a_remark(sent: object) -> None:
     assert reading is not None
     assert [remark.field for remark in reading.remarks] == ["seats"]
     assert parse({"seats": [sent, "B5"]}, "booking.confirmed").model_dump()["seats"] == ("B5",)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("seats", "count"),
+    [
+        (("B5", "B6"), 2),
+        (("Row B, Seat 5",), 1),
+        (("R5-S6", "R5-S7"), 2),
+        (("GA", "GA"), 2),
+        (("B5 and B6",), None),
+        (("B5-B8",), None),
+        (("B5 B6", "C1"), None),
+        (("General Admission",), None),
+        ((), None),
+    ],
+)
+def test_tickets_are_counted_where_each_name_is_one_seat(seats: tuple[str, ...], count: int | None) -> None:
+    assert seating.count(seats) == count
+
+
+def test_two_places_without_a_number_are_two() -> None:
+    event = parse({"seats": ["GA", "GA", "B5", "B5"]}, "booking.confirmed")
+    assert event is not None
+    assert event.model_dump()["seats"] == ("GA", "GA", "B5")
