@@ -7,7 +7,7 @@ from notification_service.branding import Brand
 from notification_service.events import BookingCancelled, BookingConfirmed, Event
 from notification_service.ports import Person
 from notification_service.ticket import calendar, qr, reservation
-from notification_service.wording import Cinema, Style, listed, parse_showtime
+from notification_service.wording import Cinema, Style, listed, parse_showtime, tickets
 
 QR_ID = "ticket-qr"
 """The Content-ID of the code to scan (RFC 2392)."""
@@ -90,6 +90,6 @@ def json_ld(event: Event, style: Style, person: Person, cinema: Cinema, url: str
         start=begins(event, style),
         place_name=event.cinema_name,
         place_address=cinema.address,
-        seats=event.seats,
+        seats=event.seats if tickets(event.seats) else (),
         url=url,
     )

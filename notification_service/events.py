@@ -1,26 +1,48 @@
 """The event contract: what the booking system publishes, read with all its awkward facts."""
 
+import html
+import json
 import re
-from collections.abc import Mapping
-from datetime import MAXYEAR, MINYEAR, UTC, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationInfo, WithJsonSchema
 
-from notification_service import bodies
+from notification_service import amounts, bodies, seating, showtimes
+from notification_service.amounts import Amount as Money
 from notification_service.bodies import Body, NotReadError, Said, TooLargeError
 from notification_service.outcomes import RejectReason
+from notification_service.remarks import Remark
+
+T = TypeVar("T")
 
 _PLACEHOLDERS = re.compile(
     r"(unknown|none|null|n/?a|undefined)( (movie|time|showtime|cinema|theat(er|re)|title))?", re.IGNORECASE
 )
-_INFINITY = Decimal("Infinity")
-_SMALLEST_AMOUNT, _LARGEST_AMOUNT = Decimal("0.005"), Decimal(10) ** 12
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _LAST_FOUR = ("last4", "last_four", "card_last4", "card_last_four")
 _DIGITS = re.compile(r"[0-9]{4}")
-_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _LONGEST_TYPE = 100
+_TRUE, _FALSE = {"true", "yes", "y", "on", "1"}, {"false", "no", "n", "off", "0"}
+_WRAPPED = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid")
+"""How MongoDB writes in JSON what JSON has no type for (Extended JSON 2)."""
+
+_SECONDS, _MILLISECONDS = 10, 13
+_MOST = 10**300
+_LEAST = -_MOST
+"""What is beyond is no number of anything, and takes long to write down."""
+
+_WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
+_NO_DATE = "0001-01-01"
+_CODES = ("code", "currency", "currency_code", "currencyCode", "iso", "id", "name")
+
+_FAULTS = (ValueError, TypeError, ArithmeticError, RecursionError)
+
+UNSHOWN = ""
+"""Something was said, in a form that no reader could be shown. It is not None, so no default stands in for it."""
 
 
 class UnreadableEventError(ValueError):
@@ -33,123 +55,328 @@ class UnreadableEventError(ValueError):
         self.data = data
 
 
-def _known(value: object) -> object:
+def _note(info: ValidationInfo, text: str) -> None:
+    """A remark on the field, never with what it held."""
+    if info.context is not None:
+        info.context.append(Remark(info.field_name or "event", text))
+
+
+def _clean(text: str) -> str | None:
     """Blank texts, and the words that producers write for "not known", are not known."""
-    if isinstance(value, str):
-        # JSON can spell half a surrogate pair, which nothing behind us can write.
-        value = value.encode("utf-8", "replace").decode().strip()
-        return None if not value or _PLACEHOLDERS.fullmatch(value) else value
+    # JSON can spell half a surrogate pair, which nothing behind us can write.
+    text = text.encode("utf-8", "replace").decode().strip()
+    return None if not text or _PLACEHOLDERS.fullmatch(text) else text
+
+
+def _unwrapped(value: object) -> object:
+    """What `{"$oid": "..."}` and its like hold."""
+    while isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in _WRAPPED:
+        value = value[name]
     return value
 
 
-def _amount(value: object) -> Decimal | None:
-    """A JSON number or a text such as `"25.50"`. Zero is what producers send for an amount that they do not know."""
-    value = _known(value)
+def exact(value: object) -> str | None:
+    """A name as it stands on the wire, a number as its exact text: 12345.0 is 12345. None where it is blank.
+
+    Raises `ValueError` for what is neither text nor number.
+    """
+    value = _unwrapped(value)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError("an amount is a number, or a text that is one")  # noqa: TRY004 - pydantic reads ValueError
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not _LEAST < value < _MOST:
+        raise ValueError("it is neither text nor number")
+    return str(int(value) if value == int(value) else value)
+
+
+def shown(value: object) -> str | None:
+    """A text for people: a character that was written as an entity of HTML is that character, once."""
+    if isinstance(value, str) and "&" in value:
+        # With its semicolon only: "Fast &notorious" holds none.
+        value = _ENTITY.sub(lambda entity: html.unescape(entity[0]), value)
+    return exact(value)
+
+
+def _read(how: Callable[[Any], T | None], value: object, info: ValidationInfo) -> T | None:
+    if value is None:
+        return None
     try:
-        amount = Decimal(_THOUSANDS.sub("", str(value)))
-    except InvalidOperation:
-        raise ValueError("an amount is a number, or a text that is one") from None
-    if not amount.is_finite() or not 0 <= amount < _LARGEST_AMOUNT:
-        raise ValueError("an amount lies between 0 and a million million")
-    return amount if amount >= _SMALLEST_AMOUNT else None
+        return how(value)
+    except _FAULTS:
+        _note(info, "is left out: it cannot be read")
+        return None
 
 
-def _moment(value: object) -> datetime | None:
-    """ISO 8601 with an offset, with `Z`, or naive, which means UTC. No mail is lost for a date that is none.
+def _exact(value: object, info: ValidationInfo) -> str | None:
+    return _clean(value) if type(value) is str else _read(exact, value, info)
 
-    The year 1 is how Go and .NET write "no date", and no time zone can be applied at the ends of the calendar.
-    """
+
+def _shown(value: object, info: ValidationInfo) -> str | None:
+    return _clean(value) if type(value) is str and "&" not in value else _read(shown, value, info)
+
+
+def _amount(value: object, info: ValidationInfo) -> Money | None:
+    return _read(_money, value, info)
+
+
+def _money(value: object) -> Money | None:
+    value = _unwrapped(value)
+    if value is None:
+        return None
     if not isinstance(value, str):
+        return amounts.read(value)
+    text = shown(value)
+    return None if text is None else amounts.read(text)
+
+
+def _showtime(value: object, info: ValidationInfo) -> str | None:
+    return _clean(value) if type(value) is str and "&" not in value else _read(_written, value, info)
+
+
+def _written(value: object) -> str | None:
+    """A time that is no text as one that `showtimes.read` reads. Raises `ValueError` where it is none for certain."""
+    match _unwrapped(value):
+        case None:
+            return None
+        case str() as text:
+            return shown(text)
+        case bool():
+            pass
+        case int() | float() | Decimal() as number:
+            return _epoch(number)
+        case {"date": str() as day, "time": str() as hour, **others} if not others:
+            return shown(f"{day} {hour}")
+        case {"seconds": int() as number} | {"_seconds": int() as number}:
+            return _epoch(number)
+        case [_, _, _, _, _, *_] as parts if all(type(part) is int for part in parts):
+            # Java's arrays hold nanoseconds last.
+            numbers: Any = parts[:6]
+            return datetime(*numbers).isoformat()  # noqa: DTZ001 - the cinema's clock, given later
+    raise ValueError("it names no time")
+
+
+def _epoch(number: float | Decimal) -> str | None:
+    """Ten digits are seconds since 1970, thirteen milliseconds. Zero is no date."""
+    if not number:
         return None
-    try:
-        moment = datetime.fromisoformat(value.strip())
-    except ValueError:
+    digits = str(int(number))
+    if len(digits) not in (_SECONDS, _MILLISECONDS) or showtimes.read(digits) is None:
+        raise ValueError("it names no time")
+    return digits
+
+
+def _moment(value: object, info: ValidationInfo) -> datetime | None:
+    return _read(_moment_of, value, info)
+
+
+def _moment_of(value: object) -> datetime | None:
+    """ISO 8601 with an offset, with `Z`, or naive, which means UTC, and whatever else a showtime may be.
+
+    The year 1 is how Go and .NET write "no date". Raises `ValueError` where it is none.
+    """
+    text = _written(value)
+    if text is None or text.startswith(_NO_DATE):
         return None
-    if not MINYEAR < moment.year < MAXYEAR:
-        return None
+    moment = _iso(text) or showtimes.read(text)
+    if moment is None or not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError("it names no time")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _seats(value: object) -> object:
-    return [seat for seat in map(_known, value) if seat is not None] if isinstance(value, list) else _known(value) or []
+def _iso(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if _WEST <= (moment.utcoffset() or timedelta()) <= _EAST else None
+
+
+def _seats(value: object, info: ValidationInfo) -> tuple[str, ...]:
+    # A text that is a list is freed of entities before it is parted, and so its parts are not again.
+    seats, unread = seating.read(shown(value), exact) if isinstance(value, str) else seating.read(value, shown)
+    if unread:
+        _note(info, "are not all shown: some of them cannot be read")
+    return seats
+
+
+def _flag(value: object, info: ValidationInfo) -> bool | None:
+    return value if type(value) is bool else _read(_yes_or_no, value, info)
+
+
+def _yes_or_no(value: object) -> bool | None:
+    word = (str(value) if isinstance(value, bool) else exact(value) or "").casefold()
+    if word and word not in _TRUE | _FALSE:
+        raise ValueError("it is neither yes nor no")
+    return word in _TRUE if word else None
+
+
+def _object(value: object, info: ValidationInfo) -> dict[str, Any] | None:
+    return value if type(value) is dict else _read(_parts, value, info)
+
+
+def _parts(value: object) -> dict[str, Any] | None:
+    """An object, which may have been written as a text."""
+    text = _clean(value) if isinstance(value, str) else value
+    if text is None or text == []:  # PHP's empty object
+        return None
+    try:
+        parts = json.loads(text) if isinstance(text, str) and text.startswith("{") else None
+    except RecursionError:
+        parts = None
+    if not isinstance(parts, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 - one kind of fault for all that is unread
+    return parts
+
+
+def _currency(value: object, info: ValidationInfo) -> str | None:
+    if isinstance(value, dict):
+        named = [value[name] for name in _CODES if isinstance(value.get(name), str)]
+        value = named[0] if len(named) == 1 else value
+    return _said_at_all(value, info)
+
+
+def _zone(value: object, info: ValidationInfo) -> str | None:
+    # -8 and 330: hours or minutes, east or west, nobody knows.
+    return _said_at_all([] if isinstance(value, int | float | Decimal) else value, info)
+
+
+def _said_at_all(value: object, info: ValidationInfo) -> str | None:
+    try:
+        return shown(value)
+    except _FAULTS:
+        _note(info, "cannot be read: nothing else is taken in its place")
+        return UNSHOWN
 
 
 def _said(described: str, **schema: Any) -> WithJsonSchema:  # noqa: ANN401 - whatever JSON Schema says
     return WithJsonSchema({"description": described, **schema})
 
 
+_ANY_TEXT = ["string", "number", "null"]
+
 Text = Annotated[
     str | None,
-    BeforeValidator(_known),
+    PlainValidator(_shown),
     _said(
-        "A number reads as its text. Blank, and words such as `Unknown`, mean that it is not known.",
-        type=["string", "number", "null"],
+        "A number reads as its text, an entity of HTML as its character. Blank, and words such as `Unknown`, mean "
+        "that it is not known.",
+        type=_ANY_TEXT,
+    ),
+]
+Name = Annotated[
+    str | None,
+    PlainValidator(_exact),
+    _said(
+        "As it is; a number is its exact text. Blank, and words such as `null`, mean that it is not known.",
+        type=_ANY_TEXT,
     ),
 ]
 Amount = Annotated[
-    Decimal | None,
-    BeforeValidator(_amount),
+    Money | None,
+    PlainValidator(_amount),
+    PlainSerializer(lambda amount: amount and amount.said),
     _said(
-        "In the currency's own unit. Zero means that it is not known.",
+        "In the currency's own unit, with or without its name: `30.00`, `30.00 EUR`, `$30`, an object of `amount` and "
+        "`currency`. A text that can be read in two ways, such as `1,234`, is shown as it is where the language of "
+        "the mail does not decide. Zero means that it is not known.",
         anyOf=[
-            {"type": "number", "minimum": 0, "exclusiveMaximum": int(_LARGEST_AMOUNT)},
-            {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]+)?$|^$"},
+            {"type": "number", "minimum": 0, "exclusiveMaximum": 10**12},
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"amount": {"type": ["number", "string"]}, "currency": {"type": "string"}},
+                "required": ["amount"],
+            },
             {"type": "null"},
         ],
     ),
 ]
+Showtime = Annotated[
+    str | None,
+    PlainValidator(_showtime),
+    _said(
+        "ISO 8601, a date with an hour such as `2026-12-15 08:00 PM`, or seconds or milliseconds since 1970. Without "
+        "an offset it is the cinema's clock. Any other text is shown as it is, and is taken for no moment.",
+        type=["string", "number", "array", "object", "null"],
+    ),
+]
 Moment = Annotated[
     datetime | None,
-    BeforeValidator(_moment),
-    _said("ISO 8601; without an offset it is UTC. What is no moment is not known.", type=["string", "null"]),
+    PlainValidator(_moment),
+    _said(
+        "ISO 8601, or seconds or milliseconds since 1970; without an offset it is UTC. What is no moment is not known.",
+        type=["string", "number", "null"],
+    ),
 ]
 Seats = Annotated[
     tuple[str, ...],
-    BeforeValidator(_seats),
+    PlainValidator(_seats),
     _said(
-        "Their names. Blank ones are left out.",
-        type=["array", "null"],
-        items={"type": ["string", "number", "null"]},
+        "Their names: a list, a text with commas, objects with a row and a number, or with a label. Blank ones are "
+        "left out, and each is named once.",
+        type=["array", "string", "number", "object", "null"],
+        items={"type": ["string", "number", "object", "array", "null"]},
     ),
 ]
-Flag = Annotated[bool | None, BeforeValidator(_known), _said("Unset: not known.", type=["boolean", "null"])]
+Flag = Annotated[
+    bool | None,
+    PlainValidator(_flag),
+    _said("`yes` and `no`, 1 and 0 are read too. Unset: not known.", type=["boolean", "string", "number", "null"]),
+]
 Object = Annotated[
-    dict[str, Any] | None, BeforeValidator(_known), _said("What the gateway answered.", type=["object", "null"])
+    dict[str, Any] | None,
+    PlainValidator(_object),
+    _said("What the gateway answered. Anything but an object is passed over.", type=["object", "string", "null"]),
+]
+Currency = Annotated[
+    str | None,
+    PlainValidator(_currency),
+    _said(
+        "A code or number of ISO 4217, a sign such as `₹`, a name such as `Euro`. What is no currency is shown beside "
+        "the amount as it is. Unset: DEFAULT_CURRENCY.",
+        type=["string", "number", "object", "null"],
+    ),
+]
+Zone = Annotated[
+    str | None,
+    PlainValidator(_zone),
+    _said(
+        "A name of the IANA database or of Windows in any case of letters, or an offset. Where it is none, no zone is "
+        "taken in its place. Unset: the cinema's, else DEFAULT_TIME_ZONE.",
+        type=["string", "null"],
+    ),
 ]
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    event_id: Text = None
+    event_id: Name = None
     timestamp: Moment = None
-    booking_id: Text = None
-    user_id: Text = None
-    user_email: Text = None
-    currency: Text = None
-    locale: Text = None
-    time_zone: Text = None
-    ticket_token: Text = None
+    booking_id: Name = None
+    user_id: Name = None
+    user_email: Name = None
+    currency: Currency = None
+    locale: Name = None
+    time_zone: Zone = None
+    ticket_token: Name = None
 
 
 class BookingConfirmed(_Event):
     event_type: Literal["booking.confirmed"]
     movie_title: Text = None
-    showtime: Text = None
+    showtime: Showtime = None
     seats: Seats = ()
     cinema_name: Text = None
     total_amount: Amount = None
-    transaction_id: Text = None
+    transaction_id: Name = None
 
 
 class BookingCancelled(_Event):
     event_type: Literal["booking.cancelled"]
     movie_title: Text = None
-    showtime: Text = None
+    showtime: Showtime = None
     seats: Seats = ()
     cinema_name: Text = None
     cancellation_reason: Text = None
@@ -162,12 +389,12 @@ class BookingCancelled(_Event):
 class BookingRefunded(_Event):
     event_type: Literal["booking.refunded"]
     movie_title: Text = None
-    showtime: Text = None
+    showtime: Showtime = None
     seats: Seats = ()
     cinema_name: Text = None
     refund_amount: Amount = None
     total_amount: Amount = None
-    transaction_id: Text = None
+    transaction_id: Name = None
     refund_reason: Text = None
 
 
@@ -183,20 +410,20 @@ class _Payment(_Event):
 
 class PaymentSucceeded(_Payment):
     event_type: Literal["payment.success"]
-    transaction_id: Text = None
+    transaction_id: Name = None
     amount: Amount = None
     payment_method: Text = None
 
 
 class PaymentFailed(_Payment):
     event_type: Literal["payment.failed"]
-    transaction_id: Text = None
+    transaction_id: Name = None
     amount: Amount = None
     payment_method: Text = None
     failure_reason: Text = None
-    error_code: Text = None
+    error_code: Name = None
     retry_possible: Flag = None
-    retry_url: Text = None
+    retry_url: Name = None
     seats_held_until: Moment = None
 
 
@@ -204,8 +431,8 @@ class PaymentRefunded(_Event):
     """Both spellings of it are on the wire."""
 
     event_type: Literal["payment.refund", "payment.refunded"]
-    original_transaction_id: Text = None
-    refund_transaction_id: Text = None
+    original_transaction_id: Name = None
+    refund_transaction_id: Name = None
     refund_amount: Amount = None
     payment_method: Text = None
     reason: Text = None
@@ -273,20 +500,25 @@ def _letters(text: str) -> str:
 _BY_LETTERS = {_letters(event_type): event_type for event_type in MODELS}
 
 
-def parse(data: Mapping[str, Any], event_type: str) -> Event | None:
-    """The event in `data`, or None where its type is not ours. Raises `UnreadableEventError`."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`remarks`: what could not be read, by field."""
+
+    event: Event
+    remarks: tuple[Remark, ...] = ()
+
+
+def read(data: Mapping[str, Any], event_type: str) -> Reading | None:
+    """The event in `data`, or None where its type is not ours. No field that cannot be read costs the event."""
     model = _READERS.get(event_type)
     if model is None:
         return None
-    try:
-        return model.validate_python({**data, "event_type": event_type})
-    except ValidationError as problem:
-        raise UnreadableEventError(RejectReason.SCHEMA, _explain(problem), data) from None
+    remarks: list[Remark] = []
+    event = model.validate_python({**data, "event_type": event_type}, context=remarks)
+    return Reading(event, tuple(remarks))
 
 
-def _explain(problem: ValidationError) -> str:
-    """Each field at fault and what is wrong with it, without repeating what it held."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'event'}: {fault['msg']}"
-        for fault in problem.errors(include_input=False, include_url=False)
-    )
+def parse(data: Mapping[str, Any], event_type: str) -> Event | None:
+    """As `read`, without its remarks."""
+    reading = read(data, event_type)
+    return reading.event if reading else None

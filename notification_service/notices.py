@@ -7,7 +7,7 @@ from typing import Any
 
 from notification_service import bodies, events
 from notification_service.bodies import Body, Said
-from notification_service.events import Event, UnreadableEventError
+from notification_service.events import Event, Reading, UnreadableEventError
 from notification_service.outcomes import Parked, Rejected, RejectReason
 from notification_service.remarks import Remark
 from notification_service.traces import Trace
@@ -15,6 +15,7 @@ from notification_service.traces import Trace
 EMAIL = "email"
 _EXCERPT = 1024
 _LONGEST_ID = 200
+_NAMELESS = "the event names neither a booking nor a payment, so no mail could say what it is about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +154,10 @@ def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
         data = events.read_object(delivery.content, largest=largest)
         event_type = _event_type(delivery.routing_key, data)
         event_id = _id(_text(data.get("event_id"))) or event_id
-        event = events.parse(data, event_type)
-        if event is None:
+        reading = events.read(data, event_type)
+        if reading is None:
             return NotOurs(event_type)
-        return _notice(event, event_id, data)
+        return _notice(reading, event_id, data)
     except UnreadableEventError as problem:
         # The error itself would keep its frames, and so the whole body, until the collector runs.
         found = problem.data or _excerpt(delivery)
@@ -242,23 +243,27 @@ def digest_of(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:32]
 
 
-def _notice(event: Event, event_id: str, data: Mapping[str, Any]) -> Notice:
+def _notice(reading: Reading, event_id: str, data: Mapping[str, Any]) -> Notice:
+    event = reading.event
     rule = RULES[type(event)]
     # An event that names no booking and no payment can only be told apart by its own id.
     fact = rule.fact(event) or Fact(f"event:{event_id}")
     if fact.key.startswith("event:") and not event.booking_id:
         raise UnreadableEventError(
             RejectReason.SCHEMA,
-            "the event names neither a booking nor a payment, so no mail could say what it is about",
+            "; ".join((_NAMELESS, *map(str, reading.remarks))),
             data,
         )
-    return Notice(event, event_id, rule.template, fact, data, _on_its_type(event.event_type, data))
+    return Notice(event, event_id, rule.template, fact, data, (*_on_its_type(event.event_type, data), *reading.remarks))
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() or None if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value.strip() or None
+    try:
+        return events.exact(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def notification_id(fact: Fact, first_report: str | None, template: str, channel: str = EMAIL) -> str:
@@ -284,11 +289,8 @@ def confirmation_id(event: Event) -> str | None:
 
 def completed(event: Event, told: Mapping[str, Any]) -> Event:
     """The event with what its booking's confirmation said of the show, where the event itself says nothing."""
-    try:
-        confirmed = events.parse(told, "booking.confirmed")
-    except UnreadableEventError:
-        return event
-    unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and not getattr(event, name)]
+    confirmed = events.parse(told, "booking.confirmed")
+    unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and getattr(event, name) in (None, ())]
     return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
 
 

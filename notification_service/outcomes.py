@@ -30,12 +30,14 @@ class RejectReason(StrEnum):
     BAD_ADDRESS = "bad_address"
     TEMPLATE_ERROR = "template_error"
     ATTACHMENT = "attachment"
+    """These two stand on records of older versions only: the one parks today, the other is a remark."""
 
 
 class ParkReason(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     CRASHED_WORKERS = "crashed_workers"
     INTERNAL_ERROR = "internal_error"
+    TEMPLATE_ERROR = "template_error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from notification_service.outcomes import (
     Parked,
     ParkReason,
     Rejected,
-    RejectReason,
     Sent,
     Skipped,
     SkipReason,
@@ -232,9 +231,7 @@ class Pipeline:
             job.envelope = self._compose(job, await self._completed(job.notice.event), person)
         except TemplateFaultError as problem:
             log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
-            return await self._close(job, Rejected(RejectReason.TEMPLATE_ERROR, str(problem)))
-        except mime.AttachmentError as problem:
-            return await self._close(job, Rejected(problem.reason, str(problem)))
+            return await self._close(job, Parked(ParkReason.TEMPLATE_ERROR, str(problem)))
         job.ready_at = datetime.now(UTC)
         with self.observer.timed(Stage.SMTP):
             verdict = await self.channel.deliver(
@@ -282,18 +279,13 @@ class Pipeline:
     def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
         notice = job.notice
         with self.observer.timed(Stage.RENDER):
-            mail = self.renderer.render(notice.template, event, person)
+            most = self.policy.max_attachment_bytes
+            mail = self.renderer.render(notice.template, event, person, most_attached=most)
         job.subject = mail.subject
         self._remark(job, *mail.remarks)
         ids = mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at)
         with self.observer.timed(Stage.MIME):
-            return mime.compose(
-                mail,
-                person.email or "",
-                self.policy.letterhead,
-                ids,
-                most_attached=self.policy.max_attachment_bytes,
-            )
+            return mime.compose(mail, person.email or "", self.policy.letterhead, ids, most_attached=most)
 
     async def _conclude(self, job: Job, verdict: Verdict) -> Settlement:
         match verdict:

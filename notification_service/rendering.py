@@ -6,15 +6,16 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import jinja2
 from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from notification_service import enclosures, languages, links, reasons, templating, wording
+from notification_service.amounts import Amount
 from notification_service.branding import Brand
 from notification_service.events import EVENT_TYPES, BookingCancelled, BookingConfirmed, Event, PaymentFailed, parse
 from notification_service.notices import RULES, TEMPLATES
@@ -22,6 +23,7 @@ from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
 from notification_service.remarks import Remark
 from notification_service.templating import SHARED
+from notification_service.ticket.qr import QrCode
 from notification_service.wording import Style, cut
 
 SAMPLES = "_samples"
@@ -36,6 +38,8 @@ _TURNS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0
 """Marks of direction, which no header keeps."""
 
 _ADDRESSES = ("retry_url", "user_email")
+_CODE, _CALENDAR, _LOGO = "ticket.png", "booking.ics", "logo.png"
+
 _READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "locale", "time_zone"}
 
 
@@ -135,19 +139,29 @@ class Renderer:
     def digest(self, template: str) -> str:
         return self._templates[languages.SOURCE][template].digest
 
-    def zone(self, event: Event) -> ZoneInfo | None:
+    def zone(self, event: Event) -> tzinfo | None:
         """The time zone in which the event's mail speaks, where one is known."""
         return self._house.defaults.for_event(event).zone
 
-    def render(self, template: str, event: Event, person: Person, language: str | None = None) -> Mail:
+    def render(
+        self,
+        template: str,
+        event: Event,
+        person: Person,
+        language: str | None = None,
+        *,
+        most_attached: int | None = None,
+    ) -> Mail:
         """`language`: one of `languages`, whatever event and person ask for, for previews.
+
+        `most_attached`: the bytes that all files may have together; what does not fit is left out with a remark.
 
         Raises `TemplateFaultError` with file and line where the template is at fault.
         """
         style = self._style(event, person, language)
         parts = self._templates[style.language][template]
         try:
-            return self._render(parts, event, person, style)
+            return self._render(parts, event, person, style, most_attached)
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
@@ -158,27 +172,26 @@ class Renderer:
         locale = languages.locale_of(language)
         return replace(style, language=language, locale=style.locale if style.language == language else locale)
 
-    def _render(self, parts: MailTemplate, event: Event, person: Person, style: Style) -> Mail:
+    def _render(
+        self, parts: MailTemplate, event: Event, person: Person, style: Style, most_attached: int | None
+    ) -> Mail:
         event = _readable(event)
         context, refused = self._context(event, person, style)
         code = enclosures.ticket_code(event)
-        attached = self._attached(parts, event, style)
+        files, left_out = _fitting(self._files(parts, event, style, code), most_attached)
+        ridden = {file.filename for file in files}
         context |= {
             "subject": _subject(parts.subject, event, context),
             "event": _isolated(event, style),
-            "code": code,
-            "calendar": bool(attached),
+            "brand": context["brand"] if _LOGO in ridden else replace(context["brand"], logo=None),
+            "code": code if _CODE in ridden else None,
+            "calendar": _CALENDAR in ridden,
             "words": parts.words,
         }
         text = tidy_text(parts.text.render(context))
         html = parts.html.render(context)
-        logo = self._house.brand.logo
-        inline = [
-            *([Attachment("ticket.png", "image/png", code.png, enclosures.QR_ID)] if code else []),
-            *([Attachment("logo.png", "image/png", logo.png, logo.content_id)] if logo else []),
-        ]
-        remarks = [*refused, *self._unspoken(event, person, style)]
-        return Mail(context["subject"], text, html, (*inline, *attached), tuple(remarks))
+        remarks = [*refused, *self._unspoken(event, person, style), *_unread(event, style), *left_out]
+        return Mail(context["subject"], text, html, tuple(files), tuple(remarks))
 
     def _context(self, event: Event, person: Person, style: Style) -> tuple[dict[str, Any], list[Remark]]:
         house = self._house
@@ -209,6 +222,15 @@ class Renderer:
             self._brands[style.dir] = replace(self._house.brand, name=name, address=_isolated_text(address, style))
         return self._brands[style.dir]
 
+    def _files(self, parts: MailTemplate, event: Event, style: Style, code: QrCode | None) -> list[Attachment]:
+        """What rides along, what is needed least last: images, then what is no part of the text."""
+        logo = self._house.brand.logo
+        return [
+            *([Attachment(_CODE, "image/png", code.png, enclosures.QR_ID)] if code else []),
+            *self._attached(parts, event, style),
+            *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
+        ]
+
     def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
         house = self._house
         if not isinstance(event, BookingConfirmed | BookingCancelled):
@@ -223,13 +245,45 @@ class Renderer:
             minutes=house.terms.show_minutes,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
-        return [Attachment("booking.ics", f"text/calendar; method={method}; charset=utf-8", content)] if content else []
+        return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
 
     def _unspoken(self, event: Event, person: Person, style: Style) -> list[Remark]:
         asked = event.locale or person.locale
         if asked and languages.choose([asked], self._house.defaults.spoken) is None:
             return [Remark("locale", f"{asked[:40]!r} is spoken by nobody here: written in {style.locale}")]
         return []
+
+
+def _fitting(files: list[Attachment], most: int | None) -> tuple[list[Attachment], list[Remark]]:
+    """Those that fit beside the ones before them, and a remark for each that does not."""
+    if most is None or sum([len(file.content) for file in files]) <= most:
+        return files, []
+    fitting: list[Attachment] = []
+    remarks = []
+    for file in files:
+        if sum(len(one.content) for one in fitting) + len(file.content) <= most:
+            fitting.append(file)
+        else:
+            said = f"go without {file.filename}: it has {len(file.content)} bytes, and MAX_ATTACHMENT_BYTES={most}"
+            remarks.append(Remark("attachments", said))
+    return fitting, remarks
+
+
+def _unread(event: Event, style: Style) -> list[Remark]:
+    """What is shown as it was sent, and why. What it holds is not repeated."""
+    remarks = [
+        Remark(name, "is shown as it was sent: it can be read in two ways, or in none")
+        for name, value in event.__dict__.items()
+        if type(value) is Amount and style.currency and wording.priced(value, style) is None
+    ]
+    if style.currency is None:
+        remarks.append(Remark("currency", "is shown as it was sent: it is no currency, or could be several"))
+    if event.time_zone is not None and style.zone is None:
+        remarks.append(Remark("time_zone", "is no zone: the showtime is shown without one"))
+    showtime = getattr(event, "showtime", None)
+    if showtime and wording.parse_showtime(showtime, style.zone) is None:
+        remarks.append(Remark("showtime", "is shown as it was sent: it names no moment, or could name two"))
+    return remarks
 
 
 def _subject(template: Template, event: Event, context: Mapping[str, Any]) -> str:

@@ -1,30 +1,28 @@
 """How values read in a mail: money, moments, showtimes, seats. Each unknown value stays None."""
 
-import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton, format_time, get_timezone_name
-from babel.numbers import format_currency, get_currency_symbol
+from babel.numbers import format_currency, get_currency_precision, get_currency_symbol, get_decimal_symbol
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from notification_service import languages
+from notification_service import currencies, languages, seating, showtimes, zones
+from notification_service.amounts import Amount
 from notification_service.events import Event
 from notification_service.remembering import remembered
 
-_SHOWTIME_FORMATS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M%p")
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _MOST_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
 _TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+_LONGEST_CURRENCY = 24
 _KEPT = 1024
 """A mail says each amount and moment several times, and hundreds of mails share one show."""
 
@@ -43,13 +41,19 @@ class Cinema:
 
 @dataclass(frozen=True)
 class Style:
-    """In which language, time zone (None: nobody said) and currency one mail speaks."""
+    """In which language, time zone and currency one mail speaks.
+
+    `zone`: None where nobody said one, or said one that is none. `currency`: None where the event says one that is
+    none; it is shown as it was `said` then.
+    """
 
     locale: Locale
-    zone: ZoneInfo | None
-    currency: str
+    zone: tzinfo | None
+    currency: str | None
     language: str = languages.SOURCE
     """The catalogue; `locale` may be finer."""
+    said: str | None = None
+    """The event's own word for its currency."""
 
     @cached_property
     def lang(self) -> str:
@@ -72,15 +76,17 @@ class Defaults:
 
     def for_event(self, event: Event, asked: str | None = None) -> Style:
         """`asked`: the locale of the reader, which the event's own wins over."""
-        currency = (event.currency or "").upper()
-        cinema = self.cinema(event)
         locale = languages.choose((event.locale, asked), self.spoken) or _parsed(self.locale)
-        return Style(
-            locale,
-            _zone(event.time_zone) or _zone(cinema.time_zone) or _zone(self.time_zone),
-            currency if _CURRENCY.fullmatch(currency) else self.currency,
-            locale.language,
-        )
+        said = event.currency
+        currency = self.currency if said is None else currencies.resolve(said, self.currency)
+        return Style(locale, self._zone(event), currency, locale.language, said)
+
+    def _zone(self, event: Event) -> tzinfo | None:
+        """Where the event says one that is none, no other is taken in its place."""
+        if event.time_zone is not None:
+            return zones.find(event.time_zone)
+        named = self.cinema(event).time_zone or self.time_zone
+        return zones.find(named) if named else None
 
     def cinema(self, event: Event) -> Cinema:
         name = getattr(event, "cinema_name", None)
@@ -101,36 +107,22 @@ def check_locale(name: str) -> str:
 
 def check_zone(name: str | None) -> str | None:
     """The name as it is. Raises `ValueError` where no such time zone is known."""
-    if name is not None and _zone(name) is None:
+    if name is not None and zones.find(name) is None:
         raise ValueError(f"{name!r} is no time zone of the IANA database, such as Europe/Madrid")
     return name
 
 
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
 @remembered(_KEPT)
-def parse_showtime(text: str, zone: ZoneInfo | None) -> datetime | None:
+def parse_showtime(text: str, zone: tzinfo | None) -> datetime | None:
     """The moment that a free-text showtime names, at the cinema's clock; None where it names none.
 
     Where nobody said which zone the cinema is in, what is on the wire stands: no zone is made up for it.
     """
-    for read in (datetime.fromisoformat, *(_by(pattern) for pattern in _SHOWTIME_FORMATS)):
-        try:
-            moment = read(text)
-        except ValueError:
-            continue
-        # A bare date parses too, but a mail must not invent an hour; no zone can be applied at the calendar's ends.
-        named = ":" in text and MINYEAR < moment.year < MAXYEAR
-        return _at_the_cinema(moment, zone) if named else None
-    return None
+    moment = showtimes.read(text)
+    return moment and _at_the_cinema(moment, zone)
 
 
-def _at_the_cinema(moment: datetime, zone: ZoneInfo | None) -> datetime:
+def _at_the_cinema(moment: datetime, zone: tzinfo | None) -> datetime:
     if zone is None:
         return moment
     if moment.tzinfo:
@@ -140,20 +132,59 @@ def _at_the_cinema(moment: datetime, zone: ZoneInfo | None) -> datetime:
     return local if local.utcoffset() == local.replace(fold=1).utcoffset() else moment
 
 
-def has_begun(showtime: str | None, zone: ZoneInfo | None, now: datetime) -> bool:
+def has_begun(showtime: str | None, zone: tzinfo | None, now: datetime) -> bool:
     """Whether the show has begun for certain: where nobody named its zone, it has to have begun in every zone."""
     when = parse_showtime(showtime, zone) if showtime else None
     return when is not None and (when if when.tzinfo else when.replace(tzinfo=_LAST_ZONE)) <= now
 
 
-def _by(pattern: str) -> Callable[[str], datetime]:
-    return lambda text: datetime.strptime(text, pattern)  # noqa: DTZ007 - the zone is the cinema's, given later
-
-
 @pass_context
-def money(context: Context, amount: Decimal | None) -> str | None:
+def money(context: Context, amount: Amount | None) -> str | None:
     style: Style = context["style"]
-    return None if amount is None else _money(str(amount), style.currency, style.locale)
+    if amount is None:
+        return None
+    if found := priced(amount, style):
+        number, currency = found
+        return _money(str(number), currency, style.locale)
+    return isolated(_as_sent(amount, style), style)
+
+
+def priced(amount: Amount, style: Style) -> tuple[Decimal, str] | None:
+    """The number and its currency; None where either is not known for certain, and the amount stands as it was sent."""
+    if amount.number is not None and style.currency and not amount.units:
+        return amount.number, style.currency
+    currency = _currency_of(amount, style)
+    if currency is None:
+        return None
+    number = amount.value(_decimal_sign(style.lang), _places(currency))
+    return None if number is None else (number, currency)
+
+
+def _currency_of(amount: Amount, style: Style) -> str | None:
+    """What the amount itself says wins over the setting, and may not be other than what its event says."""
+    if not amount.units:
+        return style.currency
+    meant = frozenset.intersection(*(currencies.meant(unit) for unit in amount.units))
+    if style.said is not None:
+        return style.currency if style.currency in meant else None
+    return currencies.likeliest(meant, style.currency or "")
+
+
+def _as_sent(amount: Amount, style: Style) -> str:
+    """With the event's own word for its currency beside a bare number. No other word is added."""
+    bare = not amount.units and (amount.number is not None or amount.figure is not None)
+    beside = style.said if bare and style.said and len(style.said) <= _LONGEST_CURRENCY else ""
+    return f"{amount.said} {beside}".rstrip()
+
+
+@remembered(_KEPT)
+def _decimal_sign(lang: str) -> str:
+    return get_decimal_symbol(Locale.parse(lang, sep="-"))
+
+
+@remembered(_KEPT)
+def _places(currency: str) -> int:
+    return get_currency_precision(currency)
 
 
 # By its text: 1 and 1.0 are equal, and take another plural in some languages.
@@ -242,6 +273,11 @@ def listed(row: tuple[str, ...]) -> str:
     return ", ".join(row[:_MOST_SEATS_SHOWN]) + more
 
 
+def tickets(row: tuple[str, ...]) -> int | None:
+    """How many they are for certain."""
+    return seating.count(row)
+
+
 def line(value: object) -> str:
     """A value on one line."""
     return " ".join(str(value).split())
@@ -294,6 +330,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "showtime": showtime,
     "showtime_brief": showtime_brief,
     "seats": seats,
+    "tickets": tickets,
     "readable": readable,
     "line": line,
     "cut": cut,

@@ -54,7 +54,9 @@ def _check_sample(path: Path) -> None:
         data = json.loads(path.read_text("utf-8"))
         if not isinstance(data, dict) or "event_type" not in data:
             raise ConfigurationError(f"sample {path}:1: it has to be an object with an event_type")
-        events.parse(data, str(data["event_type"]))
+        reading = events.read(data, str(data["event_type"]))
+        for remark in reading.remarks if reading else ():
+            raise ConfigurationError(f"sample {path}: {remark}")
     except json.JSONDecodeError as problem:
         raise ConfigurationError(f"sample {path}:{problem.lineno}: {problem.msg}") from problem
     except ValueError as problem:
@@ -63,10 +65,10 @@ def _check_sample(path: Path) -> None:
 
 def proof(settings: Settings, renderer: Renderer, sample: str, notice: Notice, language: str | None) -> Proof:
     """Raises `TemplateFaultError` with file and line."""
-    mail = renderer.render(notice.template, notice.event, _JANE, language)
+    most = settings.service.max_attachment_bytes
+    mail = renderer.render(notice.template, notice.event, _JANE, language, most_attached=most)
     notification_id = notices.notification_id(notice.fact, None, notice.template)
     ids = mime.Ids(notification_id, notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
-    most = settings.service.max_attachment_bytes
     envelope = mime.compose(mail, _JANE.email or "", assembly.letterhead(settings), ids, most_attached=most)
     return Proof(sample, language, notice.template, mail, envelope.content)
 

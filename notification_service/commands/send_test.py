@@ -47,14 +47,15 @@ def _envelopes(settings: Settings, to: str, template: str) -> list[Envelope]:
         notice = notices.plan(sample.delivery, largest=settings.service.max_event_bytes)
         if not isinstance(notice, Notice) or template not in ("all", notice.template):
             continue
-        mail = renderer.render(notice.template, notice.event, Person(to, "Jane"))
+        most = settings.service.max_attachment_bytes
+        mail = renderer.render(notice.template, notice.event, Person(to, "Jane"), most_attached=most)
         # An id of its own each time, or a mailbox would show only the first of several tests.
         ids = mime.Ids(
             secrets.token_hex(16), notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC)
         )
         envelopes.setdefault(
             notice.template,
-            mime.compose(mail, to, letterhead, ids, most_attached=settings.service.max_attachment_bytes),
+            mime.compose(mail, to, letterhead, ids, most_attached=most),
         )
     return list(envelopes.values())
 

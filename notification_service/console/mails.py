@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notification_service import events, mime, notices
-from notification_service.events import Event, UnreadableEventError
+from notification_service.events import Event
 from notification_service.mime import AttachmentError, Letterhead
 from notification_service.ports import Envelope, Person
 from notification_service.reconciling import event_kept
@@ -41,10 +41,7 @@ def event_of(record: Record) -> Event | NotMade:
             "The record does not hold the whole event: it shows addresses masked (RECORD_RECIPIENT=masked), or "
             "the database could not hold all of it."
         )
-    try:
-        event = events.parse(data, str(record.get("event_type")))
-    except UnreadableEventError as problem:
-        return NotMade(f"The event in the record cannot be read: {problem.detail}")
+    event = events.parse(data, str(record.get("event_type")))
     return event or NotMade("The event in the record is none of ours.")
 
 
@@ -62,7 +59,7 @@ def make(
     template = str(record["template"])
     whole = notices.completed(event, told) if told else event
     try:
-        mail = renderer.render(template, whole, person)
+        mail = renderer.render(template, whole, person, most_attached=most)
         ids = mime.Ids(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
         )

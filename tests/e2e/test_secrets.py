@@ -78,7 +78,7 @@ def test_a_refused_password_of_what_it_cannot_do_without(place: Place, setting: 
 
 def test_an_event_that_fails_and_names_an_address_everywhere(place: Place) -> None:
     place.smtp.script([Rule(at="rcpt", reply=f"550 5.1.1 <{ADDRESS}> is unknown here")])
-    bad = fresh("booking.confirmed", seats="A1", user_id={"of": ADDRESS})
+    bad = fresh("booking.confirmed", booking_id={"of": ADDRESS}, seats=[{"of": ADDRESS}])
     with place.service() as service:
         place.publish(event(fresh("booking.confirmed")), event(bad), event(fresh("payment.success", user_id=ADDRESS)))
         until(lambda: sorted(place.outcomes().values()) == ["bounced", "rejected", "rejected"])

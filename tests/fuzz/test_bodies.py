@@ -95,7 +95,7 @@ def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(delivery: Deliv
 @given(data=st.dictionaries(TEXTS, JSON), routing_key=ROUTING_KEYS, message_id=st.none() | TEXTS)
 @fuzzed_more
 def test_what_is_unreadable_can_be_recorded(data: dict[str, Any], routing_key: str, message_id: str | None) -> None:
-    body = json.dumps({**data, "event_type": "booking.confirmed", "seats": 7}).encode()
+    body = json.dumps({**data, "event_type": "booking.confirmed", "booking_id": []}).encode()
     planned = notices.plan(Delivery(body, routing_key, message_id=message_id), largest=LARGEST)
     assert isinstance(planned, Unreadable)
     record = pending(intents.of_unreadable(planned), str)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 
 from notification_service import notices
 from notification_service.books import Books
-from notification_service.branding import Brand
+from notification_service.branding import Brand, Logo
+from notification_service.events import Event, parse
 from notification_service.jobs import Jobs
 from notification_service.lane import Lane
 from notification_service.leases import Leases
@@ -685,17 +688,63 @@ def faulty_templates(folder: Path) -> tuple[Path, int]:
     return copy, lines + 1
 
 
-async def test_a_template_at_fault_is_rejected_with_its_file_and_line(tmp_path: Path) -> None:
+async def test_a_template_at_fault_parks_the_event_with_its_file_and_line(tmp_path: Path) -> None:
     folder, line = faulty_templates(tmp_path)
     cinema = Cinema(renderer=load(folder, House(Brand("Cinema"))))
     settlement = await cinema.handle(movie_title="Boom")
     assert isinstance(settlement, Park)
-    assert isinstance(settlement.outcome, Rejected)
-    assert settlement.outcome.reason is RejectReason.TEMPLATE_ERROR
+    assert isinstance(settlement.outcome, Parked)
+    assert settlement.outcome.reason is ParkReason.TEMPLATE_ERROR
     assert f"booking_confirmation/subject.txt:{line}: " in settlement.outcome.detail
     assert "no_such_field" in settlement.outcome.detail
     assert cinema.channel.seen == []
     assert await cinema.handle(booking_id="another") == Done(Sent())
+
+
+async def test_a_template_that_was_mended_makes_the_mail_at_the_replay(tmp_path: Path) -> None:
+    folder, _ = faulty_templates(tmp_path)
+    cinema = Cinema(renderer=load(folder, House(Brand("Cinema"))))
+    boom = confirmed(movie_title="Boom")
+    assert isinstance(await cinema.pipeline.handle(boom), Park)
+    assert (cinema.record.outcome, cinema.record.reason) == ("parked", "template_error")
+    cinema.renderer = renderer()
+    mended = cinema.process()
+    assert isinstance(await mended.handle(boom), Park), "a copy is no wish"
+    assert await mended.handle(replace(boom, replay="wish")) == Done(Sent())
+    assert len(cinema.mails) == 1
+
+
+@pytest.mark.parametrize(("bytes_of_logo", "left_out"), [(2000, ["logo.png"]), (10, [])])
+async def test_a_file_beyond_the_limit_is_left_out_and_the_mail_goes(bytes_of_logo: int, left_out: list[str]) -> None:
+    logo = Logo(b"x" * bytes_of_logo, 160, 32)
+    cinema = Cinema(renderer=load(TEMPLATES, House(Brand("Cinema", logo=logo))))
+    assert await cinema.handle() == Done(Sent())
+    (mail,) = cinema.mails
+    html = message_from_bytes(mail.content, policy=default).get_body(("html",))
+    assert html is not None
+    assert ("cid:logo-" in html.get_content()) == (not left_out)
+    assert "cid:ticket-qr" in html.get_content()
+    told = [
+        f"attachments go without {name}: it has {bytes_of_logo} bytes, and MAX_ATTACHMENT_BYTES=1000"
+        for name in left_out
+    ]
+    assert list(cinema.record.remarks) == told
+
+
+async def test_where_nothing_fits_no_word_is_lost_about_files() -> None:
+    bare = renderer().render("booking_confirmation", confirmed_event(), JANE, most_attached=1)
+    whole = renderer().render("booking_confirmation", confirmed_event(), JANE)
+    assert ([file.filename for file in whole.attachments], bare.attachments) == (["ticket.png", "booking.ics"], ())
+    assert "calendar" in whole.text
+    assert "calendar" not in bare.text + bare.html
+    assert "cid:" not in bare.html
+    assert [remark.field for remark in bare.remarks] == ["attachments"] * 2
+
+
+def confirmed_event() -> Event:
+    event = parse(sample("booking.confirmed", time_zone="UTC"), "booking.confirmed")
+    assert event is not None
+    return event
 
 
 async def test_an_error_before_the_sending_marker_is_retried_and_then_parked() -> None:

@@ -66,7 +66,7 @@ def test_only_an_images_source_is_exchanged() -> None:
     [
         ('{"event_type":', r":1: Expecting value"),
         ("[]", r":1: it has to be an object with an event_type"),
-        ('{"event_type": "payment.failed", "amount": {}}', r": amount: "),
+        ('{"event_type": "payment.failed", "amount": {}}', r": amount is left out"),
         (b"\xff", r": 'utf-8' codec"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +10,7 @@ from babel import Locale
 from hypothesis import given, strategies as st
 from jinja2 import Environment
 
+from notification_service import amounts
 from notification_service.events import parse
 from notification_service.wording import (
     FILTERS,
@@ -28,7 +28,8 @@ MADRID, NEW_YORK = ZoneInfo("Europe/Madrid"), ZoneInfo("America/New_York")
 
 
 def style(locale: str = "en_US", zone: str | None = "UTC", currency: str = "USD", **event: Any) -> Style:  # noqa: ANN401 - JSON
-    parsed = parse(event, "booking.confirmed")
+    said = {"currency": event.pop("event_currency")} if "event_currency" in event else {}
+    parsed = parse({**event, **said}, "booking.confirmed")
     assert parsed is not None
     return Defaults(locale, zone, currency, spoken=("en", "de", "pt")).for_event(parsed)
 
@@ -106,7 +107,9 @@ def test_a_showtime_with_an_offset_is_shown_at_the_cinemas_clock() -> None:
 def test_the_events_own_zone_wins_and_a_wrong_one_does_not() -> None:
     text = "2026-12-15T20:00:00Z"
     assert shown("showtime", text, style(time_zone="America/New_York")).endswith("3:00 PM EST")
-    assert shown("showtime", text, style(zone="America/New_York", time_zone="Mars/Base")).endswith("3:00 PM EST")
+    unread = style(zone="America/New_York", time_zone="Mars/Base")
+    assert shown("showtime", text, unread).endswith("8:00 PM UTC"), "what its own offset says is known"
+    assert shown("showtime", "2026-12-15 20:00", unread) == "Tuesday, December 15, 2026, 8:00 PM"
 
 
 def test_summer_and_winter_time_are_named_and_counted() -> None:
@@ -175,8 +178,8 @@ def test_what_is_not_known_stays_none(name: str) -> None:
         "europe\\madrid",
     ],
 )
-def test_a_zone_that_is_none_falls_back_and_reads_no_other_file(name: str) -> None:
-    assert style(zone="Europe/Madrid", time_zone=name).zone == MADRID
+def test_a_zone_that_is_none_is_no_other_and_reads_no_file(name: str) -> None:
+    assert style(zone="Europe/Madrid", time_zone=name).zone is None
     with pytest.raises(ValueError, match="is no time zone"):
         check_zone(name)
 
@@ -232,6 +235,9 @@ def test_a_cinema_brings_its_own_zone_and_the_events_wins() -> None:
     known = Defaults(time_zone="Europe/Madrid", cinemas=cinemas)
     assert (str(known.for_event(event).zone), str(known.for_event(abroad).zone)) == ("Europe/Berlin", "Asia/Tokyo")
     assert known.cinema(event).address == "Am Markt 1"
+    nowhere = parse({"cinema_name": "Kino", "time_zone": "Mars/Base"}, "booking.confirmed")
+    assert nowhere is not None
+    assert known.for_event(nowhere).zone is None
 
 
 # ── cutting and turning ──────────────────────────────────────────────────────────────────────────────
@@ -267,35 +273,121 @@ def test_a_text_that_runs_the_other_way_is_isolated() -> None:
 # ── money ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def cost(sent: object, how: Style) -> str:
+    return shown("money", amounts.read(sent), how)
+
+
 @pytest.mark.parametrize(
     ("amount", "how", "text"),
     [
-        (Decimal("30.0"), style(), "$30.00"),
-        (Decimal("1234567.5"), style(), "$1,234,567.50"),
-        (Decimal(30), style(currency="EUR"), "€30.00"),
-        (Decimal(30), style(currency="EUR", locale="de_DE"), "30,00 €"),
-        (Decimal(30), style(currency="JPY"), "¥30"),
-        (Decimal("30.125"), style(currency="BHD"), "BHD30.125"),
-        (Decimal(30), style(currency="EUR", event_currency="x"), "€30.00"),
-        (Decimal(500), style("en_IN", currency="INR"), "₹500.00"),
-        (Decimal(30), replace(style(), locale=Locale("ar")), "30.00 دولار أمريكي"),
+        (30.0, style(), "$30.00"),
+        ("1234567.5", style(), "$1,234,567.50"),
+        (30, style(currency="EUR"), "€30.00"),
+        (30, style(currency="EUR", locale="de_DE"), "30,00 €"),
+        (30, style(currency="JPY"), "¥30"),
+        ("500.00", style(currency="JPY"), "¥500"),
+        (30.125, style(currency="BHD"), "BHD30.125"),
+        (500, style("en_IN", currency="INR"), "₹500.00"),
+        (30, replace(style(), locale=Locale("ar")), "30.00 دولار أمريكي"),
     ],
 )
-def test_money_reads_as_its_currency_does(amount: Decimal, how: Style, text: str) -> None:
-    assert shown("money", amount, how) == text
+def test_money_reads_as_its_currency_does(amount: object, how: Style, text: str) -> None:
+    assert cost(amount, how) == text
 
 
-def test_the_currency_of_the_event_wins() -> None:
-    event = parse({"currency": "gbp"}, "booking.confirmed")
+@pytest.mark.parametrize(
+    ("amount", "how", "text"),
+    [
+        ("30.00 EUR", style(), "€30.00"),
+        ("EUR 30", style(), "€30.00"),
+        ("$25.50", style(), "$25.50"),
+        ("US$ 25.50", style(currency="EUR"), "$25.50"),
+        ("€ 30", style(), "€30.00"),
+        ("30,- €", style(), "€30.00"),
+        ("1 234,56 €", style(), "€1,234.56"),
+        ("30.00 euros", style(), "€30.00"),
+        ("Rs. 500/-", style(currency="INR"), "₹500.00"),
+        ("$30 USD", style(currency="EUR"), "$30.00"),
+        ({"amount": "30.00", "currency": "EUR"}, style(), "€30.00"),
+        ("$30", style(event_currency="CAD"), "CA$30.00"),
+    ],
+)
+def test_what_an_amount_says_of_its_currency_wins_over_the_setting(amount: object, how: Style, text: str) -> None:
+    assert cost(amount, how) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "how", "text"),
+    [
+        ("0,075", style(), "0,075"),
+        ("0,075", style("de_DE"), "0,075"),
+        ("1.234,56", style(), "1.234,56"),
+        ("1.234,56", style("de_DE", currency="EUR"), "1.234,56 €"),
+        ("1,234", style(), "$1,234.00"),
+        ("1,234", style("de_DE"), "1,234"),
+        ("1.234", style("de_DE"), "1.234"),
+        ("25,50", style(), "25,50"),
+        ("25,50", style("de_DE", currency="EUR"), "25,50 €"),
+        ("25,50", style(event_currency="EUR"), "25,50 EUR"),
+        ("$30", style(currency="EUR"), "$30"),
+        ("¥500", style(), "¥500"),
+        ("kr 500", style(), "kr 500"),
+        ("10-20 EUR", style(), "10-20 EUR"),
+        ("30 per seat", style(), "30 per seat"),
+        ("30.00 EUR", style(event_currency="USD"), "30.00 EUR"),
+        ("30.00 EUR", style(event_currency="Bitcoin"), "30.00 EUR"),
+        (500, style(event_currency="Bitcoin"), "500 Bitcoin"),
+        (500.0, style(event_currency="ZZZ"), "500 ZZZ"),
+        ("25.50", style(event_currency="¥"), "25.50 ¥"),
+        (25.5, style(event_currency=["EUR"]), "25.5"),
+        (25.5, style(event_currency="a long story about what money is"), "25.5"),
+    ],
+)
+def test_what_has_two_readings_or_none_stands_as_it_was_sent(amount: object, how: Style, text: str) -> None:
+    assert cost(amount, how) == text
+
+
+@pytest.mark.parametrize(
+    ("said", "default", "code"),
+    [
+        ("gbp", "USD", "GBP"),
+        ("₹", "USD", "INR"),
+        ("$", "USD", "USD"),
+        ("$", "CAD", "CAD"),
+        ("$", "EUR", None),
+        ("¥", "JPY", "JPY"),
+        ("¥", "USD", None),
+        ("￥", "CNY", "CNY"),
+        ("£", "USD", "GBP"),
+        ("£", "EGP", "EGP"),
+        ("kr", "SEK", "SEK"),
+        ("kr.", "USD", None),
+        ("Euro", "USD", "EUR"),
+        ("US Dollar", "EUR", "USD"),
+        ("Rupees", "USD", None),
+        ("Rupees", "INR", "INR"),
+        ("indian rupees", "USD", "INR"),
+        ("&#8377;", "USD", "INR"),
+        (978, "USD", "EUR"),
+        ("036", "USD", "AUD"),
+        (36, "USD", "AUD"),
+        ({"code": "EUR"}, "USD", "EUR"),
+        ("  ", "USD", "USD"),
+        ("Unknown", "USD", "USD"),
+        (None, "USD", "USD"),
+        ("US", "EUR", None),
+        ("€€€", "EUR", None),
+        ("123", "EUR", None),
+        ("ß", "EUR", None),
+        ("XXX", "EUR", None),
+        (["EUR"], "USD", None),
+        (True, "USD", None),
+    ],
+)
+def test_a_currency_that_was_said_is_that_one_or_none(said: object, default: str, code: str | None) -> None:
+    event = parse({"currency": said}, "booking.confirmed")
     assert event is not None
-    assert Defaults().for_event(event).currency == "GBP"
-
-
-@pytest.mark.parametrize("currency", ["", "$", "US", "EURO", "€€€", "E\nR", "123", "ß"])
-def test_a_currency_that_is_none_is_the_settings(currency: str) -> None:
-    event = parse({"currency": currency}, "booking.confirmed")
-    assert event is not None
-    assert Defaults(currency="EUR").for_event(event).currency == "EUR"
+    assert Defaults(currency=default).for_event(event).currency == code
 
 
 # ── seats and words ──────────────────────────────────────────────────────────────────────────────────

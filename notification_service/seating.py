@@ -1,0 +1,126 @@
+"""The names of seats as producers write them: lists, texts, objects with a row and a number."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+_BETWEEN = re.compile(r"\s*[,;\n]\s*")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_IN_BRACKETS = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
+_QUOTES = "\"'"
+_ROWS = {"row", "rownumber", "rowlabel", "rowname", "seatrow"}
+_NUMBERS = {"number", "seatnumber", "seat", "column", "col", "no"}
+_LABELS = ("seat", "seatnumber", "label", "seatlabel", "name", "seatname", "code", "seatcode", "number", "id", "seatid")
+_AREAS = ("section", "block", "area", "zone", "level", "floor")
+_DIGIT = re.compile(r"\d")
+_PLAIN = re.compile(r"[A-Za-z]{1,3}-?\d{1,4}")
+_SINGLE = re.compile(r"\D*\d*\D*|R\d+-S\d+")
+"""With one number at most."""
+
+_LONGEST_ID = 8
+"""A longer one is a key of a database, and nothing that stands on a seat."""
+
+_Known = Callable[[object], str | None]
+
+
+def read(value: object, known: _Known) -> tuple[tuple[str, ...], bool]:
+    """The seats, each once, in their order, and whether any of them could not be read.
+
+    `known`: how a text or a number alone reads, None where it is blank. It raises `ValueError` for anything else.
+    """
+    found: list[str] = []
+    unread = False
+    for seat in _each(value):
+        if type(seat) is str and _PLAIN.fullmatch(seat):
+            found.append(seat)
+            continue
+        try:
+            found += [name for part in _parted(seat) for name in _split(known(part))]
+        except ValueError:
+            unread = True
+    return tuple(found) if len(set(found)) == len(found) else _each_once(found), unread
+
+
+def _each_once(seats: list[str]) -> tuple[str, ...]:
+    """Two of `General Admission` are two tickets; a seat with a number is there once."""
+    return tuple(seat for at, seat in enumerate(seats) if seat not in seats[:at] or not _DIGIT.search(seat))
+
+
+def count(seats: tuple[str, ...]) -> int | None:
+    """How many tickets they are; None where one of them may be several, such as `B5 and B6` or a word alone."""
+    if not all(map(_SINGLE.fullmatch, seats)) or (len(seats) == 1 and not _DIGIT.search(seats[0])):
+        return None
+    return len(seats) or None
+
+
+def _each(value: object) -> Iterable[object]:
+    match value:
+        case str():
+            return _of_text(value)
+        case int() | float() if not value and not isinstance(value, bool):
+            return ()
+        case list():
+            return value
+        case dict() if value and all(key.isdecimal() for key in value):  # PHP's way to write a list
+            return value.values()
+    return (value,)
+
+
+def _parted(seat: object) -> Iterable[object]:
+    """The names in one entry of a list: one, or several within it."""
+    match seat:
+        case [str() as row, int() as number] if row.isalpha() and not isinstance(number, bool):
+            return (f"{row}{number}",)
+        case list():
+            return map(_named, seat)
+    return (_named(seat),)
+
+
+def _named(seat: object) -> object:
+    return _of_parts(seat) if isinstance(seat, dict) else seat
+
+
+def _of_text(text: str) -> Iterable[object]:
+    """A list that was written as a text, as JSON, Python or a database writes it; else a text of names."""
+    text = text.strip()
+    if not _IN_BRACKETS.fullmatch(text):
+        return (text,)
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return [part.strip(_QUOTES) for part in _BETWEEN.split(text[1:-1].strip())]
+    return read if isinstance(read, list) else (read,)
+
+
+def _split(text: str | None) -> Iterable[str]:
+    """`B5, B6`; but `Row B, Seat 5` is one seat, and so is a word without a number."""
+    if text is None:
+        return ()
+    parts = [part for part in _BETWEEN.split(text.strip()) if part]
+    words = {tuple(map(str.casefold, _WORD.findall(part))) for part in parts}
+    return parts if len(words) == 1 and all(map(_DIGIT.search, parts)) else (text,)
+
+
+def _of_parts(parts: Mapping[str, object]) -> object:
+    """Raises `ValueError` where nothing in it is the name of a seat for certain."""
+    plain = {name.casefold().replace("_", "").replace("-", ""): value for name, value in parts.items()}
+    area = next((f"{plain[name]} " for name in _AREAS if _is_name(plain.get(name))), "")
+    row = next((value for name, value in plain.items() if name in _ROWS), None)
+    number = next((value for name, value in plain.items() if name in _NUMBERS), None)
+    if _is_name(row) and _is_name(number):
+        return area + _in_its_row(str(row).strip(), str(number).strip())
+    for label in _LABELS if row is None else ():
+        name = plain.get(label)
+        if _is_name(name) and not (label.endswith("id") and len(str(name)) > _LONGEST_ID):
+            return f"{area}{name}"
+    raise ValueError("it names no seat")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and bool(str(value).strip())
+
+
+def _in_its_row(row: str, number: str) -> str:
+    if not row.isdecimal():
+        return number if number.casefold().startswith(row.casefold()) else f"{row}{number}"
+    return f"R{row}-S{number}"

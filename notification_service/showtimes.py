@@ -1,0 +1,159 @@
+"""Dates with a time as producers write them. A text names a moment only if all of it does, and in one way only."""
+
+import re
+import unicodedata
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
+
+from notification_service import zones
+
+_LONGEST = 80
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WHOLE_MONTHS = r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+_MONTH = rf"(?P<month>{_WHOLE_MONTHS}|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_WEEKDAY = (
+    r"(?:(?P<weekday>mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?"
+    r"|sun(?:day)?)\.?,? )?"
+)
+_DATES = (
+    r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})",
+    r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)",
+    r"(?P<y>\d{4})-?w(?P<week>\d\d)-?(?P<of_week>[1-7])",
+    r"(?P<one>\d{1,2})(?P<s>[-/.])(?P<other>\d{1,2})(?P=s)(?P<y>\d{4})",
+    rf"{_DAY}[ -]{_MONTH}[ -](?P<y>\d{{4}})",
+    rf"{_MONTH} {_DAY},? (?P<y>\d{{4}})",
+)
+_BETWEEN = r"(?:,? ?(?P<iso>t) ?|, ?| at | )"
+_CLOCK = (
+    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?"
+    r"|(?P<hour2>\d\d)(?P<minute2>\d\d)(?P<second2>\d\d)?"
+    r"|(?P<hour3>\d{1,2})(?= ?[ap]\.?m))"
+    r"(?: ?(?P<half>[ap])\.?m\.?)?(?: ?(?:uhr|hrs|h))?"
+)
+_PLACE = r"(?: ?(?P<utc>z|utc|gmt))?(?: ?(?P<sign>[+-])(?P<east>\d\d)(?::?(?P<minutes>\d\d))?)?"
+_NAMED = r"(?:\[(?P<zone>[\w/+-]+)\])?"
+_TEXTS = tuple(re.compile(f"{_WEEKDAY}{day}{_BETWEEN}{_CLOCK}{_PLACE}{_NAMED}") for day in _DATES)
+_UNIX_DATE = re.compile(rf"{_WEEKDAY}{_MONTH} (?P<day>\d{{1,2}}) {_CLOCK}(?: (?P<utc>utc|gmt))? (?P<y>\d{{4}})")
+_RUN_TOGETHER = re.compile(r"(?P<y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
+_EPOCH = re.compile(r"(\d{10})(\d{3})?(?:\.\d{1,9})?")
+_DATE_AND_HOUR = re.compile(r"20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])")
+_LONGEST_SHOW, _LONGEST_NIGHT = timedelta(hours=4), timedelta(hours=6)
+"""How far an end may lie behind the beginning, in ISO 8601's own form and in others, where offsets are rarer."""
+
+_UNSEEN = dict.fromkeys((0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x2066, 0x206A)))
+_TWELVE = 12
+
+
+def read(text: str) -> datetime | None:
+    """The moment, naive where nothing in the text says of which clock it is.
+
+    None where a part of it stays unread, or where it could be another moment too: `05/06/2026`, a range that looks
+    like an offset, an hour alone.
+    """
+    plain = _plain(text)
+    try:
+        return None if len(plain) > _LONGEST else _within(_epoch(plain) or _dated(plain))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _within(moment: datetime | None) -> datetime | None:
+    """No zone can be applied at the ends of the calendar; the year 1 is how Go and .NET write "no date"."""
+    return moment if moment and MINYEAR < moment.year < MAXYEAR else None
+
+
+def _plain(text: str) -> str:
+    """In small letters, with ASCII's digits and one kind of space: ICU writes U+202F before PM, and marks direction."""
+    if text.isascii():
+        return " ".join(text.lower().split())
+    text = unicodedata.normalize("NFKC", text[: 2 * _LONGEST]).translate(_UNSEEN).replace("\u2212", "-")
+    return " ".join("".join(_digit(character) for character in text).lower().split())
+
+
+def _digit(character: str) -> str:
+    return str(unicodedata.decimal(character, character))
+
+
+def _epoch(text: str) -> datetime | None:
+    """Ten digits are seconds, thirteen are milliseconds; `2026121519` could be a date with its hour."""
+    found = _EPOCH.fullmatch(text)
+    if found is None or (found[2] is None and _DATE_AND_HOUR.fullmatch(text)):
+        return None
+    return datetime.fromtimestamp(int(found[1]), UTC) + timedelta(milliseconds=int(found[2] or 0))
+
+
+def _dated(text: str) -> datetime | None:
+    patterns = (*_TEXTS, _UNIX_DATE, _RUN_TOGETHER)
+    parts = next((found.groupdict() for pattern in patterns if (found := pattern.fullmatch(text))), None)
+    day, hour = (_day(parts), _hour(parts)) if parts else (None, None)
+    if parts is None or day is None or hour is None:
+        return None
+    weekday = parts.get("weekday")
+    if weekday and _DAYS[day.weekday()] != weekday[:3]:
+        return None
+    return _placed(datetime.combine(day, hour), parts)
+
+
+def _day(parts: dict[str, str | None]) -> date | None:
+    def number(name: str) -> int:
+        return int(parts.get(name) or 0)
+
+    year = number("y")
+    if parts.get("week"):
+        return date.fromisocalendar(year, number("week"), number("of_week"))
+    if month := parts.get("month"):
+        return date(year, _MONTHS.index(month[:3]) + 1, number("day"))
+    if parts.get("one"):
+        return _either_way_round(year, number("one"), number("other"))
+    return date(year, number("m"), number("d"))
+
+
+def _either_way_round(year: int, one: int, other: int) -> date | None:
+    if one == other or one > _TWELVE:
+        return date(year, other, one)
+    return date(year, one, other) if other > _TWELVE else None
+
+
+def _hour(parts: dict[str, str | None]) -> time | None:
+    def number(name: str) -> int:
+        return int(parts.get(name) or parts.get(f"{name}2") or parts.get(f"{name}3") or 0)
+
+    hour = number("hour")
+    if half := parts.get("half"):
+        if not 1 <= hour <= _TWELVE:
+            return None
+        hour = hour % _TWELVE + (_TWELVE if half == "p" else 0)
+    return time(hour, number("minute"), number("second"))
+
+
+def _placed(moment: datetime, parts: dict[str, str | None]) -> datetime | None:
+    sign, hours = parts.get("sign"), parts.get("east")
+    if not sign or not hours:
+        unplaced = None if parts.get("zone") else moment
+        return moment.replace(tzinfo=UTC) if parts.get("utc") else unplaced
+    east = zones.offset(sign, hours, parts.get("minutes"))
+    if east is None or (sign == "-" and not parts.get("utc") and _may_end(moment, parts)):
+        return None
+    return _as_named(moment.replace(tzinfo=timezone(east) if east else UTC), parts.get("zone"))
+
+
+def _may_end(moment: datetime, parts: dict[str, str | None]) -> bool:
+    """Whether `10:00-12:00`, or `7:30 PM-10:00`, may be when the show begins and ends: nobody writes seconds there."""
+    if parts.get("second") or parts.get("second2"):
+        return False
+    ends = timedelta(hours=int(parts["east"] or 0), minutes=int(parts.get("minutes") or 0))
+    begins = timedelta(hours=moment.hour, minutes=moment.minute)
+    round_of_the_clock = timedelta(hours=12 if parts.get("half") else 24)
+    lasts = (ends - begins) % round_of_the_clock
+    return timedelta() < lasts <= (_LONGEST_SHOW if parts.get("iso") else _LONGEST_NIGHT)
+
+
+def _as_named(moment: datetime, name: str | None) -> datetime | None:
+    """Java writes the zone behind the offset, which both have to say the same."""
+    if not name:
+        return moment
+    zone: tzinfo | None = zones.find(name)
+    agreed = isinstance(zone, ZoneInfo) and moment.astimezone(zone).utcoffset() == moment.utcoffset()
+    return moment if agreed else None

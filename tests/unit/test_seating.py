@@ -1,0 +1,96 @@
+"""The names of seats, in each way in which producers write them."""
+
+import pytest
+
+from notification_service import seating
+from notification_service.events import parse, read
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ["B5", "B6"],
+        "B5, B6",
+        "B5,B6",
+        "B5; B6",
+        "B5\nB6",
+        ["B5, B6"],
+        ["B5", "B6", "B5", "", None, "n/a"],
+        '["B5", "B6"]',
+        "['B5', 'B6']",
+        "{B5,B6}",
+        '[{"row": "B", "number": 5}, {"row": "B", "number": 6}]',
+        [{"row": "B", "number": 5}, {"row": "B", "number": "6"}],
+        [{"row": "B", "seat": "B5"}, {"rowLabel": "B", "seatNumber": 6}],
+        [{"seat": "B5"}, {"seat_number": "B6", "price": 12.5}],
+        [{"label": "B5"}, {"name": "B6"}],
+        [{"id": "B5"}, {"code": "B6"}],
+        [["B5", "B6"]],
+        [["B5"], ["B6"]],
+        [["B", 5], ["B", 6]],
+        {"0": "B5", "1": "B6"},
+    ],
+)
+def test_seats_are_read_where_they_can_be_told(sent: object) -> None:
+    reading = read({"seats": sent}, "booking.confirmed")
+    assert reading is not None
+    assert (reading.event.model_dump()["seats"], reading.remarks) == (("B5", "B6"), ())
+
+
+@pytest.mark.parametrize(
+    ("sent", "seats"),
+    [
+        (7, ("7",)),
+        ([5, 6.0], ("5", "6")),
+        ("Row B, Seat 5", ("Row B, Seat 5",)),
+        ("Row 5, Seat 6", ("Row 5, Seat 6",)),
+        ("Balcony 5, Balcony 6", ("Balcony 5", "Balcony 6")),
+        ("General Admission", ("General Admission",)),
+        ("B5 and B6", ("B5 and B6",)),
+        ({"row": "B", "number": 5}, ("B5",)),
+        ({"row": 5, "number": 6}, ("R5-S6",)),
+        ([{"section": "Balcony", "row": "B", "number": 5}, {"block": "C", "number": 5}], ("Balcony B5", "C 5")),
+        ("", ()),
+        ([], ()),
+        (None, ()),
+        ("Unknown", ()),
+    ],
+)
+def test_what_is_one_seat_stays_one(sent: object, seats: tuple[str, ...]) -> None:
+    reading = read({"seats": sent}, "booking.confirmed")
+    assert reading is not None
+    assert (reading.event.model_dump()["seats"], reading.remarks) == (seats, ())
+
+
+@pytest.mark.parametrize(
+    "sent", [True, {}, [True], [{"row": "B"}], [{"x": 1}], [[["B5"]]], [{"id": "507f1f77bcf86cd7"}]]
+)
+def test_what_names_no_seat_is_left_out_with_a_remark(sent: object) -> None:
+    reading = read({"seats": sent}, "booking.confirmed")
+    assert reading is not None
+    assert [remark.field for remark in reading.remarks] == ["seats"]
+    assert parse({"seats": [sent, "B5"]}, "booking.confirmed").model_dump()["seats"] == ("B5",)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("seats", "count"),
+    [
+        (("B5", "B6"), 2),
+        (("Row B, Seat 5",), 1),
+        (("R5-S6", "R5-S7"), 2),
+        (("GA", "GA"), 2),
+        (("B5 and B6",), None),
+        (("B5-B8",), None),
+        (("B5 B6", "C1"), None),
+        (("General Admission",), None),
+        ((), None),
+    ],
+)
+def test_tickets_are_counted_where_each_name_is_one_seat(seats: tuple[str, ...], count: int | None) -> None:
+    assert seating.count(seats) == count
+
+
+def test_two_places_without_a_number_are_two() -> None:
+    event = parse({"seats": ["GA", "GA", "B5", "B5"]}, "booking.confirmed")
+    assert event is not None
+    assert event.model_dump()["seats"] == ("GA", "GA", "B5")
