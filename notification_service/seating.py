@@ -17,6 +17,9 @@ _PLAIN = re.compile(r"[A-Za-z]{1,3}-?\d{1,4}")
 _SINGLE = re.compile(r"\D*\d*\D*|R\d+-S\d+")
 """With one number at most."""
 
+_ONE_OF_SEVERAL = re.compile(rf"{_SINGLE.pattern}|\d+-\d+")
+"""In a list, 5-12 is a row and a seat; alone it may be eight of them."""
+
 _LONGEST_ID = 8
 """A longer one is a key of a database, and nothing that stands on a seat."""
 
@@ -48,9 +51,10 @@ def _each_once(seats: list[str]) -> tuple[str, ...]:
 
 def count(seats: tuple[str, ...]) -> int | None:
     """How many tickets they are; None where one of them may be several, such as `B5 and B6` or a word alone."""
-    if not all(map(_SINGLE.fullmatch, seats)) or (len(seats) == 1 and not _DIGIT.search(seats[0])):
+    alone = len(seats) == 1
+    if not all(map((_SINGLE if alone else _ONE_OF_SEVERAL).fullmatch, seats)):
         return None
-    return len(seats) or None
+    return None if alone and not _DIGIT.search(seats[0]) else len(seats) or None
 
 
 def _each(value: object) -> Iterable[object]:

@@ -144,10 +144,10 @@ def _kill_by(booking: str, service: Service) -> None:
         raise TypeError("the consumer hands its deliveries to something else than the pipeline")
     render = story.renderer.render
 
-    def deadly(template: str, event: Event, person: Person) -> Mail:
+    def deadly(template: str, event: Event, person: Person, *, most_attached: int) -> Mail:
         if event.booking_id == booking:
             os.kill(os.getpid(), signal.SIGKILL)
-        return render(template, event, person)
+        return render(template, event, person, most_attached=most_attached)
 
     _put(story.renderer, "render", deadly)
 

@@ -81,6 +81,8 @@ def test_what_names_no_seat_is_left_out_with_a_remark(sent: object) -> None:
         (("GA", "GA"), 2),
         (("B5 and B6",), None),
         (("B5-B8",), None),
+        (("5-8",), None),
+        (("5-8", "5-9"), 2),
         (("B5 B6", "C1"), None),
         (("General Admission",), None),
         ((), None),
