@@ -46,7 +46,8 @@ def read(value: object, known: _Known) -> tuple[tuple[str, ...], bool]:
 
 def _each_once(seats: list[str]) -> tuple[str, ...]:
     """Two of `General Admission` are two tickets; a seat with a number is there once."""
-    return tuple(seat for at, seat in enumerate(seats) if seat not in seats[:at] or not _DIGIT.search(seat))
+    first = {seat: at for at, seat in reversed(list(enumerate(seats)))}
+    return tuple(seat for at, seat in enumerate(seats) if first[seat] == at or not _DIGIT.search(seat))
 
 
 def count(seats: tuple[str, ...]) -> int | None:

@@ -98,7 +98,7 @@ class SmtpChannel:
         except BROKEN as problem:
             said, code = self._pool.hide(str(problem)), getattr(problem, "code", None)
             about = read(Phase.CONNECT, code, said).hint if code else ""
-            hint = self._provider.hint(code, about, said) or _own_hint(problem)
+            hint = self._provider.hint(code, said, about) or _own_hint(problem)
             hint = hint or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
             name = type(problem).__name__
             raise ChannelUnavailableError(f"{self.where['server']}: {name}: {said}: {hint}") from None
@@ -179,7 +179,7 @@ class SmtpChannel:
         if reading.session and talk.session is not None and talk.session.reused:
             talk.session_is_over = True
             talk.session.ending = "the server takes no more mails on it"
-        hint = self._provider.hint(code, reading.hint, text)
+        hint = self._provider.hint(code, text, reading.hint)
         match reading.blame:
             case Blame.CHANNEL:
                 return Unavailable(talk.attempt("unavailable", code, text), hint)

@@ -59,8 +59,8 @@ class Provider:
         "allow sending?"
     )
 
-    def hint(self, code: int | None, about: str = "", text: str = "") -> str:
-        """What an operator can do. `about`: what is known of it from the reply's words; `text`: the reply."""
+    def hint(self, code: int | None, text: str = "", about: str = "") -> str:
+        """What an operator can do. `text`: the reply; `about`: what is known of it from its words."""
         named = next((hint for said, hint in self.said.items() if re.search(rf"\b{re.escape(said)}\b", text)), "")
         known = _HINTS.get(code or 0, "")
         return named or self.hints.get(code or 0) or (known if code in _LOGIN else about or known)
