@@ -60,10 +60,10 @@ class Books:
     async def first_report(self, fact: str, report: str) -> str:
         return await self.through_outage(lambda: self._ledger.first_report(fact, report))
 
-    async def claim(self, job: Job) -> ClaimAnswer | Unguarded:
-        asked = time.monotonic()
+    async def claim(self, job: Job, *, reopen: bool = False) -> ClaimAnswer | Unguarded:
+        asked, reopen = time.monotonic(), reopen or job.delivery.replay is not None
         try:
-            answer = await self._claims.claim(job.notification_id, job.owner, reopen=job.delivery.replay is not None)
+            answer = await self._claims.claim(job.notification_id, job.owner, reopen=reopen)
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
             job.lease = None

@@ -175,7 +175,7 @@ def _contradictions(record: Record, standing: Standing) -> Iterator[str]:
         yield f"does not have the id of its own fact, {_quoted(record['fact'])}"
     if record.get("message_id") and str(record["message_id"]).strip("<>").partition("@")[0] != record["_id"]:
         yield f"has the Message-ID {_quoted(record['message_id'])}, which belongs to another"
-    erased = reason == SkipReason.ERASED and standing.decided in FOR_A_PERSON
+    erased = reason == SkipReason.ERASED and standing.decided in (*FOR_A_PERSON, "bounced")
     if outcome not in (PENDING, WAITING) and standing.decided not in (None, outcome) and not erased:
         yield f"says {outcome}, and Redis remembers {_quoted(standing.decided)}"
 

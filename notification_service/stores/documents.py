@@ -28,8 +28,8 @@ VALIDATOR: Mapping[str, Any] = {
 FACTS = "notification_facts"
 
 OPEN = (PENDING, WAITING)
-MENDABLE = ("rejected", "parked", "unknown")
-"""What a replay, or for the first of them another event of its fact, opens again."""
+MENDABLE = ("rejected", "parked", "unknown", "bounced")
+"""What a replay opens again, and of what was rejected or bounced another event of its fact that knows better."""
 
 _DEEPEST = 40
 _LARGEST_INTEGER = 2**63
@@ -69,6 +69,8 @@ def closed(outcome: Outcome, at: datetime, show: Show) -> dict[str, Any]:
         fields["reason"] = str(told.reason)
     if told.detail:
         fields["detail"] = show(storable_text(told.detail))
+    if told.fingerprint:
+        fields["fingerprint"] = told.fingerprint
     if told.possible_duplicate:
         fields["possible_duplicate"] = True
     if told.status is Status.SENT:
@@ -87,6 +89,7 @@ def entry(document: Mapping[str, Any]) -> Entry:
         created_at=document["created_at"],
         owner=str(document.get("owner", "")),
         replays=tuple(document.get("replays", ())),
+        recipient=str(document.get("recipient") or ""),
     )
 
 
@@ -98,6 +101,7 @@ def _outcome(document: Mapping[str, Any]) -> Outcome:
             document.get("reason"),
             document.get("detail"),
             bool(document.get("possible_duplicate")),
+            document.get("fingerprint"),
         )
     )
 
@@ -115,11 +119,11 @@ def attempt(made: Attempt, show: Show) -> dict[str, Any]:
 
 _IMPERSONAL = (
     *("_id", "event_id", "event_ids", "event_type", "fact", "notification_type", "template", "template_digest"),
-    *("booking_id", "message_id", "status", "outcome", "reason", "possible_duplicate", "repaired", "owner"),
-    *("replays", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
+    *("booking_id", "message_id", "status", "outcome", "reason", "fingerprint", "possible_duplicate", "repaired"),
+    *("owner", "replays", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
 )
 _IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection")
-_IMPERSONAL_PAST = ("status", "outcome", "reason", "possible_duplicate", "updated_at", "sent_at")
+_IMPERSONAL_PAST = ("status", "outcome", "reason", "fingerprint", "possible_duplicate", "updated_at", "sent_at")
 _NAMES_THE_FACT = "refund_transaction_id"
 
 

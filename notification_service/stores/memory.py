@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from notification_service.outcomes import PENDING, Outcome, Sent, Unknown, summarize, waits_for_a_person
+from notification_service.outcomes import PENDING, Outcome, Sent, Unknown, may_be_reopened, summarize
 from notification_service.ports import (
     AlreadyThere,
     Attempt,
@@ -42,7 +42,7 @@ class MemoryClaims:
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         now = self._clock()
         held = self._claims.get(notification_id)
-        if reopen and held is not None and held.outcome is not None and waits_for_a_person(held.outcome):
+        if reopen and held is not None and held.outcome is not None and may_be_reopened(held.outcome):
             doubt = isinstance(held.outcome, Unknown)
             held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0)
         if held is None:
@@ -183,6 +183,7 @@ class MemoryLedger:
             event_ids=(intent.event_id,),
             created_at=intent.created_at,
             owner=intent.owner,
+            recipient=intent.recipient,
         )
         self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
         return Opened()
@@ -210,7 +211,7 @@ class MemoryLedger:
         if (
             record is None
             or record.owner not in (seen, owner)
-            or (record.entry.outcome and not waits_for_a_person(record.entry.outcome))
+            or (record.entry.outcome and not may_be_reopened(record.entry.outcome))
         ):
             return Fence.LOST
         if replay in record.entry.replays:
@@ -248,8 +249,8 @@ class MemoryLedger:
             return Fence.HELD
         if record.entry.outcome is not None or owner not in (None, record.owner):
             return Fence.LOST
-        record.entry = replace(record.entry, outcome=outcome, waiting=False)
         record.recipient = recipient or record.recipient
+        record.entry = replace(record.entry, outcome=outcome, waiting=False, recipient=record.recipient)
         record.subject = subject or record.subject
         record.remarks = tuple(remarks)
         record.mail_digest = mail_digest or record.mail_digest

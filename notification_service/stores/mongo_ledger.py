@@ -56,6 +56,8 @@ class MongoLedger:
             )
         for name in _INDEXES:
             await _if_allowed(self._records.create_index(name), what=f"index on {name}")
+        # Only what bounced has one, so no other write pays for it.
+        await _if_allowed(self._records.create_index("fingerprint", sparse=True), what="index on fingerprint")
         facts = self._database[documents.FACTS]
         await _if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
 
@@ -99,7 +101,7 @@ class MongoLedger:
             fields["possible_duplicate"] = True
         change: Document = {
             "$set": fields,
-            "$unset": {"reason": "", "detail": "", "due_at": ""},
+            "$unset": {"reason": "", "detail": "", "fingerprint": "", "due_at": ""},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
         mendable = {"$in": [*documents.OPEN, *documents.MENDABLE]}
