@@ -1,6 +1,5 @@
 """The audit of the books: what stands still, what contradicts itself, what never arrived; and its repair."""
 
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -193,12 +192,11 @@ class _Audit:
         if self.bring_in is None:
             self.report.repairable += 1
             return False
-        event = await self.books.event_of(record)
-        if not isinstance(event, dict) or not reconciling.kept_in_full(event):
+        body = reconciling.restored({**record, "event_data": await self.books.event_of(record)})
+        if body is None:
             self.report.notes.append(f"{named(record)} is not kept in full: its producer has to publish it again")
             return False
         if await self.books.touch(record, datetime.now(UTC)):
-            body = json.dumps({**event, "event_id": record["event_id"]}, ensure_ascii=False, default=str).encode()
             await self._publish(self.bring_in, body, str(record["event_type"]))
         return True
 

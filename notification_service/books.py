@@ -98,6 +98,9 @@ class Books:
         if job.lease is not None and not job.lease.valid:
             return Fence.LOST
         was, seen = (found.entry.outcome, found.entry.owner) if isinstance(found, AlreadyThere) else (None, job.owner)
+        better = (
+            was is not None and isinstance(found, AlreadyThere) and job.notice.event_id not in found.entry.event_ids
+        )
         now = datetime.now(UTC)
         return await self.through_outage(
             lambda: self._ledger.take_over(
@@ -109,6 +112,7 @@ class Books:
                 seen=seen,
                 was=was,
                 replay=job.delivery.replay,
+                told=job.notice.data if better else None,
             )
         )
 

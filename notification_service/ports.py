@@ -191,8 +191,11 @@ class Ledger(Protocol):
         seen: str,
         was: Outcome | None = None,
         replay: str | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> Fence:
         """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
+
+        `told`: what this event says, where it knows better than the one that the entry has kept.
 
         `seen`: whose it was when it was looked at; it is lost if somebody else took it over since. `replay`: the
         wish that this grants.
@@ -235,6 +238,15 @@ class Ledger(Protocol):
 
     async def first_report(self, fact: str, report: str) -> str:
         """The report that first stood for this fact: `report` itself, or one that came before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """To publish again what bounced by this fingerprint since then. `opening`: which time that its words were ours."""
+
+    fingerprint: str
+    since: datetime
+    opening: str
 
 
 # ── the directory: who gets it ───────────────────────────────────────────────────────────────────────

@@ -115,6 +115,14 @@ def kept_in_full(event_data: object) -> bool:
     )
 
 
+def restored(record: Record) -> bytes | None:
+    """The event of a record, to be published again; None where the record does not keep it in full."""
+    event = record.get("event_data")
+    if not isinstance(event, Mapping) or not kept_in_full(event):
+        return None
+    return json.dumps({**event, "event_id": record["event_id"]}, ensure_ascii=False, default=str).encode()
+
+
 def told_twice(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:
     """Findings and notes on an event that several records name."""
     ids = ", ".join(str(record["_id"]) for record in records)

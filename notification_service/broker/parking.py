@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -14,6 +15,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 from notification_service import notices
 from notification_service.broker import tolerance
 from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, read
+from notification_service.broker.link import Link
 from notification_service.broker.tolerance import LOST
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.outcomes import DependencyError
@@ -34,8 +36,13 @@ class ParkedEvent:
 
 
 Wanted = Callable[[ParkedEvent], bool]
-BringIn = Callable[[bytes, str], Awaitable[None]]
-"""A body and its event type."""
+
+
+class BringIn(Protocol):
+    """Brings an event in anew. It returns when the broker has confirmed it, and raises `DependencyError`."""
+
+    async def __call__(self, body: bytes, event_type: str, replay: str | None = None) -> None:
+        """`replay`: the token of a wish to have it again."""
 
 
 Told = Callable[[ParkedEvent], None]
@@ -97,14 +104,8 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
     """Bring events in anew, behind the exchange; each call returns when the broker has confirmed its event."""
     async with _open(url) as channel:
 
-        async def bring_in(body: bytes, event_type: str) -> None:
-            message = aio_pika.Message(
-                body,
-                headers={EVENT_TYPE: event_type},
-                content_type="application/json",
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                message_id=notices.body_id(body),
-            )
+        async def bring_in(body: bytes, event_type: str, replay: str | None = None) -> None:
+            message = _anew(body, event_type, replay)
             try:
                 await channel.default_exchange.publish(message, AGAIN, mandatory=True, timeout=_TIMEOUT)
             except DeliveryError as problem:
@@ -113,6 +114,28 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
                 ) from problem
 
         yield bring_in
+
+
+def bringing_in_by(link: Link) -> BringIn:
+    """The same, on the connection of the service that runs."""
+
+    async def bring_in(body: bytes, event_type: str, replay: str | None = None) -> None:
+        try:
+            await link.publish(_anew(body, event_type, replay), AGAIN)
+        except LOST as problem:
+            raise DependencyError(f"RabbitMQ did not take an event into {AGAIN}: {problem}") from problem
+
+    return bring_in
+
+
+def _anew(body: bytes, event_type: str, replay: str | None) -> aio_pika.Message:
+    return aio_pika.Message(
+        body,
+        headers={EVENT_TYPE: event_type, **({REPLAY: replay} if replay else {})},
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=notices.body_id(body),
+    )
 
 
 @asynccontextmanager

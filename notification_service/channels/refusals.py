@@ -171,7 +171,7 @@ class Refusals:
             return False
         for each in domains:
             self._suspect(each, _said(verdict.attempt))
-        self.learn(verdict.fingerprint, alike)
+        self.hear(verdict.fingerprint, alike)
         self.alarmed(verdict.fingerprint, self._last_accepted())
         return True
 
@@ -180,12 +180,12 @@ class Refusals:
         earliest = datetime.now(UTC) - _FURTHEST_BACK
         return max(self._accepted_at, earliest) if self._accepted_at else earliest
 
-    def learn(self, fingerprint: str, addresses: Iterable[str] = ()) -> None:
-        """From now on these words are about us, until a mail is accepted."""
-        self._words.pop(fingerprint, None)
-        self._words[fingerprint] = _Words(_Whose.OURS, 0, set(addresses))
-        self._alike.pop(fingerprint, None)
-        _bound(self._words, _MOST_WORDS)
+    def hear(self, fingerprint: str, addresses: Iterable[str] = ()) -> None:
+        """From now on these words are about us, until a mail is accepted; unless it is known better here."""
+        if self._known(fingerprint) is None:
+            self._words[fingerprint] = _Words(_Whose.OURS, 0, set(addresses))
+            self._alike.pop(fingerprint, None)
+            _bound(self._words, _MOST_WORDS)
 
     def still_ours(self, fingerprint: str) -> bool:
         """Whether nothing was accepted since these words were known to be about us."""

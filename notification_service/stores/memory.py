@@ -1,12 +1,12 @@
 """In-memory twins of the stores, for `demo`, `preview` and the tests. They pass the contract suite of the real ones."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from notification_service.outcomes import PENDING, Outcome, Sent, Unknown, may_be_reopened, summarize
+from notification_service.outcomes import PENDING, Bounced, Outcome, Sent, Unknown, may_be_reopened, summarize
 from notification_service.ports import (
     AlreadyThere,
     Attempt,
@@ -19,6 +19,7 @@ from notification_service.ports import (
     Held,
     Intent,
     Opened,
+    Order,
     Person,
 )
 from notification_service.quotas import Bucket, Quotas, Turn
@@ -206,6 +207,7 @@ class MemoryLedger:
         seen: str,
         was: Outcome | None = None,
         replay: str | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
         if (
@@ -218,6 +220,8 @@ class MemoryLedger:
             return Fence.HELD if record.owner == owner and record.outcome == PENDING else Fence.LOST
         record.owner, record.updated_at = owner, at
         record.history += [was] if was else []
+        if told is not None:
+            record.intent = replace(record.intent, event_id=event_id, event_data=told)
         record.entry = replace(
             record.entry,
             outcome=None,
@@ -289,6 +293,49 @@ class MemoryLedger:
 
     async def first_report(self, fact: str, report: str) -> str:
         return self._first_reports.setdefault(fact, report)
+
+
+class MemoryRecalls:
+    """Of the records of a ledger's twin."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self._orders: dict[str, Order] = {}
+
+    async def order(self, order: Order) -> None:
+        first = self._orders.setdefault(order.fingerprint, order)
+        self._orders[order.fingerprint] = replace(first, since=min(first.since, order.since))
+
+    async def orders(self) -> Sequence[Order]:
+        return list(self._orders.values())
+
+    async def carried_out(self, order: Order) -> None:
+        if (held := self._orders.get(order.fingerprint)) and held.opening == order.opening:
+            del self._orders[order.fingerprint]
+
+    async def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        records = [
+            _bounced(record) for record in self._ledger.records.values() if _bounced_by(record, fingerprint, since)
+        ]
+        if records:
+            yield records
+
+
+def _bounced_by(record: Record, fingerprint: str, since: datetime) -> bool:
+    outcome = record.entry.outcome
+    at = record.updated_at
+    return isinstance(outcome, Bounced) and outcome.fingerprint == fingerprint and at is not None and at >= since
+
+
+def _bounced(record: Record) -> Mapping[str, Any]:
+    intent = record.intent
+    return {
+        "_id": intent.notification_id,
+        "event_id": intent.event_id,
+        "event_type": intent.event_type,
+        "updated_at": record.updated_at,
+        "event_data": dict(intent.event_data),
+    }
 
 
 class MemoryDirectory:

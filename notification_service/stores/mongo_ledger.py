@@ -95,10 +95,14 @@ class MongoLedger:
         seen: str,
         was: Outcome | None = None,
         replay: str | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> Fence:
         fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": at}
         if possible_duplicate:
             fields["possible_duplicate"] = True
+        if told is not None:
+            fields["event_id"] = documents.storable_text(event_id)
+            fields["event_data"] = documents.storable(told, self._show)
         change: Document = {
             "$set": fields,
             "$unset": {"reason": "", "detail": "", "fingerprint": "", "due_at": ""},

@@ -337,7 +337,7 @@ def test_words_whose_addresses_take_mail_again_may_mean_us_a_second_time() -> No
 
 def test_words_that_another_worker_found_to_be_about_us_block_at_once() -> None:
     watched = Watched()
-    watched.of.learn("f1")
+    watched.of.hear("f1")
     assert watched.read("a@one.example") is Blocked
     assert watched.of.still_ours("f1")
 
