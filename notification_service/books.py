@@ -111,7 +111,8 @@ class Books:
                 possible_duplicate=job.possible_duplicate,
                 seen=seen,
                 was=was,
-                replay=job.delivery.replay,
+                # One that is open was granted already: its worker was lost, or it was put off.
+                replay=job.delivery.replay if was is not None else None,
                 told=job.notice.data if better else None,
             )
         )

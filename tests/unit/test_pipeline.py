@@ -305,6 +305,31 @@ async def test_what_bounced_is_had_again_once_for_each_wish() -> None:
     assert len(cinema.mails) == 3
 
 
+async def test_a_wish_goes_on_where_its_first_try_was_put_off() -> None:
+    cinema = Cinema([refused("5.4.5"), deferred()])
+    await cinema.handle()
+    wish = replace(confirmed(), replay="wish")
+    assert isinstance(await cinema.pipeline.handle(wish), Later)
+    assert await cinema.pipeline.handle(wish) == Done(Sent())
+    assert cinema.record.entry.replays == ("wish",)
+
+
+async def test_a_wish_goes_on_where_its_worker_was_lost_in_the_middle() -> None:
+    async def dies(_: Envelope, __: BeforeData) -> Verdict:
+        raise asyncio.CancelledError
+
+    cinema = Cinema([refused("5.4.5"), dies])
+    await cinema.handle()
+    cinema.claims.down = ("release",)  # it says no goodbye
+    wish = replace(confirmed(), replay="wish")
+    with pytest.raises(asyncio.CancelledError):
+        await cinema.pipeline.handle(wish)
+    cinema.claims.down = ()
+    cinema.clock.after_the_lease()
+    assert await cinema.process().handle(wish) == Done(Sent())
+    assert not cinema.record.entry.possible_duplicate
+
+
 async def test_what_the_channel_puts_off_uses_up_no_retry() -> None:
     cinema = Cinema([PutOff(20, "the channel is closed: 550 5.4.5 limit")], most=0)
     settlement = await cinema.handle()
