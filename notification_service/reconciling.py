@@ -20,7 +20,7 @@ from notification_service.outcomes import (
     SkipReason,
     Status,
 )
-from notification_service.ports import Standing
+from notification_service.ports import Order, Standing
 from notification_service.retries import Ladder
 
 _STATUS = {
@@ -137,6 +137,13 @@ def to_decide(record: Record) -> str:
     return (
         f"{named(record)} may have gone out: ask the mail server's log for {record.get('message_id')}, "
         "then `parked replay` or `parked discard` it"
+    )
+
+
+def ordered(order: Order) -> str:
+    return (
+        f"what bounced by {order.fingerprint} since {_when(order.since)} is called back when a mail is accepted again: "
+        "see the log's channel.breaker"
     )
 
 

@@ -71,6 +71,8 @@ def test_one_after_the_other_they_are_called_back_too(place: Place, judge: Judge
             judge.publish(each)
             until(lambda tried=tried: place.smtp.stats().counts.get("rule:dot:reply", 0) > tried)  # type: ignore[misc]
         until(lambda: service.said("recall.ordered"), timeout=PATIENCE)
+        until(lambda: service.said("recall.published"), timeout=PATIENCE)
+        assert any("is called back when a mail is accepted" in note for note in judge.balance().notes)
         judge.publish(*events[3:])
         place.smtp.clear()
         assert_all_sent(place, judge)
@@ -95,6 +97,23 @@ def test_a_worker_is_killed_in_the_middle_of_it(place: Place, judge: Judge, repl
         assert not place.mails()
         place.smtp.clear()
         assert_all_sent(place, judge)
+
+
+def test_an_attack_by_one_domain_or_two_does_not_slow_the_others(place: Place, judge: Judge) -> None:
+    """A customer books with many addresses of domains whose servers word their refusals as if they were about us."""
+    evil = [f"guest{number}@{name}.example" for number in range(16) for name in ("evil", "worse")]
+    rules = [Rule(at="rcpt", match=f"@{name}.", reply=SENDER) for name in ("evil", "worse")]
+    place.smtp.script(rules)
+    bad = [fresh("booking.confirmed", user_email=each) for each in evil]
+    good = [fresh("booking.confirmed", user_email=f"guest{n}@good{n % 30}.example") for n in range(200)]
+    with place.service(MAX_RETRY_ATTEMPTS="1") as service:
+        judge.publish(*bad, *good)
+        until(lambda: len(place.mails()) == len(good), timeout=30)
+        openings = [line for line in service.said("channel.breaker") if line["state"] == "open"]
+        until(lambda: {place.outcomes()[each["event_id"]] for each in bad} <= {"parked", "bounced"}, timeout=PATIENCE)
+        until(judge.at_rest, timeout=PATIENCE)
+        assert len(openings) <= 2
+    assert {place.outcomes()[each["event_id"]] for each in good} == {"sent"}
 
 
 def opened(service: Service) -> bool:
