@@ -19,6 +19,7 @@ from notification_service.retries import Ladder
 from notification_service.settings import Settings
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_books import MongoBooks
+from notification_service.stores.mongo_recalls import MongoRecalls
 from notification_service.stores.redis_standings import RedisStandings
 
 _AT_ONCE = 500
@@ -55,6 +56,7 @@ async def examine(settings: Settings, *, events: Path | None = None, repair: boo
             if events:
                 await audit.look_for_events(events)
             audit.look_at_parked()
+            await audit.look_at_recalls()
             return audit.report
     except StoreUnavailableError as problem:
         raise DependencyError(f"MONGODB_URI: {problem}") from problem
@@ -72,7 +74,8 @@ async def _audit(settings: Settings, *, repair: bool) -> AsyncIterator["_Audit"]
         books = MongoBooks(client[settings.mongodb.database], settings.mongodb.collection)
         ladder = Ladder(service.max_retry_attempts, service.retry_rungs)
         rules = Rules(datetime.now(UTC), service.lease_seconds, ladder)
-        yield _Audit(books, RedisStandings(claims), rules, url, service.max_event_bytes, bring_in)
+        recalls = MongoRecalls(client[settings.mongodb.database], settings.mongodb.collection)
+        yield _Audit(books, recalls, RedisStandings(claims), rules, url, service.max_event_bytes, bring_in)
 
 
 def _queues(settings: Settings) -> list[str]:
@@ -88,6 +91,7 @@ class _Audit:
     """
 
     books: MongoBooks
+    recalls: MongoRecalls
     standings: RedisStandings | None
     rules: Rules
     rabbitmq_url: str
@@ -186,6 +190,10 @@ class _Audit:
                 f"{for_a_person} records wait for a person, {parked} events are parked: "
                 "the others were discarded, are older than PARKING_DAYS, or are being replayed"
             )
+
+    async def look_at_recalls(self) -> None:
+        """What is ordered and not carried out is a worker's to do, when mail passes again."""
+        self.report.notes += [reconciling.ordered(order) for order in await self.recalls.orders()]
 
     async def _repair(self, record: Record) -> bool:
         """Whether its event is on its way again. What the two memories say then decides, as with any delivery."""

@@ -60,10 +60,10 @@ class Books:
     async def first_report(self, fact: str, report: str) -> str:
         return await self.through_outage(lambda: self._ledger.first_report(fact, report))
 
-    async def claim(self, job: Job) -> ClaimAnswer | Unguarded:
-        asked = time.monotonic()
+    async def claim(self, job: Job, *, reopen: bool = False) -> ClaimAnswer | Unguarded:
+        asked, reopen = time.monotonic(), reopen or job.delivery.replay is not None
         try:
-            answer = await self._claims.claim(job.notification_id, job.owner, reopen=job.delivery.replay is not None)
+            answer = await self._claims.claim(job.notification_id, job.owner, reopen=reopen)
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
             job.lease = None
@@ -100,6 +100,8 @@ class Books:
         if job.lease is not None and not job.lease.valid:
             return Fence.LOST
         entry = found.entry if isinstance(found, AlreadyThere) else None
+        was = entry.outcome if entry else None
+        better = entry is not None and was is not None and job.notice.event_id not in entry.event_ids
         asked, now = time.monotonic(), datetime.now(UTC)
         fence = await self.through_outage(
             lambda: self._ledger.take_over(
@@ -110,8 +112,10 @@ class Books:
                 possible_duplicate=job.possible_duplicate,
                 seen=entry.owner if entry else job.owner,
                 sending=entry.sending if entry else False,
-                was=entry.outcome if entry else None,
-                replay=job.delivery.replay,
+                was=was,
+                # One that is open was granted already: its worker was lost, or it was put off.
+                replay=job.delivery.replay if was is not None else None,
+                told=job.notice.data if better else None,
             )
         )
         job.seen_at = asked

@@ -16,6 +16,7 @@ from notification_service import __version__, assembly, auditing, service
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, Wanted
 from notification_service.commands import (
+    bounced as bounced_command,
     demo as demo_command,
     doctor as doctor_command,
     find as find_command,
@@ -36,6 +37,7 @@ from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
 from notification_service.ops import alive, logging
 from notification_service.outcomes import ConfigurationError, DependencyError
+from notification_service.reconciling import body_kept
 from notification_service.settings import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, Settings, load
 
 _DRY = ": a dry run, nothing was changed"
@@ -56,6 +58,9 @@ app = typer.Typer(
 
 parked = typer.Typer(help="What waits for a person: list, show, replay, discard.", no_args_is_help=True)
 app.add_typer(parked, name="parked")
+
+bounced = typer.Typer(help="What a mail server refused for good: list, replay.", no_args_is_help=True)
+app.add_typer(bounced, name="bounced")
 
 schema = typer.Typer(help="The contract as documents: asyncapi, log, record.", no_args_is_help=True)
 app.add_typer(schema, name="schema")
@@ -254,6 +259,82 @@ def parked_discard(
         raise ConfigurationError("parked discard: say which, by --event, --reason, --type or --older-than")
     wanted, ending = chosen(event, reason, event_type, older_than), "thrown away; their records stay"
     _move_parked(parking.discard, wanted, "Discard", ending, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@bounced.command("list")
+def bounced_list(
+    *,
+    notification: bounced_command.Notification = None,
+    event: bounced_command.Event = None,
+    code: bounced_command.Code = None,
+    fingerprint: bounced_command.Fingerprint = None,
+    since: bounced_command.Since = None,
+    template_name: bounced_command.Template = None,
+    domain: bounced_command.Domain = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what bounced, with the server's words and their fingerprint."""
+    wanted = bounced_command.chosen(
+        notification=notification,
+        event=event,
+        code=code,
+        fingerprint=fingerprint,
+        since=since,
+        template=template_name,
+        domain=domain,
+    )
+    found = asyncio.run(bounced_command.look(_settings(quiet=True), wanted))
+    if as_json:
+        typer.echo(bounced_command.as_json(found))
+        return
+    bounced_command.table(found)
+    typer.echo(f"{len(found)} bounced")
+
+
+@bounced.command("replay")
+def bounced_replay(
+    *,
+    notification: bounced_command.Notification = None,
+    event: bounced_command.Event = None,
+    code: bounced_command.Code = None,
+    fingerprint: bounced_command.Fingerprint = None,
+    since: bounced_command.Since = None,
+    template_name: bounced_command.Template = None,
+    domain: bounced_command.Domain = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish the events of what bounced again, from their records. At least one condition has to be given."""
+    wanted = bounced_command.chosen(
+        notification=notification,
+        event=event,
+        code=code,
+        fingerprint=fingerprint,
+        since=since,
+        template=template_name,
+        domain=domain,
+    )
+    if not wanted.narrow:
+        raise ConfigurationError(
+            "bounced replay: say which, by --notification, --event, --code, --fingerprint, --since, --template or "
+            "--domain"
+        )
+    settings = _settings(quiet=True)
+    found = asyncio.run(bounced_command.look(settings, wanted))
+    moved = [each for each in found if body_kept(each)]
+    if not as_json:
+        bounced_command.table(found)
+    if not dry_run:
+        agree = bool(moved) and agreed(f"Replay {len(moved)} of them?", yes=yes)
+        with parked_command.progress("Replay", len(moved)) as moved_one:
+            moved = asyncio.run(bounced_command.replay(settings, moved, moved_one)) if agree else []
+    if as_json:
+        typer.echo(bounced_command.as_json(moved, dry_run=dry_run, found=len(found)))
+        return
+    typer.echo(f"{len(moved)} {'would be ' if dry_run else ''}on their way again")
+    if lacking := sum(body_kept(each) is None for each in found):
+        typer.echo(f"{lacking} are not kept in full: the booking system has to publish them again")
 
 
 Parking = Callable[..., Coroutine[None, None, list[ParkedEvent]]]

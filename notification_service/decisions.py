@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from notification_service.outcomes import Outcome, Rejected, Unknown, waits_for_a_person
+from notification_service.addresses import key, mask
+from notification_service.outcomes import Bounced, Outcome, Rejected, Unknown, may_be_reopened
 from notification_service.ports import AlreadyThere, Decided, Doubtful, Entry, Granted, Opened
 
 
@@ -47,12 +48,13 @@ _HELD = Unknown("the worker was lost while sending, and the policy for this mail
 class Asked:
     """What the delivery asks for. `resend`: the unknown policy of this mail; without it, a person decides.
 
-    `replay`: the token of a person's wish to have it again.
+    `replay`: the token of a wish to have it again. `recipient`: whom it would go to, where that is known.
     """
 
     event_id: str
     resend: bool
     replay: str | None = None
+    recipient: str | None = None
 
 
 def next_step(claim: Granted | Doubtful | Decided | Unguarded, found: Opened | AlreadyThere, asked: Asked) -> Step:
@@ -77,12 +79,24 @@ def _decided(verdict: Outcome, found: Opened | AlreadyThere) -> Step:
 
 
 def _closed(entry: Entry, outcome: Outcome, asked: Asked) -> Step:
-    """Another event may know what a rejected one lacked, such as an address; and a person may ask for it again."""
-    knows_more = isinstance(outcome, Rejected) and asked.event_id not in entry.event_ids
     wished = asked.replay is not None and asked.replay not in entry.replays
-    if knows_more or (wished and waits_for_a_person(outcome)):
+    if knows_better(entry, outcome, asked) or (wished and may_be_reopened(outcome)):
         return Begin(take_over=True, possible_duplicate=entry.possible_duplicate or isinstance(outcome, Unknown))
     return Finish(outcome)
+
+
+def knows_better(entry: Entry, outcome: Outcome, asked: Asked) -> bool:
+    """Another event may know what a rejected one lacked, or another address than the one that bounced."""
+    if asked.event_id in entry.event_ids:
+        return False
+    return isinstance(outcome, Rejected) or (isinstance(outcome, Bounced) and _is_another(asked.recipient, entry))
+
+
+def _is_another(recipient: str | None, entry: Entry) -> bool:
+    """Where records show addresses masked, two that look alike count as one."""
+    if not recipient or not entry.recipient:
+        return False
+    return key(entry.recipient) not in (key(recipient), key(mask(recipient)))
 
 
 def _granted(claim: Granted, found: Opened | AlreadyThere, *, resend: bool) -> Step:

@@ -61,10 +61,11 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Bounced:
-    """A server refused this address or this content for good."""
+    """A server refused this address or this content for good. `fingerprint`: of its reply, equal for equal refusals."""
 
     code: str
     detail: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Summary:
     reason: str | None = None
     detail: str | None = None
     possible_duplicate: bool = False
+    fingerprint: str | None = None
 
 
 PENDING = "pending"
@@ -119,8 +121,8 @@ def summarize(outcome: Outcome) -> Summary:
             return Summary(Status.PENDING, "simulated", detail=path)
         case Skipped(reason):
             return Summary(Status.FAILED, "skipped", reason)
-        case Bounced(code, detail):
-            return Summary(Status.FAILED, "bounced", code, detail)
+        case Bounced(code, detail, fingerprint):
+            return Summary(Status.FAILED, "bounced", code, detail, fingerprint=fingerprint or None)
         case Rejected(reason, detail):
             return Summary(Status.FAILED, "rejected", reason, detail)
         case Parked(reason, detail):
@@ -142,7 +144,7 @@ def recall(summary: Summary) -> Outcome:
         case "skipped":
             return Skipped(SkipReason(summary.reason or ""))
         case "bounced":
-            return Bounced(summary.reason or "", detail)
+            return Bounced(summary.reason or "", detail, summary.fingerprint or "")
         case "rejected":
             return Rejected(RejectReason(summary.reason or ""), detail)
         case "parked":
@@ -156,6 +158,11 @@ def recall(summary: Summary) -> Outcome:
 def waits_for_a_person(outcome: Outcome) -> bool:
     """Whether the event is kept in the parking queue, where an operator can mend and replay it."""
     return isinstance(outcome, Rejected | Parked | Unknown)
+
+
+def may_be_reopened(outcome: Outcome) -> bool:
+    """Whether it can be had again. The event of a bounced mail waits nowhere, but its record still has it."""
+    return isinstance(outcome, Bounced) or waits_for_a_person(outcome)
 
 
 class StoreUnavailableError(Exception):

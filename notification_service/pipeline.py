@@ -12,7 +12,7 @@ import structlog
 from notification_service import intents, mime, notices, recipients
 from notification_service.addresses import mask
 from notification_service.books import Books
-from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, next_step
+from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, knows_better, next_step
 from notification_service.events import BookingConfirmed, Event
 from notification_service.jobs import Job, Jobs
 from notification_service.lane import Lane
@@ -52,6 +52,7 @@ from notification_service.ports import (
     Opened,
     Outbox,
     Person,
+    PutOff,
     Refused,
     Verdict,
     Withdrawn,
@@ -165,6 +166,8 @@ class Pipeline:
 
     async def _claim(self, job: Job) -> Settlement:
         answer = await self._ask_for_the_claim(job)
+        if isinstance(answer, Decided) and isinstance(answer.outcome, Bounced) and await self._knows_better(job):
+            answer = await self.books.claim(job, reopen=True)
         if isinstance(answer, Held):
             if job.delivery.ahead:
                 return Done(None)
@@ -183,6 +186,14 @@ class Pipeline:
         with self.observer.timed(Stage.CLAIM):
             return await self.books.claim(job)
 
+    async def _knows_better(self, job: Job) -> bool:
+        """Whether its event names another address than the one that bounced. Redis does not know; the ledger does."""
+        await self._find_person(job)
+        found = await self.books.open(job, self._intent(job))
+        if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
+            return False
+        return knows_better(found.entry, found.entry.outcome, self._asked(job))
+
     def _on_the_express_lane(self, job: Job) -> bool:
         return self.policy.express and notices.is_ticket(job.notice.event)
 
@@ -192,8 +203,7 @@ class Pipeline:
             person = Person(None) if decided else await self._find_person(job)
         with self.observer.timed(Stage.INTENT):
             found = await self.books.open(job, self._intent(job))
-        resend = job.notice.template not in self.policy.hold_unknown
-        match next_step(claim, found, Asked(job.notice.event_id, resend, job.delivery.replay)):
+        match next_step(claim, found, self._asked(job)):
             case Begin(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
                 if take_over and await self.books.take_over(job, found) is Fence.LOST:
@@ -207,6 +217,10 @@ class Pipeline:
                 return self._after_a_lease("Redis forgot who works on it")
             case StandBy():
                 return Later(_UNTIL_REDIS_IS_BACK, counted=False, reason="Redis cannot be asked who works on it")
+
+    def _asked(self, job: Job) -> Asked:
+        resend = job.notice.template not in self.policy.hold_unknown
+        return Asked(job.notice.event_id, resend, job.delivery.replay, job.recipient)
 
     async def _find_person(self, job: Job) -> Person | Rejected:
         person = await self.books.through_outage(lambda: recipients.find(job.notice.event, self.directory))
@@ -293,12 +307,15 @@ class Pipeline:
                 return await self._close(job, Sent(job.possible_duplicate), attempt)
             case Kept(outcome, attempt):
                 return await self._close(job, outcome, attempt)
-            case Refused(attempt, code):
-                return await self._close(job, Bounced(code, attempt.reply or ""), attempt)
-            case Deferred(attempt, named):
-                return await self._retry(
-                    job, ParkReason.RETRIES_EXHAUSTED, attempt.reply or attempt.result, attempt, named
-                )
+            case Refused(attempt, code, fingerprint):
+                return await self._close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
+            case Deferred(attempt, named, about):
+                detail = ": ".join(filter(None, (about, attempt.reply or attempt.result)))
+                return await self._retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, named)
+            case PutOff(seconds, reason, tried):
+                job.sending = False
+                await self.books.postpone(job, seconds, reason, tried)
+                return Later(seconds, counted=False, reason=reason)
             case InDoubt(attempt):
                 log.warning("mail.in_doubt", reply=attempt.reply, connection=attempt.connection)
                 await self.books.note_attempt(job, attempt)

@@ -74,7 +74,7 @@ class Claims(Protocol):
     """Every method raises `StoreUnavailableError`. `owner` is a token of one job, never reused."""
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
-        """`reopen`: a person has asked for it again, so a verdict that waits for a person is none any more."""
+        """`reopen`: it is wanted again, so a verdict that may be reopened is none any more."""
 
     async def mark_sending(
         self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
@@ -168,7 +168,9 @@ class Entry:
     created_at: datetime
     owner: str = ""
     replays: tuple[str, ...] = ()
-    """The wishes of a person that were granted already."""
+    """The wishes to have it again that were granted already."""
+    recipient: str = ""
+    """As the record shows it, in full or masked; empty where it names nobody."""
     sending: bool = False
     """Its owner has begun to send, and could not rely on its claim to say so."""
 
@@ -208,13 +210,15 @@ class Ledger(Protocol):
         sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> Fence:
         """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
 
         `seen`, `sending`: whose it was and whether it was marked when it was looked at; it is lost if somebody else
-        took it over, or its owner began to send, since. `replay`: the wish that this grants.
+        took it over, or its owner began to send, since. `replay`: the wish that this grants. `told`: what this event
+        says, where it knows better than the one that the entry has kept.
 
-        An entry that is closed is left alone, unless it waits for a person or for an event that knows more.
+        An entry that is closed is left alone, unless it may be reopened.
         """
 
     async def close(
@@ -261,6 +265,15 @@ class Ledger(Protocol):
 
     async def first_report(self, fact: str, report: str) -> str:
         """The report that first stood for this fact: `report` itself, or one that came before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """To publish again what bounced by this fingerprint since then. `opening`: which time that its words were ours."""
+
+    fingerprint: str
+    since: datetime
+    opening: str
 
 
 # ── the directory: who gets it ───────────────────────────────────────────────────────────────────────
@@ -314,10 +327,26 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The moment is to blame (4xx): nothing went out. `wait`: seconds that the server named."""
+    """The moment is to blame (4xx), or the server of this domain: nothing went out. `wait`: seconds that were named.
+
+    `about`: what the reply is about, where that is not the mail.
+    """
 
     attempt: Attempt
     wait: float | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """The channel is closed, and needs the place of this mail for others: it may come again in `seconds`.
+
+    Nothing went out, and no message is at fault. `attempt`: where it has been tried.
+    """
+
+    seconds: float
+    reason: str
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,9 +393,9 @@ class Withdrawn:
     """Our claim was lost before DATA: nothing went out, and somebody else sees to it."""
 
 
-Verdict = Accepted | Kept | Deferred | Refused | InDoubt | Withdrawn
+Verdict = Accepted | Kept | Deferred | PutOff | Refused | InDoubt | Withdrawn
 
-Tried = Verdict | Unavailable | Blocked
+Tried = Accepted | Kept | Deferred | Refused | InDoubt | Withdrawn | Unavailable | Blocked
 """What one try of a way out comes to; a channel turns the last two into a verdict, or waits."""
 
 BeforeData = Callable[[], Awaitable[Fence]]

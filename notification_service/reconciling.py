@@ -21,7 +21,7 @@ from notification_service.outcomes import (
     SkipReason,
     Status,
 )
-from notification_service.ports import Standing
+from notification_service.ports import Order, Standing
 from notification_service.retries import Ladder
 
 _STATUS = {
@@ -154,6 +154,13 @@ def to_decide(record: Record) -> str:
     )
 
 
+def ordered(order: Order) -> str:
+    return (
+        f"what bounced by {order.fingerprint} since {_when(order.since)} is called back when a mail is accepted again: "
+        "see the log's channel.breaker"
+    )
+
+
 def lost(notification: str) -> Finding:
     text = (
         f"notification {notification} has a verdict in Redis and no record: who removed it? "
@@ -197,7 +204,7 @@ def _contradictions(record: Record, standing: Standing) -> Iterator[str]:
         yield f"does not have the id of its own fact, {_quoted(record['fact'])}"
     if record.get("message_id") and str(record["message_id"]).strip("<>").partition("@")[0] != record["_id"]:
         yield f"has the Message-ID {_quoted(record['message_id'])}, which belongs to another"
-    erased = reason == SkipReason.ERASED and standing.decided in FOR_A_PERSON
+    erased = reason == SkipReason.ERASED and standing.decided in (*FOR_A_PERSON, "bounced")
     if outcome not in (PENDING, WAITING) and standing.decided not in (None, outcome) and not erased:
         yield f"says {outcome}, and Redis remembers {_quoted(standing.decided)}"
 

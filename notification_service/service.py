@@ -4,15 +4,16 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 import structlog
 
 from notification_service import assembly
-from notification_service.broker import topology
+from notification_service.broker import parking, topology
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.link import Link
 from notification_service.channels.breaker import Breaker, State, WayOut
@@ -23,6 +24,7 @@ from notification_service.ops import health
 from notification_service.ops.health import Part, Readiness
 from notification_service.ops.metrics import Gauges, Metrics
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
+from notification_service.recalls import Recaller
 from notification_service.rendering import Renderer
 from notification_service.retention import Sweeper
 from notification_service.retries import Ladder
@@ -31,12 +33,15 @@ from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_directory import MongoDirectory
 from notification_service.stores.mongo_keeping import MongoKeeping
 from notification_service.stores.mongo_ledger import MongoLedger
+from notification_service.stores.mongo_recalls import MongoRecalls
 from notification_service.stores.redis_claims import RedisClaims
 from notification_service.stores.redis_rates import RedisRates
 
 log = structlog.get_logger(__name__)
 
 _DAY = 86400
+_MOST_TOLD = 5
+"""Held domains that the health page names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Service:
     consumer: Consumer
     metrics: Metrics
     sweeper: Sweeper
+    recaller: Recaller
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`, then drain. Raises `DependencyError` where a dependency never comes up."""
@@ -60,7 +66,9 @@ class Service:
             consuming = group.create_task(self.link.run(self.consumer.on_message))
             try:
                 await self._wait_for_broker(stop)
+                recalling = group.create_task(self.recaller.forever())
                 await stop.wait()
+                recalling.cancel()
             finally:
                 await self._drain()
                 consuming.cancel()
@@ -104,6 +112,7 @@ class Service:
     async def examine(self) -> Readiness:
         claims, ledger = await asyncio.gather(_answer(self.claims.ping()), _answer(self.ledger.ping()))
         closed = self.breaker.state is State.CLOSED
+        held = self.breaker.refusals.held
         return Readiness(
             mode=self.mode,
             parts={
@@ -116,8 +125,15 @@ class Service:
                 "mongodb": Part("up" if ledger is None else "down", ok=ledger is None, needed=True, detail=ledger),
                 "redis": Part("up" if claims is None else "down", ok=claims is None, needed=False, detail=claims),
                 self.breaker.name: Part(self.breaker.state, ok=closed, needed=False, detail=self.breaker.reason),
+                # One customer's server is no fault of this service.
+                **({"domains": Part(f"{len(held)} held", ok=True, needed=False, detail=_told(held))} if held else {}),
             },
         )
+
+
+def _told(held: Mapping[str, datetime]) -> str:
+    told = [f"{domain} refuses us since {since:%Y-%m-%d %H:%M} UTC" for domain, since in held.items()]
+    return "; ".join((*told[:_MOST_TOLD], *([f"and {len(told) - _MOST_TOLD} more"] if told[_MOST_TOLD:] else [])))
 
 
 async def _answer(ping: Awaitable[None]) -> str | None:
@@ -179,6 +195,9 @@ async def _assembled(
     sweeper = Sweeper(keeping, assembly.ages(settings))
     link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
     consumer = Consumer(link, story.handle, story.policy.ladder, observer, largest=story.policy.max_event_bytes)
+    recalls = MongoRecalls(database, settings.mongodb.collection)
+    recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
+    breaker.refusals.alarmed = recaller.alarm
     metrics.watch(
         Gauges(
             under_way=lambda: consumer.under_way,
@@ -190,11 +209,12 @@ async def _assembled(
             redis_away=lambda: story.books.redis_away,
             mongodb_away=lambda: story.books.mongodb_away,
             ledger_lag=lambda: story.books.lag,
+            domains_held=lambda: len(breaker.refusals.held),
             simulated=channel is None,
             login_age=lambda: channel.login_age if channel else None,
         )
     )
-    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper)
+    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper, recaller)
 
 
 def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> Observer:

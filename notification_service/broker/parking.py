@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -15,6 +16,7 @@ from notification_service import bodies, notices
 from notification_service.bodies import NotReadError
 from notification_service.broker import tolerance
 from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, is_from_us, read
+from notification_service.broker.link import Link
 from notification_service.broker.tolerance import LOST
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.notices import Delivery
@@ -36,8 +38,15 @@ class ParkedEvent:
 
 
 Wanted = Callable[[ParkedEvent], bool]
-BringIn = Callable[[bytes, str, str | None], Awaitable[None]]
-"""A body, its event type, and the id of an event whose body names none."""
+
+
+class BringIn(Protocol):
+    """Brings an event in anew. It returns when the broker has confirmed it, and raises `DependencyError`."""
+
+    async def __call__(
+        self, body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None
+    ) -> None:
+        """`event_id`: of an event whose body names none. `replay`: the token of a wish to have it again."""
 
 
 Told = Callable[[ParkedEvent], None]
@@ -99,14 +108,10 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
     """Bring events in anew, behind the exchange; each call returns when the broker has confirmed its event."""
     async with _open(url) as channel:
 
-        async def bring_in(body: bytes, event_type: str, event_id: str | None) -> None:
-            message = aio_pika.Message(
-                body,
-                headers={EVENT_TYPE: event_type},
-                content_type="application/json",
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                message_id=event_id or notices.body_id(body),
-            )
+        async def bring_in(
+            body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None
+        ) -> None:
+            message = _anew(body, event_type, event_id, replay)
             try:
                 await channel.default_exchange.publish(message, AGAIN, mandatory=True, timeout=_TIMEOUT)
             except DeliveryError as problem:
@@ -115,6 +120,28 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
                 ) from problem
 
         yield bring_in
+
+
+def bringing_in_by(link: Link) -> BringIn:
+    """The same, on the connection of the service that runs."""
+
+    async def bring_in(body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None) -> None:
+        try:
+            await link.publish(_anew(body, event_type, event_id, replay), AGAIN)
+        except LOST as problem:
+            raise DependencyError(f"RabbitMQ did not take an event into {AGAIN}: {problem}") from problem
+
+    return bring_in
+
+
+def _anew(body: bytes, event_type: str, event_id: str | None, replay: str | None) -> aio_pika.Message:
+    return aio_pika.Message(
+        body,
+        headers={EVENT_TYPE: event_type, **({REPLAY: replay} if replay else {})},
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=event_id or notices.body_id(body),
+    )
 
 
 @asynccontextmanager

@@ -1,24 +1,31 @@
 """Stops a channel that is to blame itself, probes it with one real mail, and lets the crowd back in by and by."""
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
 import structlog
 
 from notification_service.addresses import mask_in
+from notification_service.channels.refusals import Refusals, domain_of
 from notification_service.ports import (
+    Accepted,
     Attempt,
     BeforeData,
     Blocked,
     Deferred,
     Envelope,
     InDoubt,
+    Kept,
     NothingSent,
+    PutOff,
+    Refused,
     Tried,
     Unavailable,
     Verdict,
@@ -28,10 +35,18 @@ from notification_service.ports import (
 log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_UNTRIED_PAUSE = 5.0
+"""Seconds before a probe, where refusals of us stopped the channel and a mail waits that may show otherwise."""
+_AWAY = 30.0
+"""Seconds that mails are put off for at most, so that there is room for such a one."""
 _SINGLED_OUT = 3
 _DOUBTS = 3
 """So many conversations in a row that broke after DATA are the channel's fault; a probe may not break even once."""
 _DOUBTS_HINT = "the server takes mail and breaks off before it answers: ask its log whether these mails went out"
+
+
+_Waiting = tuple[asyncio.Future[int | PutOff], str]
+"""Whose turn it may be, and the domain that its mail goes to."""
 
 
 class State(StrEnum):
@@ -79,7 +94,7 @@ class Breaker:
     """The channel that the pipeline sees: it waits while the way out is closed, so no mail is ever blamed for it.
 
     `most`: how many conversations there may be at once. `first_pause`, `longest_pause`: seconds before a probe.
-    `attempted` is told of each conversation, for the metrics.
+    `attempted` is told of each conversation, for the metrics. `refusals`: what this process knows of who refuses us.
     """
 
     def __init__(
@@ -90,7 +105,9 @@ class Breaker:
         first_pause: float = _FIRST_PAUSE,
         longest_pause: float = _LONGEST_PAUSE,
         attempted: Callable[[Attempt], None] | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        self.refusals = refusals or Refusals()
         self.name = way_out.name
         self.state = State.CLOSED
         self.reason: str | None = None
@@ -98,7 +115,7 @@ class Breaker:
         self._most = self._allowed = most
         self._attempted = attempted
         self._talking = 0
-        self._queue: deque[asyncio.Future[int]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._under_way = 0
         """Those that began since the breaker last opened: a probe does not wait for what still hangs from before."""
         self._first_pause, self._longest_pause = first_pause, longest_pause
@@ -107,6 +124,9 @@ class Breaker:
         self._passed = 0
         self._doubts = 0
         self._reopening: asyncio.Task[None] | None = None
+        self._by_refusals = False
+        """Whether refusals of us have opened it: then only an accepted mail closes it."""
+        self._probe_at = self._untried_at = 0.0
 
     @property
     def talking(self) -> int:
@@ -122,16 +142,19 @@ class Breaker:
         return self._allowed == 0 and self._talking == 0
 
     async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict:
-        singled_out, passed = 0, self._passed
+        singled_out, passed, domain = 0, self._passed, domain_of(envelope.recipient)
+        tried: Attempt | None = None
         while True:
-            async with self._turn() as openings:
-                verdict = await self._way_out.attempt(envelope, before_data)
-                self._learn(verdict, stale=openings != self._openings)
-            if self._attempted and not isinstance(verdict, Withdrawn):
-                self._attempted(verdict.attempt)
-            if isinstance(verdict, Blocked):
-                return Deferred(verdict.attempt, verdict.wait)
-            if not isinstance(verdict, Unavailable):
+            async with self._turn(domain) as turn:
+                if isinstance(turn, PutOff):
+                    return replace(turn, attempt=tried)
+                said = await self._way_out.attempt(envelope, before_data)
+                verdict = self._learn(envelope.recipient, said, stale=turn != self._openings)
+            if not isinstance(said, Withdrawn):
+                tried = said.attempt
+                if self._attempted:
+                    self._attempted(tried)
+            if not isinstance(verdict, Unavailable | Blocked):
                 return verdict
             await nothing_sent()
             # What stops this mail again and again while others pass is about this mail, whatever the reply says.
@@ -147,9 +170,12 @@ class Breaker:
         await self._way_out.close()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[int]:
+    async def _turn(self, domain: str) -> AsyncIterator[int | PutOff]:
         """Yields which opening of the breaker came last, so that one outage is counted once."""
-        openings = await self._place()
+        openings = await self._place(domain)
+        if isinstance(openings, PutOff):
+            yield openings
+            return
         self._talking += 1
         try:
             yield openings
@@ -157,67 +183,133 @@ class Breaker:
             self._talking -= 1
             self._leave(openings)
 
-    async def _place(self) -> int:
+    async def _place(self, domain: str) -> int | PutOff:
         """In the order of coming. A place that becomes free wakes one who waits, not all of them."""
-        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
+        turn: asyncio.Future[int | PutOff] = asyncio.get_running_loop().create_future()
+        self._queue.append((turn, domain))
+        if self._by_refusals and self.state is State.OPEN and self.refusals.untried(domain):
+            self._probe_by(self._untried_at)
         self._hand_out()
         try:
             return await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave(turn.result())
+            if turn.done() and not turn.cancelled() and isinstance(given := turn.result(), int):
+                self._leave(given)
             raise
 
     def _hand_out(self) -> None:
         while self._queue and self._under_way < self._allowed:
-            turn = self._queue.popleft()
+            turn, _ = self._next()
             if not turn.done():
                 self._under_way += 1
                 turn.set_result(self._openings)
+
+    def _next(self) -> "_Waiting":
+        """A probe goes to another domain than those that have refused us, if one waits."""
+        if self._by_refusals and self.state is State.PROBING:
+            for index, (turn, domain) in enumerate(self._queue):
+                if not turn.done() and self.refusals.untried(domain):
+                    waiting = self._queue[index]
+                    del self._queue[index]
+                    return waiting
+        return self._queue.popleft()
+
+    def _untried_waits(self) -> bool:
+        return any(not turn.done() and self.refusals.untried(domain) for turn, domain in self._queue)
 
     def _leave(self, openings: int) -> None:
         if openings == self._openings:
             self._under_way -= 1
             self._hand_out()
 
-    def _learn(self, verdict: Tried, *, stale: bool) -> None:
-        """`stale`: the try began before the breaker last opened, so its trouble is known already."""
+    def _learn(self, recipient: str, tried: Tried, *, stale: bool) -> Tried | PutOff:
+        """What it comes to. `stale`: the try began before the breaker last opened, so its trouble is known already."""
+        verdict = self.refusals.read(recipient, tried) if isinstance(tried, Refused) else tried
         match verdict:
+            case Blocked():
+                return self._blocked(recipient, verdict, stale=stale)
             case Unavailable(attempt, hint) if not stale:
-                self._open(attempt, hint)
+                self._open(attempt, hint, pause=self._pause)
             case InDoubt(attempt) if not stale:
                 self._doubts += 1
                 if self._doubts >= _DOUBTS or self.state is State.PROBING:
-                    self._open(attempt, _DOUBTS_HINT)
+                    self._open(attempt, _DOUBTS_HINT, pause=self._pause)
             case Unavailable() | InDoubt():
                 pass
+            case Accepted() | Kept():
+                self.refusals.accepted(recipient)
+                self._went_well(accepted=True)
             case _:
-                self._went_well()
+                self._went_well(accepted=False)
+        return verdict
 
-    def _open(self, attempt: Attempt, hint: str) -> None:
+    def _blocked(self, recipient: str, verdict: Blocked, *, stale: bool) -> Blocked | Deferred | PutOff:
+        """One domain alone climbs the ladder. When it is about us, its mail waits as for any fault of the channel."""
+        domain = domain_of(recipient)
+        known = self.refusals.suspected(domain)
+        if not self.refusals.blocked(recipient, verdict):
+            self._went_well(accepted=False)
+            return Deferred(verdict.attempt, verdict.wait, f"the server refuses us for {domain}")
+        if stale:
+            return verdict
+        again = known and self.state is State.PROBING
+        self._by_refusals = True
+        untried = self._untried_waits()
+        self._open(verdict.attempt, verdict.hint, pause=min(self._pause, _UNTRIED_PAUSE) if untried else self._pause)
+        return replace(self._make_room(), attempt=verdict.attempt) if again and not untried else verdict
+
+    def _make_room(self) -> PutOff:
+        """Whoever waits would be refused again. In their places may come one of which that is not known."""
+        away = PutOff(min(self._pause, _AWAY), f"the channel is closed: {self.reason}")
+        while self._queue:
+            turn, _ = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(away)
+        return away
+
+    def _open(self, attempt: Attempt, hint: str, *, pause: float) -> None:
         self._allowed = self._under_way = 0
         self._openings += 1
-        pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - it scatters the workers
+        pause *= random.uniform(0.75, 1.25)  # noqa: S311 - it scatters the workers
         self._pause = min(self._pause * 2, self._longest_pause)
         self._doubts = 0
         self.reason = mask_in(f"{attempt.code or ''} {attempt.reply}".strip())
         self._turn_to(State.OPEN, reason=self.reason, hint=hint or None, probe_in_s=round(pause, 1))
-        self._reopening = asyncio.create_task(self._probe_after(pause))
+        now = asyncio.get_running_loop().time()
+        self._untried_at = now + min(pause, _UNTRIED_PAUSE)
+        self._probe_at = math.inf
+        self._probe_by(now + pause)
+
+    def _probe_by(self, when: float) -> None:
+        if when >= self._probe_at:
+            return
+        if self._reopening is not None:
+            self._reopening.cancel()
+        self._probe_at = when
+        self._reopening = asyncio.create_task(self._probe_after(when - asyncio.get_running_loop().time()))
 
     async def _probe_after(self, pause: float) -> None:
         await asyncio.sleep(pause)
         self._turn_to(State.PROBING)
         self._allow(1)
 
-    def _went_well(self) -> None:
+    def _went_well(self, *, accepted: bool) -> None:
         self._passed += 1
         self._doubts = 0
-        if self.state is State.CLOSED or self._allowed == 0:
+        if self.state is State.CLOSED:
+            return
+        if self._by_refusals:
+            # What else was said of one address says nothing of the others, and an accepted mail says it at any time.
+            if not accepted:
+                return
+            self._by_refusals = False
+            if self._reopening is not None:
+                self._reopening.cancel()
+        elif self._allowed == 0:
             return
         self._pause, self.reason = self._first_pause, None
         # Where nobody waits there is no crowd to let in by and by.
-        self._allow(min(self._most, self._allowed * 2) if self._queue else self._most)
+        self._allow(max(1, min(self._most, self._allowed * 2)) if self._queue else self._most)
         self._turn_to(State.CLOSED if self._allowed == self._most else State.RAMPING)
 
     def _allow(self, conversations: int) -> None:

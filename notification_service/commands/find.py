@@ -45,7 +45,7 @@ def wanted(
     """`known`: a term, a booking, an event … Raises `ConfigurationError` for an outcome or a time that is none."""
     if wrong := set(outcomes) - set(OUTCOMES):
         raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
-    return Wanted(outcomes=tuple(outcomes), since=_moment("--since", since), until=_moment("--until", until), **known)
+    return Wanted(outcomes=tuple(outcomes), since=moment("--since", since), until=moment("--until", until), **known)
 
 
 def place(after: str | None) -> Place | None:
@@ -133,8 +133,8 @@ def _may_show(text: str, *, addresses: bool) -> str:
     return text if addresses else mask_in(text)
 
 
-def _moment(option: str, text: str | None) -> datetime | None:
-    """So long ago, or a time in ISO 8601, in UTC where it names no zone."""
+def moment(option: str, text: str | None) -> datetime | None:
+    """So long ago, or a time in ISO 8601, in UTC where it names no zone. Raises `ConfigurationError`."""
     if text is None:
         return None
     try:

@@ -58,7 +58,7 @@ def _told(event: ParkedEvent, *, whole: bool) -> dict[str, object]:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[ParkedEvent], None]]:
+def progress(what: str, total: int) -> Iterator[Callable[[object], None]]:
     """A bar on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:

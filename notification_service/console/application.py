@@ -191,7 +191,28 @@ class _Console:
             events=found[:_SHOWN],
             count=len(found),
             until=until,
+            target="parked",
             form={**form, "until": until.isoformat()},
+        )
+
+    async def bring_back(self, request: Request) -> Response:
+        """Replay what bounced: its event waits nowhere, so its record says it again."""
+        form = await self._checked_form(request)
+        event = await self._desk.bounced(form.get("notification", ""))
+        events = [event] if event else []
+        if event and form.get("confirmed") == "yes":
+            await self._desk.bring_back(event)
+            log.warning("console.acted", action="replay", events=1)
+            return self._page(request, "acted", action="replay", events=events, count=1)
+        return self._page(
+            request,
+            "confirm",
+            action="replay",
+            events=events,
+            count=len(events),
+            until=None,
+            target="bounced",
+            form=form,
         )
 
     async def _parked(self) -> int | None:
@@ -270,6 +291,7 @@ def application(behind: Desk, access: Access) -> Starlette:
             Route("/notifications/{notification}/{form}", console.mail),
             Route("/waiting", console.waiting),
             Route("/parked", console.act, methods=["POST"]),
+            Route("/bounced", console.bring_back, methods=["POST"]),
             Route("/books", console.books, methods=["GET", "POST"]),
             Route("/traffic", console.traffic),
             Route("/console.css", console.style),

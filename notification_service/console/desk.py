@@ -1,6 +1,7 @@
 """What lies behind the pages: the records, the parked events, the books, the templates."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from notification_service import assembly, auditing, notices, recipients
+from notification_service import assembly, auditing, notices, recipients, reconciling
 from notification_service.auditing import Report
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
@@ -24,6 +25,7 @@ from notification_service.rendering import Renderer
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores import mongo
 from notification_service.stores.mongo_directory import MongoDirectory
+from notification_service.stores.mongo_recalls import Bounces, MongoRecalls
 from notification_service.stores.mongo_search import MongoSearch
 
 _GOODBYE = 5.0
@@ -118,6 +120,7 @@ class Desk:
         self.audits = Audits(settings)
         self.stage = Stage(settings)
         self._directory = MongoDirectory(database)
+        self._recalls = MongoRecalls(database, settings.mongodb.collection)
         self._renderer: Renderer | None = None
         self._loading = asyncio.Lock()
         self._url = settings.rabbitmq.url.get_secret_value()
@@ -157,6 +160,21 @@ class Desk:
 
     async def discard(self, choice: Choice) -> list[ParkedEvent]:
         return await self._parking(parking.discard, choice)
+
+    async def bounced(self, notification_id: str) -> ParkedEvent | None:
+        """What bounced, as an event that could be published again; None where its record does not say all of it."""
+        wanted = Bounces(notification=notification_id)
+        for record in [each async for batch in self._recalls.bounced(wanted) for each in batch]:
+            body, reason = reconciling.body_kept(record), f"bounced({record.get('reason')})"
+            words = str(record.get("detail") or "")
+            event_id, event_type = str(record["event_id"]), str(record["event_type"])
+            at = record["updated_at"]
+            return ParkedEvent(event_id, event_type, reason, words, at, body) if body else None
+        return None
+
+    async def bring_back(self, event: ParkedEvent) -> None:
+        async with parking.bringing_in(self._url) as bring_in:
+            await bring_in(event.body, event.event_type, event.event_id, secrets.token_hex(8))
 
     async def _parking(self, act: Callable[..., Any], choice: Choice) -> list[ParkedEvent]:
         found: list[ParkedEvent] = await act(self._url, choice, largest=self.settings.service.max_event_bytes)

@@ -55,6 +55,7 @@ class Gauges:
     redis_away: Callable[[], bool]
     mongodb_away: Callable[[], bool]
     ledger_lag: Callable[[], float]
+    domains_held: Callable[[], int]
     simulated: bool
     login_age: Callable[[], float | None] = lambda: None
 
@@ -178,6 +179,11 @@ class Metrics:
                 "notification_channel_closed",
                 "1 while the breaker lets every mail through, 0 while it holds mail back.",
                 lambda: gauges.breaker() is State.CLOSED,
+            ),
+            (
+                "notification_domains_held",
+                "Domains whose server refuses us, and which alone are held back.",
+                gauges.domains_held,
             ),
             ("notification_consuming", "1 while the service takes deliveries from RabbitMQ.", gauges.consuming),
             ("notification_simulated", "1 while no mail is sent for real.", lambda: gauges.simulated),

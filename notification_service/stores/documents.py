@@ -32,8 +32,8 @@ VALIDATOR: Mapping[str, Any] = {
 FACTS = "notification_facts"
 
 OPEN = (PENDING, WAITING)
-MENDABLE = ("rejected", "parked", "unknown")
-"""What a replay, or for the first of them another event of its fact, opens again."""
+MENDABLE = ("rejected", "parked", "unknown", "bounced")
+"""What a replay opens again, and of what was rejected or bounced another event of its fact that knows better."""
 
 _DEEPEST = 40
 _LARGEST_INTEGER = 2**63
@@ -64,11 +64,11 @@ def pending(intent: Intent, show: Show) -> dict[str, Any]:
         "created_at": intent.created_at,
         "updated_at": intent.created_at,
         "attempts": [],
-        **_event(intent.event_data, show),
+        **event(intent.event_data, show),
     }
 
 
-def _event(data: Mapping[str, Any], show: Show) -> dict[str, Any]:
+def event(data: Mapping[str, Any], show: Show) -> dict[str, Any]:
     """The event as it can be searched and read, whether that is all of it, and where it is not, its own JSON beside it.
 
     Not where addresses are masked: an escape in the JSON would hide one from the mask.
@@ -95,6 +95,8 @@ def closed(outcome: Outcome, at: datetime, show: Show) -> dict[str, Any]:
         fields["reason"] = str(told.reason)
     if told.detail:
         fields["detail"] = show(storable_text(told.detail))
+    if told.fingerprint:
+        fields["fingerprint"] = told.fingerprint
     if told.possible_duplicate:
         fields["possible_duplicate"] = True
     if told.status is Status.SENT:
@@ -113,6 +115,7 @@ def entry(document: Mapping[str, Any]) -> Entry:
         created_at=document["created_at"],
         owner=str(document.get("owner", "")),
         replays=tuple(_listed(document, "replays", str)),
+        recipient=str(document.get("recipient") or ""),
         sending=bool(document.get("sending")),
     )
 
@@ -125,6 +128,7 @@ def _outcome(document: Mapping[str, Any]) -> Outcome:
             document.get("reason"),
             document.get("detail"),
             bool(document.get("possible_duplicate")),
+            document.get("fingerprint"),
         )
     )
 
@@ -142,11 +146,11 @@ def attempt(made: Attempt, show: Show) -> dict[str, Any]:
 
 _IMPERSONAL = (
     *("_id", "event_id", "event_ids", "event_type", "fact", "notification_type", "template", "template_digest"),
-    *("booking_id", "message_id", "status", "outcome", "reason", "possible_duplicate", "repaired", "owner"),
-    *("replays", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
+    *("booking_id", "message_id", "status", "outcome", "reason", "fingerprint", "possible_duplicate", "repaired"),
+    *("owner", "replays", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
 )
 _IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection")
-_IMPERSONAL_PAST = ("status", "outcome", "reason", "possible_duplicate", "updated_at", "sent_at")
+_IMPERSONAL_PAST = ("status", "outcome", "reason", "fingerprint", "possible_duplicate", "updated_at", "sent_at")
 _NAMES_THE_FACT = "refund_transaction_id"
 
 

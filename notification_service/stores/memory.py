@@ -1,13 +1,13 @@
 """In-memory twins of the stores, for `demo`, `preview` and the tests. They pass the contract suite of the real ones."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from notification_service import placeholders
-from notification_service.outcomes import PENDING, Outcome, Sent, Unknown, summarize, waits_for_a_person
+from notification_service.outcomes import PENDING, Bounced, Outcome, Sent, Unknown, may_be_reopened, summarize
 from notification_service.ports import (
     AlreadyThere,
     Attempt,
@@ -21,6 +21,7 @@ from notification_service.ports import (
     Intent,
     KeptToken,
     Opened,
+    Order,
     Person,
     Tenure,
 )
@@ -52,7 +53,7 @@ class MemoryClaims:
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         now = self._clock()
         held = self._claims.get(notification_id)
-        if reopen and held is not None and held.outcome is not None and waits_for_a_person(held.outcome):
+        if reopen and held is not None and held.outcome is not None and may_be_reopened(held.outcome):
             doubt = isinstance(held.outcome, Unknown)
             held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0, None, self.server)
         if held is None:
@@ -198,6 +199,7 @@ class MemoryLedger:
             event_ids=(intent.event_id,),
             created_at=intent.created_at,
             owner=intent.owner,
+            recipient=intent.recipient,
         )
         self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
         return Opened()
@@ -221,19 +223,22 @@ class MemoryLedger:
         sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
         if (
             record is None
             or record.owner not in (seen, owner)
             or (record.entry.sending and not sending and record.owner != owner)
-            or (record.entry.outcome and not waits_for_a_person(record.entry.outcome))
+            or (record.entry.outcome and not may_be_reopened(record.entry.outcome))
         ):
             return Fence.LOST
         if replay in record.entry.replays:
             return Fence.HELD if record.owner == owner and record.outcome == PENDING else Fence.LOST
         record.owner, record.updated_at = owner, at
         record.history += [was] if was else []
+        if told is not None:
+            record.intent = replace(record.intent, event_id=event_id, event_data=told)
         record.entry = replace(
             record.entry,
             outcome=None,
@@ -266,8 +271,8 @@ class MemoryLedger:
             return Fence.HELD
         if record.entry.outcome is not None or owner not in (None, record.owner):
             return Fence.LOST
-        record.entry = replace(record.entry, outcome=outcome, waiting=False, sending=False)
         record.recipient = recipient or record.recipient
+        record.entry = replace(record.entry, outcome=outcome, waiting=False, sending=False, recipient=record.recipient)
         record.subject = subject or record.subject
         record.remarks = tuple(remarks)
         record.mail_digest = mail_digest or record.mail_digest
@@ -320,6 +325,49 @@ class MemoryLedger:
 
     async def first_report(self, fact: str, report: str) -> str:
         return self._first_reports.setdefault(fact, report)
+
+
+class MemoryRecalls:
+    """Of the records of a ledger's twin."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self._orders: dict[str, Order] = {}
+
+    async def order(self, order: Order) -> None:
+        first = self._orders.setdefault(order.fingerprint, order)
+        self._orders[order.fingerprint] = replace(first, since=min(first.since, order.since))
+
+    async def orders(self) -> Sequence[Order]:
+        return list(self._orders.values())
+
+    async def carried_out(self, order: Order) -> None:
+        if (held := self._orders.get(order.fingerprint)) and held.opening == order.opening:
+            del self._orders[order.fingerprint]
+
+    async def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        records = [
+            _bounced(record) for record in self._ledger.records.values() if _bounced_by(record, fingerprint, since)
+        ]
+        if records:
+            yield records
+
+
+def _bounced_by(record: Record, fingerprint: str, since: datetime) -> bool:
+    outcome = record.entry.outcome
+    at = record.updated_at
+    return isinstance(outcome, Bounced) and outcome.fingerprint == fingerprint and at is not None and at >= since
+
+
+def _bounced(record: Record) -> Mapping[str, Any]:
+    intent = record.intent
+    return {
+        "_id": intent.notification_id,
+        "event_id": intent.event_id,
+        "event_type": intent.event_type,
+        "updated_at": record.updated_at,
+        "event_data": dict(intent.event_data),
+    }
 
 
 class MemoryDirectory:

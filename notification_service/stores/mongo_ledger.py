@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 _INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at")
 _OPEN = {"$in": list(documents.OPEN)}
+_OVER = ("reason", "detail", "fingerprint", "due_at", "sending", "stripped_at", "event_json")
+"""What an entry that is pending again no longer says; its event's own text only where another event stands for it."""
 
 
 class MongoLedger:
@@ -56,6 +58,8 @@ class MongoLedger:
             )
         for name in _INDEXES:
             await _if_allowed(self._records.create_index(name), what=f"index on {name}")
+        # Only what bounced has one, so no other write pays for it.
+        await _if_allowed(self._records.create_index("fingerprint", sparse=True), what="index on fingerprint")
         facts = self._database[documents.FACTS]
         await _if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
 
@@ -94,13 +98,16 @@ class MongoLedger:
         sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> Fence:
         fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": at}
         if possible_duplicate:
             fields["possible_duplicate"] = True
+        if told is not None:
+            fields |= {"event_id": documents.storable_text(event_id), **documents.event(told, self._show)}
         change: Document = {
             "$set": fields,
-            "$unset": {"reason": "", "detail": "", "due_at": "", "sending": ""},
+            "$unset": {name: "" for name in _OVER if name not in fields and (told is not None or name != "event_json")},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
         mendable = {"$in": [*documents.OPEN, *documents.MENDABLE]}

@@ -47,8 +47,8 @@ local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict', 'ser
 local state, here = held[1], server()
 if state == 'decided' then
   local outcome = cjson.decode(held[4])['outcome']
-  local waits = outcome == 'parked' or outcome == 'unknown' or outcome == 'rejected'
-  if ARGV[4] ~= 'reopen' or not waits then return {'decided', held[4]} end
+  local mendable = outcome == 'parked' or outcome == 'unknown' or outcome == 'rejected' or outcome == 'bounced'
+  if ARGV[4] ~= 'reopen' or not mendable then return {'decided', held[4]} end
   state = outcome == 'unknown' and 'sending' or 'claimed'
   held[2], held[3], held[5] = '', 0, here
 end
@@ -239,6 +239,7 @@ def _written(outcome: Outcome) -> str:
             "reason": told.reason,
             "detail": mask_in(told.detail) if told.detail else None,
             "possible_duplicate": told.possible_duplicate,
+            **({"fingerprint": told.fingerprint} if told.fingerprint else {}),
         }
     )
 

@@ -142,7 +142,9 @@ async def test_to_sign_out_ends_it(operator: httpx.AsyncClient) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("path", ["/console/login", "/console/parked", "/console/books", "/console/logout"])
+@pytest.mark.parametrize(
+    "path", ["/console/login", "/console/parked", "/console/bounced", "/console/books", "/console/logout"]
+)
 async def test_a_form_from_elsewhere_is_refused(
     operator: httpx.AsyncClient, behind: Desk, path: str, headers: dict[str, str]
 ) -> None:
@@ -152,7 +154,7 @@ async def test_a_form_from_elsewhere_is_refused(
     assert await parked(behind, scene.PARKED)
 
 
-@pytest.mark.parametrize("path", ["/console/parked", "/console/books", "/console/logout"])
+@pytest.mark.parametrize("path", ["/console/parked", "/console/bounced", "/console/books", "/console/logout"])
 async def test_a_form_needs_the_word_of_its_own_session(
     app: Starlette, operator: httpx.AsyncClient, behind: Desk, path: str
 ) -> None:
@@ -349,6 +351,33 @@ async def test_a_replay_goes_the_ordinary_way(operator: httpx.AsyncClient, seen:
         await asyncio.sleep(0.1)
     assert len(bad(seen)["replays"]) == 1
     assert await parked(behind, scene.PARKED)
+
+
+async def test_what_bounced_is_replayed_from_its_record(operator: httpx.AsyncClient, seen: Place) -> None:
+    before = record(seen, "bounced")
+    assert "/console/bounced" in (await operator.get(f"/console/notifications/{before['_id']}")).text
+    assert "/console/bounced" not in (await operator.get(f"/console/notifications/{bad(seen)['_id']}")).text
+    form = {"word": await word(operator), "do": "replay", "notification": before["_id"]}
+    assert "Replay 1 event?" in (await operator.post("/console/bounced", data=form)).text
+    assert record(seen, "bounced").get("replays") is None
+    # It is refused again, so that the scene stays as it was.
+    seen.smtp.script(scene.RULES)
+    done = await operator.post("/console/bounced", data={**form, "confirmed": "yes"})
+    assert "1 event on the way again" in done.text
+    for _ in range(100):
+        if len(record(seen, "bounced")["attempts"]) == 2:
+            break
+        await asyncio.sleep(0.1)
+    seen.smtp.clear()
+    after = record(seen, "bounced")
+    assert (after["outcome"], len(after["replays"]), len(after["attempts"])) == ("bounced", 1, 2)
+
+
+@pytest.mark.parametrize("event_id", ["receipt", "full", "none"])
+async def test_what_did_not_bounce_is_not_replayed_so(operator: httpx.AsyncClient, seen: Place, event_id: str) -> None:
+    found = seen.record(event_id)
+    form = {"word": await word(operator), "notification": found["_id"] if found else "none", "confirmed": "yes"}
+    assert "It is not bounced any more" in (await operator.post("/console/bounced", data=form)).text
 
 
 # ── mails that cannot be shown ───────────────────────────────────────────────────────────────────────

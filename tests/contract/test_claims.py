@@ -17,7 +17,7 @@ from notification_service.outcomes import (
     Simulated,
     StoreUnavailableError,
     Unknown,
-    waits_for_a_person,
+    may_be_reopened,
 )
 from notification_service.ports import Claims, Decided, Doubtful, Fence, Granted, Held, Tenure
 from notification_service.stores import redis
@@ -301,13 +301,11 @@ async def test_after_a_verdict_there_is_no_marker_and_no_release(claims: Claims,
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
-async def test_a_replay_reopens_only_a_verdict_that_waits_for_a_person(
-    claims: Claims, one: str, outcome: Outcome
-) -> None:
+async def test_only_a_verdict_that_may_be_reopened_is(claims: Claims, one: str, outcome: Outcome) -> None:
     await claims.claim(one, "a")
     await claims.decide(one, "a", outcome)
     answer = await claims.claim(one, "b", reopen=True)
-    if waits_for_a_person(outcome):
+    if may_be_reopened(outcome):
         assert answer == (Doubtful() if isinstance(outcome, Unknown) else Granted(fresh=False))
         assert isinstance(await claims.claim(one, "c", reopen=True), Held)
     else:

@@ -24,7 +24,7 @@ from notification_service.outcomes import (
     SkipReason,
     StoreUnavailableError,
     Unknown,
-    waits_for_a_person,
+    may_be_reopened,
 )
 from notification_service.ports import AlreadyThere, Attempt, Entry, Fence, Intent, Ledger, Opened
 from notification_service.stores import mongo
@@ -45,7 +45,7 @@ OUTCOMES: list[Outcome] = [
     Sent(possible_duplicate=True),
     Simulated("outbox/x.eml"),
     *map(Skipped, SkipReason),
-    Bounced("5.1.1", "no such user"),
+    Bounced("5.1.1", "no such user", "0123456789abcdef"),
     *(Rejected(reason, "why") for reason in RejectReason),
     *(Parked(reason, "why") for reason in ParkReason),
     Unknown("lost twice"),
@@ -125,9 +125,9 @@ async def document(database: mongo.Database, notification_id: str = "n1") -> Map
 
 async def test_the_first_intent_is_opened_and_the_next_finds_it(ledger: Ledger) -> None:
     assert await ledger.open(intent()) == Opened()
-    assert await ledger.open(intent(owner="b", event_id="e2")) == AlreadyThere(
-        Entry("n1", None, waiting=False, possible_duplicate=False, event_ids=("e1",), created_at=AT, owner="a")
-    )
+    there = Entry("n1", None, waiting=False, possible_duplicate=False, event_ids=("e1",), created_at=AT, owner="a")
+    found = await ledger.open(intent(owner="b", event_id="e2"))
+    assert found == AlreadyThere(replace(there, recipient="jane.smith@example.com"))
 
 
 async def test_what_ended_well_is_not_taken_over(ledger: Ledger) -> None:
@@ -187,17 +187,28 @@ async def test_a_possible_duplicate_stays_one(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
-async def test_only_what_waits_for_a_person_is_taken_over_once_it_has_ended(ledger: Ledger, outcome: Outcome) -> None:
+async def test_only_what_may_be_reopened_is_taken_over_once_it_has_ended(ledger: Ledger, outcome: Outcome) -> None:
     await ledger.open(intent())
     await close(ledger, "a", outcome)
     await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", was=outcome)
     found = await entry(ledger)
-    if waits_for_a_person(outcome):
+    if may_be_reopened(outcome):
         assert (found.outcome, found.event_ids) == (None, ("e1", "e2"))
         assert await close(ledger, "b") is HELD
     else:
         assert (found.outcome, found.event_ids) == (outcome, ("e1",))
         assert await close(ledger, "b", REJECTED) is LOST
+
+
+async def test_an_entry_names_its_recipient_and_whoever_takes_it_over_another(ledger: Ledger) -> None:
+    bounced = Bounced("5.1.1", "no such user", "0123456789abcdef")
+    await ledger.open(intent(recipient="jane@gmial.example"))
+    await close(ledger, "a", bounced)
+    assert ((await entry(ledger)).recipient, (await entry(ledger)).outcome) == ("jane@gmial.example", bounced)
+    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", was=bounced)
+    assert (await entry(ledger)).outcome is None
+    await ledger.close("n1", "b", Sent(), at=LATER, recipient="jane@gmail.example")
+    assert ((await entry(ledger)).recipient, (await entry(ledger)).outcome) == ("jane@gmail.example", Sent())
 
 
 async def test_a_persons_wish_is_granted_once(ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from notification_service.broker.link import Link, NotLinkedError
-from notification_service.broker.topology import EXPRESS, PARKED, rung_queue
+from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, rung_queue
 from notification_service.retries import RUNGS
 from tests.model.process import Clock, Process
 
@@ -90,6 +90,8 @@ class Broker:
         message = Message(copy.body, queue, copy.message_id or "", dict(copy.headers))
         if queue == PARKED:
             self.parked.append(message)
+        elif queue == AGAIN:
+            self.ready.append(message)
         else:
             self.waiting.append((self._clock.now + _RUNGS[queue], message))
 

@@ -10,6 +10,7 @@ from notification_service.ports import (
     Accepted,
     Attempt,
     BeforeData,
+    Blocked,
     Deferred,
     Envelope,
     Fence,
@@ -33,6 +34,9 @@ class Reply(Enum):
     CLOSING = "421"
     CLOSING_AFTER_DATA = "421 after DATA"
     NO_SUCH_USER = "550"
+    REFUSES_US = "553, our sender"
+    REFUSES_US_AFTER_DATA = "550 after DATA, our quota"
+    ODD_WORDS_AFTER_DATA = "554 after DATA, in words that nobody knows"
     LOST_AFTER_THE_DOT = "the mail is taken, and its 250 is lost"
     LOST_IN_THE_BODY = "the connection is lost before the mail is whole"
 
@@ -79,6 +83,8 @@ class WayOut:
                 return Unavailable(_attempt("unavailable", 421), "wait")
             case Reply.NO_SUCH_USER:
                 return Refused(_attempt("refused", 550), "5.1.1")
+            case Reply.REFUSES_US:
+                return Blocked(_attempt("blocked", 553), "see to FROM_EMAIL")
             case _:
                 return await self._data(reply, envelope, before_data)
 
@@ -94,6 +100,10 @@ class WayOut:
                 return Deferred(_attempt("deferred", 450))
             case Reply.CLOSING_AFTER_DATA:
                 return Unavailable(_attempt("unavailable", 421), "wait")
+            case Reply.REFUSES_US_AFTER_DATA:
+                return Blocked(_attempt("blocked", 550), "wait for tomorrow")
+            case Reply.ODD_WORDS_AFTER_DATA:
+                return Refused(_attempt("refused", 554), "554", "odd words")
             case _ if reply in DOUBTFUL:
                 return InDoubt(_attempt("in_doubt", None))
             case _:

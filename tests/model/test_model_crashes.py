@@ -48,6 +48,8 @@ SCRIPTS = (
     (Reply.LOST_IN_THE_BODY,),
     (Reply.CLOSING,),
     (Reply.CLOSING_AFTER_DATA,),
+    (Reply.REFUSES_US,),
+    (Reply.REFUSES_US_AFTER_DATA,),
 )
 
 

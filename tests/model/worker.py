@@ -5,12 +5,14 @@ All that the model knows of the package's signatures stands here, in `broker.py`
 
 import functools
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, cast
 
 from notification_service.books import Books
 from notification_service.branding import Brand
+from notification_service.broker import parking
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.events import Event
@@ -19,12 +21,13 @@ from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.mime import Letterhead
 from notification_service.observing import Unobserved
-from notification_service.outcomes import StoreUnavailableError
+from notification_service.outcomes import Bounced, StoreUnavailableError
 from notification_service.pipeline import Pipeline, Policy
 from notification_service.ports import Claims, Directory, Envelope, Ledger, Outbox, Person
+from notification_service.recalls import Recaller, Recalls
 from notification_service.rendering import House, Renderer, load
 from notification_service.retries import Ladder
-from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates
+from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, MemoryRecalls
 from tests.model import smtp
 from tests.model.broker import Broker, Connection, link
 from tests.model.process import Clock, Process
@@ -82,6 +85,19 @@ class _Remote:
         return functools.partial(self._store.ask, self._process, method)
 
 
+class _Recalls(_Remote):
+    """What it yields, it reads in one step."""
+
+    def __init__(self, stores: "Stores", process: Process) -> None:
+        super().__init__(stores.recalls, process)
+        self._twin = stores.recalls_twin
+
+    async def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        await self._process.gate("recalls.bounced_by")
+        async for batch in self._twin.bounced_by(fingerprint, since):
+            yield batch
+
+
 class _Shelf:
     async def keep(self, envelope: object) -> str:  # noqa: ARG002 - one shelf is like another
         return "shelf"
@@ -123,7 +139,13 @@ class Stores:
         self.claims_twin = MemoryClaims(LEASE, clock)
         self.claims = Store("claims", self.claims_twin)
         self.ledger = Store("ledger", self.ledger_twin)
+        self.recalls_twin = MemoryRecalls(self.ledger_twin)
+        self.recalls = Store("recalls", self.recalls_twin)
+        self.recalls.watch = self._see_orders
         self.forgotten = 0
+        self.ordered = False
+        """Whether an order to call back ever stood in the ledger."""
+
         self._writes: list[_Written] = []
         self._servers = itertools.count(2)
 
@@ -152,6 +174,16 @@ class Stores:
         self._writes.clear()
         return twin
 
+    def _see_orders(self, _process: Process, method: str, _args: tuple[Any, ...], _answer: object) -> None:
+        self.ordered |= method == "order"
+
+    @property
+    def to_be_called_back(self) -> bool:
+        """Whether an order stands about something that is bounced still."""
+        words = self.recalls_twin._orders
+        closed = [record.entry.outcome for record in self.ledger_twin.records.values()]
+        return any(isinstance(outcome, Bounced) and outcome.fingerprint in words for outcome in closed)
+
     def forget_claims(self) -> None:
         """FLUSHALL."""
         self.claims.twin = self.claims_twin = MemoryClaims(LEASE, self._clock)
@@ -173,6 +205,7 @@ class Worker:
         *,
         hold: bool,
         express: bool,
+        recall: bool,
     ) -> None:
         self.name = name
         self.process = Process(clock)  # type: ignore[abstract]  # what it lacks, no worker of the model asks for
@@ -180,16 +213,22 @@ class Worker:
         self._broker = broker
         claims = cast("Claims", stores.claims.seen_from(self.process))
         leases = Leases(claims, LEASE)
+        breaker, to_broker = Breaker(smtp.WayOut(server, self.process), 8), link(broker, self.process)
         story = _pipeline(
             claims,
             cast("Ledger", stores.ledger.seen_from(self.process)),
             leases,
             hold=hold,
             express=express,
-            way_out=Breaker(smtp.WayOut(server, self.process), 8),
+            way_out=breaker,
         )
-        self._consumer = Consumer(link(broker, self.process), story.handle, _LADDER, Unobserved())
+        self._consumer = Consumer(to_broker, story.handle, _LADDER, Unobserved())
         self.process.create_task(leases.renew_forever())
+        if recall:
+            recalls = cast("Recalls", _Recalls(stores, self.process))
+            recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(to_broker))
+            breaker.refusals.alarmed = recaller.alarm
+            self.process.create_task(recaller.forever())
 
     @property
     def idle(self) -> bool:

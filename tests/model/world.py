@@ -21,14 +21,16 @@ _SECOND_HALF = " done"
 
 @functools.cache
 def _body(number: int) -> bytes:
-    return json.dumps(sample("booking.confirmed", event_id=f"evt-{number}", booking_id=f"B-{number}")).encode()
+    own = {"event_id": f"evt-{number}", "booking_id": f"B-{number}", "user_email": f"jane@d{number}.example"}
+    return json.dumps(sample("booking.confirmed", **own)).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What is the same in all runs of a test. `fine`: a step ends before the effect of a call, and again after it.
 
-    `express`: each event comes on the express lane too, whose copy is delivered first.
+    `express`: each event comes on the express lane too, whose copy is delivered first. `recall`: what bounced before it
+    was known that we are refused is called back.
     """
 
     name: str = "plain"
@@ -38,6 +40,7 @@ class Setting:
     hold: bool = False
     fine: bool = False
     express: bool = False
+    recall: bool = False
 
 
 class World:
@@ -197,6 +200,8 @@ class World:
     @property
     def at_rest(self) -> bool:
         busy = self.broker.ready or self.broker.waiting or any(worker.connection.unacked for worker in self.workers)
+        if self.setting.recall and self.stores.to_be_called_back:
+            return False
         return not busy and all(worker.idle for worker in self.workers)
 
     def run(self, before_step: Callable[["World"], None] = lambda _: None) -> None:
@@ -247,6 +252,7 @@ class World:
             self.server,
             hold=self.setting.hold,
             express=self.setting.express,
+            recall=self.setting.recall,
         )
 
     def _hit(self, fault: str) -> None:

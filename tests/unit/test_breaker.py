@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from notification_service.channels.breaker import Breaker, State
-from notification_service.ports import BeforeData, Deferred, Envelope, Unavailable, Verdict, Withdrawn
+from notification_service.ports import BeforeData, Deferred, Envelope, Tried, Verdict, Withdrawn
 from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused, unmarked
 
 PAUSE = 0.02
-Answer = Verdict | Unavailable | Exception
+Answer = Tried | Exception
 
 
 class WayOut:
@@ -27,7 +27,7 @@ class WayOut:
         self.peak = 0
         self.closed = False
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:  # noqa: ARG002 - a try that never gets there
+    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:  # noqa: ARG002 - a try that never gets there
         self.tries.append(envelope.notification_id)
         gate: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.waiting.append(gate)
@@ -86,7 +86,7 @@ def breaker_over(
 @pytest.mark.parametrize(
     "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, Withdrawn()], ids=lambda v: type(v).__name__
 )
-async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Verdict) -> None:
+async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Tried) -> None:
     way_out = WayOut()
     way_out.answer = verdict
     breaker = breaker_over(way_out)
@@ -218,7 +218,7 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
 
 async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
     class Picky(WayOut):
-        async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Verdict | Unavailable:
+        async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
             verdict = await super().attempt(envelope, before_data)
             return UNAVAILABLE if envelope.notification_id == "n0" else verdict
 

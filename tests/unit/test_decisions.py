@@ -204,11 +204,44 @@ def test_a_lapsed_claim_proves_nothing_where_it_is_not_that_of_the_entrys_owner(
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
-def test_a_person_may_ask_again_for_what_waits_for_one_and_for_nothing_else(outcome: Outcome) -> None:
+def test_what_did_not_reach_anybody_can_be_had_again_and_nothing_else(outcome: Outcome) -> None:
     doubt = isinstance(outcome, Unknown)
     asked = step(Granted(fresh=True), there(outcome), replay="wish")
     begins = Begin(take_over=True, possible_duplicate=doubt)
-    assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown) else Finish(outcome))
+    assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown | Bounced) else Finish(outcome))
+
+
+BOUNCED = Bounced("5.1.1", "no such user")
+
+
+def bounced_to(recipient: str, *, event_ids: tuple[str, ...] = ("e1",)) -> AlreadyThere:
+    return AlreadyThere(replace(there(BOUNCED).entry, recipient=recipient, event_ids=event_ids))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "reopens"),
+    [
+        ("jane@gmial.example", "jane@gmail.example", True),
+        ("jane@gmial.example", "jane@gmial.example", False),
+        ("Jane@gmial.example", "jane@GMIAL.example", False),
+        ("j***@gmial.example", "jane@gmail.example", True),
+        ("j***@gmial.example", "john@gmial.example", False),  # they look alike where records are masked
+        ("", "jane@gmail.example", False),  # the record was stripped of its person
+        ("jane@gmial.example", None, False),
+    ],
+)
+def test_another_event_with_another_address_opens_again_what_bounced(
+    recorded: str,
+    asked: str | None,
+    reopens: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    def taken(event_id: str, claim: Claim = Granted(fresh=True)) -> Step:  # noqa: B008 - it is frozen
+        return next_step(claim, bounced_to(recorded), Asked(event_id, resend=True, recipient=asked))
+
+    assert taken("another") == (Begin(take_over=True) if reopens else Finish(BOUNCED))
+    assert taken("e1") == Finish(BOUNCED)
+    assert taken("another", Unguarded()) == (StandBy() if reopens else Finish(BOUNCED))
+    assert taken("another", Decided(BOUNCED)) == Finish(BOUNCED)
 
 
 def test_a_wish_is_granted_once() -> None:

@@ -29,6 +29,7 @@ def watched() -> Metrics:
             consuming=lambda: True,
             redis_away=lambda: True,
             mongodb_away=lambda: False,
+            domains_held=lambda: 2,
             ledger_lag=lambda: 0,
             simulated=False,
         )

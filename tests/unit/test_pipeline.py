@@ -48,6 +48,7 @@ from notification_service.ports import (
     Kept,
     Opened,
     Person,
+    PutOff,
     Tenure,
     Verdict,
     Withdrawn,
@@ -270,6 +271,89 @@ async def test_refused_is_bounced_at_once() -> None:
     assert await cinema.handle() == Done(bounced)
     assert (cinema.record.outcome, cinema.record.reason) == ("bounced", "5.1.1")
     assert await cinema.claim() == Decided(bounced)
+
+
+async def test_a_bounce_keeps_the_fingerprint_of_its_reply() -> None:
+    cinema = Cinema([replace(refused("5.1.1"), fingerprint="f1")])
+    assert await cinema.handle() == Done(Bounced("5.1.1", "5.1.1 no such user", "f1"))
+    assert cinema.record.entry.outcome == Bounced("5.1.1", "5.1.1 no such user", "f1")
+
+
+@pytest.mark.parametrize("redis", ["remembers", "forgot", "is another's"])
+async def test_another_event_with_the_right_address_opens_again_what_bounced(redis: str) -> None:
+    cinema = Cinema([refused("5.1.1")])
+    await cinema.handle(user_email="jane@gmial.example")
+    if redis == "forgot":
+        cinema.claims._claims.clear()
+    assert await cinema.handle(event_id="evt-2", user_email="Jane@GMIAL.example") == Done(
+        Bounced("5.1.1", "5.1.1 no such user")
+    )
+    if redis == "is another's":
+        # The other one has seen it too, and was the first to open it again.
+        await cinema.claims.claim(cinema.record.intent.notification_id, "another", reopen=True)
+        assert isinstance(await cinema.handle(event_id="evt-3", user_email="jane@gmail.example"), Later)
+        cinema.clock.after_the_lease()
+    assert await cinema.handle(event_id="evt-3", user_email="jane@gmail.example") == Done(Sent())
+    assert [mail.recipient for mail in cinema.mails] == ["jane@gmial.example", "jane@gmail.example"]
+    assert cinema.record.recipient == "jane@gmail.example"
+    assert cinema.record.history == [Bounced("5.1.1", "5.1.1 no such user")]
+    assert not cinema.record.entry.possible_duplicate
+    assert await cinema.handle(event_id="evt-4", user_email="third@gmail.example") == Done(Sent())
+    assert len(cinema.mails) == 2
+
+
+async def test_what_bounced_is_had_again_once_for_each_wish() -> None:
+    cinema = Cinema([refused("5.4.5"), refused("5.4.5")])
+    await cinema.handle()
+    wish = replace(confirmed(), replay="wish")
+    assert await cinema.pipeline.handle(wish) == Done(Bounced("5.4.5", "5.4.5 no such user"))
+    assert len(cinema.mails) == 2
+    assert await cinema.pipeline.handle(wish) == Done(Bounced("5.4.5", "5.4.5 no such user"))
+    assert len(cinema.mails) == 2
+    assert await cinema.pipeline.handle(replace(wish, replay="another")) == Done(Sent())
+    assert await cinema.pipeline.handle(replace(wish, replay="a third")) == Done(Sent())
+    assert len(cinema.mails) == 3
+
+
+async def test_a_wish_goes_on_where_its_first_try_was_put_off() -> None:
+    cinema = Cinema([refused("5.4.5"), deferred()])
+    await cinema.handle()
+    wish = replace(confirmed(), replay="wish")
+    assert isinstance(await cinema.pipeline.handle(wish), Later)
+    assert await cinema.pipeline.handle(wish) == Done(Sent())
+    assert cinema.record.entry.replays == ("wish",)
+
+
+async def test_a_wish_goes_on_where_its_worker_was_lost_in_the_middle() -> None:
+    async def dies(_: Envelope, __: BeforeData) -> Verdict:
+        raise asyncio.CancelledError
+
+    cinema = Cinema([refused("5.4.5"), dies])
+    await cinema.handle()
+    cinema.claims.down = ("release",)  # it says no goodbye
+    wish = replace(confirmed(), replay="wish")
+    with pytest.raises(asyncio.CancelledError):
+        await cinema.pipeline.handle(wish)
+    cinema.claims.down = ()
+    cinema.clock.after_the_lease()
+    assert await cinema.process().handle(wish) == Done(Sent())
+    assert not cinema.record.entry.possible_duplicate
+
+
+async def test_what_the_channel_puts_off_uses_up_no_retry() -> None:
+    cinema = Cinema([PutOff(20, "the channel is closed: 550 5.4.5 limit")], most=0)
+    settlement = await cinema.handle()
+    assert settlement == Later(20, counted=False, reason="the channel is closed: 550 5.4.5 limit")
+    assert (cinema.record.outcome, cinema.record.attempts) == ("waiting", [])
+    assert await cinema.handle() == Done(Sent())
+
+
+async def test_a_mail_of_a_held_domain_ends_parked_and_says_why() -> None:
+    held = replace(deferred(reply="5.7.1 not owned"), about="the server refuses us for bad.example")
+    cinema = Cinema([held], most=0)
+    settlement = await cinema.handle()
+    detail = "the server refuses us for bad.example: 5.7.1 not owned"
+    assert settlement == Park(Parked(ParkReason.RETRIES_EXHAUSTED, detail))
 
 
 async def test_deferred_waits_on_the_ladder_and_lets_the_claim_go() -> None:

@@ -1,0 +1,109 @@
+"""`bounced`: list, or send on its way again, what a mail server refused for good."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from notification_service.addresses import mask, mask_in
+from notification_service.broker import parking
+from notification_service.commands.find import moment
+from notification_service.outcomes import DependencyError, StoreUnavailableError
+from notification_service.reconciling import body_kept, shown
+from notification_service.settings import Settings
+from notification_service.stores import mongo
+from notification_service.stores.mongo import Document
+from notification_service.stores.mongo_recalls import Bounces, MongoRecalls
+
+Notification = Annotated[str | None, typer.Option("--notification", help="Only the notification of this id.")]
+Event = Annotated[str | None, typer.Option("--event", help="Only what this event reported.")]
+Code = Annotated[str | None, typer.Option("--code", help="Only refused with this code: 550, 5.4.5, …")]
+Fingerprint = Annotated[
+    str | None, typer.Option("--fingerprint", help="Only refused in the same words, whatever address or id they name.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Only what bounced at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00."),
+]
+Template = Annotated[str | None, typer.Option("--template", help="Only this e-mail, such as booking_confirmation.")]
+Domain = Annotated[str | None, typer.Option("--domain", help="Only to addresses of this domain.")]
+
+
+def chosen(*, since: str | None, **known: str | None) -> Bounces:
+    """Raises `ConfigurationError` for a time that is none."""
+    return Bounces(since=moment("--since", since), **known)
+
+
+async def look(settings: Settings, wanted: Bounces) -> list[Document]:
+    """The records with their events. Raises `DependencyError`."""
+    async with _recalls(settings) as recalls:
+        return [record async for batch in recalls.bounced(wanted) for record in batch]
+
+
+async def replay(
+    settings: Settings, records: Sequence[Document], moved_one: Callable[[object], None] = lambda _: None
+) -> list[Document]:
+    """Publish their events again, each as a wish of its own; those that are kept in full. Raises `DependencyError`."""
+    moved = []
+    async with parking.bringing_in(settings.rabbitmq.url.get_secret_value()) as bring_in:
+        for record in records:
+            if body := body_kept(record):
+                await bring_in(body, str(record["event_type"]), str(record["event_id"]), secrets.token_hex(8))
+                moved.append(record)
+            moved_one(record)
+    return moved
+
+
+@asynccontextmanager
+async def _recalls(settings: Settings) -> AsyncIterator[MongoRecalls]:
+    client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    try:
+        yield MongoRecalls(client[settings.mongodb.database], settings.mongodb.collection)
+    except StoreUnavailableError as problem:
+        raise DependencyError(f"MONGODB_URI: {problem}") from problem
+    finally:
+        client.close()
+
+
+def table(records: Sequence[Document]) -> None:
+    """A row each, with ids in full: a person has to copy them."""
+    if not records:
+        return
+    told = Table("bounced (UTC)", "e-mail", "to", "code", "the server's words", "fingerprint", "notification")
+    for column in told.columns:
+        column.overflow = "fold"
+    for record in records:
+        told.add_row(f"{record['updated_at']:%Y-%m-%d %H:%M}", *(shown(each) for each in _cells(record)))
+    Console(highlight=False, markup=False).print(told)
+
+
+def _cells(record: Document) -> tuple[object, ...]:
+    to = mask(str(record.get("recipient") or ""))
+    said = mask_in(str(record.get("detail") or ""))
+    return record.get("template"), to, record.get("reason"), said, record.get("fingerprint") or "", record["_id"]
+
+
+def as_json(records: Sequence[Document], **facts: object) -> str:
+    return json.dumps({**facts, "notifications": [_told(each) for each in records]}, ensure_ascii=False)
+
+
+def _told(record: Document) -> dict[str, Any]:
+    template, to, code, said, fingerprint, notification = _cells(record)
+    return {
+        "notification": notification,
+        "event_id": record["event_id"],
+        "event_type": record.get("event_type"),
+        "booking_id": record.get("booking_id"),
+        "template": template,
+        "recipient": to,
+        "code": code,
+        "detail": said,
+        "fingerprint": fingerprint,
+        "bounced_at": record["updated_at"].isoformat(),
+        "kept_in_full": body_kept(record) is not None,
+    }
