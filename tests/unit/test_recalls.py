@@ -1,5 +1,6 @@
 """What bounced is called back, by whoever is left, and each bounce of it once."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
