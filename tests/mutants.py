@@ -203,6 +203,55 @@ MUTANTS = (
         ("tests/unit/test_breaker.py",),
     ),
     Mutant(
+        "breaker: one domain alone does not close the channel",
+        "channels/refusals.py",
+        "_DOMAINS = 2\n",
+        "_DOMAINS = 1\n",
+        ("tests/unit/test_refusals.py",),
+    ),
+    Mutant(
+        "breaker: a domain of which others passed closes it no more",
+        "channels/refusals.py",
+        "        if domain in self._suspects and len",
+        "        if len",
+        ("tests/unit/test_refusals.py",),
+    ),
+    Mutant(
+        "breaker: the probe goes to another domain",
+        "channels/breaker.py",
+        "if not turn.done() and self.refusals.untried(domain):",
+        "if not turn.done():",
+        ("tests/unit/test_refusals.py",),
+    ),
+    Mutant(
+        "net: an accepted mail ends the row",
+        "channels/refusals.py",
+        "        self._alike.clear()\n",
+        "",
+        ("tests/unit/test_refusals.py",),
+    ),
+    Mutant(
+        "recall: a bounce has one token, whoever publishes it",
+        "recalls.py",
+        "    text = f\"{record['_id']} {order.opening} {record['updated_at'].isoformat()}\"\n",
+        '    text = f"{datetime.now(UTC)}"\n',
+        ("tests/unit/test_recalls.py",),
+    ),
+    Mutant(
+        "recall: an order stands until mail passes",
+        "recalls.py",
+        "        if over:\n            await self._recalls.carried_out(order)\n",
+        "        await self._recalls.carried_out(order)\n",
+        ("tests/unit/test_recalls.py",),
+    ),
+    Mutant(
+        "reopening: only another address opens what bounced",
+        "decisions.py",
+        "isinstance(outcome, Bounced) and _is_another(asked.recipient, entry)",
+        "isinstance(outcome, Bounced)",
+        ("tests/unit/test_decisions.py",),
+    ),
+    Mutant(
         "lane: starts are counted",
         "lane.py",
         "            return await self._claims.begin(delivery)",
@@ -338,7 +387,7 @@ def main(wanted: str) -> int:
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "outbox")
+        ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "outbox", "var")
         shutil.copytree(ROOT, copy, ignore=ignored)
         for mutant in chosen:
             killed = _killed(mutant, copy)

@@ -361,6 +361,19 @@ def test_one_domain_alone_never_stops_the_channel(steps: list[tuple[int, int, st
                 assert isinstance(watched.of.read(to, odd(words=words)), Refused)
 
 
+def test_a_domain_of_which_others_passed_counts_for_nothing_while_our_account_is_refused() -> None:
+    watched = Watched()
+    assert not watched.of.blocked("a@held.example", QUOTA)
+    watched.of.accepted("j@good.example")
+    assert [watched.of.blocked(f"a@{name}.example", QUOTA) for name in ("one", "held", "two", "held", "one")] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
 def test_holds_are_bounded_in_number_and_in_time() -> None:
     watched = Watched()
     for n in range(3000):
