@@ -134,6 +134,25 @@ class _Event(BaseModel):
     ticket_token: Text = None
 
 
+class Shown(BaseModel):
+    """What an earlier mail said of the show, as far as it is no longer so."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+
+    showtime: Text = None
+    seats: Seats = ()
+    cinema_name: Text = None
+
+
+def _shown(value: object) -> Shown | None:
+    if isinstance(value, Shown):
+        return value
+    try:
+        return Shown.model_validate(value)
+    except ValidationError:
+        return None
+
+
 class BookingConfirmed(_Event):
     event_type: Literal["booking.confirmed"]
     movie_title: Text = None
@@ -142,6 +161,8 @@ class BookingConfirmed(_Event):
     cinema_name: Text = None
     total_amount: Amount = None
     transaction_id: Text = None
+    changed_from: Annotated[Shown | None, BeforeValidator(_shown)] = None
+    """Ours to say: the service sets it from its own records, whatever a producer sends; samples of mails hold it."""
 
 
 class BookingCancelled(_Event):
@@ -237,6 +258,8 @@ def payload_schema(event_type: str) -> dict[str, Any]:
     """
     schema = _READERS[event_type].json_schema()
     schema.pop("required", None)
+    schema.pop("$defs", None)
+    schema["properties"].pop("changed_from", None)
     for field in schema["properties"].values():
         field.pop("title", None)
         field.pop("default", None)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import jinja2
@@ -16,7 +16,15 @@ from markupsafe import Markup
 
 from notification_service import enclosures, languages, links, reasons, templating, wording
 from notification_service.branding import Brand
-from notification_service.events import EVENT_TYPES, BookingCancelled, BookingConfirmed, Event, PaymentFailed, parse
+from notification_service.events import (
+    EVENT_TYPES,
+    BookingCancelled,
+    BookingConfirmed,
+    Event,
+    PaymentFailed,
+    Shown,
+    parse,
+)
 from notification_service.notices import RULES, TEMPLATES
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
@@ -36,6 +44,9 @@ _TURNS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0
 """Marks of direction, which no header keeps."""
 
 _READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "locale", "time_zone"}
+
+
+Said = TypeVar("Said", Event, Shown)
 
 
 class TemplateFaultError(Exception):
@@ -138,15 +149,19 @@ class Renderer:
         """The time zone in which the event's mail speaks, where one is known."""
         return self._house.defaults.for_event(event).zone
 
-    def render(self, template: str, event: Event, person: Person, language: str | None = None) -> Mail:
+    def render(
+        self, template: str, event: Event, person: Person, language: str | None = None, *, sequence: int | None = None
+    ) -> Mail:
         """`language`: one of `languages`, whatever event and person ask for, for previews.
+
+        `sequence`: of the calendar file; None where no other mail about the booking is known.
 
         Raises `TemplateFaultError` with file and line where the template is at fault.
         """
         style = self._style(event, person, language)
         parts = self._templates[style.language][template]
         try:
-            return self._render(parts, event, person, style)
+            return self._render(parts, event, person, style, sequence)
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
@@ -157,11 +172,11 @@ class Renderer:
         locale = languages.locale_of(language)
         return replace(style, language=language, locale=style.locale if style.language == language else locale)
 
-    def _render(self, parts: MailTemplate, event: Event, person: Person, style: Style) -> Mail:
+    def _render(self, parts: MailTemplate, event: Event, person: Person, style: Style, sequence: int | None) -> Mail:
         event = _readable(event)
         context, refused = self._context(event, person, style)
         code = enclosures.ticket_code(event)
-        attached = self._attached(parts, event, style)
+        attached = self._attached(parts, event, style, sequence)
         context |= {
             "subject": _subject(parts.subject, event, context),
             "event": _isolated(event, style),
@@ -191,6 +206,7 @@ class Renderer:
             "brand": self._brand(style),
             "links": found,
             "style": style,
+            "before": _before(event, style),
             "cinema": replace(cinema, address=_isolated_text(cinema.address, style)),
             "terms": house.terms,
             "reason": reasons.reason(failed) if failed else None,
@@ -207,7 +223,7 @@ class Renderer:
             self._brands[style.dir] = replace(self._house.brand, name=name, address=_isolated_text(address, style))
         return self._brands[style.dir]
 
-    def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
+    def _attached(self, parts: MailTemplate, event: Event, style: Style, sequence: int | None) -> list[Attachment]:
         house = self._house
         if not isinstance(event, BookingConfirmed | BookingCancelled):
             return []
@@ -219,6 +235,7 @@ class Renderer:
             summary=_one_line(parts.words.calendar_summary(event.movie_title, house.brand)),
             alarm=_one_line(parts.words.calendar_alarm(event.movie_title, house.brand)),
             minutes=house.terms.show_minutes,
+            sequence=sequence,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment("booking.ics", f"text/calendar; method={method}; charset=utf-8", content)] if content else []
@@ -244,7 +261,13 @@ def _one_line(text: str) -> str:
     return " ".join(text.translate(_TURNS).split())
 
 
-def _readable(event: Event) -> Event:
+def _before(event: Event, style: Style) -> Shown | None:
+    """What an earlier mail said of the show, and is no longer so."""
+    before = event.changed_from if isinstance(event, BookingConfirmed) else None
+    return _isolated(_readable(before), style) if before else None
+
+
+def _readable(event: Said) -> Said:
     """The event with its texts cut to what a person would read: no field makes a mail that is clipped."""
     texts: dict[str, Any] = {name: cut(text, _LONGEST_TEXT) for name, text in event if _is_long(text)}
     seats = getattr(event, "seats", ())
@@ -261,7 +284,7 @@ def _isolated_text(text: str | None, style: Style) -> str | None:
     return wording.isolated(text, style) if text else None
 
 
-def _isolated(event: Event, style: Style) -> Event:
+def _isolated(event: Said, style: Style) -> Said:
     """Its texts so that none turns the sentence around it (UAX 9)."""
     texts = {
         name: wording.isolated(value, style)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from notification_service import assembly, auditing, notices, recipients
+from notification_service import assembly, auditing, notices, recipients, stories
 from notification_service.auditing import Report
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
@@ -24,6 +24,7 @@ from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores import mongo
 from notification_service.stores.mongo_directory import MongoDirectory
 from notification_service.stores.mongo_search import MongoSearch
+from notification_service.stories import Story
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,16 @@ class Desk:
         event = mails.event_of(record)
         if isinstance(event, NotMade):
             return event
-        earlier = notices.confirmation_id(event)
-        confirmation = await self.search.one(earlier) if earlier else None
+        renderer = await self._templates()
+        ids = notices.booking_ids(event)
+        told = await self.search.told(ids) if ids else []
+        told += await self.search.told(stories.further(told))
         return mails.make(
             record,
             event,
             await self._person(event, record),
-            told=(confirmation or {}).get("event_data"),
-            renderer=await self._templates(),
+            story=Story(told, renderer.zone),
+            renderer=renderer,
             letterhead=assembly.letterhead(self.settings),
             most=self.settings.service.max_attachment_bytes,
         )
