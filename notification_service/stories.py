@@ -108,7 +108,7 @@ class Story:
         # What was rejected is taken up again under its own id by whatever event knows more.
         if isinstance(latest.told.outcome, Rejected):
             return False
-        if any(latest.before(each.at) for each in self._cancellations):
+        if not self._holds(latest):
             return True
         shown = self._shown(latest)
         return shown is not None and changes.since(shown, event, self._zone) is not None
@@ -116,7 +116,11 @@ class Story:
     def _is_off_again(self, event: BookingCancelled) -> bool:
         """There was a confirmation since the last cancellation."""
         between = [each for each in self._confirmations if each.stands and each.before(event.timestamp)]
-        return any(all(off.before(each.at) for off in self._cancellations) for each in between)
+        return any(map(self._holds, between))
+
+    def _holds(self, confirmation: Chapter) -> bool:
+        """Whether every cancellation is older than it."""
+        return all(off.before(confirmation.at) for off in self._cancellations)
 
     # ── what it says, and whether it still has to ────────────────────────────────────────────────────
     def outlook(self, own_id: str, event: BookingEvent, *, hand_ends: datetime) -> Outlook:
@@ -134,9 +138,7 @@ class Story:
             return Outlook(event, SkipReason.SUPERSEDED)
         if any(_in_hand(each.told, hand_ends) for each in others):
             return Outlook(event, wait=True)
-        told = [
-            each for each in others if each.went_out and not any(each.before(off.at) for off in self._cancellations)
-        ]
+        told = [each for each in others if each.went_out and self._holds(each)]
         shown = self._shown(told[-1]) if told else None
         if shown is None:
             return Outlook(_said_to_be(event, None), sequence=sequence)

@@ -31,8 +31,10 @@ MONGODB = {
     "payment.failed": {"insert": 1, "update": 1, "find": 3},
     "payment.refunded": {"insert": 2, "update": 1, "find": 2},
 }
-"""A success notes that its booking is paid, and by which name it was reported first: one command. A failure asks for
-that and for its booking's mails: one way to the server and back, a command for each collection. Of a refund also that its report was the first, which the insert itself answers, and of whose booking it is."""
+"""Of a refund also that its report was the first, which the insert itself answers, and of whose booking it is.
+
+A success notes that its booking is paid, and by which name it was reported first: one command. A failure asks for that
+and for its booking's mails: one way there and back, with a command for each collection."""
 
 
 @pytest.mark.parametrize("kind", MONGODB)

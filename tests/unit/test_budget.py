@@ -35,9 +35,10 @@ BUDGET = {
     "booking.pending_payment": {},
 }
 """Redis: claim, the address's turn, the sending marker, the verdict. MongoDB: the entry, its outcome, and one question:
-whether it was superseded, what the confirmation said, whose the payment is; of a refund also which report was first. A success notes that its booking is paid, and
-by which of its names it was reported first, in one write; a failure asks whether its booking is paid or confirmed, in
-one read."""
+whether it was superseded, what the confirmation said, whose the payment is; of a refund also which report was first.
+
+A success notes, in one write, that its booking is paid and by which of its names it was reported first. A failure asks,
+in one read, whether its booking is paid or confirmed."""
 
 
 class Counted:
