@@ -15,8 +15,8 @@ from notification_service.ports import BeforeData, Envelope, Verdict
 from notification_service.settlements import Done, Later, Park
 from notification_service.stores.memory import Record
 from tests.samples import sample
-from tests.unit.fakes import ACCEPTED, LARGEST, deferred, delivery, refused
-from tests.unit.test_pipeline import Cinema, Step
+from tests.unit.fakes import ACCEPTED, LARGEST, Step, deferred, delivery, refused
+from tests.unit.test_pipeline import Cinema
 
 SUPERSEDED, DUPLICATE, EXPIRED = (
     Skipped(reason) for reason in (SkipReason.SUPERSEDED, SkipReason.DUPLICATE, SkipReason.EXPIRED)
@@ -223,7 +223,7 @@ async def test_what_does_not_wait_is_not_asked_again() -> None:
         asked.append(ids)
         return await inner(ids)
 
-    cinema.ledger.told = counted  # type: ignore[method-assign]
+    cinema.ledger.told = counted  # type: ignore[method-assign, assignment]
     await cinema.pipeline.handle(on(10))
     assert len(asked) == 1
 
