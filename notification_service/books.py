@@ -3,9 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -23,7 +23,9 @@ from notification_service.ports import (
     Intent,
     Ledger,
     Opened,
+    Paid,
     Rates,
+    Told,
 )
 from notification_service.quotas import Turn
 
@@ -32,6 +34,11 @@ T = TypeVar("T")
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _GOODBYE = 2.0
+
+
+def is_of_another(job: Job, found: Opened | AlreadyThere) -> bool:
+    """Whether the entry was made for, or last taken up by, another event than the job's."""
+    return isinstance(found, AlreadyThere) and found.entry.event_id != job.notice.event_id
 
 
 class Books:
@@ -82,11 +89,17 @@ class Books:
         job.seen_at = asked
         return found
 
-    async def knows(self, notification_id: str) -> bool:
-        return await self.through_outage(lambda: self._ledger.knows(notification_id))
+    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+        return await self.through_outage(lambda: self._ledger.told(notification_ids))
 
-    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
-        return await self.through_outage(lambda: self._ledger.told(notification_id))
+    async def note_later(self, notification_id: str, later: str) -> None:
+        await self.through_outage(lambda: self._ledger.note_later(notification_id, later))
+
+    async def note_paid(self, booking_id: str, at: datetime | None) -> None:
+        await self.through_outage(lambda: self._ledger.note_paid(booking_id, at))
+
+    async def paid(self, booking_id: str) -> Paid | None:
+        return await self.through_outage(lambda: self._ledger.paid(booking_id))
 
     async def reserve(self, address: str, *, ticket: bool, taken: int, only_now: bool) -> Turn:
         """When a mail to this address may go; nobody waits for a Redis that is away."""
@@ -96,12 +109,12 @@ class Books:
             self._missed_redis(problem)
             return Turn()
 
-    async def take_over(self, job: Job, found: Opened | AlreadyThere) -> Fence:
+    async def take_over(self, job: Job, found: Opened | AlreadyThere, intent: Intent) -> Fence:
+        """`intent`: what the entry says from now on, where it was another event's."""
         if job.lease is not None and not job.lease.valid:
             return Fence.LOST
         entry = found.entry if isinstance(found, AlreadyThere) else None
         was = entry.outcome if entry else None
-        better = entry is not None and was is not None and job.notice.event_id not in entry.event_ids
         asked, now = time.monotonic(), datetime.now(UTC)
         fence = await self.through_outage(
             lambda: self._ledger.take_over(
@@ -115,7 +128,7 @@ class Books:
                 was=was,
                 # One that is open was granted already: its worker was lost, or it was put off.
                 replay=job.delivery.replay if was is not None else None,
-                told=job.notice.data if better else None,
+                intent=intent if is_of_another(job, found) else None,
             )
         )
         job.seen_at = asked
@@ -190,6 +203,10 @@ class Books:
         )
         await self._quietly(self._claims.release(job.notification_id, job.owner))
 
+    async def leave(self, job: Job) -> None:
+        """Its entry stays as it stands: whoever comes next may look at it at once."""
+        await self._quietly(self._claims.release(job.notification_id, job.owner))
+
     async def let_go(self, job: Job) -> None:
         """The service shuts down before anything went out: whoever gets the delivery next may start at once."""
         if job.sending:
@@ -234,14 +251,19 @@ class Books:
 
         `repair`: the ledger does not have the outcome yet; it is written, whoever owns the entry.
         """
-        if repair:
-            now = datetime.now(UTC)
-            fence = await self.through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
-            if fence is not Fence.HELD:
-                return fence
-        await self._note_event(found, job.notification_id, job.notice.event_id)
+        if repair and (fence := await self.repair(job, outcome)) is not Fence.HELD:
+            return fence
+        await self.note_event(job, found)
         await self._decide(job, outcome)
         return Fence.HELD
+
+    async def repair(self, job: Job, outcome: Outcome) -> Fence:
+        """Write the outcome that the ledger lacks, whoever owns the entry."""
+        now = datetime.now(UTC)
+        return await self.through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
+
+    async def note_event(self, job: Job, found: Opened | AlreadyThere) -> None:
+        await self._note_event(found, job.notification_id, job.notice.event_id)
 
     async def record(self, intent: Intent, outcome: Outcome) -> None:
         """An entry that is closed from the start: nothing was ever to be sent."""

@@ -46,8 +46,12 @@ def calendar_file(
     summary: str,
     alarm: str,
     minutes: int,
+    sequence: int | None = None,
 ) -> bytes | None:
-    """None where the event names no booking or no certain time. `minutes`: how long a show is taken to last."""
+    """None where the event names no booking or no certain time.
+
+    `minutes`: how long a show is taken to last. `sequence`: None where no other mail about the booking is known.
+    """
     when = begins(event, style)
     if not event.booking_id or when is None:
         return None
@@ -64,6 +68,7 @@ def calendar_file(
             organizer_name=brand.name,
             organizer_email=brand.sender,
             location=location,
+            sequence=1 if sequence is None else sequence,
         )
     showing = calendar.Showing(
         uid=uid,
@@ -75,7 +80,8 @@ def calendar_file(
         organizer_name=brand.name,
         organizer_email=brand.sender,
     )
-    return calendar.publish(showing, stamp=stamp, alarm=alarm)
+    first = 2 if event.changed_from else 0
+    return calendar.publish(showing, stamp=stamp, alarm=alarm, sequence=first if sequence is None else sequence)
 
 
 def json_ld(event: Event, style: Style, person: Person, cinema: Cinema, url: str | None) -> str | None:

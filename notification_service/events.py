@@ -9,7 +9,16 @@ from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationInfo, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from notification_service import amounts, bodies, seating, showtimes
 from notification_service.amounts import Amount as Money
@@ -363,6 +372,22 @@ class _Event(BaseModel):
     ticket_token: Name = None
 
 
+class Shown(BaseModel):
+    """What an earlier mail said of the show, as far as it is no longer so."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    showtime: Text = None
+    seats: Seats = ()
+    cinema_name: Text = None
+
+
+def _before(value: object) -> Shown | None:
+    if isinstance(value, Shown):
+        return value
+    return Shown.model_validate(value) if isinstance(value, dict) else None
+
+
 class BookingConfirmed(_Event):
     event_type: Literal["booking.confirmed"]
     movie_title: Text = None
@@ -371,6 +396,10 @@ class BookingConfirmed(_Event):
     cinema_name: Text = None
     total_amount: Amount = None
     transaction_id: Name = None
+    changed_from: Annotated[
+        Shown | None, BeforeValidator(_before), WithJsonSchema({"description": "Ignored: the service's own."})
+    ] = None
+    """Ours to say: the service sets it from its own records, whatever a producer sends; samples of mails hold it."""
 
 
 class BookingCancelled(_Event):
@@ -466,6 +495,8 @@ def payload_schema(event_type: str) -> dict[str, Any]:
     """
     schema = _READERS[event_type].json_schema()
     schema.pop("required", None)
+    schema.pop("$defs", None)
+    schema["properties"].pop("changed_from", None)
     for field in schema["properties"].values():
         field.pop("title", None)
         field.pop("default", None)

@@ -6,12 +6,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from notification_service.leases import Lease
 from notification_service.notices import Delivery, Notice
 from notification_service.ports import Envelope
 from notification_service.remarks import Remark
 from notification_service.settlements import Later, Settlement
+from notification_service.stories import Outlook
 
 
 @dataclass(slots=True)
@@ -38,6 +40,13 @@ class Job:
     remarks: tuple[Remark, ...] = ()
     """What an operator should know of its event and its mail, such as a link that was left out."""
     envelope: Envelope | None = field(default=None, repr=False)
+    further: bool = False
+    """A mail about a booking beside the first of its kind."""
+    outlook: Outlook | None = None
+    looked_at: float = 0.0
+    """When it was last asked whether anybody still needs it, by the monotonic clock."""
+    whole_story: bool = False
+    """Whether there may be other mails of its kind about its booking."""
     ready_at: datetime | None = None
     """When its mail was first handed to the channel."""
 
@@ -46,11 +55,20 @@ class Job:
         return round((time.monotonic() - self.started) * 1000, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """The event is news beside the notification of its fact: it has one of its own."""
+
+
+Ending = Settlement | Onward
+E = TypeVar("E", bound=Ending)
+
+
 class Jobs:
     def __init__(self) -> None:
-        self._running: dict[str, asyncio.Task[Settlement]] = {}
+        self._running: dict[str, asyncio.Task[Any]] = {}
 
-    async def run(self, notification_id: str, work: Callable[[], Awaitable[Settlement]]) -> Settlement:
+    async def run(self, notification_id: str, work: Callable[[], Awaitable[E]]) -> E | Later:
         """Do the work, after any job for the same notification; one that has to wait is waited for with it."""
         while running := self._running.get(notification_id):
             settlement = await asyncio.shield(running)

@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from notification_service import bodies, events
+from notification_service import bodies, events, payments
 from notification_service.bodies import Body, Said
 from notification_service.events import Event, Reading, UnreadableEventError
 from notification_service.outcomes import Parked, Rejected, RejectReason
 from notification_service.remarks import Remark
 from notification_service.traces import Trace
+
+E = TypeVar("E", events.BookingConfirmed, events.BookingCancelled, events.BookingRefunded)
 
 EMAIL = "email"
 _EXCERPT = 1024
@@ -23,11 +25,23 @@ class Fact:
     """What happened in the business.
 
     A fact that may be reported with and without a name of its own, as a refund is, carries that name as `report`:
-    the first named report and the nameless ones are one fact, every further name is another.
+    the first named report and the nameless ones are one fact, every further name is another. A further mail about a
+    booking carries the id of the event that decided it.
+
+    `alias`: another name of the same fact, by which a report may come that does not know the first.
     """
 
     key: str
     report: str | None = None
+    alias: str | None = None
+
+    def known_as(self, first: str) -> "Fact":
+        """`first`: the name under which its alias was first reported.
+
+        A nameless report is of that name. A named one is of the nameless one that came before it; beside another name,
+        it stands for itself.
+        """
+        return replace(self, key=first) if self.alias in (self.key, first) else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +109,10 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`superseded_by`: the rule whose mail about the same booking makes this one needless, once it was reported.
-
-    `until_showtime`: a mail that nobody needs when the show has begun.
-    """
+    """`until_showtime`: a mail that nobody needs when the show has begun. What else makes one needless: `stories`."""
 
     template: str
     fact: Callable[[Any], Fact | None]
-    superseded_by: "Rule | None" = None
     until_showtime: bool = False
 
 
@@ -111,7 +121,16 @@ def _of_booking(happened: str) -> Callable[[Any], Fact | None]:
 
 
 def _of_payment(happened: str) -> Callable[[Any], Fact | None]:
-    return lambda event: Fact(f"payment:{event.transaction_id}:{happened}") if event.transaction_id else None
+    return lambda event: _payment(event, happened)
+
+
+def _payment(event: events.PaymentSucceeded | events.PaymentFailed, happened: str) -> Fact | None:
+    """By our own name for the payment, else by the gateway's: beside its booking, as test gateways count from 1."""
+    gateway = payments.gateway_id(event.gateway_response)
+    alias = f"gateway:{event.booking_id or ''}:{gateway}:{happened}" if gateway else None
+    if event.transaction_id:
+        return Fact(f"payment:{event.transaction_id}:{happened}", alias=alias)
+    return Fact(alias, alias=alias) if alias else None
 
 
 def _of_refund(payment: str | None, booking: str | None, refund: str | None) -> Fact | None:
@@ -120,13 +139,9 @@ def _of_refund(payment: str | None, booking: str | None, refund: str | None) -> 
     return Fact(f"booking:{booking}:refunded", refund) if booking else None
 
 
-_CANCELLATION = Rule("booking_cancellation", _of_booking("cancelled"))
-
 RULES: Mapping[type[Event], Rule] = {
-    events.BookingConfirmed: Rule(
-        "booking_confirmation", _of_booking("confirmed"), superseded_by=_CANCELLATION, until_showtime=True
-    ),
-    events.BookingCancelled: _CANCELLATION,
+    events.BookingConfirmed: Rule("booking_confirmation", _of_booking("confirmed"), until_showtime=True),
+    events.BookingCancelled: Rule("booking_cancellation", _of_booking("cancelled")),
     events.BookingRefunded: Rule(
         "payment_refund", lambda event: _of_refund(event.transaction_id, event.booking_id, None)
     ),
@@ -276,31 +291,36 @@ def notification_id(fact: Fact, first_report: str | None, template: str, channel
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def confirmation_id(event: Event) -> str | None:
-    """The notification whose event said which show it was, where this event does not say it."""
-    if not isinstance(event, events.BookingCancelled | events.BookingRefunded):
-        return None
-    if event.movie_title and event.showtime:
-        return None
-    rule = RULES[events.BookingConfirmed]
-    fact = rule.fact(event)
-    return notification_id(fact, None, rule.template) if fact else None
+def says_which_show(event: events.BookingCancelled | events.BookingRefunded) -> bool:
+    return bool(event.movie_title and event.showtime)
 
 
-def completed(event: Event, told: Mapping[str, Any]) -> Event:
+def filled(event: E, confirmed: Event) -> E:
     """The event with what its booking's confirmation said of the show, where the event itself says nothing."""
-    confirmed = events.parse(told, "booking.confirmed")
     unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and getattr(event, name) in (None, ())]
     return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
+
+
+def further_id(notice: Notice) -> str:
+    """The id of a further mail about a booking: of the booking, the kind, and the event that decided it."""
+    return notification_id(Fact(notice.fact.key, notice.event_id), None, notice.template)
+
+
+def booking_ids(event: Event) -> tuple[str, str] | None:
+    """The notifications of the booking's first confirmation and of its first cancellation."""
+    rules = RULES[events.BookingConfirmed], RULES[events.BookingCancelled]
+    facts = [rule.fact(event) for rule in rules]
+    ids = [notification_id(fact, None, rule.template) for fact, rule in zip(facts, rules, strict=True) if fact]
+    return (ids[0], ids[1]) if ids else None
+
+
+def receipt_id(event: events.PaymentFailed) -> str | None:
+    """The notification of the same payment's success."""
+    rule = RULES[events.PaymentSucceeded]
+    fact = rule.fact(event)
+    return notification_id(fact, None, rule.template) if fact else None
 
 
 def is_ticket(event: Event) -> bool:
     """Whether somebody needs its mail at the door, and nobody afterwards."""
     return RULES[type(event)].until_showtime
-
-
-def superseding_id(event: Event) -> str | None:
-    """The notification that makes the event's own needless, where there can be one."""
-    rule = RULES[type(event)].superseded_by
-    fact = rule.fact(event) if rule else None
-    return notification_id(fact, None, rule.template) if rule and fact else None

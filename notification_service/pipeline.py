@@ -9,15 +9,22 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import structlog
 
-from notification_service import intents, mime, notices, recipients
+from notification_service import intents, mime, notices, recipients, stories
 from notification_service.addresses import mask
-from notification_service.books import Books
+from notification_service.books import Books, is_of_another
 from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Unguarded, knows_better, next_step
-from notification_service.events import BookingConfirmed, Event
-from notification_service.jobs import Job, Jobs
+from notification_service.events import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingRefunded,
+    Event,
+    PaymentFailed,
+    PaymentSucceeded,
+)
+from notification_service.jobs import Ending, Job, Jobs, Onward
 from notification_service.lane import Lane
 from notification_service.leases import Leases
-from notification_service.notices import Delivery, Notice, NotOurs, Unreadable
+from notification_service.notices import Delivery, Fact, Notice, NotOurs, Unreadable
 from notification_service.observing import Closing, Observer, Stage, Unobserved
 from notification_service.outcomes import (
     Bounced,
@@ -61,6 +68,7 @@ from notification_service.remarks import Remark
 from notification_service.rendering import Renderer, TemplateFaultError
 from notification_service.retries import Ladder
 from notification_service.settlements import Done, Later, Park, Settlement
+from notification_service.stories import BookingEvent, Outlook, Story
 from notification_service.wording import has_begun, parse_showtime
 
 log = structlog.get_logger(__name__)
@@ -70,6 +78,9 @@ _SOON_SENT = 0.3
 _SHORTEST_WAIT = 5.0
 _FIRST_ZONE = timezone(timedelta(hours=14))
 """Where a show begins first, should nobody have said in which zone it is."""
+_FRESH = 0.2
+"""Seconds for which the look around holds: an ordinary mail is at its first byte by then."""
+_UNTIL_THE_OTHER_IS_SENT = 2.0
 _LOST_TO = {Fence.LOST: "another worker took it over", Fence.NO_ENTRY: "its entry is gone"}
 _OVER = {
     "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)",
@@ -136,21 +147,43 @@ class Pipeline:
                 return await self._notify(notice, delivery)
 
     async def _notify(self, notice: Notice, delivery: Delivery) -> Settlement:
+        notice = await self._named(notice)
         fact, first = notice.fact, None
         if fact.report:
             first = await self.books.first_report(fact.key, fact.report)
-        notification_id = notices.notification_id(fact, first, notice.template)
+        job = Job(notices.notification_id(fact, first, notice.template), notice, delivery)
+        ending = await self._run_alone(job)
+        while isinstance(ending, Onward):
+            ending = await self._run_alone(Job(notices.further_id(notice), notice, delivery, further=True))
+        return ending
+
+    async def _named(self, notice: Notice) -> Notice:
+        """A payment by the name under which it was reported first; that it was made is noted for its booking."""
+        fact, event = notice.fact, notice.event
+        if not isinstance(event, PaymentSucceeded):
+            return notice
+        first, _ = await asyncio.gather(self._first_name(fact), self._note_paid(event))
+        return replace(notice, fact=fact.known_as(first))
+
+    async def _first_name(self, fact: Fact) -> str:
+        return await self.books.first_report(fact.alias, fact.key) if fact.alias else fact.key
+
+    async def _note_paid(self, event: PaymentSucceeded) -> None:
+        if event.booking_id:
+            await self.books.note_paid(event.booking_id, event.timestamp)
+
+    async def _run_alone(self, job: Job) -> Ending:
+        notice = job.notice
         # For the rest of this delivery, its settlement in the broker included.
         structlog.contextvars.bind_contextvars(
             event_id=notice.event_id,
-            notification_id=notification_id,
+            notification_id=job.notification_id,
             booking_id=notice.event.booking_id,
             template=notice.template,
         )
-        job = Job(notification_id, notice, delivery)
-        return await self.jobs.run(notification_id, lambda: self._run(job))
+        return await self.jobs.run(job.notification_id, lambda: self._run(job))
 
-    async def _run(self, job: Job) -> Settlement:
+    async def _run(self, job: Job) -> Ending:
         try:
             return await self._claim(job)
         except asyncio.CancelledError:
@@ -164,7 +197,7 @@ class Pipeline:
             detail = f"{type(problem).__name__}: the log's job.failed says more"
             return await self._retry(job, ParkReason.INTERNAL_ERROR, detail)
 
-    async def _claim(self, job: Job) -> Settlement:
+    async def _claim(self, job: Job) -> Ending:
         answer = await self._ask_for_the_claim(job)
         if isinstance(answer, Decided) and isinstance(answer.outcome, Bounced) and await self._knows_better(job):
             answer = await self.books.claim(job, reopen=True)
@@ -197,18 +230,28 @@ class Pipeline:
     def _on_the_express_lane(self, job: Job) -> bool:
         return self.policy.express and notices.is_ticket(job.notice.event)
 
-    async def _work(self, job: Job, claim: Granted | Doubtful | Decided | Unguarded) -> Settlement:
+    async def _work(self, job: Job, claim: Granted | Doubtful | Decided | Unguarded) -> Ending:
         decided = isinstance(claim, Decided)
         with self.observer.timed(Stage.FIND):
             person = Person(None) if decided else await self._find_person(job)
         with self.observer.timed(Stage.INTENT):
             found = await self.books.open(job, self._intent(job))
+        if await self._is_news(job, found):
+            await self.books.leave(job)
+            return Onward()
+        job.whole_story = job.further or (isinstance(found, AlreadyThere) and bool(found.entry.later))
         match next_step(claim, found, self._asked(job)):
             case Begin(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
-                if take_over and await self.books.take_over(job, found) is Fence.LOST:
+                if take_over and await self._is_older(job, found):
+                    return await self._step_back(job, found)
+                if take_over and await self.books.take_over(job, found, self._intent(job)) is Fence.LOST:
                     return self._after_a_lease("another worker closed it")
                 return await self._begin(job, person)
+            case Finish(outcome, repair=True) if _may_be_news(job, found):
+                if await self.books.repair(job, outcome) is not Fence.HELD:
+                    return self._after_a_lease("another worker closed it otherwise")
+                return await self._work(job, claim)
             case Finish(outcome, repair):
                 return await self._finish(job, found, outcome, repair=repair)
             case Doubt():
@@ -235,21 +278,24 @@ class Pipeline:
             return await self._close(job, person)
         if job.delivery.crashes >= _MOST_CRASHES:
             return await self._set_aside(job)
-        if needless := await self._needless(job.notice.event):
-            return await self._close(job, Skipped(needless))
+        outlook = await self._look_around(job)
+        if outlook.needless:
+            return await self._close(job, Skipped(outlook.needless))
+        if outlook.wait:
+            return await self._give_way(job)
         if wait := await self._wait_for_its_turn(job, person):
             return wait
         if job.possible_duplicate:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
-            job.envelope = self._compose(job, await self._completed(job.notice.event), person)
+            job.envelope = self._compose(job, outlook.event, person)
         except TemplateFaultError as problem:
             log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
             return await self._close(job, Parked(ParkReason.TEMPLATE_ERROR, str(problem)))
         job.ready_at = datetime.now(UTC)
         with self.observer.timed(Stage.SMTP):
             verdict = await self.channel.deliver(
-                job.envelope, lambda: self.books.mark_sending(job), lambda: self.books.nothing_sent(job)
+                job.envelope, lambda: self._last_look(job), lambda: self.books.nothing_sent(job)
             )
         return await self._conclude(job, verdict)
 
@@ -259,12 +305,99 @@ class Pipeline:
             log.warning("mail.remark", field=remark.field, remark=str(remark))
             self.observer.remarked(remark)
 
-    async def _needless(self, event: Event) -> SkipReason | None:
+    async def _look_around(self, job: Job) -> Outlook:
+        """What its mail says beside what is known of its booking by now, and whether anybody still needs it."""
+        job.looked_at, event = time.monotonic(), job.notice.event
+        match event:
+            case BookingConfirmed() | BookingCancelled():
+                job.outlook = await self._beside_its_story(job, event)
+            case BookingRefunded() if not notices.says_which_show(event):
+                job.outlook = Outlook((await self._story(event)).completed(event))
+            case PaymentFailed() if await self._is_paid_by_now(event):
+                job.outlook = Outlook(event, SkipReason.SUPERSEDED)
+            case _:
+                job.outlook = Outlook(event)
+        return job.outlook
+
+    async def _beside_its_story(self, job: Job, event: BookingEvent) -> Outlook:
+        if self._has_begun(event):
+            return Outlook(event, SkipReason.EXPIRED)
+        # Of a first confirmation there is one question: whether its booking was cancelled.
+        whole = job.whole_story or isinstance(event, BookingCancelled)
+        story = await self._story(event, whole=whole)
+        hand_ends = datetime.now(UTC) - timedelta(seconds=2 * self.leases.seconds)
+        outlook = story.outlook(job.notification_id, event, hand_ends=hand_ends)
+        return replace(outlook, needless=SkipReason.EXPIRED) if self._has_begun(outlook.event) else outlook
+
+    def _has_begun(self, event: Event) -> bool:
         showtime = getattr(event, "showtime", None)
-        if notices.is_ticket(event) and has_begun(showtime, self.renderer.zone(event), datetime.now(UTC)):
-            return SkipReason.EXPIRED
-        superseding = notices.superseding_id(event)
-        return SkipReason.SUPERSEDED if superseding and await self.books.knows(superseding) else None
+        return notices.is_ticket(event) and has_begun(showtime, self.renderer.zone(event), datetime.now(UTC))
+
+    async def _story(self, event: Event, *, whole: bool = True) -> Story:
+        ids = notices.booking_ids(event)
+        if ids is None:
+            return Story((), self.renderer.zone)
+        told = await self.books.told(ids if whole else ids[1:])
+        if later := stories.further(told):
+            told += await self.books.told(later)
+        return Story(told, self.renderer.zone)
+
+    async def _is_paid_by_now(self, event: PaymentFailed) -> bool:
+        if not event.booking_id:
+            receipt = notices.receipt_id(event)
+            return bool(receipt and await self.books.told([receipt]))
+        story, paid = await asyncio.gather(self._story(event), self.books.paid(event.booking_id))
+        return story.is_overtaken(event, paid)
+
+    async def _last_look(self, job: Job) -> Fence:
+        """Right before the first byte. What has waited, for a connection or in the breaker, may be needless by now."""
+        if time.monotonic() - job.looked_at > _FRESH:
+            outlook = await self._look_around(job)
+            if outlook.needless or outlook.wait:
+                return Fence.LOST
+        return await self.books.mark_sending(job)
+
+    async def _is_news(self, job: Job, found: Opened | AlreadyThere) -> bool:
+        """Whether the event is to have a mail of its own, beside that of its fact, which is closed.
+
+        That is written down first: whoever finds the event again, or sends the mail of its fact again, knows of it.
+        """
+        event = job.notice.event
+        if not _may_be_news(job, found) or not isinstance(event, BookingEvent):
+            return False
+        if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
+            return False
+        ids, own_id = notices.booking_ids(event), notices.further_id(job.notice)
+        story = await self._story(event)
+        if own_id in story.later or ids is None:
+            return own_id in story.later
+        if news := story.is_news(event):
+            await self.books.note_later(ids[0], own_id)
+        return news
+
+    async def _is_older(self, job: Job, found: Opened | AlreadyThere) -> bool:
+        """Whether the entry is by now that of a newer event, which says otherwise of the booking."""
+        event = job.notice.event
+        if not isinstance(event, BookingConfirmed) or not is_of_another(job, found):
+            return False
+        told = await self.books.told([job.notification_id])
+        return any(stories.contradicts(each, event, self.renderer.zone) for each in told)
+
+    async def _step_back(self, job: Job, found: Opened | AlreadyThere) -> Settlement:
+        """The newer event's own delivery sees to the mail."""
+        await self.books.note_event(job, found)
+        await self.books.leave(job)
+        outcome = Skipped(SkipReason.SUPERSEDED)
+        log.info("event.duplicate", outcome=summarize(outcome).outcome, duration_ms=job.duration_ms)
+        return Done(outcome)
+
+    async def _give_way(self, job: Job) -> Settlement:
+        """What its mail says depends on whether one that is under way is sent."""
+        reason = "an earlier mail about its booking is under way"
+        await self.books.postpone(job, _UNTIL_THE_OTHER_IS_SENT, reason, None)
+        if job.delivery.ahead:
+            return Done(None)
+        return Later(_UNTIL_THE_OTHER_IS_SENT, counted=False, reason=reason)
 
     async def _wait_for_its_turn(self, job: Job, person: Person) -> Later | Done | None:
         """What is beyond a limit gets a time of its own, and takes its turn at each limit only once.
@@ -284,17 +417,11 @@ class Pipeline:
         await self.books.postpone(job, turn.seconds, reason, None)
         return Later(turn.seconds, counted=False, reason=reason, not_before=due, turns=turn.taken)
 
-    async def _completed(self, event: Event) -> Event:
-        """Cancellations come without the show that they cancel; our own record of its confirmation knows it."""
-        earlier = notices.confirmation_id(event)
-        told = await self.books.told(earlier) if earlier else None
-        return notices.completed(event, told) if told else event
-
     def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
         notice = job.notice
         with self.observer.timed(Stage.RENDER):
-            most = self.policy.max_attachment_bytes
-            mail = self.renderer.render(notice.template, event, person, most_attached=most)
+            most, sequence = self.policy.max_attachment_bytes, job.outlook.sequence if job.outlook else None
+            mail = self.renderer.render(notice.template, event, person, sequence=sequence, most_attached=most)
         job.subject = mail.subject
         self._remark(job, *mail.remarks)
         ids = mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at)
@@ -320,6 +447,10 @@ class Pipeline:
                 log.warning("mail.in_doubt", reply=attempt.reply, connection=attempt.connection)
                 await self.books.note_attempt(job, attempt)
                 return self._after_a_lease("it may have gone out")
+            case Withdrawn() if job.outlook and job.outlook.needless:
+                return await self._close(job, Skipped(job.outlook.needless))
+            case Withdrawn() if job.outlook and job.outlook.wait:
+                return await self._give_way(job)
             case Withdrawn():
                 reason = "the claim was lost before DATA"
                 await self.books.postpone(job, self.leases.seconds, reason, None)
@@ -430,6 +561,12 @@ class Pipeline:
     def _intent(self, job: Job) -> Intent:
         digest = self.renderer.digest(job.notice.template)
         return intents.of_job(job, digest, mime.message_id(job.notification_id, self.policy.letterhead.domain))
+
+
+def _may_be_news(job: Job, found: Opened | AlreadyThere) -> bool:
+    """Whether it is another report on a booking than those of which its entry knows."""
+    known = not isinstance(found, AlreadyThere) or job.notice.event_id in found.entry.event_ids
+    return isinstance(job.notice.event, BookingEvent) and not job.further and not known
 
 
 def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:

@@ -173,6 +173,31 @@ class Entry:
     """As the record shows it, in full or masked; empty where it names nobody."""
     sending: bool = False
     """Its owner has begun to send, and could not rely on its claim to say so."""
+    event_id: str = field(default="", compare=False)
+    """The event whose mail it is: of several, the one that was taken up last."""
+    later: tuple[str, ...] = field(default=(), compare=False)
+    """The further mails about its booking, which have entries of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an entry keeps of its event, and what became of its mail: `outcome` is None while that is open."""
+
+    notification_id: str
+    event_type: str
+    data: Mapping[str, Any] = field(repr=False)
+    outcome: Outcome | None
+    waiting: bool
+    updated_at: datetime
+    created_at: datetime
+    later: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A booking was paid; `at`: when its payment's event says so last, where one does."""
+
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +217,8 @@ class Ledger(Protocol):
 
     async def open(self, intent: Intent) -> Opened | AlreadyThere: ...
 
-    async def knows(self, notification_id: str) -> bool:
-        """Whether an entry stands there, whatever became of it."""
-
-    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
-        """What the event of an entry said, as far as the entry holds it; None where there is no entry."""
+    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+        """What the entries say that stand there, in the order of their ids."""
 
     async def take_over(
         self,
@@ -210,13 +232,13 @@ class Ledger(Protocol):
         sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
-        told: Mapping[str, Any] | None = None,
+        intent: Intent | None = None,
     ) -> Fence:
         """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
 
         `seen`, `sending`: whose it was and whether it was marked when it was looked at; it is lost if somebody else
-        took it over, or its owner began to send, since. `replay`: the wish that this grants. `told`: what this event
-        says, where it knows better than the one that the entry has kept.
+        took it over, or its owner began to send, since. `replay`: the wish that this grants. `intent`: of this event,
+        where the entry was another's: from now on it is of this one.
 
         An entry that is closed is left alone, unless it may be reopened.
         """
@@ -263,8 +285,16 @@ class Ledger(Protocol):
     async def note_event(self, notification_id: str, event_id: str) -> None:
         """A further event reported the same fact."""
 
+    async def note_later(self, notification_id: str, later: str) -> None:
+        """A further mail about the booking of this entry will have an entry of its own, `later`."""
+
     async def first_report(self, fact: str, report: str) -> str:
         """The report that first stood for this fact: `report` itself, or one that came before it."""
+
+    async def note_paid(self, booking_id: str, at: datetime | None) -> None:
+        """The booking was paid; of several moments the last stays."""
+
+    async def paid(self, booking_id: str) -> Paid | None: ...
 
 
 @dataclass(frozen=True, slots=True)

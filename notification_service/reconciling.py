@@ -219,10 +219,13 @@ def _not_sent(record: Record) -> Iterator[str]:
 
 
 def _knows_itself(record: Record) -> bool:
-    """A fact may be reported under a name of its own, as a second refund is: then the id is that of both."""
+    """A fact may be reported under a name of its own, as a second refund is: then the id is that of both.
+
+    A further mail about a booking has the id of its event in its own.
+    """
     fact, template, data = record["fact"], str(record.get("template") or "none"), record.get("event_data")
     report = data.get("refund_transaction_id") if isinstance(data, Mapping) else None
-    reports = [None, str(report).strip()] if report else [None]
+    reports = [None, str(record.get("event_id")), *([str(report).strip()] if report else [])]
     if any(mark in f"{fact}{report}" for mark in _ALTERED):
         return True
     channel = str(record.get("notification_type"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
 from jinja2 import Environment, Template
@@ -17,7 +17,15 @@ from markupsafe import Markup
 from notification_service import enclosures, languages, links, reasons, templating, wording
 from notification_service.amounts import Amount
 from notification_service.branding import Brand
-from notification_service.events import EVENT_TYPES, BookingCancelled, BookingConfirmed, Event, PaymentFailed, parse
+from notification_service.events import (
+    EVENT_TYPES,
+    BookingCancelled,
+    BookingConfirmed,
+    Event,
+    PaymentFailed,
+    Shown,
+    parse,
+)
 from notification_service.notices import RULES, TEMPLATES
 from notification_service.outcomes import ConfigurationError
 from notification_service.ports import Person
@@ -41,6 +49,9 @@ _ADDRESSES = ("retry_url", "user_email")
 _CODE, _CALENDAR, _LOGO = "ticket.png", "booking.ics", "logo.png"
 
 _READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "locale", "time_zone"}
+
+
+Said = TypeVar("Said", Event, Shown)
 
 
 class TemplateFaultError(Exception):
@@ -150,18 +161,20 @@ class Renderer:
         person: Person,
         language: str | None = None,
         *,
+        sequence: int | None = None,
         most_attached: int | None = None,
     ) -> Mail:
         """`language`: one of `languages`, whatever event and person ask for, for previews.
 
-        `most_attached`: the bytes that all files may have together; what does not fit is left out with a remark.
+        `sequence`: of the calendar file; None where no other mail about the booking is known. `most_attached`: the
+        bytes that all files may have together; what does not fit is left out with a remark.
 
         Raises `TemplateFaultError` with file and line where the template is at fault.
         """
         style = self._style(event, person, language)
         parts = self._templates[style.language][template]
         try:
-            return self._render(parts, event, person, style, most_attached)
+            return self._render(parts, event, person, style, sequence=sequence, most_attached=most_attached)
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
@@ -173,12 +186,19 @@ class Renderer:
         return replace(style, language=language, locale=style.locale if style.language == language else locale)
 
     def _render(
-        self, parts: MailTemplate, event: Event, person: Person, style: Style, most_attached: int | None
+        self,
+        parts: MailTemplate,
+        event: Event,
+        person: Person,
+        style: Style,
+        *,
+        sequence: int | None,
+        most_attached: int | None,
     ) -> Mail:
         event = _readable(event)
         context, refused = self._context(event, person, style)
         code = enclosures.ticket_code(event)
-        files, left_out = _fitting(self._files(parts, event, style, code), most_attached)
+        files, left_out = _fitting(self._files(parts, event, style, code, sequence), most_attached)
         ridden = {file.filename for file in files}
         context |= {
             "subject": _subject(parts.subject, event, context),
@@ -205,6 +225,7 @@ class Renderer:
             "brand": self._brand(style),
             "links": found,
             "style": style,
+            "before": _before(event, style),
             "cinema": replace(cinema, address=_isolated_text(cinema.address, style)),
             "terms": house.terms,
             "reason": reasons.reason(failed) if failed else None,
@@ -222,16 +243,18 @@ class Renderer:
             self._brands[style.dir] = replace(self._house.brand, name=name, address=_isolated_text(address, style))
         return self._brands[style.dir]
 
-    def _files(self, parts: MailTemplate, event: Event, style: Style, code: QrCode | None) -> list[Attachment]:
+    def _files(
+        self, parts: MailTemplate, event: Event, style: Style, code: QrCode | None, sequence: int | None
+    ) -> list[Attachment]:
         """What rides along, what is needed least last: images, then what is no part of the text."""
         logo = self._house.brand.logo
         return [
             *([Attachment(_CODE, "image/png", code.png, enclosures.QR_ID)] if code else []),
-            *self._attached(parts, event, style),
+            *self._attached(parts, event, style, sequence),
             *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
         ]
 
-    def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
+    def _attached(self, parts: MailTemplate, event: Event, style: Style, sequence: int | None) -> list[Attachment]:
         house = self._house
         if not isinstance(event, BookingConfirmed | BookingCancelled):
             return []
@@ -243,6 +266,7 @@ class Renderer:
             summary=_one_line(parts.words.calendar_summary(event.movie_title, house.brand)),
             alarm=_one_line(parts.words.calendar_alarm(event.movie_title, house.brand)),
             minutes=house.terms.show_minutes,
+            sequence=sequence,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
@@ -300,7 +324,13 @@ def _one_line(text: str) -> str:
     return " ".join(text.translate(_TURNS).split())
 
 
-def _readable(event: Event) -> Event:
+def _before(event: Event, style: Style) -> Shown | None:
+    """What an earlier mail said of the show, and is no longer so."""
+    before = event.changed_from if isinstance(event, BookingConfirmed) else None
+    return _isolated(_readable(before), style) if before else None
+
+
+def _readable(event: Said) -> Said:
     """The event with its texts as a person would read them: none is so long that the mail is clipped, none turns it."""
     texts: dict[str, Any] = {name: shown for name, text in event if (shown := _shown(name, text)) != text}
     seats = getattr(event, "seats", ())
@@ -320,7 +350,7 @@ def _isolated_text(text: str | None, style: Style) -> str | None:
     return wording.isolated(text, style) if text else None
 
 
-def _isolated(event: Event, style: Style) -> Event:
+def _isolated(event: Said, style: Style) -> Said:
     """Its texts so that none turns the sentence around it (UAX 9)."""
     texts = {
         name: wording.isolated(value, style)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from notification_service import assembly, auditing, notices, recipients, reconciling
+from notification_service import assembly, auditing, notices, recipients, reconciling, stories
 from notification_service.auditing import Report
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
@@ -27,6 +27,7 @@ from notification_service.stores import mongo
 from notification_service.stores.mongo_directory import MongoDirectory
 from notification_service.stores.mongo_recalls import Bounces, MongoRecalls
 from notification_service.stores.mongo_search import MongoSearch
+from notification_service.stories import Story
 
 _GOODBYE = 5.0
 """Seconds that an audit has to let go of what it asks, when the service ends."""
@@ -136,14 +137,16 @@ class Desk:
         event = mails.event_of(record)
         if isinstance(event, NotMade):
             return event
-        earlier = notices.confirmation_id(event)
-        confirmation = await self.search.one(earlier) if earlier else None
+        renderer = await self._templates()
+        ids = notices.booking_ids(event)
+        told = await self.search.told(ids) if ids else []
+        told += await self.search.told(stories.further(told))
         return mails.make(
             record,
             event,
             await self._person(event, record),
-            told=(confirmation or {}).get("event_data"),
-            renderer=await self._templates(),
+            story=Story(told, renderer.zone),
+            renderer=renderer,
             letterhead=assembly.letterhead(self.settings),
             most=self.settings.service.max_attachment_bytes,
         )

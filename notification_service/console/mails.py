@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from notification_service import events, mime, notices
+from notification_service import events, mime, stories
 from notification_service.events import Event
 from notification_service.mime import AttachmentError, Letterhead
 from notification_service.ports import Envelope, Person
 from notification_service.reconciling import event_kept
 from notification_service.rendering import Mail, Renderer, TemplateFaultError
+from notification_service.stories import Story
 
 Record = Mapping[str, Any]
 
@@ -50,16 +51,16 @@ def make(
     event: Event,
     person: Person,
     *,
-    told: Record | None,
+    story: Story,
     renderer: Renderer,
     letterhead: Letterhead,
     most: int,
 ) -> Made | NotMade:
-    """`told`: what the confirmation of its booking said. `most`: the bytes that its attachments may have together."""
+    """`story`: what was told of its booking. `most`: the bytes that its attachments may have together."""
     template = str(record["template"])
-    whole = notices.completed(event, told) if told else event
+    outlook = stories.told_beside(story, str(record["_id"]), event)
     try:
-        mail = renderer.render(template, whole, person, most_attached=most)
+        mail = renderer.render(template, outlook.event, person, sequence=outlook.sequence, most_attached=most)
         ids = mime.Ids(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
         )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from notification_service.addresses import key
 from notification_service.bodies import Said
 from notification_service.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
-from notification_service.ports import Attempt, Entry, Intent
+from notification_service.ports import Attempt, Entry, Intent, Told
 
 T = TypeVar("T")
 
@@ -45,12 +45,19 @@ Show = Callable[[str], str]
 """How a text that may hold an address is written down: in full or masked."""
 
 
+def of_event(intent: Intent, show: Show) -> dict[str, Any]:
+    """The fields that say which event's mail it is."""
+    return {
+        "event_id": storable_text(intent.event_id),
+        "event_type": storable_text(intent.event_type),
+        **event(intent.event_data, show),
+    }
+
+
 def pending(intent: Intent, show: Show) -> dict[str, Any]:
     return {
         "_id": intent.notification_id,
-        "event_id": storable_text(intent.event_id),
         "event_ids": [storable_text(intent.event_id)],
-        "event_type": storable_text(intent.event_type),
         "fact": storable_text(intent.fact),
         "notification_type": intent.channel,
         "template": intent.template,
@@ -64,7 +71,7 @@ def pending(intent: Intent, show: Show) -> dict[str, Any]:
         "created_at": intent.created_at,
         "updated_at": intent.created_at,
         "attempts": [],
-        **event(intent.event_data, show),
+        **of_event(intent, show),
     }
 
 
@@ -117,6 +124,33 @@ def entry(document: Mapping[str, Any]) -> Entry:
         replays=tuple(_listed(document, "replays", str)),
         recipient=str(document.get("recipient") or ""),
         sending=bool(document.get("sending")),
+        event_id=str(document.get("event_id", "")),
+        later=tuple(_listed(document, "later", str)),
+    )
+
+
+TOLD = dict.fromkeys(
+    (
+        *("event_type", "event_data", "status", "outcome", "reason", "detail", "possible_duplicate"),
+        *("created_at", "updated_at", "later"),
+    ),
+    1,
+)
+"""The fields of a record that `told` reads."""
+
+
+def told(document: Mapping[str, Any]) -> Told:
+    word, data = document.get("outcome"), document.get("event_data")
+    created_at = document["created_at"]
+    return Told(
+        notification_id=str(document["_id"]),
+        event_type=str(document.get("event_type")),
+        data=data if isinstance(data, Mapping) else {},
+        outcome=None if word in OPEN else _outcome(document),
+        waiting=word == WAITING,
+        updated_at=document.get("updated_at", created_at),
+        created_at=created_at,
+        later=tuple(_listed(document, "later", str)),
     )
 
 
@@ -147,7 +181,7 @@ def attempt(made: Attempt, show: Show) -> dict[str, Any]:
 _IMPERSONAL = (
     *("_id", "event_id", "event_ids", "event_type", "fact", "notification_type", "template", "template_digest"),
     *("booking_id", "message_id", "status", "outcome", "reason", "fingerprint", "possible_duplicate", "repaired"),
-    *("owner", "replays", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
+    *("owner", "replays", "later", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
 )
 _IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection")
 _IMPERSONAL_PAST = ("status", "outcome", "reason", "fingerprint", "possible_duplicate", "updated_at", "sent_at")

@@ -22,8 +22,10 @@ from notification_service.ports import (
     KeptToken,
     Opened,
     Order,
+    Paid,
     Person,
     Tenure,
+    Told,
 )
 from notification_service.quotas import Bucket, Quotas, Turn
 from notification_service.stores.identities import as_text, spellings
@@ -174,6 +176,7 @@ class Record:
     due_at: datetime | None = None
     attempts: list[Attempt] = field(default_factory=list)
     history: list[Outcome] = field(default_factory=list)
+    later: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -186,11 +189,12 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self._first_reports: dict[str, str] = {}
+        self._paid: dict[str, Paid] = {}
 
     async def open(self, intent: Intent) -> Opened | AlreadyThere:
         if record := self.records.get(intent.notification_id):
             own = record.owner == intent.owner and record.outcome == PENDING
-            return Opened() if own else AlreadyThere(record.entry)
+            return Opened() if own else AlreadyThere(replace(record.entry, later=record.later))
         entry = Entry(
             intent.notification_id,
             outcome=None,
@@ -200,16 +204,13 @@ class MemoryLedger:
             created_at=intent.created_at,
             owner=intent.owner,
             recipient=intent.recipient,
+            event_id=intent.event_id,
         )
         self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
         return Opened()
 
-    async def knows(self, notification_id: str) -> bool:
-        return notification_id in self.records
-
-    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
-        record = self.records.get(notification_id)
-        return record.intent.event_data if record else None
+    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+        return [_told(self.records[each]) for each in notification_ids if each in self.records]
 
     async def take_over(
         self,
@@ -223,7 +224,7 @@ class MemoryLedger:
         sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
-        told: Mapping[str, Any] | None = None,
+        intent: Intent | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
         if (
@@ -237,8 +238,9 @@ class MemoryLedger:
             return Fence.HELD if record.owner == owner and record.outcome == PENDING else Fence.LOST
         record.owner, record.updated_at = owner, at
         record.history += [was] if was else []
-        if told is not None:
-            record.intent = replace(record.intent, event_id=event_id, event_data=told)
+        if intent is not None:
+            of_event = {name: getattr(intent, name) for name in ("event_id", "event_type", "event_data")}
+            record.intent = replace(record.intent, **of_event)
         record.entry = replace(
             record.entry,
             outcome=None,
@@ -246,6 +248,7 @@ class MemoryLedger:
             possible_duplicate=possible_duplicate or record.entry.possible_duplicate,
             event_ids=_with(record.entry.event_ids, event_id),
             owner=owner,
+            event_id=record.intent.event_id,
             replays=(*record.entry.replays, replay) if replay else record.entry.replays,
             sending=False,
         )
@@ -323,8 +326,19 @@ class MemoryLedger:
         if record := self.records.get(notification_id):
             record.entry = replace(record.entry, event_ids=_with(record.entry.event_ids, event_id))
 
+    async def note_later(self, notification_id: str, later: str) -> None:
+        if (record := self.records.get(notification_id)) and later not in record.later:
+            record.later = (*record.later, later)
+
     async def first_report(self, fact: str, report: str) -> str:
         return self._first_reports.setdefault(fact, report)
+
+    async def note_paid(self, booking_id: str, at: datetime | None) -> None:
+        moments = [each for each in (self._paid.get(booking_id, Paid(None)).at, at) if each]
+        self._paid[booking_id] = Paid(max(moments, default=None))
+
+    async def paid(self, booking_id: str) -> Paid | None:
+        return self._paid.get(booking_id)
 
 
 class MemoryRecalls:
@@ -396,6 +410,20 @@ def _readable(person: Person) -> Person:
         first_name=placeholders.name(person.first_name),
         last_name=placeholders.name(person.last_name),
         locale=placeholders.known(person.locale),
+    )
+
+
+def _told(record: Record) -> Told:
+    made = record.intent.created_at
+    return Told(
+        record.intent.notification_id,
+        record.intent.event_type,
+        record.intent.event_data,
+        record.entry.outcome,
+        record.entry.waiting,
+        record.updated_at or made,
+        made,
+        record.later,
     )
 
 

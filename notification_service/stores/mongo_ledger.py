@@ -1,8 +1,8 @@
 """The ledger in MongoDB: what became of every notification. It is the truth."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from pymongo import InsertOne, UpdateOne
@@ -10,7 +10,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from notification_service.addresses import mask_in
 from notification_service.outcomes import PENDING, WAITING, Outcome, Sent, Status, StoreUnavailableError, summarize
-from notification_service.ports import AlreadyThere, Attempt, Fence, Intent, Opened
+from notification_service.ports import AlreadyThere, Attempt, Fence, Intent, Opened, Paid, Told
 from notification_service.stores import documents
 from notification_service.stores.mongo import (
     Collection,
@@ -28,8 +28,11 @@ log = structlog.get_logger(__name__)
 
 _INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at")
 _OPEN = {"$in": list(documents.OPEN)}
-_OVER = ("reason", "detail", "fingerprint", "due_at", "sending", "stripped_at", "event_json")
-"""What an entry that is pending again no longer says; its event's own text only where another event stands for it."""
+_OVER = ("reason", "detail", "fingerprint", "due_at", "sending")
+"""What an entry that is pending again no longer says."""
+
+_OF_ITS_EVENT = ("event_json", "stripped_at")
+"""Nor these, where it is another event's from now on."""
 
 
 class MongoLedger:
@@ -39,11 +42,10 @@ class MongoLedger:
         self._database = database
         self._records: Collection = database[collection]
         reads = GroupedReads()
-        self._facts = reads.of(database[documents.FACTS], {"report": 1})
-        self._first_reports = GroupedWrites(database[documents.FACTS])
+        self._facts = reads.of(database[documents.FACTS], {"report": 1, "paid_at": 1})
+        self._new_facts = GroupedWrites(database[documents.FACTS])
         self._writes = GroupedWrites(self._records)
-        self._ids = reads.of(self._records, {"_id": 1})
-        self._told = reads.of(self._records, {"event_data": 1})
+        self._told = reads.of(self._records, documents.TOLD)
         self._show: documents.Show = str if full_recipients else mask_in
 
     async def prepare(self) -> None:
@@ -79,12 +81,9 @@ class MongoLedger:
             return Opened()
         return AlreadyThere(documents.entry(found))
 
-    async def knows(self, notification_id: str) -> bool:
-        return await self._ids.find(notification_id) is not None
-
-    async def told(self, notification_id: str) -> Mapping[str, Any] | None:
-        found = await self._told.find(notification_id)
-        return found.get("event_data", {}) if found else None
+    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+        found = await asyncio.gather(*map(self._told.find, notification_ids))
+        return [documents.told(document) for document in found if document]
 
     async def take_over(
         self,
@@ -98,16 +97,16 @@ class MongoLedger:
         sending: bool = False,
         was: Outcome | None = None,
         replay: str | None = None,
-        told: Mapping[str, Any] | None = None,
+        intent: Intent | None = None,
     ) -> Fence:
         fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": at}
         if possible_duplicate:
             fields["possible_duplicate"] = True
-        if told is not None:
-            fields |= {"event_id": documents.storable_text(event_id), **documents.event(told, self._show)}
+        if intent is not None:
+            fields |= documents.of_event(intent, self._show)
         change: Document = {
             "$set": fields,
-            "$unset": {name: "" for name in _OVER if name not in fields and (told is not None or name != "event_json")},
+            "$unset": {name: "" for name in (*_OVER, *(_OF_ITS_EVENT if intent else ())) if name not in fields},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
         mendable = {"$in": [*documents.OPEN, *documents.MENDABLE]}
@@ -196,13 +195,26 @@ class MongoLedger:
         event = documents.storable_text(event_id)
         await self._update({"_id": notification_id}, {"$addToSet": {"event_ids": event}})
 
+    async def note_later(self, notification_id: str, later: str) -> None:
+        await self._update({"_id": notification_id}, {"$addToSet": {"later": later}})
+
     async def first_report(self, fact: str, report: str) -> str:
         key = documents.storable_text(fact)
         ours = InsertOne({"_id": key, "report": report, "created_at": datetime.now(UTC)})
-        if await self._first_reports.write(ours) is Written.DONE:
+        if await self._new_facts.write(ours) is Written.DONE:
             return report
         found = await self._facts.find(key)
         return str(found["report"]) if found else report
+
+    async def note_paid(self, booking_id: str, at: datetime | None) -> None:
+        key = _paid(booking_id)
+        first = await self._new_facts.write(InsertOne({"_id": key, "paid_at": at, "created_at": datetime.now(UTC)}))
+        if first is Written.DUPLICATE and at is not None:
+            await self._new_facts.write(UpdateOne({"_id": key}, {"$max": {"paid_at": at}}))
+
+    async def paid(self, booking_id: str) -> Paid | None:
+        found = await self._facts.find(_paid(booking_id))
+        return Paid(found.get("paid_at")) if found else None
 
     async def _update(self, which: Document, change: Document) -> bool:
         """Whether it is certain that the one document was changed."""
@@ -219,6 +231,10 @@ class MongoLedger:
 
 def _open_entry(notification_id: str, owner: str) -> Document:
     return {"_id": notification_id, "owner": owner, "outcome": PENDING}
+
+
+def _paid(booking_id: str) -> str:
+    return documents.storable_text(f"booking:{booking_id}:paid")
 
 
 async def _if_allowed(call: Awaitable[object], *, what: str) -> None:

@@ -12,7 +12,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
 from notification_service.addresses import NotAnAddressError, key, mask, read_mailbox
-from notification_service.stores.documents import storable_text
+from notification_service.ports import Told
+from notification_service.stores.documents import TOLD, storable_text, told
 from notification_service.stores.mongo import Database, Document, answered, unavailable
 from notification_service.stores.mongo_recipients import SPELLINGS_INDEX, spellings
 
@@ -121,6 +122,11 @@ class MongoSearch:
     async def one(self, notification_id: str) -> Document | None:
         """The whole record."""
         return await answered(self._records.find_one({"_id": notification_id}))
+
+    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+        """What these records keep of their events."""
+        found = self._records.find({"_id": {"$in": list(notification_ids)}}, TOLD) if notification_ids else None
+        return [told(each) for each in await answered(found.to_list(None))] if found is not None else []
 
     async def page(self, wanted: Wanted, *, limit: int, after: Place | None = None) -> Page:
         """At most `limit` records, those created last first, without their events and attempts."""

@@ -50,15 +50,18 @@ class Showing:
     url: str | None = None
 
 
-def publish(showing: Showing, *, stamp: datetime, alarm: str | None = None) -> bytes:
-    """The file that puts the showing into a calendar. `alarm`: what is said two hours before it."""
+def publish(showing: Showing, *, stamp: datetime, alarm: str | None = None, sequence: int = 0) -> bytes:
+    """The file that puts the showing into a calendar. `alarm`: what is said two hours before it.
+
+    `sequence`: above that of every file which it replaces (RFC 5545 §3.8.7.4).
+    """
     reminder = ("BEGIN:VALARM", "ACTION:DISPLAY", _text("DESCRIPTION", alarm), "TRIGGER:-PT2H", "END:VALARM")
     return _file(
         "PUBLISH",
         _text("UID", showing.uid),
         _moment("DTSTAMP", stamp),
         *_period(showing.start, showing.minutes),
-        "SEQUENCE:0",
+        f"SEQUENCE:{sequence}",
         "STATUS:CONFIRMED",
         "TRANSP:OPAQUE",
         _text("SUMMARY", showing.summary),
@@ -80,14 +83,15 @@ def cancel(
     organizer_name: str,
     organizer_email: str,
     location: str | None = None,
+    sequence: int = 1,
 ) -> bytes:
-    """The file that takes the showing out again: the same `uid`, a higher sequence (RFC 5546 §3.2.5)."""
+    """The file that takes the showing out again: the same `uid`, a higher `sequence` (RFC 5546 §3.2.5)."""
     return _file(
         "CANCEL",
         _text("UID", uid),
         _moment("DTSTAMP", stamp),
         *(_period(start, minutes) if start else ()),
-        "SEQUENCE:1",
+        f"SEQUENCE:{sequence}",
         "STATUS:CANCELLED",
         _text("SUMMARY", summary),
         _text("LOCATION", location),

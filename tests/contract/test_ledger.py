@@ -26,7 +26,7 @@ from notification_service.outcomes import (
     Unknown,
     may_be_reopened,
 )
-from notification_service.ports import AlreadyThere, Attempt, Entry, Fence, Intent, Ledger, Opened
+from notification_service.ports import AlreadyThere, Attempt, Entry, Fence, Intent, Ledger, Opened, Paid
 from notification_service.stores import mongo
 from notification_service.stores.memory import MemoryLedger
 from notification_service.stores.mongo import WriteRefusedError
@@ -393,6 +393,61 @@ async def test_of_many_first_reports_at_once_one_stands_for_the_fact(ledger: Led
 
 async def test_ones_own_report_whose_answer_was_lost_is_still_the_first(ledger: Ledger) -> None:
     assert [await ledger.first_report("payment:T:refunded", report) for report in ("R1", "R1", "R2")] == ["R1"] * 3
+
+
+# ── what was told, what came later, what was paid ────────────────────────────────────────────────────
+
+
+async def test_what_stands_there_is_told_in_the_order_of_the_ids(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.open(intent("n2", event_type="booking.cancelled", event_data={"reason": "ill"}, created_at=LATER))
+    await close(ledger, "a", Sent(possible_duplicate=True))
+    assert await ledger.told([]) == []
+    two, one = await ledger.told(["n2", "nobody", "n1"])
+    assert (two.notification_id, two.event_type, two.data) == ("n2", "booking.cancelled", {"reason": "ill"})
+    assert (two.outcome, two.waiting, two.created_at, two.later) == (None, False, LATER, ())
+    assert (one.notification_id, one.outcome, one.updated_at) == ("n1", Sent(possible_duplicate=True), LATER)
+
+
+async def test_what_waits_is_told_as_waiting(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await postpone(ledger)
+    (told,) = await ledger.told(["n1"])
+    assert (told.outcome, told.waiting) == (None, True)
+
+
+async def test_what_came_later_is_noted_once(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    for later in ("n2", "n3", "n2"):
+        await ledger.note_later("n1", later)
+    await ledger.note_later("nobody", "n2")
+    (told,) = await ledger.told(["n1"])
+    assert told.later == ("n2", "n3")
+    assert (await entry(ledger)).later == ("n2", "n3")
+
+
+async def test_an_entry_that_another_event_takes_over_is_that_event_s(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await postpone(ledger)
+    newer = intent(
+        owner="b", event_id="e2", event_type="booking.confirmed", event_data={"booking_id": "B1", "seats": ["C1"]}
+    )
+    assert await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", intent=newer) is HELD
+    (told,) = await ledger.told(["n1"])
+    found = await entry(ledger)
+    assert (told.data["seats"], found.event_id, found.event_ids, found.created_at) == (["C1"], "e2", ("e1", "e2"), AT)
+
+
+async def test_a_booking_was_paid_when_its_last_payment_was(ledger: Ledger) -> None:
+    assert await ledger.paid("B1") is None
+    await ledger.note_paid("B1", None)
+    assert await ledger.paid("B1") == Paid(None)
+    for moment in (AT, LATER, None, AT):
+        await ledger.note_paid("B1", moment)
+    assert await ledger.paid("B1") == Paid(LATER)
+    assert await ledger.paid("B2") is None
+    await asyncio.gather(*(ledger.note_paid("B3", AT + timedelta(seconds=n)) for n in range(20)))
+    assert await ledger.paid("B3") == Paid(AT + timedelta(seconds=19))
 
 
 # ── MongoDB alone: the documents ─────────────────────────────────────────────────────────────────────

@@ -27,10 +27,14 @@ ONE_QUESTION = {"insert": 1, "update": 1, "find": 1}
 MONGODB = {
     "booking.confirmed": ONE_QUESTION,
     "booking.cancelled": ONE_QUESTION,
-    "payment.success": ONE_QUESTION,
+    "payment.success": {"insert": 2, "update": 1, "find": 1},
+    "payment.failed": {"insert": 1, "update": 1, "find": 3},
     "payment.refunded": {"insert": 2, "update": 1, "find": 2},
 }
-"""Of a refund also that its report was the first, which the insert itself answers, and of whose booking it is."""
+"""Of a refund also that its report was the first, which the insert itself answers, and of whose booking it is.
+
+A success notes that its booking is paid, and by which name it was reported first: one command. A failure asks for that
+and for its booking's mails: one way there and back, with a command for each collection."""
 
 
 @pytest.mark.parametrize("kind", MONGODB)
