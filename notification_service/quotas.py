@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Each limit holds for the turns that are taken at it. A mail that then waits at a later one goes after its turn, and may
-# so come closer to the next of its domain: to shift a turn that was taken would take it from another.
+# Each limit holds for the turns that are taken at it. A mail that then waits at a later one goes after its turn, and
+# may come closer to the next of its domain: to shift a turn that was taken would take it from another.
 ORDER = ("RECIPIENT_MAILS_PER_HOUR", "DOMAIN_MAILS_PER_MINUTE", "SMTP_MAILS_PER_MINUTE", "SMTP_MAILS_PER_DAY")
 """A mail takes its turns in this order, and waits at the first that has none for it: a place at the next would be
 used long before the mail comes there."""

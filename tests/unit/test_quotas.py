@@ -59,7 +59,7 @@ async def weathered(
 ) -> list[tuple[float, bool]]:
     """When each mail goes, and whether it was to the slow domain, as the pipeline does it: turn by turn.
 
-    `turns`: is told when each has its turn at the limit of that domain, which is when it goes unless it waits once more.
+    `turns`: is told when each has its turn at that domain's limit, which is when it goes unless it waits once more.
     """
     now = 0.0
     rates, sent, number = MemoryRates(quotas, lambda: now), [], count()
