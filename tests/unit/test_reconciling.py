@@ -275,3 +275,24 @@ def test_an_id_that_no_log_could_hold_is_known_by_its_digest() -> None:
 def test_a_line_that_names_none_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"Expecting|without event_id"):
         read_line(line)
+
+
+@pytest.mark.parametrize(
+    ("said", "routing_key", "expected"),
+    [
+        ("BookingConfirmedEvent", None, "booking.confirmed"),
+        ("booking.cancelled", "booking.confirmed", "booking.confirmed"),
+        ("TicketSold", "booking.confirmed", "booking.confirmed"),
+        ("booking.cancelled", "notification.booking_events", "booking.cancelled"),
+    ],
+)
+def test_a_line_is_of_the_type_that_the_service_handles_it_as(
+    said: str, routing_key: str | None, expected: str
+) -> None:
+    line = json.dumps({"event_id": "e1", "event_type": said, "booking_id": 2**70, "routing_key": routing_key})
+    assert read_line(line) == Confirmed("e1", expected, line.encode())
+
+
+@pytest.mark.parametrize("said", ["TicketSold", "booking.pending_payment"])
+def test_a_line_whose_type_is_none_of_ours_is_passed_over(said: str) -> None:
+    assert read_line(json.dumps({"event_id": "e1", "event_type": said})) is None
