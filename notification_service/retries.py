@@ -19,8 +19,8 @@ class Ladder:
         """The rung for the retry after `attempt` earlier ones, in seconds; None when all are used up.
 
         A wait that the server `named` is honoured as far as there are rungs; what is longer needs a time of its own.
-        `scatter`, in [0, 1): one mail in four takes the rung above,
-        so that a crowd that failed together does not come back together.
+        `scatter`, in [0, 1): one mail in four takes the rung above, so that a crowd that failed together does not come
+        back together.
         """
         if attempt >= self.most:
             return None

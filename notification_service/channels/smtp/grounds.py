@@ -63,23 +63,7 @@ _CODES: Mapping[str, About] = {
 """By subject and detail."""
 
 _OF_THE_RECIPIENT = frozenset(
-    {
-        "1.6",
-        "1.10",
-        "7.17",
-        "7.18",
-        "7.124",
-        "7.129",
-        "7.133",
-        "7.134",
-        "7.135",
-        "7.136",
-        "7.504",
-        "7.505",
-        "7.507",
-        "7.513",
-    }
-    | {"7.703"}
+    ("1.6", "1.10", *(f"7.{detail}" for detail in (17, 18, 124, 129, *range(133, 137), 504, 505, 507, 513, 703)))
 )
 """RFC 7293 and 7505, and Exchange Online: whom it will not have write to it. These say so whatever the words are."""
 
