@@ -40,6 +40,7 @@ from notification_service.stores.redis_rates import RedisRates
 log = structlog.get_logger(__name__)
 
 _DAY = 86400
+_INDEX_AGAIN = 30.0
 _MOST_TOLD = 5
 """Held domains that the health page names."""
 
@@ -62,7 +63,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self.leases.renew_forever())
             await self._prepare_ledger(stop)
-            sweeping = group.create_task(self.sweeper.forever())
+            keeping_house = group.create_task(self._keep_house())
             consuming = group.create_task(self.link.run(self.consumer.on_message))
             try:
                 await self._wait_for_broker(stop)
@@ -72,8 +73,20 @@ class Service:
             finally:
                 await self._drain()
                 consuming.cancel()
-                sweeping.cancel()
+                keeping_house.cancel()
                 renewing.cancel()
+
+    async def _keep_house(self) -> None:
+        """What nobody waits for: the indexes, which on a large collection take long, and then the sweeps."""
+        while True:
+            try:
+                await self.ledger.index()
+            except StoreUnavailableError as problem:
+                log.warning("ledger.not_created", what="indexes", problem=str(problem))
+            else:
+                break
+            await asyncio.sleep(_INDEX_AGAIN)
+        await self.sweeper.forever()
 
     async def _prepare_ledger(self, stop: asyncio.Event) -> None:
         deadline = time.monotonic() + self.settings.service.startup_timeout
@@ -102,7 +115,7 @@ class Service:
         grace = self.settings.service.shutdown_grace
         log.info("service.draining", under_way=self.consumer.under_way, grace_s=grace)
         await self.link.stop_consuming()
-        unfinished = await self.consumer.drain(grace, lambda: self.breaker.stuck)
+        unfinished = await self.consumer.drain(grace, self.breaker.let_go)
         log.info("service.drained", unfinished=unfinished)
 
     @property

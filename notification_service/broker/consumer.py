@@ -76,20 +76,22 @@ class Consumer:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    async def drain(self, grace: float, stuck: Callable[[], bool]) -> int:
-        """Let the jobs finish for `grace` seconds, or until they are `stuck`; then end them, and count those.
+    async def drain(self, grace: float, let_go: Callable[[], None]) -> int:
+        """Let the jobs finish for `grace` seconds; then end them. How many did not finish: they stay unacked.
 
-        What was ended stays unacked.
+        `let_go` ends those that wait for what will not come in that time; it is called again and again.
         """
-        deadline = time.monotonic() + grace
-        while self._tasks and time.monotonic() < deadline and not stuck():
-            await asyncio.wait(self._tasks, timeout=_LOOK_AGAIN)
+        deadline, ended = time.monotonic() + grace, 0
+        while self._tasks and time.monotonic() < deadline:
+            let_go()
+            done, _ = await asyncio.wait(self._tasks, timeout=_LOOK_AGAIN)
+            ended += sum(task.cancelled() for task in done)
         unfinished = list(self._tasks)
         for task in unfinished:
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished, timeout=_GOODBYE)
-        return len(unfinished)
+        return ended + len(unfinished)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -39,6 +39,9 @@ _UNTRIED_PAUSE = 5.0
 """Seconds before a probe, where refusals of us stopped the channel and a mail waits that may show otherwise."""
 _AWAY = 30.0
 """Seconds that mails are put off for at most, so that there is room for such a one."""
+_PATIENCE = 60.0
+"""Seconds that a mail waits for a conversation, and its delivery with it, unacked. A broker closes the channel of one
+that is held for long, and from RabbitMQ 4.0 on drops what it had to give out twenty times."""
 _SINGLED_OUT = 3
 _DOUBTS = 3
 """So many conversations in a row that broke after DATA are the channel's fault; a probe may not break even once."""
@@ -94,7 +97,8 @@ class Breaker:
     """The channel that the pipeline sees: it waits while the way out is closed, so no mail is ever blamed for it.
 
     `most`: how many conversations there may be at once. `first_pause`, `longest_pause`: seconds before a probe.
-    `attempted` is told of each conversation, for the metrics. `refusals`: what this process knows of who refuses us.
+    `patience`: seconds after which a mail that still waits for a conversation is put off. `attempted` is told of each
+    conversation, for the metrics. `refusals`: what this process knows of who refuses us.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Breaker:
         *,
         first_pause: float = _FIRST_PAUSE,
         longest_pause: float = _LONGEST_PAUSE,
+        patience: float = _PATIENCE,
         attempted: Callable[[Attempt], None] | None = None,
         refusals: Refusals | None = None,
     ) -> None:
@@ -119,6 +124,7 @@ class Breaker:
         self._under_way = 0
         """Those that began since the breaker last opened: a probe does not wait for what still hangs from before."""
         self._first_pause, self._longest_pause = first_pause, longest_pause
+        self._patience = patience
         self._pause = first_pause
         self._openings = 0
         self._passed = 0
@@ -134,7 +140,7 @@ class Breaker:
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return sum(not turn.done() for turn, _ in self._queue)
 
     @property
     def stuck(self) -> bool:
@@ -190,12 +196,25 @@ class Breaker:
         if self._by_refusals and self.state is State.OPEN and self.refusals.untried(domain):
             self._probe_by(self._untried_at)
         self._hand_out()
+        losing_patience = asyncio.get_running_loop().call_later(self._patience, self._put_off, turn)
         try:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and isinstance(given := turn.result(), int):
                 self._leave(given)
             raise
+        finally:
+            losing_patience.cancel()
+
+    def _put_off(self, turn: asyncio.Future[int | PutOff]) -> None:
+        if not turn.done():
+            why = f"the channel is closed: {self.reason}" if self.reason else "the mail server is slow"
+            turn.set_result(PutOff(min(self._pause, _AWAY), why))
+
+    def let_go(self) -> None:
+        """The service ends. Who waits for a channel that is closed is cancelled: nothing of it went out."""
+        while self.stuck and self._queue:
+            self._queue.popleft()[0].cancel()
 
     def _hand_out(self) -> None:
         while self._queue and self._under_way < self._allowed:

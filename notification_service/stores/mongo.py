@@ -26,9 +26,16 @@ _OPERATION_MS = 5000
 _DUPLICATE_KEY = 11000
 _LARGEST_GROUP = 100
 _PASSING = frozenset(
-    {6, 7, 11, 24, 50, 89, 91, 112, 134, 189, 202, 211, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436, 14031}
+    {
+        *(6, 7, 11, 24, 46, 50, 63, 89, 90, 91, 112, 117, 133, 134, 150, 175, 189, 202, 211, 216, 246, 262, 279, 317),
+        *(365, 371, 391, 462, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436, 14031),
+    }
 )
-"""Codes of a server that steps down, is busy, times out or has no room: no document is at fault."""
+"""Codes of a server that steps down, is busy, times out or has no room: no document is at fault.
+
+MongoDB's error_codes.yml: those that may be tried again, of an election, a shutdown or a stale shard, 365 (no room in
+the cache just now), 371 (an administrator blocks writes), 462 (too many requests), 14031 (no room on the disk).
+"""
 
 
 def connect(uri: str) -> Client:

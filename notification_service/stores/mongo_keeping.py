@@ -118,7 +118,8 @@ class MongoKeeping:
 
 
 def _as_read(record: Record) -> Document:
-    return {name: record.get(name) for name in ("_id", "outcome", "owner", "updated_at")}
+    """Its `event_ids` too: a further event of its fact is noted there, and nowhere else."""
+    return {name: record.get(name) for name in ("_id", "outcome", "owner", "updated_at", "event_ids")}
 
 
 def _erased(record: Record, at: datetime) -> Document:

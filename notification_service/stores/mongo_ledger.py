@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 
+import pymongo
 import structlog
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
@@ -27,6 +28,12 @@ from notification_service.stores.mongo import (
 log = structlog.get_logger(__name__)
 
 _INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at")
+_BUILDING = 600
+"""Seconds that the indexes of a large collection may take; it is open meanwhile."""
+
+_MOST = {"event_ids": 1000, "attempts": 200, "history": 200, "replays": 200}
+"""Of the lists of one record: a fact that is reported for ever must not grow to the 16 MB that MongoDB holds."""
+
 _OPEN = {"$in": list(documents.OPEN)}
 _OVER = ("reason", "detail", "fingerprint", "due_at", "sending")
 """What an entry that is pending again no longer says."""
@@ -49,15 +56,22 @@ class MongoLedger:
         self._show: documents.Show = str if full_recipients else mask_in
 
     async def prepare(self) -> None:
-        """On an empty database the collection with its validator, and everywhere the indexes that are missing.
+        """On an empty database the collection with its validator. Raises `StoreUnavailableError`.
 
-        What we may not create, we do without, and say so. Raises `StoreUnavailableError`.
+        What we may not create, we do without, and say so.
         """
         if self._records.name not in await answered(self._database.list_collection_names()):
             await _if_allowed(
                 self._database.create_collection(self._records.name, validator=documents.VALIDATOR),
                 what=f"collection {self._records.name}",
             )
+
+    async def index(self) -> None:
+        """The indexes that are missing. Beside the work: on a large collection it takes long. Raises as `prepare`."""
+        with pymongo.timeout(_BUILDING):
+            await self._create_indexes()
+
+    async def _create_indexes(self) -> None:
         for name in _INDEXES:
             await _if_allowed(self._records.create_index(name), what=f"index on {name}")
         # Only what bounced has one, so no other write pays for it.
@@ -79,6 +93,7 @@ class MongoLedger:
         if found["outcome"] == PENDING and found["owner"] == intent.owner:
             # Our own write, whose answer was lost.
             return Opened()
+        await self._trim(found)
         return AlreadyThere(documents.entry(found))
 
     async def told(self, notification_ids: Sequence[str]) -> list[Told]:
@@ -190,6 +205,14 @@ class MongoLedger:
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
         await self._update({"_id": notification_id}, self._with_attempt({}, attempt))
+
+    async def _trim(self, found: Document) -> None:
+        """The first and the last of a list that has grown too long, unless it has changed since it was read."""
+        for name, most in _MOST.items():
+            listed = found.get(name)
+            if isinstance(listed, list) and len(listed) > most:
+                kept = [listed[0], *listed[1 - most :]]
+                await self._update({"_id": found["_id"], name: listed}, {"$set": {name: kept}})
 
     async def note_event(self, notification_id: str, event_id: str) -> None:
         event = documents.storable_text(event_id)

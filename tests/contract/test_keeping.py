@@ -268,3 +268,15 @@ def test_a_date_that_no_calendar_has_can_be_read(day: int) -> None:
     read = bson.decode(raw, client.delegate.codec_options)
     assert (int(read["at"]), read["text"]) == (day, "\ufffd")
     client.close()
+
+
+async def test_a_further_event_that_comes_while_a_record_is_swept_is_not_forgotten(
+    real: MongoLedger, keeping: MongoKeeping, database: mongo.Database
+) -> None:
+    await close(real)
+    read = [await record(database)]
+    await real.note_event("n1", "e-meanwhile")
+    for act in (keeping.strip, keeping.erase):
+        assert (await act(read, NOW)).count == 0
+    assert (await keeping.remove(read)).count == 0
+    assert "e-meanwhile" in (await record(database))["event_ids"]

@@ -75,6 +75,7 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
 async def prepared(database: mongo.Database, *, full: bool = True) -> MongoLedger:
     ledger = MongoLedger(database, "notification_logs", full_recipients=full)
     await ledger.prepare()
+    await ledger.index()
     return ledger
 
 
@@ -587,7 +588,13 @@ async def test_trap_23_a_database_that_is_not_there_surfaces_within_five_seconds
     client = mongo.connect(f"mongodb://127.0.0.1:{free_port()}/")
     ledger = MongoLedger(client["x"], "notification_logs", full_recipients=True)
     began = time.monotonic()
-    calls = [ledger.open(intent()), ledger.first_report("f", "r"), ledger.prepare(), ledger.ping(), close(ledger)]
+    calls = [
+        ledger.open(intent()),
+        ledger.first_report("f", "r"),
+        ledger.prepare(),
+        ledger.ping(),
+        close(ledger),
+    ]
     told = await asyncio.gather(*calls, return_exceptions=True)
     seconds = time.monotonic() - began
     client.close()
@@ -624,3 +631,33 @@ async def test_a_cancelled_writer_does_not_take_its_group_along(real: MongoLedge
     assert isinstance(answers[0], asyncio.CancelledError)
     assert answers[1:] == [Opened()] * 9
     assert await database["notification_logs"].count_documents({}) == 10
+
+
+async def test_a_fact_that_is_reported_without_end_does_not_fill_its_record(
+    real: MongoLedger, database: mongo.Database
+) -> None:
+    await real.open(intent())
+    await close(real)
+    long = {
+        "event_ids": ["e1", *(f"x{number}" for number in range(3000))],
+        "attempts": [{"at": AT, "result": "deferred", "duration_ms": 1.0, "code": number} for number in range(500)],
+        "history": [{"status": "failed", "outcome": "parked", "updated_at": AT, "n": number} for number in range(500)],
+        "replays": [f"{number:x}" for number in range(500)],
+    }
+    await database["notification_logs"].update_one({"_id": "n1"}, {"$set": long})
+    await entry(real)
+    left = await document(database)
+    assert {name: len(left[name]) for name in long} == {
+        "event_ids": 1000,
+        "attempts": 200,
+        "history": 200,
+        "replays": 200,
+    }
+    assert (left["event_ids"][0], left["event_ids"][-1]) == ("e1", "x2999")
+    assert left["attempts"][-1]["code"] == 499
+
+
+@pytest.mark.parametrize("code", [365, 462, 46])
+def test_a_server_that_is_busy_blames_no_document(code: int) -> None:
+    assert isinstance(mongo._error(code, "busy"), StoreUnavailableError)
+    assert isinstance(mongo._error(121, "validation"), mongo.WriteRefusedError)

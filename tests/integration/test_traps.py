@@ -57,7 +57,7 @@ async def consuming(url: str, handle: Handle, most: int = 1) -> AsyncIterator[Li
         yield link
     finally:
         await link.stop_consuming()
-        await consumer.drain(5, lambda: False)
+        await consumer.drain(5, lambda: None)
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running

@@ -56,7 +56,7 @@ async def consuming(link: Link, handle: Handle) -> AsyncIterator[Consumer]:
         yield consumer
     finally:
         await link.stop_consuming()
-        await consumer.drain(5, lambda: False)
+        await consumer.drain(5, lambda: None)
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
@@ -139,7 +139,7 @@ async def test_trap_02_what_a_drain_ends_is_in_its_queue_again_and_not_dead_lett
         await publish(url, *(named(f"m{number}") for number in range(5)))
         await seen(lambda: consumer.under_way == 5)
         await link.stop_consuming()
-        assert await consumer.drain(0.1, lambda: False) == 5
+        assert await consumer.drain(0.1, lambda: None) == 5
     await comes_to(url, **{WORK: 5})
     assert await depths(url, PARKED, AGAIN) == [0, 0]
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from notification_service.channels.breaker import Breaker, State
-from notification_service.ports import BeforeData, Deferred, Envelope, Tried, Verdict, Withdrawn
+from notification_service.ports import BeforeData, Deferred, Envelope, PutOff, Tried, Verdict, Withdrawn
 from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused, unmarked
 
 PAUSE = 0.02
@@ -78,9 +78,13 @@ async def opened(breaker: Breaker) -> None:
 
 
 def breaker_over(
-    way_out: WayOut, most: int = 8, first_pause: float = PAUSE, longest_pause: float = 4 * PAUSE
+    way_out: WayOut,
+    most: int = 8,
+    first_pause: float = PAUSE,
+    longest_pause: float = 4 * PAUSE,
+    patience: float = 60,
 ) -> Breaker:
-    return Breaker(way_out, most, first_pause=first_pause, longest_pause=longest_pause)
+    return Breaker(way_out, most, first_pause=first_pause, longest_pause=longest_pause, patience=patience)
 
 
 @pytest.mark.parametrize(
@@ -333,3 +337,36 @@ async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> Non
         way_out.answer = ACCEPTED
         assert await tasks[0] == ACCEPTED
     assert breaker.state is State.CLOSED
+
+
+async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> None:
+    """Its delivery would stand unacked for as long, and the broker would close the channel over it."""
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out, first_pause=10, patience=PAUSE)
+    async with mails(breaker, 3) as tasks:
+        put_off = await asyncio.wait_for(asyncio.gather(*tasks), 5)
+    assert all(isinstance(verdict, PutOff) and verdict.seconds > 0 for verdict in put_off)
+    assert isinstance(put_off[0], PutOff)
+    assert "closing" in put_off[0].reason
+    assert breaker.waiting == 0
+
+
+async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None:
+    way_out = WayOut()
+    way_out.gated = True
+    breaker = breaker_over(way_out, most=2, first_pause=10)
+    async with mails(breaker, 4) as tasks:
+        await settled()
+        breaker.let_go()
+        await settled()
+        assert not any(task.done() for task in tasks)
+        way_out.waiting[0].set_result(UNAVAILABLE)
+        await opened(breaker)
+        breaker.let_go()
+        assert not any(task.cancelled() for task in tasks), "one conversation goes on"
+        way_out.waiting[0].set_result(ACCEPTED)
+        await settled()
+        breaker.let_go()
+        await settled()
+        assert sorted(task.cancelled() for task in tasks) == [False, True, True, True]
