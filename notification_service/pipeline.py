@@ -406,9 +406,7 @@ class Pipeline:
     def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
         notice = job.notice
         with self.observer.timed(Stage.RENDER):
-            mail = self.renderer.render(
-                notice.template, event, person, sequence=job.outlook.sequence if job.outlook else None
-            )
+            mail = self.renderer.render(notice.template, event, person)
         job.subject = mail.subject
         self._remark(job, *mail.remarks)
         ids = mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at)

@@ -149,19 +149,15 @@ class Renderer:
         """The time zone in which the event's mail speaks, where one is known."""
         return self._house.defaults.for_event(event).zone
 
-    def render(
-        self, template: str, event: Event, person: Person, language: str | None = None, *, sequence: int | None = None
-    ) -> Mail:
+    def render(self, template: str, event: Event, person: Person, language: str | None = None) -> Mail:
         """`language`: one of `languages`, whatever event and person ask for, for previews.
-
-        `sequence`: of the calendar file; None where no other mail about the booking is known.
 
         Raises `TemplateFaultError` with file and line where the template is at fault.
         """
         style = self._style(event, person, language)
         parts = self._templates[style.language][template]
         try:
-            return self._render(parts, event, person, style, sequence)
+            return self._render(parts, event, person, style)
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
@@ -172,11 +168,11 @@ class Renderer:
         locale = languages.locale_of(language)
         return replace(style, language=language, locale=style.locale if style.language == language else locale)
 
-    def _render(self, parts: MailTemplate, event: Event, person: Person, style: Style, sequence: int | None) -> Mail:
+    def _render(self, parts: MailTemplate, event: Event, person: Person, style: Style) -> Mail:
         event = _readable(event)
         context, refused = self._context(event, person, style)
         code = enclosures.ticket_code(event)
-        attached = self._attached(parts, event, style, sequence)
+        attached = self._attached(parts, event, style)
         context |= {
             "subject": _subject(parts.subject, event, context),
             "event": _isolated(event, style),
@@ -223,7 +219,7 @@ class Renderer:
             self._brands[style.dir] = replace(self._house.brand, name=name, address=_isolated_text(address, style))
         return self._brands[style.dir]
 
-    def _attached(self, parts: MailTemplate, event: Event, style: Style, sequence: int | None) -> list[Attachment]:
+    def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
         house = self._house
         if not isinstance(event, BookingConfirmed | BookingCancelled):
             return []
@@ -235,7 +231,6 @@ class Renderer:
             summary=_one_line(parts.words.calendar_summary(event.movie_title, house.brand)),
             alarm=_one_line(parts.words.calendar_alarm(event.movie_title, house.brand)),
             minutes=house.terms.show_minutes,
-            sequence=sequence,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment("booking.ics", f"text/calendar; method={method}; charset=utf-8", content)] if content else []

@@ -62,7 +62,7 @@ def make(
     template = str(record["template"])
     outlook = stories.told_beside(story, str(record["_id"]), event)
     try:
-        mail = renderer.render(template, outlook.event, person, sequence=outlook.sequence)
+        mail = renderer.render(template, outlook.event, person)
         ids = mime.Ids(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
         )
