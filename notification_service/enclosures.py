@@ -46,12 +46,8 @@ def calendar_file(
     summary: str,
     alarm: str,
     minutes: int,
-    sequence: int | None = None,
 ) -> bytes | None:
-    """None where the event names no booking or no certain time.
-
-    `minutes`: how long a show is taken to last. `sequence`: None where no other mail about the booking is known.
-    """
+    """None where the event names no booking or no certain time. `minutes`: how long a show is taken to last."""
     when = begins(event, style)
     if not event.booking_id or when is None:
         return None
@@ -68,7 +64,7 @@ def calendar_file(
             organizer_name=brand.name,
             organizer_email=brand.sender,
             location=location,
-            sequence=1 if sequence is None else sequence,
+            sequence=1 if event.sequence is None else event.sequence,
         )
     showing = calendar.Showing(
         uid=uid,
@@ -81,7 +77,9 @@ def calendar_file(
         organizer_email=brand.sender,
     )
     first = 2 if event.changed_from else 0
-    return calendar.publish(showing, stamp=stamp, alarm=alarm, sequence=first if sequence is None else sequence)
+    return calendar.publish(
+        showing, stamp=stamp, alarm=alarm, sequence=first if event.sequence is None else event.sequence
+    )
 
 
 def json_ld(event: Event, style: Style, person: Person, cinema: Cinema, url: str | None) -> str | None:

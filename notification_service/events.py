@@ -358,6 +358,12 @@ Zone = Annotated[
 ]
 
 
+Sequence = Annotated[int | None, BeforeValidator(lambda _: None)]
+"""Of its calendar file, where others about its booking are known: ours to say, whatever a producer sends."""
+
+_OURS = ("changed_from", "sequence")
+
+
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -400,6 +406,7 @@ class BookingConfirmed(_Event):
         Shown | None, BeforeValidator(_before), WithJsonSchema({"description": "Ignored: the service's own."})
     ] = None
     """Ours to say: the service sets it from its own records, whatever a producer sends; samples of mails hold it."""
+    sequence: Sequence = None
 
 
 class BookingCancelled(_Event):
@@ -413,6 +420,7 @@ class BookingCancelled(_Event):
     cancelled_at: Moment = None
     refund_eligible: Flag = None
     refund_amount: Amount = None
+    sequence: Sequence = None
 
 
 class BookingRefunded(_Event):
@@ -496,7 +504,8 @@ def payload_schema(event_type: str) -> dict[str, Any]:
     schema = _READERS[event_type].json_schema()
     schema.pop("required", None)
     schema.pop("$defs", None)
-    schema["properties"].pop("changed_from", None)
+    for name in _OURS:
+        schema["properties"].pop(name, None)
     for field in schema["properties"].values():
         field.pop("title", None)
         field.pop("default", None)

@@ -420,8 +420,8 @@ class Pipeline:
     def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
         notice = job.notice
         with self.observer.timed(Stage.RENDER):
-            most, sequence = self.policy.max_attachment_bytes, job.outlook.sequence if job.outlook else None
-            mail = self.renderer.render(notice.template, event, person, sequence=sequence, most_attached=most)
+            most = self.policy.max_attachment_bytes
+            mail = self.renderer.render(notice.template, event, person, most_attached=most)
         job.subject = mail.subject
         self._remark(job, *mail.remarks)
         ids = mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at)

@@ -161,20 +161,18 @@ class Renderer:
         person: Person,
         language: str | None = None,
         *,
-        sequence: int | None = None,
         most_attached: int | None = None,
     ) -> Mail:
         """`language`: one of `languages`, whatever event and person ask for, for previews.
 
-        `sequence`: of the calendar file; None where no other mail about the booking is known. `most_attached`: the
-        bytes that all files may have together; what does not fit is left out with a remark.
+        `most_attached`: the bytes that all files may have together; what does not fit is left out with a remark.
 
         Raises `TemplateFaultError` with file and line where the template is at fault.
         """
         style = self._style(event, person, language)
         parts = self._templates[style.language][template]
         try:
-            return self._render(parts, event, person, style, sequence=sequence, most_attached=most_attached)
+            return self._render(parts, event, person, style, most_attached)
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
@@ -186,19 +184,12 @@ class Renderer:
         return replace(style, language=language, locale=style.locale if style.language == language else locale)
 
     def _render(
-        self,
-        parts: MailTemplate,
-        event: Event,
-        person: Person,
-        style: Style,
-        *,
-        sequence: int | None,
-        most_attached: int | None,
+        self, parts: MailTemplate, event: Event, person: Person, style: Style, most_attached: int | None
     ) -> Mail:
         event = _readable(event)
         context, refused = self._context(event, person, style)
         code = enclosures.ticket_code(event)
-        files, left_out = _fitting(self._files(parts, event, style, code, sequence), most_attached)
+        files, left_out = _fitting(self._files(parts, event, style, code), most_attached)
         ridden = {file.filename for file in files}
         context |= {
             "subject": _subject(parts.subject, event, context),
@@ -243,18 +234,16 @@ class Renderer:
             self._brands[style.dir] = replace(self._house.brand, name=name, address=_isolated_text(address, style))
         return self._brands[style.dir]
 
-    def _files(
-        self, parts: MailTemplate, event: Event, style: Style, code: QrCode | None, sequence: int | None
-    ) -> list[Attachment]:
+    def _files(self, parts: MailTemplate, event: Event, style: Style, code: QrCode | None) -> list[Attachment]:
         """What rides along, what is needed least last: images, then what is no part of the text."""
         logo = self._house.brand.logo
         return [
             *([Attachment(_CODE, "image/png", code.png, enclosures.QR_ID)] if code else []),
-            *self._attached(parts, event, style, sequence),
+            *self._attached(parts, event, style),
             *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
         ]
 
-    def _attached(self, parts: MailTemplate, event: Event, style: Style, sequence: int | None) -> list[Attachment]:
+    def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
         house = self._house
         if not isinstance(event, BookingConfirmed | BookingCancelled):
             return []
@@ -266,7 +255,6 @@ class Renderer:
             summary=_one_line(parts.words.calendar_summary(event.movie_title, house.brand)),
             alarm=_one_line(parts.words.calendar_alarm(event.movie_title, house.brand)),
             minutes=house.terms.show_minutes,
-            sequence=sequence,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []

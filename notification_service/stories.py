@@ -25,6 +25,7 @@ from notification_service.ports import Paid, Told
 _LONG_AGO, _FOR_EVER = datetime(MINYEAR, 1, 1, tzinfo=UTC), datetime(MAXYEAR, 1, 1, tzinfo=UTC)
 
 Off = TypeVar("Off", BookingCancelled, BookingRefunded)
+T = TypeVar("T", BookingCancelled, BookingConfirmed)
 BookingEvent = BookingConfirmed | BookingCancelled
 
 
@@ -56,15 +57,11 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a mail comes to in the light of its story: not sent for a reason, put off, or sent as `event` says it.
-
-    `sequence`: of its calendar file (RFC 5545 §3.8.7.4); None where it has none.
-    """
+    """What a mail comes to in the light of its story: not sent for a reason, put off, or sent as `event` says it."""
 
     event: events.Event
     needless: SkipReason | None = None
     wait: bool = False
-    sequence: int | None = None
 
 
 class Story:
@@ -130,7 +127,7 @@ class Story:
         return self._of_confirmation(own_id, event, hand_ends)
 
     def _of_confirmation(self, own_id: str, event: BookingConfirmed, hand_ends: datetime) -> Outlook:
-        sequence, now = self._sequence(own_id, event), event.timestamp
+        now, ours = event.timestamp, self._ours(own_id, event)
         if not all(each.before(now) for each in self._cancellations):
             return Outlook(event, SkipReason.SUPERSEDED)
         others = [each for each in self._confirmations if each.told.notification_id != own_id]
@@ -141,10 +138,10 @@ class Story:
         told = [each for each in others if each.went_out and self._holds(each)]
         shown = self._shown(told[-1]) if told else None
         if shown is None:
-            return Outlook(_said_to_be(event, None), sequence=sequence)
+            return Outlook(_with(event, **ours, changed_from=None))
         since = changes.since(shown, event, self._zone)
-        whole = _said_to_be(notices.filled(event, shown), since)
-        return Outlook(whole, None if since else SkipReason.DUPLICATE, sequence=sequence)
+        whole = _with(notices.filled(event, shown), **ours, changed_from=since)
+        return Outlook(whole, None if since else SkipReason.DUPLICATE)
 
     def _of_cancellation(self, own_id: str, event: BookingCancelled) -> Outlook:
         """One that was overtaken by a later booking, which was told while it waited, would be read as the last word.
@@ -156,8 +153,8 @@ class Story:
             own.before(each.at) and each.went_out and own.told.created_at < each.told.created_at
             for each in self._confirmations
         )
-        told = self.completed(event)
-        return Outlook(told, SkipReason.SUPERSEDED if overtaken else None, sequence=self._sequence(own_id, event))
+        told = _with(self.completed(event), **self._ours(own_id, event))
+        return Outlook(told, SkipReason.SUPERSEDED if overtaken else None)
 
     def completed(self, event: Off) -> Off:
         """The event with what was told of the show last before it, where it says nothing of its own."""
@@ -193,6 +190,11 @@ class Story:
             if known and isinstance(each.event, BookingConfirmed):
                 shown = notices.filled(each.event, shown) if shown else each.event
         return shown
+
+    def _ours(self, own_id: str, event: BookingEvent) -> dict[str, int | None]:
+        """The sequence of its calendar file (RFC 5545 §3.8.7.4), where it is another than that of a mail alone."""
+        sequence, alone = self._sequence(own_id, event), int(isinstance(event, BookingCancelled))
+        return {"sequence": None if sequence == alone else sequence}
 
     def _sequence(self, own_id: str, event: BookingEvent) -> int:
         """Higher than that of every older mail about the booking, and the same whenever it is made again.
@@ -236,8 +238,9 @@ def contradicts(told: Told, event: BookingConfirmed, zone: Zone) -> bool:
     return changes.since(event, known, zone) is not None
 
 
-def _said_to_be(event: BookingConfirmed, changed_from: events.Shown | None) -> BookingConfirmed:
-    return event if event.changed_from == changed_from else event.model_copy(update={"changed_from": changed_from})
+def _with(event: T, **fields: object) -> T:
+    same = all(getattr(event, name) == value for name, value in fields.items())
+    return event if same else event.model_copy(update=fields)
 
 
 def _read(told: Told) -> BookingEvent | None:

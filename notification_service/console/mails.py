@@ -60,7 +60,7 @@ def make(
     template = str(record["template"])
     outlook = stories.told_beside(story, str(record["_id"]), event)
     try:
-        mail = renderer.render(template, outlook.event, person, sequence=outlook.sequence, most_attached=most)
+        mail = renderer.render(template, outlook.event, person, most_attached=most)
         ids = mime.Ids(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
         )

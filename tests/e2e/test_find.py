@@ -24,7 +24,7 @@ def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     events = [
         fresh("booking.confirmed", booking_id=BOOKING, event_id="first"),
         fresh("booking.confirmed", booking_id=BOOKING + "x", event_id="second", user_email="nobody@example.com"),
-        fresh("payment.failed", booking_id=BOOKING, event_id="third", user_email="nobody@example.com"),
+        fresh("payment.success", booking_id=BOOKING, event_id="third", user_email="nobody@example.com"),
     ]
     with place.service():
         place.publish(*map(event, events))
