@@ -12,7 +12,7 @@ from notification_service import reconciling
 from notification_service.broker import parking
 from notification_service.broker.parking import BringIn
 from notification_service.broker.topology import AGAIN, PARKED, rung_queue
-from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
+from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError, StoreUnavailableError
 from notification_service.ports import Standing
 from notification_service.reconciling import FOR_A_PERSON, Confirmed, Finding, Record, Rules, named
 from notification_service.retries import Ladder
@@ -170,10 +170,8 @@ class _Audit:
         waiting = {name: depth for name, depth in self.report.queues.items() if depth and name != PARKED}
         for event_id, each in missing.items():
             whole = event_id not in parked and each.event_type
-            if whole and self.bring_in:
-                await self._publish(self.bring_in, each.body, whole, event_id)
-            else:
-                self.report.repairable += bool(whole)
+            if not (whole and await self._publish(each.body, whole, event_id)):
+                self.report.repairable += bool(whole and not self.bring_in)
                 self.report.findings.append(reconciling.not_recorded(event_id, parked.get(event_id), waiting))
 
     async def _parked(self, missing: Collection[str]) -> dict[str, str]:
@@ -204,13 +202,21 @@ class _Audit:
         if body is None:
             self.report.notes.append(f"{named(record)} is not kept in full: its producer has to publish it again")
             return False
-        if await self.books.touch(record, datetime.now(UTC)):
-            await self._publish(self.bring_in, body, str(record["event_type"]), str(record["event_id"]))
-        return True
+        if not await self.books.touch(record, datetime.now(UTC)):
+            return True
+        return await self._publish(body, str(record["event_type"]), str(record["event_id"]))
 
-    async def _publish(self, bring_in: BringIn, body: bytes, event_type: str, event_id: str) -> None:
-        await bring_in(body, event_type, event_id)
+    async def _publish(self, body: bytes, event_type: str, event_id: str) -> bool:
+        """Whether the broker took it; one that it refuses is told, and the others go on."""
+        if self.bring_in is None:
+            return False
+        try:
+            await self.bring_in(body, event_type, event_id)
+        except EventRefusedError as problem:
+            self.report.notes.append(str(problem))
+            return False
         self.report.published += 1
+        return True
 
 
 def _read(path: Path) -> Iterator[Confirmed]:

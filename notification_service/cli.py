@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ from notification_service.commands.smtp_login import sign_in
 from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
 from notification_service.ops import alive, logging
-from notification_service.outcomes import ConfigurationError, DependencyError
+from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError
 from notification_service.reconciling import body_kept
 from notification_service.settings import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, Settings, load
 
@@ -59,7 +60,7 @@ app = typer.Typer(
 parked = typer.Typer(help="What waits for a person: list, show, replay, discard.", no_args_is_help=True)
 app.add_typer(parked, name="parked")
 
-bounced = typer.Typer(help="What a mail server refused for good: list, replay.", no_args_is_help=True)
+bounced = typer.Typer(help="What a mail server refused, or no queue takes: list, replay.", no_args_is_help=True)
 app.add_typer(bounced, name="bounced")
 
 schema = typer.Typer(help="The contract as documents: asyncapi, log, record.", no_args_is_help=True)
@@ -240,7 +241,10 @@ def parked_replay(
 ) -> None:
     """Send parked events through the ordinary way again. What was sent already is not sent twice."""
     wanted = chosen(event, reason, event_type, older_than)
-    _move_parked(parking.replay, wanted, "Replay", "on their way again", dry_run=dry_run, yes=yes, as_json=as_json)
+    refused: list[EventRefusedError] = []
+    act = partial(parking.replay, refused_one=refused.append)
+    _move_parked(act, wanted, "Replay", "on their way again", dry_run=dry_run, yes=yes, as_json=as_json)
+    _end_with(refused)
 
 
 @parked.command("discard")
@@ -273,7 +277,7 @@ def bounced_list(
     domain: bounced_command.Domain = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what bounced, with the server's words and their fingerprint."""
+    """List what bounced, and what could be parked in no queue, with why and the fingerprint of a server's words."""
     wanted = bounced_command.chosen(
         notification=notification,
         event=event,
@@ -305,7 +309,10 @@ def bounced_replay(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the events of what bounced again, from their records. At least one condition has to be given."""
+    """Publish events again from their records: what bounced, and what could be parked in no queue (--code unmovable).
+
+    At least one condition has to be given. By --notification or --event, whatever waits for a person is found.
+    """
     wanted = bounced_command.chosen(
         notification=notification,
         event=event,
@@ -323,18 +330,30 @@ def bounced_replay(
     settings = _settings(quiet=True)
     found = asyncio.run(bounced_command.look(settings, wanted))
     moved = [each for each in found if body_kept(each)]
+    refused: list[EventRefusedError] = []
     if not as_json:
         bounced_command.table(found)
     if not dry_run:
         agree = bool(moved) and agreed(f"Replay {len(moved)} of them?", yes=yes)
         with parked_command.progress("Replay", len(moved)) as moved_one:
-            moved = asyncio.run(bounced_command.replay(settings, moved, moved_one)) if agree else []
+            publish = partial(bounced_command.replay, settings, moved, moved_one, refused.append)
+            moved = asyncio.run(publish()) if agree else []
     if as_json:
         typer.echo(bounced_command.as_json(moved, dry_run=dry_run, found=len(found)))
+        _end_with(refused)
         return
     typer.echo(f"{len(moved)} {'would be ' if dry_run else ''}on their way again")
     if lacking := sum(body_kept(each) is None for each in found):
         typer.echo(f"{lacking} are not kept in full: the booking system has to publish them again")
+    _end_with(refused)
+
+
+def _end_with(refused: Sequence[EventRefusedError]) -> None:
+    """Say what the broker did not take, on standard error; the others are on their way."""
+    for problem in refused:
+        typer.echo(str(problem), err=True)
+    if refused:
+        raise typer.Exit(1)
 
 
 Parking = Callable[..., Coroutine[None, None, list[ParkedEvent]]]

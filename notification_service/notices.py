@@ -67,6 +67,8 @@ class Delivery:
     """It came back after it had been handed out: its worker was lost, perhaps because of it."""
     crashes: int = 0
     """How many of its starts were never ended."""
+    unmovable: bool = False
+    """The broker takes no copy of it: it can wait in no other queue, neither for its time nor for a person."""
     trace: Trace | None = None
     """The span that its headers name, or ours below it."""
 

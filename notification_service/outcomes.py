@@ -38,6 +38,8 @@ class ParkReason(StrEnum):
     CRASHED_WORKERS = "crashed_workers"
     INTERNAL_ERROR = "internal_error"
     TEMPLATE_ERROR = "template_error"
+    UNMOVABLE = "unmovable"
+    """The broker takes no copy of its event, so it could not be tried later, and lies in no queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +192,13 @@ class ChannelUnavailableError(Exception):
 
 class DependencyError(Exception):
     """A dependency never came up; the text names it and its setting (exit code 69)."""
+
+
+class EventRefusedError(DependencyError):
+    """RabbitMQ does not take this one event, and others it may; the text says why, and what to do."""
+
+    def __init__(self, event_id: str, problem: str) -> None:
+        super().__init__(
+            f"RabbitMQ refuses event {event_id}: {problem}; where it is too large, raise max_message_size in "
+            "rabbitmq.conf, or have the booking system publish it smaller"
+        )

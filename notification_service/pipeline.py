@@ -88,6 +88,7 @@ _OVER = {
     "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute (SMTP_MAILS_PER_MINUTE)",
     "SMTP_MAILS_PER_DAY": "our mail server takes no more a day (SMTP_MAILS_PER_DAY)",
 }
+_UNMOVABLE = "RabbitMQ refuses a copy of its event, so it could not be tried later"
 _MOST_CRASHES, _UNREAD_CRASHES = 3, 10
 """Starts that were never ended, after which a mail is given up, and after which the event is not even read any more."""
 
@@ -131,7 +132,7 @@ class Pipeline:
         if delivery.crashes >= _UNREAD_CRASHES:
             detail = f"{_lost_workers(delivery)}; it was not read again"
             return await self._record_unreadable(notices.unread(delivery, Parked(ParkReason.CRASHED_WORKERS, detail)))
-        if (early := (delivery.not_before or 0) - time.time()) > 0:
+        if (early := (delivery.not_before or 0) - time.time()) > 0 and not delivery.unmovable:
             return Later(early, counted=False, reason="its time has not come", not_before=delivery.not_before)
         with self.observer.timed(Stage.PARSE):
             planned = notices.plan(delivery, largest=self.policy.max_event_bytes)
@@ -402,9 +403,9 @@ class Pipeline:
     async def _wait_for_its_turn(self, job: Job, person: Person) -> Later | Done | None:
         """What is beyond a limit gets a time of its own, and takes its turn at each limit only once.
 
-        A copy on the express lane takes none that is not free: the ordinary one will.
+        A copy on the express lane takes none that is not free: the ordinary one will. What no queue takes goes on.
         """
-        if job.delivery.attempt or job.possible_duplicate:
+        if job.delivery.attempt or job.possible_duplicate or job.delivery.unmovable:
             return None
         ticket, ahead = notices.is_ticket(job.notice.event), job.delivery.ahead
         turn = await self.books.reserve(person.email or "", ticket=ticket, taken=job.delivery.turns, only_now=ahead)
@@ -463,6 +464,8 @@ class Pipeline:
         job.sending = False
         scatter = random.random()  # noqa: S311 - it scatters a crowd
         seconds = self.policy.ladder.next_wait(job.delivery.attempt, named, scatter)
+        if job.delivery.unmovable:
+            reason, detail, seconds = ParkReason.UNMOVABLE, f"{_UNMOVABLE}: {detail}", None
         if seconds is not None:
             wait = self._kept(max(seconds, named or 0), job.notice.event)
             await self.books.postpone(job, wait, detail, attempt)
@@ -500,8 +503,10 @@ class Pipeline:
     async def _close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
         with self.observer.timed(Stage.OUTCOME):
             fence = await self.books.close(job, outcome, attempt)
-        # What is parked needs no entry: one that the database refuses must not make its event go round for ever.
-        if fence is Fence.LOST or (fence is Fence.NO_ENTRY and not isinstance(outcome, Parked)):
+        # What is parked needs no entry: one that the database refuses must not make its event go round for ever. Of
+        # what no queue takes, the entry is all that is left.
+        needless = isinstance(outcome, Parked) and not job.delivery.unmovable
+        if fence is Fence.LOST or (fence is Fence.NO_ENTRY and not needless):
             return self._after_a_lease(_LOST_TO[fence])
         log.info(
             "notification.closed",

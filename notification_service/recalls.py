@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from notification_service.outcomes import DependencyError, StoreUnavailableError
+from notification_service.outcomes import DependencyError, EventRefusedError, StoreUnavailableError
 from notification_service.ports import Order
 from notification_service.reconciling import body_kept
 
@@ -103,7 +103,7 @@ class Recaller:
         return over
 
     async def _call_back(self, order: Order) -> None:
-        published = lacking = 0
+        published = lacking = refused = 0
         async for batch in self._recalls.bounced_by(order.fingerprint, order.since):
             for record in batch:
                 body = body_kept(record)
@@ -111,9 +111,16 @@ class Recaller:
                     lacking += 1
                     continue
                 event_id = str(record["event_id"])
-                await self._bring_in(body, str(record["event_type"]), event_id, _token(record, order))
-                published += 1
-        log.info("recall.published", fingerprint=order.fingerprint, events=published, not_kept=lacking)
+                try:
+                    await self._bring_in(body, str(record["event_type"]), event_id, _token(record, order))
+                except EventRefusedError as problem:
+                    # The others are called back all the same; this one a person may replay, as any bounce.
+                    log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - it says all
+                    refused += 1
+                else:
+                    published += 1
+        told = {"events": published, "not_kept": lacking, "refused": refused}
+        log.info("recall.published", fingerprint=order.fingerprint, **told)
 
 
 def _token(record: Record, order: Order) -> str:

@@ -4,16 +4,20 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, assert_never
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelInvalidStateError
+from pamqp import encode
 
 from notification_service import notices, traces
 from notification_service.addresses import mask_in
+from notification_service.broker.apart import RefusedError
 from notification_service.broker.link import Link
 from notification_service.broker.tolerance import LOST
 from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, RUNG, rung_queue
@@ -38,6 +42,8 @@ _OURS = (ATTEMPT, EVENT_TYPE, REPLAY, SUSPECT, NOT_BEFORE, TURNS)
 """What we alone write, so it counts only on what came from a queue of ours. No copy takes it over from a message."""
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
 """What earlier stays in other queues have written on a message."""
+_FOR_THE_BROKER = ("CC", "BCC")
+"""What RabbitMQ itself obeys when a message is published: a copy is for one queue."""
 
 _LONGEST_PAUSE = 10.0
 _LOOK_AGAIN = 0.1
@@ -45,11 +51,17 @@ _BEFORE_GIVING_BACK = 5.0
 _GOODBYE = 5.0
 _LONGEST_HEADER = 500
 _LONGEST_TOKEN = 200
+_LONGEST_TYPE = 255
+"""No routing key is longer, and so no type of ours."""
+_MOST_HEADERS = 4096
+"""Bytes of all headers of a copy: with the other properties they fit the smallest frame of RabbitMQ 4, 8 KiB."""
 _FURTHEST = timedelta(days=31).total_seconds()
 """No limit gives a time that is further off; what a header says beyond it is no time."""
 _DEFAULT_LARGEST = 256 * 1024
 _HEAVY = 2**20
 """Bytes. A body is copied several times on its way out, so larger ones go one after the other."""
+_LONGEST_REST, _LONGEST_STAY = 60.0, 300.0
+"""Seconds that a delivery is held whose copy the broker refuses: at a time, and before it is given back."""
 
 
 class Consumer:
@@ -125,9 +137,34 @@ class Consumer:
     async def _see_through(self, message: AbstractIncomingMessage, delivery: Delivery, started: float) -> None:
         settlement = await self._handled(delivery)
         with self._observer.timed(Stage.SETTLE):
-            settled = await self._settle(message, delivery, settlement)
+            try:
+                settled = settlement if await self._settle(message, delivery, settlement) else None
+            except RefusedError as problem:
+                settled = await self._stay(message, delivery, settlement, str(problem))
         if settled:
-            self._observer.settled(delivery, settlement, time.monotonic() - started)
+            self._observer.settled(delivery, settled, time.monotonic() - started)
+
+    async def _stay(
+        self, message: AbstractIncomingMessage, delivery: Delivery, settlement: Settlement, problem: str
+    ) -> Settlement | None:
+        """See a delivery through whose copy the broker refuses; by what it was settled, None where it was not.
+
+        It waits in hand, and its record is all that is left of it. What has none by then is given back.
+        """
+        log.error("event.unmovable", event_type=delivery.routing_key, bytes=len(message.body), problem=problem)
+        deadline = time.monotonic() + _LONGEST_STAY
+        while True:
+            if isinstance(settlement, Later):
+                delivery = replace(delivery, attempt=delivery.attempt + settlement.counted)
+                goes_on = await self._link.rest(min(settlement.seconds, _LONGEST_REST))
+                if not goes_on or time.monotonic() > deadline or not _still_ours(message):
+                    await _give_back(message)
+                    return None
+            delivery = replace(delivery, unmovable=True)
+            settlement = await self._handled(delivery)
+            if not isinstance(settlement, Later):
+                _say_kept(delivery, settlement)
+                return settlement if await _ack(message) else None
 
     async def _handled(self, delivery: Delivery) -> Settlement:
         try:
@@ -141,12 +178,18 @@ class Consumer:
         # Its text may hold an address of a server with its password; the log has it, without those.
         detail = type(problem).__name__
         seconds = self._ladder.next_wait(delivery.attempt, None, scatter=1)
+        if delivery.unmovable:
+            # No record of it may be written, and then there is nothing else than this delivery.
+            return Later(_LONGEST_REST, counted=False, reason=detail)
         if seconds is None:
             return Park(Parked(ParkReason.INTERNAL_ERROR, detail))
         return Later(seconds, counted=True, reason=detail)
 
     async def _settle(self, message: AbstractIncomingMessage, delivery: Delivery, settlement: Settlement) -> bool:
-        """Whether it was settled; a delivery whose channel is gone comes again, and finds what was written down."""
+        """Whether it was settled; a delivery whose channel is gone comes again, and finds what was written down.
+
+        Raises `RefusedError` where the broker takes no copy of it.
+        """
         match settlement:
             case Done():
                 moved = True
@@ -160,7 +203,7 @@ class Consumer:
                 attempt = delivery.attempt + counted
                 slip = {
                     ATTEMPT: attempt,
-                    EVENT_TYPE: delivery.routing_key,
+                    EVENT_TYPE: _writable(delivery.routing_key, _LONGEST_TYPE),
                     REPLAY: delivery.replay,
                     SUSPECT: delivery.suspect or None,
                     NOT_BEFORE: not_before or delivery.not_before,
@@ -175,11 +218,19 @@ class Consumer:
         return moved and await _ack(message)
 
     async def _move(self, message: AbstractIncomingMessage, queue: str, headers: dict[str, Any]) -> bool:
-        """Publish a copy, confirmed, before the original is acked; a crash between the two is one copy too many."""
+        """Publish a copy, confirmed, before the original is acked; a crash between the two is one copy too many.
+
+        One that the broker refuses is tried once more without anything that its producer wrote around the body.
+        """
         async with self._heavy if len(message.body) > _HEAVY else nullcontext():
-            return await self._publish_copy(message, queue, copied(message, headers))
+            try:
+                return await self._publish_copy(message, queue, copied(message, headers))
+            except RefusedError as problem:
+                log.warning("publish.refused", queue=queue, bytes=len(message.body), problem=str(problem))
+                return await self._publish_copy(message, queue, bare(message, headers))
 
     async def _publish_copy(self, message: AbstractIncomingMessage, queue: str, copy: aio_pika.Message) -> bool:
+        """Whether it was taken, before the original was somebody else's. Raises `RefusedError`."""
         pause = 0.2
         while _still_ours(message):
             try:
@@ -197,9 +248,9 @@ class Consumer:
 def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
     told = summarize(outcome)
     return {
-        EVENT_TYPE: delivery.routing_key,
+        EVENT_TYPE: _writable(delivery.routing_key, _LONGEST_TYPE),
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
-        "x-detail": _writable(mask_in(told.detail or ""))[:_LONGEST_HEADER],
+        "x-detail": _writable(mask_in(told.detail or ""), _LONGEST_HEADER),
         "x-parked-at": datetime.now(UTC).isoformat(),
         **_trace_headers(delivery),
     }
@@ -209,9 +260,16 @@ def _trace_headers(delivery: Delivery) -> Mapping[str, str | None]:
     return delivery.trace.headers if delivery.trace else NO_HEADERS
 
 
-def _writable(text: str) -> str:
-    """Without lone surrogates, which JSON can bring and a header cannot hold."""
-    return text.encode("utf-8", "replace").decode()
+def _writable(text: str, longest: int) -> str:
+    """At most so many bytes, without lone surrogates, which JSON can bring and a header cannot hold."""
+    return text[:longest].encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
+
+
+def _say_kept(delivery: Delivery, settlement: Done | Park) -> None:
+    """What is parked in no queue: the record alone can bring it back."""
+    if isinstance(settlement, Park):
+        told = summarize(settlement.outcome)
+        log.error("event.not_parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
 
 
 def _say_parked(delivery: Delivery, outcome: Outcome) -> None:
@@ -287,19 +345,12 @@ def _soon(value: object) -> int | None:
 def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
     """The same message for another queue, persistent, with `headers` in place of what earlier stays wrote on it.
 
-    A header that is None is taken off, and so is every header of ours that `headers` does not name.
+    A header that is None is taken off, and so is every header of ours that `headers` does not name. Of the others as
+    many are kept as fit beside them.
     """
-    # What is no UTF-8 in a producer's header arrives as bytes, which cannot be written again.
-    kept = {
-        key: value
-        for key, value in message.headers.items()
-        if key not in _OURS
-        and not key.startswith(_STALE)
-        and isinstance(value, str | bool | int | float | datetime | None)
-    }
     return aio_pika.Message(
         message.body,
-        headers={key: value for key, value in {**kept, **headers}.items() if value is not None},
+        headers=_fitting(message, headers),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
@@ -310,3 +361,47 @@ def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pik
         type=message.type,
         app_id=message.app_id,
     )
+
+
+def bare(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
+    """The same event with as little around it as it takes to read it."""
+    return aio_pika.Message(
+        message.body,
+        headers=_written(headers),
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=message.message_id or body_id(message.body),
+    )
+
+
+def _written(headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in headers.items() if value is not None}
+
+
+def _is_producers(key: str, value: object) -> bool:
+    """Whether a copy takes it over: texts, numbers and moments, none of ours, and nothing that the broker obeys."""
+    theirs = key not in _OURS and key not in _FOR_THE_BROKER and not key.startswith(_STALE)
+    return theirs and isinstance(value, str | bool | int | float | datetime)
+
+
+def _size(key: str, value: Any) -> int | None:  # noqa: ANN401 - whatever a producer wrote
+    """Bytes in a frame; None for what cannot be written again, such as a number that only a longer kind holds."""
+    try:
+        return len(encode.field_table({key: value})) - len(encode.field_table({}))
+    except Exception:  # noqa: BLE001 - pamqp's errors have no kind in common
+        return None
+
+
+def _fitting(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> dict[str, Any]:
+    """`headers`, and of those that a producer wrote as many as fit beside them, the shortest first."""
+    fitting = _written(headers)
+    left = _MOST_HEADERS - sum(_size(key, value) or 0 for key, value in fitting.items())
+    theirs = {key: value for key, value in message.headers.items() if key not in headers and _is_producers(key, value)}
+    sizes = {key: size for key, value in theirs.items() if (size := _size(key, value))}
+    for key, size in sorted(sizes.items(), key=itemgetter(1)):
+        if (left := left - size) >= 0:
+            fitting[key] = theirs[key]
+    if dropped := theirs.keys() - fitting.keys():
+        log.warning("copy.shortened", left_out=len(dropped), bytes=sum(sizes.get(key, 0) for key in dropped))
+    return fitting

@@ -1,10 +1,12 @@
 """The connection to RabbitMQ: built whole, and built anew whenever any part of it is lost."""
 
 import asyncio
+import hashlib
 import random
 import socket
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aio_pika
@@ -15,6 +17,7 @@ from pamqp.commands import Basic
 from yarl import URL
 
 from notification_service.broker import tolerance, topology
+from notification_service.broker.apart import Apart, RefusedError, blames_a_message, confirmed, goodbye
 from notification_service.broker.tolerance import LOST, addresses
 from notification_service.broker.topology import Topology, TopologyError
 from notification_service.outcomes import NO_URL, ConfigurationError
@@ -28,6 +31,9 @@ _HEARTBEAT = 5
 _TIMEOUT = 10.0
 _GOODBYE = 3.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_LARGE = 64 * 1024
+"""Bytes of a body that a broker may find too large; those of ordinary events are a few thousand."""
+_MOST_SUSPECTS = 1000
 
 
 class NotLinkedError(ConnectionError):
@@ -51,6 +57,8 @@ class Link:
         self._consumers: list[tuple[AbstractQueue, str]] = []
         self._lost: asyncio.Future[str] | None = None
         self._stopping = asyncio.Event()
+        self._apart = Apart(self._url, _name_for("publishing apart"))
+        self._suspects: OrderedDict[str, None] = OrderedDict()
 
     @property
     def consuming(self) -> bool:
@@ -89,6 +97,7 @@ class Link:
             # Two connections: a broker that is short of memory or disk stops reading the one that publishes.
             consuming = await self._connect(stack, lost, "consuming")
             publishing = await self._connect(stack, lost, "publishing")
+            stack.push_async_callback(self._apart.close)
             # Before anything is remembered: a session may end half-way through consuming.
             stack.callback(self._forget)
             async with asyncio.timeout(6 * _TIMEOUT):
@@ -98,9 +107,9 @@ class Link:
             yield lost
 
     async def _connect(self, stack: AsyncExitStack, lost: asyncio.Future[str], use: str) -> AbstractConnection:
-        name = f"notification-service@{socket.gethostname()} {use}"
-        connection = await tolerance.connect(self._url, timeout=_TIMEOUT, client_properties={"connection_name": name})
-        stack.push_async_callback(_close, connection)
+        named = {"connection_name": _name_for(use)}
+        connection = await tolerance.connect(self._url, timeout=_TIMEOUT, client_properties=named)
+        stack.push_async_callback(goodbye, connection)
         _watch(connection, lost, f"the connection for {use} was closed")
         return connection
 
@@ -121,24 +130,55 @@ class Link:
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
         """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there.
 
-        There is no time limit while the connection stands: giving up and publishing again would make it two.
+        Raises `RefusedError` for what the broker does not take. There is no time limit while the connection stands:
+        giving up and publishing again would make it two.
         """
         if self._publishing is None:
             raise NotLinkedError("there is no connection to RabbitMQ")
         try:
             async with _impatience(queue):
-                await self._publishing.default_exchange.publish(message, queue, mandatory=True)
+                if self._may_be_refused(message):
+                    await self._apart.publish(message, queue)
+                else:
+                    await confirmed(self._publishing, message, queue)
         except PublishError:
             # The queue is gone: the next session declares it again.
             if self._lost is not None:
                 _tell(self._lost, f"queue {queue} is missing")
             raise
+        except (RefusedError, *LOST) as problem:
+            if isinstance(problem, RefusedError) or blames_a_message(problem):
+                self._suspect(message)
+            raise
+
+    def _may_be_refused(self, message: aio_pika.Message) -> bool:
+        return len(message.body) > _LARGE or (bool(self._suspects) and _digest(message) in self._suspects)
+
+    def _suspect(self, message: aio_pika.Message) -> None:
+        """It was under way when the broker closed: from now on it goes apart, whatever queue it is for."""
+        self._suspects[_digest(message)] = None
+        if len(self._suspects) > _MOST_SUSPECTS:
+            self._suspects.popitem(last=False)
+
+    async def rest(self, seconds: float) -> bool:
+        """Wait; whether the service goes on consuming then."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return not self._stopping.is_set()
 
     async def stop_consuming(self) -> None:
         """No further deliveries; those that are here can still be settled."""
         self._stopping.set()
         consumers, self._consumers = self._consumers, []
         await asyncio.gather(*(_cancel(queue, tag) for queue, tag in consumers))
+
+
+def _name_for(use: str) -> str:
+    return f"notification-service@{socket.gethostname()} {use}"
+
+
+def _digest(message: aio_pika.Message) -> str:
+    return hashlib.sha256(message.body).hexdigest()
 
 
 @asynccontextmanager
@@ -166,15 +206,6 @@ async def _cancel(queue: AbstractQueue, tag: str) -> None:
         await queue.cancel(tag, timeout=_GOODBYE)
     except LOST as problem:
         log.debug("broker.cancel_failed", queue=queue.name, problem=str(problem))
-
-
-async def _close(connection: AbstractConnection) -> None:
-    """Say goodbye, unless the other end no longer listens."""
-    try:
-        async with asyncio.timeout(_GOODBYE):
-            await connection.close()
-    except LOST as problem:
-        log.debug("broker.goodbye_failed", problem=str(problem))
 
 
 def _watch(part: AbstractConnection | AbstractChannel, lost: asyncio.Future[str], reason: str) -> None:

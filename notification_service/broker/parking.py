@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,12 +15,13 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 from notification_service import bodies, notices
 from notification_service.bodies import NotReadError
 from notification_service.broker import tolerance
-from notification_service.broker.consumer import EVENT_TYPE, REPLAY, copied, is_from_us, read
+from notification_service.broker.apart import Apart, RefusedError
+from notification_service.broker.consumer import EVENT_TYPE, REPLAY, bare, copied, is_from_us, read
 from notification_service.broker.link import Link
 from notification_service.broker.tolerance import LOST
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.notices import Delivery
-from notification_service.outcomes import DependencyError
+from notification_service.outcomes import DependencyError, EventRefusedError
 
 _TIMEOUT = 10.0
 
@@ -41,7 +42,10 @@ Wanted = Callable[[ParkedEvent], bool]
 
 
 class BringIn(Protocol):
-    """Brings an event in anew. It returns when the broker has confirmed it, and raises `DependencyError`."""
+    """Brings an event in anew. It returns when the broker has confirmed it, and raises `DependencyError`.
+
+    Where that is an `EventRefusedError`, the next event may be brought in all the same.
+    """
 
     async def __call__(
         self, body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None
@@ -53,7 +57,16 @@ Told = Callable[[ParkedEvent], None]
 """Is told of each event that was moved, when it was."""
 
 
+Refused = Callable[[EventRefusedError], None]
+"""Is told of each event that the broker does not take; what it raises ends the work."""
+Publish = Callable[[aio_pika.Message], Awaitable[None]]
+
+
 def _untold(event: ParkedEvent) -> None: ...
+
+
+def _raised(problem: EventRefusedError) -> None:
+    raise problem
 
 
 async def look(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
@@ -62,18 +75,34 @@ async def look(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
         return [event async for event, _ in _parked(channel, largest) if wanted(event)]
 
 
-async def replay(url: str, wanted: Wanted, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
-    """Send what is wanted through the ordinary way again: each copy is confirmed before the original is acked."""
+async def replay(
+    url: str, wanted: Wanted, *, largest: int, moved_one: Told = _untold, refused_one: Refused = _raised
+) -> list[ParkedEvent]:
+    """Send what is wanted through the ordinary way again: each copy is confirmed before the original is acked.
+
+    One that the broker refuses stays where it is.
+    """
     moved = []
-    async with _open(url) as channel:
+    async with _open(url) as channel, _apart(url) as publish:
         async for event, message in _parked(channel, largest):
             if wanted(event):
-                copy = copied(message, {REPLAY: secrets.token_hex(8), EVENT_TYPE: event.event_type})
-                await channel.default_exchange.publish(copy, AGAIN, mandatory=True, timeout=_TIMEOUT)
+                slip = {REPLAY: secrets.token_hex(8), EVENT_TYPE: event.event_type}
+                try:
+                    await _either(publish, copied(message, slip), bare(message, slip))
+                except RefusedError as problem:
+                    refused_one(EventRefusedError(event.event_id, str(problem)))
+                    continue
                 await message.ack()
                 moved.append(event)
                 moved_one(event)
     return moved
+
+
+async def _either(publish: Publish, copy: aio_pika.Message, barer: aio_pika.Message) -> None:
+    try:
+        await publish(copy)
+    except RefusedError:
+        await publish(barer)
 
 
 async def discard(url: str, wanted: Wanted, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
@@ -106,14 +135,16 @@ async def depths(url: str, queues: Iterable[str]) -> dict[str, int]:
 @asynccontextmanager
 async def bringing_in(url: str) -> AsyncIterator[BringIn]:
     """Bring events in anew, behind the exchange; each call returns when the broker has confirmed its event."""
-    async with _open(url) as channel:
+    async with _apart(url) as publish:
 
         async def bring_in(
             body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None
         ) -> None:
             message = _anew(body, event_type, event_id, replay)
             try:
-                await channel.default_exchange.publish(message, AGAIN, mandatory=True, timeout=_TIMEOUT)
+                await publish(message)
+            except RefusedError as problem:
+                raise EventRefusedError(message.message_id or "", str(problem)) from problem
             except DeliveryError as problem:
                 raise DependencyError(
                     f"RabbitMQ did not take an event into {AGAIN}: {problem}; run `doctor`"
@@ -128,6 +159,8 @@ def bringing_in_by(link: Link) -> BringIn:
     async def bring_in(body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None) -> None:
         try:
             await link.publish(_anew(body, event_type, event_id, replay), AGAIN)
+        except RefusedError as problem:
+            raise EventRefusedError(event_id or notices.body_id(body), str(problem)) from problem
         except LOST as problem:
             raise DependencyError(f"RabbitMQ did not take an event into {AGAIN}: {problem}") from problem
 
@@ -142,6 +175,26 @@ def _anew(body: bytes, event_type: str, event_id: str | None, replay: str | None
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=event_id or notices.body_id(body),
     )
+
+
+@asynccontextmanager
+async def _apart(url: str) -> AsyncIterator[Publish]:
+    """Publishes to `AGAIN`, with confirms; a refusal costs nothing else. Raises `DependencyError` where nobody answers.
+
+    Each call raises `RefusedError`, and `DeliveryError` where the queue has no room or is missing.
+    """
+    apart = Apart(url, "notification-service")
+
+    async def publish(message: aio_pika.Message) -> None:
+        async with asyncio.timeout(_TIMEOUT):
+            await apart.publish(message, AGAIN)
+
+    try:
+        yield publish
+    except LOST as problem:
+        raise DependencyError(f"RabbitMQ broke off: {type(problem).__name__}: {problem}; look again") from problem
+    finally:
+        await apart.close()
 
 
 @asynccontextmanager

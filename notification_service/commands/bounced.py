@@ -1,4 +1,4 @@
-"""`bounced`: list, or send on its way again, what a mail server refused for good."""
+"""`bounced`: list, or send on its way again, what a mail server refused for good, or what no queue takes."""
 
 import json
 import secrets
@@ -13,7 +13,7 @@ from rich.table import Table
 from notification_service.addresses import mask, mask_in
 from notification_service.broker import parking
 from notification_service.commands.find import moment
-from notification_service.outcomes import DependencyError, StoreUnavailableError
+from notification_service.outcomes import DependencyError, EventRefusedError, StoreUnavailableError
 from notification_service.reconciling import body_kept, shown
 from notification_service.settings import Settings
 from notification_service.stores import mongo
@@ -22,7 +22,7 @@ from notification_service.stores.mongo_recalls import Bounces, MongoRecalls
 
 Notification = Annotated[str | None, typer.Option("--notification", help="Only the notification of this id.")]
 Event = Annotated[str | None, typer.Option("--event", help="Only what this event reported.")]
-Code = Annotated[str | None, typer.Option("--code", help="Only refused with this code: 550, 5.4.5, …")]
+Code = Annotated[str | None, typer.Option("--code", help="Only refused with this code: 550, 5.4.5, …, or unmovable.")]
 Fingerprint = Annotated[
     str | None, typer.Option("--fingerprint", help="Only refused in the same words, whatever address or id they name.")
 ]
@@ -46,14 +46,21 @@ async def look(settings: Settings, wanted: Bounces) -> list[Document]:
 
 
 async def replay(
-    settings: Settings, records: Sequence[Document], moved_one: Callable[[object], None] = lambda _: None
+    settings: Settings,
+    records: Sequence[Document],
+    moved_one: Callable[[object], None],
+    refused_one: Callable[[EventRefusedError], None],
 ) -> list[Document]:
     """Publish their events again, each as a wish of its own; those that are kept in full. Raises `DependencyError`."""
     moved = []
     async with parking.bringing_in(settings.rabbitmq.url.get_secret_value()) as bring_in:
         for record in records:
             if body := body_kept(record):
-                await bring_in(body, str(record["event_type"]), str(record["event_id"]), secrets.token_hex(8))
+                try:
+                    await bring_in(body, str(record["event_type"]), str(record["event_id"]), secrets.token_hex(8))
+                except EventRefusedError as problem:
+                    refused_one(problem)
+                    continue
                 moved.append(record)
             moved_one(record)
     return moved

@@ -23,7 +23,7 @@ from notification_service.console.access import SESSION_SECONDS, Access, Failure
 from notification_service.console.desk import Choice, Desk
 from notification_service.console.gate import COOKIE, ROOT, Guard, html, read_form
 from notification_service.console.mails import NotMade
-from notification_service.outcomes import DependencyError, StoreUnavailableError
+from notification_service.outcomes import DependencyError, EventRefusedError, StoreUnavailableError
 from notification_service.reconciling import OUTCOMES
 from notification_service.settings import Settings
 from notification_service.stores.mongo_search import Place, Wanted
@@ -179,9 +179,13 @@ class _Console:
         if action == "discard" and not choice.narrow:
             raise HTTPException(400, "Say which events are to be discarded: by event, reason, type or age.")
         if form.get("confirmed") == "yes" and choice.until is not None:
-            done = await (self._desk.replay(choice) if action == "replay" else self._desk.discard(choice))
+            refused: list[EventRefusedError] = []
+            replay = action == "replay"
+            done = await (self._desk.replay(choice, refused.append) if replay else self._desk.discard(choice))
             log.warning("console.acted", action=action, events=len(done))
-            return self._page(request, "acted", action=action, events=done[:_SHOWN], count=len(done))
+            return self._page(
+                request, "acted", action=action, events=done[:_SHOWN], count=len(done), refused=refused[:_SHOWN]
+            )
         until = datetime.now(UTC)
         found = await self._desk.look(choice)
         return self._page(
@@ -196,14 +200,14 @@ class _Console:
         )
 
     async def bring_back(self, request: Request) -> Response:
-        """Replay what bounced: its event waits nowhere, so its record says it again."""
+        """Replay what bounced or could be parked nowhere: its event is in no queue, so its record says it again."""
         form = await self._checked_form(request)
         event = await self._desk.bounced(form.get("notification", ""))
         events = [event] if event else []
         if event and form.get("confirmed") == "yes":
             await self._desk.bring_back(event)
             log.warning("console.acted", action="replay", events=1)
-            return self._page(request, "acted", action="replay", events=events, count=1)
+            return self._page(request, "acted", action="replay", events=events, count=1, refused=[])
         return self._page(
             request,
             "confirm",

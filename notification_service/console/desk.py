@@ -20,6 +20,7 @@ from notification_service.console import mails
 from notification_service.console.charts import Hours
 from notification_service.console.mails import Made, NotMade
 from notification_service.events import Event
+from notification_service.outcomes import ParkReason
 from notification_service.ports import Person
 from notification_service.rendering import Renderer
 from notification_service.settings import RecipientRecord, Settings
@@ -158,17 +159,20 @@ class Desk:
     async def look(self, choice: Choice) -> list[ParkedEvent]:
         return await self._parking(parking.look, choice)
 
-    async def replay(self, choice: Choice) -> list[ParkedEvent]:
-        return await self._parking(parking.replay, choice)
+    async def replay(self, choice: Choice, refused_one: parking.Refused) -> list[ParkedEvent]:
+        return await self._parking(partial(parking.replay, refused_one=refused_one), choice)
 
     async def discard(self, choice: Choice) -> list[ParkedEvent]:
         return await self._parking(parking.discard, choice)
 
     async def bounced(self, notification_id: str) -> ParkedEvent | None:
-        """What bounced, as an event that could be published again; None where its record does not say all of it."""
+        """What waits in no queue, as an event that could be published again; None where its record does not say all."""
         wanted = Bounces(notification=notification_id)
         for record in [each async for batch in self._recalls.bounced(wanted) for each in batch]:
-            body, reason = reconciling.body_kept(record), f"bounced({record.get('reason')})"
+            # What waits in the parking queue is replayed from there.
+            if record["outcome"] != "bounced" and record.get("reason") != ParkReason.UNMOVABLE:
+                continue
+            body, reason = reconciling.body_kept(record), f"{record['outcome']}({record.get('reason')})"
             words = str(record.get("detail") or "")
             event_id, event_type = str(record["event_id"]), str(record["event_type"])
             at = record["updated_at"]

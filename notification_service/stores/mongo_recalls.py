@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from pymongo.errors import PyMongoError
 
+from notification_service.outcomes import ParkReason
 from notification_service.ports import Order
 from notification_service.stores import documents
 from notification_service.stores.mongo import Database, Document, answered, unavailable
@@ -16,7 +17,8 @@ _ORDERS = "recall:"
 _FIELDS = dict.fromkeys(
     (
         *("event_id", "event_ids", "event_type", "booking_id", "template", "recipient"),
-        *("reason", "detail", "fingerprint", "created_at", "updated_at", "event_data", "event_json", "event_whole"),
+        *("outcome", "reason", "detail", "fingerprint", "created_at", "updated_at"),
+        *("event_data", "event_json", "event_whole"),
     ),
     1,
 )
@@ -24,9 +26,10 @@ _FIELDS = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Bounces:
-    """Which records; all that is given has to hold. `code`: any part of the server's, such as 550 or 5.4.5.
+    """Which records; all that is given has to hold.
 
-    `since`: when they bounced. `domain`: of the address, as it is written.
+    `code`: any part of the server's, such as 550 or 5.4.5, or `unmovable`. `since`: when they bounced. `domain`: of the
+    address, as it is written.
     """
 
     notification: str | None = None
@@ -42,8 +45,18 @@ class Bounces:
         return any((self.notification, self.event, self.code, self.fingerprint, self.since, self.template, self.domain))
 
     @property
+    def _standing(self) -> Document:
+        """What bounced or is `unmovable` waits in no queue; what is named is found wherever its event lies."""
+        if self.fingerprint:
+            return {"outcome": "bounced"}
+        if self.notification or self.event:
+            return {"outcome": {"$in": ["bounced", "parked", "unknown"]}}
+        return {"$or": [{"outcome": "bounced"}, {"outcome": "parked", "reason": ParkReason.UNMOVABLE.value}]}
+
+    @property
     def query(self) -> Document:
         asked: Document = {
+            **self._standing,
             "_id": self.notification,
             "event_ids": documents.storable_text(self.event) if self.event else None,
             "fingerprint": self.fingerprint,
@@ -87,10 +100,9 @@ class MongoRecalls:
 
     async def bounced(self, wanted: Bounces) -> AsyncIterator[list[Document]]:
         """The records with their events, a batch at a time, those created first first."""
-        which = {"outcome": "bounced", **wanted.query}
         batch: list[Document] = []
         try:
-            async for record in self._records.find(which, _FIELDS).sort("created_at", 1).batch_size(_BATCH):
+            async for record in self._records.find(wanted.query, _FIELDS).sort("created_at", 1).batch_size(_BATCH):
                 if wanted.holds(record):
                     batch.append(record)
                 if len(batch) == _BATCH:

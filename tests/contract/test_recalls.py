@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from notification_service.outcomes import Bounced, Outcome, Parked, ParkReason, Sent
+from notification_service.outcomes import Bounced, Outcome, Parked, ParkReason, Sent, Unknown
 from notification_service.ports import Ledger, Order
 from notification_service.recalls import Recalls
 from notification_service.stores import mongo
@@ -101,9 +101,14 @@ async def test_what_was_opened_again_is_about_the_event_that_opened_it(place: Pl
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (Bounces(), ["n1", "n2", "n3"]),
+        (Bounces(), ["n1", "n2", "n3", "n5"]),
         (Bounces(notification="n2"), ["n2"]),
         (Bounces(event="e-n3"), ["n3"]),
+        (Bounces(notification="n4"), []),
+        (Bounces(notification="n6"), ["n6"]),
+        (Bounces(event="e-n7"), ["n7"]),
+        (Bounces(code="unmovable"), ["n5"]),
+        (Bounces(code="retries_exhausted"), []),
         (Bounces(code="550"), ["n1", "n3"]),
         (Bounces(code="5.4.5"), ["n1", "n2"]),
         (Bounces(code="4.5"), []),
@@ -111,7 +116,7 @@ async def test_what_was_opened_again_is_about_the_event_that_opened_it(place: Pl
         (Bounces(domain="TWO.example"), ["n2"]),
         (Bounces(template="booking_confirmation", code="550"), ["n1", "n3"]),
         (Bounces(template="payment_failed"), []),
-        (Bounces(since=LATER), ["n1", "n2", "n3"]),
+        (Bounces(since=LATER), ["n1", "n2", "n3", "n5"]),
         (Bounces(since=LATER + timedelta(seconds=1)), []),
     ],
     ids=str,
@@ -124,5 +129,8 @@ async def test_a_person_may_choose_among_them(
     await place.closed("n2", Bounced("5.4.5", "no"), recipient="a@two.example")
     await place.closed("n3", Bounced("550", "no"), recipient="a@three.example")
     await place.closed("n4", Sent())
+    await place.closed("n5", Parked(ParkReason.UNMOVABLE, "message size"))
+    await place.closed("n6", Parked(ParkReason.RETRIES_EXHAUSTED, "busy"))
+    await place.closed("n7", Unknown("it may have gone out"))
     recalls = MongoRecalls(database, "notification_logs")
     assert sorted([each["_id"] async for batch in recalls.bounced(wanted) for each in batch]) == found

@@ -1,12 +1,14 @@
 """A broker that delivers at least once: what is not acked comes again, and a rung lets go when its time is over."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
+from notification_service.broker.apart import RefusedError
 from notification_service.broker.link import Link, NotLinkedError
 from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, rung_queue
 from notification_service.retries import RUNGS
@@ -40,13 +42,16 @@ class Incoming:
     content_type, content_encoding, correlation_id = "application/json", None, None
     timestamp, type, app_id = None, None, None
 
-    def __init__(self, message: Message, connection: Connection, process: Process) -> None:
+    def __init__(
+        self, message: Message, connection: Connection, process: Process, give_back: Callable[[Message], None]
+    ) -> None:
         self.body, self.headers, self.message_id = message.body, dict(message.headers), message.message_id
         self.routing_key, self.redelivered = message.routing_key, message.redelivered
         self.consumer_tag = EXPRESS if message.ahead else None
         self.channel = connection
         self._message = message
         self._process = process
+        self._give_back = give_back
 
     async def ack(self) -> None:
         await self._process.gate("broker.ack")
@@ -55,10 +60,22 @@ class Incoming:
         self.channel.unacked.remove(self._message)
         await self._process.gate("broker.ack done")
 
+    async def nack(self, *, requeue: bool) -> None:
+        assert requeue
+        await self._process.gate("broker.nack")
+        if self.channel.is_closed:
+            raise NotLinkedError("the channel of this delivery is gone")
+        self.channel.unacked.remove(self._message)
+        self._give_back(replace(self._message, redelivered=True))
+        await self._process.gate("broker.nack done")
+
 
 class Broker:
-    def __init__(self, clock: Clock) -> None:
+    """`refusing`: it delivers what it has, and takes no copy of it."""
+
+    def __init__(self, clock: Clock, *, refusing: bool = False) -> None:
         self._clock = clock
+        self._refusing = refusing
         self.ready: list[Message] = []
         self.waiting: list[tuple[float, Message]] = []
         self.parked: list[Message] = []
@@ -77,7 +94,7 @@ class Broker:
         message = self.ready.pop(0)
         connection.unacked.append(message)
         # The few things that the consumer asks of a message.
-        return cast("AbstractIncomingMessage", Incoming(message, connection, process))
+        return cast("AbstractIncomingMessage", Incoming(message, connection, process, self.ready.append))
 
     def lose(self, connection: Connection) -> None:
         """What was not acked is delivered again, before all else."""
@@ -87,6 +104,8 @@ class Broker:
         connection.unacked.clear()
 
     def publish(self, copy: aio_pika.Message, queue: str) -> None:
+        if self._refusing:
+            raise RefusedError("PRECONDITION_FAILED - message size 1 is larger than configured max size 0")
         message = Message(copy.body, queue, copy.message_id or "", dict(copy.headers))
         if queue == PARKED:
             self.parked.append(message)
@@ -106,7 +125,11 @@ class _Publishing:
         self._broker.publish(copy, queue)
         await self._process.gate(f"broker.publish {queue} done")
 
+    async def rest(self, seconds: float) -> bool:
+        await asyncio.sleep(seconds)
+        return True
+
 
 def link(broker: Broker, process: Process) -> Link:
-    """All that the consumer uses of a link: publishing with confirms."""
+    """All that the consumer uses of a link: publishing with confirms, and its wait."""
     return cast("Link", _Publishing(broker, process))

@@ -8,10 +8,12 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import DeliveredMessage
+from hypothesis import given, strategies as st
+from pamqp import encode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from notification_service.broker.consumer import copied, read
+from notification_service.broker.consumer import bare, copied, read
 from notification_service.broker.topology import AGAIN, EXPRESS, rung_queue
 from notification_service.notices import Delivery, body_id
 
@@ -132,3 +134,64 @@ def test_what_came_with_the_name_of_a_queue_is_of_the_type_that_its_body_says(qu
     assert read(message(b"{}", queue, queue)).routing_key == queue
     assert read(message(b"broken", queue, queue)).routing_key == queue
     assert read(message(body, queue, "booking.confirmed")).routing_key == "booking.confirmed"
+
+
+FRAME = 8192
+"""Bytes of the smallest frame that RabbitMQ 4 can be set to."""
+short = st.text(max_size=60)
+written = st.dictionaries(
+    short,
+    st.one_of(
+        st.text(max_size=6000),
+        st.integers(-(2**70), 2**70),
+        st.floats(),
+        st.booleans(),
+        st.binary(max_size=300),
+        st.lists(st.text(max_size=5), max_size=3),
+        st.none(),
+        st.datetimes(),
+    ),
+    max_size=80,
+)
+SLIP = {"x-attempt": 1, "x-event-type": "payment.failed", "x-detail": "é" * 250, "tracestate": "a" * 512}
+
+
+class Laden:
+    """Only what a copy asks of a message: no frame would carry all of these."""
+
+    body, content_type, content_encoding, message_id = b"{}", "c" * 255, "e" * 255, "m" * 255
+    correlation_id, timestamp, type, app_id = "k" * 255, None, "t" * 255, "a" * 255
+
+    def __init__(self, headers: dict[str, Any]) -> None:
+        self.headers = headers
+
+
+@given(written)
+def test_whatever_a_producer_wrote_a_copy_can_be_written_and_fits_a_frame(headers: dict[str, Any]) -> None:
+    copy = copied(Laden(headers), SLIP)  # type: ignore[arg-type]
+    assert len(ContentHeader(properties=copy.properties, body_size=2).marshal()) < FRAME
+    assert len(encode.field_table(dict(copy.headers))) <= 4096 + 4
+    assert copy.headers.items() >= SLIP.items()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"x-big": "x" * 130_000}, {f"x-{each}": "x" * 100 for each in range(1300)}, {"x-far": 1e300}, {"x": 2**64}],
+    ids=["one", "many", "a double", "too long a number"],
+)
+def test_what_is_too_much_stays_behind_and_what_is_short_is_kept(headers: dict[str, Any]) -> None:
+    copy = copied(Laden({**headers, "x-tenant": "south"}), SLIP)  # type: ignore[arg-type]
+    assert copy.headers["x-tenant"] == "south"
+    assert len(encode.field_table(dict(copy.headers))) <= 4096 + 4
+
+
+def test_no_copy_asks_the_broker_for_further_queues() -> None:
+    assert copied(message(headers={"CC": "q", "BCC": "q", "cc": "kept"}), {}).headers == {"cc": "kept"}
+
+
+def test_a_bare_copy_is_the_same_event_without_what_its_producer_wrote() -> None:
+    packed = gzip.compress(b"{}")
+    came = message(packed, headers={"x-tenant": "south"}, content_encoding="gzip", correlation_id="c", message_type="t")
+    copy = bare(came, {"x-attempt": 1, "x-replay": None})
+    assert (copy.body, copy.headers, copy.content_encoding) == (packed, {"x-attempt": 1}, "gzip")
+    assert (copy.message_id, copy.correlation_id, copy.type) == (body_id(packed), None, None)

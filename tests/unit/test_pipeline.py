@@ -692,6 +692,40 @@ async def test_the_count_needs_no_redis() -> None:
     assert await cinema.pipeline.handle(replace(confirmed(), suspect=True)) == Done(Sent())
 
 
+def unmovable(**changes: Any) -> Delivery:  # noqa: ANN401 - JSON
+    return replace(confirmed(**changes), unmovable=True)
+
+
+async def test_what_no_queue_takes_is_sent_as_any_other() -> None:
+    assert await Cinema().pipeline.handle(unmovable()) == Done(Sent())
+
+
+async def test_what_no_queue_takes_is_put_on_no_ladder_and_its_record_keeps_it() -> None:
+    cinema = Cinema([deferred(reply="4.2.1 busy")])
+    settlement = await cinema.pipeline.handle(unmovable())
+    assert isinstance(settlement, Park)
+    assert cinema.record.outcome == "parked"
+    assert isinstance(settlement.outcome, Parked)
+    assert settlement.outcome == cinema.record.entry.outcome
+    assert settlement.outcome.reason is ParkReason.UNMOVABLE
+    assert "4.2.1 busy" in settlement.outcome.detail
+    assert cinema.record.intent.event_data["booking_id"] == sample("booking.confirmed")["booking_id"]
+
+
+async def test_what_no_queue_takes_waits_for_no_time_of_its_own() -> None:
+    due = int(time.time()) + 3600
+    assert await Cinema().pipeline.handle(replace(unmovable(), not_before=due)) == Done(Sent())
+
+
+async def test_what_no_queue_takes_is_never_closed_where_no_record_says_so() -> None:
+    """The database refuses its entry: the delivery is all that is left of it."""
+    cinema = Cinema()
+    cinema.ledger.refuses = True
+    settlement = await cinema.pipeline.handle(unmovable())
+    assert isinstance(settlement, Later)
+    assert not settlement.counted
+
+
 async def test_under_the_hold_policy_it_is_never_sent_again() -> None:
     cinema = Cinema([IN_DOUBT], hold=frozenset({"booking_confirmation"}))
     await cinema.handle()

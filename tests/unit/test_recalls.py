@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from notification_service.channels.refusals import Refusals
-from notification_service.outcomes import Bounced, DependencyError
+from notification_service.outcomes import Bounced, DependencyError, EventRefusedError
 from notification_service.ports import Intent
 from notification_service.recalls import Recaller
 from notification_service.stores.memory import MemoryLedger, MemoryRecalls
@@ -41,6 +41,8 @@ class Scene:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     published: list[tuple[str, str]] = field(default_factory=list)
     left: int = 1000
+    refused: tuple[str, ...] = ()
+    """Bookings whose events the broker does not take."""
 
     def __post_init__(self) -> None:
         self.recalls = MemoryRecalls(self.ledger)
@@ -57,6 +59,8 @@ class Scene:
         if self.left < 0:
             raise DependencyError("gone")
         assert event_id == f"e-{json.loads(body)['booking_id']}"
+        if json.loads(body)["booking_id"] in self.refused:
+            raise EventRefusedError(event_id, "message size 3 is larger")
         self.published.append((body.decode(), replay))
 
     async def bounce(self, *names: str, at: datetime = AT) -> None:
@@ -144,3 +148,14 @@ async def test_words_that_are_known_here_to_blame_their_addresses_are_not_heard_
     recaller.alarm(WORDS, AT)
     assert await recaller.look() == 0
     assert not refusals.still_ours(WORDS)
+
+
+async def test_one_that_the_broker_refuses_holds_up_no_other_and_no_order() -> None:
+    scene = Scene(refused=("n1",))
+    recaller, refusals = scene.worker()
+    await scene.bounce("n1", "n2")
+    recaller.alarm(WORDS, AT)
+    assert await recaller.look() == 1
+    refusals.accepted("j@good.example")
+    assert await recaller.look() == 0
+    assert {body for body, _ in scene.published} == {'{"booking_id": "n2"}'}
