@@ -8,6 +8,7 @@ _BETWEEN = re.compile(r"\s*[,;|\n\u060c\u3001\uff0c\uff1b]\s*")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _IN_BRACKETS = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
 _QUOTES = "\"'"
+_ROWS = {"row", "rownumber", "rowlabel", "rowname", "rowletter", "rowcode", "rowno", "rownum", "seatrow", "rowid"}
 _NUMBERS = {"number", "seatnumber", "seat", "seatno", "seatnum", "column", "col", "no", "num", "nr"}
 _LABELS = (
     *("seat", "seatnumber", "seatno", "seatnum", "label", "seatlabel", "name", "seatname", "code", "seatcode"),
@@ -28,6 +29,9 @@ _ONE_OF_SEVERAL = re.compile(rf"{_SINGLE.pattern}|\d+-\d+")
 
 _SEVERAL = re.compile(r"(.*\W)?[x\u00d7] ?\d+|\d+ ?[x\u00d7]\b.*|\d+ [^\W\d_]{3,}.*", re.IGNORECASE)
 """`GA x 2`, `2 tickets`: how many, and no name."""
+
+_LONGEST_ROW = 3
+"""Characters. A longer one is a word, such as `Balcony`."""
 
 _LONGEST_ID = 8
 """A longer one is a key of a database, and nothing that stands on a seat."""
@@ -160,8 +164,8 @@ def _plain_names(parts: Mapping[str, object]) -> Mapping[str, object]:
 
 def _row(plain: Mapping[str, object]) -> str | None:
     """The name of the row, whatever else is said of it: `row`, `rowLetter`, `seat_row`."""
-    named = [value for name, value in plain.items() if name.removeprefix("seat").startswith("row") and name != "rowid"]
-    return next((str(value).strip() for value in named if _is_name(value)), None)
+    named = [name for name, value in plain.items() if name in _ROWS and _is_name(value)]
+    return next((row for name in named if not _is_key(name, row := str(plain[name]).strip())), None)
 
 
 def _area(plain: Mapping[str, object]) -> str:
@@ -178,11 +182,22 @@ def _of_parts(parts: Mapping[str, object]) -> object:
     if isinstance(number, dict) and not any(isinstance(value, dict) for value in number.values()):
         return area + str(_of_parts(number))
     many = next((plain[name] for name in _MANY if _is_number(plain.get(name))), 1)
-    for label in (*_LABELS, *(_KINDS if many != 1 else ())) if row is None else ():
+    for label in (*_LABELS, *(_KINDS if str(many) != "1" else ())):
         name = plain.get(label)
-        if _is_name(name) and not (label.endswith("id") and len(str(name)) > _LONGEST_ID):
-            return f"{area}{name}" if str(many) == "1" else f"{area}{name} \u00d7 {many}"
+        if _is_name(name) and not _is_key(label, str(name)):
+            seat = str(name).strip() if row is None else _labelled(row, str(name).strip())
+            return area + (seat if str(many) == "1" else f"{seat} \u00d7 {many}")
     raise ValueError("it names no seat")
+
+
+def _is_key(field: str, value: str) -> bool:
+    """Whether it is no name but a key of a database."""
+    return field.endswith("id") and len(value) > _LONGEST_ID
+
+
+def _labelled(row: str, label: str) -> str:
+    """`A5`, and whatever else says its row already."""
+    return label if row.isdecimal() and not label.isdecimal() else _in_its_row(row, label)
 
 
 def _is_name(value: object) -> bool:
@@ -190,6 +205,8 @@ def _is_name(value: object) -> bool:
 
 
 def _in_its_row(row: str, number: str) -> str:
-    if not row.isdecimal():
-        return number if number.casefold().startswith(row.casefold()) else f"{row}{number}"
-    return f"R{row}-S{number}"
+    if row.isdecimal():
+        return f"R{row}-S{number}"
+    if number.casefold().startswith(row.casefold()):
+        return number
+    return f"{row}{number}" if len(row) <= _LONGEST_ROW else f"{row} {number}"

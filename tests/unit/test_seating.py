@@ -42,6 +42,8 @@ from notification_service.events import parse, read
         [["B", "5"], ["B", "6"]],
         [{"seat": {"row": "B", "number": 5}}, {"seat": {"label": "B6"}}],
         [{"row": "B", "number": {"$numberInt": "5"}}, {"row": "B", "number": {"$numberLong": "6"}}],
+        [{"row": "B", "label": "B5"}, {"row": "B", "label": "6"}],
+        [{"label": "B5", "rowIndex": 1, "colIndex": 4}, {"label": "B6", "row_id": "507f1f77bcf86cd7"}],
         "B5|B6",
         "B5\u3001B6",
         "B5\uff0c B6",
@@ -76,6 +78,9 @@ def test_seats_are_read_where_they_can_be_told(sent: object) -> None:
         ({"section": "Balcony", "row": "C", "seats": [1, 2]}, ("Balcony C1", "Balcony C2")),
         ({"section": "Balcony", "seats": ["C1"]}, ("Balcony C1",)),
         ({"$numberInt": "5"}, ("5",)),
+        ({"row": "Orchestra Left", "number": 5}, ("Orchestra Left 5",)),
+        ({"row": 1, "label": "A5"}, ("A5",)),
+        ({"row": "Stalls", "label": "A5"}, ("Stalls A5",)),
     ],
 )
 def test_what_is_one_seat_stays_one(sent: object, seats: tuple[str, ...]) -> None:
