@@ -7,6 +7,8 @@ from urllib.parse import unquote
 import idna
 from email_validator import EmailNotValidError, validate_email
 
+from notification_service.entities import unescaped
+
 _LOCAL, _LETTER = r"[^\s<>\"(),:;@]", r"[^\s<>\"'(),:;=@"
 # Each part can be matched in one way only, so that a text that an event chose costs no more than its length.
 _IN_TEXT = re.compile(rf"(?:\"[^\"\n]{{1,64}}\"|(?<!{_LOCAL}){_LOCAL}+)@\.*{_LETTER}.]+(?:\.+{_LETTER}.]+)+")
@@ -66,6 +68,8 @@ def parse_address(text: str) -> str:
 
 def _mailbox(text: str) -> str:
     """The address itself, without what one mailbox may have around it."""
+    # No bare address holds a semicolon: `o&#39;brien@` is one that a shop escaped before it stored it.
+    text = unescaped(text)
     text = _BLANKS.sub(" ", text)
     if text.isprintable():
         text = _in_brackets(text)

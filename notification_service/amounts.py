@@ -30,7 +30,14 @@ _THOUSAND = 3
 _SIGNS = str.maketrans(
     {**dict.fromkeys("\u2212\u2012\u2013\u2014\ufe63\uff0d", "-"), "\u2019": "'", "\u066b": ".", "\u066c": "'"}
 )
-_VALUES, _CURRENCIES = ("amount", "value", "total"), ("currency", "currency_code", "currencyCode")
+_VALUES = ("amount", "value", "total")
+_CURRENCIES = ("currency", "currency_code", "currencyCode", "symbol")
+_EXPONENTS = ("exponent", "scale")
+"""How many digits of a whole number stand behind its point."""
+
+_OF_GOOGLE = ("units", "nanos")
+_MOST_PLACES = 4
+_NAMES_OF_A_CURRENCY = ("code", "currency_code", "currencyCode", "currency", "iso", "iso_code", "symbol", "name", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,11 @@ def read(value: object) -> Amount | None:
     raise ValueError("it is no amount")
 
 
+def is_no_number(text: str) -> bool:
+    """Whether it is how programs write what is none."""
+    return bool(_NO_NUMBER.fullmatch(text))
+
+
 def _of_number(value: float | Decimal) -> Amount | None:
     number = _in_range(Decimal(str(value)))
     if number is None:
@@ -86,7 +98,7 @@ def _in_range(number: Decimal) -> Decimal | None:
 
 def _of_text(text: str) -> Amount | None:
     plain = _plain(text)
-    if _NO_NUMBER.fullmatch(plain) or not any(map(str.isdigit, plain)):
+    if is_no_number(plain) or not any(map(str.isdigit, plain)):
         raise ValueError("it is no amount")
     if _POWER.fullmatch(plain):
         return _of_number(Decimal(plain))
@@ -114,19 +126,59 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
+def currency_named(value: object) -> object:
+    """What an object that stands for a currency calls it: by its code, else its sign, else its name."""
+    if not isinstance(value, dict):
+        return value
+    named = (value[name] for name in _NAMES_OF_A_CURRENCY if isinstance(value.get(name), str) and value[name].strip())
+    return next(named, value)
+
+
 def _of_parts(parts: Mapping[str, object]) -> Amount | None:
-    """`{"amount": 30, "currency": "EUR"}`: a number and its currency. With anything else, it may be in another unit."""
-    values = [name for name in _VALUES if name in parts]
-    currencies = [name for name in _CURRENCIES if name in parts]
-    if len(values) != 1 or len(currencies) > 1 or len(parts) != 1 + len(currencies):
+    """`{"amount": 30, "currency": "EUR"}`: a number and its currency, and perhaps where its point stands.
+
+    With anything else, it may be in another unit.
+    """
+    units = [currency_named(parts[name]) for name in _CURRENCIES if parts.get(name) is not None]
+    rest = {name: value for name, value in parts.items() if name not in _CURRENCIES}
+    if not all(isinstance(unit, str) for unit in units):
         raise ValueError("it is no amount")
-    inner, unit = parts[values[0]], parts[currencies[0]] if currencies else None
-    if isinstance(inner, dict) or not isinstance(unit, str | None):
-        raise ValueError("it is no amount")  # noqa: TRY004 - whatever it is, it cannot be read
-    found = read(inner)
-    if found is None or not unit or not unit.strip():
+    found = read(_value_of(rest))
+    named = tuple(dict.fromkeys(text for unit in units if (text := str(unit).strip())))
+    if found is None or not named:
         return found
-    return Amount(f"{found.said} {unit.strip()}", found.number, found.figure, (*found.units, unit.strip()))
+    return Amount(" ".join((found.said, *named)), found.number, found.figure, (*found.units, *named))
+
+
+def _value_of(parts: Mapping[str, object]) -> object:
+    """The number that the object holds. Raises `ValueError` where that is not certain."""
+    match list(parts):
+        case [name] if name in _VALUES and not isinstance(parts[name], dict):
+            return parts[name]
+        case [name, exponent] | [exponent, name] if name in _VALUES and exponent in _EXPONENTS:
+            return _shifted(parts[name], parts[exponent])
+        case ["units"] | ["units", "nanos"] | ["nanos", "units"]:
+            return _of_nanos(*map(parts.get, _OF_GOOGLE))
+    raise ValueError("it is no amount")
+
+
+def _shifted(number: object, places: object) -> Decimal:
+    whole = _whole(number)
+    if type(places) is not int or not 0 <= places <= _MOST_PLACES:
+        raise ValueError("it is no amount")
+    return whole.scaleb(-places)
+
+
+def _of_nanos(units: object, nanos: object) -> Decimal:
+    """As Google's `Money` has it: a whole number, which may be a text, and thousand millionths."""
+    return _whole(units) + _whole(nanos or 0).scaleb(-9)
+
+
+def _whole(number: object) -> Decimal:
+    text = str(number)
+    if isinstance(number, bool) or not isinstance(number, int | str) or not (text.isascii() and text.isdecimal()):
+        raise ValueError("it is no amount")
+    return Decimal(text)
 
 
 def _plain_digits(figure: str, decimal_sign: str) -> str | None:

@@ -1,6 +1,5 @@
 """The event contract: what the booking system publishes, read with all its awkward facts."""
 
-import html
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -20,33 +19,32 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from notification_service import amounts, bodies, seating, showtimes
+from notification_service import amounts, bodies, placeholders, seating, showtimes
 from notification_service.amounts import Amount as Money
 from notification_service.bodies import Body, NotReadError, Said, TooLargeError
+from notification_service.entities import unescaped
 from notification_service.outcomes import RejectReason
 from notification_service.remarks import Remark
 
 T = TypeVar("T")
 
-_PLACEHOLDERS = re.compile(
-    r"(unknown|none|null|n/?a|undefined)( (movie|time|showtime|cinema|theat(er|re)|title))?", re.IGNORECASE
-)
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _LAST_FOUR = ("last4", "last_four", "card_last4", "card_last_four")
 _DIGITS = re.compile(r"[0-9]{4}")
-_LONGEST_TYPE = 100
+_LONGEST_TYPE = 200
+_VERSION = re.compile(r"[._:/-]?v\d{1,3}(\.\d{1,3})*$", re.IGNORECASE)
+_WITHIN = re.compile(r"[.:/+$\\]")
 _TRUE, _FALSE = {"true", "yes", "y", "on", "1"}, {"false", "no", "n", "off", "0"}
 _WRAPPED = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid")
 """How MongoDB writes in JSON what JSON has no type for (Extended JSON 2)."""
 
-_SECONDS, _MILLISECONDS = 10, 13
 _MOST = 10**300
 _LEAST = -_MOST
 """What is beyond is no number of anything, and takes long to write down."""
 
 _WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
-_NO_DATE = "0001-01-01"
-_CODES = ("code", "currency", "currency_code", "currencyCode", "iso", "id", "name")
+_ZONES = ("id", "zoneId", "zone_id", "timezone", "time_zone", "timeZone", "name")
+_TEXTS = ("name", "title", "text", "label", "message", "description", "reason")
+_DEEPEST = 4
 
 _FAULTS = (ValueError, TypeError, ArithmeticError, RecursionError)
 
@@ -72,9 +70,7 @@ def _note(info: ValidationInfo, text: str) -> None:
 
 def _clean(text: str) -> str | None:
     """Blank texts, and the words that producers write for "not known", are not known."""
-    # JSON can spell half a surrogate pair, which nothing behind us can write.
-    text = text.encode("utf-8", "replace").decode().strip()
-    return None if not text or _PLACEHOLDERS.fullmatch(text) else text
+    return placeholders.known(text)
 
 
 def _unwrapped(value: object) -> object:
@@ -82,6 +78,24 @@ def _unwrapped(value: object) -> object:
     while isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in _WRAPPED:
         value = value[name]
     return value
+
+
+def _unwrapped_within(value: object, depth: int = _DEEPEST) -> object:
+    """As `_unwrapped`, of whatever stands in a list or an object."""
+    if isinstance(value, dict):
+        if len(value) == 1 and next(iter(value)) in _WRAPPED:
+            return _unwrapped(value)
+        return {name: _unwrapped_within(each, depth - 1) for name, each in value.items()} if depth else value
+    return [_unwrapped_within(each, depth - 1) for each in value] if isinstance(value, list) and depth else value
+
+
+def _named(value: object, names: tuple[str, ...]) -> object:
+    """The one text or number of an object that stands under one of the names; the object where there are several."""
+    value = _unwrapped(value)
+    if not isinstance(value, dict):
+        return value
+    found = [value[name] for name in names if isinstance(value.get(name), str) and value[name].strip()]
+    return found[0] if len(found) == 1 else value
 
 
 def exact(value: object) -> str | None:
@@ -101,10 +115,7 @@ def exact(value: object) -> str | None:
 
 def shown(value: object) -> str | None:
     """A text for people: a character that was written as an entity of HTML is that character, once."""
-    if isinstance(value, str) and "&" in value:
-        # With its semicolon only: "Fast &notorious" holds none.
-        value = _ENTITY.sub(lambda entity: html.unescape(entity[0]), value)
-    return exact(value)
+    return exact(unescaped(value) if isinstance(value, str) else value)
 
 
 def _read(how: Callable[[Any], T | None], value: object, info: ValidationInfo) -> T | None:
@@ -122,7 +133,9 @@ def _exact(value: object, info: ValidationInfo) -> str | None:
 
 
 def _shown(value: object, info: ValidationInfo) -> str | None:
-    return _clean(value) if type(value) is str and "&" not in value else _read(shown, value, info)
+    if type(value) is str and "&" not in value:
+        return _clean(value)
+    return _read(lambda said: shown(_named(said, _TEXTS)), value, info)
 
 
 def _amount(value: object, info: ValidationInfo) -> Money | None:
@@ -134,45 +147,23 @@ def _money(value: object) -> Money | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        return amounts.read(value)
+        return amounts.read(_unwrapped_within(value))
     text = shown(value)
-    return None if text is None else amounts.read(text)
+    return None if text is None and not amounts.is_no_number(value.strip()) else amounts.read(text or value)
 
 
 def _showtime(value: object, info: ValidationInfo) -> str | None:
-    return _clean(value) if type(value) is str and "&" not in value else _read(_written, value, info)
+    if type(value) is str and "&" not in value:
+        text = _clean(value)
+        return None if text is None or showtimes.is_unset(text) else text
+    return _read(_written, value, info)
 
 
 def _written(value: object) -> str | None:
     """A time that is no text as one that `showtimes.read` reads. Raises `ValueError` where it is none for certain."""
-    match _unwrapped(value):
-        case None:
-            return None
-        case str() as text:
-            return shown(text)
-        case bool():
-            pass
-        case int() | float() | Decimal() as number:
-            return _epoch(number)
-        case {"date": str() as day, "time": str() as hour, **others} if not others:
-            return shown(f"{day} {hour}")
-        case {"seconds": int() as number} | {"_seconds": int() as number}:
-            return _epoch(number)
-        case [_, _, _, _, _, *_] as parts if all(type(part) is int for part in parts):
-            # Java's arrays hold nanoseconds last.
-            numbers: Any = parts[:6]
-            return datetime(*numbers).isoformat()  # noqa: DTZ001 - the cinema's clock, given later
-    raise ValueError("it names no time")
-
-
-def _epoch(number: float | Decimal) -> str | None:
-    """Ten digits are seconds since 1970, thirteen milliseconds. Zero is no date."""
-    if not number:
-        return None
-    digits = str(int(number))
-    if len(digits) not in (_SECONDS, _MILLISECONDS) or showtimes.read(digits) is None:
-        raise ValueError("it names no time")
-    return digits
+    value = _unwrapped(value)
+    text = shown(value if isinstance(value, str | None) else showtimes.written(value))
+    return None if text is None or showtimes.is_unset(text) else text
 
 
 def _moment(value: object, info: ValidationInfo) -> datetime | None:
@@ -182,10 +173,10 @@ def _moment(value: object, info: ValidationInfo) -> datetime | None:
 def _moment_of(value: object) -> datetime | None:
     """ISO 8601 with an offset, with `Z`, or naive, which means UTC, and whatever else a showtime may be.
 
-    The year 1 is how Go and .NET write "no date". Raises `ValueError` where it is none.
+    Raises `ValueError` where it is none.
     """
     text = _written(value)
-    if text is None or text.startswith(_NO_DATE):
+    if text is None:
         return None
     moment = _iso(text) or showtimes.read(text)
     if moment is None or not MINYEAR < moment.year < MAXYEAR:
@@ -203,7 +194,10 @@ def _iso(text: str) -> datetime | None:
 
 def _seats(value: object, info: ValidationInfo) -> tuple[str, ...]:
     # A text that is a list is freed of entities before it is parted, and so its parts are not again.
-    seats, unread = seating.read(shown(value), exact) if isinstance(value, str) else seating.read(value, shown)
+    if isinstance(value, str):
+        seats, unread = seating.read(shown(value), exact)
+    else:
+        seats, unread = seating.read(_unwrapped_within(value), shown)
     if unread:
         _note(info, "are not all shown: some of them cannot be read")
     return seats
@@ -239,13 +233,11 @@ def _parts(value: object) -> dict[str, Any] | None:
 
 
 def _currency(value: object, info: ValidationInfo) -> str | None:
-    if isinstance(value, dict):
-        named = [value[name] for name in _CODES if isinstance(value.get(name), str)]
-        value = named[0] if len(named) == 1 else value
-    return _said_at_all(value, info)
+    return _said_at_all(amounts.currency_named(_unwrapped(value)), info)
 
 
 def _zone(value: object, info: ValidationInfo) -> str | None:
+    value = _named(value, _ZONES)
     # -8 and 330: hours or minutes, east or west, nobody knows.
     return _said_at_all([] if isinstance(value, int | float | Decimal) else value, info)
 
@@ -529,12 +521,21 @@ def read_object(body: bytes | Body, *, largest: int) -> Said:
 
 
 def known_type(text: str) -> str | None:
-    """The type of ours that a text names, in whatever case and with whatever between its words: `BookingConfirmed`."""
-    return text if text in MODELS else _BY_LETTERS.get(_letters(text).removesuffix("event"))
+    """The type of ours that a text names, in whatever case and with whatever between its words: `BookingConfirmed`.
+
+    A class may stand behind the names of what it lies in, and before the assembly of .NET; a type before its version.
+    """
+    if text in MODELS:
+        return text
+    whole = _VERSION.sub("", text[:_LONGEST_TYPE].partition(",")[0].strip())
+    innermost = _WITHIN.split(whole)[-1]
+    names = (whole, innermost if innermost.isalnum() else "")
+    found = (_BY_LETTERS.get(_letters(name).removesuffix("event")) for name in names)
+    return next(filter(None, found), None)
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text[:_LONGEST_TYPE].casefold()))
+    return "".join(filter(str.isalnum, text.casefold())).replace("canceled", "cancelled")
 
 
 _BY_LETTERS = {_letters(event_type): event_type for event_type in MODELS}

@@ -197,14 +197,7 @@ def _event_type(routing_key: str, data: Mapping[str, Any]) -> str:
     if routing_key in events.MODELS:
         return routing_key
     said = _text(data.get("event_type"))
-    in_another_case = routing_key.casefold()
-    return (
-        (said and events.known_type(said))
-        or (in_another_case if in_another_case in events.MODELS else None)
-        or routing_key
-        or said
-        or ""
-    )
+    return (said and events.known_type(said)) or events.known_type(routing_key) or routing_key or said or ""
 
 
 def _on_its_type(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]:

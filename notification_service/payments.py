@@ -4,17 +4,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from notification_service import events
+
 _NAMES = (
-    *("gatewaytransactionid", "gatewaypaymentid", "transactionid", "txnid", "tranid", "transid"),
-    *("paymentid", "razorpaypaymentid", "paymentintentid", "paymentintent"),
-    *("chargeid", "charge", "captureid", "capture", "pspreference", "id"),
+    # PayU's `txnid` is the shop's own.
+    *("gatewaytransactionid", "gatewaypaymentid", "mihpayid", "transactionid", "txnid", "tranid", "transid"),
+    *("paymentid", "razorpaypaymentid", "cfpaymentid", "paymentintentid", "paymentintent"),
+    *("chargeid", "charge", "captureid", "capture", "pspreference", "checkoutrequestid"),
+    *("payment", "transaction", "transactionresponse", "id"),
 )
 """Fields that name one payment, the surest first, without case and marks.
 
 References and order numbers are none: a shop gives those itself, and two payments for one order share them.
 """
 _MARKS = re.compile(r"[\W_]+")
-_NOT_KNOWN = re.compile(r"(unknown|none|null|n/?a|undefined|0+|-+)?", re.IGNORECASE)
 
 
 def gateway_id(answer: Mapping[str, Any] | None) -> str | None:
@@ -26,8 +29,9 @@ def gateway_id(answer: Mapping[str, Any] | None) -> str | None:
 
 def _text(value: object) -> str | None:
     if isinstance(value, Mapping):
-        value = value.get("id")
-    if isinstance(value, bool) or not isinstance(value, str | int):
+        value = value.get("id", value.get("transId"))
+    try:
+        text = events.exact(value)
+    except (ValueError, OverflowError):
         return None
-    text = str(value).strip()
-    return None if _NOT_KNOWN.fullmatch(text) else text
+    return None if text is None or not text.strip("0-") else text

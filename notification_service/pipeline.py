@@ -277,6 +277,7 @@ class Pipeline:
         self._remark(job, *job.notice.remarks)
         if isinstance(person, Rejected):
             return await self._close(job, person)
+        self._remark(job, *recipients.passed_over(job.notice.event, person))
         if job.delivery.crashes >= _MOST_CRASHES:
             return await self._set_aside(job)
         outlook = await self._look_around(job)

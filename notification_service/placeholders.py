@@ -3,16 +3,19 @@
 import re
 import unicodedata
 
+from notification_service.entities import unescaped
+
 _PLACEHOLDERS = re.compile(
     r"[\W_]*(unknown|none|null|nil|nan|n/?a|undefined|not (available|provided|known|set))"
-    r"([\W_]+(unknown|none|null|nil|nan|n/?a|undefined|user|customer|name|first|last|email))*[\W_]*",
+    r"([\W_]+(unknown|none|null|nil|nan|n/?a|undefined|user|customer|name|first|last|email"
+    r"|movie|time|showtime|cinema|theat(er|re)|title|seats?))*[\W_]*",
     re.IGNORECASE,
 )
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian and Hindi are written with them."""
 
 _NEVER_IN_NAMES = frozenset('@:/\\<>{}[]|=#%^*+~"!?\u3002\uff01\uff1f')
-_DOMAIN = re.compile(r"\w{2,}\.\w{2,}|www\.", re.IGNORECASE)
+_LINK = re.compile(r"\w{2,}(\.|\s+\.\s*)\w{2,}|\bwww\b|\bhttps?\b|\bdot\s+(com|net|org)\b", re.IGNORECASE)
 _LONGEST_NAME = 40
 _MOST_WORDS = 6
 _LONGEST_READ = 500
@@ -22,6 +25,7 @@ def known(text: object) -> str | None:
     """The text, or None where it is none, is blank, or says in a producer's words that it is not known."""
     if not isinstance(text, str):
         return None
+    # JSON can spell half a surrogate pair, which nothing behind us can write.
     shown = text.encode("utf-8", "replace").decode().strip()
     return None if not shown or _PLACEHOLDERS.fullmatch(shown) else shown
 
@@ -35,6 +39,7 @@ def name(text: object) -> str | None:
     shown = known(text)
     if shown is None or len(shown) > _LONGEST_READ:
         return None
+    shown = unescaped(shown)
     line = " ".join(_visible(shown).split())
     # Full-width letters and dots read, and lead, like the others.
     if known(line) is None or not _is_name(unicodedata.normalize("NFKC", line)):
@@ -48,7 +53,7 @@ def _visible(text: str) -> str:
 
 
 def _is_name(line: str) -> bool:
-    if _NEVER_IN_NAMES & set(line) or _DOMAIN.search(line) or len(line.split()) > _MOST_WORDS:
+    if _NEVER_IN_NAMES & set(line) or _LINK.search(line) or len(line.split()) > _MOST_WORDS:
         return False
     kinds = {unicodedata.category(character) for character in line}
     return not kinds & {"Sc", "Nd", "No"} and any(character.isalpha() for character in line)

@@ -68,6 +68,19 @@ _OF_A_CARD = (Reason.EXPIRED, Reason.DETAILS)
 _BY_THE_BANK = frozenset(
     {Reason.FUNDS, Reason.EXPIRED, Reason.DETAILS, Reason.LIMIT, Reason.SUSPECTED, Reason.DECLINED, Reason.UNSUPPORTED}
 )
+_OF_A_PROGRAM = re.compile(
+    r"://|[{}<>=\\]|\b(?:[Tt]raceback|[Ss]tack ?[Tt]race)\b|[Ee]xception\b|\w\(\)|\d+\.\d+\.\d+\.\d+:\d"
+    r"|\bE(?:CONN|TIMEDOUT|NOTFOUND|PIPE|HOSTUNREACH|AI_)[A-Z]*\b|\bat [\w$.]+\("
+)
+"""What a program wrote for its programmers: it may hold a link, a host, a password."""
+
+_NOT_FOR_THE_PAYER = _all(
+    "fraud fraudulent fraudster risk risky aml kyc sanction sanctions sanctioned ofac pep terrorist terrorism "
+    "blacklist blacklisted blocklist blocklisted denylist stolen suspected suspicious suspicion radar laundering"
+)
+"""Whoever reads the mail is told no more than that the payment was stopped."""
+
+_NO_REASON = _all("success successful succeeded ok okay approved completed")
 _REFUSED = re.compile(r"DECLINED|REFUSED|REJECTED", re.IGNORECASE)
 _GATEWAY_CODES = ("error_code", "decline_code", "error_reason", "refusal_reason", "reason_code")
 _LONGEST = 300
@@ -109,11 +122,17 @@ def reason(event: PaymentFailed) -> Reason | None:
 
 
 def may_quote(event: PaymentFailed) -> bool:
-    """Whether, for want of a reason, the gateway's own words are shown: not of a card where none was used."""
+    """Whether, for want of a reason, the gateway's own words are shown.
+
+    Not where they are a program's, speak of a suspicion, or name a card where none was used.
+    """
     text = event.failure_reason or event.error_code or ""
+    words = set(_words(text))
+    if _OF_A_PROGRAM.search(text) or _NOT_FOR_THE_PAYER & words or (words and words <= _NO_REASON):
+        return False
     if _method(event.payment_method) not in _WITHOUT_CARD:
         return True
-    return not (_CARD_WORDS & set(_words(text)) or _sorted(text, *_KNOWN[_Method.CARD]))
+    return not (_CARD_WORDS & words or _sorted(text, *_KNOWN[_Method.CARD]))
 
 
 def nothing_charged(event: PaymentFailed) -> bool:

@@ -6,6 +6,7 @@ from notification_service.addresses import NotAnAddressError, read_mailbox
 from notification_service.events import Event
 from notification_service.outcomes import Rejected, RejectReason
 from notification_service.ports import Directory, Person
+from notification_service.remarks import Remark
 
 
 async def find(event: Event, directory: Directory) -> Person | Rejected:
@@ -24,6 +25,17 @@ async def find(event: Event, directory: Directory) -> Person | Rejected:
         "no user_email in the event, and neither its user_id nor its booking_id leads to a user; "
         "add the user or the address and replay it",
     )
+
+
+def passed_over(event: Event, person: Person) -> tuple[Remark, ...]:
+    """What the event says of its own recipient, where the mail goes to another address because that is none."""
+    if not event.user_email or event.user_email == person.email:
+        return ()
+    try:
+        read_mailbox(event.user_email)
+    except NotAnAddressError as problem:
+        return (Remark("user_email", f"is passed over for the address of the account: {problem}"),)
+    return ()
 
 
 async def _named(event: Event, _: Directory) -> Person | None:

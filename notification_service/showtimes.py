@@ -2,7 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from notification_service import zones
@@ -33,17 +36,31 @@ _CLOCK = (
     r"(?: ?(?P<half>[ap])\.?m\.?)?(?: ?(?:uhr|hrs|h))?"
 )
 _PLACE = r"(?: ?(?P<utc>z|utc|gmt))?(?: ?(?P<sign>[+-])(?P<east>\d\d)(?::?(?P<minutes>\d\d))?)?"
-_NAMED = r"(?:\[(?P<zone>[\w/+-]+)\])?"
-_TEXTS = tuple(re.compile(f"{_WEEKDAY}{day}{_BETWEEN}{_CLOCK}{_PLACE}{_NAMED}") for day in _DATES)
+_COMMENT = r"(?P<comment> \([^()\d]{1,60}\)| utc| [a-z]{1,4}t)?"
+"""The name of a zone behind its offset, as JavaScript, Go and mail programs write it."""
+
+_NAMED = r"(?: ?\[(?P<zone>[^\[\]]{1,64})\])?"
+_TEXTS = tuple(re.compile(f"{_WEEKDAY}{day}{_BETWEEN}{_CLOCK}{_PLACE}{_COMMENT}{_NAMED}") for day in _DATES)
 _UNIX_DATE = re.compile(rf"{_WEEKDAY}{_MONTH} (?P<day>\d{{1,2}}) {_CLOCK}(?: (?P<utc>utc|gmt))? (?P<y>\d{{4}})")
 _RUN_TOGETHER = re.compile(r"(?P<y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
-_EPOCH = re.compile(r"(\d{10})(\d{3})?(?:\.\d{1,9})?")
+_EPOCH = re.compile(r"(\d{10})(\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?")
+_OF_DOT_NET = re.compile(r"\\?/date\((?P<milliseconds>-?\d{1,15})(?:[+-]\d{4})?\)\\?/")
+"""The offset says where it was written down, and the moment is the same."""
+
+_THOUSANDTHS = 3
+_NEVER = re.compile(r"(?:0000|0001|9999)-.*|(?:1970-01-01|1900-01-01|1899-12-30)(?:[t ]00:00(?::00(?:\.0*)?)?)?|0+")
+_UNSET = tuple("019/\\\uff10\uff11")
+_BEGIN, _ZONES = ("datetime", "date", "start", "startsat", "starttime"), ("timezone", "tz", "zone", "zoneid")
+_BESIDE = {"time", "timezonetype", "end", "endsat", "endtime", *_ZONES}
+_INSTANTS = ("seconds", "epochsecond")
+_CLOCK_PARTS = (("year",), ("monthvalue", "month"), ("dayofmonth", "day"), ("hour",), ("minute",))
 _DATE_AND_HOUR = re.compile(r"20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])")
 _LONGEST_SHOW, _LONGEST_NIGHT = timedelta(hours=4), timedelta(hours=6)
 """How far an end may lie behind the beginning, in ISO 8601's own form and in others, where offsets are rarer."""
 
 _UNSEEN = dict.fromkeys((0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x2066, 0x206A)))
 _TWELVE = 12
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read(text: str) -> datetime | None:
@@ -57,6 +74,68 @@ def read(text: str) -> datetime | None:
         return None if len(plain) > _LONGEST else _within(_epoch(plain) or _dated(plain))
     except (ValueError, OverflowError):
         return None
+
+
+def is_unset(text: str) -> bool:
+    """Whether it is what programs write for a time that was never set: an end of their calendar."""
+    if not text.startswith(_UNSET):
+        return False
+    plain = _plain(text)
+    of_dot_net = _OF_DOT_NET.fullmatch(plain)
+    if of_dot_net:
+        return len(of_dot_net["milliseconds"].lstrip("-0")) == 0 or of_dot_net["milliseconds"].startswith("-621355968")
+    return bool(_NEVER.fullmatch(plain)) or read(plain) == _FIRST
+
+
+def written(value: object) -> str:
+    """A time that is no text as one that `read` reads. Raises `ValueError` where it is none for certain."""
+    match value:
+        case int() | float() | Decimal() as number if not isinstance(number, bool):
+            return _of_number(number)
+        case dict() as parts:
+            return _of_parts(parts)
+        case [int() as year, int() as month, int() as day] if not any(isinstance(part, bool) for part in value):
+            return date(year, month, day).isoformat()
+        case [int(), int(), int(), int(), int(), *_] as numbers if all(type(part) is int for part in numbers):
+            # Java's arrays hold nanoseconds last.
+            return _of_clock(numbers[:6])
+    raise ValueError("it names no time")
+
+
+def _of_number(number: float | Decimal) -> str:
+    digits = str(int(number))
+    if number and read(digits) is None:
+        raise ValueError("it names no time")
+    return digits
+
+
+def _of_clock(numbers: Sequence[Any]) -> str:
+    """Year, month, day, hour and minute, and perhaps the second."""
+    return datetime(*numbers).isoformat()  # noqa: DTZ001 - the cinema's clock, given later
+
+
+def _of_parts(parts: Mapping[str, object]) -> str:
+    """As Java, PHP, Google and Microsoft write a moment, or a date with its clock."""
+    plain = {name.replace("_", "").casefold(): value for name, value in parts.items()}
+    for name in ("date", "time"):
+        if isinstance(inner := plain.get(name), dict):  # a date and a clock, each with its parts
+            plain = {**{part: value for part, value in plain.items() if part != name}, **inner}
+    seconds = [plain[name] for name in _INSTANTS if name in plain]
+    if len(seconds) == 1 and isinstance(seconds[0], int):
+        return _of_number(seconds[0])
+    clock = [next((part for name in names if type(part := plain.get(name)) is int), None) for names in _CLOCK_PARTS]
+    if None not in clock and not plain.keys() & {"zone", "offset"}:
+        return _of_clock(clock)
+    return _of_texts(plain)
+
+
+def _of_texts(plain: Mapping[str, object]) -> str:
+    begins = [name for name in _BEGIN if isinstance(plain.get(name), str)]
+    if len(begins) != 1 or plain.keys() - {begins[0]} - _BESIDE:
+        raise ValueError("it names no time")
+    clock, zone = plain.get("time"), next((plain[name] for name in _ZONES if plain.get(name)), None)
+    hour = f" {clock}" if isinstance(clock, str) else ""
+    return f"{plain[begins[0]]}{hour}" + (f"[{zone}]" if isinstance(zone, str) else "")
 
 
 def _within(moment: datetime | None) -> datetime | None:
@@ -77,11 +156,14 @@ def _digit(character: str) -> str:
 
 
 def _epoch(text: str) -> datetime | None:
-    """Ten digits are seconds, thirteen are milliseconds; `2026121519` could be a date with its hour."""
+    """Ten digits are seconds, thirteen milliseconds, sixteen and nineteen finer; `2026121519` could be a date."""
+    if of_dot_net := _OF_DOT_NET.fullmatch(text):
+        text = of_dot_net["milliseconds"]
     found = _EPOCH.fullmatch(text)
-    if found is None or (found[2] is None and _DATE_AND_HOUR.fullmatch(text)):
+    if found is None or (len(found[2] or "") != _THOUSANDTHS and _DATE_AND_HOUR.match(text)):
         return None
-    return datetime.fromtimestamp(int(found[1]), UTC) + timedelta(milliseconds=int(found[2] or 0))
+    parts = float(f"0.{found[2] or 0}")
+    return datetime.fromtimestamp(int(found[1]), UTC) + timedelta(seconds=parts)
 
 
 def _dated(text: str) -> datetime | None:
@@ -131,12 +213,25 @@ def _hour(parts: dict[str, str | None]) -> time | None:
 def _placed(moment: datetime, parts: dict[str, str | None]) -> datetime | None:
     sign, hours = parts.get("sign"), parts.get("east")
     if not sign or not hours:
-        unplaced = None if parts.get("zone") else moment
-        return moment.replace(tzinfo=UTC) if parts.get("utc") else unplaced
+        return _by_name(moment, parts)
+    if parts.get("comment") and not (parts.get("second") or parts.get("second2")):
+        return None
     east = zones.offset(sign, hours, parts.get("minutes"))
     if east is None or (sign == "-" and not parts.get("utc") and _may_end(moment, parts)):
         return None
     return _as_named(moment.replace(tzinfo=timezone(east) if east else UTC), parts.get("zone"))
+
+
+def _by_name(moment: datetime, parts: dict[str, str | None]) -> datetime | None:
+    """The moment in the zone that is named behind it, where its clock shows that hour once."""
+    if parts.get("comment"):
+        return None
+    if parts.get("utc"):
+        return _as_named(moment.replace(tzinfo=UTC), parts.get("zone"))
+    if not (name := parts.get("zone")):
+        return moment
+    local = moment.replace(tzinfo=zones.find(name))
+    return local if local.tzinfo and local.utcoffset() == local.replace(fold=1).utcoffset() else None
 
 
 def _may_end(moment: datetime, parts: dict[str, str | None]) -> bool:

@@ -173,7 +173,9 @@ def _currency_of(amount: Amount, style: Style) -> str | None:
 def _as_sent(amount: Amount, style: Style) -> str:
     """With the event's own word for its currency beside a bare number. No other word is added."""
     bare = not amount.units and (amount.number is not None or amount.figure is not None)
-    beside = style.said if bare and style.said and len(style.said) <= _LONGEST_CURRENCY else ""
+    word = style.said if bare and style.said and len(style.said) <= _LONGEST_CURRENCY else ""
+    # A number beside a number would be another one.
+    beside = "" if any(map(str.isdigit, word)) else word
     return f"{amount.said} {beside}".rstrip()
 
 

@@ -4,25 +4,26 @@ import re
 import uuid
 from typing import Any
 
-from bson import Binary, DBRef, ObjectId
+from bson import Binary, DBRef, Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE
 
 _LARGEST_INTEGER = 2**63
 _HEX = re.compile(r"[0-9a-fA-F]{24}")
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?|[0-9a-fA-F]{32}")
+"""With its dashes, without them, and in the braces of .NET."""
 
 
 def spellings(text: str) -> tuple[Any, ...]:
     """Every value of `_id` that this text may stand for, the text itself first."""
     forms: list[Any] = [text]
     if _HEX.fullmatch(text):
-        forms.append(ObjectId(text))
+        forms += [ObjectId(text), text.lower()]
     elif _NUMBER.fullmatch(text) and abs(int(text)) < _LARGEST_INTEGER:
         forms.append(int(text))
     elif _UUID.fullmatch(text):
-        forms.append(Binary(uuid.UUID(text).bytes, UUID_SUBTYPE))
-    return tuple(forms)
+        forms += [Binary(uuid.UUID(text).bytes, UUID_SUBTYPE), str(uuid.UUID(text))]
+    return tuple(dict.fromkeys(forms))
 
 
 def as_text(value: object) -> str | None:
@@ -42,4 +43,13 @@ def as_text(value: object) -> str | None:
             return str(value)
         case float() if value.is_integer():
             return str(int(value))
+        case Decimal128():
+            return _whole(value)
     return None
+
+
+def _whole(value: Decimal128) -> str | None:
+    number = value.to_decimal()
+    if not number.is_finite() or number != number.to_integral_value() or abs(number) >= _LARGEST_INTEGER:
+        return None
+    return str(int(number))

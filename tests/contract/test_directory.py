@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
-from bson import Binary, DBRef, Int64, ObjectId
+from bson import Binary, DBRef, Decimal128, Int64, ObjectId
 
 from notification_service.outcomes import StoreUnavailableError
 from notification_service.ports import Directory, Person
@@ -21,6 +21,7 @@ NAMELESS = Person("ann@guests.example")
 UNREACHABLE = Person(None, "Bob")
 HEX, OTHER_HEX = "507f1f77bcf86cd799439011", "507f191e810c19729de860ea"
 UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+TEXT_UUID = "b7b51ad2-98ae-4a86-bd14-1c1b8a4c6f0e"
 TYPED = Person("typed@guests.example", "Typed")
 EXACT = Person("exact@guests.example", "Exact")
 USERS = {
@@ -30,6 +31,7 @@ USERS = {
     Int64(2**40): TYPED,
     Binary(uuid.UUID(UUID).bytes, 4): TYPED,
     "7": EXACT,
+    TEXT_UUID: EXACT,
     7: TYPED,
 }
 """By id, in the types that databases hold."""
@@ -43,6 +45,7 @@ BOOKINGS = {
     "B-hex": HEX,
     "B-uuid": Binary(uuid.UUID(UUID).bytes, 4),
     "B-ref": DBRef("users", ObjectId(HEX)),
+    "B-decimal": Decimal128("42"),
     "B-true": True,
     "B-list": [HEX],
 }
@@ -105,6 +108,10 @@ async def test_the_user_of_a_booking_is_found(directory: Directory, booking_id: 
         (str(2**40), TYPED),
         (UUID, TYPED),
         (UUID.upper(), TYPED),
+        (UUID.replace("-", ""), TYPED),
+        (f"{{{UUID.upper()}}}", TYPED),
+        (OTHER_HEX.upper(), EXACT),
+        (TEXT_UUID.upper(), EXACT),
         ("7", EXACT),
         ("042", None),
         ("42.0", None),
@@ -126,7 +133,7 @@ async def test_a_user_is_found_as_the_database_holds_the_id(
     [
         (HEX, TYPED),
         ("5", TYPED),
-        *((name, TYPED) for name in ("B-number", "B-float", "B-long", "B-hex", "B-uuid", "B-ref")),
+        *((name, TYPED) for name in ("B-number", "B-float", "B-decimal", "B-long", "B-hex", "B-uuid", "B-ref")),
         ("B-true", None),
         ("B-list", None),
     ],

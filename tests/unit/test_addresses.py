@@ -19,6 +19,8 @@ from notification_service.addresses import (
 @pytest.mark.parametrize(
     ("text", "address"),
     [
+        ("o&#39;brien@example.com", "o'brien@example.com"),
+        ("Jane &lt;jane@example.com&gt;", "jane@example.com"),
         ("jane.smith@example.com", "jane.smith@example.com"),
         ("  jane@EXAMPLE.com\n", "jane@example.com"),
         ("Jane+tag@guests.example", "Jane+tag@guests.example"),

@@ -85,6 +85,43 @@ def test_the_blank_refund_of_the_booking_side_is_read() -> None:
     assert (refund.user_id, refund.movie_title, refund.seats, refund.total_amount) == (None, None, (), None)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"name": "Roxy", "city": 7}, "Roxy"),
+        ({"id": 5, "title": "Roxy"}, "Roxy"),
+        ({"name": "Roxy", "description": "A hall"}, None),
+        ({"en": "Roxy"}, None),
+        ({"name": ""}, None),
+        ({"name": "null"}, None),
+    ],
+)
+def test_an_object_with_one_name_is_called_so(said: object, shown: str | None) -> None:
+    assert event(cinema_name=said).cinema_name == shown
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"id": "Europe/Paris"},
+        {"zoneId": "Europe/Paris"},
+        {"timezone": "Europe/Paris", "timezone_type": 3},
+    ],
+)
+def test_a_zone_in_an_object_is_that_zone(said: object) -> None:
+    assert event(time_zone=said).time_zone == "Europe/Paris"
+
+
+@pytest.mark.parametrize("text", ["nil", "NaN", "(null)", "not available", "Unknown Cinema", "undefined undefined"])
+def test_what_is_not_known_in_the_directory_is_not_known_in_an_event(text: str) -> None:
+    assert event(movie_title=text, booking_id=text).movie_title is None
+
+
+def test_an_amount_as_mongodb_exports_it_is_that_amount() -> None:
+    said = {"value": {"$numberDecimal": "30.00"}, "currency": "EUR"}
+    assert event(total_amount=said).total_amount == event(total_amount="30.00 EUR").total_amount
+
+
 def test_blank_seats_are_left_out() -> None:
     assert event(seats=["B5", "", None, " ", 7, "n/a"]).seats == ("B5", "7")
 
@@ -96,7 +133,10 @@ def test_an_amount_of_nothing_is_not_known(sent: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", ["free", "1e999999999", "NaN", "-Infinity", True, [], {}, -5, "-0.01", 10**12, {"amount": 3000, "minor": 2}]
+    "sent",
+    ["free", "1e999999999", "NaN", "-Infinity", True, [], {}, -5, "-0.01", 10**12, {"amount": 3000, "minor": 2}]
+    + [{"value": 3000, "exponent": exponent} for exponent in (-1, 5, True, "2", None)]
+    + [{"value": 30.5, "exponent": 2}, {"units": -1}, {"units": 30.5}, {"nanos": 1}, {"units": 1, "nanos": True}],
 )
 def test_what_is_no_amount_is_left_out_with_a_remark(sent: object) -> None:
     assert event(total_amount=sent).total_amount is None

@@ -66,6 +66,28 @@ def test_under_a_key_that_is_no_type_of_ours_the_body_says_which_it_is(routing_k
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        *("com.acme.events.BookingCancelledEvent", "Acme.Events.BookingCancelled, Acme.Events, Version=1.0.0.0"),
+        *("urn:message:Acme.Events:BookingCancelled", "Acme\\Events\\BookingCancelled", "acme/BookingCancelled"),
+        *("booking.cancelled.v1", "BookingCancelledV2", "booking.canceled", "BookingCanceled", "BOOKING_CANCELED"),
+    ],
+)
+def test_a_class_in_its_package_and_a_type_with_its_version_are_ours(said: str) -> None:
+    """Acked as another's, the mail would be lost without a word."""
+    assert notice({"event_type": said, "booking_id": "B"}, QUEUES[0]).event.event_type == "booking.cancelled"
+    assert notice({"booking_id": "B"}, said).event.event_type == "booking.cancelled"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["payment_intent.payment_failed", "refund.booking.confirmed", "confirmed", "no.kind.v1", "v1", ",", "...", "\\"],
+)
+def test_the_end_of_another_name_is_no_type_of_ours(said: str) -> None:
+    assert isinstance(plan(delivery({"event_type": said, "booking_id": "B"}, "q"), largest=LARGEST), NotOurs)
+
+
+@pytest.mark.parametrize(
     "said", ["BookingConfirmedEvent", "booking.cancelled", "no.kind", "Booking.Confirmed", 7, [], {}, True]
 )
 def test_the_routing_key_wins_over_the_body_and_the_mail_is_remarked(said: object) -> None:

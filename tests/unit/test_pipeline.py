@@ -462,6 +462,25 @@ async def test_the_events_address_else_the_users_else_the_bookings_users(
 
 
 @pytest.mark.parametrize(
+    ("email", "remarks"),
+    [
+        ("Own@Guests.example", 0),
+        ("Own <own@guests.example>", 0),
+        ("", 0),
+        ("no address", 1),
+        ("a@b.example, c@d.example", 1),
+    ],
+)
+async def test_an_address_that_is_passed_over_for_the_account_s_is_remarked(email: str, remarks: int) -> None:
+    """Nobody else would learn that the mail went to another address than the event's."""
+    cinema = Cinema()
+    assert await cinema.handle(user_email=email) == Done(Sent())
+    found = [remark for remark in cinema.record.remarks if str(remark).startswith("user_email")]
+    assert len(found) == remarks
+    assert not any("@b.example" in str(remark) for remark in found)
+
+
+@pytest.mark.parametrize(
     ("email", "reason"), [("", RejectReason.NO_RECIPIENT), ("not an address", RejectReason.BAD_ADDRESS)]
 )
 async def test_nobody_to_write_to_is_rejected_and_parked(email: str, reason: RejectReason) -> None:

@@ -275,3 +275,46 @@ def test_the_last_digits_of_a_card_are_found(answer: dict[str, Any]) -> None:
     assert failed(gateway_response={"last4": "42425"}).last_four is None
     assert failed(gateway_response={"last4": "<b>1"}).last_four is None
     assert failed().last_four is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "java.net.SocketTimeoutException: Read timed out",
+            "ECONNREFUSED 10.0.0.5:5432",
+            "See https://shop.example/x",
+        ),
+        *(
+            'Traceback (most recent call last): File "/app/pay.py", line 3, in pay',
+            "OperationalError: password=hunter2",
+        ),
+        *(
+            "{'a': 1}",
+            "<p>Odd</p>",
+            "at com.acme.Pay.charge(Pay.java:7)",
+            "charge() failed",
+            "success",
+            "OK",
+            "Approved",
+        ),
+        *("Blocked by Radar rule", "highest_risk_level", "AML check failed", "Sanctions hit: customer on OFAC list"),
+        *("Refused | FRAUD", "Customer is on the blacklist"),
+    ],
+)
+@pytest.mark.parametrize("method", ["card", "upi", None])
+def test_what_is_not_written_for_the_payer_is_not_quoted(text: str, method: str | None) -> None:
+    event = failed(failure_reason=text, payment_method=method)
+    assert reason(event) is None
+    assert not may_quote(event)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("HTTP 402 Payment Required", "Invalid VPA", "U30", "Karte abgelaufen", "Lost connection to bank", "EXPIRED"),
+        *("ERROR: bank offline (7)", "Payment not approved", "No exceptional case", "Beneficiary bank offline"),
+    ],
+)
+def test_the_words_of_a_gateway_are_quoted(text: str) -> None:
+    assert may_quote(failed(failure_reason=text, payment_method="upi"))

@@ -31,6 +31,23 @@ from notification_service.events import parse, read
         [["B5"], ["B6"]],
         [["B", 5], ["B", 6]],
         {"0": "B5", "1": "B6"},
+        {"B": [5, 6]},
+        {"B": "5,6"},
+        {"B": ["B5", {"number": 6}]},
+        {"row": "B", "seats": [5, 6]},
+        [{"row": "B", "seats": ["5", "6"]}],
+        {"seats": ["B5", "B6"]},
+        {"count": 2, "seat_labels": ["B5", "B6"], "total": 25.5},
+        [{"rowLetter": "B", "seatNumber": "5"}, {"seat_row": "B", "seatNo": 6}],
+        [["B", "5"], ["B", "6"]],
+        [{"seat": {"row": "B", "number": 5}}, {"seat": {"label": "B6"}}],
+        [{"row": "B", "number": {"$numberInt": "5"}}, {"row": "B", "number": {"$numberLong": "6"}}],
+        [{"row": "B", "label": "B5"}, {"row": "B", "label": "6"}],
+        [{"label": "B5", "rowIndex": 1, "colIndex": 4}, {"label": "B6", "row_id": "507f1f77bcf86cd7"}],
+        "B5|B6",
+        "B5\u3001B6",
+        "B5\uff0c B6",
+        "B5\u060c B6",
     ],
 )
 def test_seats_are_read_where_they_can_be_told(sent: object) -> None:
@@ -56,6 +73,14 @@ def test_seats_are_read_where_they_can_be_told(sent: object) -> None:
         ([], ()),
         (None, ()),
         ("Unknown", ()),
+        ([{"type": "GA", "quantity": 2}], ("GA \u00d7 2",)),
+        ([{"name": "Adult", "qty": 2}, {"name": "Child", "qty": 1}], ("Adult \u00d7 2", "Child")),
+        ({"section": "Balcony", "row": "C", "seats": [1, 2]}, ("Balcony C1", "Balcony C2")),
+        ({"section": "Balcony", "seats": ["C1"]}, ("Balcony C1",)),
+        ({"$numberInt": "5"}, ("5",)),
+        ({"row": "Orchestra Left", "number": 5}, ("Orchestra Left 5",)),
+        ({"row": 1, "label": "A5"}, ("A5",)),
+        ({"row": "Stalls", "label": "A5"}, ("Stalls A5",)),
     ],
 )
 def test_what_is_one_seat_stays_one(sent: object, seats: tuple[str, ...]) -> None:
@@ -65,7 +90,7 @@ def test_what_is_one_seat_stays_one(sent: object, seats: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(
-    "sent", [True, {}, [True], [{"row": "B"}], [{"x": 1}], [[["B5"]]], [{"id": "507f1f77bcf86cd7"}]]
+    "sent", [True, {}, [True], [{"row": "B"}], [{"x": 1}], [[["B5"]]], [{"id": "507f1f77bcf86cd7"}], {"x": 1, "y": 2}]
 )
 def test_what_names_no_seat_is_left_out_with_a_remark(sent: object) -> None:
     reading = read({"seats": sent}, "booking.confirmed")
@@ -87,6 +112,12 @@ def test_what_names_no_seat_is_left_out_with_a_remark(sent: object) -> None:
         (("5-8", "5-9"), 2),
         (("B5 B6", "C1"), None),
         (("General Admission",), None),
+        (("GA x 2",), None),
+        (("GA \u00d7 2", "Child"), None),
+        (("2 tickets",), None),
+        (("2 adults", "1 child"), None),
+        (("2",), None),
+        (("2", "3"), 2),
         ((), None),
     ],
 )
@@ -106,3 +137,10 @@ def test_many_seats_that_are_named_twice_cost_no_more_than_their_number() -> Non
     began = time.process_time()
     assert seating.read([*seats, *seats], str)[0] == tuple(seats)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("sent", [{"row": "A", "seats": [[]]}, {"A": [{"x": 1}]}, {"seats": [{"row": "B"}]}, {"A": {}}])
+def test_an_object_without_the_name_of_a_seat_costs_no_more_than_itself(sent: object) -> None:
+    reading = read({"seats": [sent, "B5"]}, "booking.confirmed")
+    assert reading is not None
+    assert (reading.event.model_dump()["seats"], len(reading.remarks)) == (("B5",), 1)

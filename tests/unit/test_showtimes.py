@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given, strategies as st
 
+from notification_service.events import BookingConfirmed, parse
 from notification_service.showtimes import read
 
 EVENING = datetime(2026, 12, 15, 19, 30)  # noqa: DTZ001 - the cinema's clock
@@ -157,3 +158,81 @@ def test_iso_8601_with_its_seconds_is_always_read(moment: datetime, quarters: in
     assert read(placed.isoformat()) == placed
     assert read(str(placed)) == placed
     assert read(placed.isoformat().lower()) == placed
+
+
+WITH_ITS_ZONE = [
+    "/Date(1797363000000)/",
+    "/Date(1797363000000+0530)/",
+    "\\/Date(1797363000000)\\/",
+    1797363000000000,
+    1797363000000000000,
+    "Tue, 15 Dec 2026 14:30:00 -0500 (EST)",
+    "Tue Dec 15 2026 20:30:00 GMT+0100 (Mitteleurop\u00e4ische Normalzeit)",
+    "Wed Dec 16 2026 01:00:00 GMT+0530 (India Standard Time)",
+    "2026-12-16 01:00:00 +0530 IST",
+    "2026-12-15 19:30:00 +0000 UTC",
+    "2026-12-15T19:30:00Z[UTC]",
+    "2026-12-15T20:30[Europe/Paris]",
+    {"date": "2026-12-15 20:30:00.000000", "timezone_type": 3, "timezone": "Europe/Paris"},
+    {"date": "2026-12-15 20:30:00.000000", "timezone_type": 1, "timezone": "+01:00"},
+    {"date": "2026-12-15", "time": "20:30", "timezone": "Europe/Paris"},
+    {"dateTime": "2026-12-15T14:30:00", "timeZone": "Eastern Standard Time"},
+    {"start": "2026-12-15T19:30:00Z", "end": "2026-12-15T22:00:00Z"},
+    {"epochSecond": 1797363000, "nano": 0},
+    {"seconds": 1797363000, "nanos": 0},
+]
+
+
+@pytest.mark.parametrize("said", WITH_ITS_ZONE)
+def test_a_moment_with_its_zone_is_that_one_however_a_program_writes_it(said: object) -> None:
+    event = parse({"showtime": said, "timestamp": said}, "booking.confirmed")
+    assert isinstance(event, BookingConfirmed)
+    assert event.showtime is not None
+    assert event.timestamp == read(event.showtime) == datetime(2026, 12, 15, 19, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [2026, 12, 15, 19, 30],
+        {"year": 2026, "monthValue": 12, "month": "DECEMBER", "dayOfMonth": 15, "hour": 19, "minute": 30, "nano": 0},
+        {"date": {"year": 2026, "month": 12, "day": 15}, "time": {"hour": 19, "minute": 30, "second": 0, "nano": 0}},
+        {"date": "2026-12-15", "time": "7:30 PM"},
+    ],
+)
+def test_a_date_with_a_clock_in_parts_is_the_cinemas(said: object) -> None:
+    event = parse({"showtime": said}, "booking.confirmed")
+    assert isinstance(event, BookingConfirmed)
+    assert read(event.showtime or "") == datetime(2026, 12, 15, 19, 30)  # noqa: DTZ001 - the cinema's clock
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "0000-00-00 00:00:00", "0000-00-00", "1970-01-01T00:00:00Z"),
+        *("1970-01-01 00:00:00", "1970-01-01", "1970-01-01T05:30:00+05:30", "1900-01-01T00:00:00", "0", 0, 0.0),
+        *("9999-12-31T23:59:59.9999999", "/Date(-62135596800000)/", "/Date(0)/", {"$date": "1970-01-01T00:00:00Z"}),
+        *({"seconds": 0, "nanos": 0}, {"date": "0001-01-01", "time": "00:00"}),
+    ],
+)
+def test_a_time_that_was_never_set_is_not_known(said: object) -> None:
+    """Read as a moment, it had the ticket of a show to come skipped as expired, and every change older than it."""
+    event = parse({"showtime": said, "timestamp": said}, "booking.confirmed")
+    assert isinstance(event, BookingConfirmed)
+    assert (event.showtime, event.timestamp) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-12-15 19:30 -0500 (doors open at 19:00)",
+        "2026-12-15 19:30 (IST)",
+        "2026-12-15T19:30[Europe/Nowhere]",
+        "2026-11-01T01:30[America/New_York]",
+        "2026-12-15T19:30Z[Europe/Paris]",
+        "2026121519300000",
+        "2026-12-15 19:30:00 IST",
+    ],
+)
+def test_a_zone_that_is_not_certain_leaves_the_text(text: str) -> None:
+    assert read(text) is None
