@@ -39,7 +39,7 @@ soak: $(STAMP) ## the tests that take long, then `make torture`
 	@FUZZ_TIMES=20 $(BIN)/pytest --numprocesses 2 --timeout 3600 tests/unit
 	@$(MAKE) --no-print-directory torture
 
-torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n (SEED=n; OLD=n workers of the version before), then an independent checker
+torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n, judged by what came out (SEED=n, OLD=n)
 	@$(BIN)/python -m tests.faults.torture $(if $(KILLS),--kills $(KILLS),--seconds $(or $(SECONDS),120)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD))
 

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -58,13 +58,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Account:
-    """`marked` and `for_a_person` count records; so does `doubled`: those with more than one mail."""
+    """`marked` counts records, and so does `doubled`: those with more than one mail; `for_a_person` by their reason."""
 
     events: int
     mails: int
     doubled: int
     marked: int
-    for_a_person: int
+    for_a_person: Mapping[str, int]
     findings: tuple[Finding, ...]
 
     @property
@@ -78,13 +78,18 @@ class Account:
     def count(self, fault: Fault) -> int:
         return sum(finding.fault is fault for finding in self.findings)
 
+    def lines(self) -> Iterator[str]:
+        yield str(self)
+        yield from (f"left to a person: {count} {reason}" for reason, count in self.for_a_person.items())
+        yield from map(str, self.findings)
+
     def __str__(self) -> str:
         counted = {Fault.UNMARKED, Fault.MORE_THAN_TWO} | LOSSES
         others = sum(finding.fault not in counted for finding in self.findings)
         return (
             f"{self.events} events confirmed, {self.lost} lost, {self.mails} mails, {self.doubled} doubled, "
             f"{self.count(Fault.UNMARKED)} doubled unmarked, {self.count(Fault.MORE_THAN_TWO)} more than two, "
-            f"{self.marked} marked, {self.for_a_person} left to a person, {others} other faults"
+            f"{self.marked} marked, {sum(self.for_a_person.values())} left to a person, {others} other faults"
         )
 
 
@@ -96,7 +101,7 @@ def check(confirmed: set[str], records: Sequence[Record], mails: Iterable[str | 
         mails=taken.total(),
         doubled=sum(taken[record["message_id"]] > 1 for record in records),
         marked=sum(map(_is_marked, records)),
-        for_a_person=sum(record["outcome"] in FOR_A_PERSON for record in records),
+        for_a_person=Counter(map(_reason, (each for each in records if each["outcome"] in FOR_A_PERSON))),
         findings=tuple(_findings(confirmed, records, taken)),
     )
 
@@ -131,6 +136,11 @@ def _faults_of(record: Record, mails: int) -> Iterator[Fault]:
         yield Fault.MORE_THAN_TWO
 
 
+def _reason(record: Record) -> str:
+    said = (record["outcome"], record.get("reason"), record.get("detail"))
+    return ": ".join(str(each) for each in said if each)
+
+
 def _is_marked(record: Record) -> bool:
     return record.get("possible_duplicate") is True
 
@@ -162,7 +172,7 @@ def main() -> int:
     parser.add_argument("--database", required=True)
     asked = parser.parse_args()
     account = examine(asked.confirmed, asked.mails, asked.mongodb, asked.database)
-    sys.stdout.write("".join(f"{line}\n" for line in (account, *account.findings)))
+    sys.stdout.write("".join(f"{line}\n" for line in account.lines()))
     return int(account.broken)
 
 

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from aio_pika.exceptions import AMQPError
@@ -33,6 +34,7 @@ from tests.stack.processes import Part
 from tests.stack.rabbitmq import Broker
 from tests.stack.replication import Pair
 from tests.stack.smtp_rules import Rule
+from tests.stack.warm import Warm, WarmService
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "var" / "torture"
@@ -308,6 +310,8 @@ def run(folder: Path, stop: Stop, seed: int, *, old: int = 0, spare: bool = True
     with LocalStack(folder / "stack") as stack, ExitStack() as exits:
         _shorten_patience(stack.broker)
         redis = exits.enter_context(Pair(folder / "redis"))
+        today = exits.enter_context(Warm({}))
+        before = exits.enter_context(_version_before(folder / "before")) if old else today
         place = Place(stack, folder / "place")
         exits.callback(place.close)
         dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
@@ -317,9 +321,9 @@ def run(folder: Path, stop: Stop, seed: int, *, old: int = 0, spare: bool = True
             "LOG_LEVEL": "INFO",
             "RABBITMQ_EXPRESS_LANE": dice.choice(("true", "false")),
         }
-        before = _version_before(folder / "before") if old else {}
         services = [
-            place.service(**settings, REDIS_URL=redis.url(n), **(before if n < old else {})) for n in range(WORKERS)
+            place.service(partial(WarmService, before if n < old else today), **settings, REDIS_URL=redis.url(n))
+            for n in range(WORKERS)
         ]
         workers = [exits.enter_context(each) for each in services]
         time.sleep(5)  # a quorum queue that is killed right after its declaration may never come back (trap 8)
@@ -339,14 +343,14 @@ def _shorten_patience(broker: Broker) -> None:
     broker.tell(consumer_timeout=round(CONSUMER_TIMEOUT * 1000), channel_tick_interval=1000)
 
 
-def _version_before(folder: Path) -> dict[str, str]:
-    """Its code and templates in a folder, and the environment in which a worker runs them."""
-    folder.mkdir()
+def _version_before(folder: Path) -> Warm:
+    """With its code and its templates in a folder; what it imports of others is what we have."""
+    folder.mkdir(parents=True)
     packed = folder / "before.tar"
     what = ("--output", str(packed), OLD_VERSION, "notification_service", "templates")
     subprocess.run(("git", "archive", *what), cwd=ROOT, check=True)
     shutil.unpack_archive(packed, folder)
-    return {"PYTHONPATH": str(folder), "TEMPLATES_DIR": str(folder / "templates")}
+    return Warm({"PYTHONPATH": str(folder)})
 
 
 def _write_evidence(folder: Path, torture: Torture, found: Account) -> None:
@@ -383,9 +387,9 @@ def main() -> int:
         found, torture = run(folder, stop, asked.seed, old=asked.old, spare=not asked.unspared)
     for name, count in torture.done.most_common():
         _say(f"  {count:4} {name}")
-    _say(f"torture: {torture.kills} kills, {torture.done.total()} faults, {found}")
+    _say(f"torture: {torture.kills} kills, {torture.done.total()} faults", *found.lines())
     if found.broken:
-        _say(*map(str, found.findings), f"what is known of it: {folder / 'evidence.txt'}")
+        _say(f"what is known of it: {folder / 'evidence.txt'}")
     else:
         shutil.rmtree(folder)
     return int(found.broken)
