@@ -8,7 +8,8 @@ from redis import Redis
 
 from tests.faults.checker import RECORDS, Account, Fault
 from tests.faults.judge import Judge
-from tests.faults.torture import Stop, Torture, repeatable, run
+from tests.faults.torments import Stop, Torture
+from tests.faults.torture import account, evidence, repeatable, run
 from tests.samples import fresh
 from tests.stack.place import Place, until
 from tests.stack.proxy import Proxy
@@ -33,11 +34,11 @@ def test_what_is_found_is_told_with_record_logs_and_the_history_of_its_claim(pla
         torture = Torture(place, redis, [service], random.Random(1))  # noqa: S311 - nothing is drawn
         torture.judge.publish(booked := fresh("booking.confirmed"))
         torture.rest()
-        assert not torture.account().broken
+        assert not account(torture).broken
         place.database[RECORDS].update_one({}, {"$set": {"outcome": "rejected"}})
-        found = torture.account()
+        found = account(torture)
         assert [finding.fault for finding in found.findings] == [Fault.NOT_SENT, Fault.UNSAID]
-        told = "".join(torture.evidence(found.findings[0]))
+        told = "".join(evidence(torture, found.findings[0]))
     for part in (booked["event_id"], '"outcome": "rejected"', '"event": "notification.closed"', '"sending"', "rest"):
         assert part in told
 
