@@ -28,6 +28,7 @@ from tests.stack.warm import Warm, WarmService
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "var" / "torture"
+EVIDENCE = "evidence.txt"
 WORKERS = 4
 OLD_VERSION = "e9e313f"
 """The last one whose claims do not say which server made them."""
@@ -57,12 +58,11 @@ def run(folder: Path, stop: Stop, seed: int, *, old: int = 0, spare: bool = True
         time.sleep(5)  # a quorum queue that is killed right after its declaration may never come back (trap 8)
         torture = Torture(place, redis, workers, dice, spare=spare and old > 0)
         torture.run(stop)
-        torture.rest()
-        found = account(torture)
-        if found.broken:
-            _write_evidence(folder, torture, found)
-        else:
-            torture.judge.verdict()
+        with _remembered(folder, torture):
+            torture.rest()
+            found = account(torture)
+            if not found.broken:
+                torture.judge.verdict()
         return found, torture
 
 
@@ -101,10 +101,16 @@ def _version_before(folder: Path) -> Warm:
     return Warm({"PYTHONPATH": str(folder)})
 
 
-def _write_evidence(folder: Path, torture: Torture, found: Account) -> None:
-    with (folder / "evidence.txt").open("w", encoding="utf-8") as file:
-        for finding in found.findings:
-            file.writelines(evidence(torture, finding))
+@contextmanager
+def _remembered(folder: Path, torture: Torture) -> Iterator[None]:
+    """However it ends, what the place had in its records, and of each finding all that is known, is in the folder."""
+    try:
+        yield
+    finally:
+        records = (json.dumps(record, default=str) for record in torture.place.records())
+        (folder / "records.jsonl").write_text("".join(f"{record}\n" for record in records), "utf-8")
+        told = (line for finding in account(torture).findings for line in evidence(torture, finding))
+        (folder / EVIDENCE).write_text("".join(told), "utf-8")
 
 
 @contextmanager
@@ -137,7 +143,7 @@ def main() -> int:
         _say(f"  {count:4} {name}")
     _say(f"torture: {torture.kills} kills, {torture.done.total()} faults", *found.lines())
     if found.broken:
-        _say(f"what is known of it: {folder / 'evidence.txt'}")
+        _say(f"what is known of it: {folder / EVIDENCE}")
     else:
         shutil.rmtree(folder)
     return int(found.broken)
