@@ -19,7 +19,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
+.PHONY: help demo run test soak torture mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
 	bench-processes bench-scale bench-records bench-storm bench-plot lock clean
 
 help: ## show this
@@ -34,10 +34,14 @@ run: $(STAMP) ## the same stack and the service, until Ctrl-C
 test: lint ## lint, then all tests (ARGS="-k name" for some of them)
 	@$(BIN)/pytest --numprocesses 2 --maxschedchunk 1 $(ARGS)
 
-soak: $(STAMP) ## the tests that take long, then a fault every second or two for SECONDS=120 (SEED=n)
+soak: $(STAMP) ## the tests that take long, then `make torture`
 	@$(BIN)/pytest -m soak
 	@FUZZ_TIMES=20 $(BIN)/pytest --numprocesses 2 --timeout 3600 tests/unit
-	@$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+	@$(MAKE) --no-print-directory torture
+
+torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n, judged by what came out (SEED=n, OLD=n)
+	@$(BIN)/python -m tests.faults.torture $(if $(KILLS),--kills $(KILLS),--seconds $(or $(SECONDS),120)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD))
 
 mutants: $(STAMP) ## break each guard once, in a copy, and see a test fail (ONLY=claim for some)
 	@$(BIN)/python -m tests.mutants $(ONLY)

@@ -45,20 +45,24 @@ class Found:
 
 
 class Judge:
-    """`redis_url`: where the service has its claims, unless in the stack's own Redis."""
+    """`redis_url`: where the service has its claims, unless in the stack's own Redis.
 
-    def __init__(self, place: Place, redis_url: str | None = None) -> None:
+    `forgetful`: Redis loses writes there, so that what has ended may have a claim that is as it once was.
+    """
+
+    def __init__(self, place: Place, redis_url: str | None = None, *, forgetful: bool = False) -> None:
         self._place = place
         self._redis_url = redis_url or place.stack.redis_url
-        self._ledger = place.folder / "confirmed.jsonl"
+        self._forgetful = forgetful
+        self.log = place.folder / "confirmed.jsonl"
 
     def publish(self, *events: Document) -> None:
         """Publish, and write down what the broker confirmed."""
-        publish(self._place.amqp_url, map(event, events), self._ledger)
+        publish(self._place.amqp_url, map(event, events), self.log)
 
     @property
     def confirmed(self) -> set[str]:
-        return {str(each["event_id"]) for each in _lines(self._ledger)}
+        return {str(each["event_id"]) for each in _lines(self.log)}
 
     def at_rest(self) -> bool:
         """Whether nothing seems to be under way. What costs least to ask is asked first.
@@ -81,7 +85,8 @@ class Judge:
             return {key: str(redis.hget(key, "state")) for key in redis.scan_iter("notification:*")}
 
     def undecided(self) -> dict[str, str]:
-        return {key: state for key, state in self.claims().items() if state != "decided"}
+        over = {f"notification:{each['_id']}" for each in self._place.records()} if self._forgetful else set()
+        return {key: state for key, state in self.claims().items() if state != "decided" and key not in over}
 
     def queues(self) -> dict[str, Queue]:
         """Every queue of the place: `ready` as it is now, `unacked` as it was up to five seconds ago."""
@@ -111,7 +116,7 @@ class Judge:
 
     def balance(self, *, events: Path | None = None, repair: bool = False) -> Report:
         """What `notification-service reconcile` finds here, with what was published unless other `events` are given."""
-        return asyncio.run(examine(self.settings(), events=events or self._ledger, repair=repair))
+        return asyncio.run(examine(self.settings(), events=events or self.log, repair=repair))
 
     def settings(self) -> Settings:
         """Those of an auditor of this place, who knows of short leases."""

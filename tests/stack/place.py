@@ -108,10 +108,10 @@ class Place:
             **changes,
         }
 
-    def service(self, **changes: str) -> Service:
+    def service(self, kind: Callable[[Path, Mapping[str, str]], Service] = Service, /, **changes: str) -> Service:
         """The service in this place, not started yet; `changes` to its settings."""
         folder = self.folder / f"service-{len(self._services) + 1}"
-        self._services.append(Service(folder, self.environment(**changes)))
+        self._services.append(kind(folder, self.environment(**changes)))
         return self._services[-1]
 
     def everybody_consumes(self) -> bool:

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Protocol, Self
 
 GRACE = 15.0
 POLL = 0.03
@@ -49,6 +49,17 @@ def exchange(port: int, request: bytes, *, timeout: float = 1.0) -> bytes:
     return b""
 
 
+class Process(Protocol):
+    """What is asked of a process, as `subprocess.Popen` answers it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class Part:
     """One supervised process of the stack, with its own folder, log and process group."""
 
@@ -57,7 +68,7 @@ class Part:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / f"{self.name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._leash: subprocess.Popen[bytes] | None = None
 
     def command(self) -> Sequence[str]:
@@ -87,18 +98,22 @@ class Part:
         self._bury()
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(),
-                cwd=self.folder,
-                env=dict(self.environment()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = self.spawn(log)
         self._leash = subprocess.Popen(
             ["/bin/sh", "-c", LEASH, "leash", str(self._process.pid)],
             stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def spawn(self, log: BinaryIO) -> Process:
+        """Start the process, in a group of its own, in its folder."""
+        return subprocess.Popen(
+            self.command(),
+            cwd=self.folder,
+            env=dict(self.environment()),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
@@ -159,7 +174,7 @@ class Part:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Process:
         if self._process is None:
             raise PartFailedError(f"{self.name} is not running")
         return self._process
