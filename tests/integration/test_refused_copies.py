@@ -210,7 +210,7 @@ async def test_a_shutdown_waits_for_nothing_that_waits_in_hand(url: str, narrow:
     await asyncio.sleep(0.2)
     await link.stop_consuming()
     async with asyncio.timeout(5):
-        assert await consumer.drain(30, lambda: False) == 0
+        assert await consumer.drain(30, lambda: None) == 0
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
