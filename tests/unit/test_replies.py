@@ -263,7 +263,7 @@ def test_a_refusal_of_us_comes_with_what_to_do(code: int, text: str, named: str)
 
 
 def test_there_is_a_hint_for_all_that_an_operator_can_mend() -> None:
-    assert set(HINTS) == set(About) - {About.RECIPIENT, About.FULL}
+    assert set(HINTS) == set(About) - {About.RECIPIENT, About.ADDRESS, About.FULL}
     assert not any("\n" in hint for hint in HINTS.values())
 
 
@@ -358,6 +358,43 @@ def test_words_that_name_the_recipient_alone_have_one_fingerprint(said: str) -> 
     }
     prints |= {fingerprint(554, said.format(host), f"jane@{host}") for host in ("guests", "bücher", "evil-host")}
     assert len(prints) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"5.{detail} no" for detail in ("1.1", "1.10", "1.3", "1.2", "1.6")),
+        *(
+            "No such user here",
+            "Unknown user",
+            "Mailbox not found",
+            "<a@b.example>: Recipient address rejected: User unknown",
+        ),
+        *(
+            "The mailbox a does not exist",
+            "Benutzer unbekannt",
+            "The email account that you tried to reach is disabled",
+        ),
+    ],
+)
+def test_that_nobody_is_of_an_address_is_known(text: str) -> None:
+    """Three mistyped addresses in a row are no reason to stop every mail."""
+    assert read(RCPT, 550, text).names_address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nope",
+        "5.7.1 Recipient address rejected: Access denied",
+        "Requested action not taken: mailbox unavailable",
+        "5.6.0 no",
+    ],
+)
+def test_what_names_no_address_may_be_about_us(text: str) -> None:
+    reading = read(RCPT, 550, text)
+    assert reading.blame is MESSAGE
+    assert not reading.names_address
 
 
 @pytest.mark.parametrize("code", [550, 552, 554])

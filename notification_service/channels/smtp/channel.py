@@ -190,7 +190,8 @@ class SmtpChannel:
                 return Deferred(talk.attempt("deferred", code, text), reading.wait)
             case Blame.MESSAGE:
                 words = fingerprint(code, text, talk.recipient)
-                return Refused(talk.attempt("refused", code, text), _code(reading, code), words)
+                attempt, said = talk.attempt("refused", code, text), _code(reading, code)
+                return Refused(attempt, said, words, names_address=reading.names_address)
 
     def _broken(self, talk: _Talk, problem: BaseException) -> Tried:
         text = f"{type(problem).__name__}: {problem}"

@@ -15,6 +15,8 @@ from enum import Enum, auto
 class About(Enum):
     RECIPIENT = auto()
     """This mailbox or this mail: it is no fault of ours."""
+    ADDRESS = auto()
+    """There is nobody of this address, or nobody any more."""
     FULL = auto()
     """This mailbox, for now: full, or flooded."""
     SESSION = auto()
@@ -219,20 +221,25 @@ _ROWS: tuple[tuple[About, str], ...] = (
         """,
     ),
     (
-        About.RECIPIENT,
+        About.ADDRESS,
         r"""
         (?:user|recipient|mailbox|mail box|addressee|person|alias|inbox)\b\W*(?:\w+ ){0,3}(?:unknown|
             NOT (?:be )?(?:found|known|exist\w*|valid|active|recognized|local)|does ?NOT exist|invalid|inactive|
             disabled|deactivated|expired|closed|suspended|locked|is dead)
         (?:unknown|no such|invalid|non-?existent|bad|inactive|illegal) (?:or \w+ )?(?:destination |
             local )?(?:user|recipient|mailbox|alias|person|local.?part)
-        recipient address rejected: (?:access denied|user|unknown|invalid|undeliverable|domain not found|
-            malformed|need fully|no such|mailbox|this|address)
+        recipient address rejected: (?:user|unknown|invalid|undeliverable|domain not found|malformed|no such|mailbox)
         unknown in \w+ (?:\w+ )?table|address (?:does not exist|unknown|not found)
         may not exist|no longer (?:valid|on server|available)|no mailbox (?:here|for|by|with)
         account (?:that you tried|does not exist|(?:is |has been )?disabled(?! (?:for|due to) (?:send|spam|abuse)))
         does (?:not|n.t) have an? (?:\w+ )?(?:account|mailbox)
         unbekannt\w*|inconnu\w*|desconocid\w|destinataire invalide|sconosciut\w
+        """,
+    ),
+    (
+        About.RECIPIENT,
+        r"""
+        recipient address rejected: (?:access denied|need fully|this|address)
         """,
     ),
     (

@@ -20,6 +20,9 @@ _CLOSING = 421
 _PASSING = ("2.2", "2.121", "2.122")
 """A full mailbox passes, whatever the first digit says, and so does one that gets too much (Exchange Online)."""
 _BAD_CONNECTION = "4.2"
+_OF_ONE_MAIL = (About.RECIPIENT, About.ADDRESS, About.FULL)
+_ADDRESS_CODES = ("1.1", "1.2", "1.3", "1.6", "1.10")
+"""RFC 3463 §3.2 and RFC 7505: bad mailbox, bad system, bad syntax, moved, no mail taken."""
 _OF_THE_MESSAGE = re.compile(r"[45]\.(?:2\.3|3\.4|6\.\d+)")
 """Its size or its letters (RFC 3463): the message's even at MAIL, where RFC 1870 and 6531 have them told."""
 
@@ -126,6 +129,8 @@ class Reading:
     """Seconds that the server named."""
     session: bool = False
     hint: str = ""
+    names_address: bool = False
+    """It says that there is nobody of this address: how often it is said tells nothing of us."""
 
 
 def read(phase: Phase, code: int, text: str, recipient: str = "") -> Reading:
@@ -141,6 +146,7 @@ def read(phase: Phase, code: int, text: str, recipient: str = "") -> Reading:
         _named_wait(text),
         session=_is_refusal(code) and about is About.SESSION,
         hint=HINTS.get(about, "") if about else "",
+        names_address=about is About.ADDRESS or (enhanced or "")[2:] in _ADDRESS_CODES,
     )
 
 
@@ -173,7 +179,7 @@ def _is_refusal(code: int) -> bool:
 def _about_either(code: int, enhanced: str | None, words: str, nameless: str) -> About | None:
     """Customers choose their names: what is about the recipient without them is not about us because of them."""
     about = _about(code, enhanced, nameless)
-    return about if nameless == words or about in (About.RECIPIENT, About.FULL) else _about(code, enhanced, words)
+    return about if nameless == words or about in _OF_ONE_MAIL else _about(code, enhanced, words)
 
 
 def _about(code: int, enhanced: str | None, words: str) -> About | None:
@@ -196,7 +202,7 @@ def _blame(phase: Phase, code: int, enhanced: str | None, about: About | None) -
     if phase is Phase.MAIL:
         # Nobody was named yet but us, and no size: what is refused here is refused to all.
         return passing if enhanced and _OF_THE_MESSAGE.fullmatch(enhanced) else Blame.CHANNEL
-    if about in (About.RECIPIENT, About.FULL):
+    if about in _OF_ONE_MAIL:
         return passing
     if about is not None:
         return Blame.ACCOUNT
