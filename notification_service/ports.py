@@ -384,11 +384,13 @@ class Refused:
     """The message is to blame (5xx): it will never be accepted. `code`: RFC 3463 where there is one.
 
     `fingerprint`: of the reply without what differs from mail to mail, so that equal refusals are known.
+    `names_address`: it says that there is nobody of this address, so that its equals tell nothing of us.
     """
 
     attempt: Attempt
     code: str
     fingerprint: str = ""
+    names_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)

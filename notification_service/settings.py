@@ -253,7 +253,8 @@ class SmtpSettings(_Slice):
         if self.auth is Login.OAUTH2:
             return self._missing_for_tokens
         if self.username and not self.password:
-            return "SMTP_USERNAME is set, and SMTP_PASSWORD is not"
+            by_token = self.oauth_client_id or self.oauth_service_account_file
+            return "SMTP_USERNAME is set, and SMTP_PASSWORD is not" + (", nor SMTP_AUTH=oauth2" if by_token else "")
         if self.password and not self.username:
             return "SMTP_PASSWORD is set, and SMTP_USERNAME is not"
         if self.provider.needs_login and not self.username:

@@ -22,15 +22,11 @@ T = TypeVar("T")
 _DOMAINS = 2
 """So many domains that refuse us, with nothing accepted between, are no fault of one of them."""
 _ALIKE = 3
-"""So many addresses refused in the same words, in two domains, with nothing accepted between, are about us."""
+"""So many addresses refused in the same words, with nothing accepted between, are about us, or about their domain."""
 _HELD_FOR = 3600.0
 _ON_TRIAL_FOR, _THEIRS_FOR = 600.0, 3600.0
 _FURTHEST_BACK = timedelta(hours=24)
 _MOST_DOMAINS, _MOST_WORDS, _MOST_ADDRESSES = 1000, 100, 100
-
-_NAMES_THE_ADDRESS = ("1.1", "1.2", "1.3", "1.6", "1.10")
-"""RFC 3463 §3.2 and RFC 7505: bad mailbox, bad system, bad syntax, moved, no mail taken. Three mistyped addresses in a
-row are no reason to stop every mail; where a server says so to everybody, a person replays what bounced."""
 
 _UNKNOWN_WORDS = (
     "several addresses in a row are refused in the same words: is the login's sender FROM_EMAIL, is a limit used up, "
@@ -134,8 +130,12 @@ class Refusals:
         return False
 
     def read(self, recipient: str, verdict: Refused) -> Refused | Blocked:
-        """The verdict, or that it is we who are refused, where that is what its words have come to mean."""
-        if not verdict.fingerprint or _names_the_address(verdict.code) or not self._about_us(recipient, verdict):
+        """The verdict, or that it is we who are refused, where that is what its words have come to mean.
+
+        Three mistyped addresses in a row are no reason to stop a mail; where a server says so to everybody, a person
+        replays what bounced.
+        """
+        if not verdict.fingerprint or verdict.names_address or not self._about_us(recipient, verdict):
             return verdict
         return Blocked(replace(verdict.attempt, result="blocked"), _UNKNOWN_WORDS)
 
@@ -165,11 +165,10 @@ class Refusals:
             return False
         alike = self._alike.setdefault(verdict.fingerprint, {})
         alike[recipient.casefold()] = domain
-        domains = set(alike.values())
-        if len(alike) < _ALIKE or len(domains) < _DOMAINS:
+        if len(alike) < _ALIKE:
             _bound(self._alike, _MOST_WORDS)
             return False
-        for each in domains:
+        for each in set(alike.values()):
             self._suspect(each, _said(verdict.attempt))
         self.hear(verdict.fingerprint, alike)
         self.alarmed(verdict.fingerprint, self._last_accepted())
@@ -206,10 +205,6 @@ class Refusals:
 
 def domain_of(recipient: str) -> str:
     return recipient.rpartition("@")[2].casefold()
-
-
-def _names_the_address(code: str) -> bool:
-    return code.rpartition(" ")[2].partition(".")[2] in _NAMES_THE_ADDRESS
 
 
 def _said(attempt: Attempt) -> str:

@@ -40,9 +40,10 @@ def chosen(*, since: str | None, **known: str | None) -> Bounces:
 
 
 async def look(settings: Settings, wanted: Bounces) -> list[Document]:
-    """The records with their events. Raises `DependencyError`."""
+    """The records with their events, those created first first. Raises `DependencyError`."""
     async with _recalls(settings) as recalls:
-        return [record async for batch in recalls.bounced(wanted) for record in batch]
+        found = [record async for batch in recalls.bounced(wanted) for record in batch]
+    return sorted(found, key=lambda record: record["created_at"])
 
 
 async def replay(

@@ -99,10 +99,10 @@ class MongoRecalls:
         return self.bounced(Bounces(fingerprint=fingerprint, since=since))
 
     async def bounced(self, wanted: Bounces) -> AsyncIterator[list[Document]]:
-        """The records with their events, a batch at a time, those created first first."""
+        """The records with their events, a batch at a time, in no order: a database sorts only so many of them."""
         batch: list[Document] = []
         try:
-            async for record in self._records.find(wanted.query, _FIELDS).sort("created_at", 1).batch_size(_BATCH):
+            async for record in self._records.find(wanted.query, _FIELDS).batch_size(_BATCH):
                 if wanted.holds(record):
                     batch.append(record)
                 if len(batch) == _BATCH:

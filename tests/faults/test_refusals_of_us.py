@@ -61,6 +61,25 @@ def test_six_tickets_that_were_refused_because_of_us_go_out_when_it_is_mended(
         assert_all_sent(place, judge)
 
 
+def test_six_tickets_to_one_domain_that_were_refused_in_unknown_words_go_out_when_it_is_mended(
+    place: Place, judge: Judge
+) -> None:
+    """All customers may be at one provider: what bounced before the third is called back."""
+    place.smtp.script([Rule(at="dot", reply=UNKNOWN)])
+    events = [fresh("booking.confirmed", user_email=f"jane{number}@one.example") for number in range(6)]
+    with place.service() as service:
+        judge.publish(*events)
+        until(lambda: service.said("domain.held"), timeout=PATIENCE)
+        until(lambda: service.said("recall.published"), timeout=PATIENCE)
+        assert not place.mails()
+        assert not service.said("channel.breaker")
+        place.smtp.clear()
+        until(lambda: list(place.outcomes().values()) == ["sent"] * 6, timeout=PATIENCE)
+        until(judge.at_rest, timeout=PATIENCE)
+        assert len(place.mails()) == 6
+        judge.verdict()
+
+
 def test_one_after_the_other_they_are_called_back_too(place: Place, judge: Judge) -> None:
     """Nobody waits behind the breaker here but what had bounced."""
     refuse(place, "dot", UNKNOWN)

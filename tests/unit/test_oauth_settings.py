@@ -83,6 +83,8 @@ def test_a_few_settings_are_enough_and_the_provider_gives_the_rest(
         (WORKSPACE, FILE, FILE),
         (OTHER, URL, URL),
         (OTHER, SECRET, SECRET),
+        (OUTLOOK, "SMTP_AUTH", "SMTP_AUTH=oauth2"),
+        (WORKSPACE, "SMTP_AUTH", "SMTP_AUTH=oauth2"),
     ],
 )
 def test_what_is_missing_is_named_and_live_refuses(

@@ -118,6 +118,13 @@ def test_the_enhanced_code_is_taken_where_there_is_one(code: int, text: str, exp
         ("1 hour and 30 minutes before you try again", 5400),
         ("Greylisting in action, please come back in 00:30:00", 1800),
         ("try again in 5 mins", 300),
+        ("Riprova tra 24 ore", 86400),
+        ("Tente novamente em 24 horas", 86400),
+        ("Probeer het over 24 uur opnieuw", 86400),
+        ("Spróbuj ponownie za 24 godziny", 86400),
+        ("Riprova tra 2 giorni", 172800),
+        ("your limit resets in 6 hours", 21600),
+        ("Daily limit of 500 messages per 24 hours exceeded; it is renewed in 6 hours", 21600),
         ("try again within 4 hours", 14400),
         ("please try again in an hour", 3600),
         ("wait half an hour", 1800),
@@ -256,7 +263,7 @@ def test_a_refusal_of_us_comes_with_what_to_do(code: int, text: str, named: str)
 
 
 def test_there_is_a_hint_for_all_that_an_operator_can_mend() -> None:
-    assert set(HINTS) == set(About) - {About.RECIPIENT, About.FULL}
+    assert set(HINTS) == set(About) - {About.RECIPIENT, About.ADDRESS, About.FULL}
     assert not any("\n" in hint for hint in HINTS.values())
 
 
@@ -319,6 +326,80 @@ SAME = [
         "5.1.1 <b@y.example>: undeliverable address: host mx.y.example said: 554 go away",
     ),
 ]
+
+
+NAMES = ["relay", "dmarc", "sender.rejected", "quota-exceeded", "Spamhaus", "helo", "too-many", "your.account", "a+b(c"]
+
+
+@pytest.mark.parametrize(
+    "said", ["5.1.1 {}: user unknown", "User {} not found", "The mailbox {} does not exist", "no such user: {}"]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_how_a_customer_is_called_blames_nobody(name: str, said: str) -> None:
+    """A server may write the name without brackets and without a domain, or the domain alone."""
+    assert read(RCPT, 550, said.format(name), f"{name}@guests.example").blame is MESSAGE
+    domain = f"{name.lower()}.example"
+    assert read(RCPT, 550, said.format(domain), f"jane@{domain}").blame is MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("relay", "Relay access denied"), ("sender", "5.7.1 Sender rejected"), ("quota", "Daily quota used up")],
+)
+def test_a_refusal_of_us_stays_one_whoever_it_is_said_of(name: str, said: str) -> None:
+    assert read(RCPT, 550, said, f"{name}@guests.example").blame is ACCOUNT
+
+
+@pytest.mark.parametrize("said", ["Nope, not {} today", "nope ({}): not today", "Nope. {}"])
+def test_words_that_name_the_recipient_alone_have_one_fingerprint(said: str) -> None:
+    """Six customers hear the same, though each hears another name."""
+    prints = {
+        fingerprint(554, said.format(name), f"{name}@guests.example") for name in ("jane", "Joe.X", "zoë", "o'neil")
+    }
+    prints |= {fingerprint(554, said.format(host), f"jane@{host}") for host in ("guests", "bücher", "evil-host")}
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"5.{detail} no" for detail in ("1.1", "1.10", "1.3", "1.2", "1.6")),
+        *(
+            "No such user here",
+            "Unknown user",
+            "Mailbox not found",
+            "<a@b.example>: Recipient address rejected: User unknown",
+        ),
+        *(
+            "The mailbox a does not exist",
+            "Benutzer unbekannt",
+            "The email account that you tried to reach is disabled",
+        ),
+    ],
+)
+def test_that_nobody_is_of_an_address_is_known(text: str) -> None:
+    """Three mistyped addresses in a row are no reason to stop every mail."""
+    assert read(RCPT, 550, text).names_address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nope",
+        "5.7.1 Recipient address rejected: Access denied",
+        "Requested action not taken: mailbox unavailable",
+        "5.6.0 no",
+    ],
+)
+def test_what_names_no_address_may_be_about_us(text: str) -> None:
+    reading = read(RCPT, 550, text)
+    assert reading.blame is MESSAGE
+    assert not reading.names_address
+
+
+@pytest.mark.parametrize("code", [550, 552, 554])
+def test_a_full_mailbox_that_is_quoted_passes_too(code: int) -> None:
+    assert read(DATA, code, "LMTP error after end of data: 552 5.2.2 mailbox full").blame is MOMENT
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)

@@ -45,6 +45,7 @@ class _Talk:
     """What is known of one conversation while it goes on. `hide`: takes our password out of what the server said."""
 
     hide: Callable[[str], str]
+    recipient: str
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
     phase: Phase = Phase.CONNECT
@@ -114,7 +115,7 @@ class SmtpChannel:
 
     async def _converse(self, envelope: Envelope, before_data: BeforeData, *, fresh: bool) -> tuple[Tried, bool]:
         """The verdict, and whether it only means that a session which was kept is over."""
-        talk = _Talk(self._pool.hide)
+        talk = _Talk(self._pool.hide, envelope.recipient)
         try:
             async with self._pool.session(fresh=fresh) as talk.session:
                 verdict = await self._send(talk, talk.session, envelope, before_data)
@@ -175,7 +176,7 @@ class SmtpChannel:
         doubtful = not 400 <= code < 600 or (talk.session is not None and talk.session.out_of_step)  # noqa: PLR2004 - RFC 5321 §4.2.1
         if talk.phase is Phase.DATA and doubtful:
             return InDoubt(talk.attempt("in_doubt", code, text))
-        reading = read(talk.phase, code, text)
+        reading = read(talk.phase, code, text, talk.recipient)
         if reading.session and talk.session is not None and talk.session.reused:
             talk.session_is_over = True
             talk.session.ending = "the server takes no more mails on it"
@@ -188,7 +189,9 @@ class SmtpChannel:
             case Blame.MOMENT:
                 return Deferred(talk.attempt("deferred", code, text), reading.wait)
             case Blame.MESSAGE:
-                return Refused(talk.attempt("refused", code, text), _code(reading, code), fingerprint(code, text))
+                words = fingerprint(code, text, talk.recipient)
+                attempt, said = talk.attempt("refused", code, text), _code(reading, code)
+                return Refused(attempt, said, words, names_address=reading.names_address)
 
     def _broken(self, talk: _Talk, problem: BaseException) -> Tried:
         text = f"{type(problem).__name__}: {problem}"

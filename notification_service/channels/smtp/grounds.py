@@ -15,6 +15,8 @@ from enum import Enum, auto
 class About(Enum):
     RECIPIENT = auto()
     """This mailbox or this mail: it is no fault of ours."""
+    ADDRESS = auto()
+    """There is nobody of this address, or nobody any more."""
     FULL = auto()
     """This mailbox, for now: full, or flooded."""
     SESSION = auto()
@@ -89,10 +91,14 @@ _SHORT: Mapping[str, str] = {
     "NOT": r"(?:not|n.?t|never|no longer)",
     "LIMIT": r"limit(?:s|ed|ation)?|quotas?|threshold|allowance|credits?|rate",
     "OVER": r"exceed\w*|reach\w*|over\b|hit|used up|surpass\w*|too (?:many|much|fast|quickly)",
+    "REACHED": (
+        r".berschritten|erreicht|d.pass.e?|atteint\w*|superat\w|superad\w|raggiunt\w|alcanzad\w|excedid\w|atingid\w|"
+        r"bereikt|overschreden|osi.gni\w+|przekroczon\w|превыш\w+"
+    ),
     "SENT": (
         r"send\w*|sent|outgoing|outbound|outmail|relay\w*|submission|(?:dail|hourl|weekl|monthl|yearl|"
         r"annual)y?|(?:per|this|an?|each|last|one|\d+) ?-?(?:second|minute|hour|day|month)s?|today|tenant|"
-        r"plan|subscription|trial|credits?|policy|smtp|your|account|customer|user|domain|connection|"
+        r"plan|subscription|trial|credits?|policy|smtp|your|account|customer|user|domain|connections?|"
         r"messages?|e?-?mails?|recipients?|permitted|allowed|rate"
     ),
     "LISTS": (
@@ -129,7 +135,7 @@ _ROWS: tuple[tuple[About, str], ...] = (
         does (?:not|n.t) accept (?:e?-?mails?|messages) from
         only accept\w* (?:e?-?mails?|messages)|recipient preferences
         not allowed to (?:send|post|write) to (?:this|the|that) (?:list|group|address|recipient|mailbox|user)
-        badrcptto|sender.?not.?authenticated.?for|empf.nger
+        recipient'?s list of|inactivity|badrcptto|sender.?not.?authenticated.?for|empf.nger
         """,
     ),
     (
@@ -137,8 +143,10 @@ _ROWS: tuple[tuple[About, str], ...] = (
         r"""
         receiving (?:e?-?mails?|messages)
         (?:recipient|mailbox) (?:has |is )?(?:receiv|exceed\w* (?:its|their|the) limit)
-        (?:mail ?box|inbox|account|user|folder|recipient|quota|postfach)\b[^.;]{0,40}\b(?:full|over ?quota|
-            out of storage|voll|plein\w*|llen\w|pieno?)
+        (?:(?:mail ?)?box|inbox|account|user|folder|recipient|quota|postfach|posteingang|bo.te|buz.n|casella|casilla|
+            caixa|destinat\w+|skrzynk\w+|ящик\w*)\b[^.;]{0,40}\b(?:full|over ?quota|out of storage|voll|plein\w*|
+            llen\w|pien\w?|cheia|переполн\w*|pełn\w)\b
+        (?:mail ?box|inbox|folder)\b[^.;]{0,20}\b(?:exceed\w*|over)\b[^.;]{0,30}\b(?:storage|allocation|limit)
         \bover ?quota\b
         (?:mail ?box|storage|disk|inbox|user.?s|recipient.?s)\W+(?:\w+ )?(?:quota|limit|allocation|space)
         exceeded (?:the )?storage|quota exceeded \(mailbox
@@ -150,6 +158,12 @@ _ROWS: tuple[tuple[About, str], ...] = (
         \byour (?:e?-?mail |smtp |sending |outgoing |user )*(?:account|access|login|mailbox|
             subscription)\b.{0,40}\b(?:suspend|block|disabl|deactivat|restrict|paus|lock|terminat|limited|hold|frozen|
             compromis|expired)
+        """,
+    ),
+    (
+        About.SENDER,
+        r"""
+        domain of sender
         """,
     ),
     (
@@ -207,25 +221,33 @@ _ROWS: tuple[tuple[About, str], ...] = (
         """,
     ),
     (
-        About.RECIPIENT,
+        About.ADDRESS,
         r"""
         (?:user|recipient|mailbox|mail box|addressee|person|alias|inbox)\b\W*(?:\w+ ){0,3}(?:unknown|
             NOT (?:be )?(?:found|known|exist\w*|valid|active|recognized|local)|does ?NOT exist|invalid|inactive|
-            disabled|deactivated|expired|closed|suspended|is dead)
+            disabled|deactivated|expired|closed|suspended|locked|is dead)
         (?:unknown|no such|invalid|non-?existent|bad|inactive|illegal) (?:or \w+ )?(?:destination |
             local )?(?:user|recipient|mailbox|alias|person|local.?part)
-        recipient address rejected: (?:access denied|user|unknown|invalid|undeliverable|domain not found|
-            malformed|need fully|no such|mailbox|this|address)
+        recipient address rejected: (?:user|unknown|invalid|undeliverable|domain not found|malformed|no such|mailbox)
         unknown in \w+ (?:\w+ )?table|address (?:does not exist|unknown|not found)
-        may not exist|no longer (?:valid|on server|available)|no mailbox here
-        account (?:that you tried|does not exist|is disabled|disabled|has been disabled)
+        may not exist|no longer (?:valid|on server|available)|no mailbox (?:here|for|by|with)
+        account (?:that you tried|does not exist|(?:is |has been )?disabled(?! (?:for|due to) (?:send|spam|abuse)))
+        does (?:not|n.t) have an? (?:\w+ )?(?:account|mailbox)
         unbekannt\w*|inconnu\w*|desconocid\w|destinataire invalide|sconosciut\w
+        """,
+    ),
+    (
+        About.RECIPIENT,
+        r"""
+        recipient address rejected: (?:access denied|need fully|this|address)
         """,
     ),
     (
         About.RELAY,
         r"""
         (?<![\w.@-])relay(?:ing|ed|s)?(?![\w@-]|\.\w)|rcpt ?hosts\b
+        (?:not|n.t) (?:handle|accept|host) (?:e?-?mails? for|this domain)|\bnot (?:a|an open) (?:mail )?gateway\b
+        \bnot (?:a )?local (?:host|domain)\b|specified domain
         \bforwarding (?:is )?(?:denied|prohibited|not)\b|tenant ?attribution
         (?:send|sending|mail) (?:\w+ )?(?:to )?(?:external|remote|non-?local|foreign) (?:domain|recipient|address|
             user|host)
@@ -235,12 +257,18 @@ _ROWS: tuple[tuple[About, str], ...] = (
         About.SUSPENDED,
         r"""
         outbound ?spam
-        account (?:\w+ ){0,4}(?:suspend|disabled? for sending|block|lock|restrict|frozen|on hold|terminat|limited|
-            compromis|under review|paused)
+        \b(?:payment|invoice|billing|unpaid|overdue)\b|service (?:is |was )?(?:suspend|terminat)|confirm your
+        account(?:'s)? (?:\w+ ){0,4}(?:suspend|disabled? for sending|block|lock|restrict|frozen|on hold|terminat|
+            limited|compromis|under review|paused)
         (?:suspend|block|disabl|deactivat|restrict|paus)\w* (?:\w+ ){0,4}(?:account|sending|outgoing|outbound|
             smtp)
         (?:sending|outgoing|outbound|submission|smtp|mail) (?:\w+ ){0,3}(?:has been |is |was |
             are )(?:\w+ )?(?:suspend|block|disabl|deactivat|restrict|paus|lock)
+        pending (?:approval|activation|verification|review)|(?:not|n.t) (?:yet )?(?:been )?(?:activated|
+            approved|validated)
+        \bsandbox|\b(?:free|demo|trial|test) (?:accounts?|domains?|users?|plans?)\b|test purposes|test(?:ing)? e-?mails
+        \b(?:cannot|can ?not|may not|can.?t|can only|may only|only be used to) send\b|hosting (?:is|was|has been)\b
+        mail service for (?:your|this)|pas autoris.e? . (?:envoyer|utiliser)
         account outbounds disabled|not subscribed to ses|unusual (?:sending )?activity
         (?:user|account|you|client)(?: is| are)? not (?:allowed|permitted|authorized|authorised|
             enabled) to send(?: (?:e?-?mails?|messages?))?(?:$|[.,;:( ](?!.{0,20}\b(?:as|from|behalf|sender|to)\b))
@@ -262,9 +290,9 @@ _ROWS: tuple[tuple[About, str], ...] = (
         (?:OVER)(?:(?!mailbox|storage|size|inbox|disk|bytes|receiv|hops)[^.;]){0,60}\b(?:LIMIT)\b
         \b(?:SENT)\b(?:(?!mailbox|storage|size|inbox|disk|bytes|receiv|
             hops)[^.;]){0,60}\b(?:LIMIT)\b(?:(?!mailbox|storage|size|inbox|disk|bytes)[^.;]){0,30}\b(?:OVER)
-        (?:kontingent|limit|quota|versandlimit|sendelimit)\w* (?:\w+ ){0,4}(?:.berschritten|erreicht|d.pass.e?|
-            atteint\w*|superad\w|alcanzad\w|excedid\w)
-        (?:d.pass.|atteint|superado|excedido|alcanzado|.berschritten) (?:\w+ ){0,4}(?:quota|limite?|cuota|l.mite)
+        \blimit\b(?:(?!mailbox|storage|size|inbox|disk|bytes|receiv|hops)[^.;]){0,60}\b(?:OVER)
+        (?:kontingent|l.mi\w*|quota|cuota|anzahl|\w+limit|лимит\w*|квот\w*) (?:[\w']+ ){0,6}(?:REACHED)
+        (?:REACHED) (?:[\w']+ ){0,4}(?:quota|l.mi\w*|cuota|лимит\w*|квот\w*)
         limite.{0,20}(?:atteint|d.pass)|\bper (?:second|minute|hour|day|month)\b
         zu viele (?:nachrichten|e?-?mails|empf.nger)
         trop de (?:messages|mails|connexions)
@@ -279,6 +307,7 @@ _ROWS: tuple[tuple[About, str], ...] = (
             use (?:smtp.?)?auth\w*|check (?:your )?mail|use (?:tls|ssl|starttls|encryption))
         requires? (?:smtp )?(?:authentication|auth\b|a login|encryption|tls)|smtp.?auth
         (?:tls|starttls|encryption) (?:is )?(?:required|needed)|credentials?
+        (?:not|n.t) authori[sz]ed to perform|\buser has no permission|api key
         pop.?before.?smtp|anmeldung (?:\w+ )?(?:erforderlich|notwendig)
         authentification requise|authentifizier\w+|autenticaci.n
         """,
@@ -301,7 +330,8 @@ _ROWS: tuple[tuple[About, str], ...] = (
         (?:address|domain|identity|identities)(?: is| are| has)? (?:not (?:been )?|un)verified
         (?:must|should|has to) (?:match|be the same)
         not match (?:the |your )?(?:authenti|login|user|account|smtp)|mx records? for
-        sender domain|domain of sender|absender\w*|exp.diteur|.metteur|remitente
+        (?:not|n.t) (?:associated with|hosted|on your)|unconfigured|from.?domain
+        sender domain|absender\w*|exp.diteur|.metteur|remitente
         remetente|mittente|afzender
         """,
     ),
@@ -315,6 +345,10 @@ _ROWS: tuple[tuple[About, str], ...] = (
             mail ?server )*(?:ip\b|ip.?address|host\b|hostname|network|mail ?server|server|mta|
             isp)(?: address)?\W+(?:\S+ ){0,5}(?:is|has|was|are|appears|looks|cannot|does|not|failed|block\w*|listed|
             banned|rejected|refused)
+        (?:server|host|mta|network|remotehost|machine)\b(?: (?:at|with) \S+| [\d.:a-f]+)? (?:is |was |has been |
+            looks )?(?:not (?:allowed|permitted|welcome)|block\w*|listed|banned|refused|suspicious)
+        (?:smtp|mail|outgoing) (?:server|relay|smarthost) (?:of|at|from) your (?:service )?(?:isp|provider)
+        \[hm\d\d\]
         ip \[?[\d.:a-f]+\]? (?:is |was |has )?(?:been )?(?:temporarily )?(?:block\w*|listed|banned|reject\w*|
             black\w*)
         (?:from|originating from) your ip|reverse (?:dns|lookup|hostname)|\brdns\b
@@ -349,6 +383,13 @@ _ROWS: tuple[tuple[About, str], ...] = (
         About.CLIENT,
         r"""
         \bips?\b|\bno access\b|\bptr\b
+        """,
+    ),
+    (
+        About.SUSPENDED,
+        r"""
+        \byour (?:[\w-]+ ){0,2}(?:account|login|domain|server|hosting|plan|subscription|network|isp|organi[sz]ation|
+            credentials|configuration|connections?|smtp)\b
         """,
     ),
     (

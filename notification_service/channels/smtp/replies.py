@@ -20,6 +20,9 @@ _CLOSING = 421
 _PASSING = ("2.2", "2.121", "2.122")
 """A full mailbox passes, whatever the first digit says, and so does one that gets too much (Exchange Online)."""
 _BAD_CONNECTION = "4.2"
+_OF_ONE_MAIL = (About.RECIPIENT, About.ADDRESS, About.FULL)
+_ADDRESS_CODES = ("1.1", "1.2", "1.3", "1.6", "1.10")
+"""RFC 3463 §3.2 and RFC 7505: bad mailbox, bad system, bad syntax, moved, no mail taken."""
 _OF_THE_MESSAGE = re.compile(r"[45]\.(?:2\.3|3\.4|6\.\d+)")
 """Its size or its letters (RFC 3463): the message's even at MAIL, where RFC 1870 and 6531 have them told."""
 
@@ -57,10 +60,18 @@ _AMOUNTS = {
     "twenty": 20.0,
     "sixty": 60.0,
 }
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "t": 86400, "j": 86400, "w": 604800, "stunde": 3600}
+_UNITS = {
+    **dict.fromkeys(("stunde", "h", "o", "u", "godz"), 3600),
+    **dict.fromkeys(("d", "t", "j", "g"), 86400),
+    "s": 1,
+    "m": 60,
+    "w": 604800,
+}
+"""By how they begin; a German hour begins like a second, and a Polish one like an Italian day."""
 _UNIT = (
-    r"(?:seconds?|secs?|sekunden?|secondes?|segundos?|s|minutes?|mins?|minuten?|minutos?|m|hours?|hrs?|stunden?|heures?|horas?|h|"
-    r"days?|tagen?|tage?|jours?|d.as?|d|weeks?)(?![a-z])"
+    r"(?:seconds?|secs?|sekunden?|secondes?|segundos?|s|minutes?|mins?|minuten?|minutos?|minut[aioye]?|m|"
+    r"hours?|hrs?|stunden?|heures?|horas?|or[ae]|uur|uren|godzin\w?|h|"
+    r"days?|tagen?|tage?|jours?|giorn[oi]|d.as?|dag(?:en)?|dni|d|weeks?)(?![a-z])"
 )
 _AMOUNT = rf"(?:\d{{1,7}}|\b(?:{'|'.join(sorted(_AMOUNTS, key=len, reverse=True))})(?=[ -]))"
 _SPAN = rf"{_AMOUNT}\s?-?{_UNIT}(?:,? ?(?:and |und |et )?\d{{1,5}}\s?{_UNIT}){{0,3}}"
@@ -68,7 +79,7 @@ _CLOCK = r"\d{1,3}:\d\d:\d\d"
 _AGAIN = (
     r"\b(?:try|tries|trying|retry\w*|retries|again|back|wait|waiting|resend|re-?submit\w*|return|gr[ea]y-?list\w*|defer\w*|delay\w*|"
     r"block\w*|banned|suspended|limited|later|unavailable|versuch\w*|erneut|r.essay\w*|attend\w*|int.nt\w*|esper\w*|patient\w*|"
-    r"expires?|remaining)\b"
+    r"riprov\w*|tent\w*|probeer|opnieuw|spr.buj|ponownie|resets?|renew\w*|expires?|remaining)\b"
 )
 _WAIT = re.compile(
     rf"{_AGAIN}(?P<between>.{{0,60}}?)(?<![\w.:-])(?P<wait>{_CLOCK}|{_SPAN})"
@@ -118,13 +129,15 @@ class Reading:
     """Seconds that the server named."""
     session: bool = False
     hint: str = ""
+    names_address: bool = False
+    """It says that there is nobody of this address: how often it is said tells nothing of us."""
 
 
-def read(phase: Phase, code: int, text: str) -> Reading:
+def read(phase: Phase, code: int, text: str, recipient: str = "") -> Reading:
     text = text[:_LONGEST_READ]
     words = own_words(text)
     own = _enhanced(words)
-    about = _about(code, own, words)
+    about = _about_either(code, own, words, _without_name(words, recipient))
     # What is quoted blames nobody, but may name what becomes of this one mail.
     enhanced = own or _enhanced(text)
     return Reading(
@@ -133,6 +146,7 @@ def read(phase: Phase, code: int, text: str) -> Reading:
         _named_wait(text),
         session=_is_refusal(code) and about is About.SESSION,
         hint=HINTS.get(about, "") if about else "",
+        names_address=about is About.ADDRESS or (enhanced or "")[2:] in _ADDRESS_CODES,
     )
 
 
@@ -145,6 +159,14 @@ def own_words(text: str) -> str:
     return "" if _QUOTED.search(words) else words
 
 
+def _without_name(words: str, recipient: str) -> str:
+    """Without the recipient's name and domain, where they stand by themselves: `User dmarc unknown`."""
+    names = sorted(filter(None, recipient.rpartition("@")[::2]), key=len, reverse=True)
+    if not any(name.casefold() in words.casefold() for name in names):
+        return words
+    return re.sub(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, names))})(?![\w-]|\.\w)", " ", words, flags=re.IGNORECASE)
+
+
 def _enhanced(text: str) -> str | None:
     found = _ENHANCED.search(text)
     return found.group() if found else None
@@ -152,6 +174,12 @@ def _enhanced(text: str) -> str | None:
 
 def _is_refusal(code: int) -> bool:
     return 400 <= code < 600  # noqa: PLR2004 - RFC 5321 §4.2.1
+
+
+def _about_either(code: int, enhanced: str | None, words: str, nameless: str) -> About | None:
+    """Customers choose their names: what is about the recipient without them is not about us because of them."""
+    about = _about(code, enhanced, nameless)
+    return about if nameless == words or about in _OF_ONE_MAIL else _about(code, enhanced, words)
 
 
 def _about(code: int, enhanced: str | None, words: str) -> About | None:
@@ -169,11 +197,12 @@ def _blame(phase: Phase, code: int, enhanced: str | None, about: About | None) -
     # A reply that RFC 5321 does not allow here: the conversation cannot be trusted.
     if phase is Phase.CONNECT or not _is_refusal(code):
         return Blame.CHANNEL
-    passing = Blame.MOMENT if code < 500 or about is About.FULL else Blame.MESSAGE  # noqa: PLR2004 - RFC 5321 §4.2.1
+    passes = code < 500 or about is About.FULL or (enhanced or "")[2:] in _PASSING  # noqa: PLR2004 - RFC 5321 §4.2.1
+    passing = Blame.MOMENT if passes else Blame.MESSAGE
     if phase is Phase.MAIL:
         # Nobody was named yet but us, and no size: what is refused here is refused to all.
         return passing if enhanced and _OF_THE_MESSAGE.fullmatch(enhanced) else Blame.CHANNEL
-    if about in (About.RECIPIENT, About.FULL):
+    if about in _OF_ONE_MAIL:
         return passing
     if about is not None:
         return Blame.ACCOUNT
@@ -200,17 +229,16 @@ def _amount(text: str) -> float:
 
 
 def _unit(unit: str) -> int:
-    """By its first letter, in four languages; a German hour begins like a second."""
-    return _UNITS["stunde"] if unit.startswith("stunde") else _UNITS[unit[0]]
+    return next(seconds for beginning, seconds in _UNITS.items() if unit.startswith(beginning))
 
 
-def fingerprint(code: int, text: str) -> str:
+def fingerprint(code: int, text: str, recipient: str = "") -> str:
     """Of what a server says for itself, without what differs from mail to mail: 16 hexadecimal digits.
 
     Equal for equal refusals.
     """
     words = own_words(text)
-    kept = " ".join(re.findall(r"[^\W_]+", _VARYING.sub(" ", words).lower()))
+    kept = " ".join(re.findall(r"[^\W_]+", _VARYING.sub(" ", _without_name(words, recipient)).lower()))
     return hashlib.sha256(f"{code} {_enhanced(words) or ''} {kept}".encode()).hexdigest()[:16]
 
 
