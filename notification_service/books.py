@@ -139,7 +139,7 @@ class Books:
         if job.lease is not None and not job.lease.valid:
             return Fence.LOST
         fence = await self._mark_claim(job)
-        if fence is Fence.HELD and self._claim_may_be_anothers(job):
+        if fence is Fence.HELD_HERE or (fence is Fence.HELD and self._claim_may_be_anothers(job)):
             fence = await self._mark_entry(job)
         job.sending = fence is Fence.HELD
         if job.lease is not None:

@@ -59,6 +59,8 @@ class Fence(Enum):
     LOST = auto()
     NO_ENTRY = auto()
     """The ledger has none of this notification: the database refused it, or a person removed it."""
+    HELD_HERE = auto()
+    """It stands, but another server made it, and may still serve it to others, who would see nothing of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Claims(Protocol):
 
         `again`: this is the policy's one more mail, also where the store forgot the first. `plant`: where nobody
         holds the notification, claim it; without that, a claim that is gone is lost, since another worker may have
-        taken it and let it go in the meantime.
+        taken it and let it go in the meantime. HELD_HERE where the claim was made at a server that this one is not.
         """
 
     async def unmark(self, notification_id: str, owner: str) -> None:

@@ -48,6 +48,27 @@ MUTANTS = (
         ("tests/faults/test_rows_01_11.py", "-k", "row_05 or row_08"),
     ),
     Mutant(
+        "marker: at another server than the claim's, the entry is marked too",
+        "books.py",
+        "fence is Fence.HELD_HERE or (",
+        "fence is Fence.LOST or (",
+        ("tests/model/test_model_counterexamples.py",),
+    ),
+    Mutant(
+        "marker: it says that the claim is another server's",
+        "stores/redis_claims.py",
+        "return stamp == here and 1 or 2",
+        "return 1",
+        ("tests/contract/test_claims.py", "-k", "another_server"),
+    ),
+    Mutant(
+        "claim: asked for again at another server, it is still of the first",
+        "stores/redis_claims.py",
+        "local stamp = state == 'claimed' and held[2] ~= owner and here",
+        "local stamp = state == 'claimed' and here",
+        ("tests/contract/test_claims.py", "-k", "another_server"),
+    ),
+    Mutant(
         "marker: a lease that is over does not begin to send",
         "books.py",
         "    async def mark_sending(self, job: Job) -> Fence:\n",
@@ -149,8 +170,8 @@ MUTANTS = (
     Mutant(
         "fence: without a claim, the entry",
         "books.py",
-        "if fence is Fence.HELD and self._claim_may_be_anothers(job):",
-        "if False:",
+        "fence is Fence.HELD_HERE or (fence is Fence.HELD and self._claim_may_be_anothers(job))",
+        "fence is Fence.HELD_HERE",
         ("tests/model/test_model_counterexamples.py",),
     ),
     Mutant(

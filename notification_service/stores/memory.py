@@ -69,9 +69,11 @@ class MemoryClaims:
         fresh = held.owner == owner and held.state == "claimed"
         before, held.owner, held.until = held.owner, owner, now + self._lease
         certain = bool(self.server) and held.server == self.server
+        if fresh:
+            return Granted(fresh=True)
         if held.state == "claimed":
             held.server = self.server
-            return Granted(fresh=True) if fresh else Granted(fresh=False, before=before, certain=certain)
+            return Granted(fresh=False, before=before, certain=certain)
         again = held.state == "resending"
         held.state = "doubted" if held.state == "sending" else held.state
         return Doubtful(again, certain)
@@ -87,7 +89,7 @@ class MemoryClaims:
             return Fence.LOST
         held.state = "resending" if again or held.state in ("doubted", "resending") else "sending"
         held.until = self._clock() + self._lease
-        return Fence.HELD
+        return Fence.HELD if held.server == self.server else Fence.HELD_HERE
 
     async def unmark(self, notification_id: str, owner: str) -> None:
         held = self._claims.get(notification_id)

@@ -70,8 +70,9 @@ else
   answer = 'doubtful again'
 end
 local certain = here ~= '' and held[5] == here
--- A doubt that is not certain stays so: a marker may be lost that its next owner would have to know of.
-local stamp = state == 'claimed' and here or held[5] or ''
+-- A doubt that is not certain stays so: a marker may be lost that its next owner would have to know of. And a claim of
+-- our own that is asked for again may stand at the server of before too, where others see it.
+local stamp = state == 'claimed' and held[2] ~= owner and here or held[5] or ''
 redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease, 'server', stamp)
 redis.call('PEXPIRE', key, ARGV[3])
 return {answer, held[2] or '', certain and 1 or 0}
@@ -83,17 +84,18 @@ _MARK_SENDING = (
     + """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
-local state = held[1]
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner', 'server')
+local state, stamp, here = held[1], held[3] or '', server()
 if state and (held[2] ~= ARGV[1] or state == 'decided') then return 0 end
 if not state then
   if ARGV[5] ~= '1' then return 0 end
-  redis.call('HSET', KEYS[1], 'server', server())
+  redis.call('HSET', KEYS[1], 'server', here)
+  stamp = here
 end
 if ARGV[4] == '1' or state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
 redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'until', now + tonumber(ARGV[2]))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
+return stamp == here and 1 or 2
 """
 )
 
@@ -222,8 +224,11 @@ class RedisClaims:
         await answered(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
 
 
+_FENCES = (Fence.LOST, Fence.HELD, Fence.HELD_HERE)
+
+
 async def _fence(call: Awaitable[int]) -> Fence:
-    return Fence.HELD if await answered(call) else Fence.LOST
+    return _FENCES[await answered(call)]
 
 
 def _marker(tenure: Tenure) -> str:

@@ -29,7 +29,7 @@ from tests.stack.proxy import Proxy
 from tests.stack.stores import PersistentRedis
 
 LEASE = 0.25
-HELD, LOST = Fence.HELD, Fence.LOST
+HELD, LOST, HELD_HERE = Fence.HELD, Fence.LOST, Fence.HELD_HERE
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -231,6 +231,34 @@ async def test_a_renewal_makes_nothing_certain(claims: Claims, one: str) -> None
     await claims.unmark(one, "a")
     await after_the_lease()
     assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_marker_says_that_the_claim_is_of_another_server(claims: Claims, one: str, again: bool) -> None:  # noqa: FBT001 - parametrised
+    """Which may still serve it to others: they would find a claim that seems to prove that nothing went out."""
+    await claims.claim(one, "a")
+    await lose_writes(claims, one)
+    await claims.renew({one: Tenure("a")})
+    assert [await claims.mark_sending(one, "a", again=again) for _ in range(2)] == [HELD_HERE] * 2
+    assert await claims.mark_sending(one, "b") is LOST
+    await claims.unmark(one, "a")
+    assert await claims.mark_sending(one, "a") is HELD_HERE
+    assert await claims.decide(one, "a", Sent()) is HELD
+
+
+async def test_ones_own_claim_asked_for_again_at_another_server_is_still_of_the_first(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await lose_writes(claims, one)
+    assert await claims.claim(one, "a") == Granted(fresh=True)
+    assert await claims.mark_sending(one, "a") is HELD_HERE
+
+
+async def test_who_takes_over_at_another_server_has_a_claim_of_that_one(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await lose_writes(claims, one)
+    await after_the_lease()
+    await claims.claim(one, "b")
+    assert await claims.mark_sending(one, "b") is HELD
 
 
 @pytest.mark.parametrize("again", [True, False])
@@ -536,6 +564,22 @@ async def test_a_server_that_was_demoted_and_promoted_again_is_another(tmp_path:
             assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
 
 
+async def test_a_marker_at_a_server_that_is_promoted_beside_the_first(tmp_path: Path, one: str) -> None:
+    first, second = PersistentRedis(tmp_path / "first"), PersistentRedis(tmp_path / "second")
+    with first, second:
+        async with redis.connect(first.url) as client, redis.connect(second.url) as other:
+            here = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+            there = RedisClaims(other, lease_seconds=LEASE, verdict_seconds=60)
+            await other.replicaof("127.0.0.1", str(first.port))
+            await _linked(other)
+            await here.claim(one, "a")
+            await client.wait(1, 1000)
+            await other.replicaof("NO", "ONE")
+            assert await there.mark_sending(one, "a") is HELD_HERE
+            await after_the_lease()
+            assert await here.claim(one, "b") == Granted(fresh=False, before="a", certain=True)
+
+
 async def test_where_info_is_hidden_no_claim_is_certain(stack: LocalStack, one: str) -> None:
     async with redis.connect(stack.redis_url) as client:
         await client.acl_setuser(
@@ -546,6 +590,8 @@ async def test_where_info_is_hidden_no_claim_is_certain(stack: LocalStack, one: 
                 claims = RedisClaims(hidden, lease_seconds=LEASE, verdict_seconds=60)
                 assert not await claims.certain()
                 assert await claims.claim(one, "a") == Granted(fresh=True)
+                assert await claims.mark_sending(one, "a") is HELD
+                await claims.unmark(one, "a")
                 await after_the_lease()
                 assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
         finally:

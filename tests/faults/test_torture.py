@@ -11,9 +11,11 @@ from tests.faults.judge import Judge
 from tests.faults.torments import Stop, Torture
 from tests.faults.torture import account, evidence, repeatable, run
 from tests.samples import fresh
+from tests.stack.inspection import end_well
 from tests.stack.place import Place, until
 from tests.stack.proxy import Proxy
 from tests.stack.replication import Pair
+from tests.stack.smtp_rules import Rule
 
 SLICE = Stop(seconds=12)
 
@@ -110,6 +112,29 @@ def _known(pair: Pair, url: str | None = None) -> set[str]:
 def _identity(pair: Pair) -> tuple[str, str]:
     with Redis.from_url(pair.url(0), decode_responses=True) as client:
         return client.info("server")["run_id"], client.info("replication")["master_replid"]
+
+
+def test_a_marker_at_a_primary_of_its_own_is_doubted_by_the_others(place: Place, tmp_path: Path) -> None:
+    """Found by the torture (seed 14). The others see the claim as it was before Redis was split."""
+    place.smtp.script(
+        [Rule(at="rcpt", action="late", seconds=1.5, times=1), Rule(at="dot", action="late", seconds=30, times=1)]
+    )
+    before = place.smtp.stats().counts.get("rcpt", 0)
+    with Pair(tmp_path / "redis") as redis:
+        judge = Judge(place, redis.url(0), forgetful=True)
+        redis.settle()
+        with place.service(LEASE_SECONDS="2", REDIS_URL=redis.url(1)) as alone:
+            judge.publish(fresh("booking.confirmed"))
+            until(lambda: place.smtp.stats().counts.get("rcpt", 0) > before)
+            redis.split()
+            until(place.mails)
+            assert list(judge.claims().values()) == ["claimed"]
+            alone.kill()
+        with place.service(LEASE_SECONDS="2", REDIS_URL=redis.url(0)) as other:
+            until(judge.at_rest)
+            end_well(other)
+        (found,) = judge.verdict().values()
+    assert (found.record["outcome"], len(found.mails), found.marked) == ("sent", 2, True)
 
 
 def test_a_failure_says_how_to_run_it_again() -> None:

@@ -54,7 +54,14 @@ def split_and_switch(world: World) -> None:
     world.cut(worker)
 
 
-EVERY = (lose_a_write_and_kill, split_and_switch, switch, cut, cut_and_switch, stall, kill, forget_and_switch)
+def promote(world: World) -> None:
+    """Its claim stands at the primary of before too, where the others ask."""
+    world.promote(world.ready()[0])
+
+
+EVERY = (
+    *(lose_a_write_and_kill, split_and_switch, promote, switch, cut, cut_and_switch, stall, kill, forget_and_switch),
+)
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from tests.model.interventions import (
     forget_and_switch,
+    kill,
     lose_a_write_and_kill,
     nothing,
     play,
+    promote,
     split_and_switch,
     stall,
 )
@@ -86,3 +88,20 @@ def test_a_worker_at_a_primary_of_its_own_does_not_send_after_the_others_have() 
     world = play(Setting(replies=(Reply.CLOSING,) * 7, workers=2), ("smtp.rcpt", split_and_switch))
     world.check({"sent", "unknown"})
     assert len(world.server.mails) == 1
+
+
+def test_a_marker_at_a_primary_of_its_own_is_doubted_by_the_others() -> None:
+    """They see its claim as it was before Redis was split; found by the torture (seed 14)."""
+    world = play(Setting(workers=2), ("claims.mark_sending", promote), ("claims.decide", kill))
+    world.check()
+    assert len(world.server.mails) == 2
+
+
+def test_a_resend_marked_at_a_primary_of_its_own_is_not_sent_for_the_third_time() -> None:
+    world = play(
+        Setting(replies=(Reply.LOST_AFTER_THE_DOT,), workers=2),
+        ("ledger.take_over", promote),
+        ("claims.decide", kill),
+    )
+    world.check({"unknown"})
+    assert len(world.server.mails) == 2

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.model.interventions import EVERY, Intervention, cut_and_switch, forget_and_switch, kill, stall, switch
+from tests.model.interventions import (
+    EVERY,
+    Intervention,
+    cut_and_switch,
+    forget_and_switch,
+    kill,
+    promote,
+    stall,
+    switch,
+)
 from tests.model.smtp import Reply
 from tests.model.world import Setting, World
 
@@ -67,6 +76,7 @@ QUICK: tuple[tuple[Setting, tuple[Intervention, ...]], ...] = (
     (DROPPED, (stall,)),
     (LATER, (stall,)),
     (HOLD, (stall, kill, forget_and_switch)),
+    (ONE, (promote, kill)),
     (AHEAD, (switch, stall, kill)),
     (AHEAD_LATER, (stall,)),
 )

@@ -70,6 +70,11 @@ class Machine(RuleBasedStateMachine):
     def redis_is_split(self, which: int) -> None:
         self.world.split(self.worker(which))
 
+    @precondition(has_workers)
+    @rule(which=st.integers(0, 1))
+    def one_is_led_to_a_replica(self, which: int) -> None:
+        self.world.promote(self.worker(which))
+
     @rule()
     def redis_goes_away(self) -> None:
         self.world.claims_go_away()

@@ -26,7 +26,7 @@ class Witness:
         stores.ledger.watch = self._see_fence
 
     def _see(self, process: Process, method: str, args: tuple[object, ...], answer: object) -> None:
-        if method != "mark_sending" or answer is not Fence.HELD:
+        if method != "mark_sending" or answer not in {Fence.HELD, Fence.HELD_HERE}:
             return
         notification_id = str(args[0])
         self._marks[notification_id] += 1

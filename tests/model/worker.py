@@ -167,6 +167,11 @@ class Stores:
         self.claims.twin = self.claims_twin = self._another(_written(self.claims_twin))
         self.forgotten += 1
 
+    def promote(self, away: Process) -> None:
+        """`away` alone asks a replica that is promoted; all others still ask the primary of before."""
+        self.claims.apart[away] = self._another(_written(self.claims_twin))
+        self.forgotten += 1
+
     def _another(self, written: "_Written") -> MemoryClaims:
         twin = MemoryClaims(LEASE, self._clock)
         twin.server = f"server {next(self._servers)}"

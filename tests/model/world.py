@@ -103,6 +103,10 @@ class World:
         self._hit(f"{worker.name} is left alone with the primary of before")
         self.stores.split(worker.process)
 
+    def promote(self, worker: Worker) -> None:
+        self._hit(f"{worker.name} alone is led to a replica that is promoted")
+        self.stores.promote(worker.process)
+
     def claims_go_away(self, seconds: float | None = None) -> None:
         self._hit("Redis goes away")
         self.stores.claims.away = True

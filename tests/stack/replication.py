@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from redis import Redis as Client
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tests.stack.place import until
 from tests.stack.proxy import Proxy
@@ -48,8 +48,8 @@ class Pair:
         return f"redis://127.0.0.1:{self._doors[number % 2].port}/0"
 
     def save(self) -> None:
-        """What the primary knows now outlives a kill."""
-        _told(self.primary, "SAVE")
+        """What the primary knows now outlives a kill. While it saves for its replica, it takes no such order."""
+        until(lambda: _taken(self.primary, "SAVE"))
 
     def empty(self) -> None:
         _told(self.primary, "FLUSHALL")
@@ -112,6 +112,14 @@ class Pair:
 def _told(node: PersistentRedis, *command: str) -> None:
     with Client.from_url(node.url) as client:
         client.execute_command(*command)
+
+
+def _taken(node: PersistentRedis, *command: str) -> bool:
+    try:
+        _told(node, *command)
+    except ResponseError:
+        return False
+    return True
 
 
 @contextmanager
