@@ -16,7 +16,7 @@ import pytest
 from notification_service.notices import TEMPLATES
 from notification_service.observing import Stage
 from tests.samples import FOLDER, fresh
-from tests.stack.place import Place, until
+from tests.stack.place import Place, Service, until
 from tests.stack.processes import free_port
 from tests.stack.publisher import event
 from tests.stack.smtp_rules import Rule
@@ -132,6 +132,11 @@ def test_it_is_alive_before_its_dependencies_are_and_says_what_it_waits_for(plac
     assert page["parts"]["rabbitmq"]["ok"] is False
 
 
+def metrics(service: Service) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
 def test_the_probes_and_the_counts(place: Place) -> None:
     data = fresh("booking.confirmed")
     with place.service(DEFAULT_TIME_ZONE="Europe/Madrid") as service:
@@ -140,8 +145,9 @@ def test_the_probes_and_the_counts(place: Place) -> None:
         for path in ("/health", "/actuator/health", "/readyz", "/livez"):
             status, page = ask(service.port, path)
             assert (status, page["status"]) == (200, "UP"), path
-        with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/metrics", timeout=5) as answer:
-            counts = answer.read().decode()
+        # The outcome is written before the delivery is acked, and counted after it.
+        until(lambda: "notification_events_total{" in metrics(service))
+        counts = metrics(service)
     for line in (
         'notification_events_total{event_type="booking.confirmed",outcome="sent"} 1.0',
         'notifications_total{channel="smtp",outcome="sent",reason="",template="booking_confirmation"} 1.0',
