@@ -443,3 +443,11 @@ def test_no_reply_takes_long_to_read(text: str) -> None:
     fingerprint(450, text)
     one_line(text)
     assert time.perf_counter() - started < 0.5
+
+
+def test_a_number_that_no_words_follow_is_no_quoted_reply() -> None:
+    """An id can look like a reply code; equal refusals with other ids are equal all the same."""
+    said = [f"Computer says no to this one (ref {number})" for number in (77, 277, 477, 577)]
+    assert [own_words(text) for text in said] == said
+    assert len({fingerprint(554, text) for text in said}) == 1
+    assert own_words("host mx.x said 550 no relay") == "host mx.x"

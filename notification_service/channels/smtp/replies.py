@@ -30,7 +30,7 @@ _GREYLIST = re.compile(r"gr[ea]y.?list", re.IGNORECASE)
 _ADDRESS = re.compile(r"<[^<>/]*>|(?<!\S)[^\s@]*@\S*")
 _QUOTE = re.compile(
     r"\b(?:said|says|saying|answered|replied|responded|reported|gave|returned|sagte|antwortete|respondi.)\b"
-    r"[^:'\"]{0,40}?(?:[:'\"]|\b[245]\d\d\b)"
+    r"[^:'\"]{0,40}?(?:[:'\"]|\b[45]\d\d(?=[ -]))"
     r"|\bresponded with\b|\bremote (?:smtp |mail ?)?(?:host|server|mta|mx|system)\b"
     r"|\b(?:remote|last|delivery|smtp|transport|the) error\b.{0,12}?\b(?:was|is|from|message|returned)\b"
     r"|\berror (?:was|is|from)\b"
