@@ -69,7 +69,9 @@ def run(folder: Path, stop: Stop, seed: int, *, old: int = 0, spare: bool = True
 def account(torture: Torture) -> Account:
     """What the checker finds. It may be asked at any time, and has its answer when everything is at rest."""
     place = torture.place
-    return examine(torture.judge.log, place.smtp.folder / "mails.jsonl", place.stack.mongodb_uri, place.database_name)
+    own = place.folder / "mails.jsonl"
+    own.write_text("".join(place.mail_lines()), "utf-8")
+    return examine(torture.judge.log, own, place.stack.mongodb_uri, place.database_name)
 
 
 def evidence(torture: Torture, finding: Finding) -> Iterator[str]:

@@ -144,6 +144,11 @@ class Place:
     def mails(self) -> list[Mail]:
         return self.smtp.mails()[self._mails_before :]
 
+    def mail_lines(self) -> list[str]:
+        """The lines of the mail server's own log since this place was made: others may share the server."""
+        log = self.smtp.folder / "mails.jsonl"
+        return log.read_text("utf-8").splitlines(keepends=True)[self._mails_before :] if log.exists() else []
+
     def depth(self, queue: str) -> int:
         """How many messages are ready in a queue."""
         return asyncio.run(_depth(self.amqp_url, queue))
