@@ -1,13 +1,13 @@
 """The connection to MongoDB and its grouped writes. The only module that knows Motor."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection as Distinct, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection as Distinct, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from itertools import chain
 from typing import Any, TypeVar
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorCursor, AsyncIOMotorDatabase
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 
@@ -19,6 +19,7 @@ Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
 Database = AsyncIOMotorDatabase[Document]
 Collection = AsyncIOMotorCollection[Document]
+Cursor = AsyncIOMotorCursor[Document]
 Write = InsertOne[Document] | UpdateOne
 
 _TIMEOUT_MS = 2000
@@ -79,6 +80,24 @@ async def answered(call: Awaitable[T]) -> T:
 def unavailable(problem: PyMongoError) -> StoreUnavailableError:
     """What the driver says, without the page that it says about its topology."""
     return StoreUnavailableError("MongoDB", f"{type(problem).__name__}: {str(problem).partition(' (configured')[0]}")
+
+
+async def in_batches(
+    cursor: Cursor, size: int, wanted: Callable[[Document], bool] = lambda _: True
+) -> AsyncIterator[list[Document]]:
+    """What a query finds and is `wanted`; memory holds one batch of it. Raises `StoreUnavailableError`."""
+    batch: list[Document] = []
+    try:
+        async for document in cursor.batch_size(size):
+            if wanted(document):
+                batch.append(document)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except PyMongoError as problem:
+        raise unavailable(problem) from problem
+    if batch:
+        yield batch
 
 
 class Written(Enum):

@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from pymongo.errors import PyMongoError
-
 from notification_service.outcomes import WAITING
-from notification_service.stores.mongo import Database, Document, answered, unavailable
+from notification_service.stores.mongo import Database, Document, answered, in_batches
 
 _BATCH = 500
 _OURS = {"$or": [{name: {"$exists": True}} for name in ("outcome", "fact", "event_ids")]}
@@ -23,20 +21,9 @@ class MongoBooks:
     def __init__(self, database: Database, collection: str) -> None:
         self._records = database[collection]
 
-    async def batches(self) -> AsyncIterator[list[Document]]:
+    def batches(self) -> AsyncIterator[list[Document]]:
         """Our records, without what their events held; memory holds one batch of them."""
-        cursor = self._records.find(_OURS, _FIELDS).batch_size(_BATCH)
-        batch: list[Document] = []
-        try:
-            async for record in cursor:
-                batch.append(record)
-                if len(batch) == _BATCH:
-                    yield batch
-                    batch = []
-        except PyMongoError as problem:
-            raise unavailable(problem) from problem
-        if batch:
-            yield batch
+        return in_batches(self._records.find(_OURS, _FIELDS), _BATCH)
 
     async def again(self, notification_ids: Collection[object]) -> list[Document]:
         """These records as they stand now."""

@@ -11,7 +11,7 @@ from notification_service.addresses import key
 from notification_service.outcomes import WAITING, Skipped, SkipReason
 from notification_service.retention import Changed
 from notification_service.stores import documents
-from notification_service.stores.mongo import Database, Document, answered, unavailable
+from notification_service.stores.mongo import Database, Document, answered, in_batches, unavailable
 from notification_service.stores.mongo_recipients import UNKEYED, spellings
 
 _BATCH = 500
@@ -54,19 +54,8 @@ class MongoKeeping:
             async for batch in self._batches(older, sort="recipient"):
                 yield batch
 
-    async def _batches(self, which: Document, *, sort: str) -> AsyncIterator[list[Document]]:
-        cursor = self._records.find(which).sort(sort, 1).batch_size(_BATCH)
-        batch: list[Document] = []
-        try:
-            async for record in cursor:
-                batch.append(record)
-                if len(batch) == _BATCH:
-                    yield batch
-                    batch = []
-        except PyMongoError as problem:
-            raise unavailable(problem) from problem
-        if batch:
-            yield batch
+    def _batches(self, which: Document, *, sort: str) -> AsyncIterator[list[Document]]:
+        return in_batches(self._records.find(which).sort(sort, 1), _BATCH)
 
     async def strip(self, records: Sequence[Record], at: datetime) -> Changed:
         """How many now say nothing of a person; one that was changed since it was read is not among them."""

@@ -4,12 +4,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pymongo.errors import PyMongoError
-
 from notification_service.outcomes import ParkReason
 from notification_service.ports import Order
 from notification_service.stores import documents
-from notification_service.stores.mongo import Database, Document, answered, unavailable
+from notification_service.stores.mongo import Database, Document, answered, in_batches
 
 _BATCH = 100
 _ORDERS = "recall:"
@@ -98,17 +96,6 @@ class MongoRecalls:
     def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[list[Document]]:
         return self.bounced(Bounces(fingerprint=fingerprint, since=since))
 
-    async def bounced(self, wanted: Bounces) -> AsyncIterator[list[Document]]:
+    def bounced(self, wanted: Bounces) -> AsyncIterator[list[Document]]:
         """The records with their events, a batch at a time, in no order: a database sorts only so many of them."""
-        batch: list[Document] = []
-        try:
-            async for record in self._records.find(wanted.query, _FIELDS).batch_size(_BATCH):
-                if wanted.holds(record):
-                    batch.append(record)
-                if len(batch) == _BATCH:
-                    yield batch
-                    batch = []
-        except PyMongoError as problem:
-            raise unavailable(problem) from problem
-        if batch:
-            yield batch
+        return in_batches(self._records.find(wanted.query, _FIELDS), _BATCH, wanted.holds)
