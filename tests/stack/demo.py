@@ -82,7 +82,9 @@ def _stay(console: Console, place: Place, service: Service) -> None:
     console.print("\nThe stack stays up until Ctrl-C. In another terminal:")
     console.print(f"  set -a; . {file.relative_to(ROOT)}; set +a", highlight=False)
     console.print(f"  http://127.0.0.1:{service.port}/readyz  http://127.0.0.1:{service.port}/metrics")
-    console.print(f"  http://127.0.0.1:{service.port}/console/  with the token {CONSOLE_TOKEN}", highlight=False)
+    console.print(
+        f"  http://127.0.0.1:{service.console_port}/console/  with the token {CONSOLE_TOKEN}", highlight=False
+    )
     console.print("  docs/ops/drill.md is a drill with it: break the mail server, see it, mend it, replay.")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
