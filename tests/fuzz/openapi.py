@@ -9,6 +9,7 @@ _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _ANY = {"type": "string", "maxLength": 60}
 _ID = {"type": "string", "minLength": 1, "maxLength": 60}
 _FIELDS = ("do", "events", "reason", "type", "older", "until", "notification")
+_MOMENT = {"type": "string", "pattern": "^[0-9]{4}-1[0-2]-[0-2][1-8]T2[0-3]:00:00[+-]2[0-3]:59$"}
 _PLACES = {"anyOf": [_ANY, {"type": "string", "pattern": "^[0-9]{8}T[0-9]{6}\\.[0-9]{6}Z-[a-z0-9]{0,9}$"}]}
 
 
@@ -29,12 +30,9 @@ def console(word: str) -> Document:
     """`word`: of the session that asks. Without `confirmed` in its form, a POST only counts."""
     page, query = {"200": _PAGE, "303": {}, "400": _PAGE, "404": _PAGE}, "query"
     one = [_parameter("notification", "path", _ID)]
-    form: Document = {
-        "type": "object",
-        "required": ["word"],
-        "properties": {"word": {"const": word}, **dict.fromkeys(_FIELDS, _ANY), "older": _age(), "do": _actions()},
-        "additionalProperties": False,
-    }
+    # One that is read to its end, and one of anything.
+    read = {"do": {"enum": ["replay", "discard"]}, "older": _age(), "until": _MOMENT}
+    form: Document = {"anyOf": [_form(word, read), _form(word, dict.fromkeys(_FIELDS, _ANY))]}
     search = [_parameter(name, query, _ANY) for name in ("q", "outcome", "addresses")]
     return _document(
         {
@@ -57,8 +55,13 @@ def _age() -> Document:
     return {"anyOf": [_ANY, {"type": "string", "pattern": "^-?[0-9]{1,40}(\\.[0-9]{1,9})?(e[0-9]{1,3})?$"}]}
 
 
-def _actions() -> Document:
-    return {"anyOf": [{"enum": ["replay", "discard"]}, _ANY]}
+def _form(word: str, fields: Document) -> Document:
+    return {
+        "type": "object",
+        "required": ["word"],
+        "properties": {"word": {"const": word}, **fields},
+        "additionalProperties": False,
+    }
 
 
 def _parameter(name: str, where: str, schema: Document) -> Document:
