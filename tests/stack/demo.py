@@ -69,6 +69,7 @@ def environment(place: Place, service: Service) -> dict[str, str]:
     """The settings of the service that runs, and where its log and the script of the mail catcher are."""
     return place.environment(
         PORT=str(service.port),
+        CONSOLE_PORT=str(service.console_port),
         CONSOLE_TOKEN=CONSOLE_TOKEN,
         SERVICE_LOG=str(service.log),
         CATCHER_PORT=str(place.smtp.control_port),
