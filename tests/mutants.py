@@ -338,7 +338,7 @@ MUTANTS = (
     ),
     Mutant(
         "console: no form of another session",
-        "console/application.py",
+        "console/entrance.py",
         'if not self._access.is_word(form.pop("word", ""), self._front.session(request)):',
         'if form.pop("word", None) is None:',
         ("tests/console/test_http.py", "-k", "own_session"),
@@ -346,15 +346,15 @@ MUTANTS = (
     Mutant(
         "console: a session ends",
         "console/access.py",
-        "await self._sessions.end(self._key(session))",
+        'await self._sessions.end(self._key("session", session))',
         "pass",
         ("tests/unit/test_console.py", "-k", "session"),
     ),
     Mutant(
         "console: a new token ends every session",
         "console/access.py",
-        "hmac.new(self._token, session.encode",
-        "hmac.new(b'', session.encode",
+        "hmac.new(self._token, f",
+        "hmac.new(b'', f",
         ("tests/unit/test_console.py", "-k", "another_worker"),
     ),
     Mutant(

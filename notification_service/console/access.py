@@ -8,7 +8,9 @@ import secrets
 from notification_service.ports import Sessions
 
 SESSION_SECONDS = 8 * 3600
-_SESSION = re.compile(r"[A-Za-z0-9_-]{43}")
+KNOWN_SECONDS = 90 * 86400
+"""How long a browser that signed in is known again when it signs in the next time."""
+_ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Access:
@@ -28,15 +30,21 @@ class Access:
 
     async def begin(self) -> str:
         """The id of a new session, for its cookie."""
-        session = secrets.token_urlsafe(32)
-        await self._sessions.begin(self._key(session), SESSION_SECONDS)
-        return session
+        return await self._begun("session", SESSION_SECONDS)
 
     async def knows(self, session: str) -> bool:
-        return bool(_SESSION.fullmatch(session)) and await self._sessions.stands(self._key(session))
+        return bool(await self._standing("session", session))
 
     async def end(self, session: str) -> None:
-        await self._sessions.end(self._key(session))
+        await self._sessions.end(self._key("session", session))
+
+    async def remember(self) -> str:
+        """The id of a browser that has signed in. It opens nothing; its attempts are counted apart from others'."""
+        return await self._begun("browser", KNOWN_SECONDS)
+
+    async def browser(self, known: str) -> str | None:
+        """Under which name its attempts are counted; None for one that never signed in."""
+        return await self._standing("browser", known)
 
     def word(self, session: str) -> str:
         """What every form of this session carries against forms that other sites send."""
@@ -45,8 +53,18 @@ class Access:
     def is_word(self, offered: str, session: str) -> bool:
         return hmac.compare_digest(offered.encode("utf-8", "replace"), self.word(session).encode())
 
-    def _key(self, session: str) -> str:
-        return hmac.new(self._token, session.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    async def _begun(self, what: str, seconds: int) -> str:
+        made = secrets.token_urlsafe(32)
+        await self._sessions.begin(self._key(what, made), seconds)
+        return made
+
+    async def _standing(self, what: str, offered: str) -> str | None:
+        """Its key, where it stands. What has not the form of an id costs no question."""
+        key = self._key(what, offered)
+        return key if _ID.fullmatch(offered) and await self._sessions.stands(key) else None
+
+    def _key(self, what: str, text: str) -> str:
+        return hmac.new(self._token, f"{what}\0{text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def _digest(text: str) -> bytes:

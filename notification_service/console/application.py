@@ -1,7 +1,6 @@
 """The console over HTTP: a page for each question, and a POST for each action. No GET changes anything."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,11 +20,11 @@ from notification_service.commands import preview
 from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import hours
 from notification_service.console import charts, desk, pages
-from notification_service.console.access import SESSION_SECONDS, Access
-from notification_service.console.attempts import Attempts, Lines, sender
+from notification_service.console.access import Access
 from notification_service.console.desk import Choice, Desk
+from notification_service.console.entrance import Entrance
 from notification_service.console.front import Front
-from notification_service.console.gate import ROOT, Door, Guard, closed, html, read_form, refused
+from notification_service.console.gate import ROOT, Door, Guard, html, refused
 from notification_service.console.mails import NotMade
 from notification_service.ops import serving as listener
 from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError, StoreUnavailableError
@@ -71,60 +70,9 @@ async def serving(settings: Settings) -> AsyncIterator[None]:
 
 
 class _Console:
-    def __init__(self, behind: Desk, access: Access, front: Front, proxies: Sequence[Network]) -> None:
+    def __init__(self, behind: Desk, entrance: Entrance) -> None:
         self._desk = behind
-        self._access = access
-        self._front = front
-        self._proxies = proxies
-        self._attempts = Attempts()
-        self._lines = Lines()
-
-    # ── who ──────────────────────────────────────────────────────────────────────────────────────────
-    async def login(self, request: Request) -> Response:
-        if request.method != "POST":
-            return html("login", problem=None)
-        # The form is read first: from the count to the comparison, nothing waits for the client.
-        offered, address = (await read_form(request)).get("token", ""), self._sender(request)
-        if wait := self._attempts.take(address):
-            answer = html("login", code=429, problem=f"Too many attempts: wait {math.ceil(wait)} seconds.")
-            answer.headers["Retry-After"] = str(math.ceil(wait))
-            return answer
-        await asyncio.sleep(self._attempts.slowness)
-        if not self._access.admits(offered):
-            if (left_out := self._lines.take()) is not None:
-                log.warning("console.refused", address=address, left_out=left_out)
-            return html("login", code=401, problem="That is not the token: it is CONSOLE_TOKEN of this service.")
-        self._attempts.give_back(address)
-        return await self._let_in(request, address)
-
-    async def _let_in(self, request: Request, address: str) -> Response:
-        try:
-            await self._access.end(self._front.session(request))
-            session = await self._access.begin()
-        except StoreUnavailableError as problem:
-            return closed(problem)
-        log.info("console.entered", address=address)
-        answer = RedirectResponse(f"{ROOT}/", 303)
-        answer.set_cookie(self._front.cookie(request), session, max_age=SESSION_SECONDS, **self._kept_to(request))
-        return answer
-
-    async def logout(self, request: Request) -> Response:
-        await self._checked_form(request)
-        try:
-            await self._access.end(self._front.session(request))
-        except StoreUnavailableError as problem:
-            return closed(problem)
-        answer = RedirectResponse(f"{ROOT}/login", 303)
-        answer.delete_cookie(self._front.cookie(request), **self._kept_to(request))
-        return answer
-
-    def _kept_to(self, request: Request) -> dict[str, Any]:
-        """`__Host-` demands the path."""
-        return {"path": "/", "secure": self._front.is_secure(request), "httponly": True, "samesite": "strict"}
-
-    def _sender(self, request: Request) -> str:
-        peer = request.client.host if request.client else ""
-        return sender(peer, request.headers.getlist("x-forwarded-for"), self._proxies)
+        self._entrance = entrance
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────
     async def search(self, request: Request) -> Response:
@@ -205,7 +153,7 @@ class _Console:
 
     async def act(self, request: Request) -> Response:
         """Replay or discard: first what it would be, then, when that was confirmed, what it was."""
-        form = await self._checked_form(request)
+        form = await self._entrance.form(request)
         action = form.get("do", "")
         choice = _choice(form)
         if action not in ("replay", "discard"):
@@ -244,7 +192,7 @@ class _Console:
 
     def _say(self, request: Request, action: str, events: Sequence[ParkedEvent], refused: Sequence[str] = ()) -> None:
         """Each event by its id, so many in a line."""
-        address, ids = self._sender(request), [each.event_id[:_LONGEST_ID] for each in events]
+        address, ids = self._entrance.sender(request), [each.event_id[:_LONGEST_ID] for each in events]
         left = [each[:_LONGEST_ID] for each in refused]
         while True:
             now, ids = ids[:_NAMED], ids[_NAMED:]
@@ -257,7 +205,7 @@ class _Console:
 
     async def bring_back(self, request: Request) -> Response:
         """Replay what bounced or could be parked nowhere: its event is in no queue, so its record says it again."""
-        form = await self._checked_form(request)
+        form = await self._entrance.form(request)
         event = await self._desk.bounced(form.get("notification", ""))
         events = [event] if event else []
         if event and form.get("confirmed") == "yes":
@@ -285,7 +233,7 @@ class _Console:
     # ── the books ────────────────────────────────────────────────────────────────────────────────────
     async def books(self, request: Request) -> Response:
         if request.method == "POST":
-            await self._checked_form(request)
+            await self._entrance.form(request)
             self._desk.audits.begin()
             await self._desk.audits.wait(_AUDIT_AT_ONCE)
             return RedirectResponse(f"{ROOT}/books", 303)
@@ -320,7 +268,7 @@ class _Console:
             code=code,
             addresses=_addresses(request),
             path=request.scope["path"],
-            word=self._access.word(self._front.session(request)),
+            word=self._entrance.word(request),
             simulated=None
             if self._desk.settings.live
             else self._desk.settings.unconfigured or "DELIVERY_MODE=simulate",
@@ -333,21 +281,16 @@ class _Console:
             raise HTTPException(404, "There is no record of this notification.")
         return record
 
-    async def _checked_form(self, request: Request) -> dict[str, str]:
-        form = await read_form(request)
-        if not self._access.is_word(form.pop("word", ""), self._front.session(request)):
-            raise HTTPException(403, "This form is not from this session: go back, reload the page and try again.")
-        return form
-
 
 def application(behind: Desk, access: Access, front: Front, proxies: Sequence[Network] = ()) -> Starlette:
     """All that the console's port answers. Only what stands before the guard is open to everybody."""
-    console = _Console(behind, access, front, proxies)
+    entrance = Entrance(access, front, proxies)
+    console = _Console(behind, entrance)
     failures = (HTTPException, StoreUnavailableError, DependencyError)
     inside = Starlette(
         routes=[
             Route("/", console.search),
-            Route("/logout", console.logout, methods=["POST"]),
+            Route("/logout", entrance.logout, methods=["POST"]),
             Route("/notifications/{notification}", console.notification),
             Route("/notifications/{notification}/{form}", console.mail),
             Route("/waiting", console.waiting),
@@ -365,7 +308,7 @@ def application(behind: Desk, access: Access, front: Front, proxies: Sequence[Ne
         routes=[
             Route("/", _leads_to(f"{ROOT}/")),
             Route(ROOT, _leads_to(f"{ROOT}/")),
-            Route(f"{ROOT}/login", console.login, methods=["GET", "POST"]),
+            Route(f"{ROOT}/login", entrance.login, methods=["GET", "POST"]),
             Route(f"{ROOT}/console.css", console.style),
             Mount(ROOT, inside),
         ],

@@ -39,6 +39,10 @@ class Front:
     def session(self, connection: HTTPConnection) -> str:
         return connection.cookies.get(self.cookie(connection), "")
 
+    def known_cookie(self, connection: HTTPConnection) -> str:
+        """The name of the cookie by which a browser that signed in before is known."""
+        return f"{self.cookie(connection)}_known"
+
 
 _PORTS = {"http": ":80", "https": ":443"}
 

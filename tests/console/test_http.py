@@ -104,7 +104,7 @@ async def test_there_is_no_console_without_a_token(settings: Settings) -> None:
 
 async def test_the_token_opens_a_session_that_scripts_and_other_sites_cannot_use(stranger: httpx.AsyncClient) -> None:
     answer = await stranger.post("/console/login", data={"token": scene.TOKEN})
-    cookie = answer.headers["set-cookie"]
+    cookie = answer.headers.get_list("set-cookie")[0]
     assert answer.status_code == 303
     assert re.fullmatch(
         r"__Host-notification_console=[\w-]{43}; HttpOnly; Max-Age=28800; Path=/; SameSite=strict; Secure", cookie
@@ -148,11 +148,33 @@ async def test_behind_a_proxy_that_is_named_who_guesses_waits_alone(behind: Desk
         assert (await client.post("/console/login", data=right, headers=other)).status_code == 303
 
 
+async def test_a_browser_that_signed_in_before_is_not_locked_out_by_others_at_its_address(app: Starlette) -> None:
+    guess, right = {"token": "wrong"}, {"token": scene.TOKEN}
+    async with (
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as operator,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as guesser,
+    ):
+        await operator.post("/console/login", data=right)
+        await operator.post("/console/logout", data={"word": await word(operator)})
+        codes = [(await guesser.post("/console/login", data=guess)).status_code for _ in range(6)]
+        assert codes == [401] * 5 + [429]
+        assert (await operator.post("/console/login", data=right)).status_code == 303
+        # It opens nothing by itself, and its own guesses count.
+        (known,) = [each for name, each in operator.cookies.items() if name.endswith("_known")]
+        guesser.cookies = httpx.Cookies({"__Host-notification_console": known})
+        assert (await guesser.get("/console/")).status_code == 401
+        guesser.cookies = httpx.Cookies({"__Host-notification_console_known": known})
+        codes = [(await guesser.post("/console/login", data=guess)).status_code for _ in range(6)]
+        assert codes == [401] * 5 + [429]
+        guesser.cookies = httpx.Cookies({"__Host-notification_console_known": "x" * 43})
+        assert (await guesser.post("/console/login", data=right)).status_code == 429
+
+
 async def test_to_sign_out_ends_it_also_for_who_kept_the_cookie(operator: httpx.AsyncClient) -> None:
     kept = dict(operator.cookies)
     answer = await operator.post("/console/logout", data={"word": await word(operator)})
     assert answer.status_code == 303
-    assert not operator.cookies
+    assert "__Host-notification_console" not in operator.cookies
     operator.cookies.update(kept)
     assert (await operator.get("/console/")).status_code == 401
 
