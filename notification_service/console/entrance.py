@@ -54,8 +54,8 @@ class Entrance:
         await self.form(request)
         try:
             await self._access.end(self._front.session(request))
-        except StoreUnavailableError as problem:
-            return closed(problem)
+        except StoreUnavailableError:
+            return closed()
         answer = RedirectResponse(f"{ROOT}/login", 303)
         answer.delete_cookie(self._front.cookie(request), **self._kept_to(request))
         return answer
@@ -88,8 +88,8 @@ class Entrance:
             await self._access.end(self._front.session(request))
             session = await self._access.begin()
             browser = None if known else await self._access.remember()
-        except StoreUnavailableError as problem:
-            return closed(problem)
+        except StoreUnavailableError:
+            return closed()
         log.info("console.entered", address=address)
         answer = RedirectResponse(f"{ROOT}/", 303)
         kept_to = self._kept_to(request)

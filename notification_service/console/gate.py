@@ -72,8 +72,8 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             known = await self._access.knows(self._front.session(Request(scope)))
-        except StoreUnavailableError as problem:
-            answer: ASGIApp = closed(problem)
+        except StoreUnavailableError:
+            answer: ASGIApp = closed()
         else:
             answer = self._app if known else html("login", code=401, problem=None)
         await answer(scope, receive, send)
@@ -97,9 +97,9 @@ def html(view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN
     return Response(pages.page(view, **values), code, media_type="text/html")
 
 
-def closed(problem: StoreUnavailableError) -> Response:
-    """Nobody can be let in or out while the sessions cannot be read."""
-    answer = html("closed", code=503, problem=str(problem), seconds=_AGAIN)
+def closed() -> Response:
+    """Nobody can be let in or out while the sessions cannot be read. Strangers see it: it names no server."""
+    answer = html("closed", code=503, seconds=_AGAIN)
     answer.headers["Retry-After"] = str(_AGAIN)
     return answer
 
