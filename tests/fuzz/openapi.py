@@ -28,7 +28,8 @@ def health() -> Document:
 
 def console(word: str) -> Document:
     """`word`: of the session that asks. Without `confirmed` in its form, a POST only counts."""
-    page, query = {"200": _PAGE, "303": {}, "400": _PAGE, "404": _PAGE}, "query"
+    # A line break in a path leads nowhere, before anybody asks who it is that wants to go there.
+    page, query = {"200": _PAGE, "303": {}, "400": _PAGE, "404": {**_PAGE, **_TEXT}}, "query"
     one = [_parameter("notification", "path", _ID)]
     # One that is read to its end, and one of anything.
     read = {"do": {"enum": ["replay", "discard"]}, "older": _age(), "until": _MOMENT}

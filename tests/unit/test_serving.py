@@ -118,7 +118,8 @@ async def test_who_is_not_done_in_time_is_let_go(door: Door, sent: bytes, more: 
             await client.says(more)
         await asyncio.sleep(0.05)
     heard = await hearing
-    assert heard.startswith(answer)
+    # What a client sends after the end may cost it the answer: its own machine then throws that away.
+    assert heard.startswith(answer) or (more and not heard)
     assert time.monotonic() - started < max(LIMITS.head, LIMITS.body) + 10 * SOON
 
 
