@@ -30,7 +30,7 @@ COPY --from=build /opt/venv /opt/venv
 USER 10001:10001
 WORKDIR /var/lib/notification-service
 VOLUME ["/var/lib/notification-service/outbox"]
-EXPOSE 8084
+EXPOSE 8084 8085
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "notification_service.ops.alive"]
 ENTRYPOINT ["notification-service"]

@@ -20,15 +20,14 @@ from typing import Any
 import httpx
 from pymongo import monitoring
 from pymongo.errors import PyMongoError
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from benchmarks import results
 from notification_service.commands import find
 from notification_service.console import application, desk
 from notification_service.console.access import Access
-from notification_service.console.gate import ROOT
+from notification_service.console.front import Front
 from notification_service.settings import Settings, load
+from notification_service.stores.memory import MemorySessions
 from notification_service.stores.mongo_search import Place as PageEnd, Wanted
 from tests.console import scene
 from tests.samples import sample
@@ -126,7 +125,7 @@ async def measure(place: Place, asked: Asked) -> tuple[list[results.Row], list[r
     queries: list[results.Row] = []
     async with desk.opened(settings) as behind:
         await behind.prepare()
-        app = Starlette(routes=[Mount(ROOT, application.application(behind, Access(scene.TOKEN)))])
+        app = application.application(behind, Access(scene.TOKEN, MemorySessions()), Front(None))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console.example")
         async with client:
             await client.post("/console/login", data={"token": scene.TOKEN})

@@ -76,7 +76,7 @@ app.add_typer(template, name="template")
 def run() -> None:
     """Consume events and send mail until SIGTERM or Ctrl-C, which drains; a second one ends at once."""
     settings = _settings()
-    asyncio.run(service.run(settings, console.opened))
+    asyncio.run(service.run(settings, console.serving))
 
 
 @app.command()

@@ -198,6 +198,7 @@ class EventRefusedError(DependencyError):
     """RabbitMQ does not take this one event, and others it may; the text says why, and what to do."""
 
     def __init__(self, event_id: str, problem: str) -> None:
+        self.event_id = event_id
         super().__init__(
             f"RabbitMQ refuses event {event_id}: {problem}; where it is too large, raise max_message_size in "
             "rabbitmq.conf, or have the booking system publish it smaller"

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,7 +20,7 @@ from notification_service.channels.breaker import Breaker, State, WayOut
 from notification_service.channels.outbox import FileOutbox
 from notification_service.leases import Leases
 from notification_service.observing import Observer
-from notification_service.ops import health
+from notification_service.ops import health, serving
 from notification_service.ops.health import Part, Readiness
 from notification_service.ops.metrics import Gauges, Metrics
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
@@ -257,15 +257,19 @@ def _topology(settings: Settings, ladder: Ladder) -> topology.Topology:
     )
 
 
-async def run(settings: Settings, rooms: health.Rooms) -> None:
+Beside = Callable[[Settings], AbstractAsyncContextManager[None]]
+"""What else is there for as long as the service is."""
+
+
+async def run(settings: Settings, beside: Beside) -> None:
     """The whole life of the process: until SIGTERM or SIGINT, a second of which ends it at once."""
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
-    async with opened(settings) as service, rooms(settings) as opened_rooms:
-        app = health.application(service.examine, service.metrics.page, opened_rooms)
+    async with opened(settings) as service, beside(settings):
+        app = health.application(service.examine, service.metrics.page)
         try:
-            async with health.serving(app, settings.service.http_host, settings.service.port):
+            async with serving.serving(app, settings.service.http_host, settings.service.port):
                 await service.run(stop)
         except OSError as problem:
             where = f"{settings.service.http_host}:{settings.service.port}"

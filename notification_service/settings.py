@@ -6,9 +6,10 @@ The names are those of the deployed booking system where it has one; `.env.examp
 import re
 from enum import StrEnum
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +35,8 @@ from notification_service.wording import check_locale, check_zone
 
 EXIT_CONFIGURATION = 78
 EXIT_UNAVAILABLE = 69
+
+Network = IPv4Network | IPv6Network
 
 
 class DeliveryMode(StrEnum):
@@ -138,6 +141,22 @@ def _token_url(url: str | None) -> str | None:
     return url
 
 
+def _origin(url: str | None) -> str | None:
+    """As a browser writes it: in lower case, without a port that goes without saying, without a path."""
+    if not url:
+        return None
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", url):
+        raise ValueError("it has to be a scheme and a host, such as https://notifications.cinema.example")
+    scheme, host = urlsplit(url.lower()).scheme, urlsplit(url.lower()).netloc
+    return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
+
+
+def _not_everybody(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("a network of all addresses lets everybody say who they are: name your proxies alone")
+    return networks
+
+
 def _protected(login: Login, read: ValidationInfo) -> Login:
     if login is Login.OAUTH2 and read.data.get("security") is Security.PLAIN:
         raise ValueError("oauth2 is not spoken over SMTP_SECURITY=plain, where everybody on the way can read the token")
@@ -159,6 +178,8 @@ Count = Annotated[int, Field(ge=1)]
 Days = Annotated[float, Field(ge=0)]
 Limit = Annotated[int, Field(ge=0)] | None
 Port = Annotated[int, Field(ge=1, le=65535)]
+Origin = Annotated[str | None, AfterValidator(_origin)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_words), AfterValidator(_not_everybody)]
 
 
 class _Slice(BaseSettings):
@@ -355,11 +376,15 @@ class BrandSettings(_Slice):
 
 
 class ConsoleSettings(_Slice):
-    """The web console is off without a token."""
+    """The web console is off without a token. `url`: the scheme and host under which browsers open it."""
 
     model_config = SettingsConfigDict(env_prefix="CONSOLE_")
 
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    host: str = "127.0.0.1"
+    port: Port = 8085
+    url: Origin = None
+    trusted_proxies: Networks = ()
 
 
 class CinemaSettings(BaseModel):
@@ -525,6 +550,8 @@ def load(env_file: str | Path | None = ".env") -> Settings:
         raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
     if short := settings.service.too_short:
         raise ConfigurationError(short)
+    if settings.console.token and settings.console.port == settings.service.port:
+        raise ConfigurationError("CONSOLE_PORT is PORT: the console has a port of its own, apart from the metrics")
     if settings.service.environment is Environment.PRODUCTION and (plain := settings.plaintext):
         raise ConfigurationError(
             f"ENVIRONMENT=production, but {', '.join(plain.values())}; where the network itself is protected, "

@@ -18,7 +18,33 @@ from notification_service.broker.parking import ParkedEvent, Wanted
 Event = Annotated[str | None, typer.Option("--event", help="Only this event id.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Only where this stands in the reason: no_recipient, …")]
 EventType = Annotated[str | None, typer.Option("--type", help="Only this event type, such as payment.success.")]
-Older = Annotated[float | None, typer.Option("--older-than", help="Only what was parked more than so many hours ago.")]
+_LONGEST = 10 * 366 * 24
+
+
+def hours(text: str) -> float:
+    """An age in hours. Raises `ValueError` where it could not be meant."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0
+    if not 0 < found <= _LONGEST:
+        raise ValueError(f"the age has to be a number of hours above 0, and at most {_LONGEST}")
+    return found
+
+
+def _older(text: str) -> float:
+    try:
+        return hours(text)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+
+
+Older = Annotated[
+    float | None,
+    typer.Option(
+        "--older-than", metavar="HOURS", parser=_older, help="Only what was parked more than so many hours ago."
+    ),
+]
 
 
 def chosen(event: str | None, reason: str | None, event_type: str | None, older_than: float | None) -> Wanted:

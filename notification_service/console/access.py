@@ -1,73 +1,70 @@
-"""Who may see the console: one token, a signed session in a cookie, and a word in each form that only it knows."""
+"""Who may see the console: one token, a session that is kept apart from its id, and a word in each form of it."""
 
 import hashlib
 import hmac
+import re
 import secrets
-import time
-from collections import deque
-from collections.abc import Callable
+
+from notification_service.ports import Sessions
 
 SESSION_SECONDS = 8 * 3600
-_MOST_FAILURES, _FAILURE_SECONDS = 5, 60
-_MOST_ADDRESSES = 10_000
+KNOWN_SECONDS = 90 * 86400
+"""How long a browser that signed in is known again when it signs in the next time."""
+_ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Access:
-    """Nothing is kept of a session: its cookie is signed with the token, so a new token ends them all."""
+    """A session is 32 random bytes, so nothing that a browser holds says anything of the token.
 
-    def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
+    What is kept of it is a digest under the token: who can read the store cannot be anybody, and a new token ends
+    every session. Methods that wait raise `StoreUnavailableError`.
+    """
+
+    def __init__(self, token: str, sessions: Sessions) -> None:
         self._token = _digest(token)
-        self._clock = clock
+        self._sessions = sessions
 
     def admits(self, offered: str) -> bool:
         """In the same time, whatever is offered and however long it is."""
         return hmac.compare_digest(_digest(offered), self._token)
 
-    def session(self) -> str:
-        """The value of a new cookie."""
-        claim = f"{int(self._clock()) + SESSION_SECONDS}.{secrets.token_hex(16)}"
-        return f"{claim}.{self._signed('session', claim)}"
+    async def begin(self) -> str:
+        """The id of a new session, for its cookie."""
+        return await self._begun("session", SESSION_SECONDS)
 
-    def knows(self, session: str) -> bool:
-        claim, _, signature = session.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._signed("session", claim).encode()):
-            return False
-        return int(claim.partition(".")[0]) > self._clock()
+    async def knows(self, session: str) -> bool:
+        return bool(await self._standing("session", session))
+
+    async def end(self, session: str) -> None:
+        await self._sessions.end(self._key("session", session))
+
+    async def remember(self) -> str:
+        """The id of a browser that has signed in. It opens nothing; its attempts are counted apart from others'."""
+        return await self._begun("browser", KNOWN_SECONDS)
+
+    async def browser(self, known: str) -> str | None:
+        """Under which name its attempts are counted; None for one that never signed in."""
+        return await self._standing("browser", known)
 
     def word(self, session: str) -> str:
-        """What every form of this session carries (OWASP: an HMAC-based CSRF token)."""
-        return self._signed("form", session)
+        """What every form of this session carries against forms that other sites send."""
+        return hashlib.sha256(f"form\0{session}".encode("utf-8", "replace")).hexdigest()
 
     def is_word(self, offered: str, session: str) -> bool:
-        return hmac.compare_digest(offered.encode(), self.word(session).encode())
+        return hmac.compare_digest(offered.encode("utf-8", "replace"), self.word(session).encode())
 
-    def _signed(self, purpose: str, text: str) -> str:
-        return hmac.new(self._token, f"{purpose}\0{text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    async def _begun(self, what: str, seconds: int) -> str:
+        made = secrets.token_urlsafe(32)
+        await self._sessions.begin(self._key(what, made), seconds)
+        return made
 
+    async def _standing(self, what: str, offered: str) -> str | None:
+        """Its key, where it stands. What has not the form of an id costs no question."""
+        key = self._key(what, offered)
+        return key if _ID.fullmatch(offered) and await self._sessions.stands(key) else None
 
-class Failures:
-    """Logins that failed, by the address that they came from."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failed: dict[str, deque[float]] = {}
-
-    def wait(self, address: str) -> float:
-        """Seconds until this address may try again, 0 being now."""
-        failed = self._failed.get(address)
-        while failed and failed[0] <= self._clock() - _FAILURE_SECONDS:
-            failed.popleft()
-        if not failed or len(failed) < _MOST_FAILURES:
-            return 0
-        return failed[0] + _FAILURE_SECONDS - self._clock()
-
-    def add(self, address: str) -> None:
-        """Remember one more, and forget who failed longest ago where there are too many."""
-        failed = self._failed.pop(address, deque(maxlen=_MOST_FAILURES))
-        failed.append(self._clock())
-        self._failed[address] = failed
-        if len(self._failed) > _MOST_ADDRESSES:
-            del self._failed[next(iter(self._failed))]
+    def _key(self, what: str, text: str) -> str:
+        return hmac.new(self._token, f"{what}\0{text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def _digest(text: str) -> bytes:

@@ -1,10 +1,9 @@
 """The console over HTTP: a page for each question, and a POST for each action. No GET changes anything."""
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,24 +13,33 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 
+from notification_service.broker.parking import ParkedEvent
 from notification_service.commands import preview
 from notification_service.commands.gallery import server as gallery
+from notification_service.commands.parked import hours
 from notification_service.console import charts, desk, pages
-from notification_service.console.access import SESSION_SECONDS, Access, Failures
+from notification_service.console.access import Access
 from notification_service.console.desk import Choice, Desk
-from notification_service.console.gate import COOKIE, ROOT, Guard, html, read_form
+from notification_service.console.entrance import Entrance
+from notification_service.console.front import Front
+from notification_service.console.gate import ROOT, Door, Guard, html, refused
 from notification_service.console.mails import NotMade
-from notification_service.outcomes import DependencyError, EventRefusedError, StoreUnavailableError
+from notification_service.ops import serving as listener
+from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError, StoreUnavailableError
 from notification_service.reconciling import OUTCOMES
-from notification_service.settings import Settings
+from notification_service.settings import Network, Settings
+from notification_service.stores import redis
 from notification_service.stores.mongo_search import Place, Wanted
+from notification_service.stores.redis_sessions import RedisSessions
 from notification_service.timeline import moments
 
 log = structlog.get_logger(__name__)
 
 _ROWS, _SHOWN = 30, 50
+_NAMED, _LONGEST_ID = 100, 200
+"""Events that a log line names, and characters of their ids."""
 _AUDIT_AT_ONCE = 0.15
 _SPANS = {"day": (24, 1, "%H:%M"), "week": (24 * 7, 6, "%a %H:%M")}
 _NOT_SENT = [name for name in charts.SERIES if name != "sent"]
@@ -44,53 +52,27 @@ _MAIL_POLICY = (
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Sequence[BaseRoute]]:
-    """The routes of the console: none without CONSOLE_TOKEN."""
-    token = settings.console.token
-    if token is None:
-        yield ()
+async def serving(settings: Settings) -> AsyncIterator[None]:
+    """The console on its own port: nothing without CONSOLE_TOKEN. Raises `ConfigurationError` where it is taken."""
+    wanted = settings.console
+    if wanted.token is None:
+        yield
         return
-    async with desk.opened(settings) as behind:
-        yield [Mount(ROOT, application(behind, Access(token.get_secret_value())))]
+    async with desk.opened(settings) as behind, redis.connect(settings.redis.url.get_secret_value()) as client:
+        access = Access(wanted.token.get_secret_value(), RedisSessions(client))
+        app = application(behind, access, Front(wanted.url), wanted.trusted_proxies)
+        try:
+            async with listener.serving(app, wanted.host, wanted.port):
+                yield
+        except OSError as problem:
+            where = f"{wanted.host}:{wanted.port}"
+            raise ConfigurationError(f"CONSOLE_PORT: {where} cannot be listened on: {problem}") from problem
 
 
 class _Console:
-    def __init__(self, behind: Desk, access: Access) -> None:
+    def __init__(self, behind: Desk, entrance: Entrance) -> None:
         self._desk = behind
-        self._access = access
-        self._failures = Failures()
-
-    # ── who ──────────────────────────────────────────────────────────────────────────────────────────
-    async def login(self, request: Request) -> Response:
-        if request.method != "POST":
-            return html("login", problem=None)
-        address = request.client.host if request.client else ""
-        if wait := self._failures.wait(address):
-            answer = html("login", code=429, problem=f"Too many attempts: wait {math.ceil(wait)} seconds.")
-            answer.headers["Retry-After"] = str(math.ceil(wait))
-            return answer
-        if not self._access.admits((await read_form(request)).get("token", "")):
-            self._failures.add(address)
-            log.warning("console.refused", address=address)
-            return html("login", code=401, problem="That is not the token: it is CONSOLE_TOKEN of this service.")
-        log.info("console.entered", address=address)
-        answer = RedirectResponse(f"{ROOT}/", 303)
-        answer.set_cookie(
-            COOKIE,
-            self._access.session(),
-            max_age=SESSION_SECONDS,
-            path=ROOT,
-            secure=request.url.scheme == "https",
-            httponly=True,
-            samesite="strict",
-        )
-        return answer
-
-    async def logout(self, request: Request) -> Response:
-        await self._checked_form(request)
-        answer = RedirectResponse(f"{ROOT}/login", 303)
-        answer.delete_cookie(COOKIE, path=ROOT)
-        return answer
+        self._entrance = entrance
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────
     async def search(self, request: Request) -> Response:
@@ -171,7 +153,7 @@ class _Console:
 
     async def act(self, request: Request) -> Response:
         """Replay or discard: first what it would be, then, when that was confirmed, what it was."""
-        form = await self._checked_form(request)
+        form = await self._entrance.form(request)
         action = form.get("do", "")
         choice = _choice(form)
         if action not in ("replay", "discard"):
@@ -179,13 +161,7 @@ class _Console:
         if action == "discard" and not choice.narrow:
             raise HTTPException(400, "Say which events are to be discarded: by event, reason, type or age.")
         if form.get("confirmed") == "yes" and choice.until is not None:
-            refused: list[EventRefusedError] = []
-            replay = action == "replay"
-            done = await (self._desk.replay(choice, refused.append) if replay else self._desk.discard(choice))
-            log.warning("console.acted", action=action, events=len(done))
-            return self._page(
-                request, "acted", action=action, events=done[:_SHOWN], count=len(done), refused=refused[:_SHOWN]
-            )
+            return await self._done(request, action, choice)
         until = datetime.now(UTC)
         found = await self._desk.look(choice)
         return self._page(
@@ -199,14 +175,42 @@ class _Console:
             form={**form, "until": until.isoformat()},
         )
 
+    async def _done(self, request: Request, action: str, choice: Choice) -> Response:
+        moved: list[ParkedEvent] = []
+        refused_ones: list[EventRefusedError] = []
+        try:
+            if action == "replay":
+                await self._desk.replay(choice, moved.append, refused_ones.append)
+            else:
+                await self._desk.discard(choice, moved.append)
+        finally:
+            # Also where it broke off: what was moved by then was moved.
+            self._say(request, action, moved, refused=[each.event_id for each in refused_ones])
+        return self._page(
+            request, "acted", action=action, events=moved[:_SHOWN], count=len(moved), refused=refused_ones[:_SHOWN]
+        )
+
+    def _say(self, request: Request, action: str, events: Sequence[ParkedEvent], refused: Sequence[str] = ()) -> None:
+        """Each event by its id, so many in a line."""
+        address, ids = self._entrance.sender(request), [each.event_id[:_LONGEST_ID] for each in events]
+        left = [each[:_LONGEST_ID] for each in refused]
+        while True:
+            now, ids = ids[:_NAMED], ids[_NAMED:]
+            named, left = left[:_NAMED], left[_NAMED:]
+            log.warning(
+                "console.acted", action=action, address=address, events=len(events), event_ids=now, refused_ids=named
+            )
+            if not ids and not left:
+                return
+
     async def bring_back(self, request: Request) -> Response:
         """Replay what bounced or could be parked nowhere: its event is in no queue, so its record says it again."""
-        form = await self._checked_form(request)
+        form = await self._entrance.form(request)
         event = await self._desk.bounced(form.get("notification", ""))
         events = [event] if event else []
         if event and form.get("confirmed") == "yes":
             await self._desk.bring_back(event)
-            log.warning("console.acted", action="replay", events=1)
+            self._say(request, "replay", events)
             return self._page(request, "acted", action="replay", events=events, count=1, refused=[])
         return self._page(
             request,
@@ -229,7 +233,7 @@ class _Console:
     # ── the books ────────────────────────────────────────────────────────────────────────────────────
     async def books(self, request: Request) -> Response:
         if request.method == "POST":
-            await self._checked_form(request)
+            await self._entrance.form(request)
             self._desk.audits.begin()
             await self._desk.audits.wait(_AUDIT_AT_ONCE)
             return RedirectResponse(f"{ROOT}/books", 303)
@@ -252,8 +256,10 @@ class _Console:
 
     async def failed(self, request: Request, problem: Exception) -> Response:
         match problem:
-            case HTTPException(status_code=code, detail=detail):
-                return self._page(request, "problem", code=code, number=code, problem=detail)
+            case HTTPException(status_code=code, detail=detail, headers=headers):
+                answer = self._page(request, "problem", code=code, number=code, problem=detail)
+                answer.headers.update(headers or {})
+                return answer
         return self._page(request, "problem", code=503, number=503, problem=str(problem))
 
     def _page(self, request: Request, view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN401
@@ -261,8 +267,8 @@ class _Console:
             view,
             code=code,
             addresses=_addresses(request),
-            path=request.url.path,
-            word=self._access.word(request.cookies.get(COOKIE, "")),
+            path=request.scope["path"],
+            word=self._entrance.word(request),
             simulated=None
             if self._desk.settings.live
             else self._desk.settings.unconfigured or "DELIVERY_MODE=simulate",
@@ -275,22 +281,16 @@ class _Console:
             raise HTTPException(404, "There is no record of this notification.")
         return record
 
-    async def _checked_form(self, request: Request) -> dict[str, str]:
-        form = await read_form(request)
-        if not self._access.is_word(form.pop("word", ""), request.cookies.get(COOKIE, "")):
-            raise HTTPException(403, "This form is not from this session: go back, reload the page and try again.")
-        return form
 
-
-def application(behind: Desk, access: Access) -> Starlette:
-    """To be mounted under `ROOT`."""
-    console = _Console(behind, access)
+def application(behind: Desk, access: Access, front: Front, proxies: Sequence[Network] = ()) -> Starlette:
+    """All that the console's port answers. Only what stands before the guard is open to everybody."""
+    entrance = Entrance(access, front, proxies)
+    console = _Console(behind, entrance)
     failures = (HTTPException, StoreUnavailableError, DependencyError)
-    return Starlette(
+    inside = Starlette(
         routes=[
             Route("/", console.search),
-            Route("/login", console.login, methods=["GET", "POST"]),
-            Route("/logout", console.logout, methods=["POST"]),
+            Route("/logout", entrance.logout, methods=["POST"]),
             Route("/notifications/{notification}", console.notification),
             Route("/notifications/{notification}/{form}", console.mail),
             Route("/waiting", console.waiting),
@@ -298,12 +298,41 @@ def application(behind: Desk, access: Access) -> Starlette:
             Route("/bounced", console.bring_back, methods=["POST"]),
             Route("/books", console.books, methods=["GET", "POST"]),
             Route("/traffic", console.traffic),
-            Route("/console.css", console.style),
+            Route("/gallery", _leads_to(f"{ROOT}/gallery/")),
             Mount("/gallery", gallery.application(behind.stage, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - no address is listened on
         ],
         exception_handlers=dict.fromkeys(failures, console.failed),
-        middleware=[Middleware(Guard, access=access)],
+        middleware=[Middleware(Guard, access=access, front=front)],
     )
+    door = Starlette(
+        routes=[
+            Route("/", _leads_to(f"{ROOT}/")),
+            Route(ROOT, _leads_to(f"{ROOT}/")),
+            Route(f"{ROOT}/login", entrance.login, methods=["GET", "POST"]),
+            Route(f"{ROOT}/console.css", console.style),
+            Mount(ROOT, inside),
+        ],
+        exception_handlers={HTTPException: _not_so},
+        middleware=[Middleware(Door, front=front)],
+    )
+    # The redirect would name the host that the request named.
+    door.router.redirect_slashes = inside.router.redirect_slashes = False
+    return door
+
+
+def _leads_to(path: str) -> Callable[[Request], Awaitable[Response]]:
+    async def lead(_: Request) -> Response:
+        return RedirectResponse(path)
+
+    return lead
+
+
+async def _not_so(_: Request, problem: Exception) -> Response:
+    """To whoever has not signed in."""
+    match problem:
+        case HTTPException(status_code=code, detail=detail, headers=headers):
+            return refused(detail, code, headers)
+    return refused("This is not possible.", 400)
 
 
 def _choice(form: Mapping[str, str]) -> Choice:
@@ -314,16 +343,11 @@ def _choice(form: Mapping[str, str]) -> Choice:
             event_ids=frozenset(form.get("events", "").splitlines()),
             reason=form.get("reason") or None,
             event_type=form.get("type") or None,
-            older_than=_hours(form.get("older", "")),
+            older_than=hours(form["older"]) if form.get("older") else None,
             until=datetime.fromisoformat(until).astimezone(UTC) if until else None,
         )
     except (ValueError, OverflowError) as problem:
-        raise HTTPException(400, "The age is a number of hours.") from problem
-
-
-def _hours(text: str) -> float | None:
-    """Raises `ValueError` or `OverflowError` where it is no length of time."""
-    return timedelta(hours=float(text)) / timedelta(hours=1) if text else None
+        raise HTTPException(400, f"Nothing was done: {problem}.") from problem
 
 
 def _place(request: Request) -> Place | None:

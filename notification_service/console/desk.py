@@ -159,11 +159,13 @@ class Desk:
     async def look(self, choice: Choice) -> list[ParkedEvent]:
         return await self._parking(parking.look, choice)
 
-    async def replay(self, choice: Choice, refused_one: parking.Refused) -> list[ParkedEvent]:
-        return await self._parking(partial(parking.replay, refused_one=refused_one), choice)
+    async def replay(self, choice: Choice, moved_one: parking.Told, refused_one: parking.Refused) -> None:
+        """Says what was moved while it is: where it breaks off, that much was done."""
+        await self._parking(partial(parking.replay, moved_one=moved_one, refused_one=refused_one), choice)
 
-    async def discard(self, choice: Choice) -> list[ParkedEvent]:
-        return await self._parking(parking.discard, choice)
+    async def discard(self, choice: Choice, moved_one: parking.Told) -> None:
+        """Likewise."""
+        await self._parking(partial(parking.discard, moved_one=moved_one), choice)
 
     async def bounced(self, notification_id: str) -> ParkedEvent | None:
         """What waits in no queue, as an event that could be published again; None where its record does not say all."""

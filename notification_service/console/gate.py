@@ -1,7 +1,8 @@
 """The door of the console: who is let in, which forms are taken, and what every answer says of itself."""
 
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -11,11 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notification_service.console import pages
 from notification_service.console.access import Access
+from notification_service.console.front import Front
+from notification_service.outcomes import StoreUnavailableError
 
 ROOT = "/console"
-COOKIE = "notification_console"
-_OPEN = (f"{ROOT}/login", f"{ROOT}/console.css")
+_CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS", "TRACE")
 _LARGEST_FORM = 16 * 1024
+_AGAIN = 5
+"""Seconds after which it is worth another try."""
 
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; form-action 'self'; "
@@ -32,12 +36,12 @@ _HEADERS = {
 }
 
 
-class Guard:
-    """Lets nobody in without a session, takes no form from elsewhere, and puts the headers on every answer."""
+class Door:
+    """Before anything else: takes no request for another host and no form from elsewhere, and puts on the headers."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, front: Front) -> None:
         self._app = app
-        self._access = access
+        self._front = front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
@@ -48,21 +52,31 @@ class Guard:
             await send(message)
 
         request = Request(scope)
-        if request.method == "POST" and not _is_from_here(request):
-            answer: ASGIApp = _refused("This form was not sent from the console.", 403)
-        elif request.url.path in _OPEN or self._access.knows(request.cookies.get(COOKIE, "")):
-            answer = self._app
+        if not self._front.is_addressed(request.headers):
+            answer: ASGIApp = refused("This is not the address of the console: CONSOLE_URL names another host.", 421)
+        elif request.method not in _CHANGES_NOTHING and not self._front.is_from_here(request.headers):
+            answer = refused("This form was not sent from the console: open the console and send it from there.", 403)
         else:
-            answer = html("login", code=401, problem=None)
+            answer = self._app
         await answer(scope, receive, with_headers)
 
 
-def _is_from_here(request: Request) -> bool:
-    """By what the browser itself says of where a form comes from (Fetch Metadata, else RFC 6454)."""
-    if site := request.headers.get("sec-fetch-site"):
-        return site == "same-origin"
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+class Guard:
+    """Lets nobody further without a session. What is open stands before it in the routes, so no path is read twice."""
+
+    def __init__(self, app: ASGIApp, access: Access, front: Front) -> None:
+        self._app = app
+        self._access = access
+        self._front = front
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            known = await self._access.knows(self._front.session(Request(scope)))
+        except StoreUnavailableError:
+            answer: ASGIApp = closed()
+        else:
+            answer = self._app if known else html("login", code=401, problem=None)
+        await answer(scope, receive, send)
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -83,5 +97,12 @@ def html(view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN
     return Response(pages.page(view, **values), code, media_type="text/html")
 
 
-def _refused(why: str, code: int) -> Response:
-    return Response(why, code, media_type="text/plain")
+def closed() -> Response:
+    """Nobody can be let in or out while the sessions cannot be read. Strangers see it: it names no server."""
+    answer = html("closed", code=503, seconds=_AGAIN)
+    answer.headers["Retry-After"] = str(_AGAIN)
+    return answer
+
+
+def refused(why: str, code: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(why, code, headers, media_type="text/plain")

@@ -69,6 +69,8 @@ def configure(
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # Its warnings are a line for each request of a stranger that is none.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _arrange(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's own signature

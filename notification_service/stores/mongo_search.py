@@ -40,6 +40,8 @@ _MOST_ALIKE = 1000
 """Records whose ids begin alike; by chance there are two of them among 90,000."""
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_AHEAD = timedelta(days=366)
+"""What another machine's clock may be ahead."""
 _REACHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), timedelta(days=2), timedelta(days=20))
 _LIST = dict.fromkeys(
     (
@@ -75,7 +77,10 @@ class Place:
     def read(cls, text: str) -> "Place":
         """Raises `ValueError`."""
         moment, _, notification_id = text.partition("-")
-        return cls(datetime.strptime(moment, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC), notification_id)
+        created_at = datetime.strptime(moment, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+        if not _EVER <= created_at <= datetime.now(UTC) + _AHEAD:
+            raise ValueError(f"nothing was created at {created_at}")
+        return cls(created_at, notification_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +240,9 @@ def _stretches(
     # Without an end the first stretch has none either: the clocks of other workers may be ahead.
     end = until or datetime.now(UTC)
     for reach in reaches:
-        if (begin := end - reach) <= since:
+        if end - since <= reach:  # not the other way round: the beginning may lie before all time
             break
+        begin = end - reach
         yield {"created_at": {"$gte": begin, **below}}
         end, below = begin, {"$lt": begin}
     yield {"created_at": {"$gte": since, **below}}

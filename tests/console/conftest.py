@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from notification_service.console import application, desk
 from notification_service.console.access import Access
 from notification_service.console.desk import Desk
-from notification_service.console.gate import ROOT
-from notification_service.settings import Settings, load
+from notification_service.console.front import Front
+from notification_service.ports import Sessions
+from notification_service.settings import Network, Settings, load
+from notification_service.stores.memory import MemorySessions
 from tests.console import scene
 from tests.stack.local import LocalStack
 from tests.stack.place import Place
@@ -21,12 +22,12 @@ ORIGIN = "https://console.example"
 
 @pytest.fixture(scope="session")
 def full_place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, int]]:
-    """The place, and the port of the service in it."""
+    """The place, and the port of the console in it."""
     place = Place(stack, tmp_path_factory.mktemp("console"))
     with place.service(**scene.SETTINGS) as service:
         scene.fill(place)
         scene.age(place, hours=48, most=8)
-        yield place, service.port
+        yield place, service.console_port
     stack.smtp.clear()
     place.close()
 
@@ -50,8 +51,8 @@ async def behind(settings: Settings) -> AsyncIterator[Desk]:
         yield opened
 
 
-def console(behind: Desk) -> Starlette:
-    return Starlette(routes=[Mount(ROOT, application.application(behind, Access(scene.TOKEN)))])
+def console(behind: Desk, sessions: Sessions | None = None, url: str | None = None, *proxies: Network) -> Starlette:
+    return application.application(behind, Access(scene.TOKEN, sessions or MemorySessions()), Front(url), proxies)
 
 
 @pytest.fixture

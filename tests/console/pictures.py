@@ -32,7 +32,7 @@ def main() -> int:
                 ids = {record["event_id"]: record["_id"] for record in place.records()}
                 with sync_playwright() as playwright, chromium(playwright) as browser:
                     for name, (scheme, size) in LOOKS.items():
-                        with Visit(browser, f"http://127.0.0.1:{service.port}", scheme, size) as visit:
+                        with Visit(browser, f"http://127.0.0.1:{service.console_port}", scheme, size) as visit:
                             _shoot(ids, visit, f"{name}.png")
             place.close()
     finally:

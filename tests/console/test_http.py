@@ -4,22 +4,32 @@ import asyncio
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from ipaddress import ip_network
+from urllib.parse import unquote
 
 import httpx
 import pytest
+import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
+from starlette.types import Message
 
-from notification_service.console import desk, mails
-from notification_service.console.application import opened
+from notification_service.console import application, desk, mails
+from notification_service.console.access import Access
+from notification_service.console.application import serving
 from notification_service.console.desk import Desk
+from notification_service.console.front import Front
 from notification_service.settings import Settings
+from notification_service.stores import redis
+from notification_service.stores.redis_sessions import RedisSessions
 from tests.console import scene
 from tests.console.conftest import ORIGIN, console
+from tests.stack.local import LocalStack
 from tests.stack.place import RECORDS, Document, Place
+from tests.stack.processes import free_port
 
-OPEN = {"/console/login", "/console/console.css"}
+OPEN = {"/", "/console", "/console/login", "/console/console.css"}
 PAGES = ["/", "/?q=BOOK-789012", "/waiting", "/waiting?outcome=unknown", "/books", "/traffic", "/traffic?span=week"]
 EVENTS = ["receipt", "bounced", "full", "in-doubt", "nobody", "begun", "script"]
 
@@ -87,16 +97,17 @@ async def test_no_route_answers_a_stranger(app: Starlette, stranger: httpx.Async
 
 async def test_there_is_no_console_without_a_token(settings: Settings) -> None:
     without = settings.model_copy(update={"console": settings.console.model_copy(update={"token": None})})
-    async with opened(without) as nothing:
-        assert nothing == ()
+    async with serving(without):
+        with pytest.raises(OSError, match=r"refused|failed"):
+            await asyncio.open_connection("127.0.0.1", without.console.port)
 
 
 async def test_the_token_opens_a_session_that_scripts_and_other_sites_cannot_use(stranger: httpx.AsyncClient) -> None:
     answer = await stranger.post("/console/login", data={"token": scene.TOKEN})
-    cookie = answer.headers["set-cookie"]
+    cookie = answer.headers.get_list("set-cookie")[0]
     assert answer.status_code == 303
     assert re.fullmatch(
-        r"notification_console=\S+; HttpOnly; Max-Age=28800; Path=/console; SameSite=strict; Secure", cookie
+        r"__Host-notification_console=[\w-]{43}; HttpOnly; Max-Age=28800; Path=/; SameSite=strict; Secure", cookie
     )
     assert scene.TOKEN not in cookie
     assert (await stranger.get("/console/")).status_code == 200
@@ -114,7 +125,8 @@ async def test_guessing_is_slowed_down_for_who_guesses_alone(app: Starlette) -> 
     transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as guesser:
         for _ in range(5):
-            assert (await guesser.post("/console/login", data=guess)).status_code == 401
+            answer = await guesser.post("/console/login", data=guess, headers={"X-Forwarded-For": "192.0.2.2"})
+            assert answer.status_code == 401
         answer = await guesser.post("/console/login", data=right)
         assert answer.status_code == 429
         assert 0 < int(answer.headers["retry-after"]) <= 60
@@ -123,10 +135,178 @@ async def test_guessing_is_slowed_down_for_who_guesses_alone(app: Starlette) -> 
         assert (await other.post("/console/login", data=right)).status_code == 303
 
 
-async def test_to_sign_out_ends_it(operator: httpx.AsyncClient) -> None:
+async def test_behind_a_proxy_that_is_named_who_guesses_waits_alone(behind: Desk) -> None:
+    app = console(behind, None, None, ip_network("192.0.2.1"))
+    guess, right = {"token": "wrong"}, {"token": scene.TOKEN}
+    guesser, other = ({"X-Forwarded-For": f"9.9.9.9, 203.0.113.{each}"} for each in (1, 2))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, client=("192.0.2.1", 1)), base_url=ORIGIN
+    ) as client:
+        for _ in range(5):
+            await client.post("/console/login", data=guess, headers=guesser)
+        assert (await client.post("/console/login", data=right, headers=guesser)).status_code == 429
+        assert (await client.post("/console/login", data=right, headers=other)).status_code == 303
+
+
+async def test_a_browser_that_signed_in_before_is_not_locked_out_by_others_at_its_address(app: Starlette) -> None:
+    guess, right = {"token": "wrong"}, {"token": scene.TOKEN}
+    async with (
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as operator,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as guesser,
+    ):
+        await operator.post("/console/login", data=right)
+        await operator.post("/console/logout", data={"word": await word(operator)})
+        codes = [(await guesser.post("/console/login", data=guess)).status_code for _ in range(6)]
+        assert codes == [401] * 5 + [429]
+        assert (await operator.post("/console/login", data=right)).status_code == 303
+        # It opens nothing by itself, and its own guesses count.
+        (known,) = [each for name, each in operator.cookies.items() if name.endswith("_known")]
+        guesser.cookies = httpx.Cookies({"__Host-notification_console": known})
+        assert (await guesser.get("/console/")).status_code == 401
+        guesser.cookies = httpx.Cookies({"__Host-notification_console_known": known})
+        codes = [(await guesser.post("/console/login", data=guess)).status_code for _ in range(6)]
+        assert codes == [401] * 5 + [429]
+        guesser.cookies = httpx.Cookies({"__Host-notification_console_known": "x" * 43})
+        assert (await guesser.post("/console/login", data=right)).status_code == 429
+
+
+async def test_to_sign_out_ends_it_also_for_who_kept_the_cookie(operator: httpx.AsyncClient) -> None:
+    kept = dict(operator.cookies)
     answer = await operator.post("/console/logout", data={"word": await word(operator)})
     assert answer.status_code == 303
+    assert "__Host-notification_console" not in operator.cookies
+    operator.cookies.update(kept)
     assert (await operator.get("/console/")).status_code == 401
+
+
+async def test_to_sign_in_again_ends_the_session_before(app: Starlette, operator: httpx.AsyncClient) -> None:
+    kept = dict(operator.cookies)
+    assert (await operator.post("/console/login", data={"token": scene.TOKEN})).status_code == 303
+    assert (await operator.get("/console/")).status_code == 200
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN, cookies=kept) as before:
+        assert (await before.get("/console/")).status_code == 401
+
+
+async def test_every_worker_knows_a_session_and_a_new_token_ends_it(behind: Desk, stack: LocalStack) -> None:
+    async with redis.connect(stack.redis_url) as one, redis.connect(stack.redis_url) as other:
+        first = console(behind, RedisSessions(one))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(first), base_url=ORIGIN) as client:
+            await client.post("/console/login", data={"token": scene.TOKEN})
+            kept = dict(client.cookies)
+        second = console(behind, RedisSessions(other))
+        changed = application.application(behind, Access("another token of ours", RedisSessions(other)), Front(None))
+        for app, code in ((second, 200), (changed, 401)):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, cookies=kept) as client:
+                assert (await client.get("/console/")).status_code == code
+
+
+async def test_without_redis_nobody_is_let_in_or_out_and_the_page_says_so(behind: Desk) -> None:
+    port = free_port()
+    async with redis.connect(f"redis://127.0.0.1:{port}/0") as lost:
+        transport = httpx.ASGITransport(console(behind, RedisSessions(lost)))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            assert (await client.get("/console/")).status_code == 401  # without a cookie there is nothing to ask
+            entering = await client.post("/console/login", data={"token": scene.TOKEN})
+            client.cookies["__Host-notification_console"] = "x" * 43
+            looking = await client.get("/console/waiting")
+    for answer in (entering, looking):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "Redis does not answer" in answer.text
+        assert str(port) not in answer.text
+        assert "set-cookie" not in answer.headers
+        assert "Sign out" not in answer.text
+
+
+# ── the address that browsers open ───────────────────────────────────────────────────────────────────
+async def test_behind_a_gateway_the_setting_says_the_address(behind: Desk) -> None:
+    """The gateway speaks TLS to the browser and plain HTTP to the console."""
+    app = console(behind, None, ORIGIN)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console.example") as client:
+        form = {"token": scene.TOKEN}
+        plain = {"Origin": "http://console.example"}
+        assert (await client.post("/console/login", data=form, headers=plain)).status_code == 403
+        answer = await client.post("/console/login", data=form, headers={"Origin": ORIGIN})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/console/"
+        assert answer.headers["set-cookie"].startswith("__Host-notification_console=")
+        assert answer.headers["set-cookie"].endswith("; Secure")
+        for path in ("/", "/console", "/console/login", "/console/waiting", "/console/console.css"):
+            answer = await client.get(path, headers={"Host": "evil.example"})
+            assert answer.status_code == 421, path
+            assert "evil" not in answer.text + str(answer.headers), path
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_no_answer_names_the_host_that_was_asked_for(operator: httpx.AsyncClient) -> None:
+    session = "; ".join(f"{name}={value}" for name, value in operator.cookies.items())
+    for path in ("/", "/console", "/console/", "/console/gallery", "/console/gallery/", "/console/login/", "/x"):
+        answer = await operator.get(path, headers={"Host": "evil.example", "Cookie": session})
+        assert "evil" not in answer.text + str(answer.headers), path
+        assert answer.headers.get("location", "/").startswith("/console/") or "location" not in answer.headers, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console/login/",
+        "/console/login/../waiting",
+        "/console/login%2f..%2fwaiting",
+        "/console/console.css/../waiting",
+        "/console//login",
+        "/console/waiting;/console/login",
+        "/console/waiting?/console/login",
+        "/console/waiting%3f/console/login",
+        "/console/%2e%2e/console/login",
+        "/console/waiting%00",
+        "/console/%6cogin%2f",
+        "/console/LOGIN",
+        "/console/waiting%252f",
+    ],
+)
+async def test_no_spelling_of_a_path_passes_the_guard(app: Starlette, path: str) -> None:
+    raw, _, query = path.partition("?")
+    for host in ("console.example", "console.example/console/login?", "[", "a@b", ""):
+        answer = await asked(app, raw, query, host)
+        assert answer == 401, host
+
+
+async def asked(app: Starlette, path: str, query: str = "", host: str = "x", method: str = "GET") -> int:
+    """The status of an answer to a request that no client would send so."""
+    codes: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        codes.extend([message["status"]] if "status" in message else [])
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "headers": [(b"host", host.encode())],
+        "client": ("192.0.2.9", 1),
+        "server": ("127.0.0.1", 1),
+    }
+    await app(scope, receive, send)
+    return codes[0]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "BREW", "CONNECT"])
+async def test_no_other_method_is_taken(operator: httpx.AsyncClient, app: Starlette, method: str) -> None:
+    for path in ("/console/", "/console/parked", "/console/gallery/"):
+        answer = await operator.request(method, path)
+        assert answer.status_code == 405, path
+        assert "Traceback" not in answer.text
+        if "gallery" not in path:
+            assert answer.headers["allow"], path
+    for path in ("/console/waiting", "/console/login", "/console/console.css"):
+        assert await asked(app, path, method=method) == 401, path
 
 
 # ── forms ────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,6 +477,15 @@ async def test_where_mongodb_does_not_answer_the_page_says_so(app: Starlette, se
     assert "MongoDB cannot be reached" in answer.text
 
 
+@pytest.mark.parametrize("moment", ["0001", "1969", "9999", "2026W", ""])
+async def test_a_page_that_cannot_be_is_refused(operator: httpx.AsyncClient, moment: str) -> None:
+    for place in (f"{moment}0101T000000.000000Z-one", f"{moment}1231T235959.999999Z-one", moment or "-"):
+        for path in ("/console/", "/console/waiting"):
+            answer = await operator.get(path, params={"after": place})
+            assert answer.status_code == 400, place
+            assert "begin with the newest" in answer.text
+
+
 # ── what an action moves ─────────────────────────────────────────────────────────────────────────────
 async def test_events_are_named_a_line_each_as_a_browser_sends_them(operator: httpx.AsyncClient, seen: Place) -> None:
     form = {"word": await word(operator), "do": "replay", "events": f"full\r\n{bad(seen)['event_id']}\r\nnone"}
@@ -320,6 +509,12 @@ async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncCl
         {"do": "replay", "older": "inf"},
         {"do": "replay", "older": "nan"},
         {"do": "replay", "until": "then"},
+        {"do": "replay", "until": "0001-01-01T00:00:00+23:59"},
+        {"do": "discard", "older": "-1", "until": "2099-01-01T00:00:00+00:00"},
+        {"do": "discard", "older": "0", "until": "2099-01-01T00:00:00+00:00"},
+        {"do": "discard", "older": "1e300", "until": "2099-01-01T00:00:00+00:00"},
+        {"do": "discard", "older": "99999999", "until": "2099-01-01T00:00:00+00:00"},
+        {"do": "discard", "older": "-1e-9", "reason": "x", "until": "2099-01-01T00:00:00+00:00"},
         {},
     ],
     ids=str,
@@ -342,8 +537,20 @@ async def test_a_replay_goes_the_ordinary_way(operator: httpx.AsyncClient, seen:
     counted = (await operator.post("/console/parked", data=form)).text
     until = re.search(r'name="until" value="([^"]+)"', counted)
     assert until is not None
-    done = await operator.post("/console/parked", data={**form, "confirmed": "yes", "until": until[1]})
+    with structlog.testing.capture_logs() as lines:
+        done = await operator.post("/console/parked", data={**form, "confirmed": "yes", "until": until[1]})
     assert "1 event on the way again" in done.text
+    assert [line for line in lines if line["event"] == "console.acted"] == [
+        {
+            "event": "console.acted",
+            "log_level": "warning",
+            "action": "replay",
+            "address": "127.0.0.1",
+            "events": 1,
+            "event_ids": [bad(seen)["event_id"]],
+            "refused_ids": [],
+        }
+    ]
     # Its address is still none: it comes back.
     for _ in range(100):
         if bad(seen).get("replays"):

@@ -46,7 +46,7 @@ def _ended_after(service: Service) -> float:
 @pytest.mark.parametrize("sent", HALF.values(), ids=HALF)
 def test_a_client_that_is_not_done_holds_nobody_up(place: Place, client: socket.socket, sent: bytes) -> None:
     with place.service(CONSOLE_TOKEN=TOKEN) as service:
-        client.connect(("127.0.0.1", service.port))
+        client.connect(("127.0.0.1", service.console_port))
         client.sendall(sent)
         time.sleep(0.3)  # the service has read it
         assert _ended_after(service) < SOON
@@ -59,7 +59,7 @@ def test_jobs_in_hand_have_their_grace_beside_it(place: Place, client: socket.so
     place.smtp.script([Rule(at="dot", action="late", seconds=3)])
     data = fresh("booking.confirmed")
     with place.service(CONSOLE_TOKEN=TOKEN) as service:
-        client.connect(("127.0.0.1", service.port))
+        client.connect(("127.0.0.1", service.console_port))
         client.sendall(HALF["half its body"])
         place.publish(event(data))
         until(place.mails)
@@ -81,7 +81,7 @@ def test_an_audit_that_is_under_way_holds_nobody_up(place: Place) -> None:
 
 
 def _begin_an_audit(service: Service) -> str:
-    here = f"http://127.0.0.1:{service.port}"
+    here = f"http://127.0.0.1:{service.console_port}"
     with httpx.Client(base_url=here, headers={"Origin": here}, timeout=30) as operator:
         operator.post("/console/login", data={"token": TOKEN})
         found = re.search(r'name="word" value="(\w+)"', operator.get("/console/books").text)

@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from notification_service import cli
-from notification_service.ops import health
+from notification_service.ops import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
 from notification_service.stores.mongo import Write, Written
@@ -92,7 +92,7 @@ async def run(settings: Settings) -> None:
         _time_operations(service)
         watching = asyncio.create_task(watch(_say))
         app = health.application(service.examine, service.metrics.page)
-        async with health.serving(app, settings.service.http_host, settings.service.port):
+        async with serving.serving(app, settings.service.http_host, settings.service.port):
             await service.run(stop)
         watching.cancel()
 

@@ -21,7 +21,7 @@ from notification_service import cli
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.pool import Pool, Session
 from notification_service.events import Event
-from notification_service.ops import health
+from notification_service.ops import health, serving
 from notification_service.pipeline import Pipeline
 from notification_service.ports import (
     Accepted,
@@ -164,7 +164,7 @@ async def run(settings: Settings, crash: Crash) -> None:
     async with opened(settings) as service:
         crash.put_into(service)
         app = health.application(service.examine, service.metrics.page)
-        async with health.serving(app, settings.service.http_host, settings.service.port):
+        async with serving.serving(app, settings.service.http_host, settings.service.port):
             await service.run(stop)
 
 

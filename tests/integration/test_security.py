@@ -24,7 +24,7 @@ from notification_service.broker.topology import PARKED
 from notification_service.channels.smtp import providers
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
-from notification_service.ops import health
+from notification_service.ops import health, serving
 from notification_service.pipeline import Pipeline
 from notification_service.ports import Envelope, Fence, Unavailable
 from notification_service.service import Service, opened
@@ -110,7 +110,7 @@ async def run(settings: Settings) -> None:
     async with opened(settings) as service:
         put_trouble_into(service, os.environ[SAYS])
         app = health.application(service.examine, service.metrics.page)
-        async with health.serving(app, settings.service.http_host, settings.service.port):
+        async with serving.serving(app, settings.service.http_host, settings.service.port):
             await service.run(stop)
 
 

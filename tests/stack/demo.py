@@ -69,6 +69,7 @@ def environment(place: Place, service: Service) -> dict[str, str]:
     """The settings of the service that runs, and where its log and the script of the mail catcher are."""
     return place.environment(
         PORT=str(service.port),
+        CONSOLE_PORT=str(service.console_port),
         CONSOLE_TOKEN=CONSOLE_TOKEN,
         SERVICE_LOG=str(service.log),
         CATCHER_PORT=str(place.smtp.control_port),
@@ -82,7 +83,9 @@ def _stay(console: Console, place: Place, service: Service) -> None:
     console.print("\nThe stack stays up until Ctrl-C. In another terminal:")
     console.print(f"  set -a; . {file.relative_to(ROOT)}; set +a", highlight=False)
     console.print(f"  http://127.0.0.1:{service.port}/readyz  http://127.0.0.1:{service.port}/metrics")
-    console.print(f"  http://127.0.0.1:{service.port}/console/  with the token {CONSOLE_TOKEN}", highlight=False)
+    console.print(
+        f"  http://127.0.0.1:{service.console_port}/console/  with the token {CONSOLE_TOKEN}", highlight=False
+    )
     console.print("  docs/ops/drill.md is a drill with it: break the mail server, see it, mend it, replay.")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

@@ -40,6 +40,10 @@ class Service(Part):
     def port(self) -> int:
         return int(self._environment["PORT"])
 
+    @property
+    def console_port(self) -> int:
+        return int(self._environment["CONSOLE_PORT"])
+
     def command(self) -> Sequence[str]:
         return (sys.executable, "-m", "notification_service.cli", "run")
 
@@ -105,6 +109,7 @@ class Place:
             "RETRY_RUNGS": "1,2,4",
             "RECIPIENT_MAILS_PER_HOUR": "1000000",  # every sample is for the same person
             "PORT": str(free_port()),
+            "CONSOLE_PORT": str(free_port()),
             **changes,
         }
 

@@ -84,7 +84,7 @@ class WarmService(Service):
 
 def _serve() -> None:
     from notification_service import cli, service  # noqa: F401, PLC0415 - of whichever version PYTHONPATH leads to
-    from notification_service.ops import health  # noqa: F401, PLC0415
+    from notification_service.ops import health, serving  # noqa: F401, PLC0415
 
     for line in sys.stdin.buffer:
         order = json.loads(line)

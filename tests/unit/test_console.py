@@ -4,15 +4,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 
 import pytest
+from hypothesis import given, strategies as st
 
 from notification_service.broker.parking import ParkedEvent
-from notification_service.console.access import SESSION_SECONDS, Access, Failures
+from notification_service.commands.parked import hours
+from notification_service.console.access import SESSION_SECONDS, Access
+from notification_service.console.attempts import Attempts, Lines, sender
 from notification_service.console.charts import HEIGHT, SERIES, Hours, Span, draw
 from notification_service.console.desk import Choice
+from notification_service.console.front import Front
 from notification_service.outcomes import StoreUnavailableError
 from notification_service.reconciling import OUTCOMES
+from notification_service.stores.memory import MemorySessions
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -26,56 +32,210 @@ class Clock:
         return self.now
 
 
-def test_a_session_is_known_until_it_ends_and_under_no_other_token() -> None:
+# ── sessions ─────────────────────────────────────────────────────────────────────────────────────────
+def console(clock: Clock) -> Access:
+    return Access("token", MemorySessions(clock))
+
+
+async def test_a_session_is_known_until_its_time_is_over_or_somebody_ends_it() -> None:
     clock = Clock()
-    access = Access("token", clock)
-    session = access.session()
-    assert access.knows(session)
-    assert Access("token", clock).knows(session)
-    assert not Access("another", clock).knows(session)
-    clock.now += SESSION_SECONDS + 1
-    assert not access.knows(session)
+    access = console(clock)
+    session, other = await access.begin(), await access.begin()
+    clock.now += SESSION_SECONDS - 1
+    assert await access.knows(session)
+    await access.end(session)
+    assert not await access.knows(session)
+    assert await access.knows(other)
+    clock.now += 1
+    assert not await access.knows(other)
 
 
-def test_a_session_that_was_changed_is_none() -> None:
-    access = Access("token", Clock())
-    session = access.session()
-    later = str(10**12) + session[session.index(".") :]
+async def test_another_worker_knows_a_session_and_another_token_does_not() -> None:
+    sessions = MemorySessions()
+    session = await Access("token", sessions).begin()
+    assert await Access("token", sessions).knows(session)
+    assert not await Access("another", sessions).knows(session)
+
+
+async def test_nothing_else_is_a_session() -> None:
+    access = console(Clock())
+    session = await access.begin()
     flipped = [session[:at] + chr(ord(session[at]) ^ 1) + session[at + 1 :] for at in range(len(session))]
-    for forged in (later, *flipped, "", ".", "..", "1.2.3", "\u00e9.\u00e9.\u00e9", access.word(session)):
-        assert not access.knows(forged)
+    for forged in (*flipped, "", session + " ", session * 2, "\u00e9" * 43, "\ud800", access.word(session)):
+        assert not await access.knows(forged)
 
 
-def test_the_word_of_a_form_belongs_to_one_session() -> None:
-    access = Access("token", Clock())
-    one, other = access.session(), access.session()
+async def test_what_is_kept_of_a_session_opens_nothing_and_what_a_browser_holds_says_nothing_of_the_token() -> None:
+    kept: list[str] = []
+
+    class Kept(MemorySessions):
+        async def begin(self, key: str, seconds: int) -> None:
+            kept.append(key)
+            await super().begin(key, seconds)
+
+    sessions = Kept()
+    access = Access("token", sessions)
+    session = await access.begin()
+    assert not await access.knows(kept[0])
+    assert session not in kept[0]
+    # The word is the same under any token, so it confirms no guess of one.
+    assert Access("another", sessions).word(session) == access.word(session)
+
+
+async def test_the_word_of_a_form_belongs_to_one_session() -> None:
+    access = console(Clock())
+    one, other = await access.begin(), await access.begin()
     assert access.is_word(access.word(one), one)
-    for wrong in (access.word(other), "", one, "é"):
+    for wrong in (access.word(other), "", one, "é", "\ud800"):
         assert not access.is_word(wrong, one)
 
 
-def test_who_fails_five_times_waits_for_the_oldest_to_be_forgotten() -> None:
+# ── attempts ─────────────────────────────────────────────────────────────────────────────────────────
+def test_who_tries_five_times_waits_for_the_oldest_to_be_forgotten() -> None:
     clock = Clock()
-    failures = Failures(clock)
+    attempts = Attempts(clock)
     for _ in range(5):
-        assert failures.wait("a") == 0
-        failures.add("a")
+        assert attempts.take("a") == 0
         clock.now += 1
-    assert failures.wait("a") == 55
-    assert failures.wait("b") == 0
+    assert attempts.take("a") == 55
+    assert attempts.take("b") == 0
     clock.now += 55
-    assert failures.wait("a") == 0
-    failures.add("a")
-    assert failures.wait("a") == 1
+    assert attempts.take("a") == 0
+    assert attempts.take("a") == 1
+
+
+def test_what_was_right_does_not_count_and_forgives_nothing_else() -> None:
+    attempts = Attempts(Clock())
+    for _ in range(20):
+        assert attempts.take("a") == 0
+        attempts.give_back("a")
+    for _ in range(5):
+        assert attempts.take("a") == 0
+    attempts.give_back("a")
+    assert [attempts.take("a"), attempts.take("a")] == [0, 60]
+
+
+def test_attempts_of_all_addresses_slow_each_other_down_and_lock_nobody_out() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    waited = []
+    for number in range(1000):
+        assert attempts.take(f"guesser {number}") == 0
+        waited.append(attempts.slowness)
+    assert waited[:20] == [0] * 20
+    assert waited == sorted(waited)
+    assert waited[-1] == 2
+    assert attempts.take("operator") == 0
+    clock.now += 60
+    assert attempts.slowness == 0
 
 
 def test_strangers_do_not_fill_the_memory() -> None:
-    failures = Failures(Clock())
+    attempts = Attempts(Clock())
     for number in range(10_100):
-        failures.add(str(number))
-    assert len(failures._failed) == 10_000
+        attempts.take(str(number))
+    assert len(attempts._made) == 10_000
+    assert len(attempts._all) == 1000
 
 
+def test_strangers_do_not_fill_the_log() -> None:
+    clock = Clock()
+    lines = Lines(clock)
+    assert [lines.take() for _ in range(100)] == [0] * 20 + [None] * 80
+    clock.now += 60
+    assert [lines.take(), lines.take()] == [80, 0]
+
+
+PROXIES = [ip_network("10.0.3.0/24"), ip_network("fd00::/8")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "found"),
+    [
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", ["203.0.113.9"], "192.0.2.1"),
+        ("10.0.3.7", ["203.0.113.9"], "203.0.113.9"),
+        ("10.0.3.7", ["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
+        ("10.0.3.7", ["198.51.100.1", "203.0.113.9"], "203.0.113.9"),
+        ("10.0.3.7", ["198.51.100.1, 203.0.113.9, 10.0.3.8,fd00::1"], "203.0.113.9"),
+        ("10.0.3.7", [], "10.0.3.7"),
+        ("10.0.3.7", ["10.0.3.8"], "10.0.3.8"),
+        ("10.0.3.7", ["203.0.113.9, <script>"], "10.0.3.7"),
+        ("10.0.3.7", ["203.0.113.9, "], "10.0.3.7"),
+        ("10.0.3.7", ["203.0.113.9:4711"], "203.0.113.9"),
+        ("10.0.3.7", ["[2001:db8::1]:4711"], "2001:db8::/64"),
+        ("10.0.3.7", ["2001:db8::1%" + "x" * 5000], "2001:db8::/64"),
+        ("10.0.3.7", ["::ffff:203.0.113.9"], "203.0.113.9"),
+        ("::ffff:10.0.3.7", ["203.0.113.9"], "203.0.113.9"),
+        ("2001:db8:0:0:1::1", [], "2001:db8::/64"),
+        ("2001:db8:0:0:ffff::2", [], "2001:db8::/64"),
+        ("2001:db8:0:1::1", [], "2001:db8:0:1::/64"),
+        ("fd00::1", ["2001:db8:0:1::1"], "2001:db8:0:1::/64"),
+        ("", ["203.0.113.9"], "unknown"),
+        ("a path", [], "unknown"),
+    ],
+)
+def test_only_a_proxy_of_ours_says_whom_it_speaks_for(peer: str, forwarded: list[str], found: str) -> None:
+    assert sender(peer, forwarded, PROXIES) == found
+
+
+@given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=4))
+def test_no_text_of_a_client_is_the_name_of_a_sender(peer: str, forwarded: list[str]) -> None:
+    found = sender(peer, forwarded, [ip_network("0.0.0.0/1"), ip_network("::/1")])
+    if found != "unknown":
+        ip_network(found)
+
+
+# ── the address that browsers open ───────────────────────────────────────────────────────────────────
+URL = "https://console.example"
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "here"),
+    [
+        (URL, {"origin": URL}, True),
+        (URL, {"origin": URL, "sec-fetch-site": "same-origin"}, True),
+        (URL, {}, True),
+        (URL, {"origin": "http://console.example"}, False),
+        (URL, {"origin": "https://console.example:444"}, False),
+        (URL, {"origin": "https://evil.example", "host": "evil.example"}, False),
+        (URL, {"origin": "https://evil.example", "sec-fetch-site": "same-origin"}, False),
+        (URL, {"origin": URL, "sec-fetch-site": "same-site"}, False),
+        (URL, {"origin": "null"}, False),
+        (URL, {"origin": "http://["}, False),
+        (None, {"origin": "http://a:1", "host": "a:1"}, True),
+        (None, {"origin": "https://a", "host": "a"}, True),
+        (None, {"origin": "https://a", "host": "behind", "sec-fetch-site": "same-origin"}, True),
+        (None, {"origin": "http://b", "host": "a"}, False),
+        (None, {"origin": "http://[", "host": "["}, True),
+        (None, {"origin": "http://[", "host": "a"}, False),
+        (None, {"origin": "null", "host": "null"}, False),
+        (None, {"origin": "http://None"}, False),
+        (None, {"sec-fetch-site": "none"}, False),
+    ],
+)
+def test_a_form_is_from_here_by_what_the_browser_says(url: str | None, headers: dict[str, str], here: bool) -> None:  # noqa: FBT001 - a case
+    assert Front(url).is_from_here(headers) is here
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "taken"),
+    [
+        (URL, "console.example", True),
+        (URL, "CONSOLE.example:443", True),
+        (URL, "console.example:80", False),
+        (URL, "console.example.evil.example", False),
+        (URL, "", False),
+        ("http://localhost:8085", "localhost:8085", True),
+        ("http://localhost:8085", "localhost", False),
+        (None, "anything", True),
+    ],
+)
+def test_only_the_host_that_is_named_is_answered(url: str | None, host: str, taken: bool) -> None:  # noqa: FBT001 - a case
+    assert Front(url).is_addressed({"host": host}) is taken
+
+
+# ── charts and choices ───────────────────────────────────────────────────────────────────────────────
 def test_every_outcome_has_one_place_in_the_charts() -> None:
     assert Counter(each for series in SERIES.values() for each in series) == Counter(OUTCOMES)
 
@@ -156,3 +316,14 @@ def test_a_choice_means_what_has_everything_that_is_given_and_was_shown() -> Non
     ):
         assert not other(event)
     assert [Choice().narrow, Choice(until=NOW).narrow, Choice(reason="x").narrow] == [False, False, True]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "-0.0", "nan", "inf", "-inf", "1e300", "87841", "", "old", "1h", "0x10"])
+def test_what_is_no_age_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="hours above 0"):
+        hours(text)
+
+
+@pytest.mark.parametrize(("text", "age"), [("1", 1), (" 0.5 ", 0.5), ("87840", 87840), ("1e-3", 0.001)])
+def test_an_age_is_a_number_of_hours(text: str, age: float) -> None:
+    assert hours(text) == age

@@ -3,6 +3,7 @@
 import json
 import re
 from functools import cache
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from notification_service.commands import schema
-from notification_service.settings import ServiceSettings, Settings, load
+from notification_service.settings import ConsoleSettings, ServiceSettings, Settings, load
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "deploy" / "kubernetes"
@@ -111,7 +112,13 @@ def test_the_probes_ask_what_there_is() -> None:
     for name, path in {"livenessProbe": "/livez", "startupProbe": "/livez", "readinessProbe": "/readyz"}.items():
         assert container[name]["httpGet"] == {"path": path, "port": "http"}
         assert f'"{path}"' in health
-    assert container["ports"] == [{"name": "http", "containerPort": ServiceSettings.model_fields["port"].default}]
+    assert container["ports"] == [
+        {"name": "http", "containerPort": ServiceSettings.model_fields["port"].default},
+        {"name": "console", "containerPort": ConsoleSettings.model_fields["port"].default},
+    ]
+    assert _documents()["Service"]["spec"]["ports"] == [
+        {"name": each["name"], "port": each["containerPort"], "targetPort": each["name"]} for each in container["ports"]
+    ]
     assert _documents()["ServiceMonitor"]["spec"]["endpoints"][0]["path"] == "/metrics"
 
 
@@ -138,6 +145,36 @@ def test_all_that_select_pods_select_ours() -> None:
     assert documents["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
     assert documents["Service"]["spec"]["selector"] == labels
     assert documents["ServiceMonitor"]["spec"]["selector"]["matchLabels"] == documents["Service"]["metadata"]["labels"]
+
+
+def _ports(rule: Document) -> set[int]:
+    return {each["port"] for each in rule["ports"]}
+
+
+def test_the_network_lets_in_who_is_named_each_to_the_port_that_it_needs() -> None:
+    health, console = int(_default("port")), ConsoleSettings.model_fields["port"].default
+    let_in = {}
+    for rule in _documents()["NetworkPolicy"]["spec"]["ingress"]:
+        for peer in rule["from"]:
+            assert peer.keys() == {"namespaceSelector", "podSelector"}, "a whole namespace, or any address"
+            assert all(selector["matchLabels"] for selector in peer.values())
+            let_in[peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]] = _ports(rule)
+    assert let_in == {"gateway": {health, console}, "monitoring": {health}}
+
+
+def test_the_network_lets_out_to_what_the_service_speaks_with() -> None:
+    rules = _documents()["NetworkPolicy"]["spec"]["egress"]
+    assert all(rule["to"] and rule["ports"] for rule in rules)
+    blocks = [peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer]
+    open_to = [(ip_network(each["cidr"]), [ip_network(but) for but in each.get("except", ())], each) for each in blocks]
+    # The metadata of a cloud's machine; the cluster's own services; this machine.
+    for inside in map(ip_address, ("169.254.169.254", "10.96.0.1", "127.0.0.1", "192.168.1.1", "172.16.0.1")):
+        assert not [each for block, but, each in open_to if inside in block and not any(inside in part for part in but)]
+    secret, config = _documents()["Secret"]["stringData"], _documents()["ConfigMap"]["data"]
+    urls = " ".join(secret[name] for name in ("RABBITMQ_URL", "REDIS_URL", "MONGODB_URI"))
+    needed = {int(port) for port in re.findall(r":(\d+)", urls)} | {int(config["SMTP_PORT"]), 53}
+    allowed: set[int] = set().union(*map(_ports, rules))
+    assert needed <= allowed <= needed | {465, 26379}
 
 
 def test_keda_watches_every_queue_that_is_consumed() -> None:

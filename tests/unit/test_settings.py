@@ -374,3 +374,56 @@ def test_sentinel_with_tls_is_no_plain_text(environment: pytest.MonkeyPatch) -> 
 def test_the_password_of_each_address_is_a_secret(environment: pytest.MonkeyPatch) -> None:
     url = "amqp://user:first%2C,word@one,amqp://user:second@two/"
     assert {"first%2C,word", "first,,word", "second"} <= set(loaded(environment, RABBITMQ_URL=url).secrets())
+
+
+# ── the console's place ──────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://Notifications.Cinema.example/", "https://notifications.cinema.example"),
+        ("https://cinema.example:443", "https://cinema.example"),
+        ("https://cinema.example:80", "https://cinema.example:80"),
+        ("http://localhost:8085", "http://localhost:8085"),
+        ("http://[::1]:80/", "http://[::1]"),
+    ],
+)
+def test_the_consoles_address_is_written_as_browsers_write_it(
+    environment: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    assert loaded(environment, CONSOLE_URL=written).console.url == meant
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "cinema.example",
+        "ftp://cinema.example",
+        "https://",
+        "https://user:word@cinema.example",
+        "https://cinema.example/console",
+        "https://cinema.example?x",
+        "https://cinema.example\n",
+        "https://cinema.example,evil.example",
+    ],
+)
+def test_what_is_no_address_of_a_console_is_refused(environment: pytest.MonkeyPatch, url: str) -> None:
+    assert "CONSOLE_URL" in refusal(environment, CONSOLE_URL=url)
+
+
+def test_proxies_are_addresses_and_networks(environment: pytest.MonkeyPatch) -> None:
+    found = loaded(environment, CONSOLE_TRUSTED_PROXIES="10.0.3.0/24, 192.0.2.7,fd00::/8").console.trusted_proxies
+    assert [str(each) for each in found] == ["10.0.3.0/24", "192.0.2.7/32", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    "proxies", ["gateway", "10.0.3.0/33", "10.0.3.7/24", "*", "0.0.0.0/0", "::/0", "10.0.0.0/8,::/0"]
+)
+def test_nobody_is_made_a_proxy_by_mistake(environment: pytest.MonkeyPatch, proxies: str) -> None:
+    assert "CONSOLE_TRUSTED_PROXIES" in refusal(environment, CONSOLE_TRUSTED_PROXIES=proxies)
+
+
+def test_the_console_has_a_port_of_its_own(environment: pytest.MonkeyPatch) -> None:
+    assert loaded(environment, PORT="8085").console.token is None
+    token = "canary-of-sixteen-letters"
+    assert "CONSOLE_PORT is PORT" in refusal(environment, PORT="8085", CONSOLE_TOKEN=token)
+    assert loaded(environment, PORT="8085", CONSOLE_PORT="8084", CONSOLE_TOKEN=token).console.port == 8084

@@ -19,7 +19,7 @@ from notification_service.commands.gallery import page
 from notification_service.commands.gallery.page import SCHEMES, TABS, WIDTHS, View
 from notification_service.commands.gallery.stage import Fault, Scene, Stage
 from notification_service.commands.preview import Proof
-from notification_service.ops import health
+from notification_service.ops import serving
 from notification_service.outcomes import ConfigurationError
 from notification_service.settings import Settings
 
@@ -65,9 +65,9 @@ def application(stage: Stage, host: str, root: str = "") -> Starlette:
 
     def missing(request: Request, problem: Exception) -> Response:
         code = problem.status_code if isinstance(problem, HTTPException) else 404
-        return _html(page.nothing(stage.scene(), f"There is no {request.url.path}", root=root), code=code)
+        return _html(page.nothing(stage.scene(), f"There is no {request.scope['path']}", root=root), code=code)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", start),
             Route("/samples/{sample}", sample),
@@ -81,6 +81,9 @@ def application(stage: Stage, host: str, root: str = "") -> Starlette:
         # A page elsewhere could else reach this one under a name of its own (DNS rebinding).
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK if _is_loopback(host) else ["*"])],
     )
+    # The redirect would name the host that the request named.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _is_loopback(host: str) -> bool:
@@ -140,7 +143,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
 
 async def _serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     try:
-        async with health.serving(application(Stage(settings), host), host, port):
+        async with serving.serving(application(Stage(settings), host), host, port):
             announce(f"http://{host}:{port}/")
             await asyncio.Event().wait()
     except (OSError, ValueError) as problem:
