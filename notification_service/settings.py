@@ -34,6 +34,7 @@ from notification_service.wording import check_locale, check_zone
 
 EXIT_CONFIGURATION = 78
 EXIT_UNAVAILABLE = 69
+EXIT_OUTPUT = 74
 
 
 class DeliveryMode(StrEnum):

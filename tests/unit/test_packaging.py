@@ -44,7 +44,7 @@ def test_the_wheel_holds_every_template_and_the_samples(wheel: Path) -> None:
 def test_the_installed_wheel_runs_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     target, outbox = tmp_path / "target", tmp_path / "outbox"
     _pip("install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
-    command = [sys.executable, "-m", "notification_service.cli", "demo", "--outbox", str(outbox)]
+    command = [sys.executable, "-m", "notification_service", "demo", "--outbox", str(outbox)]
     assert f"{len(TEMPLATES)} mails for" in _run(command, tmp_path, target)
     assert len(list(outbox.glob("*.eml"))) == len(TEMPLATES)
     where = _run([sys.executable, "-c", "import notification_service as it; print(it.__file__)"], tmp_path, target)
