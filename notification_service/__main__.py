@@ -24,7 +24,7 @@ def main() -> None:
     if heard := signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
     _open_what_is_closed()
-    gc.disable()  # nothing that an import makes is garbage, and looking for it takes a tenth of the start
+    gc.disable()  # nothing that an import makes is garbage, and looking for it takes a twentieth of the start
     from notification_service import cli  # noqa: PLC0415 - the heavy part, which must not delay the handlers
 
     gc.enable()

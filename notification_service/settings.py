@@ -79,11 +79,12 @@ class Environment(StrEnum):
 
 
 class Link(StrEnum):
-    """What the service talks to besides the mail server."""
+    """What the service talks to."""
 
     RABBITMQ = "rabbitmq"
     REDIS = "redis"
     MONGODB = "mongodb"
+    SMTP = "smtp"
 
 
 class LogFormat(StrEnum):
@@ -244,6 +245,8 @@ class SmtpSettings(_Slice):
     def protection(self) -> Security:
         if self.security is not Security.AUTO:
             return self.security
+        if self.provider.plain:
+            return Security.PLAIN
         return Security.IMPLICIT if self.connect_port == 465 else Security.STARTTLS  # noqa: PLR2004 - RFC 8314
 
     @property
@@ -467,28 +470,28 @@ class Settings(BaseModel):
 
     @property
     def plaintext(self) -> dict[Link, str]:
-        """The settings whose URL sends everything in plain text, and that PLAINTEXT_ALLOWED does not name."""
-        queries = {
-            Link.RABBITMQ: ("RABBITMQ_URL has to be amqps://", self.rabbitmq.url, r"amqps://(?!.*,\s*amqp://)"),
-            Link.REDIS: ("REDIS_URL has to be rediss:// or unix://", self.redis.url, r"(rediss(\+sentinel)?|unix)://"),
-            Link.MONGODB: ("MONGODB_URI has to say tls=true", self.mongodb.uri, _MONGODB_TLS),
-        }
-        return {
-            link: what
-            for link, (what, url, protected) in queries.items()
-            if link not in self.service.plaintext_allowed
-            and not re.match(protected, url.get_secret_value(), re.IGNORECASE)
-        }
+        """What others could read along or answer in the other's place, and PLAINTEXT_ALLOWED does not name.
+
+        Raises `ConfigurationError` where a URL cannot be read.
+        """
+        from notification_service import protection  # noqa: PLC0415 - the clients, which a health check does not need
+
+        urls = (self.rabbitmq.url, self.redis.url, self.mongodb.uri)
+        rabbitmq, redis, mongodb = (url.get_secret_value() for url in urls)
+        judged = protection.unprotected(rabbitmq=rabbitmq, redis_url=redis, mongodb=mongodb)
+        faults = {Link(name): fault for name, fault in judged.items()}
+        if self.smtp.server and self.smtp.username and self.smtp.protection is Security.PLAIN:
+            faults[Link.SMTP] = (
+                f"SMTP_USERNAME would log in at {self.smtp.host}:{self.smtp.connect_port} in plain text: SMTP_SECURITY "
+                "has to be starttls or implicit"
+            )
+        return {link: fault for link, fault in faults.items() if link not in self.service.plaintext_allowed}
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
         slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
         return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
-
-
-_MONGODB_TLS = r"mongodb\+srv://(?!.*[?&](tls|ssl)=false)|mongodb://.*[?&](tls|ssl)=true"
-"""An address that is looked up by SRV speaks TLS unless it says otherwise."""
 
 
 def _passwords(urls: str) -> list[str]:
@@ -501,8 +504,11 @@ def plain(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-def load(env_file: str | Path | None = ".env") -> Settings:
-    """Read the environment, once. Raises `ConfigurationError` that names each setting at fault and hides its value."""
+def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Settings:
+    """Read the environment, once. Raises `ConfigurationError` that names each setting at fault and hides its value.
+
+    `links`: judge in production how they are protected, which takes their clients' half a second of imports.
+    """
     parts: dict[str, _Slice] = {}
     faults: list[str] = []
     for name, field in Settings.model_fields.items():
@@ -526,9 +532,9 @@ def load(env_file: str | Path | None = ".env") -> Settings:
         raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
     if short := settings.service.too_short:
         raise ConfigurationError(short)
-    if settings.service.environment is Environment.PRODUCTION and (plain := settings.plaintext):
+    if links and settings.service.environment is Environment.PRODUCTION and (open_links := settings.plaintext):
         raise ConfigurationError(
-            f"ENVIRONMENT=production, but {', '.join(plain.values())}; where the network itself is protected, "
-            f"PLAINTEXT_ALLOWED={','.join(plain)} allows it"
+            f"ENVIRONMENT=production, but {', '.join(open_links.values())}; where the network itself is protected, "
+            f"PLAINTEXT_ALLOWED={','.join(open_links)} allows it"
         )
     return settings

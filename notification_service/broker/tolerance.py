@@ -19,10 +19,14 @@ from pamqp import decode
 from pamqp.common import FieldValue
 from yarl import URL
 
+from notification_service.outcomes import NO_URL, ConfigurationError
+
 LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """Whatever aio-pika and the layers below it raise when the broker cannot be reached or says no."""
 
 _BETWEEN = re.compile(r"\s*,\s*(?=amqps?://)", re.IGNORECASE)
+
+_UNVERIFIED = "no_verify_ssl"
 
 Decoder = Callable[..., tuple[int, FieldValue]]
 
@@ -68,6 +72,21 @@ class _Connection(aio_pika.Connection):
 def addresses(urls: str) -> list[str]:
     """The nodes of a cluster, as they are listed with commas between. A password may hold a comma."""
     return _BETWEEN.split(urls.strip())
+
+
+def unprotected(urls: str) -> str | None:
+    """What in one of the addresses lets others read along or answer in the broker's place; or None.
+
+    They are read as aiormq does. Raises `ConfigurationError`.
+    """
+    try:
+        listed = [URL(url) for url in addresses(urls)]
+    except ValueError:
+        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}") from None
+    if any(url.scheme != "amqps" for url in listed):
+        return "has to be amqps://"
+    unverified = any(url.query.get(_UNVERIFIED, "0") != "0" for url in listed)
+    return f"sets {_UNVERIFIED}, so anybody may answer in the broker's place" if unverified else None
 
 
 def install() -> None:

@@ -1,6 +1,8 @@
 """The connection to MongoDB and its grouped writes. The only module that knows Motor."""
 
 import asyncio
+import re
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection as Distinct, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
@@ -10,6 +12,7 @@ from typing import Any, TypeVar
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorCursor, AsyncIOMotorDatabase
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from notification_service.groups import Groups
 from notification_service.outcomes import NO_URL, ConfigurationError, StoreUnavailableError
@@ -48,6 +51,27 @@ def connect(uri: str) -> Client:
         return _client(uri)
     except (PyMongoError, ValueError):
         raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
+
+
+_SWITCHES = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+
+
+def unprotected(uri: str) -> str | None:
+    """What in the address lets others read along or answer in the server's place, as the driver reads it; or None.
+
+    It says nothing of a `mongodb+srv` address but what is written there: nobody is asked. Raises `ConfigurationError`.
+    """
+    by_srv = re.match(r"mongodb\+srv://", uri, re.IGNORECASE)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            # Leniently, as the client does: an option that it does not understand has no effect.
+            said = parse_uri(re.sub(r"^mongodb\+srv:", "mongodb:", uri, flags=re.IGNORECASE), warn=True)["options"]
+    except (PyMongoError, ValueError, OSError):
+        raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
+    if not said.get("tls", bool(by_srv)):
+        return "has to say tls=true"
+    switch = next((name for name in _SWITCHES if said.get(name)), None)
+    return f"says {switch}=true, so anybody may answer in the server's place" if switch else None
 
 
 def _client(uri: str) -> Client:

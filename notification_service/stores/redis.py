@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import re
+import ssl
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -123,6 +124,36 @@ def connect(url: str) -> Client:
         return Client.from_pool(_pool(url))  # type: ignore[return-value]  # annotated with the base class
     except ValueError:
         raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+
+
+def unprotected(url: str) -> str | None:
+    """What in the address lets others read along or answer in the server's place, as the client reads it; or None.
+
+    Raises `ConfigurationError`.
+    """
+    try:
+        pool = _pool(url)
+        asked = pool.sentinel_manager.sentinels if isinstance(pool, _SentinelPool) else ()
+        pools = (pool, *(sentinel.connection_pool for sentinel in asked))
+        connections = [each.make_connection() for each in pools]  # none is opened
+    except (ValueError, TypeError, RedisError):
+        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+    return next(filter(None, map(_fault, connections)), None)
+
+
+def _fault(connection: object) -> str | None:
+    if isinstance(connection, UnixDomainSocketConnection):
+        return None
+    if not isinstance(connection, SSLConnection):
+        return "has to be rediss:// or unix://"
+    tls = connection.ssl_context
+    switches = (
+        ("ssl_cert_reqs", tls.cert_reqs is ssl.CERT_REQUIRED),
+        ("ssl_check_hostname", tls.check_hostname),
+        ("ssl_ciphers", tls.ciphers is None),  # among them are some that need no certificate
+    )
+    switch = next((name for name, sound in switches if not sound), None)
+    return f"sets {switch}, so anybody may answer in the server's place" if switch else None
 
 
 def _pool(url: str) -> BlockingConnectionPool:

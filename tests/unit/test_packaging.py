@@ -124,6 +124,13 @@ def test_every_published_port_is_open_to_this_machine_only() -> None:
     assert all(str(port).startswith("127.0.0.1:") for port in ports)
 
 
+def test_a_mail_server_in_env_is_all_that_it_takes_to_leave_the_catcher() -> None:
+    """Its port and its TLS follow from it, so nothing else may be set for the catcher's sake."""
+    environment = _compose()["services"]["notification-service"]["environment"]
+    assert environment["SMTP_SERVER"] == "${SMTP_SERVER:-mailcatcher}"
+    assert not {"SMTP_PORT", "SMTP_SECURITY"} & set(environment)
+
+
 def test_every_part_is_watched_and_waited_for() -> None:
     services = _compose()["services"]
     assert all(service["healthcheck"]["test"][0] == "CMD" for service in services.values())
