@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,7 @@ from notification_service.addresses import NotAnAddressError, parse_address
 from notification_service.branding import ACCENT, check_colour
 from notification_service.channels.smtp import providers
 from notification_service.channels.smtp.greeting import check_name
+from notification_service.hosts import is_host
 from notification_service.links import check_link
 from notification_service.notices import TEMPLATES
 from notification_service.outcomes import ConfigurationError
@@ -121,9 +122,30 @@ def _template(name: str) -> str:
     return name
 
 
+def _leads_somewhere(url: str) -> bool:
+    """Whether there is a host in it, and no port that cannot be."""
+    try:
+        parts = urlsplit(url)
+        return is_host(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _host(name: str) -> str:
+    if not is_host(name):
+        raise ValueError(f"{name!r} is no host: its name alone, without https:// before it or a port behind it")
+    return name
+
+
+def _server(name: str | None) -> str | None:
+    if name and not is_host(name.strip()):
+        raise ValueError("this is neither a host name nor gmail, outlook or yahoo; its port goes into SMTP_PORT")
+    return name
+
+
 def _collector(url: str | None) -> str | None:
     """Without a login in it, so that it is no secret: those go into OTEL_EXPORTER_OTLP_HEADERS."""
-    if url and not re.fullmatch(r"https?://[^/@\s]+/\S*", url):
+    if url and not (re.fullmatch(r"https?://[^/@\s]+/\S*", url) and _leads_somewhere(url)):
         raise ValueError("this is no address of a collector without a login, such as http://collector:4318/v1/traces")
     return url
 
@@ -133,9 +155,8 @@ EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if
 
 def _token_url(url: str | None) -> str | None:
     """Secrets go there: https, or this machine; no login and no fragment in it."""
-    if url and not re.fullmatch(
-        r"https://[^/@\s#]+/[^\s#]*|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/[^\s#]*", url
-    ):
+    allowed = r"https://[^/@\s#]+/[^\s#]*|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/[^\s#]*"
+    if url and not (re.fullmatch(allowed, url) and _leads_somewhere(url)):
         raise ValueError("this is no https address of a token endpoint")
     return url
 
@@ -147,7 +168,7 @@ def _protected(login: Login, read: ValidationInfo) -> Login:
 
 
 Address = Annotated[str | None, AfterValidator(_address)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
 Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)]
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
@@ -204,7 +225,7 @@ class SmtpSettings(_Slice):
 
     model_config = SettingsConfigDict(env_prefix="SMTP_")
 
-    server: str | None = None
+    server: Annotated[str | None, AfterValidator(_server)] = None
     port: Port | None = None
     username: str | None = None
     password: SecretStr | None = None
@@ -401,7 +422,7 @@ class ServiceSettings(_Slice):
     max_attachment_bytes: Count = 5 * 1024 * 1024
     unknown_hold: TemplateNames = ()
     record_recipient: RecipientRecord = RecipientRecord.FULL
-    link_hosts: Words = ()
+    link_hosts: Hosts = ()
     retry_url: SafeLink = None
     booking_url: SafeLink = None
     support_url: SafeLink = None

@@ -19,6 +19,7 @@ from pamqp import decode
 from pamqp.common import FieldValue
 from yarl import URL
 
+from notification_service.hosts import is_host
 from notification_service.outcomes import NO_URL, ConfigurationError
 
 LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
@@ -44,7 +45,7 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
     Raises what the address raised, or a `ConnectionError` that says it of each where there are several.
     """
     install()
-    listed = addresses(urls)
+    listed = parsed(urls)
     problems: list[str] = []
     for url in listed:
         try:
@@ -52,7 +53,7 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
         except LOST as problem:
             if len(listed) == 1:
                 raise
-            problems.append(f"{URL(url).host}: {type(problem).__name__}: {problem}")
+            problems.append(f"{url.host}: {type(problem).__name__}: {problem}")
         else:
             return connection
     raise ConnectionError("; ".join(problems))
@@ -74,15 +75,27 @@ def addresses(urls: str) -> list[str]:
     return _BETWEEN.split(urls.strip())
 
 
+def parsed(urls: str) -> list[URL]:
+    """Each of the addresses. Raises `ConfigurationError` where one leads nowhere."""
+    try:
+        listed = [URL(url) for url in addresses(urls)]
+    except ValueError:
+        listed = []
+    if not listed or not all(_leads_somewhere(url) for url in listed):
+        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}")
+    return listed
+
+
+def _leads_somewhere(url: URL) -> bool:
+    return url.scheme in ("amqp", "amqps") and is_host(url.host) and url.port != 0
+
+
 def unprotected(urls: str) -> str | None:
     """What in one of the addresses lets others read along or answer in the broker's place; or None.
 
     They are read as aiormq does. Raises `ConfigurationError`.
     """
-    try:
-        listed = [URL(url) for url in addresses(urls)]
-    except ValueError:
-        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}") from None
+    listed = parsed(urls)
     if any(url.scheme != "amqps" for url in listed):
         return "has to be amqps://"
     unverified = any(url.query.get(_UNVERIFIED, "0") != "0" for url in listed)

@@ -18,6 +18,7 @@ from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, Redi
 from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.groups import Groups
+from notification_service.hosts import is_host
 from notification_service.outcomes import NO_URL, ConfigurationError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -159,7 +160,17 @@ def _fault(connection: object) -> str | None:
 def _pool(url: str) -> BlockingConnectionPool:
     if found := _SENTINEL.fullmatch(url):
         return _sentinel_pool(**found.groupdict(default=""))
-    return BlockingConnectionPool.from_url(url, timeout=_TIMEOUT, **_options())
+    pool = BlockingConnectionPool.from_url(url, timeout=_TIMEOUT, **_options())
+    by_socket = pool.connection_class is UnixDomainSocketConnection
+    if not (pool.connection_kwargs.get("path") if by_socket else _named(url)):
+        raise ValueError("it leads nowhere")
+    return pool
+
+
+def _named(url: str) -> bool:
+    """Whether it names a host. Without one redis-py takes this machine; so it does of port 0 for the usual one."""
+    parsed = urlsplit(url)
+    return is_host(parsed.hostname) and parsed.port != 0
 
 
 def _options() -> dict[str, Any]:
@@ -212,7 +223,7 @@ def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: s
 
 def _host_and_port(text: str) -> tuple[str, int]:
     parsed = urlsplit(f"//{text.strip()}")
-    if not parsed.hostname:
+    if not is_host(parsed.hostname):
         raise ValueError("a host is missing")
     return parsed.hostname, parsed.port or _SENTINEL_PORT
 

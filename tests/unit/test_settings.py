@@ -5,6 +5,7 @@ import itertools
 import os
 import ssl
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from redis.asyncio.connection import SSLConnection
 from notification_service.broker import tolerance
 from notification_service.outcomes import ConfigurationError
 from notification_service.settings import Security, Settings, SmtpSettings, load
+from notification_service.stores import mongo, redis
 
 OURS = (
     "RABBITMQ_",
@@ -183,6 +185,108 @@ def test_the_environment_wins_over_the_file(environment: pytest.MonkeyPatch, tmp
 )
 def test_a_wrong_value_names_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     assert refusal(environment, **{name: value}).startswith(f"{name}: ")
+
+
+NOWHERE = ["https:///foo", "https://:443/", "https://h:99999/x", "https://u:p@h/x", "https://h h/x", "https://[/x", "h"]
+
+
+@pytest.mark.parametrize("url", NOWHERE)
+@pytest.mark.parametrize(
+    "name",
+    ["RETRY_URL", "BOOKING_URL", "SUPPORT_URL", "BRAND_SITE_URL", "SMTP_OAUTH_TOKEN_URL", "TRACING_ENDPOINT"],
+)
+def test_a_url_that_leads_nowhere_names_its_setting(environment: pytest.MonkeyPatch, name: str, url: str) -> None:
+    assert refusal(environment, **{name: url}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("SMTP_SERVER", host) for host in ("mail.example:587", "smtp://mail.example", "a b", "u@mail.example", "..")),
+        *(("LINK_HOSTS", host) for host in ("https://a.example", "a.example:443", "a.example,b/c", "*", "a b")),
+        ("CINEMAS", '{"A": {"map_url": "https:///x"}}'),
+    ],
+)
+def test_what_is_no_host_names_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    assert refusal(environment, **{name: value}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("connect", "named", "urls"),
+    [
+        (
+            tolerance.parsed,
+            "RABBITMQ_URL",
+            (
+                *(
+                    "amqp:///",
+                    "amqp://:5672/",
+                    "amqp://h:99999/",
+                    "amqp://h:0/",
+                    "h:5672",
+                    "amqp://h o/",
+                    "http://h/",
+                    "",
+                ),
+                *("amqp://u:canary@/", "amqp://h/,amqp:///", "amqp://u:ca/nary@h/"),
+            ),
+        ),
+        (
+            redis.connect,
+            "REDIS_URL",
+            (
+                *(
+                    "redis:///0",
+                    "redis://:6379/0",
+                    "redis://h:99999",
+                    "redis://h:0",
+                    "redis:h",
+                    "redis://h o/",
+                    "http://h/",
+                ),
+                *("redis://:canary@/0", "unix://", "rediss+sentinel:///main", "redis+sentinel://,/main", "h:6379", ""),
+            ),
+        ),
+        (
+            mongo.connect,
+            "MONGODB_URI",
+            (
+                *(
+                    "mongodb:///db",
+                    "mongodb://:27017",
+                    "mongodb://h:99999",
+                    "mongodb://h:0",
+                    "mongodb://h o",
+                    "mongodb://h,",
+                ),
+                *("mongodb://u:canary@", "http://h", "h:27017", ""),
+            ),
+        ),
+    ],
+    ids=["rabbitmq", "redis", "mongodb"],
+)
+def test_an_address_that_leads_nowhere_names_its_setting(
+    connect: Callable[[str], object], named: str, urls: Sequence[str]
+) -> None:
+    for url in urls:
+        with pytest.raises(ConfigurationError, match=f"^{named} is no valid URL") as told:
+            connect(url)
+        assert "canary" not in "".join(traceback.format_exception(told.value))
+
+
+async def test_an_address_that_leads_somewhere_is_taken() -> None:
+    for url in (
+        "amqp://h",
+        "amqp://10.0.0.1:5673/v",
+        "amqp://[::1]/",
+        "AMQP://a_b/,amqps://u:a%2Fb@c.d./",
+        "amqp://é/",
+    ):
+        assert tolerance.parsed(url)
+    for url in ("redis://h", "redis://[::1]:1/0", "unix:///run/x.sock", "rediss+sentinel://a,[::1]:2/main/0"):
+        await redis.connect(url).aclose()
+    for url in ("mongodb://h", "mongodb://a_b:1,[::1]:2/db", "mongodb://%2Frun%2Fmongodb.sock"):
+        mongo.connect(url).close()
 
 
 def test_every_wrong_setting_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
