@@ -525,6 +525,11 @@ def plain(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
+def _said(problem: OSError | UnicodeDecodeError) -> str:
+    """Without the bytes, which may be those of a secret."""
+    return problem.strerror or "" if isinstance(problem, OSError) else f"byte {problem.start} begins no UTF-8"
+
+
 def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Settings:
     """Read the environment, once. Raises `ConfigurationError` that names each setting at fault and hides its value.
 
@@ -537,6 +542,8 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
         prefix = kind.model_config.get("env_prefix", "")
         try:
             parts[name] = kind(_env_file=env_file)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ConfigurationError(f"{env_file} cannot be read: {_said(problem)}") from None
         except SettingsError as problem:
             # It names the field, in lower case and without our prefix, and hides the value.
             named = re.search(r'field "(\w+)"', str(problem))

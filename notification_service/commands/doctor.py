@@ -11,11 +11,14 @@ from notification_service import assembly
 from notification_service.broker import tolerance
 from notification_service.broker.tolerance import LOST
 from notification_service.channels.outbox import FileOutbox
+from notification_service.commands import env_file
 from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
 from notification_service.settings import Settings
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
+
+ENV_FILE = Path(".env")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class _Wrong(Exception):  # noqa: N818 - a finding, not an error
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
+        (str(ENV_FILE), _env_file),
         ("templates", _templates),
         ("outbox", _outbox),
         ("RabbitMQ", _rabbitmq),
@@ -43,6 +47,17 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding(what, ok=True, detail=await check(settings))
         except (_Wrong, ConfigurationError, ChannelUnavailableError) as problem:
             yield Finding(what, ok=False, detail=str(problem))
+
+
+async def _env_file(_: Settings) -> str:
+    try:
+        found = await asyncio.to_thread(env_file.doubts, ENV_FILE)
+    except FileNotFoundError:
+        return "there is none here: settings come from the environment"
+    told = "; ".join(map(str, found))
+    if any(doubt.lost for doubt in found):
+        raise _Wrong(told)
+    return f"can be read, but {told}" if found else "can be read, by Docker Compose in the same way"
 
 
 async def _templates(settings: Settings) -> str:
