@@ -23,6 +23,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     if heard := signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
+    # Whoever starts us may hold signals back until now (`env --block-signal=TERM`): then none is lost before, either.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     _open_what_is_closed()
     gc.disable()  # nothing that an import makes is garbage, and looking for it takes a twentieth of the start
     from notification_service import cli  # noqa: PLC0415 - the heavy part, which must not delay the handlers

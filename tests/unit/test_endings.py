@@ -281,6 +281,20 @@ def test_process_1_ends_with_0_whenever_it_is_told_to(tmp_path: Path, as_first: 
         assert process.wait(PATIENCE) == 0
 
 
+def test_a_signal_that_was_held_back_while_the_interpreter_started_is_heard(tmp_path: Path) -> None:
+    """As `env --block-signal=TERM` holds it back: sent before Python has read a line of ours."""
+    held = ("env", "--block-signal=TERM,INT", "sh", "-c", 'kill -s TERM $$; exec "$@"', "sh")
+    done = subprocess.run(
+        [*held, *ENTRY, "run"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def child_of(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0]) if children else 0
