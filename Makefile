@@ -20,7 +20,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test soak torture mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
-	bench-processes bench-scale bench-records bench-storm bench-plot lock clean
+	bench-processes bench-scale bench-records bench-storm bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,13 @@ lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
 	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock
 	@$(LOCK) $(UPGRADE) --group build --output-file requirements.build.lock
 	@$(LOCK) $(UPGRADE) pyproject.toml --extra tracing --group dev --constraint requirements.lock --output-file tests/requirements.lock
+
+audit: $(STAMP) ## look the locked packages up among the known advisories; it asks the package index itself
+	@test -x var/audit/bin/pip-audit || { $(BIN)/python -m venv var/audit; \
+		var/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	@var/audit/bin/pip-audit --strict --progress-spinner off --requirement requirements.lock --require-hashes --disable-pip || \
+		{ echo "make audit: where the lines above say that something could not be audited or connected to, the advisories are" \
+		  "out of reach from here, and nothing is known about the lock; else they name the packages to raise" >&2; exit 1; }
 
 clean: ## remove the virtual environment and every cache; mail in outbox/ stays
 	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

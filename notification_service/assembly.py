@@ -152,6 +152,14 @@ def _tokens(settings: Settings, context: ssl.SSLContext) -> Tokens:
     return Tokens(source, hide, deadline=settings.service.notification_timeout)
 
 
+def unusable_outbox(named: str, folder: Path, problem: OSError) -> ConfigurationError:
+    """`named`: the setting or the option that says which folder."""
+    return ConfigurationError(
+        f"{named}={folder} cannot be written to: {problem.strerror}; it has to be a folder that the service may write "
+        "to, with room on its disk"
+    )
+
+
 def way_out(outbox: Outbox, channel: WayOut | None, attempted: Callable[[Attempt], None] | None = None) -> Breaker:
     """Either behind its breaker. None: mail is simulated, and no setting is here to say otherwise."""
     if channel is None:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,10 +37,11 @@ from notification_service.commands.send_test import send
 from notification_service.commands.smtp_login import sign_in
 from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
-from notification_service.ops import alive, logging
+from notification_service.ops import alive, logging, streams
+from notification_service.ops.streams import LogOutput, UnwritableError
 from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError
 from notification_service.reconciling import body_kept
-from notification_service.settings import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, Settings, load
+from notification_service.settings import EXIT_CONFIGURATION, EXIT_OUTPUT, EXIT_UNAVAILABLE, Settings, load
 
 _DRY = ": a dry run, nothing was changed"
 
@@ -48,7 +50,8 @@ app = typer.Typer(
         "Turns booking and payment events into e-mails.\n\n"
         "Settings come from the environment or from .env; .env.example explains each. "
         "Try [bold]demo[/bold] first (it needs no server), then [bold]doctor[/bold], then [bold]run[/bold].\n\n"
-        "Exit codes: 0 done, 78 a setting or template is wrong, 69 a dependency never came up."
+        "Exit codes: 0 done, 78 a setting or template is wrong, 69 a dependency never came up, 74 the output cannot be "
+        "written."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -76,7 +79,10 @@ app.add_typer(template, name="template")
 def run() -> None:
     """Consume events and send mail until SIGTERM or Ctrl-C, which drains; a second one ends at once."""
     settings = _settings()
-    asyncio.run(service.run(settings, console.serving))
+    try:
+        asyncio.run(service.run(settings, console.serving))
+    finally:
+        logging.finish()
 
 
 @app.command()
@@ -509,27 +515,35 @@ def _settings(*, quiet: bool = False) -> Settings:
         level="CRITICAL" if quiet else settings.service.log_level,
         style=settings.service.log_format,
         secrets=settings.secrets(),
-        stream=sys.stderr if quiet else sys.stdout,
+        stream=sys.stderr if quiet else LogOutput(sys.stdout.fileno()),
     )
     return settings
 
 
 def main() -> None:
     """The entry point: one line and the right exit code for what an operator can mend."""
+    streams.check()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except* ConfigurationError as problem:
         _end(EXIT_CONFIGURATION, problem)
     except* DependencyError as problem:
         _end(EXIT_UNAVAILABLE, problem)
+    except* UnwritableError as problem:
+        _end(EXIT_OUTPUT, problem)
 
 
 def _end(code: int, problem: BaseExceptionGroup[Exception]) -> None:
     first: BaseException = problem
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    sys.stderr.write(f"notification-service: {first}\n")
-    sys.stderr.flush()
+    if not (isinstance(first, UnwritableError) and first.quiet):
+        with suppress(UnwritableError):
+            sys.stderr.write(f"notification-service: {first}\n")
+            sys.stderr.flush()
     os._exit(code)
 
 

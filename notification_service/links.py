@@ -1,10 +1,12 @@
 """Which links a mail carries: those of the settings, and of an event only what the settings allow."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from notification_service.events import Event, PaymentFailed
+from notification_service.hosts import is_host
 from notification_service.remarks import Remark
 
 _LONGEST = 2000
@@ -49,17 +51,40 @@ def for_event(event: Event, ways: Ways) -> tuple[Links, list[Remark]]:
 
 
 def _filled(pattern: str | None, booking_id: str | None) -> str | None:
+    """None where the booking is not known, or where its id would lead to another place than the pattern's."""
     if pattern is None or _BOOKING_ID not in pattern:
         return pattern
-    return pattern.replace(_BOOKING_ID, quote(booking_id, safe="")) if booking_id else None
+    link = pattern.replace(_BOOKING_ID, quote(booking_id, safe="")) if booking_id else ""
+    return link if link and len(link) <= _LONGEST and not _climbs(link) else None
+
+
+def _climbs(link: str) -> bool:
+    """Whether a part of its path is `.` or `..` for any server, however often that decodes it before it looks.
+
+    Some servers take `%2F` or a backslash for a slash, and cut off what follows a semicolon.
+    """
+    path = urlsplit(link).path
+    while (decoded := unquote(path)) != path:
+        path = decoded
+    parts = re.split(r"[/\\]", path)
+    return any(re.split(r"[;\0?#]", part)[0].strip() in (".", "..") for part in parts)
 
 
 def check_link(pattern: str | None) -> str | None:
     """The pattern as it is. Raises `ValueError` where it is no https link."""
-    host = urlsplit(pattern).hostname if pattern else None
-    why = refusal(pattern.replace(_BOOKING_ID, "1"), [host or ""]) if pattern else None
-    if why:
+    if not pattern:
+        return pattern
+    if _BOOKING_ID in pattern.partition("://")[2].partition("/")[0]:
+        raise ValueError(f"this is no link that a mail may carry: {_BOOKING_ID} stands in its host")
+    link = pattern.replace(_BOOKING_ID, "1")
+    try:
+        host = urlsplit(link).hostname
+    except ValueError:
+        host = None
+    if why := refusal(link, [host or ""]):
         raise ValueError(f"this is no link that a mail may carry: {why}")
+    if _climbs(link):
+        raise ValueError("this is no link that a mail may carry: a part of its path is . or ..")
     return pattern
 
 
@@ -77,4 +102,6 @@ def refusal(url: str, hosts: Collection[str]) -> str | None:
         return "it is no link"
     if not plain:
         return "it is no plain https link"
+    if not is_host(parts.hostname):
+        return "it names no host"
     return None if (parts.hostname or "") in hosts else "LINK_HOSTS does not name its host"

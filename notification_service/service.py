@@ -1,6 +1,7 @@
 """The life of the service: puts the parts together, runs them, and takes them down in the reverse order."""
 
 import asyncio
+import errno
 import os
 import signal
 import time
@@ -41,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 _DAY = 86400
 _INDEX_AGAIN = 30.0
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MOST_TOLD = 5
 """Held domains that the health page names."""
 
@@ -171,18 +173,21 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
     channel = assembly.channel(settings) if settings.live else None
     _say_how_mail_goes(settings, channel)
     renderer = assembly.load_renderer(settings)
+    outbox = FileOutbox(settings.service.outbox_dir)
+    _check_outbox(settings, outbox, needed=channel is None)
     async with AsyncExitStack() as stack:
         client = mongo.connect(settings.mongodb.uri.get_secret_value())
         stack.callback(client.close)
         claims = redis.connect(settings.redis.url.get_secret_value())
         stack.push_async_callback(claims.aclose)
-        yield await _assembled(settings, renderer, channel, stack, client=client, redis_client=claims)
+        yield await _assembled(settings, renderer, channel, outbox, stack, client=client, redis_client=claims)
 
 
 async def _assembled(
     settings: Settings,
     renderer: Renderer,
     channel: WayOut | None,
+    outbox: FileOutbox,
     stack: AsyncExitStack,
     *,
     client: mongo.Client,
@@ -195,7 +200,6 @@ async def _assembled(
     ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full)
     rates = RedisRates(redis_client, assembly.quotas(settings))
     leases = Leases(claims, service.lease_seconds)
-    outbox = FileOutbox(service.outbox_dir)
     metrics = Metrics(assembly.ladder(settings), channel.provider if channel else settings.smtp.provider.name)
     breaker = assembly.way_out(outbox, channel, metrics.attempted)
     stack.push_async_callback(breaker.close)
@@ -280,6 +284,19 @@ def _on_signal(stop: asyncio.Event) -> None:
     if stop.is_set():
         os._exit(1)
     stop.set()
+
+
+def _check_outbox(settings: Settings, outbox: FileOutbox, *, needed: bool) -> None:
+    """Raises `ConfigurationError`, but not where mail goes out and only the disk is full: that holds no mail back.
+
+    Then only a copy of what is given up is put there.
+    """
+    try:
+        outbox.check()
+    except OSError as problem:
+        if needed or problem.errno not in _NO_ROOM:
+            raise assembly.unusable_outbox("OUTBOX_DIR", settings.service.outbox_dir, problem) from problem
+        log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text says it all
 
 
 def _say_how_mail_goes(settings: Settings, channel: WayOut | None) -> None:

@@ -27,6 +27,7 @@ from notification_service.addresses import NotAnAddressError, parse_address
 from notification_service.branding import ACCENT, check_colour
 from notification_service.channels.smtp import providers
 from notification_service.channels.smtp.greeting import check_name
+from notification_service.hosts import is_host
 from notification_service.links import check_link
 from notification_service.notices import TEMPLATES
 from notification_service.outcomes import ConfigurationError
@@ -35,6 +36,7 @@ from notification_service.wording import check_locale, check_zone
 
 EXIT_CONFIGURATION = 78
 EXIT_UNAVAILABLE = 69
+EXIT_OUTPUT = 74
 
 Network = IPv4Network | IPv6Network
 
@@ -81,11 +83,12 @@ class Environment(StrEnum):
 
 
 class Link(StrEnum):
-    """What the service talks to besides the mail server."""
+    """What the service talks to."""
 
     RABBITMQ = "rabbitmq"
     REDIS = "redis"
     MONGODB = "mongodb"
+    SMTP = "smtp"
 
 
 class LogFormat(StrEnum):
@@ -122,9 +125,30 @@ def _template(name: str) -> str:
     return name
 
 
+def _leads_somewhere(url: str) -> bool:
+    """Whether there is a host in it, and no port that cannot be."""
+    try:
+        parts = urlsplit(url)
+        return is_host(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _host(name: str) -> str:
+    if not is_host(name):
+        raise ValueError(f"{name!r} is no host: its name alone, without https:// before it or a port behind it")
+    return name
+
+
+def _server(name: str | None) -> str | None:
+    if name and not is_host(name.strip()):
+        raise ValueError("this is neither a host name nor gmail, outlook or yahoo; its port goes into SMTP_PORT")
+    return name
+
+
 def _collector(url: str | None) -> str | None:
     """Without a login in it, so that it is no secret: those go into OTEL_EXPORTER_OTLP_HEADERS."""
-    if url and not re.fullmatch(r"https?://[^/@\s]+/\S*", url):
+    if url and not (re.fullmatch(r"https?://[^/@\s]+/\S*", url) and _leads_somewhere(url)):
         raise ValueError("this is no address of a collector without a login, such as http://collector:4318/v1/traces")
     return url
 
@@ -134,9 +158,8 @@ EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if
 
 def _token_url(url: str | None) -> str | None:
     """Secrets go there: https, or this machine; no login and no fragment in it."""
-    if url and not re.fullmatch(
-        r"https://[^/@\s#]+/[^\s#]*|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/[^\s#]*", url
-    ):
+    allowed = r"https://[^/@\s#]+/[^\s#]*|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/[^\s#]*"
+    if url and not (re.fullmatch(allowed, url) and _leads_somewhere(url)):
         raise ValueError("this is no https address of a token endpoint")
     return url
 
@@ -164,7 +187,7 @@ def _protected(login: Login, read: ValidationInfo) -> Login:
 
 
 Address = Annotated[str | None, AfterValidator(_address)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
 Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)]
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
@@ -223,7 +246,7 @@ class SmtpSettings(_Slice):
 
     model_config = SettingsConfigDict(env_prefix="SMTP_")
 
-    server: str | None = None
+    server: Annotated[str | None, AfterValidator(_server)] = None
     port: Port | None = None
     username: str | None = None
     password: SecretStr | None = None
@@ -264,6 +287,8 @@ class SmtpSettings(_Slice):
     def protection(self) -> Security:
         if self.security is not Security.AUTO:
             return self.security
+        if self.provider.plain:
+            return Security.PLAIN
         return Security.IMPLICIT if self.connect_port == 465 else Security.STARTTLS  # noqa: PLR2004 - RFC 8314
 
     @property
@@ -422,7 +447,7 @@ class ServiceSettings(_Slice):
     max_attachment_bytes: Count = 5 * 1024 * 1024
     unknown_hold: TemplateNames = ()
     record_recipient: RecipientRecord = RecipientRecord.FULL
-    link_hosts: Words = ()
+    link_hosts: Hosts = ()
     retry_url: SafeLink = None
     booking_url: SafeLink = None
     support_url: SafeLink = None
@@ -491,28 +516,28 @@ class Settings(BaseModel):
 
     @property
     def plaintext(self) -> dict[Link, str]:
-        """The settings whose URL sends everything in plain text, and that PLAINTEXT_ALLOWED does not name."""
-        queries = {
-            Link.RABBITMQ: ("RABBITMQ_URL has to be amqps://", self.rabbitmq.url, r"amqps://(?!.*,\s*amqp://)"),
-            Link.REDIS: ("REDIS_URL has to be rediss:// or unix://", self.redis.url, r"(rediss(\+sentinel)?|unix)://"),
-            Link.MONGODB: ("MONGODB_URI has to say tls=true", self.mongodb.uri, _MONGODB_TLS),
-        }
-        return {
-            link: what
-            for link, (what, url, protected) in queries.items()
-            if link not in self.service.plaintext_allowed
-            and not re.match(protected, url.get_secret_value(), re.IGNORECASE)
-        }
+        """What others could read along or answer in the other's place, and PLAINTEXT_ALLOWED does not name.
+
+        Raises `ConfigurationError` where a URL cannot be read.
+        """
+        from notification_service import protection  # noqa: PLC0415 - the clients, which a health check does not need
+
+        urls = (self.rabbitmq.url, self.redis.url, self.mongodb.uri)
+        rabbitmq, redis, mongodb = (url.get_secret_value() for url in urls)
+        judged = protection.unprotected(rabbitmq=rabbitmq, redis_url=redis, mongodb=mongodb)
+        faults = {Link(name): fault for name, fault in judged.items()}
+        if self.smtp.server and self.smtp.username and self.smtp.protection is Security.PLAIN:
+            faults[Link.SMTP] = (
+                f"SMTP_USERNAME would log in at {self.smtp.host}:{self.smtp.connect_port} in plain text: SMTP_SECURITY "
+                "has to be starttls or implicit"
+            )
+        return {link: fault for link, fault in faults.items() if link not in self.service.plaintext_allowed}
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
         slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
         return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
-
-
-_MONGODB_TLS = r"mongodb\+srv://(?!.*[?&](tls|ssl)=false)|mongodb://.*[?&](tls|ssl)=true"
-"""An address that is looked up by SRV speaks TLS unless it says otherwise."""
 
 
 def _passwords(urls: str) -> list[str]:
@@ -525,8 +550,16 @@ def plain(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-def load(env_file: str | Path | None = ".env") -> Settings:
-    """Read the environment, once. Raises `ConfigurationError` that names each setting at fault and hides its value."""
+def _said(problem: OSError | UnicodeDecodeError) -> str:
+    """Without the bytes, which may be those of a secret."""
+    return problem.strerror or "" if isinstance(problem, OSError) else f"byte {problem.start} begins no UTF-8"
+
+
+def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Settings:
+    """Read the environment, once. Raises `ConfigurationError` that names each setting at fault and hides its value.
+
+    `links`: judge in production how they are protected, which takes their clients' half a second of imports.
+    """
     parts: dict[str, _Slice] = {}
     faults: list[str] = []
     for name, field in Settings.model_fields.items():
@@ -534,6 +567,8 @@ def load(env_file: str | Path | None = ".env") -> Settings:
         prefix = kind.model_config.get("env_prefix", "")
         try:
             parts[name] = kind(_env_file=env_file)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ConfigurationError(f"{env_file} cannot be read: {_said(problem)}") from None
         except SettingsError as problem:
             # It names the field, in lower case and without our prefix, and hides the value.
             named = re.search(r'field "(\w+)"', str(problem))
@@ -552,9 +587,9 @@ def load(env_file: str | Path | None = ".env") -> Settings:
         raise ConfigurationError(short)
     if settings.console.token and settings.console.port == settings.service.port:
         raise ConfigurationError("CONSOLE_PORT is PORT: the console has a port of its own, apart from the metrics")
-    if settings.service.environment is Environment.PRODUCTION and (plain := settings.plaintext):
+    if links and settings.service.environment is Environment.PRODUCTION and (open_links := settings.plaintext):
         raise ConfigurationError(
-            f"ENVIRONMENT=production, but {', '.join(plain.values())}; where the network itself is protected, "
-            f"PLAINTEXT_ALLOWED={','.join(plain)} allows it"
+            f"ENVIRONMENT=production, but {', '.join(open_links.values())}; where the network itself is protected, "
+            f"PLAINTEXT_ALLOWED={','.join(open_links)} allows it"
         )
     return settings

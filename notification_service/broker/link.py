@@ -14,13 +14,11 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import PublishError
 from pamqp.commands import Basic
-from yarl import URL
 
 from notification_service.broker import tolerance, topology
 from notification_service.broker.apart import Apart, RefusedError, blames_a_message, confirmed, goodbye
-from notification_service.broker.tolerance import LOST, addresses
+from notification_service.broker.tolerance import LOST, parsed
 from notification_service.broker.topology import Topology, TopologyError
-from notification_service.outcomes import NO_URL, ConfigurationError
 
 log = structlog.get_logger(__name__)
 
@@ -225,8 +223,5 @@ def _with_heartbeat(urls: str) -> str:
 
     aiormq notices a black hole after three of them, a second, and what is left of a fourth: within 21 s.
     """
-    try:
-        parsed = [URL(url) for url in addresses(urls)]
-    except ValueError:
-        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}") from None
-    return ",".join(str(url if "heartbeat" in url.query else url.update_query(heartbeat=_HEARTBEAT)) for url in parsed)
+    listed = parsed(urls)
+    return ",".join(str(url if "heartbeat" in url.query else url.update_query(heartbeat=_HEARTBEAT)) for url in listed)

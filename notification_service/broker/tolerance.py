@@ -19,10 +19,15 @@ from pamqp import decode
 from pamqp.common import FieldValue
 from yarl import URL
 
+from notification_service.hosts import is_host
+from notification_service.outcomes import NO_URL, ConfigurationError
+
 LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """Whatever aio-pika and the layers below it raise when the broker cannot be reached or says no."""
 
 _BETWEEN = re.compile(r"\s*,\s*(?=amqps?://)", re.IGNORECASE)
+
+_UNVERIFIED = "no_verify_ssl"
 
 Decoder = Callable[..., tuple[int, FieldValue]]
 
@@ -40,7 +45,7 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
     Raises what the address raised, or a `ConnectionError` that says it of each where there are several.
     """
     install()
-    listed = addresses(urls)
+    listed = parsed(urls)
     problems: list[str] = []
     for url in listed:
         try:
@@ -48,7 +53,7 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
         except LOST as problem:
             if len(listed) == 1:
                 raise
-            problems.append(f"{URL(url).host}: {type(problem).__name__}: {problem}")
+            problems.append(f"{url.host}: {type(problem).__name__}: {problem}")
         else:
             return connection
     raise ConnectionError("; ".join(problems))
@@ -68,6 +73,33 @@ class _Connection(aio_pika.Connection):
 def addresses(urls: str) -> list[str]:
     """The nodes of a cluster, as they are listed with commas between. A password may hold a comma."""
     return _BETWEEN.split(urls.strip())
+
+
+def parsed(urls: str) -> list[URL]:
+    """Each of the addresses. Raises `ConfigurationError` where one leads nowhere."""
+    try:
+        listed = [URL(url) for url in addresses(urls)]
+    except ValueError:
+        listed = []
+    if not listed or not all(_leads_somewhere(url) for url in listed):
+        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}")
+    return listed
+
+
+def _leads_somewhere(url: URL) -> bool:
+    return url.scheme in ("amqp", "amqps") and is_host(url.host) and url.port != 0
+
+
+def unprotected(urls: str) -> str | None:
+    """What in one of the addresses lets others read along or answer in the broker's place; or None.
+
+    They are read as aiormq does. Raises `ConfigurationError`.
+    """
+    listed = parsed(urls)
+    if any(url.scheme != "amqps" for url in listed):
+        return "has to be amqps://"
+    unverified = any(url.query.get(_UNVERIFIED, "0") != "0" for url in listed)
+    return f"sets {_UNVERIFIED}, so anybody may answer in the broker's place" if unverified else None
 
 
 def install() -> None:

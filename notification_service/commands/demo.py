@@ -11,6 +11,8 @@ from notification_service.channels.outbox import FileOutbox
 from notification_service.commands import samples
 from notification_service.leases import Leases
 from notification_service.observing import Unobserved
+from notification_service.outcomes import ConfigurationError
+from notification_service.ports import Envelope
 from notification_service.settings import Settings
 from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, Record
 
@@ -28,8 +30,31 @@ def run(settings: Settings, outbox_folder: Path) -> None:
     )
 
 
+class _DemoOutbox:
+    """Ends the demo at the first mail that cannot be kept. The service waits until there is room again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = FileOutbox(folder)
+        self.failure: ConfigurationError | None = None
+        try:
+            self._files.check()
+        except OSError as problem:
+            raise self._fails(problem) from problem
+
+    async def keep(self, envelope: Envelope) -> str:
+        try:
+            return await self._files.keep(envelope)
+        except OSError as problem:
+            self.failure = self._fails(problem)
+            raise self.failure from problem
+
+    def _fails(self, problem: OSError) -> ConfigurationError:
+        return assembly.unusable_outbox("--outbox", self._folder, problem)
+
+
 async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], list[samples.Sample]]:
-    claims, ledger, outbox = MemoryClaims(), MemoryLedger(), FileOutbox(folder)
+    claims, ledger, outbox = MemoryClaims(), MemoryLedger(), _DemoOutbox(folder)
     memories = assembly.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
     story = assembly.pipeline(
         settings,
@@ -44,6 +69,8 @@ async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], 
     events += [sample for sample in events if sample.name == _PUBLISHED_TWICE]
     for sample in events:
         await story.handle(sample.delivery)
+        if outbox.failure:
+            raise outbox.failure
     return ledger.records, events
 
 

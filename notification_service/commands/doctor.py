@@ -1,17 +1,24 @@
 """Checks each setting and each dependency, and says what to do about what is wrong."""
 
+import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from notification_service import assembly
 from notification_service.broker import tolerance
 from notification_service.broker.tolerance import LOST
+from notification_service.channels.outbox import FileOutbox
+from notification_service.commands import env_file
 from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
 from notification_service.settings import Settings
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
+
+ENV_FILE = Path(".env")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class _Wrong(Exception):  # noqa: N818 - a finding, not an error
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
+        (str(ENV_FILE), _env_file),
         ("templates", _templates),
         ("outbox", _outbox),
         ("RabbitMQ", _rabbitmq),
@@ -41,17 +49,38 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding(what, ok=False, detail=str(problem))
 
 
+async def _env_file(_: Settings) -> str:
+    try:
+        found = await asyncio.to_thread(env_file.doubts, ENV_FILE)
+    except FileNotFoundError:
+        return "there is none here: settings come from the environment"
+    told = "; ".join(map(str, found))
+    if any(doubt.lost for doubt in found):
+        raise _Wrong(told)
+    return f"can be read, but {told}" if found else "can be read, by Docker Compose in the same way"
+
+
 async def _templates(settings: Settings) -> str:
     assembly.load_renderer(settings)
     return f"all render, from {assembly.templates_directory(settings)}"
 
 
 async def _outbox(settings: Settings) -> str:
+    """What stands is tried. What is missing is not made: it would belong to whoever asks, and not to the service."""
     folder = settings.service.outbox_dir
-    parent = next((each for each in (folder, *folder.absolute().parents) if each.is_dir()), folder)
-    if not os.access(parent, os.W_OK):
-        raise _Wrong(f"OUTBOX_DIR={folder} cannot be written to: choose another folder or give us the right")
+    try:
+        await asyncio.to_thread(_try_outbox, folder)
+    except OSError as problem:
+        raise assembly.unusable_outbox("OUTBOX_DIR", folder, problem) from problem
     return f"{folder} can be written to"
+
+
+def _try_outbox(folder: Path) -> None:
+    standing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if standing == folder:
+        FileOutbox(folder).check()
+    elif not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"{standing} does not let us make it")
 
 
 async def _rabbitmq(settings: Settings) -> str:

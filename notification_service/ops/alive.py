@@ -28,7 +28,7 @@ def ask(port: int) -> None:
 
 def main() -> int:
     try:
-        ask(load().service.port)
+        ask(load(links=False).service.port)
     except (NotAliveError, ConfigurationError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1

@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from notification_service.addresses import mask_in
+from notification_service.ops.streams import LogOutput
 from notification_service.secrecy import MARK, Secrecy
 from notification_service.settings import LogFormat
 
@@ -20,7 +21,7 @@ def configure(
     level: str = "INFO",
     style: LogFormat = LogFormat.AUTO,
     secrets: Collection[str] = (),
-    stream: TextIO | None = None,
+    stream: TextIO | LogOutput | None = None,
 ) -> None:
     """Set the process's logging up, once. Addresses are masked and `secrets` never pass, whatever logs them."""
     out = stream or sys.stdout
@@ -71,6 +72,13 @@ def configure(
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     # Its warnings are a line for each request of a stranger that is none.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+
+
+def finish() -> None:
+    """Hand over what still waits for a slow reader, for a second at most."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and isinstance(handler.stream, LogOutput):
+            handler.stream.finish()
 
 
 def _arrange(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's own signature

@@ -1,6 +1,8 @@
 """The connection to MongoDB and its grouped writes. The only module that knows Motor."""
 
 import asyncio
+import re
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection as Distinct, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
@@ -10,8 +12,10 @@ from typing import Any, TypeVar
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorCursor, AsyncIOMotorDatabase
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from notification_service.groups import Groups
+from notification_service.hosts import is_host
 from notification_service.outcomes import NO_URL, ConfigurationError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -44,10 +48,43 @@ def connect(uri: str) -> Client:
 
     No connection is opened yet.
     """
+    _parsed(uri)
     try:
         return _client(uri)
     except (PyMongoError, ValueError):
         raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
+
+
+_SWITCHES = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+
+
+def unprotected(uri: str) -> str | None:
+    """What in the address lets others read along or answer in the server's place, as the driver reads it; or None.
+
+    It says nothing of a `mongodb+srv` address but what is written there: nobody is asked. Raises `ConfigurationError`.
+    """
+    by_srv = re.match(r"mongodb\+srv://", uri, re.IGNORECASE)
+    said = _parsed(uri)["options"]
+    if not said.get("tls", bool(by_srv)):
+        return "has to say tls=true"
+    switch = next((name for name in _SWITCHES if said.get(name)), None)
+    return f"says {switch}=true, so anybody may answer in the server's place" if switch else None
+
+
+def _parsed(uri: str) -> dict[str, Any]:
+    """As the client reads it, but nobody is asked where a `mongodb+srv` address leads.
+
+    Raises `ConfigurationError`.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            # Leniently, as the client does: an option that it does not understand has no effect.
+            found = parse_uri(re.sub(r"^mongodb\+srv:", "mongodb:", uri, flags=re.IGNORECASE), warn=True)
+    except (PyMongoError, ValueError, OSError):
+        raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
+    if not all(is_host(host) or host.endswith(".sock") for host, _ in found["nodelist"]):
+        raise ConfigurationError(f"MONGODB_URI {NO_URL}")
+    return dict(found)
 
 
 def _client(uri: str) -> Client:

@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import re
+import ssl
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -17,6 +18,7 @@ from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, Redi
 from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.groups import Groups
+from notification_service.hosts import is_host
 from notification_service.outcomes import NO_URL, ConfigurationError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -125,10 +127,50 @@ def connect(url: str) -> Client:
         raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
 
 
+def unprotected(url: str) -> str | None:
+    """What in the address lets others read along or answer in the server's place, as the client reads it; or None.
+
+    Raises `ConfigurationError`.
+    """
+    try:
+        pool = _pool(url)
+        asked = pool.sentinel_manager.sentinels if isinstance(pool, _SentinelPool) else ()
+        pools = (pool, *(sentinel.connection_pool for sentinel in asked))
+        connections = [each.make_connection() for each in pools]  # none is opened
+    except (ValueError, TypeError, RedisError):
+        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+    return next(filter(None, map(_fault, connections)), None)
+
+
+def _fault(connection: object) -> str | None:
+    if isinstance(connection, UnixDomainSocketConnection):
+        return None
+    if not isinstance(connection, SSLConnection):
+        return "has to be rediss:// or unix://"
+    tls = connection.ssl_context
+    switches = (
+        ("ssl_cert_reqs", tls.cert_reqs is ssl.CERT_REQUIRED),
+        ("ssl_check_hostname", tls.check_hostname),
+        ("ssl_ciphers", tls.ciphers is None),  # among them are some that need no certificate
+    )
+    switch = next((name for name, sound in switches if not sound), None)
+    return f"sets {switch}, so anybody may answer in the server's place" if switch else None
+
+
 def _pool(url: str) -> BlockingConnectionPool:
     if found := _SENTINEL.fullmatch(url):
         return _sentinel_pool(**found.groupdict(default=""))
-    return BlockingConnectionPool.from_url(url, timeout=_TIMEOUT, **_options())
+    pool = BlockingConnectionPool.from_url(url, timeout=_TIMEOUT, **_options())
+    by_socket = pool.connection_class is UnixDomainSocketConnection
+    if not (pool.connection_kwargs.get("path") if by_socket else _named(url)):
+        raise ValueError("it leads nowhere")
+    return pool
+
+
+def _named(url: str) -> bool:
+    """Whether it names a host. Without one redis-py takes this machine; so it does of port 0 for the usual one."""
+    parsed = urlsplit(url)
+    return is_host(parsed.hostname) and parsed.port != 0
 
 
 def _options() -> dict[str, Any]:
@@ -181,7 +223,7 @@ def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: s
 
 def _host_and_port(text: str) -> tuple[str, int]:
     parsed = urlsplit(f"//{text.strip()}")
-    if not parsed.hostname:
+    if not is_host(parsed.hostname):
         raise ValueError("a host is missing")
     return parsed.hostname, parsed.port or _SENTINEL_PORT
 

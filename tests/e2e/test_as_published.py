@@ -66,7 +66,7 @@ def purge(place: Place, *queues: str) -> None:
 
 def command(place: Place, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", *arguments],
+        [sys.executable, "-m", "notification_service", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from tests.stack.smtp_rules import Rule
 
 def bounced(place: Place, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", "bounced", *arguments],
+        [sys.executable, "-m", "notification_service", "bounced", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "250", **place.environment()},
         capture_output=True,
         text=True,

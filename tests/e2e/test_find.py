@@ -36,7 +36,7 @@ def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def find(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", "find", *arguments],
+        [sys.executable, "-m", "notification_service", "find", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
         capture_output=True,
         text=True,

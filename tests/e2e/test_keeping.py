@@ -27,7 +27,7 @@ def _ran(
     place: Place, arguments: Sequence[str], settings: Mapping[str, str], stdin: int
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", *arguments],
+        [sys.executable, "-m", "notification_service", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment(**settings)},
         capture_output=True,
         text=True,

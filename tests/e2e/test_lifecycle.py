@@ -32,7 +32,7 @@ def ask(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 def run(place: Place, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", *arguments],
+        [sys.executable, "-m", "notification_service", *arguments],
         env={"PATH": "/usr/bin:/bin", **place.environment(**changes)},
         capture_output=True,
         text=True,
@@ -196,7 +196,7 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(place: Place) -> Non
 def test_demo_and_preview_need_no_server(tmp_path: Path) -> None:
     def offline(*arguments: str) -> str:
         return subprocess.run(
-            [sys.executable, "-m", "notification_service.cli", *arguments],
+            [sys.executable, "-m", "notification_service", *arguments],
             env={"PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,

@@ -12,7 +12,7 @@ from tests.stack.smtp_rules import Rule
 
 def parked(place: Place, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", "parked", *arguments],
+        [sys.executable, "-m", "notification_service", "parked", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
         capture_output=True,
         text=True,

@@ -17,7 +17,7 @@ HEX = "507f1f77bcf86cd799439011"
 
 def cli(place: Place, *arguments: str) -> str:
     ran = subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", *arguments],
+        [sys.executable, "-m", "notification_service", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
         capture_output=True,
         text=True,

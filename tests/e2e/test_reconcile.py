@@ -125,7 +125,7 @@ def tickets(place: Place) -> list[Document]:
 
 def reconcile(place: Place, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", "reconcile", *arguments],
+        [sys.executable, "-m", "notification_service", "reconcile", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment(**changes)},
         capture_output=True,
         text=True,

@@ -148,7 +148,7 @@ def test_what_cannot_go_to_a_rung_is_tried_in_hand_and_then_sent(place: Place) -
 
 
 def command(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
-    told = (sys.executable, "-m", "notification_service.cli", *words)
+    told = (sys.executable, "-m", "notification_service", *words)
     environment = {**os.environ, **place.environment()}
     return subprocess.run(told, env=environment, cwd=place.folder, capture_output=True, text=True, check=False)
 

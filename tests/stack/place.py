@@ -45,7 +45,7 @@ class Service(Part):
         return int(self._environment["CONSOLE_PORT"])
 
     def command(self) -> Sequence[str]:
-        return (sys.executable, "-m", "notification_service.cli", "run")
+        return (sys.executable, "-m", "notification_service", "run")
 
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, **self._environment}

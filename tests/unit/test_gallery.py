@@ -57,7 +57,7 @@ def free_port() -> int:
 
 def start(templates: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "notification_service.cli", "preview", "--serve", *arguments],
+        [sys.executable, "-m", "notification_service", "preview", "--serve", *arguments],
         env={**os.environ, "TEMPLATES_DIR": str(templates)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -318,7 +318,7 @@ def test_ctrl_c_ends_it_quietly_and_a_port_that_is_taken_is_named(gallery: Galle
 
 def test_without_a_folder_and_without_serve_it_says_what_to_name() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", "preview"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "notification_service", "preview"], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 78
     assert "--serve" in ran.stderr

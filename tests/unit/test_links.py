@@ -1,5 +1,9 @@
 """Only a plain https link to a host that we named gets into a mail."""
 
+import posixpath
+import re
+from urllib.parse import quote, unquote, urlsplit
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -41,7 +45,7 @@ def test_a_link_to_one_of_our_hosts_is_kept_as_it_is(url: str) -> None:
         "https:pay.example",
         "https:/pay.example",
         "https:///pay.example",
-        "https:\\\\pay.example",
+        "https:\\pay.example",
         "https://pay.example\\@evil.example/",
         "https://evil.example\\.pay.example/",
         "https://user@pay.example/",
@@ -105,6 +109,58 @@ def test_no_booking_id_leads_elsewhere(booking_id: str) -> None:
     assert (found.booking is None) == (event.booking_id is None)
 
 
+CLIMBING = [
+    *("..", ".", "%2e%2e", "%2E.", "%252e%252e", ".%25252e", "../../admin", "a/../../admin", "a/..", "/..", "./"),
+    *(
+        "..\\admin",
+        "..%5Cadmin",
+        "..;",
+        "..;jsessionid=1",
+        "..%3B/x",
+        "a%2F..%2F..",
+        "..?x",
+        "..#x",
+        ".. ",
+        "..%00",
+        "..%09",
+    ),
+]
+
+
+@pytest.mark.parametrize("booking_id", CLIMBING)
+def test_an_id_that_climbs_makes_no_link(booking_id: str) -> None:
+    event = parse({"booking_id": booking_id}, "booking.confirmed")
+    assert event is not None
+    found, _ = for_event(event, Ways(booking="https://tickets.example/b/{booking_id}", support="https://t.example/"))
+    assert (found.booking, found.support) == (None, "https://t.example/")
+
+
+@pytest.mark.parametrize("booking_id", ["...", "..a", "a..", ".a", "a;b", "a/b", "a%2Fb", "50%", "%", "a.b", "-", "é"])
+def test_any_other_id_does(booking_id: str) -> None:
+    event = parse({"booking_id": booking_id}, "booking.confirmed")
+    assert event is not None
+    found, _ = for_event(event, Ways(booking="https://tickets.example/b/{booking_id}"))
+    assert found.booking == f"https://tickets.example/b/{quote(booking_id, safe='')}"
+
+
+def test_an_id_that_climbs_only_with_what_stands_beside_it_makes_none_either() -> None:
+    event = parse({"booking_id": "."}, "booking.confirmed")
+    assert event is not None
+    found, _ = for_event(event, Ways(booking="https://tickets.example/b/.{booking_id}/x"))
+    assert found.booking is None
+
+
+@given(st.lists(st.sampled_from([".", "..", "/", "\\", "%2e", "%2F", "%5c", "%25", ";", "a"]), min_size=1, max_size=8))
+def test_no_server_finds_its_way_up(parts: list[str]) -> None:
+    event = parse({"booking_id": "".join(parts)}, "booking.confirmed")
+    assert event is not None
+    found, _ = for_event(event, Ways(booking="https://tickets.example/a/b/{booking_id}"))
+    path = urlsplit(found.booking or "https://tickets.example/a/b/").path
+    for _ in range(5):
+        assert posixpath.normpath(re.sub(r";[^/]*", "", path.replace("\\", "/"))).startswith("/a/b")
+        path = unquote(path)
+
+
 def test_a_way_without_a_booking_in_it_needs_none() -> None:
     event = parse({}, "booking.confirmed")
     assert event is not None
@@ -113,7 +169,46 @@ def test_a_way_without_a_booking_in_it_needs_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["http://pay.example/", "pay", "https://user@pay.example", "https://pay.example:1/"]
+    "pattern",
+    [
+        *(
+            "http://pay.example/",
+            "pay",
+            "https://user@pay.example",
+            "https://pay.example:1/",
+            "https:///foo",
+            "https://",
+        ),
+        *(
+            "https:/pay.example/",
+            "https:pay.example",
+            "https://:443/",
+            "https://pay.example:99999/",
+            "https://pay.example:x",
+        ),
+        *(
+            "https://@pay.example/",
+            "https://u:p@pay.example/",
+            "https://pay.example /",
+            "https://pay .example/",
+            "https://[",
+        ),
+        *(
+            "https://pay.example\\@evil.example/",
+            "https://pay.example/\t",
+            "https://..",
+            "https://a..b/",
+            "https://pay%2eexample/",
+        ),
+        *("https://{booking_id}.example/", "https://{booking_id}/", "https://{booking_id}", "https://pay.example/../x"),
+        *(
+            "https://pay.example/a/%2e%2e/{booking_id}",
+            "//pay.example/",
+            "https://?x",
+            "https://#x",
+            "ftp://pay.example/",
+        ),
+    ],
 )
 def test_a_setting_that_is_no_plain_link_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="no link that a mail may carry"):

@@ -1,15 +1,26 @@
 """The environment: empty values, wrong values, and secrets that never show."""
 
+import asyncio
 import itertools
 import os
+import ssl
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import aiormq
 import pytest
+from aiormq.connection import SSLContextProvider
 from pydantic import ValidationError
+from pymongo import MongoClient
+from redis.asyncio import Redis
+from redis.asyncio.connection import SSLConnection
 
+from notification_service.broker import tolerance
 from notification_service.outcomes import ConfigurationError
 from notification_service.settings import Security, Settings, SmtpSettings, load
+from notification_service.stores import mongo, redis
 
 OURS = (
     "RABBITMQ_",
@@ -176,6 +187,108 @@ def test_a_wrong_value_names_its_setting(environment: pytest.MonkeyPatch, name: 
     assert refusal(environment, **{name: value}).startswith(f"{name}: ")
 
 
+NOWHERE = ["https:///foo", "https://:443/", "https://h:99999/x", "https://u:p@h/x", "https://h h/x", "https://[/x", "h"]
+
+
+@pytest.mark.parametrize("url", NOWHERE)
+@pytest.mark.parametrize(
+    "name",
+    ["RETRY_URL", "BOOKING_URL", "SUPPORT_URL", "BRAND_SITE_URL", "SMTP_OAUTH_TOKEN_URL", "TRACING_ENDPOINT"],
+)
+def test_a_url_that_leads_nowhere_names_its_setting(environment: pytest.MonkeyPatch, name: str, url: str) -> None:
+    assert refusal(environment, **{name: url}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("SMTP_SERVER", host) for host in ("mail.example:587", "smtp://mail.example", "a b", "u@mail.example", "..")),
+        *(("LINK_HOSTS", host) for host in ("https://a.example", "a.example:443", "a.example,b/c", "*", "a b")),
+        ("CINEMAS", '{"A": {"map_url": "https:///x"}}'),
+    ],
+)
+def test_what_is_no_host_names_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    assert refusal(environment, **{name: value}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("connect", "named", "urls"),
+    [
+        (
+            tolerance.parsed,
+            "RABBITMQ_URL",
+            (
+                *(
+                    "amqp:///",
+                    "amqp://:5672/",
+                    "amqp://h:99999/",
+                    "amqp://h:0/",
+                    "h:5672",
+                    "amqp://h o/",
+                    "http://h/",
+                    "",
+                ),
+                *("amqp://u:canary@/", "amqp://h/,amqp:///", "amqp://u:ca/nary@h/"),
+            ),
+        ),
+        (
+            redis.connect,
+            "REDIS_URL",
+            (
+                *(
+                    "redis:///0",
+                    "redis://:6379/0",
+                    "redis://h:99999",
+                    "redis://h:0",
+                    "redis:h",
+                    "redis://h o/",
+                    "http://h/",
+                ),
+                *("redis://:canary@/0", "unix://", "rediss+sentinel:///main", "redis+sentinel://,/main", "h:6379", ""),
+            ),
+        ),
+        (
+            mongo.connect,
+            "MONGODB_URI",
+            (
+                *(
+                    "mongodb:///db",
+                    "mongodb://:27017",
+                    "mongodb://h:99999",
+                    "mongodb://h:0",
+                    "mongodb://h o",
+                    "mongodb://h,",
+                ),
+                *("mongodb://u:canary@", "http://h", "h:27017", ""),
+            ),
+        ),
+    ],
+    ids=["rabbitmq", "redis", "mongodb"],
+)
+def test_an_address_that_leads_nowhere_names_its_setting(
+    connect: Callable[[str], object], named: str, urls: Sequence[str]
+) -> None:
+    for url in urls:
+        with pytest.raises(ConfigurationError, match=f"^{named} is no valid URL") as told:
+            connect(url)
+        assert "canary" not in "".join(traceback.format_exception(told.value))
+
+
+async def test_an_address_that_leads_somewhere_is_taken() -> None:
+    for url in (
+        "amqp://h",
+        "amqp://10.0.0.1:5673/v",
+        "amqp://[::1]/",
+        "AMQP://a_b/,amqps://u:a%2Fb@c.d./",
+        "amqp://é/",
+    ):
+        assert tolerance.parsed(url)
+    for url in ("redis://h", "redis://[::1]:1/0", "unix:///run/x.sock", "rediss+sentinel://a,[::1]:2/main/0"):
+        await redis.connect(url).aclose()
+    for url in ("mongodb://h", "mongodb://a_b:1,[::1]:2/db", "mongodb://%2Frun%2Fmongodb.sock"):
+        mongo.connect(url).close()
+
+
 def test_every_wrong_setting_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
     told = refusal(environment, PORT="x", SMTP_PORT="y", RABBITMQ_PREFETCH="z")
     assert all(f"{name}: " in told for name in ("PORT", "SMTP_PORT", "RABBITMQ_PREFETCH"))
@@ -337,6 +450,167 @@ def test_in_production_plain_text_is_refused_unless_it_is_allowed_by_name(
 )
 def test_mongodb_says_tls_in_its_options(environment: pytest.MonkeyPatch, uri: str, *, safe: bool) -> None:
     assert ("mongodb" in loaded(environment, MONGODB_URI=uri).plaintext) is not safe
+
+
+AMQPS, REDISS, TLS = "amqps://u:canary@h/", "rediss://:canary@h/0", "mongodb://u:canary@h/?tls=true"
+ADDRESSES = [
+    ("RABBITMQ_URL", AMQPS, ""),
+    ("RABBITMQ_URL", "AMQPS://u:canary@h/", ""),
+    ("RABBITMQ_URL", f"{AMQPS}?no_verify_ssl=0", ""),
+    ("RABBITMQ_URL", f"{AMQPS}?no_verify_ssl=1", "no_verify_ssl"),
+    ("RABBITMQ_URL", f"{AMQPS}?no_verify_ssl=true", "no_verify_ssl"),
+    ("RABBITMQ_URL", f"{AMQPS}?no_verify_ssl=", "no_verify_ssl"),
+    ("RABBITMQ_URL", f"{AMQPS}?no_verify_ssl=1&no_verify_ssl=0", "no_verify_ssl"),
+    ("RABBITMQ_URL", f"{AMQPS}?no_verify_ssl=0&no_verify_ssl=1", ""),
+    ("RABBITMQ_URL", f"{AMQPS}?no%5Fverify_ssl=%31", "no_verify_ssl"),
+    ("RABBITMQ_URL", f"{AMQPS}?heartbeat=5;no_verify_ssl=1", ""),
+    ("RABBITMQ_URL", f"{AMQPS}?NO_VERIFY_SSL=1", ""),
+    ("RABBITMQ_URL", f"{AMQPS}?verify=0&verify_ssl=0&ssl=0&ssl_options=none", ""),
+    ("RABBITMQ_URL", f"{AMQPS},{AMQPS}?no_verify_ssl=1", "no_verify_ssl"),
+    ("RABBITMQ_URL", f"{AMQPS}?no_verify_ssl=1,{AMQPS}", "no_verify_ssl"),
+    ("RABBITMQ_URL", f"{AMQPS},amqp://h/", "has to be amqps://"),
+    ("RABBITMQ_URL", "amqp://u:canary@amqps://h/", "has to be amqps://"),
+    ("REDIS_URL", REDISS, ""),
+    ("REDIS_URL", "unix:///run/redis.sock", ""),
+    ("REDIS_URL", "redis://h/0", "has to be rediss:// or unix://"),
+    ("REDIS_URL", "redis+sentinel://one,two/main/0", "has to be rediss:// or unix://"),
+    ("REDIS_URL", "redis://h/0?ssl=true", "REDIS_URL is no valid URL"),
+    ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=required", ""),
+    ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=none", "ssl_cert_reqs"),
+    ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=optional", "ssl_cert_reqs"),
+    ("REDIS_URL", f"{REDISS}?ssl%5fcert_reqs=%6eone", "ssl_cert_reqs"),
+    ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=required&ssl_cert_reqs=none", ""),
+    ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=none&ssl_cert_reqs=required", "ssl_cert_reqs"),
+    ("REDIS_URL", f"{REDISS}?ssl_check_hostname=false", "ssl_check_hostname"),
+    ("REDIS_URL", f"{REDISS}?ssl_check_hostname=No", "ssl_check_hostname"),
+    ("REDIS_URL", f"{REDISS}?ssl_check_hostname=0", "ssl_check_hostname"),
+    ("REDIS_URL", f"{REDISS}?ssl_check_hostname=true", ""),
+    ("REDIS_URL", f"{REDISS}?ssl_ciphers=aNULL", "ssl_ciphers"),
+    ("REDIS_URL", "rediss+sentinel://one,two/main/0", ""),
+    ("REDIS_URL", "rediss+sentinel://one,two/main/0?ssl_cert_reqs=none", "ssl_cert_reqs"),
+    ("REDIS_URL", "rediss+sentinel://one,two/main/0?ssl_check_hostname=f", "ssl_check_hostname"),
+    ("REDIS_URL", "redis+sentinel://one,two/main/0?ssl=true", "has to be rediss:// or unix://"),
+    ("MONGODB_URI", TLS, ""),
+    ("MONGODB_URI", "mongodb://h/?TLS=true", ""),
+    ("MONGODB_URI", "mongodb://h/?tls=TRUE", "has to say tls=true"),
+    ("MONGODB_URI", "mongodb://h/?tls=1", "has to say tls=true"),
+    ("MONGODB_URI", "mongodb://h/?ssl=true", ""),
+    ("MONGODB_URI", f"{TLS}&tls=false", "has to say tls=true"),
+    ("MONGODB_URI", "mongodb://h/?tls=false&tls=true", ""),
+    ("MONGODB_URI", "mongodb://h/?x=tls=true", "MONGODB_URI is no valid URL"),
+    ("MONGODB_URI", "mongodb://h/?tls%3Dtrue", "MONGODB_URI is no valid URL"),
+    ("MONGODB_URI", f"{TLS}&ssl=false", "MONGODB_URI is no valid URL"),
+    ("MONGODB_URI", f"{TLS}&tlsInsecure=true", "tlsInsecure"),
+    ("MONGODB_URI", f"{TLS}&TLSinsecure=true", "tlsInsecure"),
+    ("MONGODB_URI", f"{TLS}&tlsInsecure=%74rue", "tlsInsecure"),
+    ("MONGODB_URI", "mongodb://h/?tls=true;tlsInsecure=true", "tlsInsecure"),
+    ("MONGODB_URI", f"{TLS}&tlsInsecure=false&tlsInsecure=true", "tlsInsecure"),
+    ("MONGODB_URI", f"{TLS}&tlsInsecure=false", ""),
+    ("MONGODB_URI", f"{TLS}&tlsAllowInvalidCertificates=true", "tlsAllowInvalidCertificates"),
+    ("MONGODB_URI", f"{TLS}&tlsAllowInvalidHostnames=true", "tlsAllowInvalidHostnames"),
+    ("MONGODB_URI", f"{TLS}&tlsDisableOCSPEndpointCheck=true", ""),
+    ("MONGODB_URI", "mongodb+srv://u:canary@cluster.example/", ""),
+    ("MONGODB_URI", "mongodb+srv://cluster.example/?ssl=false", "has to say tls=true"),
+    ("MONGODB_URI", "mongodb+srv://cluster.example/?tlsInsecure=true", "tlsInsecure"),
+    ("MONGODB_URI", "mongodb+srv://cluster.example/?retryWrites=true&tls=true&tls=false", "has to say tls=true"),
+]
+
+
+@pytest.mark.parametrize(("setting", "url", "named"), ADDRESSES)
+def test_in_production_whatever_switches_the_protection_off_is_refused_and_named(
+    environment: pytest.MonkeyPatch, setting: str, url: str, named: str
+) -> None:
+    values = {**SAFE, setting: url, "ENVIRONMENT": "production"}
+    if not named:
+        loaded(environment, **values)
+        return
+    told = refusal(environment, **values)
+    assert setting in told
+    assert named in told
+
+
+def addresses(setting: str) -> pytest.MarkDecorator:
+    """Those of one setting that its client takes at all."""
+    taken = [(url, named) for whose, url, named in ADDRESSES if whose == setting and "is no valid URL" not in named]
+    return pytest.mark.parametrize(("url", "named"), taken)
+
+
+def unsound(context: ssl.SSLContext | None) -> bool:
+    return context is None or not context.check_hostname or context.verify_mode is not ssl.CERT_REQUIRED
+
+
+@addresses("RABBITMQ_URL")
+async def test_so_does_aiormq_read_it(url: str, named: str) -> None:
+    contexts: list[ssl.SSLContext | None] = []
+    for each in tolerance.addresses(url):
+        connection = aiormq.Connection(each)
+        provider = SSLContextProvider(
+            ssl_context=connection.ssl_context, ssl_certs=connection.ssl_certs, loop=asyncio.get_running_loop()
+        )
+        contexts.append(await provider.get_context() if connection.url.scheme == "amqps" else None)
+        await connection.close()
+    assert any(map(unsound, contexts)) is bool(named)
+
+
+@addresses("REDIS_URL")
+def test_so_does_redis_py_read_it(url: str, named: str) -> None:
+    if "+sentinel" in url or url.startswith("unix"):
+        return
+    connection = Redis.from_url(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
+    context = connection.ssl_context.get() if isinstance(connection, SSLConnection) else None
+    if named == "ssl_ciphers":
+        assert context is not None
+        assert any(cipher["auth"] == "auth-null" for cipher in context.get_ciphers())
+    else:
+        assert unsound(context) is bool(named)
+
+
+@addresses("MONGODB_URI")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_so_does_pymongo_read_it(url: str, named: str) -> None:
+    # Without DNS: such an address has TLS by default, and else is read as any other.
+    by_srv = url.startswith("mongodb+srv") and "ssl=" not in url
+    url = url.replace("mongodb+srv", "mongodb").replace("/?", "/?tls=true&" if by_srv else "/?")
+    url += "?tls=true" if by_srv and "?" not in url else ""
+    with MongoClient[dict[str, object]](url, connect=False) as client:
+        context: Any = client.options.pool_options._ssl_context
+    assert unsound(context) is bool(named)
+
+
+@pytest.mark.parametrize(
+    ("server", "security", "refused"),
+    [
+        ("gmail", "plain", True),
+        ("mail.cinema.example", "plain", True),
+        ("mailcatcher", "", True),
+        ("gmail", "", False),
+        ("mail.cinema.example", "starttls", False),
+    ],
+)
+def test_in_production_no_login_goes_over_plain_text(
+    environment: pytest.MonkeyPatch, server: str, security: str, *, refused: bool
+) -> None:
+    values = {**SAFE, **CONFIGURED, "SMTP_SERVER": server, "SMTP_SECURITY": security, "ENVIRONMENT": "production"}
+    if not refused:
+        assert loaded(environment, **values).live
+        return
+    told = refusal(environment, **values)
+    assert "SMTP_SECURITY" in told
+    assert "PLAINTEXT_ALLOWED=smtp" in told
+    assert loaded(environment, **values, PLAINTEXT_ALLOWED="smtp").live
+    environment.setenv("SMTP_USERNAME", "")
+    environment.setenv("SMTP_PASSWORD", "")
+    environment.setenv("PLAINTEXT_ALLOWED", "")
+    load()
+
+
+def test_the_catcher_of_the_compose_file_is_known_and_every_other_server_is_not_spoken_to_like_it(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    smtp = loaded(environment, SMTP_SERVER="mailcatcher").smtp
+    assert (smtp.host, smtp.connect_port, smtp.protection) == ("mailcatcher", 1025, Security.PLAIN)
+    smtp = loaded(environment, SMTP_SERVER="mailcatcher", SMTP_PORT="587", SMTP_SECURITY="starttls").smtp
+    assert (smtp.connect_port, smtp.protection) == (587, Security.STARTTLS)
 
 
 def test_in_development_plain_text_is_no_fault(environment: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ class Provider:
     """`hints`: what an operator can do about a reply code. `setup`: the one thing that people miss.
 
     `said`: the same by the enhanced code of a reply, which wins; `refused`: for a login by token.
+    `plain`: without TLS, unless a setting says otherwise.
     `doomed`: what `doctor` says about passwords that are still taken.
 
     `mails_a_minute`, `mails_a_day`: the limits that they publish for one account; 0: none that we know.
@@ -45,6 +46,7 @@ class Provider:
     name: str
     host: str | None = None
     port: int = SUBMISSION
+    plain: bool = False
     needs_login: bool = False
     setup: str = ""
     aliases: tuple[str, ...] = ()
@@ -158,6 +160,8 @@ PROVIDERS = (
         hints={535: _YAHOO_LOGIN},
     ),
 )
+CATCHER = Provider("mailcatcher", "mailcatcher", port=1025, plain=True)
+"""That of docker-compose.yml, so that another server which is set there is not spoken to as the catcher is."""
 
 
 def find(server: str) -> Provider:
@@ -168,4 +172,4 @@ def find(server: str) -> Provider:
             return replace(provider, host=wanted)
         if wanted == provider.host or wanted in provider.aliases:
             return provider
-    return Provider("custom", wanted or None)
+    return CATCHER if wanted == CATCHER.host else Provider("custom", wanted or None)

@@ -1,0 +1,54 @@
+"""What of an `.env` file Docker Compose reads otherwise than the service does: python-dotenv reads it here."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from dotenv.parser import Binding, parse_stream
+
+_AFTER_KEY = re.compile(r"[^=]*=(?P<blank>\s*)(?P<quote>['\"]?)(?P<rest>.*)", re.DOTALL)
+
+
+class Doubt(NamedTuple):
+    """`text`: which line, and what to do; without its value. `lost`: it sets nothing here, which nobody can want."""
+
+    text: str
+    lost: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def doubts(path: Path) -> list[Doubt]:
+    """Each line that two programs read in two ways, or that sets nothing."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(filter(None, map(_doubt, parse_stream(file))))
+
+
+def _doubt(binding: Binding) -> Doubt | None:
+    text = binding.original.string
+    line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+    if binding.error:
+        return Doubt(f"line {line} cannot be read, so it sets nothing", lost=True)
+    written = _AFTER_KEY.match(text)
+    why = _why(written["blank"], written["quote"], written["rest"], binding.value or "") if written else None
+    return Doubt(f"{binding.key} in line {line} {why}") if why else None
+
+
+def _why(blank: str, quote: str, rest: str, value: str) -> str | None:
+    faults = {
+        "'": (
+            ("${" in value, "has ${ in single quotes, a variable here and none for Compose: set it in the environment"),
+            ("\\\\" in rest, "has \\\\ in single quotes, one backslash here and two for Compose: use double quotes"),
+        ),
+        '"': (
+            ("$" in value, "has $ in double quotes, where a variable begins for Compose: use single quotes"),
+            ("\\'" in rest, "has \\' in double quotes, a quote here and both for Compose: leave the backslash out"),
+        ),
+        "": (
+            ("$" in value, "has $ without quotes, where a variable begins for Compose: put it in single quotes"),
+            (blank and rest[:1] == "#", "has a # behind a blank, a comment here and none for Compose: use quotes"),
+            (not blank.isascii(), "begins with a blank that is none for Compose: put it in single quotes"),
+        ),
+    }
+    return next((why for at_fault, why in faults[quote] if at_fault), None)

@@ -1,0 +1,17 @@
+"""Whether what is said to RabbitMQ, Redis and MongoDB is protected: judged by how the client of each reads its URL.
+
+Apart from the settings, which are read where none of these clients is needed.
+"""
+
+from notification_service.broker import tolerance
+from notification_service.stores import mongo, redis
+
+
+def unprotected(*, rabbitmq: str, redis_url: str, mongodb: str) -> dict[str, str]:
+    """The faults, by the name of the link. Raises `ConfigurationError` where a URL cannot be read."""
+    judged = {
+        "rabbitmq": ("RABBITMQ_URL", tolerance.unprotected(rabbitmq)),
+        "redis": ("REDIS_URL", redis.unprotected(redis_url)),
+        "mongodb": ("MONGODB_URI", mongo.unprotected(mongodb)),
+    }
+    return {link: f"{setting} {fault}" for link, (setting, fault) in judged.items() if fault}
