@@ -1,10 +1,14 @@
-"""Mail that was kept instead of sent: one `.eml` file each, in one folder."""
+"""Mail that was kept instead of sent: one `.eml` file each, in one folder, which nobody else can read."""
 
 import asyncio
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 from notification_service.ports import Envelope
+
+_FILE, _FOLDER = 0o600, 0o700
 
 
 class FileOutbox:
@@ -20,10 +24,30 @@ class FileOutbox:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, and on the disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    _make_private(path.parent)
+    number, name = tempfile.mkstemp(".tmp", f"{path.stem}.", path.parent)
+    draft = Path(name)
+    try:
+        with open(number, "wb") as file:  # noqa: PTH123 - by its number, as it was opened
+            os.fchmod(number, _FILE)
+            file.write(content)
+            file.flush()
+            os.fsync(number)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _make_private(folder: Path) -> None:
+    """The folders that are missing, whatever the umask. One that stands is its owner's: it may hold more than mails."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        each.chmod(_FOLDER)
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} exists and is no folder")
+
+
+def open_to_others(folder: Path) -> bool:
+    return folder.is_dir() and bool(folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from notification_service import assembly
 from notification_service.broker import tolerance
 from notification_service.broker.tolerance import LOST
+from notification_service.channels import outbox
 from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
 from notification_service.settings import Settings
 from notification_service.stores import mongo, redis
@@ -51,6 +52,11 @@ async def _outbox(settings: Settings) -> str:
     parent = next((each for each in (folder, *folder.absolute().parents) if each.is_dir()), folder)
     if not os.access(parent, os.W_OK):
         raise _Wrong(f"OUTBOX_DIR={folder} cannot be written to: choose another folder or give us the right")
+    if outbox.open_to_others(folder):
+        return (
+            f"{folder} can be written to; others may look into it and read mails that older versions put there: "
+            f"chmod -R go= {folder}"
+        )
     return f"{folder} can be written to"
 
 
