@@ -451,21 +451,51 @@ def retention(*, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = Fa
 def erase(
     address: Annotated[str, typer.Option(help="Whose records are to say nothing of them any more.")],
     *,
+    discard_parked: Annotated[
+        bool, typer.Option("--discard-parked", help="Throw the parked events away too that name it.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Change nothing: read everything, and say what still names it.")
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a person out of every record. What was sent is not sent again, and what waits is not sent at all."""
+    """Take a person out of every record. What was sent is not sent again, and what waits is not sent at all.
+
+    Exit 1 where something is left that names the address.
+    """
     settings = _settings(quiet=True)
+    if verify:
+        _verify(settings, address, as_json=as_json)
+        return
     erased = asyncio.run(keeping_command.erase(settings, address, dry=True))
-    question = f"Erase {erased.records} records of {erased.address}?"
-    if done := not dry_run and (not erased.records or agreed(question, yes=yes)):
-        erased = asyncio.run(keeping_command.erase(settings, address, dry=False))
+    discarded = len(erased.parked) if discard_parked else 0
+    question = (
+        f"Erase {erased.records} records of {erased.address}, and remove {len(erased.outbox)} kept mails and "
+        f"{discarded} parked events?"
+    )
+    nothing = not (erased.records or erased.outbox or discarded)
+    if done := not dry_run and (nothing or agreed(question, yes=yes)):
+        erased = asyncio.run(keeping_command.erase(settings, address, dry=False, discard_parked=discard_parked))
     if as_json:
         say_json(asdict(erased) | {"dry_run": not done})
-        return
-    for sentence in erased.sentences():
-        say(sentence)
+    else:
+        for sentence in erased.sentences(dry=not done, rung=max(settings.service.retry_rungs)):
+            say(sentence)
+    if done and not erased.whole:
+        raise typer.Exit(1)
+
+
+def _verify(settings: Settings, address: str, *, as_json: bool) -> None:
+    traces = asyncio.run(keeping_command.verify(settings, address))
+    if as_json:
+        say_json(asdict(traces) | {"traces": traces.count})
+    else:
+        for sentence in traces.sentences():
+            say(sentence)
+    if traces.count:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -190,9 +190,9 @@ async def _assembled(
 ) -> Service:
     service, rabbit = settings.service, settings.rabbitmq
     database = client[settings.mongodb.database]
-    full = service.record_recipient is RecipientRecord.FULL
+    full, keys = service.record_recipient is RecipientRecord.FULL, settings.addresses.texts
     claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
-    ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full)
+    ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full, address_keys=keys)
     rates = RedisRates(redis_client, assembly.quotas(settings))
     leases = Leases(claims, service.lease_seconds)
     outbox = FileOutbox(service.outbox_dir)

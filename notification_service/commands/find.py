@@ -114,6 +114,7 @@ def as_json(page: Page, record: Record | None, *, addresses: bool) -> Mapping[st
     """`records`, and `next`, the place of the following page or null. One that was found alone is there in full."""
     show: documents.Show = str if addresses else mask_in
     records = [documents.storable(each, show) for each in ([record] if record else page.records)]
+    records = [{name: value for name, value in each.items() if name != "address_digests"} for each in records]
     if not addresses:
         # An escape in its JSON would hide an address from the mask.
         records = [{name: value for name, value in each.items() if name != "event_json"} for each in records]

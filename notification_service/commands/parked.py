@@ -58,6 +58,7 @@ def as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: obje
 def _told(event: ParkedEvent, *, whole: bool) -> dict[str, object]:
     told = {**asdict(event), "parked_at": event.parked_at.isoformat()}
     body: bytes = told.pop("body")
+    del told["properties"]
     return {**told, **_body(body)} if whole else told
 
 
