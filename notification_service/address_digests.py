@@ -31,6 +31,9 @@ _ADDRESS = re.compile(rf"(?:\"([^\"\n@]{{1,62}})\"|({_LOCAL}))@({_DOMAIN})")
 _BEHIND = re.compile(r"[=&?/|{}!]")
 """What may stand in a local part, and more often ends what stands before it, as in `email=jane@…`."""
 _AROUND = "'`*"
+_JOINT = re.compile(r"[-_#](?=[^@]{1,64}@)")
+_ID = re.compile(r"(?:id|fact|number|reference|code)$", re.IGNORECASE)
+"""Names of fields that hold an id."""
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _QUOTED_PRINTABLE = re.compile(r"=([0-9A-Fa-f]{2})")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
@@ -85,6 +88,13 @@ def names(address: str, texts: Iterable[str]) -> bool:
     return canonical(address) in named_in(texts)
 
 
+def texts_of_id(text: str) -> Iterator[str]:
+    """An id, and what stands in it behind each dash: in `BOOK-jane@…` that may be a mailbox, in a text it is not."""
+    yield text
+    if "@" in text:
+        yield from (text[each.end() :] for each in _JOINT.finditer(text))
+
+
 def texts_in(value: object) -> Iterator[str]:
     """Every text in what JSON or BSON holds, the names of fields too."""
     left = [value]
@@ -96,6 +106,8 @@ def texts_in(value: object) -> Iterator[str]:
                 yield content.decode("utf-8", "replace")
             case Mapping() as held:
                 left += (*held.keys(), *held.values())
+                ids = (each for name, each in held.items() if _ID.search(str(name)))
+                yield from (text for each in ids if isinstance(each, str) for text in texts_of_id(each))
             case list() | tuple() as listed:
                 left += listed
             case _:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from notification_service import __version__, assembly, auditing, service
+from notification_service.addresses import NotAnAddressError, read_mailbox
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, Wanted
 from notification_service.commands import (
@@ -123,7 +124,11 @@ def send_test(
     """Send a sample mail for real, and say what the server answered."""
     if template not in ("all", *TEMPLATES):
         raise ConfigurationError(f"--template {template!r} is none; there are all, {', '.join(TEMPLATES)}")
-    if not asyncio.run(_send_test(_settings(quiet=True), to, template)):
+    try:
+        address = read_mailbox(to)
+    except NotAnAddressError as problem:
+        raise ConfigurationError(f"send-test: --to is no mail address: {problem}") from problem
+    if not asyncio.run(_send_test(_settings(quiet=True), address, template)):
         raise typer.Exit(1)
 
 

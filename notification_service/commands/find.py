@@ -65,6 +65,7 @@ async def look(settings: Settings, which: Wanted, limit: int, after: Place | Non
     full = settings.service.record_recipient is RecipientRecord.FULL
     search = MongoSearch(client[settings.mongodb.database], settings.mongodb.collection, full_recipients=full)
     try:
+        await search.ping()
         await search.prepare()
         page = await search.page(which, limit=limit, after=after)
         alone = len(page.records) == 1 and page.following is None and after is None
@@ -135,11 +136,11 @@ def moment(option: str, text: str | None) -> datetime | None:
         if ago := _AGO.fullmatch(text):
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as problem:
         raise ConfigurationError(
             f"{option} {shown(text)} is no time: write 30m, 2h or 3d for so long ago, or 2026-11-26T15:00 in UTC"
         ) from problem
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def written(value: object) -> str:

@@ -1,6 +1,7 @@
 """`retention` and `erase`: what records say of people, by their age, and of one person at once."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ from email import message_from_bytes, policy
 from functools import partial
 from pathlib import Path
 
-from notification_service.address_digests import names
-from notification_service.addresses import NotAnAddressError, mask, read_mailbox
+from notification_service.address_digests import names, texts_in, texts_of_id
+from notification_service.addresses import NotAnAddressError, mask, mask_in, read_mailbox
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
 from notification_service.broker.topology import AGAIN, PARKED, rung_queue
@@ -28,7 +29,9 @@ async def _keeping(settings: Settings, *, by_address: bool = False) -> AsyncIter
     database, collection = client[settings.mongodb.database], settings.mongodb.collection
     try:
         if by_address:
-            await MongoSearch(database, collection, full_recipients=True).prepare()
+            search = MongoSearch(database, collection, full_recipients=True)
+            await search.ping()
+            await search.prepare()
         full = settings.service.record_recipient is RecipientRecord.FULL
         yield MongoKeeping(database, collection, settings.addresses.texts, full_recipients=full)
     except StoreUnavailableError as problem:
@@ -83,7 +86,7 @@ class Erased:
         for each in self.outbox:
             yield f"a kept mail names it, {'to be removed' if dry else 'removed'}: {each}"
         if self.parked and self.discarded < len(self.parked):
-            yield from (f"a parked event names it: {event_id}" for event_id in self.parked)
+            yield from (f"a parked event names it: {mask_in(event_id)}" for event_id in self.parked)
             yield (
                 "they are sent to nobody, but they say the address until PARKING_DAYS are over: "
                 "erase with --discard-parked throws them away"
@@ -114,7 +117,8 @@ class Traces:
 
     def sentences(self) -> Iterator[str]:
         named = {"record": self.records, "parked event": self.parked, "kept mail": self.outbox}
-        yield from (f"{self.address} is named by the {what} {each}" for what, found in named.items() for each in found)
+        for what, found in named.items():
+            yield from (f"{self.address} is named by the {what} {mask_in(each)}" for each in found)
         yield f"{self.count} traces of {self.address}"
 
 
@@ -197,8 +201,16 @@ async def _parked(settings: Settings, address: str) -> list[ParkedEvent]:
 
 
 def _names(address: str, event: ParkedEvent) -> bool:
-    texts = (event.event_id, event.event_type, event.reason, event.detail, event.properties)
-    return names(address, (*texts, event.body.decode("utf-8", "replace")))
+    body = event.body.decode("utf-8", "replace")
+    texts = (event.event_type, event.reason, event.detail, event.properties, body)
+    return names(address, (*texts, *texts_of_id(event.event_id), *_read_texts(body)))
+
+
+def _read_texts(body: str) -> Iterator[str]:
+    try:
+        yield from texts_in(json.loads(body))
+    except (ValueError, RecursionError):
+        return
 
 
 def _clear_outbox(folder: Path, address: str, *, dry: bool) -> list[str]:

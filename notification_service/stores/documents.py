@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from notification_service.address_digests import names, stand_in, texts_in
+from notification_service.address_digests import names, stand_in, texts_in, texts_of_id
 from notification_service.addresses import key
 from notification_service.bodies import Said
 from notification_service.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
@@ -79,7 +79,9 @@ def pending(intent: Intent, show: Show) -> dict[str, Any]:
 def texts_of(intent: Intent) -> Iterator[str]:
     """Every text of an event and its mail that may name an address; of a name that stands twice, both values."""
     data = intent.event_data
-    yield from (intent.event_id, intent.event_type, intent.fact, intent.booking_id or "", intent.recipient)
+    for each in (intent.event_id, intent.fact, intent.booking_id or ""):
+        yield from texts_of_id(each)
+    yield from (intent.event_type, intent.recipient)
     yield from texts_in(data)
     if isinstance(data, Said) and not data.exact:
         yield data.text or ""
@@ -236,7 +238,7 @@ def without_address(document: Mapping[str, Any], address: str) -> dict[str, Any]
 def _without(value: Any, address: str, mark: str) -> Any:  # noqa: ANN401 - whatever BSON holds
     match value:
         case str():
-            return f"{mark}{stand_in(value)}" if names(address, [value]) else value
+            return f"{mark}{stand_in(value)}" if names(address, texts_of_id(value)) else value
         case list():
             return [_without(each, address, mark) for each in value]
         case Mapping():

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from notification_service.address_digests import MORE, Digests, names, stand_in, texts_in
+from notification_service.address_digests import MORE, Digests, names, stand_in, texts_in, texts_of_id
 from notification_service.addresses import key
 from notification_service.outcomes import WAITING, Skipped, SkipReason
 from notification_service.retention import Changed
@@ -32,7 +33,11 @@ UNDIGESTED: Document = {"address_digests": None}
 
 
 def _names(record: Record, address: str) -> bool:
-    return names(address, texts_in({name: each for name, each in record.items() if name != "message_id"}))
+    texts = texts_in({name: each for name, each in record.items() if name != "message_id"})
+    ids = record.get("event_ids")
+    more = [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+    more.append(str(record.get("report")))
+    return names(address, [*texts, *chain.from_iterable(map(texts_of_id, more))])
 
 
 class MongoKeeping:

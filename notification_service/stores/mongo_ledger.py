@@ -9,7 +9,7 @@ import structlog
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
-from notification_service.address_digests import Digests, named_in, stand_in
+from notification_service.address_digests import Digests, named_in, stand_in, texts_of_id
 from notification_service.addresses import mask_in
 from notification_service.outcomes import PENDING, WAITING, Outcome, Sent, Status, StoreUnavailableError, summarize
 from notification_service.ports import AlreadyThere, Attempt, Fence, Intent, Opened, Paid, Told
@@ -246,7 +246,7 @@ class MongoLedger:
     async def first_report(self, fact: str, report: str) -> str:
         key = _named(fact)
         ours = {"_id": key, "report": report, "created_at": datetime.now(UTC)}
-        if "@" in report and (named := (await self._digests()).of([report])):
+        if "@" in report and (named := (await self._digests()).of(texts_of_id(report))):
             ours["address_digests"] = named
         if await self._new_facts.write(InsertOne(ours)) is Written.DONE:
             return report

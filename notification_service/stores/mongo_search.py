@@ -119,6 +119,10 @@ class MongoSearch:
         except PyMongoError as problem:
             log.warning("search.not_prepared", problem=str(problem)[:200])
 
+    async def ping(self) -> None:
+        """For whoever does not want to wait for a server that is away as long as its indexes may take."""
+        await answered(self._records.database.command("ping"))
+
     async def one(self, notification_id: str) -> Document | None:
         """The whole record."""
         return await answered(self._records.find_one({"_id": notification_id}))
@@ -235,8 +239,9 @@ def _stretches(
     # Without an end the first stretch has none either: the clocks of other workers may be ahead.
     end = until or datetime.now(UTC)
     for reach in reaches:
-        if (begin := end - reach) <= since:
+        if end - since <= reach:
             break
+        begin = end - reach
         yield {"created_at": {"$gte": begin, **below}}
         end, below = begin, {"$lt": begin}
     yield {"created_at": {"$gte": since, **below}}

@@ -94,6 +94,13 @@ def test_texts_are_found_at_any_depth_and_in_the_names_of_fields() -> None:
     assert JANE in list(texts_in({"a": deep, "b": (None, 7, True)}))
 
 
+@pytest.mark.parametrize("name", ["booking_id", "bookingId", "fact", "reference"])
+def test_in_an_id_a_dash_may_stand_before_an_address_and_in_a_text_it_is_a_part_of_it(name: str) -> None:
+    assert names(JANE, texts_in({name: f"BOOK-{JANE}"}))
+    assert names("anne-marie@x.example", texts_in({name: "A_1#anne-marie@x.example"}))
+    assert not names("marie@x.example", texts_in({"user_email": "anne-marie@x.example"}))
+
+
 def test_a_digest_tells_nothing_without_its_key_and_older_keys_still_find() -> None:
     before, after = Digests(["the key of last year"]), Digests(["the key of this year", "the key of last year"])
     assert before.of([JANE]) != after.of([JANE])
