@@ -223,6 +223,7 @@ def named_by_an_event() -> Iterator[Publication]:
     yield Publication("payment.success", f'"{JANE}"'.encode("utf-16"), message_id=f"id of {JANE}")
 
 
+@pytest.mark.timeout(300)
 def test_no_trace_is_left_wherever_an_event_names_somebody_and_none_comes_back(place: Place) -> None:
     published = [*named_by_an_event()]
     bystander = fresh("booking.confirmed", user_email=f"x+{JANE}", note=f"not{JANE}")

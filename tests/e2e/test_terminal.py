@@ -194,6 +194,7 @@ def test_the_markup_of_an_id_is_shown_and_the_id_can_be_copied(place: Place) -> 
     assert "1 parked" in listed
 
 
+@pytest.mark.timeout(400)
 def test_no_argument_comes_back_as_it_was(place: Place) -> None:
     weapon = IN_BSON
     for arguments in (
