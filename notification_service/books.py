@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from notification_service.address_digests import named_in, stand_in
 from notification_service.decisions import Unguarded
 from notification_service.jobs import Job
 from notification_service.leases import Lease, Leases
@@ -265,16 +266,18 @@ class Books:
     async def note_event(self, job: Job, found: Opened | AlreadyThere) -> None:
         await self._note_event(found, job.notification_id, job.notice.event_id)
 
-    async def record(self, intent: Intent, outcome: Outcome) -> None:
-        """An entry that is closed from the start: nothing was ever to be sent."""
+    async def record(self, intent: Intent, outcome: Outcome) -> Opened | AlreadyThere:
+        """An entry that is closed from the start: nothing was ever to be sent. What stood there before stays."""
         found = await self.through_outage(lambda: self._ledger.open(intent))
         await self._note_event(found, intent.notification_id, intent.event_id)
         now = datetime.now(UTC)
         await self.through_outage(lambda: self._ledger.close(intent.notification_id, None, outcome, at=now))
+        return found
 
     async def _note_event(self, found: Opened | AlreadyThere, notification_id: str, event_id: str) -> None:
-        if isinstance(found, AlreadyThere) and event_id not in found.entry.event_ids:
-            await self.through_outage(lambda: self._ledger.note_event(notification_id, event_id))
+        if isinstance(found, AlreadyThere) and not found.entry.knows(event_id):
+            noted = stand_in(event_id) if found.entry.erased and named_in([event_id]) else event_id
+            await self.through_outage(lambda: self._ledger.note_event(notification_id, noted))
 
     async def _decide(self, job: Job, outcome: Outcome) -> Fence:
         """A rejected notification is let go: a further event of its fact, or a replay, may know better."""

@@ -1,7 +1,6 @@
 """The command line. Each command is a few lines; what it does lives in `commands/` and `service`."""
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -9,12 +8,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 from notification_service import __version__, assembly, auditing, service
+from notification_service.addresses import NotAnAddressError, read_mailbox
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, Wanted
 from notification_service.commands import (
@@ -28,6 +27,7 @@ from notification_service.commands import (
     reconcile as reconcile_command,
     schema as schema_command,
     template_check as check_command,
+    terminal,
 )
 from notification_service.commands.asking import AsJson, DryRun, Yes, agreed
 from notification_service.commands.find import Address, After, Booking, Notification, Outcomes, Since, Term, Until
@@ -35,6 +35,7 @@ from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
 from notification_service.commands.smtp_login import sign_in
+from notification_service.commands.terminal import say, say_document, say_json, say_marked
 from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
 from notification_service.ops import alive, logging, streams
@@ -113,12 +114,12 @@ def preview(
     """Render every template on every sample, as .html, .txt and .eml files, or in a browser with --serve."""
     settings = _settings(quiet=True)
     if serve:
-        gallery.serve(settings, host, port, lambda url: typer.echo(f"The mails are at {url} until Ctrl-C"))
+        gallery.serve(settings, host, port, lambda url: say(f"The mails are at {url} until Ctrl-C"))
         return
     if outdir is None:
         raise ConfigurationError("preview: name a folder for the files, or --serve to see them in a browser")
     written = preview_command.write(settings, outdir, languages=language or (), every_language=all_languages)
-    typer.echo(f"{len(written)} mails in {outdir}; open {outdir / 'index.html'}")
+    say(f"{len(written)} mails in {outdir}; open {outdir / 'index.html'}")
 
 
 @app.command("send-test")
@@ -129,41 +130,45 @@ def send_test(
     """Send a sample mail for real, and say what the server answered."""
     if template not in ("all", *TEMPLATES):
         raise ConfigurationError(f"--template {template!r} is none; there are all, {', '.join(TEMPLATES)}")
-    if not asyncio.run(_send_test(_settings(quiet=True), to, template)):
+    try:
+        address = read_mailbox(to)
+    except NotAnAddressError as problem:
+        raise ConfigurationError(f"send-test: --to is no mail address: {problem}") from problem
+    if not asyncio.run(_send_test(_settings(quiet=True), address, template)):
         raise typer.Exit(1)
 
 
 @app.command("smtp-login")
 def smtp_login() -> None:
     """Sign in at Microsoft, and print the setting SMTP_OAUTH_REFRESH_TOKEN, which is a secret, on standard output."""
-    token = asyncio.run(sign_in(_settings(quiet=True), lambda text: typer.echo(text, err=True)))
-    typer.echo(f"SMTP_OAUTH_REFRESH_TOKEN={token}")
+    token = asyncio.run(sign_in(_settings(quiet=True), lambda text: say(text, err=True)))
+    say(f"SMTP_OAUTH_REFRESH_TOKEN={token}")
 
 
 async def _send_test(settings: Settings, to: str, template: str) -> bool:
     accepted = [(name, taken, said) async for name, taken, said in send(settings, to, template)]
     for name, taken, said in accepted:
-        typer.echo(f"{'sent    ' if taken else 'NOT SENT'} {name}: {said}")
+        say(f"{'sent    ' if taken else 'NOT SENT'} {name}: {said}")
     return all(taken for _, taken, _ in accepted)
 
 
 @app.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Check every setting and every dependency, and say what to do about what is wrong."""
-    found = asyncio.run(_doctor(_settings(quiet=True), None if as_json else Console(highlight=False)))
+    found = asyncio.run(_doctor(_settings(quiet=True), silent=as_json))
     if as_json:
-        typer.echo(json.dumps({"findings": [asdict(each) for each in found]}, ensure_ascii=False))
+        say_json({"findings": [asdict(each) for each in found]})
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_UNAVAILABLE)
 
 
-async def _doctor(settings: Settings, console: Console | None) -> list[doctor_command.Finding]:
+async def _doctor(settings: Settings, *, silent: bool) -> list[doctor_command.Finding]:
     found = []
     async for finding in doctor_command.examine(settings):
         found.append(finding)
-        if console:
-            console.print(f"{'[green]ok   [/green]' if finding.ok else '[red]WRONG[/red]'} {finding.what}: ", end="")
-            console.print(finding.detail, markup=False)
+        if not silent:
+            mark, colour = ("ok   ", "green") if finding.ok else ("WRONG", "red")
+            say_marked(mark, colour, f"{finding.what}: {finding.detail}")
     return found
 
 
@@ -196,7 +201,7 @@ def find(
     )
     page, alone = asyncio.run(find_command.look(_settings(quiet=True), which, limit, find_command.place(after)))
     if as_json:
-        typer.echo(find_command.as_json(page, alone, addresses=addresses))
+        say_json(find_command.as_json(page, alone, addresses=addresses), default=find_command.written)
     elif alone:
         find_command.story(alone, addresses=addresses)
     else:
@@ -215,10 +220,10 @@ def parked_list(
     """List what waits for a person, and why."""
     found = _parking(parking.look, chosen(event, reason, event_type, older_than))
     if as_json:
-        typer.echo(parked_command.as_json(found))
+        say_json(parked_command.as_json(found))
         return
     parked_command.table(found)
-    typer.echo(f"{len(found)} parked")
+    say(f"{len(found)} parked")
 
 
 @parked.command("show")
@@ -228,7 +233,7 @@ def parked_show(event: Annotated[str, typer.Argument(help="The event id.")], *, 
     if not found:
         raise ConfigurationError(f"no event {event!r} is parked; `parked list` shows those that are")
     if as_json:
-        typer.echo(parked_command.as_json(found, whole=True))
+        say_json(parked_command.as_json(found, whole=True))
         return
     for each in found:
         parked_command.details(each)
@@ -265,7 +270,7 @@ def parked_discard(
     as_json: AsJson = False,
 ) -> None:
     """Throw parked events away. Their records stay. At least one condition has to be given."""
-    if not any((event, reason, event_type, older_than)):
+    if not any(each is not None for each in (event, reason, event_type, older_than)):
         raise ConfigurationError("parked discard: say which, by --event, --reason, --type or --older-than")
     wanted, ending = chosen(event, reason, event_type, older_than), "thrown away; their records stay"
     _move_parked(parking.discard, wanted, "Discard", ending, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -295,10 +300,10 @@ def bounced_list(
     )
     found = asyncio.run(bounced_command.look(_settings(quiet=True), wanted))
     if as_json:
-        typer.echo(bounced_command.as_json(found))
+        say_json(bounced_command.as_json(found))
         return
     bounced_command.table(found)
-    typer.echo(f"{len(found)} bounced")
+    say(f"{len(found)} bounced")
 
 
 @bounced.command("replay")
@@ -341,23 +346,23 @@ def bounced_replay(
         bounced_command.table(found)
     if not dry_run:
         agree = bool(moved) and agreed(f"Replay {len(moved)} of them?", yes=yes)
-        with parked_command.progress("Replay", len(moved)) as moved_one:
+        with terminal.progress("Replay", len(moved)) as moved_one:
             publish = partial(bounced_command.replay, settings, moved, moved_one, refused.append)
             moved = asyncio.run(publish()) if agree else []
     if as_json:
-        typer.echo(bounced_command.as_json(moved, dry_run=dry_run, found=len(found)))
+        say_json(bounced_command.as_json(moved, dry_run=dry_run, found=len(found)))
         _end_with(refused)
         return
-    typer.echo(f"{len(moved)} {'would be ' if dry_run else ''}on their way again")
+    say(f"{len(moved)} {'would be ' if dry_run else ''}on their way again")
     if lacking := sum(body_kept(each) is None for each in found):
-        typer.echo(f"{lacking} are not kept in full: the booking system has to publish them again")
+        say(f"{lacking} are not kept in full: the booking system has to publish them again")
     _end_with(refused)
 
 
 def _end_with(refused: Sequence[EventRefusedError]) -> None:
     """Say what the broker did not take, on standard error; the others are on their way."""
     for problem in refused:
-        typer.echo(str(problem), err=True)
+        say(problem, err=True)
     if refused:
         raise typer.Exit(1)
 
@@ -374,12 +379,12 @@ def _move_parked(
         parked_command.table(moved)
     if not dry_run:
         agree = bool(moved) and agreed(f"{what} {len(moved)} events?", yes=yes)
-        with parked_command.progress(what, len(moved)) as moved_one:
+        with terminal.progress(what, len(moved)) as moved_one:
             moved = _parking(act, wanted, moved_one=moved_one) if agree else []
     if as_json:
-        typer.echo(parked_command.as_json(moved, dry_run=dry_run))
+        say_json(parked_command.as_json(moved, dry_run=dry_run))
     else:
-        typer.echo(f"{len(moved)} {'would be ' if dry_run else ''}{ending}")
+        say(f"{len(moved)} {'would be ' if dry_run else ''}{ending}")
 
 
 def _parking(act: Parking, wanted: Wanted, **facts: Callable[[ParkedEvent], None]) -> list[ParkedEvent]:
@@ -393,11 +398,11 @@ def template_check(language: Languages = None, *, as_json: AsJson = False) -> No
     """Say what is wrong with each sample in each language, and with the catalogues. Exit 1 if anything."""
     report = check_command.run(_settings(quiet=True), language or ())
     if as_json:
-        typer.echo(check_command.as_json(report))
+        say_json(check_command.as_json(report))
     else:
         for name, finding in report.found:
-            typer.echo(f"{name}: {finding}")
-        typer.echo(report)
+            say(f"{name}: {finding}")
+        say(report)
     if report.found:
         raise typer.Exit(1)
 
@@ -406,7 +411,7 @@ def template_check(language: Languages = None, *, as_json: AsJson = False) -> No
 def template_extract() -> None:
     """Put new sentences of the templates into the catalogues, take old ones out, and count what is to translate."""
     for line in check_command.extract(assembly.templates_directory(_settings(quiet=True))):
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -430,7 +435,7 @@ def reconcile(
     if repair and report.repairable and not dry_run and agreed(question, yes=yes):
         report = asyncio.run(auditing.examine(settings, events=events, repair=True))
     if as_json:
-        typer.echo(reconcile_command.as_json(report))
+        say_json(reconcile_command.as_json(report))
     else:
         reconcile_command.show(report)
     if not report.balanced:
@@ -446,32 +451,62 @@ def retention(*, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = Fa
     if done := not dry_run and agreed(question, yes=yes):
         swept = asyncio.run(keeping_command.sweep(settings, dry=False))
     if as_json:
-        typer.echo(json.dumps(asdict(swept) | {"dry_run": not done}))
+        say_json(asdict(swept) | {"dry_run": not done})
     else:
-        typer.echo(f"{swept.stripped} records without their person, {swept.removed} removed{'' if done else _DRY}")
+        say(f"{swept.stripped} records without their person, {swept.removed} removed{'' if done else _DRY}")
         if swept.left:
-            typer.echo(f"{swept.left} cannot be changed or dated, and stay as they are: the log names some")
+            say(f"{swept.left} cannot be changed or dated, and stay as they are: the log names some")
 
 
 @app.command()
 def erase(
     address: Annotated[str, typer.Option(help="Whose records are to say nothing of them any more.")],
     *,
+    discard_parked: Annotated[
+        bool, typer.Option("--discard-parked", help="Throw the parked events away too that name it.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Change nothing: read everything, and say what still names it.")
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a person out of every record. What was sent is not sent again, and what waits is not sent at all."""
+    """Take a person out of every record. What was sent is not sent again, and what waits is not sent at all.
+
+    Exit 1 where something is left that names the address.
+    """
     settings = _settings(quiet=True)
-    erased = asyncio.run(keeping_command.erase(settings, address, dry=True))
-    question = f"Erase {erased.records} records of {erased.address}?"
-    if done := not dry_run and (not erased.records or agreed(question, yes=yes)):
-        erased = asyncio.run(keeping_command.erase(settings, address, dry=False))
-    if as_json:
-        typer.echo(json.dumps(asdict(erased) | {"dry_run": not done}))
+    if verify:
+        _verify(settings, address, as_json=as_json)
         return
-    for sentence in erased.sentences():
-        typer.echo(sentence)
+    erased = asyncio.run(keeping_command.erase(settings, address, dry=True))
+    discarded = len(erased.parked) if discard_parked else 0
+    question = (
+        f"Erase {erased.records} records of {erased.address}, and remove {len(erased.outbox)} kept mails and "
+        f"{discarded} parked events?"
+    )
+    nothing = not (erased.records or erased.outbox or discarded)
+    if done := not dry_run and (nothing or agreed(question, yes=yes)):
+        erased = asyncio.run(keeping_command.erase(settings, address, dry=False, discard_parked=discard_parked))
+    if as_json:
+        say_json(asdict(erased) | {"dry_run": not done})
+    else:
+        for sentence in erased.sentences(dry=not done, rung=max(settings.service.retry_rungs)):
+            say(sentence)
+    if done and not erased.whole:
+        raise typer.Exit(1)
+
+
+def _verify(settings: Settings, address: str, *, as_json: bool) -> None:
+    traces = asyncio.run(keeping_command.verify(settings, address))
+    if as_json:
+        say_json(asdict(traces) | {"traces": traces.count})
+    else:
+        for sentence in traces.sentences():
+            say(sentence)
+    if traces.count:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -480,32 +515,32 @@ def healthcheck() -> None:
     try:
         alive.ask(_settings(quiet=True).service.port)
     except alive.NotAliveError as problem:
-        typer.echo(str(problem), err=True)
+        say(problem, err=True)
         raise typer.Exit(1) from problem
 
 
 @schema.command("asyncapi")
 def schema_asyncapi() -> None:
     """Print what is consumed and published, as an AsyncAPI 3 document in JSON."""
-    typer.echo(json.dumps(schema_command.asyncapi(), indent=2))
+    say_json(schema_command.asyncapi(), indent=2)
 
 
 @schema.command("log")
 def schema_log() -> None:
     """Print the JSON Schema of a log line."""
-    typer.echo(schema_command.log_line(), nl=False)
+    say_document(schema_command.log_line())
 
 
 @schema.command("record")
 def schema_record() -> None:
     """Print the JSON Schema of a record, its dates as ISO 8601."""
-    typer.echo(schema_command.record(), nl=False)
+    say_document(schema_command.record())
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(__version__)
+    say(__version__)
 
 
 def _settings(*, quiet: bool = False) -> Settings:
@@ -523,9 +558,10 @@ def _settings(*, quiet: bool = False) -> Settings:
 def main() -> None:
     """The entry point: one line and the right exit code for what an operator can mend."""
     streams.check()
+    terminal.prepare()
     try:
         try:
-            app()
+            _run_app()
         finally:
             sys.stdout.flush()
     except* ConfigurationError as problem:
@@ -536,13 +572,37 @@ def main() -> None:
         _end(EXIT_OUTPUT, problem)
 
 
+def _run_app() -> None:
+    """What an argument or an exception says is printed by nobody but `terminal`."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        say("Aborted: nothing was changed.", err=True)
+        sys.exit(1)
+    except Exception as problem:
+        # Its own classes are typer's secret: they have been those of two packages.
+        if not hasattr(problem, "format_message"):
+            raise
+        _refuse(problem)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(problem: Any) -> NoReturn:  # noqa: ANN401 - as above
+    """The command line cannot be read. Where no command is named, typer has printed the help already."""
+    if type(problem).__name__ != "NoArgsIsHelpError":
+        if problem.ctx:
+            say(f"Usage: {problem.ctx.command_path} --help says what there is", err=True)
+        say(f"Error: {problem.format_message()}", err=True)
+    sys.exit(problem.exit_code)
+
+
 def _end(code: int, problem: BaseExceptionGroup[Exception]) -> None:
     first: BaseException = problem
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     if not (isinstance(first, UnwritableError) and first.quiet):
         with suppress(UnwritableError):
-            sys.stderr.write(f"notification-service: {first}\n")
+            say(f"notification-service: {first}", err=True)
             sys.stderr.flush()
     os._exit(code)
 

@@ -560,7 +560,12 @@ class Pipeline:
 
     async def _record_unreadable(self, event: Unreadable) -> Settlement:
         structlog.contextvars.bind_contextvars(event_id=event.event_id)
-        await self.books.record(intents.of_unreadable(event), event.outcome)
+        found = await self.books.record(intents.of_unreadable(event), event.outcome)
+        erased = Skipped(SkipReason.ERASED)
+        if isinstance(found, AlreadyThere) and found.entry.outcome == erased:
+            # Parked once more, it would say again what somebody had erased.
+            log.info("event.duplicate", outcome=summarize(erased).outcome)
+            return Done(erased)
         log.warning("event.rejected", event_type=event.event_type, **_told(event.outcome))
         return Park(event.outcome)
 
@@ -571,14 +576,14 @@ class Pipeline:
 
 def _may_be_news(job: Job, found: Opened | AlreadyThere) -> bool:
     """Whether it is another report on a booking than those of which its entry knows."""
-    known = not isinstance(found, AlreadyThere) or job.notice.event_id in found.entry.event_ids
+    known = not isinstance(found, AlreadyThere) or found.entry.knows(job.notice.event_id)
     return isinstance(job.notice.event, BookingEvent) and not job.further and not known
 
 
 def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:
     """As far as can be told: a producer that publishes an event twice does the same."""
     came_back = job.delivery.attempt or job.delivery.replay or job.delivery.suspect
-    return not came_back and isinstance(found, AlreadyThere) and job.notice.event_id in found.entry.event_ids
+    return not came_back and isinstance(found, AlreadyThere) and found.entry.knows(job.notice.event_id)
 
 
 def _lost_workers(delivery: Delivery) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol
 
+from notification_service.address_digests import stand_in
 from notification_service.outcomes import Outcome, Simulated
 from notification_service.quotas import Turn
 
@@ -179,6 +180,11 @@ class Entry:
     """The event whose mail it is: of several, the one that was taken up last."""
     later: tuple[str, ...] = field(default=(), compare=False)
     """The further mails about its booking, which have entries of their own."""
+    erased: bool = field(default=False, compare=False)
+    """Its person was erased: nothing that is noted of it may name an address."""
+
+    def knows(self, event_id: str) -> bool:
+        return event_id in self.event_ids or (self.erased and stand_in(event_id) in self.event_ids)
 
 
 @dataclass(frozen=True, slots=True)

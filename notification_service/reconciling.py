@@ -22,6 +22,7 @@ from notification_service.outcomes import (
     Status,
 )
 from notification_service.ports import Order, Standing
+from notification_service.printable import shown
 from notification_service.retries import Ladder
 
 _STATUS = {
@@ -101,12 +102,6 @@ def named(record: Record) -> str:
     """How a sentence calls a record: an operator searches for these."""
     booking = f", booking {shown(record['booking_id'])}" if record.get("booking_id") else ""
     return f"notification {record['_id']} (event {shown(record.get('event_id'))}{booking})"
-
-
-def shown(value: object) -> str:
-    """What others wrote, without what a terminal would obey."""
-    text = str(value)
-    return text if text.isprintable() else ascii(text)
 
 
 def event_kept(record: Record) -> Mapping[str, Any] | None:

@@ -195,9 +195,9 @@ async def _assembled(
 ) -> Service:
     service, rabbit = settings.service, settings.rabbitmq
     database = client[settings.mongodb.database]
-    full = service.record_recipient is RecipientRecord.FULL
+    full, keys = service.record_recipient is RecipientRecord.FULL, settings.addresses.texts
     claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
-    ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full)
+    ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full, address_keys=keys)
     rates = RedisRates(redis_client, assembly.quotas(settings))
     leases = Leases(claims, service.lease_seconds)
     metrics = Metrics(assembly.ladder(settings), channel.provider if channel else settings.smtp.provider.name)

@@ -230,6 +230,29 @@ class RedisSettings(_Slice):
     url: SecretStr = SecretStr("redis://localhost:6379/0")
 
 
+def _key(text: str) -> str:
+    if len(text) < _SHORTEST_KEY:
+        raise ValueError(f"a key has at least {_SHORTEST_KEY} characters, such as `openssl rand -hex 32` gives")
+    return text
+
+
+_SHORTEST_KEY = 16
+Key = Annotated[SecretStr, AfterValidator(lambda key: SecretStr(_key(key.get_secret_value())))]
+Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_words)]
+
+
+class PrivacySettings(_Slice):
+    """`keys`: of the digests by which the records of an address are found; the present one first, then older ones."""
+
+    model_config = SettingsConfigDict(env_prefix="ADDRESS_")
+
+    keys: Keys = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(key.get_secret_value() for key in self.keys)
+
+
 class MongoSettings(_Slice):
     model_config = SettingsConfigDict(env_prefix="MONGODB_")
 
@@ -481,6 +504,7 @@ class Settings(BaseModel):
     rabbitmq: RabbitSettings
     redis: RedisSettings
     mongodb: MongoSettings
+    addresses: PrivacySettings
     smtp: SmtpSettings
     sender: SenderSettings
     brand: BrandSettings
@@ -537,6 +561,7 @@ class Settings(BaseModel):
         """Every secret in the tree, for the redaction of what is logged; the passwords inside the URLs too."""
         slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
+        held += self.addresses.texts
         return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -36,6 +36,8 @@ class ParkedEvent:
     detail: str
     parked_at: datetime
     body: bytes
+    properties: str = field(default="", repr=False)
+    """Everything else that its producer wrote: ids, and headers of any depth."""
 
 
 Wanted = Callable[[ParkedEvent], bool]
@@ -236,6 +238,7 @@ def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
         detail=str(slip.get("x-detail", "")),
         parked_at=_moment(slip.get("x-parked-at")),
         body=_readable(delivery, largest),
+        properties=repr((message.message_id, message.correlation_id, message.user_id, message.app_id, message.headers)),
     )
 
 

@@ -1,15 +1,18 @@
-"""Mail that was kept instead of sent: one `.eml` file each, in one folder."""
+"""Mail that was kept instead of sent: one `.eml` file each, in one folder, which nobody else can read."""
 
 import asyncio
 import errno
 import os
+import stat
+import tempfile
 from pathlib import Path
-from tempfile import mkstemp
 
 from notification_service.ports import Envelope
 
 _AS_A_MAIL = 64 * 1024
 """Bytes; most mails with a ticket are smaller."""
+
+_FILE, _FOLDER = 0o600, 0o700
 
 
 class FileOutbox:
@@ -23,8 +26,8 @@ class FileOutbox:
         """
         if os.path.lexists(self._directory) and not self._directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        self._directory.mkdir(parents=True, exist_ok=True)
-        descriptor, name = mkstemp(dir=self._directory, prefix=".probe-")
+        _make_private(self._directory)
+        descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=".probe-")
         try:
             with os.fdopen(descriptor, "wb") as probe:
                 probe.write(bytes(_AS_A_MAIL))
@@ -42,10 +45,30 @@ class FileOutbox:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, and on the disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    _make_private(path.parent)
+    number, name = tempfile.mkstemp(".tmp", f"{path.stem}.", path.parent)
+    draft = Path(name)
+    try:
+        with open(number, "wb") as file:  # noqa: PTH123 - by its number, as it was opened
+            os.fchmod(number, _FILE)
+            file.write(content)
+            file.flush()
+            os.fsync(number)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _make_private(folder: Path) -> None:
+    """The folders that are missing, whatever the umask. One that stands is its owner's: it may hold more than mails."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        each.chmod(_FOLDER)
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} exists and is no folder")
+
+
+def open_to_others(folder: Path) -> bool:
+    return folder.is_dir() and bool(folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))

@@ -1,11 +1,39 @@
 """Nothing that cannot be taken back happens before somebody has agreed to it."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from notification_service.commands import terminal
 from notification_service.outcomes import ConfigurationError
+
+_LONGEST_HOURS = 24 * 365 * 10
+
+
+def given(context: typer.Context, option: typer.CallbackParam, text: str | None) -> str | None:
+    """An empty text, such as that of a variable that is not set, would choose everything or nothing."""
+    if text is not None and not text.strip():
+        raise ConfigurationError(f"{context.info_name}: {_named(option)} is empty: leave it out, or say what it is")
+    return text
+
+
+def text_option(*names: str, help: str, metavar: str | None = None) -> Any:  # noqa: A002, ANN401 - as typer has it
+    return typer.Option(*names, help=help, metavar=metavar, callback=given)
+
+
+def hours(context: typer.Context, option: typer.CallbackParam, number: float | None) -> float | None:
+    if number is not None and not 0 <= number <= _LONGEST_HOURS:
+        raise ConfigurationError(
+            f"{context.info_name}: {_named(option)} {number:g} is no age: write hours, from 0 to {_LONGEST_HOURS}, "
+            "such as 0.5 or 48"
+        )
+    return number
+
+
+def _named(option: typer.CallbackParam) -> str:
+    return option.opts[0] if option.opts else str(option.name)
+
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -18,4 +46,4 @@ def agreed(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{question} There is no terminal to answer on: add --yes, or look with --dry-run")
-    return typer.confirm(question, err=True)
+    return terminal.confirmed(question)

@@ -1,37 +1,34 @@
 """`bounced`: list, or send on its way again, what a mail server refused for good, or what no queue takes."""
 
-import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-import typer
-from rich.console import Console
-from rich.table import Table
-
 from notification_service.addresses import mask, mask_in
 from notification_service.broker import parking
+from notification_service.commands import terminal
+from notification_service.commands.asking import text_option
 from notification_service.commands.find import moment
 from notification_service.outcomes import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.reconciling import body_kept, shown
+from notification_service.reconciling import body_kept
 from notification_service.settings import Settings
 from notification_service.stores import mongo
 from notification_service.stores.mongo import Document
 from notification_service.stores.mongo_recalls import Bounces, MongoRecalls
 
-Notification = Annotated[str | None, typer.Option("--notification", help="Only the notification of this id.")]
-Event = Annotated[str | None, typer.Option("--event", help="Only what this event reported.")]
-Code = Annotated[str | None, typer.Option("--code", help="Only refused with this code: 550, 5.4.5, …, or unmovable.")]
+Notification = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
+Event = Annotated[str | None, text_option("--event", help="Only what this event reported.")]
+Code = Annotated[str | None, text_option("--code", help="Only refused with this code: 550, 5.4.5, …, or unmovable.")]
 Fingerprint = Annotated[
-    str | None, typer.Option("--fingerprint", help="Only refused in the same words, whatever address or id they name.")
+    str | None, text_option("--fingerprint", help="Only refused in the same words, whatever address or id they name.")
 ]
 Since = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Only what bounced at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00."),
+    text_option(metavar="TIME", help="Only what bounced at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00."),
 ]
-Template = Annotated[str | None, typer.Option("--template", help="Only this e-mail, such as booking_confirmation.")]
-Domain = Annotated[str | None, typer.Option("--domain", help="Only to addresses of this domain.")]
+Template = Annotated[str | None, text_option("--template", help="Only this e-mail, such as booking_confirmation.")]
+Domain = Annotated[str | None, text_option("--domain", help="Only to addresses of this domain.")]
 
 
 def chosen(*, since: str | None, **known: str | None) -> Bounces:
@@ -82,12 +79,8 @@ def table(records: Sequence[Document]) -> None:
     """A row each, with ids in full: a person has to copy them."""
     if not records:
         return
-    told = Table("bounced (UTC)", "e-mail", "to", "code", "the server's words", "fingerprint", "notification")
-    for column in told.columns:
-        column.overflow = "fold"
-    for record in records:
-        told.add_row(f"{record['updated_at']:%Y-%m-%d %H:%M}", *(shown(each) for each in _cells(record)))
-    Console(highlight=False, markup=False).print(told)
+    columns = ("bounced (UTC)", "e-mail", "to", "code", "the server's words", "fingerprint", "notification")
+    terminal.table(columns, ((f"{each['updated_at']:%Y-%m-%d %H:%M}", *_cells(each)) for each in records))
 
 
 def _cells(record: Document) -> tuple[object, ...]:
@@ -96,8 +89,8 @@ def _cells(record: Document) -> tuple[object, ...]:
     return record.get("template"), to, record.get("reason"), said, record.get("fingerprint") or "", record["_id"]
 
 
-def as_json(records: Sequence[Document], **facts: object) -> str:
-    return json.dumps({**facts, "notifications": [_told(each) for each in records]}, ensure_ascii=False)
+def as_json(records: Sequence[Document], **facts: object) -> Mapping[str, object]:
+    return {**facts, "notifications": [_told(each) for each in records]}
 
 
 def _told(record: Document) -> dict[str, Any]:

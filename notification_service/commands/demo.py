@@ -1,14 +1,13 @@
 """The real pipeline on the in-memory twins and the simulated channel: no server at all."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from notification_service import assembly
 from notification_service.channels.outbox import FileOutbox
 from notification_service.commands import samples
+from notification_service.commands.terminal import say, table
 from notification_service.leases import Leases
 from notification_service.observing import Unobserved
 from notification_service.outcomes import ConfigurationError
@@ -21,13 +20,11 @@ _PUBLISHED_TWICE = "booking.confirmed"
 
 def run(settings: Settings, outbox_folder: Path) -> None:
     """Handle one of each sample event, one of them twice, and show what became of each."""
-    console = Console()
     records, handled = asyncio.run(_handle(settings, outbox_folder))
-    console.print(_table(handled, records))
+    columns = ("event", "event id", "became", "subject")
+    table(columns, _rows(handled, records), title="What became of each event")
     mails = sum(record.outcome == "simulated" for record in records.values())
-    console.print(
-        f"{mails} mails for {len(handled)} events. Nothing was sent: they lie as .eml files in {outbox_folder}"
-    )
+    say(f"{mails} mails for {len(handled)} events. Nothing was sent: they lie as .eml files in {outbox_folder}")
 
 
 class _DemoOutbox:
@@ -74,8 +71,7 @@ async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], 
     return ledger.records, events
 
 
-def _table(handled: list[samples.Sample], records: dict[str, Record]) -> Table:
-    table = Table("event", "event id", "became", "subject", title="What became of each event")
+def _rows(handled: list[samples.Sample], records: dict[str, Record]) -> Iterator[tuple[str, ...]]:
     shown: set[str] = set()
     for sample in handled:
         event_id = sample.data["event_id"]
@@ -87,5 +83,4 @@ def _table(handled: list[samples.Sample], records: dict[str, Record]) -> Table:
         else:
             became, subject = record.outcome, record.subject or ""
             shown.add(record.intent.notification_id)
-        table.add_row(sample.event_type, event_id[:24], became, subject)
-    return table
+        yield sample.event_type, event_id[:24], became, subject

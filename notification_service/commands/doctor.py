@@ -10,6 +10,7 @@ from pathlib import Path
 from notification_service import assembly
 from notification_service.broker import tolerance
 from notification_service.broker.tolerance import LOST
+from notification_service.channels import outbox
 from notification_service.channels.outbox import FileOutbox
 from notification_service.commands import env_file
 from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
@@ -72,6 +73,11 @@ async def _outbox(settings: Settings) -> str:
         await asyncio.to_thread(_try_outbox, folder)
     except OSError as problem:
         raise assembly.unusable_outbox("OUTBOX_DIR", folder, problem) from problem
+    if outbox.open_to_others(folder):
+        return (
+            f"{folder} can be written to; others may look into it and read mails that older versions put there: "
+            f"chmod -R go= {folder}"
+        )
     return f"{folder} can be written to"
 
 

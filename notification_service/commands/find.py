@@ -1,37 +1,38 @@
 """`find`: what became of a booking, an event, a notification, or of what an address was to get."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from notification_service import timeline
 from notification_service.addresses import mask_in
+from notification_service.commands import terminal
+from notification_service.commands.asking import given, text_option
+from notification_service.commands.terminal import say
 from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
-from notification_service.reconciling import OUTCOMES, shown
+from notification_service.printable import shown
+from notification_service.reconciling import OUTCOMES
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores import documents, mongo
 from notification_service.stores.mongo_search import MongoSearch, Page, Place, Wanted
 
-Term = Annotated[str | None, typer.Argument(help="A booking, an event, a notification or an address.")]
-Booking = Annotated[str | None, typer.Option("--booking", help="Only of this booking.")]
-Event = Annotated[str | None, typer.Option("--event", help="Only what this event reported.")]
-Notification = Annotated[str | None, typer.Option("--notification", help="Only the notification of this id.")]
-Address = Annotated[str | None, typer.Option("--address", help="Only what goes to this address.")]
+Term = Annotated[str | None, typer.Argument(help="A booking, an event, a notification or an address.", callback=given)]
+Booking = Annotated[str | None, text_option("--booking", help="Only of this booking.")]
+Event = Annotated[str | None, text_option("--event", help="Only what this event reported.")]
+Notification = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
+Address = Annotated[str | None, text_option("--address", help="Only what goes to this address.")]
 Outcomes = Annotated[
     list[str] | None, typer.Option("--outcome", help="Only what ended so, or waits; may be given more than once.")
 ]
 Since = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Only what began at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00 in UTC."),
+    text_option(metavar="TIME", help="Only what began at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00 in UTC."),
 ]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only what began before it; likewise.")]
-After = Annotated[str | None, typer.Option("--after", help="The page that follows, as the last one named it.")]
+Until = Annotated[str | None, text_option(metavar="TIME", help="Only what began before it; likewise.")]
+After = Annotated[str | None, text_option("--after", help="The page that follows, as the last one named it.")]
 
 Record = Mapping[str, Any]
 
@@ -64,6 +65,7 @@ async def look(settings: Settings, which: Wanted, limit: int, after: Place | Non
     full = settings.service.record_recipient is RecipientRecord.FULL
     search = MongoSearch(client[settings.mongodb.database], settings.mongodb.collection, full_recipients=full)
     try:
+        await search.ping()
         await search.prepare()
         page = await search.page(which, limit=limit, after=after)
         alone = len(page.records) == 1 and page.following is None and after is None
@@ -77,56 +79,49 @@ async def look(settings: Settings, which: Wanted, limit: int, after: Place | Non
 def table(page: Page, *, addresses: bool) -> None:
     """A row a notification, newest first, with ids in full: a person has to copy them."""
     if page.records:
-        Console(highlight=False, markup=False).print(_rows(page.records, addresses=addresses))
+        columns = ("created (UTC)", "e-mail", "outcome", "booking", "to", "notification")
+        terminal.table(columns, (_row(each, addresses=addresses) for each in page.records))
     else:
-        typer.echo(
-            "Nothing is recorded of that. A booking or an event has to be whole, an address in any case of letters."
-        )
-    typer.echo(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
+        say("Nothing is recorded of that. A booking or an event has to be whole, an address in any case of letters.")
+    say(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
 
 
-def _rows(records: Sequence[Record], *, addresses: bool) -> Table:
-    told = Table("created (UTC)", "e-mail", "outcome", "booking", "to", "notification")
-    for column in told.columns:
-        column.overflow = "fold"
-    for record in records:
-        reason = f" ({shown(record['reason'])})" if record.get("reason") else ""
-        told.add_row(
-            f"{record['created_at']:%Y-%m-%d %H:%M:%S}",
-            shown(record.get("template") or "none"),
-            f"{shown(timeline.standing(record))}{reason}",
-            shown(record.get("booking_id") or ""),
-            _may_show(shown(record.get("recipient") or ""), addresses=addresses),
-            shown(record["_id"]),
-        )
-    return told
+def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
+    reason = f" ({record['reason']})" if record.get("reason") else ""
+    return (
+        f"{record['created_at']:%Y-%m-%d %H:%M:%S}",
+        record.get("template") or "none",
+        f"{timeline.standing(record)}{reason}",
+        record.get("booking_id") or "",
+        _may_show(str(record.get("recipient") or ""), addresses=addresses),
+        record["_id"],
+    )
 
 
 def story(record: Record, *, addresses: bool) -> None:
     """One notification: what is known of it, and everything that happened, with the server's words."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     for name in ("notification", "event_ids", "booking_id", "template", "recipient", "subject", "message_id"):
         value = record["_id"] if name == "notification" else record.get(name)
-        words = ", ".join(map(shown, value)) if isinstance(value, list) else shown(value or "not known")
+        words = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "not known")
         in_full = addresses or name == "message_id"  # it looks like an address, and names no person
-        console.print(f"{name.replace('_', ' '):13}{_may_show(words, addresses=in_full)}")
-    console.print()
+        say(f"{name.replace('_', ' '):13}{_may_show(words, addresses=in_full)}")
+    say()
     for moment in timeline.moments(record):
-        said = _may_show(shown(moment.said), addresses=addresses)
-        console.print(f"{moment.at:%Y-%m-%d %H:%M:%S}  {shown(moment.what):12}{said}".rstrip())
+        said = _may_show(moment.said, addresses=addresses)
+        say(f"{moment.at:%Y-%m-%d %H:%M:%S}  {moment.what:12}{said}".rstrip())
 
 
-def as_json(page: Page, record: Record | None, *, addresses: bool) -> str:
+def as_json(page: Page, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
     """`records`, and `next`, the place of the following page or null. One that was found alone is there in full."""
     show: documents.Show = str if addresses else mask_in
     records = [documents.storable(each, show) for each in ([record] if record else page.records)]
+    records = [{name: value for name, value in each.items() if name != "address_digests"} for each in records]
     if not addresses:
         # An escape in its JSON would hide an address from the mask.
         records = [{name: value for name, value in each.items() if name != "event_json"} for each in records]
     if record and "message_id" in record:
         records[0]["message_id"] = record["message_id"]
-    told = {"records": records, "next": str(page.following) if page.following else None}
-    return json.dumps(told, ensure_ascii=False, default=_written)
+    return {"records": records, "next": str(page.following) if page.following else None}
 
 
 def _may_show(text: str, *, addresses: bool) -> str:
@@ -148,5 +143,5 @@ def moment(option: str, text: str | None) -> datetime | None:
         ) from problem
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

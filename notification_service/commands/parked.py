@@ -1,49 +1,42 @@
 """`parked`: list, show, replay or discard what waits for a person in the parking queue."""
 
+import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, Wanted
+from notification_service.commands import terminal
+from notification_service.commands.asking import hours, text_option
+from notification_service.commands.terminal import say, say_in_lines
 
-Event = Annotated[str | None, typer.Option("--event", help="Only this event id.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only where this stands in the reason: no_recipient, …")]
-EventType = Annotated[str | None, typer.Option("--type", help="Only this event type, such as payment.success.")]
-_LONGEST = 10 * 366 * 24
+Event = Annotated[str | None, text_option("--event", help="Only this event id.")]
+Reason = Annotated[
+    str | None,
+    text_option("--reason", help="Only where this stands in the reason: no_recipient, …"),
+]
+EventType = Annotated[str | None, text_option("--type", help="Only this event type, such as payment.success.")]
+_MAX_AGE_HOURS = 10 * 366 * 24
 
 
-def hours(text: str) -> float:
-    """An age in hours. Raises `ValueError` where it could not be meant."""
+def age_in_hours(text: str) -> float:
+    """An age that a form holds. Raises `ValueError` where it could not be meant."""
     try:
         found = float(text)
     except ValueError:
         found = 0
-    if not 0 < found <= _LONGEST:
-        raise ValueError(f"the age has to be a number of hours above 0, and at most {_LONGEST}")
+    if not 0 < found <= _MAX_AGE_HOURS:
+        raise ValueError(f"the age has to be a number of hours above 0, and at most {_MAX_AGE_HOURS}")
     return found
 
 
-def _older(text: str) -> float:
-    try:
-        return hours(text)
-    except ValueError as problem:
-        raise typer.BadParameter(str(problem)) from problem
-
-
 Older = Annotated[
-    float | None,
-    typer.Option(
-        "--older-than", metavar="HOURS", parser=_older, help="Only what was parked more than so many hours ago."
-    ),
+    float | None, typer.Option("--older-than", help="Only what was parked more than so many hours ago.", callback=hours)
 ]
 
 
@@ -65,34 +58,43 @@ def table(events: list[ParkedEvent]) -> None:
     """Print the events, a row each, with reasons and ids in full: a person has to copy them."""
     if not events:
         return
-    shown = Table("parked at", "event type", "reason", "event id")
-    for column in shown.columns:
-        column.overflow = "fold"
-    for each in events:
-        shown.add_row(f"{each.parked_at:%Y-%m-%d %H:%M}", each.event_type, each.reason, each.event_id)
-    Console(highlight=False).print(shown)
+    terminal.table(
+        ("parked at", "event type", "reason", "event id"),
+        ((f"{each.parked_at:%Y-%m-%d %H:%M}", each.event_type, each.reason, each.event_id) for each in events),
+    )
 
 
-def as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: object) -> str:
+def as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: object) -> Mapping[str, object]:
     """`whole`: with their bodies."""
-    return json.dumps({**facts, "events": [_told(each, whole=whole) for each in events]}, ensure_ascii=False)
+    return {**facts, "events": [_told(each, whole=whole) for each in events]}
 
 
 def _told(event: ParkedEvent, *, whole: bool) -> dict[str, object]:
-    told = {**asdict(event), "parked_at": event.parked_at.isoformat(), "body": event.body.decode("utf-8", "replace")}
-    return told if whole else {name: value for name, value in told.items() if name != "body"}
+    told = {**asdict(event), "parked_at": event.parked_at.isoformat()}
+    body: bytes = told.pop("body")
+    del told["properties"]
+    return {**told, **_body(body)} if whole else told
 
 
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[object], None]]:
-    """A bar on a terminal, and nothing elsewhere."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda _: bar.advance(task)
+def _body(body: bytes) -> dict[str, str]:
+    """As text, and where it is none, its bytes beside it."""
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"body": body.decode("utf-8", "replace"), "body_base64": base64.b64encode(body).decode()}
 
 
 def details(event: ParkedEvent) -> None:
-    typer.echo(f"{event.event_id} ({event.event_type}), parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}")
-    typer.echo(f"{event.reason}: {event.detail}")
-    typer.echo(event.body.decode("utf-8", "replace"))
+    say(f"{event.event_id} ({event.event_type}), parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}")
+    say(f"{event.reason}: {event.detail}")
+    body = event.body.decode("utf-8", "replace")
+    (say_in_lines if _is_json(body) else say)(body)
+
+
+def _is_json(text: str) -> bool:
+    """Then its line breaks lie between its values, and in no text that somebody chose."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

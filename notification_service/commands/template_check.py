@@ -1,9 +1,8 @@
 """What is wrong with a mail, as far as no other program is needed to tell. `make mail-check` asks those too."""
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -224,9 +223,9 @@ def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
     return report
 
 
-def as_json(report: Report) -> str:
+def as_json(report: Report) -> Mapping[str, object]:
     found = [{"where": where, **asdict(finding)} for where, finding in report.found]
-    return json.dumps({"mails": report.mails, "languages": list(report.languages), "findings": found})
+    return {"mails": report.mails, "languages": list(report.languages), "findings": found}
 
 
 def extract(templates: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from notification_service.broker.parking import ParkedEvent
 from notification_service.commands import preview
 from notification_service.commands.gallery import server as gallery
-from notification_service.commands.parked import hours
+from notification_service.commands.parked import age_in_hours
 from notification_service.console import charts, desk, pages
 from notification_service.console.access import Access
 from notification_service.console.desk import Choice, Desk
@@ -343,7 +343,7 @@ def _choice(form: Mapping[str, str]) -> Choice:
             event_ids=frozenset(form.get("events", "").splitlines()),
             reason=form.get("reason") or None,
             event_type=form.get("type") or None,
-            older_than=hours(form["older"]) if form.get("older") else None,
+            older_than=age_in_hours(form["older"]) if form.get("older") else None,
             until=datetime.fromisoformat(until).astimezone(UTC) if until else None,
         )
     except (ValueError, OverflowError) as problem:

@@ -7,6 +7,7 @@ import sys
 import urllib.request
 
 from notification_service.outcomes import ConfigurationError
+from notification_service.printable import shown
 from notification_service.settings import load
 
 _PATIENCE = 3.0
@@ -30,7 +31,7 @@ def main() -> int:
     try:
         ask(load(links=False).service.port)
     except (NotAliveError, ConfigurationError) as problem:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{shown(problem)}\n")
         return 1
     return 0
 

@@ -10,6 +10,7 @@ from structlog.typing import EventDict, Processor
 
 from notification_service.addresses import mask_in
 from notification_service.ops.streams import LogOutput
+from notification_service.printable import in_json, in_lines, shown
 from notification_service.secrecy import MARK, Secrecy
 from notification_service.settings import LogFormat
 
@@ -57,9 +58,11 @@ def configure(
                 if not console
                 else structlog.processors.format_exc_info,
                 Redaction(secrets),
-                structlog.dev.ConsoleRenderer(colors=out.isatty())
-                if console
-                else structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+                *(
+                    [_visible, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+                    if console
+                    else [structlog.processors.JSONRenderer(in_json, default=str)]
+                ),
             ],
         )
     )
@@ -85,6 +88,28 @@ def _arrange(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - 
     """When, how grave and what come first; what is not known is not written."""
     first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
     return {key: value for key, value in {**first, **event}.items() if value is not None}
+
+
+_OF_LINES = ("exception", "stack")
+
+
+def _visible(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - as above
+    """Nothing that a terminal obeys; a traceback's lines are indented, so that none passes for a line of the log."""
+    return {
+        shown(key): in_lines(value, indent="  ") if key in _OF_LINES and isinstance(value, str) else _seen(value)
+        for key, value in event.items()
+    }
+
+
+def _seen(value: Any) -> Any:  # noqa: ANN401 - whatever is logged
+    match value:
+        case str():
+            return shown(value)
+        case dict():
+            return {_seen(key): _seen(each) for key, each in value.items()}
+        case list():
+            return [_seen(each) for each in value]
+    return value
 
 
 _OURS = ("timestamp", "level", "event", "logger")

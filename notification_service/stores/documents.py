@@ -1,9 +1,10 @@
 """The record of a notification as a document, under the words and the validator of the deployed collection."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from notification_service.address_digests import names, stand_in, texts_in, texts_of_id
 from notification_service.addresses import key
 from notification_service.bodies import Said
 from notification_service.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
@@ -75,6 +76,17 @@ def pending(intent: Intent, show: Show) -> dict[str, Any]:
     }
 
 
+def texts_of(intent: Intent) -> Iterator[str]:
+    """Every text of an event and its mail that may name an address; of a name that stands twice, both values."""
+    data = intent.event_data
+    for each in (intent.event_id, intent.fact, intent.booking_id or ""):
+        yield from texts_of_id(each)
+    yield from (intent.event_type, intent.recipient)
+    yield from texts_in(data)
+    if isinstance(data, Said) and not data.exact:
+        yield data.text or ""
+
+
 def event(data: Mapping[str, Any], show: Show) -> dict[str, Any]:
     """The event as it can be searched and read, whether that is all of it, and where it is not, its own JSON beside it.
 
@@ -126,6 +138,7 @@ def entry(document: Mapping[str, Any]) -> Entry:
         sending=bool(document.get("sending")),
         event_id=str(document.get("event_id", "")),
         later=tuple(_listed(document, "later", str)),
+        erased="erased_at" in document,
     )
 
 
@@ -207,6 +220,30 @@ def without_person(document: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         "event_data": {_NAMES_THE_FACT: report} if report else {},
         "stripped_at": at,
     }
+
+
+_IDS = ("event_id", "event_ids")
+_ALTERED = "\ufffd"
+"""Before what stands for a name in a record: an auditor does not reckon with it."""
+
+
+def without_address(document: Mapping[str, Any], address: str) -> dict[str, Any]:
+    """A record in which no name of a fact, a booking or an event holds the address. Its `_id` is a digest anyway."""
+    return {
+        name: each if name == "_id" else _without(each, address, "" if name in _IDS else _ALTERED)
+        for name, each in document.items()
+    }
+
+
+def _without(value: Any, address: str, mark: str) -> Any:  # noqa: ANN401 - whatever BSON holds
+    match value:
+        case str():
+            return f"{mark}{stand_in(value)}" if names(address, texts_of_id(value)) else value
+        case list():
+            return [_without(each, address, mark) for each in value]
+        case Mapping():
+            return {name: _without(each, address, mark) for name, each in value.items()}
+    return value
 
 
 def _listed(document: Mapping[str, Any], name: str, kind: type[T]) -> list[T]:

@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
-from pymongo import DeleteOne, ReplaceOne
+from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from notification_service.address_digests import MORE, Digests, names, stand_in, texts_in, texts_of_id
 from notification_service.addresses import key
 from notification_service.outcomes import WAITING, Skipped, SkipReason
 from notification_service.retention import Changed
-from notification_service.stores import documents
+from notification_service.stores import documents, mongo_address_keys
 from notification_service.stores.mongo import Database, Document, answered, in_batches, unavailable
 from notification_service.stores.mongo_recipients import UNKEYED, spellings
 
@@ -24,15 +26,31 @@ _UNDATED: Document = {
 """By the index on `created_at`: each of these is one range of it, as "no date" is not."""
 
 Record = Mapping[str, Any]
-_Write = ReplaceOne[Document] | DeleteOne
+_Write = ReplaceOne[Document] | DeleteOne | UpdateOne
+
+UNDIGESTED: Document = {"address_digests": None}
+"""Records that were written before records had digests of the addresses that they name."""
+
+
+def _names(record: Record, address: str) -> bool:
+    texts = texts_in({name: each for name, each in record.items() if name != "message_id"})
+    ids = record.get("event_ids")
+    more = [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+    more.append(str(record.get("report")))
+    return names(address, [*texts, *chain.from_iterable(map(texts_of_id, more))])
 
 
 class MongoKeeping:
     """Every method raises `StoreUnavailableError`."""
 
-    def __init__(self, database: Database, collection: str) -> None:
+    def __init__(
+        self, database: Database, collection: str, address_keys: Sequence[str] = (), *, full_recipients: bool = True
+    ) -> None:
+        self._database = database
         self._records = database[collection]
         self._facts = database[documents.FACTS]
+        self._keys = address_keys
+        self._full = full_recipients
 
     async def made_between(self, after: datetime | None, before: datetime) -> AsyncIterator[list[Document]]:
         """By the index on `created_at`."""
@@ -45,14 +63,82 @@ class MongoKeeping:
         found = self._records.find({**_OURS, **_CLOSED, **_UNDATED}, {"_id": 1}).limit(_SOME)
         return [str(each["_id"]) for each in await answered(found.to_list(_SOME))]
 
-    async def addressed_to(self, address: str) -> AsyncIterator[list[Document]]:
-        """In any case of letters, by the index on `recipient_key`, and older records by that on `recipient`."""
+    async def addressed_to(self, address: str, event_ids: Sequence[str] = ()) -> AsyncIterator[list[Document]]:
+        """Each record whose mail goes to an address, or whose event or replies name it, in any spelling.
+
+        By the index on `address_digests` and that on `recipient_key`, and older records by that on `recipient`. Those
+        that have no digests yet, or such under a key that is lost, are read. `event_ids`: of events that name it.
+        """
+        seen = set[str]()
+        async for batch in self._found(address, event_ids):
+            fresh = [record for record in batch if str(record["_id"]) not in seen]
+            seen |= {str(record["_id"]) for record in fresh}
+            if fresh:
+                yield fresh
+
+    async def _found(self, address: str, event_ids: Sequence[str]) -> AsyncIterator[list[Document]]:
+        digests = await self._digests()
+        sought = digests.sought(address)
+        async for batch in self._batches({"address_digests": {"$in": sought}, **_OURS}, sort="address_digests"):
+            yield [each for each in batch if MORE not in each["address_digests"] or _names(each, address)]
         async for batch in self._batches({"recipient_key": key(address), **_OURS}, sort="recipient_key"):
             yield batch
         if written := await spellings(self._records, address):
             older = {"recipient": {"$in": written}, **UNKEYED, **_OURS}
             async for batch in self._batches(older, sort="recipient"):
                 yield batch
+        for event_id in event_ids:
+            found = {"event_ids": documents.storable_text(event_id), **_OURS}
+            async for batch in self._batches(found, sort="event_ids"):
+                yield batch
+        unknown = {} if await mongo_address_keys.lost(self._database, digests) else UNDIGESTED
+        async for batch in self._batches({**unknown, "stripped_at": None, **_OURS}, sort="address_digests"):
+            yield [each for each in batch if _names(each, address)]
+
+    async def key_is_lost(self) -> bool:
+        """Whether some records have digests under a key that the settings do not name any more."""
+        return await mongo_address_keys.lost(self._database, await self._digests())
+
+    async def _digests(self) -> Digests:
+        return await mongo_address_keys.digests(self._database, self._keys, full_recipients=self._full)
+
+    async def digest(self) -> int:
+        """Give digests to the records of earlier versions, so that nobody has to read them again. How many have some.
+
+        Without a key there are none to give.
+        """
+        digests, count = await self._digests(), 0
+        if not digests.known:
+            return 0
+        async for batch in self._batches({**UNDIGESTED, "stripped_at": None, **_OURS}, sort="address_digests"):
+            writes = [
+                UpdateOne({"_id": each["_id"], **UNDIGESTED}, {"$set": {"address_digests": digests.of(texts_in(each))}})
+                for each in batch
+            ]
+            count += (await self._written(writes))[0]
+        return count
+
+    async def traces(self, address: str) -> AsyncIterator[str]:
+        """The id of each record of ours, and of each line of the facts, that names an address: all of them are read."""
+        async for batch in self._batches(_OURS, sort="_id"):
+            for each in batch:
+                if _names(each, address):
+                    yield str(each["_id"])
+        async for lines in in_batches(self._facts.find({}), _BATCH):
+            for each in lines:
+                if _names(each, address):
+                    yield f"{documents.FACTS} {stand_in(str(each['_id']))}"
+
+    async def erase_facts(self, address: str) -> int:
+        """What reported a fact first is known again, and does not name the address any more."""
+        found = self._facts.find({"address_digests": {"$in": (await self._digests()).sought(address)}})
+        count = 0
+        async for batch in in_batches(found, _BATCH):
+            for each in batch:
+                report = {"report": stand_in(str(each["report"]))}
+                change = {"$set": report, "$unset": {"address_digests": ""}}
+                count += (await answered(self._facts.update_one({"_id": each["_id"]}, change))).modified_count
+        return count
 
     def _batches(self, which: Document, *, sort: str) -> AsyncIterator[list[Document]]:
         return in_batches(self._records.find(which).sort(sort, 1), _BATCH)
@@ -61,9 +147,17 @@ class MongoKeeping:
         """How many now say nothing of a person; one that was changed since it was read is not among them."""
         return await self._write(records, lambda each: ReplaceOne(_as_read(each), documents.without_person(each, at)))
 
-    async def erase(self, records: Sequence[Record], at: datetime) -> Changed:
-        """The same, and what a retry or a replay would send is closed: its event, when it comes back, sends nothing."""
-        return await self._write(records, lambda each: ReplaceOne(_as_read(each), _erased(each, at)))
+    async def erase(self, records: Sequence[Record], at: datetime, address: str = "") -> Changed:
+        """The same, and what a retry or a replay would send is closed: its event, when it comes back, sends nothing.
+
+        No name that stays, of a booking or an event, holds the `address` any more.
+        """
+
+        def erased(record: Record) -> Document:
+            left = _erased(record, at)
+            return documents.without_address(left, address) if address else left
+
+        return await self._write(records, lambda each: ReplaceOne(_as_read(each), erased(each)))
 
     async def remove(self, records: Sequence[Record]) -> Changed:
         return await self._write(records, lambda each: DeleteOne(_as_read(each)))

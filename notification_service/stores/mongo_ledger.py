@@ -9,10 +9,11 @@ import structlog
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
+from notification_service.address_digests import Digests, named_in, stand_in, texts_of_id
 from notification_service.addresses import mask_in
 from notification_service.outcomes import PENDING, WAITING, Outcome, Sent, Status, StoreUnavailableError, summarize
 from notification_service.ports import AlreadyThere, Attempt, Fence, Intent, Opened, Paid, Told
-from notification_service.stores import documents
+from notification_service.stores import documents, mongo_address_keys
 from notification_service.stores.mongo import (
     Collection,
     Database,
@@ -27,7 +28,7 @@ from notification_service.stores.mongo import (
 
 log = structlog.get_logger(__name__)
 
-_INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at")
+_INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at", "address_digests")
 _BUILDING = 600
 """Seconds that the indexes of a large collection may take; it is open meanwhile."""
 
@@ -43,9 +44,14 @@ _OF_ITS_EVENT = ("event_json", "stripped_at")
 
 
 class MongoLedger:
-    """`collection`: the audit records. `full_recipients`: whether they show addresses in full or masked."""
+    """`collection`: the audit records. `full_recipients`: whether they show addresses in full or masked.
 
-    def __init__(self, database: Database, collection: str, *, full_recipients: bool) -> None:
+    `address_keys`: of the digests by which a record is found whose event names an address, the present one first.
+    """
+
+    def __init__(
+        self, database: Database, collection: str, *, full_recipients: bool, address_keys: Sequence[str] = ()
+    ) -> None:
         self._database = database
         self._records: Collection = database[collection]
         reads = GroupedReads()
@@ -53,7 +59,10 @@ class MongoLedger:
         self._new_facts = GroupedWrites(database[documents.FACTS])
         self._writes = GroupedWrites(self._records)
         self._told = reads.of(self._records, documents.TOLD)
+        self._full = full_recipients
         self._show: documents.Show = str if full_recipients else mask_in
+        self._keys = address_keys
+        self._known: Digests | None = None
 
     async def prepare(self) -> None:
         """On an empty database the collection with its validator. Raises `StoreUnavailableError`.
@@ -65,6 +74,12 @@ class MongoLedger:
                 self._database.create_collection(self._records.name, validator=documents.VALIDATOR),
                 what=f"collection {self._records.name}",
             )
+        await self._digests()
+
+    async def _digests(self) -> Digests:
+        if self._known is None:
+            self._known = await mongo_address_keys.digests(self._database, self._keys, full_recipients=self._full)
+        return self._known
 
     async def index(self) -> None:
         """The indexes that are missing. Beside the work: on a large collection it takes long. Raises as `prepare`."""
@@ -78,13 +93,18 @@ class MongoLedger:
         await _if_allowed(self._records.create_index("fingerprint", sparse=True), what="index on fingerprint")
         facts = self._database[documents.FACTS]
         await _if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
+        await _if_allowed(
+            facts.create_index("address_digests", sparse=True), what=f"index on {facts.name}.address_digests"
+        )
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
         await answered(self._database.command("ping"))
 
     async def open(self, intent: Intent) -> Opened | AlreadyThere:
-        written = await self._writes.write(InsertOne(documents.pending(intent, self._show)))
+        named = (await self._digests()).of(documents.texts_of(intent))
+        new = {**documents.pending(intent, self._show), "address_digests": named}
+        written = await self._writes.write(InsertOne(new))
         if written is Written.DONE:
             return Opened()
         found = await self._read(intent.notification_id)
@@ -128,6 +148,8 @@ class MongoLedger:
         which: Document = {"_id": notification_id, "outcome": mendable, "owner": {"$in": [seen, owner]}}
         if not sending:
             which["sending"] = {"$ne": True}
+        if intent is not None and (named := (await self._digests()).of(documents.texts_of(intent))):
+            change["$addToSet"]["address_digests"] = {"$each": named}
         if was is not None:
             change["$addToSet"]["history"] = documents.closed(was, at, self._show)
         if replay is not None:
@@ -166,9 +188,9 @@ class MongoLedger:
         which: Document = {"_id": notification_id, "outcome": _OPEN}
         if owner is not None:
             which["owner"] = owner
-        if await self._update(
-            which, self._with_attempt({"$set": fields, "$unset": {"due_at": "", "sending": ""}}, attempt)
-        ):
+        said = (recipient or "", subject or "", str(fields.get("detail", "")), *remarks)
+        change = {"$set": fields, "$unset": {"due_at": "", "sending": ""}}
+        if await self._update(which, await self._with_attempt(change, attempt, said)):
             return Fence.HELD
         found = await self._read(notification_id)
         if found is None:
@@ -188,7 +210,7 @@ class MongoLedger:
     ) -> None:
         why = self._show(documents.storable_text(reason))
         fields = {"outcome": WAITING, "reason": why, "due_at": due_at, "updated_at": at}
-        change = self._with_attempt({"$set": fields, "$unset": {"sending": ""}}, attempt)
+        change = await self._with_attempt({"$set": fields, "$unset": {"sending": ""}}, attempt, (reason,))
         await self._update(_open_entry(notification_id, owner), change)
 
     async def mark_sending(self, notification_id: str, owner: str) -> Fence:
@@ -204,7 +226,7 @@ class MongoLedger:
         await self._update(_open_entry(notification_id, owner), {"$unset": {"sending": ""}})
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
-        await self._update({"_id": notification_id}, self._with_attempt({}, attempt))
+        await self._update({"_id": notification_id}, await self._with_attempt({}, attempt))
 
     async def _trim(self, found: Document) -> None:
         """The first and the last of a list that has grown too long, unless it has changed since it was read."""
@@ -222,12 +244,15 @@ class MongoLedger:
         await self._update({"_id": notification_id}, {"$addToSet": {"later": later}})
 
     async def first_report(self, fact: str, report: str) -> str:
-        key = documents.storable_text(fact)
-        ours = InsertOne({"_id": key, "report": report, "created_at": datetime.now(UTC)})
-        if await self._new_facts.write(ours) is Written.DONE:
+        key = _named(fact)
+        ours = {"_id": key, "report": report, "created_at": datetime.now(UTC)}
+        if "@" in report and (named := (await self._digests()).of(texts_of_id(report))):
+            ours["address_digests"] = named
+        if await self._new_facts.write(InsertOne(ours)) is Written.DONE:
             return report
         found = await self._facts.find(key)
-        return str(found["report"]) if found else report
+        # Where an address in it was erased, something else stands for it.
+        return str(found["report"]) if found and found["report"] != stand_in(report) else report
 
     async def note_paid(self, booking_id: str, at: datetime | None) -> None:
         key = _paid(booking_id)
@@ -244,9 +269,16 @@ class MongoLedger:
         operation: Write = UpdateOne(which, change)
         return await self._writes.write(operation) is Written.DONE
 
-    def _with_attempt(self, change: Document, attempt: Attempt | None) -> Document:
-        """As a set, so that a write which is repeated after a lost answer adds no attempt that was never made."""
-        return {**change, "$addToSet": {"attempts": documents.attempt(attempt, self._show)}} if attempt else change
+    async def _with_attempt(self, change: Document, attempt: Attempt | None, said: Sequence[str] = ()) -> Document:
+        """As a set, so that a write which is repeated after a lost answer adds no attempt that was never made.
+
+        A server repeats addresses; what the record `said` before may name others.
+        """
+        added: Document = {"attempts": documents.attempt(attempt, self._show)} if attempt else {}
+        texts = [each for each in (*said, (attempt.reply or "") if attempt else "") if "@" in each]
+        if texts and (named := (await self._digests()).of(texts)):
+            added["address_digests"] = {"$each": named}
+        return {**change, "$addToSet": added} if added else change
 
     async def _read(self, notification_id: str) -> Document | None:
         return await answered(self._records.find_one({"_id": notification_id}, {"event_data": 0}))
@@ -257,7 +289,13 @@ def _open_entry(notification_id: str, owner: str) -> Document:
 
 
 def _paid(booking_id: str) -> str:
-    return documents.storable_text(f"booking:{booking_id}:paid")
+    return _named(f"booking:{booking_id}:paid")
+
+
+def _named(fact: str) -> str:
+    """The id of its line. One that names an address is known by its digest, as nobody could erase it and keep it."""
+    key = documents.storable_text(fact)
+    return stand_in(key) if "@" in key and named_in([key]) else key
 
 
 async def _if_allowed(call: Awaitable[object], *, what: str) -> None:

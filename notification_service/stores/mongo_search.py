@@ -124,6 +124,10 @@ class MongoSearch:
         except PyMongoError as problem:
             log.warning("search.not_prepared", problem=str(problem)[:200])
 
+    async def ping(self) -> None:
+        """For whoever does not want to wait for a server that is away as long as its indexes may take."""
+        await answered(self._records.database.command("ping"))
+
     async def one(self, notification_id: str) -> Document | None:
         """The whole record."""
         return await answered(self._records.find_one({"_id": notification_id}))

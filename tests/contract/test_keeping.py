@@ -280,3 +280,30 @@ async def test_a_further_event_that_comes_while_a_record_is_swept_is_not_forgott
         assert (await act(read, NOW)).count == 0
     assert (await keeping.remove(read)).count == 0
     assert "e-meanwhile" in (await record(database))["event_ids"]
+
+
+# ── what names an address without being its recipient ────────────────────────────────────────────────
+SAM = "sam@guests.example"
+
+
+async def naming(keeping: MongoKeeping, address: str = SAM) -> list[str]:
+    return sorted([each["_id"] async for batch in keeping.addressed_to(address) for each in batch])
+
+
+async def test_a_record_is_found_by_whatever_names_an_address(real: MongoLedger, database: mongo.Database) -> None:
+    await real.open(intent("deep", event_data={"a": [{"b": f"Sam <{SAM.upper()}>"}]}))
+    await real.open(intent("id", event_id=f"order-{SAM}", event_data={}))
+    await real.open(intent("other", event_data={"user_email": f"x{SAM}", "note": f"x+{SAM}"}))
+    await real.open(intent("many", event_data={"all": [f"a{number}@x.example" for number in range(900)]}))
+    await real.open(intent("too many", event_data={"all": [f"z{number}@x.example" for number in range(900)] + [SAM]}))
+    await real.open(intent("said", event_data={}))
+    await real.postpone("said", "a", at=LATER, due_at=LATER, reason=f"450 <{SAM}> later", attempt=None)
+    keeping = MongoKeeping(database, "notification_logs")
+    assert await naming(keeping) == ["deep", "id", "said", "too many"]
+    found = [each async for batch in keeping.addressed_to(SAM) for each in batch]
+    assert await keeping.erase(found, NOW, SAM) == Changed(4)
+    assert await naming(keeping) == []
+    assert [each async for each in keeping.traces(SAM)] == []
+    again = await real.open(intent("id", owner="b", event_id=f"order-{SAM}", event_data={}))
+    assert isinstance(again, AlreadyThere)
+    assert again.entry.knows(f"order-{SAM}")

@@ -1,11 +1,13 @@
 """What an operator does with old records, and with those of a person who wants to be forgotten."""
 
+import base64
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from tests.e2e.test_schemas import check
 from tests.samples import fresh
 from tests.stack.place import RECORDS, Place, until
-from tests.stack.publisher import event
+from tests.stack.publisher import Publication, event
 from tests.stack.smtp_rules import Rule
 
 JANE = "jane.forgets@guests.example"
@@ -191,3 +193,128 @@ def test_old_records_that_are_odd_end_no_worker(place: Place) -> None:
     ended = cli(place, "erase", "--address", JANE, "--yes")
     assert "1 records name" in ended.stdout
     assert place.database[RECORDS].count_documents({"recipient": JANE}) == 0
+
+
+def named_by_an_event() -> Iterator[Publication]:
+    """In each way in which an event may name somebody who is no recipient of its mail."""
+    other = "joe@x.example"
+    packed = base64.b64encode(f"customer={JANE}".encode()).decode()
+    nested = {"guests": [{"contact": f"Jane <{JANE.upper()}>"}]}
+    ways: dict[str, dict[str, object]] = {
+        "of two addresses": {"user_email": f"{JANE}, {other}"},
+        "of a bad one": {"user_email": f"{JANE} {other}"},
+        "nested": {"user_email": other, "extra": nested},
+        "the name of a field": {"user_email": other, "by_address": {JANE: 7}},
+        "percent-encoded": {"user_email": other, "retry_url": f"https://shop.example/?u={JANE.replace('@', '%40')}"},
+        "packed": {"user_email": other, "token": packed},
+        "full width": {"user_email": other, "note": JANE.replace("@", "\uff20")},
+        "its booking": {"user_email": other, "booking_id": f"BOOK-{JANE}"},
+        "its id": {"user_email": other, "event_id": f"order {JANE}"},
+        "its title": {"user_email": other, "movie_title": f"A film for {JANE}"},
+    }
+    for data in ways.values():
+        yield event(fresh("booking.confirmed", **data))
+    yield event(fresh("payment.success", user_email=other, transaction_id=f"PAY-{JANE}", booking_id="B-1"))
+    yield event(fresh("payment.refunded", user_email=other, refund_transaction_id=f"REF-{JANE}"))
+    yield event({"event_type": "payment.success", "event_id": "of no schema", "customer": f"<{JANE}>"})
+    yield Publication("payment.success", f'{{"user_email": "{JANE}"'.encode(), message_id="no json")
+    yield Publication("payment.success", JANE.replace("@", "\\u0040").encode(), message_id="no json either")
+    yield Publication("payment.success", f"no JSON{'.' * 2000} {JANE}".encode(), message_id="behind what is kept")
+    yield Publication("payment.success", f'"{JANE}"'.encode("utf-16"), message_id=f"id of {JANE}")
+
+
+@pytest.mark.timeout(300)
+def test_no_trace_is_left_wherever_an_event_names_somebody_and_none_comes_back(place: Place) -> None:
+    published = [*named_by_an_event()]
+    bystander = fresh("booking.confirmed", user_email=f"x+{JANE}", note=f"not{JANE}")
+    place.smtp.script([Rule(at="rcpt", match="joe@x.example", reply=f"550 5.1.1 <{JANE}> is unknown", times=1)])
+    with place.service() as service:
+        place.publish(event(bystander), *published)
+
+        def ended() -> int:
+            return len(service.said("notification.closed")) + len(service.said("event.rejected"))
+
+        until(lambda: ended() > len(published), timeout=60)
+        found = cli(place, "erase", "--address", JANE.title(), "--verify")
+        assert found.returncode == 1
+        assert JANE not in found.stdout.lower()
+        parked = place.depth("notification.parked")
+        assert parked
+        kept = cli(place, "erase", "--address", JANE.title(), "--yes")
+        assert (kept.returncode, kept.stdout.count("a parked event names it")) == (1, parked), kept.stdout
+        assert "--discard-parked" in kept.stdout
+        ended_well = cli(place, "erase", "--address", JANE, "--yes", "--discard-parked", "--json")
+        assert (ended_well.returncode, json.loads(ended_well.stdout)["discarded"]) == (0, parked), ended_well.stdout
+        verified = cli(place, "erase", "--address", JANE, "--verify")
+        assert (verified.returncode, verified.stdout) == (0, "0 traces of j***@guests.example\n")
+        assert traces(place) == []
+        before, mails = len(service.said("event.duplicate")), len(place.mails())
+        place.publish(event(bystander), *published)
+        until(lambda: len(service.said("event.duplicate")) >= before + len(published) + 1, timeout=60)
+        assert len(place.mails()) == mails
+        assert traces(place) == []
+        until(lambda: place.depth("notification.parked") == 0)
+    assert cli(place, "erase", "--address", JANE, "--verify").returncode == 0
+    spared = place.record(str(bystander["event_id"]))
+    assert spared is not None
+    assert (spared["recipient"], "erased_at" in spared) == (f"x+{JANE}", False)
+    check(cli(place, "schema", "record").stdout, place.records())
+    assert json.loads(cli(place, "reconcile", "--json").stdout)["findings"] == []
+
+
+def traces(place: Place) -> list[str]:
+    """What a plain search of the database finds, but for those of another mailbox."""
+    documents = [each for name in (RECORDS, "notification_facts") for each in place.database[name].find()]
+    said = [json.dumps(each, default=str, ensure_ascii=False) for each in documents]
+    others = (f"x+{JANE}", f"not{JANE}")
+    return [text for text in said if JANE in re.sub("|".join(map(re.escape, others)), "", text.lower())]
+
+
+def test_records_of_an_earlier_version_are_read_once_and_then_found_by_their_digests(place: Place) -> None:
+    data = fresh("booking.confirmed", user_email="joe@x.example", note=f"for {JANE}")
+    with place.service():
+        place.publish(event(data), event(fresh("booking.confirmed", user_email="joe@x.example")))
+        until(lambda: list(place.outcomes().values()) == ["sent"] * 2)
+    place.database[RECORDS].update_many({}, {"$unset": {"address_digests": ""}})
+    looked = json.loads(cli(place, "erase", "--address", JANE, "--dry-run", "--json").stdout)
+    assert (looked["records"], looked["older"]) == (1, 0)
+    erased = json.loads(cli(place, "erase", "--address", JANE, "--yes", "--json").stdout)
+    assert (erased["changed"], erased["older"]) == (1, 2)
+    assert traces(place) == []
+    assert place.database[RECORDS].count_documents({"address_digests": {"$exists": True}}) == 1
+
+
+def test_a_masked_record_is_found_by_its_digest_under_any_key_of_the_settings(place: Place) -> None:
+    old, new = "the key of last year", "the key of this year"
+    masked = {"RECORD_RECIPIENT": "masked"}
+    with place.service(**masked, ADDRESS_KEYS=old):
+        place.publish(event(fresh("booking.confirmed", user_email=JANE)))
+        until(lambda: list(place.outcomes().values()) == ["sent"])
+    lost = cli(place, "erase", "--address", JANE, "--dry-run", "--json", **masked, ADDRESS_KEYS=new)
+    assert json.loads(lost.stdout)["records"] == 0
+    assert "a key that ADDRESS_KEYS does not name" in json.loads(lost.stdout)["unsearched"][0]
+    erased = cli(place, "erase", "--address", JANE, "--yes", "--json", **masked, ADDRESS_KEYS=f"{new}, {old}")
+    assert (json.loads(erased.stdout)["changed"], json.loads(erased.stdout)["unsearched"]) == (1, [])
+    without = cli(place, "erase", "--address", JANE, "--dry-run", "--json", **masked)
+    assert any("cannot be found" in each for each in json.loads(without.stdout)["unsearched"])
+
+
+def test_kept_mails_are_removed_with_their_records(place: Place) -> None:
+    with place.service(DELIVERY_MODE="simulate"):
+        place.publish(*(event(fresh("booking.confirmed", user_email=each)) for each in (JANE, "joe@x.example")))
+        until(lambda: list(place.outcomes().values()) == ["simulated"] * 2)
+    looked = cli(place, "erase", "--address", JANE, "--dry-run")
+    assert "a kept mail names it, to be removed" in looked.stdout
+    assert len(list(place.outbox.iterdir())) == 2
+    assert cli(place, "erase", "--address", JANE, "--yes").returncode == 0
+    assert [JANE.encode() in each.read_bytes() for each in place.outbox.iterdir()] == [False]
+
+
+def test_records_are_erased_while_the_broker_is_away_and_that_is_said(place: Place) -> None:
+    with place.service():
+        place.publish(event(fresh("booking.confirmed", user_email=JANE)))
+        until(lambda: list(place.outcomes().values()) == ["sent"])
+    away = cli(place, "erase", "--address", JANE, "--yes", RABBITMQ_URL="amqp://guest:guest@127.0.0.1:1/")
+    assert away.returncode == 1
+    assert "not searched: the parking queue" in away.stdout
+    assert traces(place) == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from notification_service.broker.parking import ParkedEvent
-from notification_service.commands.parked import hours
+from notification_service.commands.parked import age_in_hours
 from notification_service.console.access import SESSION_SECONDS, Access
 from notification_service.console.attempts import Attempts, Lines, sender
 from notification_service.console.charts import HEIGHT, SERIES, Hours, Span, draw
@@ -321,9 +321,9 @@ def test_a_choice_means_what_has_everything_that_is_given_and_was_shown() -> Non
 @pytest.mark.parametrize("text", ["0", "-1", "-0.0", "nan", "inf", "-inf", "1e300", "87841", "", "old", "1h", "0x10"])
 def test_what_is_no_age_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="hours above 0"):
-        hours(text)
+        age_in_hours(text)
 
 
 @pytest.mark.parametrize(("text", "age"), [("1", 1), (" 0.5 ", 0.5), ("87840", 87840), ("1e-3", 0.001)])
 def test_an_age_is_a_number_of_hours(text: str, age: float) -> None:
-    assert hours(text) == age
+    assert age_in_hours(text) == age

@@ -1,6 +1,7 @@
 """Mail that is kept: whole or not at all, once for each notification."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -70,3 +71,38 @@ async def test_a_folder_that_cannot_be_one_is_an_os_error(tmp_path: Path) -> Non
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OSError, match="exists"):
         await FileOutbox(tmp_path / "taken").keep(envelope())
+
+
+def kept(folder: Path) -> Path:
+    return Path(asyncio.run(FileOutbox(folder).keep(envelope("n1"))))
+
+
+def modes(*paths: Path) -> list[str]:
+    return [oct(each.stat().st_mode)[-3:] for each in paths]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o777])
+def test_nobody_else_can_read_a_mail_whatever_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        path = kept(tmp_path / "a" / "b")
+    finally:
+        os.umask(before)
+    assert modes(path, path.parent, path.parent.parent) == ["600", "700", "700"]
+
+
+def test_a_mail_that_is_kept_again_is_closed_to_others_and_the_folder_of_an_operator_stays_as_it_is(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o755)
+    kept(tmp_path).chmod(0o644)
+    assert modes(kept(tmp_path), tmp_path) == ["600", "755"]
+
+
+def test_no_file_that_others_laid_there_is_followed(tmp_path: Path) -> None:
+    """A link of the mail's own name is replaced, and what it leads to is not written."""
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    (tmp_path / "booking_confirmation-n1.eml").symlink_to(tmp_path / "theirs")
+    path = kept(tmp_path)
+    assert (path.is_symlink(), path.read_bytes()) == (False, envelope().content)
+    assert (tmp_path / "theirs").read_bytes() == b"theirs"
