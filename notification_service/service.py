@@ -206,7 +206,12 @@ async def _assembled(
     )
     keeping = MongoKeeping(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, assembly.ages(settings))
-    link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
+    link = Link(
+        rabbit.url.get_secret_value(),
+        _topology(settings, story.policy.ladder),
+        prefetch=rabbit.prefetch,
+        held_too_long=breaker.allow_to_wait,
+    )
     consumer = Consumer(link, story.handle, story.policy.ladder, observer, largest=story.policy.max_event_bytes)
     recalls = MongoRecalls(database, settings.mongodb.collection)
     recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))

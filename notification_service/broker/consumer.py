@@ -60,6 +60,10 @@ _FURTHEST = timedelta(days=31).total_seconds()
 _DEFAULT_LARGEST = 256 * 1024
 _HEAVY = 2**20
 """Bytes. A body is copied several times on its way out, so larger ones go one after the other."""
+_RETURNS = "x-delivery-count"
+_OFTEN = 3
+"""Returns after which an event is moved to a queue of ours. RabbitMQ 4 drops it from a quorum queue that says nothing
+after 20 of them, silently where it has no dead-letter exchange; ours takes 1,000 and parks what is beyond."""
 _LONGEST_REST, _LONGEST_STAY = 60.0, 300.0
 """Seconds that a delivery is held whose copy the broker refuses: at a time, and before it is given back."""
 
@@ -125,6 +129,8 @@ class Consumer:
         with self._observer.watched(read(message, largest=self._largest)) as delivery:
             if delivery.ahead:
                 await self._run_ahead(message, delivery)
+            elif _came_back_often(message) and await self._bring_home(message, delivery):
+                log.warning("event.moved", event_type=delivery.routing_key, queue=AGAIN, returns=_returns(message))
             else:
                 await self._see_through(message, delivery, started)
 
@@ -133,6 +139,18 @@ class Consumer:
         if not delivery.suspect:
             await self._handled(delivery)
         await _ack(message)
+
+    async def _bring_home(self, message: AbstractIncomingMessage, delivery: Delivery) -> bool:
+        """Whether it waits in `AGAIN` now; a copy that the broker refuses has to be handled where it is."""
+        slip = {
+            EVENT_TYPE: _writable(delivery.routing_key, _LONGEST_TYPE),
+            SUSPECT: delivery.suspect or None,
+            **_trace_headers(delivery),
+        }
+        try:
+            return await self._move(message, AGAIN, slip) and await _ack(message)
+        except RefusedError:
+            return False
 
     async def _see_through(self, message: AbstractIncomingMessage, delivery: Delivery, started: float) -> None:
         settlement = await self._handled(delivery)
@@ -243,6 +261,15 @@ class Consumer:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return False
+
+
+def _returns(message: AbstractIncomingMessage) -> int:
+    """How often it came back, where its queue counts that: quorum queues do."""
+    return _count(message.headers.get(_RETURNS))
+
+
+def _came_back_often(message: AbstractIncomingMessage) -> bool:
+    return message.consumer_tag != AGAIN and _returns(message) >= _OFTEN
 
 
 def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:

@@ -211,6 +211,10 @@ class Breaker:
             why = f"the channel is closed: {self.reason}" if self.reason else "the mail server is slow"
             turn.set_result(PutOff(min(self._pause, _AWAY), why))
 
+    def allow_to_wait(self, seconds: float) -> None:
+        """A delivery may be held for so long: a mail waits half of it at most, since it was held before it came here."""
+        self._patience = min(self._patience, seconds / 2)
+
     def let_go(self) -> None:
         """The service ends. Who waits for a channel that is closed is cancelled: nothing of it went out."""
         while self.stuck and self._queue:

@@ -18,6 +18,9 @@ IMAGE = "rabbitmq:4-alpine"
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CONNECTION_START = b"\x01\x00\x00"
 _VERSION = re.compile(rb"\x07versionS....([\d.]+)", re.DOTALL)
+_SET = """ok = application:set_env(rabbit, {key}, {value}),
+    ok = case persistent_term:get({key}, none) of none -> ok; _ -> persistent_term:put({key}, {value}) end"""
+"""RabbitMQ 4 reads some of its settings once, and keeps them there."""
 CHOICE = "STACK_RABBITMQ"
 """`trixie` in the environment has RabbitMQ 4 from Debian 13 for the tests, whatever this machine has."""
 
@@ -79,6 +82,11 @@ class Broker(Part):
         if told is None:
             raise PartFailedError(f"{self.name} does not tell its version")
         return tuple(map(int, told[1].split(b".")))
+
+    @property
+    def largest_message(self) -> int:
+        """Bytes that it takes as it is installed."""
+        return (16 if self.version >= (4,) else 128) * 2**20
 
     def ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` against this node and return what it prints."""
@@ -262,8 +270,7 @@ class Container(Broker):
 
 
 def _told(settings: Mapping[str, int]) -> str:
-    calls = (f"ok = application:set_env(rabbit, {key}, {value})" for key, value in settings.items())
-    return f"{', '.join(calls)}.\n"
+    return f"{', '.join(_SET.format(key=key, value=value) for key, value in settings.items())}.\n"
 
 
 def find_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Broker:
