@@ -17,6 +17,7 @@ from pamqp import encode
 
 from notification_service import notices, traces
 from notification_service.addresses import mask_in
+from notification_service.broker import deaths
 from notification_service.broker.apart import RefusedError
 from notification_service.broker.link import Link
 from notification_service.broker.tolerance import LOST
@@ -334,7 +335,7 @@ def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -
     event_type, replay = ours.get(EVENT_TYPE), ours.get(REPLAY)
     delivery = Delivery(
         body=message.body,
-        routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
+        routing_key=event_type if isinstance(event_type, str) else _came_under(message),
         message_id=message.message_id or None,
         content_encoding=message.content_encoding or None,
         content_type=message.content_type or None,
@@ -347,6 +348,12 @@ def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -
         trace=traces.read(message.headers),
     )
     return notices.under_its_type(delivery, largest=largest)
+
+
+def _came_under(message: AbstractIncomingMessage) -> str:
+    """Its producer's routing key: what the broker parked, which comes without a consumer, has another one by then."""
+    death = deaths.first(message.headers) if message.consumer_tag is None else None
+    return death.routing_key if death else message.routing_key or ""
 
 
 def is_from_us(message: AbstractIncomingMessage) -> bool:

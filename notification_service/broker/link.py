@@ -52,7 +52,7 @@ class Link:
     A connection that mends itself keeps consumers that no longer consume (traps 6, 7): here a lost channel, a
     consumer that the broker cancels, and a lost connection are one thing, and all is built up again.
 
-    `held_too_long` is told for how many seconds the broker lets a delivery be held, when it has closed a channel for it.
+    `held_too_long` is told how many seconds the broker lets a delivery be held, when it has closed a channel for it.
     """
 
     def __init__(

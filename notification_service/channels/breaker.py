@@ -212,8 +212,10 @@ class Breaker:
             turn.set_result(PutOff(min(self._pause, _AWAY), why))
 
     def allow_to_wait(self, seconds: float) -> None:
-        """A delivery may be held for so long: a mail waits half of it at most, since it was held before it came here."""
+        """A delivery may be held for so long; a mail waits half of it at most, as it was held before it came here."""
         self._patience = min(self._patience, seconds / 2)
+        for turn, _ in self._queue:
+            asyncio.get_running_loop().call_later(self._patience, self._put_off, turn)
 
     def let_go(self) -> None:
         """The service ends. Who waits for a channel that is closed is cancelled: nothing of it went out."""

@@ -13,7 +13,7 @@ from tests.stack.publisher import Publication, event
 PATIENCE = 90
 MIB = 2**20
 LARGEST, AT_ONCE = 20 * MIB, 1
-"""Bytes of a huge event, where the broker takes so many: RabbitMQ 4 as installed refuses a producer more than 16 MiB."""
+"""Bytes of a huge event, where the broker takes so many: RabbitMQ 4 as installed takes no more than 16 MiB."""
 BAD = {
     "not json": (b"{'event_type': 'booking.confirmed'", "not_json"),
     "NaN": (b'{"event_type": "booking.confirmed", "booking_id": "B", "total_amount": NaN}', "not_json"),

@@ -1,13 +1,15 @@
 """A queue that stands already may drop what came back often: RabbitMQ 4 does, after 20 returns, unless it is told."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import aio_pika
 import pytest
 
-from notification_service.broker import link as link_module
+from notification_service.broker import link as link_module, parking
 from notification_service.broker.link import Link
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.notices import Delivery
@@ -53,15 +55,56 @@ async def test_a_queue_that_says_nothing_drops_what_came_back_often(url: str, st
     """The trap itself: whoever leaves an event in such a queue loses it."""
     await stands(url, quorum(stack))
     async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
-        await channel.default_exchange.publish(aio_pika.Message(b"{}"), WORK)
-        queue = await channel.get_queue(WORK, ensure=False)
-        for _ in range(LIMIT + 1):
+        await (await connection.channel()).default_exchange.publish(aio_pika.Message(b"{}"), WORK)
+    await give_back(url, LIMIT + 1)
+    await comes_to(url, **{WORK: 0})
+
+
+POLICY = {"delivery-limit": 2, "dead-letter-exchange": "", "dead-letter-routing-key": PARKED}
+AT_LEAST_ONCE = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
+
+
+@pytest.mark.parametrize("strategy", [{}, AT_LEAST_ONCE], ids=["at most once", "at least once"])
+async def test_what_a_policy_has_the_broker_park_is_listed_and_replayed(
+    url: str, stack: LocalStack, strategy: dict[str, str]
+) -> None:
+    """The policy of docs/operations.md, with a smaller limit; its event names its type in the routing key alone."""
+    await stands(url, {"x-queue-type": "quorum"})
+    policy = json.dumps({**POLICY, **strategy})
+    await asyncio.to_thread(
+        stack.broker.ctl, "set_policy", "-p", "limits", "events", f"^{WORK}$", policy, "--apply-to", "queues"
+    )
+    taken = list[Delivery]()
+
+    async def handle(delivery: Delivery) -> Settlement:
+        taken.append(delivery)
+        return Done(None)
+
+    async with consuming(Link(url, plan(), prefetch=20), handle):
+        pass  # so that all queues stand
+    await publish(url, named("m1"))
+    await give_back(url, POLICY["delivery-limit"] + 1)
+    await comes_to(url, **{WORK: 0, PARKED: 1})
+    (parked,) = await parking.look(url, lambda _: True, largest=1000)
+    assert (parked.event_id, parked.event_type, parked.reason) == ("m1", "booking.confirmed", "broker(delivery_limit)")
+    assert parking.age(parked) < timedelta(minutes=5)
+    assert WORK in parked.detail
+    await parking.replay(url, lambda each: each.event_type == "booking.confirmed", largest=1000)
+    async with consuming(Link(url, plan(), prefetch=20), handle):
+        await comes_to(url, **{WORK: 0, PARKED: 0, AGAIN: 0})
+        await seen(lambda: taken)
+    assert [(each.message_id, each.routing_key) for each in taken] == [("m1", "booking.confirmed")]
+
+
+async def give_back(url: str, times: int) -> None:
+    """Take what is in the queue and give it back, again and again."""
+    async with await aio_pika.connect(url) as connection:
+        queue = await (await connection.channel()).get_queue(WORK, ensure=False)
+        for _ in range(times):
             async with asyncio.timeout(10):
                 while (message := await queue.get(fail=False)) is None:
                     await asyncio.sleep(0.01)
             await message.nack(requeue=True)
-    await comes_to(url, **{WORK: 0})
 
 
 @pytest.mark.parametrize("kind", ["quorum", "classic"])

@@ -58,7 +58,8 @@ def running_in(made: Path, folder: Path, *command: str) -> Sequence[str]:
 
     What it mounts is in a mount namespace of its own, so nothing of it is left when it has ended.
     """
-    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh", str(made), str(folder), *command)
+    apart = ("unshare", "--mount", "--propagation", "private")
+    return (*apart, "sh", "-c", _ENTER, "sh", str(made), str(folder), *command)
 
 
 def _cache() -> Path:
