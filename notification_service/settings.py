@@ -178,6 +178,7 @@ class RabbitSettings(_Slice):
     payment_queue: str = "notification.payment_events"
     prefetch: Count = 32
     express_lane: bool = False
+    management_url: SecretStr | None = None
 
 
 class RedisSettings(_Slice):
@@ -472,6 +473,11 @@ class Settings(BaseModel):
             Link.REDIS: ("REDIS_URL has to be rediss:// or unix://", self.redis.url, r"(rediss(\+sentinel)?|unix)://"),
             Link.MONGODB: ("MONGODB_URI has to say tls=true", self.mongodb.uri, _MONGODB_TLS),
         }
+        management = plain(self.rabbitmq.management_url)
+        if management and not re.match("https://", management, re.IGNORECASE):
+            queries |= {
+                Link.RABBITMQ: ("RABBITMQ_MANAGEMENT_URL has to be https://", SecretStr(management), "https://")
+            }
         return {
             link: what
             for link, (what, url, protected) in queries.items()

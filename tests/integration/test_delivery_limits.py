@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -45,6 +46,10 @@ async def stands(url: str, arguments: dict[str, Any], name: str = WORK) -> None:
         await (await connection.channel()).declare_queue(name, durable=True, arguments=arguments)
 
 
+def has(taken: list[Delivery], times: int) -> bool:
+    return len(taken) >= times
+
+
 async def lose_the_channel(link: Link) -> None:
     queue, _ = link._consumers[0]
     channel = await queue.channel.get_underlay_channel()
@@ -60,7 +65,8 @@ async def test_a_queue_that_says_nothing_drops_what_came_back_often(url: str, st
     await comes_to(url, **{WORK: 0})
 
 
-POLICY = {"delivery-limit": 2, "dead-letter-exchange": "", "dead-letter-routing-key": PARKED}
+ALLOWED = 2
+POLICY = {"delivery-limit": ALLOWED, "dead-letter-exchange": "", "dead-letter-routing-key": PARKED}
 AT_LEAST_ONCE = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
 
 
@@ -83,7 +89,7 @@ async def test_what_a_policy_has_the_broker_park_is_listed_and_replayed(
     async with consuming(Link(url, plan(), prefetch=20), handle):
         pass  # so that all queues stand
     await publish(url, named("m1"))
-    await give_back(url, POLICY["delivery-limit"] + 1)
+    await give_back(url, ALLOWED + 1)
     await comes_to(url, **{WORK: 0, PARKED: 1})
     (parked,) = await parking.look(url, lambda _: True, largest=1000)
     assert (parked.event_id, parked.event_type, parked.reason) == ("m1", "booking.confirmed", "broker(delivery_limit)")
@@ -102,7 +108,7 @@ async def give_back(url: str, times: int) -> None:
         queue = await (await connection.channel()).get_queue(WORK, ensure=False)
         for _ in range(times):
             async with asyncio.timeout(10):
-                while (message := await queue.get(fail=False)) is None:
+                while (message := await queue.get(fail=False)) is None:  # noqa: ASYNC110 - the broker tells nobody
                     await asyncio.sleep(0.01)
             await message.nack(requeue=True)
 
@@ -123,7 +129,7 @@ async def test_an_event_whose_worker_loses_it_again_and_again_is_not_dropped(
     async with consuming(link, handle):
         await publish(url, named("m1"))
         for times in range(1, RETURNS + 1):
-            await seen(lambda times=times: len(taken) >= times)
+            await seen(partial(has, taken, times))
             await lose_the_channel(link)
             await seen(lambda: not link.consuming)
             await seen(lambda: link.consuming)

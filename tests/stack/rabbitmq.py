@@ -1,4 +1,4 @@
-"""A private RabbitMQ node on its own ports and folder: from the system's package, from another Debian's, or from Docker."""
+"""A private RabbitMQ node on its own ports and folder: of this system, of another Debian, or from Docker."""
 
 import os
 import re
@@ -131,6 +131,7 @@ class LocalNode(Broker):
     def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, tree: Path | None = None) -> None:
         super().__init__(folder)
         self.settings = dict(settings or {})
+        self.plugins: Sequence[str] = ()
         self._distribution_port = free_port()
         self._node = f"stack-{uuid.uuid4().hex[:12]}@localhost"
         self._system = _System(folder, tree)
@@ -160,7 +161,7 @@ class LocalNode(Broker):
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "enabled_plugins").write_text("[].\n")
+        (self.folder / "enabled_plugins").write_text(f"[{','.join(self.plugins)}].\n")
         lines = (f"{key} = {value}\n" for key, value in self.settings.items())
         (self.folder / "rabbitmq.conf").write_text("".join(lines))
         self._epmd.start()
