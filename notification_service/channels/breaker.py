@@ -212,8 +212,8 @@ class Breaker:
             turn.set_result(PutOff(min(self._pause, _AWAY), why))
 
     def allow_to_wait(self, seconds: float) -> None:
-        """A delivery may be held for so long; a mail waits half of it at most, as it was held before it came here."""
-        self._patience = min(self._patience, seconds / 2)
+        """A mail waits no longer than so for a conversation, from now on and if it waits already."""
+        self._patience = min(self._patience, seconds)
         for turn, _ in self._queue:
             asyncio.get_running_loop().call_later(self._patience, self._put_off, turn)
 

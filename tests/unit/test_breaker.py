@@ -378,7 +378,7 @@ async def test_a_broker_that_loses_patience_sooner_shortens_the_waiting_and_neve
     breaker = breaker_over(way_out, first_pause=10)
     async with mails(breaker, 2) as waiting:
         await opened(breaker)
-        breaker.allow_to_wait(2 * PAUSE)
+        breaker.allow_to_wait(PAUSE)
         breaker.allow_to_wait(1800)
         async with mails(breaker, 2) as later:
             put_off = await asyncio.wait_for(asyncio.gather(*waiting, *later), 5)
