@@ -19,11 +19,11 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak torture mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
+.PHONY: help demo run test test-rabbitmq4 soak torture mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
 	bench-processes bench-scale bench-records bench-storm bench-plot lock audit clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## one of each event through a real local stack, and what became of it
 	@$(BIN)/python -m tests.stack.demo
@@ -38,6 +38,9 @@ soak: $(STAMP) ## the tests that take long, then `make torture`
 	@$(BIN)/pytest -m soak
 	@FUZZ_TIMES=20 $(BIN)/pytest --numprocesses 2 --timeout 3600 tests/unit
 	@$(MAKE) --no-print-directory torture
+
+test-rabbitmq4: $(STAMP) ## the tests that have a broker, with RabbitMQ 4 from Debian 13 (as root; ARGS="-k name" for some)
+	@STACK_RABBITMQ=trixie $(BIN)/pytest --numprocesses 2 --maxschedchunk 1 tests/integration tests/e2e tests/faults $(ARGS)
 
 torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n, judged by what came out (SEED=n, OLD=n)
 	@$(BIN)/python -m tests.faults.torture $(if $(KILLS),--kills $(KILLS),--seconds $(or $(SECONDS),120)) \

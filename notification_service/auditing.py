@@ -9,14 +9,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 from notification_service import reconciling
-from notification_service.broker import parking
+from notification_service.broker import limits, parking
+from notification_service.broker.limits import Fate
 from notification_service.broker.parking import BringIn
 from notification_service.broker.topology import AGAIN, PARKED, rung_queue
 from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError, StoreUnavailableError
 from notification_service.ports import Standing
 from notification_service.reconciling import FOR_A_PERSON, Confirmed, Finding, Record, Rules, named
 from notification_service.retries import Ladder
-from notification_service.settings import Settings
+from notification_service.settings import Settings, plain
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_books import MongoBooks
 from notification_service.stores.mongo_recalls import MongoRecalls
@@ -56,6 +57,7 @@ async def examine(settings: Settings, *, events: Path | None = None, repair: boo
             if events:
                 await audit.look_for_events(events)
             audit.look_at_parked()
+            await audit.look_at_limits(settings)
             await audit.look_at_recalls()
             return audit.report
     except StoreUnavailableError as problem:
@@ -188,6 +190,16 @@ class _Audit:
                 f"{for_a_person} records wait for a person, {parked} events are parked: "
                 "the others were discarded, are older than PARKING_DAYS, or are being replayed"
             )
+
+    async def look_at_limits(self, settings: Settings) -> None:
+        """A queue that drops events is a finding; one that may do so is for a person to look at."""
+        rabbit = settings.rabbitmq
+        queues = (rabbit.booking_queue, rabbit.payment_queue)
+        for each in await limits.examine(self.rabbitmq_url, queues, plain(rabbit.management_url)):
+            if each.fate is Fate.DROPPED:
+                self.report.findings.append(Finding("", each.text))
+            else:
+                self.report.notes.append(each.text)
 
     async def look_at_recalls(self) -> None:
         """What is ordered and not carried out is a worker's to do, when mail passes again."""

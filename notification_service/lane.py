@@ -12,24 +12,36 @@ from notification_service.ports import Claims
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 5.0
+_LONGEST = 60.0
+"""Seconds that a delivery waits for its turn, unacked: with many that came back, the last would be held for minutes."""
 
 
 class Lane:
-    """`patience`: seconds after which the next one may start, since what kills its worker does so at once."""
+    """`patience`: seconds after which the next one may start, since what kills its worker does so at once.
 
-    def __init__(self, claims: Claims, patience: float = _PATIENCE) -> None:
+    `longest`: seconds after which one that has had no turn is to come again.
+    """
+
+    def __init__(self, claims: Claims, patience: float = _PATIENCE, longest: float = _LONGEST) -> None:
         self._claims = claims
         self._patience = patience
+        self._longest = longest
         self._free = asyncio.Lock()
         self._here: set[str] = set()
 
+    def allow_to_wait(self, seconds: float) -> None:
+        self._longest = min(self._longest, seconds)
+
     @asynccontextmanager
-    async def turn(self, delivery: str) -> AsyncIterator[int]:
-        """Yields how many earlier starts of `delivery` never ended: those of workers that are gone.
+    async def turn(self, delivery: str) -> AsyncIterator[int | None]:
+        """Yields how many earlier starts of `delivery` never ended: those of workers that are gone. None: not its turn.
 
         A lost connection ends no job, so a delivery that comes back to a worker that still has it is not counted.
         """
-        async with self._next():
+        async with self._next() as its_turn:
+            if not its_turn:
+                yield None
+                return
             if delivery in self._here:
                 yield 0
                 return
@@ -72,12 +84,22 @@ class Lane:
             return 0
 
     @asynccontextmanager
-    async def _next(self) -> AsyncIterator[None]:
-        await self._free.acquire()
+    async def _next(self) -> AsyncIterator[bool]:
+        if not await self._came_up():
+            yield False
+            return
         passing_on = asyncio.get_running_loop().call_later(self._patience, self._free.release)
         try:
-            yield
+            yield True
         finally:
             if passing_on.when() > asyncio.get_running_loop().time():
                 passing_on.cancel()
                 self._free.release()
+
+    async def _came_up(self) -> bool:
+        try:
+            async with asyncio.timeout(self._longest):
+                await self._free.acquire()
+        except TimeoutError:
+            return False
+        return True

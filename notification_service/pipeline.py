@@ -74,6 +74,7 @@ from notification_service.wording import has_begun, parse_showtime
 log = structlog.get_logger(__name__)
 
 _UNTIL_REDIS_IS_BACK = 10.0
+_UNTIL_ITS_TURN = 5.0
 _SOON_SENT = 0.3
 _SHORTEST_WAIT = 5.0
 _FIRST_ZONE = timezone(timedelta(hours=14))
@@ -126,6 +127,8 @@ class Pipeline:
         if not delivery.suspect:
             return await self._handle(delivery)
         async with self.lane.turn(notices.body_id(delivery.body)) as crashes:
+            if crashes is None:
+                return Later(_UNTIL_ITS_TURN, counted=False, reason="what came back before it goes first")
             return await self._handle(replace(delivery, crashes=crashes))
 
     async def _handle(self, delivery: Delivery) -> Settlement:

@@ -19,6 +19,7 @@ from notification_service.broker.consumer import Consumer
 from notification_service.broker.link import Link
 from notification_service.channels.breaker import Breaker, State, WayOut
 from notification_service.channels.outbox import FileOutbox
+from notification_service.lane import Lane
 from notification_service.leases import Leases
 from notification_service.observing import Observer
 from notification_service.ops import health, serving
@@ -146,6 +147,12 @@ class Service:
         )
 
 
+def _hold_shorter(breaker: Breaker, lane: Lane, allowed: float) -> None:
+    """What the broker allows is shared by the two places where a delivery waits, and by the work itself."""
+    for place in (lane, breaker):
+        place.allow_to_wait(allowed / 3)
+
+
 def _told(held: Mapping[str, datetime]) -> str:
     told = [f"{domain} refuses us since {since:%Y-%m-%d %H:%M} UTC" for domain, since in held.items()]
     return "; ".join((*told[:_MOST_TOLD], *([f"and {len(told) - _MOST_TOLD} more"] if told[_MOST_TOLD:] else [])))
@@ -210,7 +217,12 @@ async def _assembled(
     )
     keeping = MongoKeeping(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, assembly.ages(settings))
-    link = Link(rabbit.url.get_secret_value(), _topology(settings, story.policy.ladder), prefetch=rabbit.prefetch)
+    link = Link(
+        rabbit.url.get_secret_value(),
+        _topology(settings, story.policy.ladder),
+        prefetch=rabbit.prefetch,
+        held_too_long=partial(_hold_shorter, breaker, story.lane),
+    )
     consumer = Consumer(link, story.handle, story.policy.ladder, observer, largest=story.policy.max_event_bytes)
     recalls = MongoRecalls(database, settings.mongodb.collection)
     recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))

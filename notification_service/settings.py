@@ -222,6 +222,7 @@ class RabbitSettings(_Slice):
     payment_queue: str = "notification.payment_events"
     prefetch: Count = 32
     express_lane: bool = False
+    management_url: SecretStr | None = None
 
 
 class RedisSettings(_Slice):
@@ -550,6 +551,9 @@ class Settings(BaseModel):
         rabbitmq, redis, mongodb = (url.get_secret_value() for url in urls)
         judged = protection.unprotected(rabbitmq=rabbitmq, redis_url=redis, mongodb=mongodb)
         faults = {Link(name): fault for name, fault in judged.items()}
+        management = plain(self.rabbitmq.management_url)
+        if management and not management.lower().startswith("https://"):
+            faults.setdefault(Link.RABBITMQ, "RABBITMQ_MANAGEMENT_URL has to be https://")
         if self.smtp.server and self.smtp.username and self.smtp.protection is Security.PLAIN:
             faults[Link.SMTP] = (
                 f"SMTP_USERNAME would log in at {self.smtp.host}:{self.smtp.connect_port} in plain text: SMTP_SECURITY "

@@ -282,9 +282,16 @@ MUTANTS = (
     Mutant(
         "lane: one at a time",
         "lane.py",
-        "        await self._free.acquire()\n",
-        "        await asyncio.sleep(0)\n        if not self._free.locked():\n            await self._free.acquire()\n",
+        "                await self._free.acquire()\n",
+        "                if not self._free.locked():\n                    await self._free.acquire()\n",
         ("tests/unit/test_lane.py",),
+    ),
+    Mutant(
+        "limits: what came back often leaves a queue that drops it",
+        "broker/consumer.py",
+        "_returns(message) >= _OFTEN",
+        "_returns(message) < 0",
+        ("tests/integration/test_delivery_limits.py", "-k", "again_and_again"),
     ),
     Mutant(
         "shutdown: a job in hand is drained",

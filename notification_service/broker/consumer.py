@@ -17,6 +17,7 @@ from pamqp import encode
 
 from notification_service import notices, traces
 from notification_service.addresses import mask_in
+from notification_service.broker import deaths
 from notification_service.broker.apart import RefusedError
 from notification_service.broker.link import Link
 from notification_service.broker.tolerance import LOST
@@ -60,6 +61,10 @@ _FURTHEST = timedelta(days=31).total_seconds()
 _DEFAULT_LARGEST = 256 * 1024
 _HEAVY = 2**20
 """Bytes. A body is copied several times on its way out, so larger ones go one after the other."""
+_RETURNS = "x-delivery-count"
+_OFTEN = 3
+"""Returns after which an event is moved to a queue of ours. RabbitMQ 4 drops it from a quorum queue that says nothing
+after 20 of them, silently where it has no dead-letter exchange; ours takes 1,000 and parks what is beyond."""
 _LONGEST_REST, _LONGEST_STAY = 60.0, 300.0
 """Seconds that a delivery is held whose copy the broker refuses: at a time, and before it is given back."""
 
@@ -125,6 +130,8 @@ class Consumer:
         with self._observer.watched(read(message, largest=self._largest)) as delivery:
             if delivery.ahead:
                 await self._run_ahead(message, delivery)
+            elif _came_back_often(message) and await self._bring_home(message, delivery):
+                log.warning("event.moved", event_type=delivery.routing_key, queue=AGAIN, returns=_returns(message))
             else:
                 await self._see_through(message, delivery, started)
 
@@ -133,6 +140,18 @@ class Consumer:
         if not delivery.suspect:
             await self._handled(delivery)
         await _ack(message)
+
+    async def _bring_home(self, message: AbstractIncomingMessage, delivery: Delivery) -> bool:
+        """Whether it waits in `AGAIN` now; a copy that the broker refuses has to be handled where it is."""
+        slip = {
+            EVENT_TYPE: _writable(delivery.routing_key, _LONGEST_TYPE),
+            SUSPECT: delivery.suspect or None,
+            **_trace_headers(delivery),
+        }
+        try:
+            return await self._move(message, AGAIN, slip) and await _ack(message)
+        except RefusedError:
+            return False
 
     async def _see_through(self, message: AbstractIncomingMessage, delivery: Delivery, started: float) -> None:
         settlement = await self._handled(delivery)
@@ -245,6 +264,15 @@ class Consumer:
         return False
 
 
+def _returns(message: AbstractIncomingMessage) -> int:
+    """How often it came back, where its queue counts that: quorum queues do."""
+    return _count(message.headers.get(_RETURNS))
+
+
+def _came_back_often(message: AbstractIncomingMessage) -> bool:
+    return message.consumer_tag != AGAIN and _returns(message) >= _OFTEN
+
+
 def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
     told = summarize(outcome)
     return {
@@ -307,7 +335,7 @@ def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -
     event_type, replay = ours.get(EVENT_TYPE), ours.get(REPLAY)
     delivery = Delivery(
         body=message.body,
-        routing_key=event_type if isinstance(event_type, str) else message.routing_key or "",
+        routing_key=event_type if isinstance(event_type, str) else _came_under(message),
         message_id=message.message_id or None,
         content_encoding=message.content_encoding or None,
         content_type=message.content_type or None,
@@ -320,6 +348,12 @@ def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -
         trace=traces.read(message.headers),
     )
     return notices.under_its_type(delivery, largest=largest)
+
+
+def _came_under(message: AbstractIncomingMessage) -> str:
+    """Its producer's routing key: what the broker parked, which comes without a consumer, has another one by then."""
+    death = deaths.first(message.headers) if message.consumer_tag is None else None
+    return death.routing_key if death else message.routing_key or ""
 
 
 def is_from_us(message: AbstractIncomingMessage) -> bool:

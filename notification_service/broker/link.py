@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import re
 import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,10 +33,15 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _LARGE = 64 * 1024
 """Bytes of a body that a broker may find too large; those of ordinary events are a few thousand."""
 _MOST_SUSPECTS = 1000
+_TOO_LONG = re.compile(r"acknowledgement on channel \d+ timed out\. Timeout value used: (\d+) ms")
+"""How RabbitMQ says that a delivery was held too long, and how long it allows: by default 30 minutes."""
 
 
 class NotLinkedError(ConnectionError):
     """There is no connection to the broker at the moment."""
+
+
+def _not_told(_: float) -> None: ...
 
 
 class Link:
@@ -43,14 +49,19 @@ class Link:
 
     A connection that mends itself keeps consumers that no longer consume (traps 6, 7): here a lost channel, a
     consumer that the broker cancels, and a lost connection are one thing, and all is built up again.
+
+    `held_too_long` is told how many seconds the broker lets a delivery be held, when it has closed a channel for it.
     """
 
-    def __init__(self, url: str, plan: Topology, *, prefetch: int) -> None:
+    def __init__(
+        self, url: str, plan: Topology, *, prefetch: int, held_too_long: Callable[[float], None] = _not_told
+    ) -> None:
         self.problem: str | None = "not connected yet"
         self.mismatched = False
         self._url = _with_heartbeat(url)
         self._plan = plan
         self._prefetch = prefetch
+        self._held_too_long = held_too_long
         self._publishing: AbstractChannel | None = None
         self._consumers: list[tuple[AbstractQueue, str]] = []
         self._lost: asyncio.Future[str] | None = None
@@ -77,6 +88,8 @@ class Link:
                     reason = await lost
                     log.warning("broker.lost", reason=reason)
                     self.problem = reason
+                    if too_long := _TOO_LONG.search(reason):
+                        self._held_too_long(int(too_long[1]) / 1000)
             except TopologyError as problem:
                 self.problem, self.mismatched = str(problem), True
                 log.error("broker.mismatch", problem=self.problem, pause_s=_LONGEST_PAUSE)  # noqa: TRY400 - it says all

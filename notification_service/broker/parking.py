@@ -2,11 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -14,7 +14,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from notification_service import bodies, notices
 from notification_service.bodies import NotReadError
-from notification_service.broker import tolerance
+from notification_service.broker import deaths, tolerance
 from notification_service.broker.apart import Apart, RefusedError
 from notification_service.broker.consumer import EVENT_TYPE, REPLAY, bare, copied, is_from_us, read
 from notification_service.broker.link import Link
@@ -229,8 +229,7 @@ async def _parked(channel: AbstractChannel, largest: int) -> AsyncIterator[tuple
 
 def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
     delivery = read(message, largest=largest)
-    # What the broker parked carries what its producer wrote.
-    slip = message.headers if is_from_us(message) else {}
+    slip = _slip(message)
     return ParkedEvent(
         event_id=notices.event_id(delivery, largest=largest),
         event_type=delivery.routing_key,
@@ -240,6 +239,17 @@ def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
         body=_readable(delivery, largest),
         properties=repr((message.message_id, message.correlation_id, message.user_id, message.app_id, message.headers)),
     )
+
+
+def _slip(message: AbstractIncomingMessage) -> Mapping[str, Any]:
+    """Why and when it was parked. What the broker parked by itself carries what its producer wrote, and how it died."""
+    if is_from_us(message) and "x-reason" in message.headers:
+        return message.headers
+    death = deaths.first(message.headers)
+    if death is None:
+        return {}
+    detail = f"RabbitMQ took it from {death.queue} by itself; its record, if it has one, may say pending"
+    return {"x-reason": f"broker({death.reason})", "x-detail": detail, "x-parked-at": death.at.isoformat()}
 
 
 def _readable(delivery: Delivery, largest: int) -> bytes:

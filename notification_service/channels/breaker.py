@@ -211,6 +211,12 @@ class Breaker:
             why = f"the channel is closed: {self.reason}" if self.reason else "the mail server is slow"
             turn.set_result(PutOff(min(self._pause, _AWAY), why))
 
+    def allow_to_wait(self, seconds: float) -> None:
+        """A mail waits no longer than so for a conversation, from now on and if it waits already."""
+        self._patience = min(self._patience, seconds)
+        for turn, _ in self._queue:
+            asyncio.get_running_loop().call_later(self._patience, self._put_off, turn)
+
     def let_go(self) -> None:
         """The service ends. Who waits for a channel that is closed is cancelled: nothing of it went out."""
         while self.stuck and self._queue:

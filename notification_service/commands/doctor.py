@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notification_service import assembly
-from notification_service.broker import tolerance
+from notification_service.broker import limits, tolerance
+from notification_service.broker.limits import Fate
 from notification_service.broker.tolerance import LOST
 from notification_service.channels import outbox
 from notification_service.channels.outbox import FileOutbox
 from notification_service.commands import env_file
-from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
-from notification_service.settings import Settings
+from notification_service.outcomes import (
+    ChannelUnavailableError,
+    ConfigurationError,
+    DependencyError,
+    StoreUnavailableError,
+)
+from notification_service.settings import Settings, plain
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_ledger import MongoLedger
 from notification_service.stores.redis_claims import RedisClaims
@@ -39,6 +45,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         ("templates", _templates),
         ("outbox", _outbox),
         ("RabbitMQ", _rabbitmq),
+        ("RabbitMQ's delivery limits", _delivery_limits),
         ("Redis", _redis),
         ("MongoDB", _mongodb),
         (settings.transport, _way_out),
@@ -105,6 +112,20 @@ async def _rabbitmq(settings: Settings) -> str:
             except LOST:
                 found.append(f"{queue} is missing and will be created")
     return "; ".join(found)
+
+
+async def _delivery_limits(settings: Settings) -> str:
+    rabbit = settings.rabbitmq
+    try:
+        found = await limits.examine(
+            rabbit.url.get_secret_value(), (rabbit.booking_queue, rabbit.payment_queue), plain(rabbit.management_url)
+        )
+    except DependencyError:
+        return "not looked at: RabbitMQ does not answer"
+    told = "; ".join(each.text for each in found)
+    if any(each.fate is Fate.DROPPED for each in found):
+        raise _Wrong(told)
+    return told or "no queue drops what comes back to it often"
 
 
 async def _redis(settings: Settings) -> str:

@@ -21,7 +21,6 @@ from tests.stack.smtp_rules import Rule
 
 BESIDE = 150
 PATIENCE = 120.0
-AS_INSTALLED = 134_217_728
 SMALL = 40_000
 """Bytes: far above an ordinary event."""
 QUORUM = pytest.param(None, id="quorum")
@@ -35,7 +34,7 @@ def accepting(place: Place, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        place.stack.broker.tell(max_message_size=AS_INSTALLED)
+        place.stack.broker.tell(max_message_size=place.stack.broker.largest_message)
 
 
 def beside(number: int = BESIDE) -> list[Publication]:

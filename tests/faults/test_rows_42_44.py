@@ -13,32 +13,34 @@ from tests.stack.publisher import Publication, event
 PATIENCE = 90
 MIB = 2**20
 LARGEST, AT_ONCE = 20 * MIB, 1
+"""Bytes of a huge event, where the broker takes so many: RabbitMQ 4 as installed takes no more than 16 MiB."""
 BAD = {
     "not json": (b"{'event_type': 'booking.confirmed'", "not_json"),
     "NaN": (b'{"event_type": "booking.confirmed", "booking_id": "B", "total_amount": NaN}', "not_json"),
     "deep": (b'{"a":' * 100_000, "too_large"),
     "deep and short": (b'{"a":' * 40_000, "not_json"),
     "wrong types": (b'{"event_type": "booking.confirmed", "booking_id": {"a": 1}, "seats": "A1"}', "schema"),
-    **{f"huge {number}": (b"%d" % number + b"x" * LARGEST, "too_large") for number in range(12)},
 }
 
 
 def test_row_42_bad_bytes_are_recorded_and_parked_and_memory_stays_flat(place: Place) -> None:
     good = [fresh("booking.confirmed") for _ in range(20)]
     strangers = [Publication("booking.pending_payment", b'{"event_type": "booking.pending_payment"}', "stranger")]
-    bad = [Publication("booking.confirmed", body, name) for name, (body, _) in BAD.items()]
+    largest = min(LARGEST, place.stack.broker.largest_message - MIB)
+    all_bad = BAD | {f"huge {number}": (b"%d" % number + b"x" * largest, "too_large") for number in range(12)}
+    bad = [Publication("booking.confirmed", body, name) for name, (body, _) in all_bad.items()]
     mixed = [*map(event, good[:10]), *bad, *strangers, *map(event, good[10:])]
     with place.service(RABBITMQ_PREFETCH=str(AT_ONCE)) as service:
         before = _most_memory(service)
         place.publish(*mixed)
-        until(lambda: len(place.outcomes()) == len(good) + len(BAD), timeout=PATIENCE)
+        until(lambda: len(place.outcomes()) == len(good) + len(all_bad), timeout=PATIENCE)
         until(lambda: all(outcome in {"sent", "rejected"} for outcome in place.outcomes().values()), timeout=PATIENCE)
-        until(lambda: place.depth("notification.parked") == len(BAD), timeout=PATIENCE)
+        until(lambda: place.depth("notification.parked") == len(all_bad), timeout=PATIENCE)
         # What comes in is in memory about four times, for the queue's prefetch and the one that goes out; not all 12.
-        assert (_most_memory(service) - before) / LARGEST < 4 * (AT_ONCE + 1)
+        assert (_most_memory(service) - before) / largest < 4 * (AT_ONCE + 1)
         assert not service.said("job.failed")
     assert len(place.mails()) == len(good)
-    for name, (_, reason) in BAD.items():
+    for name, (_, reason) in all_bad.items():
         record = place.record(name)
         assert record is not None, name
         assert (record["outcome"], record["reason"]) == ("rejected", reason)

@@ -21,7 +21,6 @@ from notification_service.settlements import Done, Later, Park, Settlement
 from tests.integration.test_traps_broker import RUNGS, WORK, Handle, comes_to, consuming, depths, plan, seen
 from tests.stack.local import LocalStack
 
-AS_INSTALLED = 134_217_728
 SMALL, LARGE = 5_000, 100_000
 """Bytes of what goes among others, and of what goes apart at once."""
 SOON = Later(0.1, counted=True, reason="busy")
@@ -32,7 +31,7 @@ CONSUMER = "notification_service.broker.consumer."
 def url(stack: LocalStack) -> Iterator[str]:
     """A broker that takes no more than 2,000 bytes, once `narrow` has been called."""
     yield stack.broker.add_vhost("refused")
-    stack.broker.tell(max_message_size=AS_INSTALLED)
+    stack.broker.tell(max_message_size=stack.broker.largest_message)
     stack.broker.delete_vhost("refused")
 
 

@@ -28,6 +28,7 @@ from tests.stack.certificates import Certificate
 from tests.stack.local import LocalStack
 from tests.stack.processes import Part, PartFailedError, exchange
 from tests.stack.proxy import Proxy
+from tests.stack.rabbitmq import CHOICE
 from tests.stack.smtp import SmtpServer
 from tests.stack.smtp_ledger import JsonLines, message_id_of
 from tests.stack.smtp_rules import Action, Rule, Stage
@@ -277,7 +278,8 @@ def test_sigterm_ends_the_stack_and_leaves_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
         assert supervisor.stdout.readline().startswith("amqp://guest")
-        assert processes_in(tmp_path) >= 5
+        # What runs in another Debian's tree sees its folder elsewhere.
+        assert processes_in(tmp_path) >= (3 if os.environ.get(CHOICE) else 5)
         supervisor.send_signal(signal.SIGTERM)
         assert supervisor.communicate(timeout=30)[0] == "drained\n"
     assert supervisor.returncode == 128 + signal.SIGTERM

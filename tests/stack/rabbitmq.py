@@ -1,4 +1,4 @@
-"""A private RabbitMQ node on its own ports and folder, from the system's package or from Docker."""
+"""A private RabbitMQ node on its own ports and folder: of this system, of another Debian, or from Docker."""
 
 import os
 import re
@@ -10,13 +10,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.stack import debian
+from tests.stack import debian, trixie
 from tests.stack.processes import Part, PartFailedError, exchange, free_port
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 IMAGE = "rabbitmq:4-alpine"
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CONNECTION_START = b"\x01\x00\x00"
+_VERSION = re.compile(rb"\x07versionS....([\d.]+)", re.DOTALL)
+_SET = """ok = application:set_env(rabbit, {key}, {value}),
+    ok = case persistent_term:get({key}, none) of none -> ok; _ -> persistent_term:put({key}, {value}) end"""
+"""RabbitMQ 4 reads some of its settings once, and keeps them there."""
+CHOICE = "STACK_RABBITMQ"
+"""`trixie` in the environment has RabbitMQ 4 from Debian 13 for the tests, whatever this machine has."""
+
+
+class _System:
+    """Where the programs are: this machine, or a tree of `trixie`. `home`: how they see the node's folder."""
+
+    def __init__(self, folder: Path, tree: Path | None) -> None:
+        self._folder = folder
+        self._tree = tree
+        self.home = trixie.FOLDER if tree else folder
+
+    def running(self, *command: str) -> Sequence[str]:
+        return trixie.running_in(self._tree, self._folder, *command) if self._tree else command
 
 
 class _Epmd(Part):
@@ -24,12 +42,13 @@ class _Epmd(Part):
 
     name = "epmd"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, system: "_System") -> None:
         super().__init__(folder)
         self.port = free_port()
+        self._system = system
 
     def command(self) -> Sequence[str]:
-        return ("epmd", "-port", str(self.port), "-address", "127.0.0.1")
+        return self._system.running("epmd", "-port", str(self.port), "-address", "127.0.0.1")
 
     def answers(self) -> bool:
         return exchange(self.port, b"\x00\x01n") != b""
@@ -55,6 +74,19 @@ class Broker(Part):
 
     def answers(self) -> bool:
         return exchange(self.port, PROTOCOL_HEADER, timeout=5).startswith(CONNECTION_START)
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """As the node tells it to everybody who connects."""
+        told = _VERSION.search(exchange(self.port, PROTOCOL_HEADER, timeout=5))
+        if told is None:
+            raise PartFailedError(f"{self.name} does not tell its version")
+        return tuple(map(int, told[1].split(b".")))
+
+    @property
+    def largest_message(self) -> int:
+        """Bytes that it takes as it is installed."""
+        return (16 if self.version >= (4,) else 128) * 2**20
 
     def ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` against this node and return what it prints."""
@@ -91,39 +123,45 @@ class Broker(Part):
 
 
 class LocalNode(Broker):
-    """A node of the installed package: its Erlang machine is our direct child, so a kill is a real kill."""
+    """A node of a package: its Erlang machine is our direct child, so a kill is a real kill.
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    `tree`: the Debian whose package it is; None for this machine's.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, tree: Path | None = None) -> None:
         super().__init__(folder)
         self.settings = dict(settings or {})
+        self.plugins: Sequence[str] = ()
         self._distribution_port = free_port()
         self._node = f"stack-{uuid.uuid4().hex[:12]}@localhost"
-        self._epmd = _Epmd(folder)
+        self._system = _System(folder, tree)
+        self._epmd = _Epmd(folder, self._system)
 
     def command(self) -> Sequence[str]:
-        return (str(PROGRAMS / "rabbitmq-server"),)
+        return self._system.running(str(PROGRAMS / "rabbitmq-server"))
 
     def environment(self) -> Mapping[str, str]:
+        home = self._system.home
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
-            "HOME": str(self.folder),
+            "HOME": str(home),
             "RUNNING_UNDER_SYSTEMD": "true",  # makes the start script exec Erlang instead of waiting beside it
             "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
-            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
-            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
             "ERL_EPMD_PORT": str(self._epmd.port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "enabled_plugins").write_text("[].\n")
+        (self.folder / "enabled_plugins").write_text(f"[{','.join(self.plugins)}].\n")
         lines = (f"{key} = {value}\n" for key, value in self.settings.items())
         (self.folder / "rabbitmq.conf").write_text("".join(lines))
         self._epmd.start()
@@ -175,7 +213,7 @@ class LocalNode(Broker):
 
     def _run(self, *command: str, stdin: str = "") -> str:
         done = subprocess.run(
-            command,
+            self._system.running(*command),
             env=dict(self.environment()),
             cwd=self.folder,
             input=stdin,
@@ -233,12 +271,15 @@ class Container(Broker):
 
 
 def _told(settings: Mapping[str, int]) -> str:
-    calls = (f"ok = application:set_env(rabbit, {key}, {value})" for key, value in settings.items())
-    return f"{', '.join(calls)}.\n"
+    return f"{', '.join(_SET.format(key=key, value=value) for key, value in settings.items())}.\n"
 
 
 def find_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Broker:
     """Return a broker from what this machine has; install the package where that is possible."""
+    if choice := os.environ.get(CHOICE):
+        if choice != trixie.SUITE:
+            raise PartFailedError(f"{CHOICE}={choice}: unset it, or set it to {trixie.SUITE}")
+        return LocalNode(folder, settings, trixie.tree("rabbitmq", ["rabbitmq-server"]))
     if debian.may_install():
         # 1: start no system node
         problem = debian.install("rabbitmq-server", _installed, RUNLEVEL="1")

@@ -370,3 +370,16 @@ async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None
         breaker.let_go()
         await settled()
         assert sorted(task.cancelled() for task in tasks) == [False, True, True, True]
+
+
+async def test_a_broker_that_loses_patience_sooner_shortens_the_waiting_and_never_lengthens_it() -> None:
+    way_out = WayOut()
+    way_out.answer = UNAVAILABLE
+    breaker = breaker_over(way_out, first_pause=10)
+    async with mails(breaker, 2) as waiting:
+        await opened(breaker)
+        breaker.allow_to_wait(PAUSE)
+        breaker.allow_to_wait(1800)
+        async with mails(breaker, 2) as later:
+            put_off = await asyncio.wait_for(asyncio.gather(*waiting, *later), 5)
+    assert all(isinstance(verdict, PutOff) for verdict in put_off)

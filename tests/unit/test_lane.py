@@ -70,3 +70,24 @@ async def test_what_comes_back_to_the_worker_that_still_has_it_is_not_counted() 
     async with lane.turn("n") as first, lane.turn("n") as second:
         assert (first, second) == (0, 0)
     assert await claims.begin("n") == 0
+
+
+async def test_one_whose_turn_does_not_come_is_to_come_again_and_is_not_counted() -> None:
+    """It would stand unacked for as long, and the broker would close the channel over it."""
+    claims = MemoryClaims()
+    lane, goes_on = Lane(claims), asyncio.Event()
+
+    async def hangs() -> None:
+        async with lane.turn("first"):
+            await goes_on.wait()
+
+    first = asyncio.create_task(hangs())
+    await asyncio.sleep(0)
+    lane.allow_to_wait(0.02)
+    lane.allow_to_wait(1800)
+    async with lane.turn("second") as crashes:
+        assert crashes is None
+    goes_on.set()
+    await first
+    async with lane.turn("second") as crashes:
+        assert crashes == 0
