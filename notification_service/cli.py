@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -39,6 +40,7 @@ from notification_service.notices import TEMPLATES
 from notification_service.ops import alive, logging
 from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError
 from notification_service.reconciling import body_kept
+from notification_service.secrecy import Secrecy
 from notification_service.settings import EXIT_CONFIGURATION, EXIT_UNAVAILABLE, Settings, load
 
 _DRY = ": a dry run, nothing was changed"
@@ -522,13 +524,26 @@ def main() -> None:
         _end(EXIT_CONFIGURATION, problem)
     except* DependencyError as problem:
         _end(EXIT_UNAVAILABLE, problem)
+    except* Exception as problem:  # noqa: BLE001 - a library's own words may repeat a password, so Python does not print them
+        sys.stdout.flush()
+        sys.stderr.write(_hidden("".join(traceback.format_exception(problem))))
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _hidden(text: str) -> str:
+    """Without secrets; where the settings cannot be read there are none to hide, and their faults name no values."""
+    try:
+        return Secrecy(load().secrets()).text(text)
+    except ConfigurationError:
+        return text
 
 
 def _end(code: int, problem: BaseExceptionGroup[Exception]) -> None:
     first: BaseException = problem
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    sys.stderr.write(f"notification-service: {first}\n")
+    sys.stderr.write(f"notification-service: {_hidden(str(first))}\n")
     sys.stderr.flush()
     os._exit(code)
 
