@@ -12,7 +12,6 @@ from notification_service.channels.breaker import Breaker, WayOut
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.channels.smtp.channel import SmtpChannel
 from notification_service.channels.smtp.greeting import own_name
-from notification_service.channels.smtp.hiding import Hider
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.channels.smtp.tokens import Tokens, TokenSource
 from notification_service.jobs import Jobs
@@ -27,6 +26,7 @@ from notification_service.quotas import Quotas
 from notification_service.rendering import House, Renderer, Terms
 from notification_service.retention import Ages
 from notification_service.retries import Ladder
+from notification_service.secrecy import Secrecy
 from notification_service.settings import Grant, Login, Security, Settings, Transport, plain
 from notification_service.wording import Cinema
 
@@ -134,7 +134,8 @@ def _tokens(settings: Settings, context: ssl.SSLContext) -> Tokens:
     from notification_service.channels.smtp import oauth  # noqa: PLC0415 - its libraries cost every other start time
 
     smtp = settings.smtp
-    hide = Hider(*filter(None, (plain(smtp.oauth_client_secret), plain(smtp.oauth_refresh_token))))
+    known = (plain(smtp.oauth_client_secret), plain(smtp.oauth_refresh_token))
+    hide = Secrecy(mark="***", in_pieces=filter(None, known))
     client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
     endpoint = oauth.Endpoint(smtp.token_url or "", context, hide)
     source: TokenSource

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -42,6 +43,7 @@ from notification_service.ops import alive, logging, streams
 from notification_service.ops.streams import LogOutput, UnwritableError
 from notification_service.outcomes import ConfigurationError, DependencyError, EventRefusedError
 from notification_service.reconciling import body_kept
+from notification_service.secrecy import Secrecy
 from notification_service.settings import EXIT_CONFIGURATION, EXIT_OUTPUT, EXIT_UNAVAILABLE, Settings, load
 
 _DRY = ": a dry run, nothing was changed"
@@ -570,6 +572,11 @@ def main() -> None:
         _end(EXIT_UNAVAILABLE, problem)
     except* UnwritableError as problem:
         _end(EXIT_OUTPUT, problem)
+    except* Exception as problem:  # noqa: BLE001 - a library's own words may repeat a password, so Python does not print them
+        sys.stdout.flush()
+        say_in_lines(_hidden("".join(traceback.format_exception(problem))), err=True)
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _run_app() -> None:
@@ -596,13 +603,21 @@ def _refuse(problem: Any) -> NoReturn:  # noqa: ANN401 - as above
     sys.exit(problem.exit_code)
 
 
+def _hidden(text: str) -> str:
+    """Without secrets; where the settings cannot be read there are none to hide, and their faults name no values."""
+    try:
+        return Secrecy(load(links=False).secrets()).text(text)
+    except ConfigurationError:
+        return text
+
+
 def _end(code: int, problem: BaseExceptionGroup[Exception]) -> None:
     first: BaseException = problem
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     if not (isinstance(first, UnwritableError) and first.quiet):
         with suppress(UnwritableError):
-            say(f"notification-service: {first}", err=True)
+            say(f"notification-service: {_hidden(str(first))}", err=True)
             sys.stderr.flush()
     os._exit(code)
 

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -30,6 +30,7 @@ from notification_service.recalls import Recaller
 from notification_service.rendering import Renderer
 from notification_service.retention import Sweeper
 from notification_service.retries import Ladder
+from notification_service.secrecy import Secrecy
 from notification_service.settings import DeliveryMode, RecipientRecord, Settings
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_directory import MongoDirectory
@@ -60,6 +61,7 @@ class Service:
     metrics: Metrics
     sweeper: Sweeper
     recaller: Recaller
+    secrecy: Secrecy
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`, then drain. Raises `DependencyError` where a dependency never comes up."""
@@ -129,22 +131,23 @@ class Service:
         claims, ledger = await asyncio.gather(_answer(self.claims.ping()), _answer(self.ledger.ping()))
         closed = self.breaker.state is State.CLOSED
         held = self.breaker.refusals.held
-        return Readiness(
-            mode=self.mode,
-            parts={
-                "rabbitmq": Part(
-                    "consuming" if self.link.consuming else "not consuming",
-                    ok=self.link.consuming,
-                    needed=True,
-                    detail=self.link.problem,
-                ),
-                "mongodb": Part("up" if ledger is None else "down", ok=ledger is None, needed=True, detail=ledger),
-                "redis": Part("up" if claims is None else "down", ok=claims is None, needed=False, detail=claims),
-                self.breaker.name: Part(self.breaker.state, ok=closed, needed=False, detail=self.breaker.reason),
-                # One customer's server is no fault of this service.
-                **({"domains": Part(f"{len(held)} held", ok=True, needed=False, detail=_told(held))} if held else {}),
-            },
-        )
+        parts = {
+            "rabbitmq": Part(
+                "consuming" if self.link.consuming else "not consuming",
+                ok=self.link.consuming,
+                needed=True,
+                detail=self.link.problem,
+            ),
+            "mongodb": Part("up" if ledger is None else "down", ok=ledger is None, needed=True, detail=ledger),
+            "redis": Part("up" if claims is None else "down", ok=claims is None, needed=False, detail=claims),
+            self.breaker.name: Part(self.breaker.state, ok=closed, needed=False, detail=self.breaker.reason),
+            # One customer's server is no fault of this service.
+            **({"domains": Part(f"{len(held)} held", ok=True, needed=False, detail=_told(held))} if held else {}),
+        }
+        # What a library or a server says may repeat what it was given.
+        hide = self.secrecy.text
+        said = {name: replace(part, detail=part.detail and hide(part.detail)) for name, part in parts.items()}
+        return Readiness(mode=self.mode, parts=said)
 
 
 def _hold_shorter(breaker: Breaker, lane: Lane, allowed: float) -> None:
@@ -215,6 +218,7 @@ async def _assembled(
     story = assembly.pipeline(
         settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=observer
     )
+    hide = Secrecy(settings.secrets())
     keeping = MongoKeeping(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, assembly.ages(settings))
     link = Link(
@@ -243,7 +247,7 @@ async def _assembled(
             login_age=lambda: channel.login_age if channel else None,
         )
     )
-    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper, recaller)
+    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper, recaller, hide)
 
 
 def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> Observer:

@@ -9,7 +9,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,7 @@ from notification_service.addresses import NotAnAddressError, parse_address
 from notification_service.branding import ACCENT, check_colour
 from notification_service.channels.smtp import providers
 from notification_service.channels.smtp.greeting import check_name
+from notification_service.credentials import misread, passwords, published, published_login, sent_by_auth
 from notification_service.hosts import is_host
 from notification_service.links import check_link
 from notification_service.notices import TEMPLATES
@@ -186,6 +187,26 @@ def _protected(login: Login, read: ValidationInfo) -> Login:
     return login
 
 
+def _unguessed(token: SecretStr) -> SecretStr:
+    if published(token.get_secret_value()):
+        raise ValueError(
+            "this token stands in a form or is no more than a row of keys, so everybody knows it: make one with "
+            'python3 -c "import secrets; print(secrets.token_urlsafe(32))", or leave it empty: no console then'
+        )
+    return token
+
+
+def _readable(url: SecretStr) -> SecretStr:
+    if misread(url.get_secret_value()):
+        raise ValueError(
+            "a login in it holds one of / ? # which ends the host there: write them as %2F, %3F and %23 "
+            "(and @ as %40, : as %3A, % as %25)"
+        )
+    return url
+
+
+ConsoleToken = Annotated[SecretStr, Field(min_length=16), AfterValidator(_unguessed)] | None
+SecretUrl = Annotated[SecretStr, AfterValidator(_readable)]
 Address = Annotated[str | None, AfterValidator(_address)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
@@ -216,7 +237,7 @@ class _Slice(BaseSettings):
 class RabbitSettings(_Slice):
     model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
 
-    url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
+    url: SecretUrl = SecretStr("amqp://guest:guest@localhost:5672/")
     exchange: str = "movie_app_events"
     booking_queue: str = "notification.booking_events"
     payment_queue: str = "notification.payment_events"
@@ -228,7 +249,7 @@ class RabbitSettings(_Slice):
 class RedisSettings(_Slice):
     model_config = SettingsConfigDict(env_prefix="REDIS_")
 
-    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    url: SecretUrl = SecretStr("redis://localhost:6379/0")
 
 
 def _key(text: str) -> str:
@@ -257,7 +278,7 @@ class PrivacySettings(_Slice):
 class MongoSettings(_Slice):
     model_config = SettingsConfigDict(env_prefix="MONGODB_")
 
-    uri: SecretStr = SecretStr("mongodb://localhost:27017")
+    uri: SecretUrl = SecretStr("mongodb://localhost:27017")
     database: str = "movie_booking"
     collection: str = "notification_logs"
 
@@ -429,7 +450,7 @@ class ConsoleSettings(_Slice):
 
     model_config = SettingsConfigDict(env_prefix="CONSOLE_")
 
-    token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    token: ConsoleToken = None
     host: str = "127.0.0.1"
     port: Port = 8085
     url: Origin = None
@@ -566,13 +587,16 @@ class Settings(BaseModel):
         slices = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
         held = [value.get_secret_value() for part in slices for _, value in part if isinstance(value, SecretStr)]
         held += self.addresses.texts
-        return [secret for whole in held for secret in (whole, *_passwords(whole)) if secret]
+        sent = sent_by_auth(self.smtp.username or "", plain(self.smtp.password) or "") if self.smtp.password else ()
+        return [*sent, *(secret for whole in held for secret in (whole, *passwords(whole)) if secret)]
 
-
-def _passwords(urls: str) -> list[str]:
-    """The passwords in one URL or several, as they are written and as they are meant; guest's, `guest`, is none."""
-    found = re.findall(r"[^/,]+://([^:/]*):([^/]*)@", urls)
-    return [text for each in found if each != ("guest", "guest") for text in (each[1], unquote(each[1]))]
+    @property
+    def published(self) -> list[str]:
+        """The settings whose secret everybody can know."""
+        urls = {"RABBITMQ_URL": self.rabbitmq.url, "REDIS_URL": self.redis.url, "MONGODB_URI": self.mongodb.uri}
+        smtp = {f"SMTP_{name.upper()}": value for name, value in self.smtp if isinstance(value, SecretStr)}
+        known = [name for name, url in urls.items() if published_login(url.get_secret_value())]
+        return known + [name for name, secret in smtp.items() if published(secret.get_secret_value())]
 
 
 def plain(secret: SecretStr | None) -> str | None:
@@ -616,9 +640,19 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
         raise ConfigurationError(short)
     if settings.console.token and settings.console.port == settings.service.port:
         raise ConfigurationError("CONSOLE_PORT is PORT: the console has a port of its own, apart from the metrics")
-    if links and settings.service.environment is Environment.PRODUCTION and (open_links := settings.plaintext):
+    if settings.service.environment is Environment.PRODUCTION:
+        _check_production(settings, links=links)
+    return settings
+
+
+def _check_production(settings: Settings, *, links: bool) -> None:
+    if links and (open_links := settings.plaintext):
         raise ConfigurationError(
             f"ENVIRONMENT=production, but {', '.join(open_links.values())}; where the network itself is protected, "
             f"PLAINTEXT_ALLOWED={','.join(open_links)} allows it"
         )
-    return settings
+    if known := settings.published:
+        raise ConfigurationError(
+            f"ENVIRONMENT=production, but the password in {', '.join(known)} is one that everybody knows, such as "
+            "change-me: give the server another, and set that"
+        )

@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         "breaker: a domain of which others passed closes it no more",
         "channels/refusals.py",
-        "        if domain in self._suspects and len",
-        "        if len",
+        "        if domain in self._suspects and self._enough",
+        "        if self._enough",
         ("tests/unit/test_refusals.py",),
     ),
     Mutant(

@@ -128,10 +128,11 @@ class Breaker:
         self._pause = first_pause
         self._openings = 0
         self._passed = 0
-        self._doubts = 0
+        self._doubts: list[tuple[str, Attempt]] = []
+        """Conversations in a row that broke after DATA: to which domain, and how."""
         self._reopening: asyncio.Task[None] | None = None
         self._by_refusals = False
-        """Whether refusals of us have opened it: then only an accepted mail closes it."""
+        """Whether what befell mails with named recipients opened it: then only an accepted mail closes it."""
         self._probe_at = self._untried_at = 0.0
 
     @property
@@ -256,9 +257,7 @@ class Breaker:
             case Unavailable(attempt, hint) if not stale:
                 self._open(attempt, hint, pause=self._pause)
             case InDoubt(attempt) if not stale:
-                self._doubts += 1
-                if self._doubts >= _DOUBTS or self.state is State.PROBING:
-                    self._open(attempt, _DOUBTS_HINT, pause=self._pause)
+                self._doubted(domain_of(recipient), attempt)
             case Unavailable() | InDoubt():
                 pass
             case Accepted() | Kept():
@@ -271,20 +270,36 @@ class Breaker:
     def _blocked(self, recipient: str, verdict: Blocked, *, stale: bool) -> Blocked | Deferred | PutOff:
         """One domain alone climbs the ladder. When it is about us, its mail waits as for any fault of the channel."""
         domain = domain_of(recipient)
-        known = self.refusals.suspected(domain)
         if not self.refusals.blocked(recipient, verdict):
             self._went_well(accepted=False)
             return Deferred(verdict.attempt, verdict.wait, f"the server refuses us for {domain}")
         if stale:
             return verdict
-        again = known and self.state is State.PROBING
+        away = self._open_by_mail(verdict.attempt, verdict.hint)
+        return replace(away, attempt=verdict.attempt) if away else verdict
+
+    def _doubted(self, domain: str, attempt: Attempt) -> None:
+        if self.refusals.holds(domain):
+            return
+        self._doubts.append((domain, attempt))
+        if len(self._doubts) >= _DOUBTS or self.state is State.PROBING:
+            for doubted, what in self._doubts:
+                self.refusals.suspect(doubted, what)
+            self._open_by_mail(attempt, _DOUBTS_HINT)
+
+    def _open_by_mail(self, attempt: Attempt, hint: str) -> PutOff | None:
+        """It may be about those mails alone, which customers address. A probe that fails puts all off that wait.
+
+        Or it would be the turn of each of them, pause after pause, while mails that would go wait in the broker.
+        """
+        again = self.state is State.PROBING
         self._by_refusals = True
-        untried = self._untried_waits()
-        self._open(verdict.attempt, verdict.hint, pause=min(self._pause, _UNTRIED_PAUSE) if untried else self._pause)
-        return replace(self._make_room(), attempt=verdict.attempt) if again and not untried else verdict
+        pause = min(self._pause, _UNTRIED_PAUSE) if self._untried_waits() else self._pause
+        self._open(attempt, hint, pause=pause)
+        return self._make_room() if again else None
 
     def _make_room(self) -> PutOff:
-        """Whoever waits would be refused again. In their places may come one of which that is not known."""
+        """In the places of those who wait may come one of which it is not known that it would be refused."""
         away = PutOff(min(self._pause, _AWAY), f"the channel is closed: {self.reason}")
         while self._queue:
             turn, _ = self._queue.popleft()
@@ -297,7 +312,7 @@ class Breaker:
         self._openings += 1
         pause *= random.uniform(0.75, 1.25)  # noqa: S311 - it scatters the workers
         self._pause = min(self._pause * 2, self._longest_pause)
-        self._doubts = 0
+        self._doubts.clear()
         self.reason = mask_in(f"{attempt.code or ''} {attempt.reply}".strip())
         self._turn_to(State.OPEN, reason=self.reason, hint=hint or None, probe_in_s=round(pause, 1))
         now = asyncio.get_running_loop().time()
@@ -320,7 +335,7 @@ class Breaker:
 
     def _went_well(self, *, accepted: bool) -> None:
         self._passed += 1
-        self._doubts = 0
+        self._doubts.clear()
         if self.state is State.CLOSED:
             return
         if self._by_refusals:

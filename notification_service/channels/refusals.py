@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 _DOMAINS = 2
 """So many domains that refuse us, with nothing accepted between, are no fault of one of them."""
+_MOST_NEEDED = 8
+"""So many it takes where fewer have turned out to speak of themselves within the hour: whoever owns one owns many."""
 _ALIKE = 3
 """So many addresses refused in the same words, with nothing accepted between, are about us, or about their domain."""
 _HELD_FOR = 3600.0
@@ -77,6 +79,14 @@ class Refusals:
         """By fingerprint, which addresses were refused so since a mail was last accepted, and their domains."""
         self._words: dict[str, _Words] = {}
         self._accepted_at: datetime | None = None
+        self._needed, self._needed_until = _DOMAINS, 0.0
+
+    @property
+    def _enough(self) -> bool:
+        """Whether it is about us, by how many domains there are that refuse us."""
+        if self._needed_until < self._clock():
+            self._needed = _DOMAINS
+        return len(self._suspects) >= self._needed
 
     @property
     def held(self) -> dict[str, datetime]:
@@ -89,13 +99,17 @@ class Refusals:
         """Whether a mail to it would tell something new."""
         return domain not in self._suspects and domain not in self._held
 
-    def suspected(self, domain: str) -> bool:
-        return domain in self._suspects
+    def holds(self, domain: str) -> bool:
+        """Whether others passed since it was refused: what happens to it says nothing of us."""
+        return domain in self._held
 
     def accepted(self, recipient: str) -> None:
         self._accepted_at = datetime.now(UTC)
         if not (self._suspects or self._held or self._alike or self._words):
             return
+        if self._enough:
+            self._needed = min(2 * self._needed, _MOST_NEEDED)
+            self._needed_until = self._clock() + _HELD_FOR
         for domain, hold in self._suspects.items():
             self._held[domain] = hold
             _bound(self._held, _MOST_DOMAINS)
@@ -120,9 +134,9 @@ class Refusals:
         self._forget_old()
         hold = self._held.get(domain) or self._suspects.get(domain)
         if hold is None:
-            hold = self._suspect(domain, _said(verdict.attempt))
+            hold = self.suspect(domain, verdict.attempt)
         hold.until = self._clock() + _HELD_FOR
-        if domain in self._suspects and len(self._suspects) >= _DOMAINS:
+        if domain in self._suspects and self._enough:
             return True
         if not hold.told:
             hold.told = True
@@ -169,7 +183,7 @@ class Refusals:
             _bound(self._alike, _MOST_WORDS)
             return False
         for each in set(alike.values()):
-            self._suspect(each, _said(verdict.attempt))
+            self.suspect(each, verdict.attempt)
         self.hear(verdict.fingerprint, alike)
         self.alarmed(verdict.fingerprint, self._last_accepted())
         return True
@@ -191,8 +205,8 @@ class Refusals:
         words = self._words.get(fingerprint)
         return words is not None and words.whose is _Whose.OURS
 
-    def _suspect(self, domain: str, reason: str) -> Hold:
-        hold = self._suspects.setdefault(domain, Hold(datetime.now(UTC), self._clock() + _HELD_FOR, reason))
+    def suspect(self, domain: str, attempt: Attempt) -> Hold:
+        hold = self._suspects.setdefault(domain, Hold(datetime.now(UTC), self._clock() + _HELD_FOR, _said(attempt)))
         _bound(self._suspects, _MOST_DOMAINS)
         return hold
 

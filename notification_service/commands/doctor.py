@@ -20,6 +20,7 @@ from notification_service.outcomes import (
     DependencyError,
     StoreUnavailableError,
 )
+from notification_service.secrecy import Secrecy
 from notification_service.settings import Settings, plain
 from notification_service.stores import mongo, redis
 from notification_service.stores.mongo_ledger import MongoLedger
@@ -50,11 +51,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         ("MongoDB", _mongodb),
         (settings.transport, _way_out),
     )
+    hide = Secrecy(settings.secrets())
     for what, check in checks:
         try:
-            yield Finding(what, ok=True, detail=await check(settings))
+            yield Finding(what, ok=True, detail=hide.text(await check(settings)))
         except (_Wrong, ConfigurationError, ChannelUnavailableError) as problem:
-            yield Finding(what, ok=False, detail=str(problem))
+            yield Finding(what, ok=False, detail=hide.text(str(problem)))
 
 
 async def _env_file(_: Settings) -> str:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from notification_service import assembly
-from notification_service.channels.smtp.hiding import Hider
 from notification_service.channels.smtp.tokens import NoLoginError
 from notification_service.outcomes import ConfigurationError
+from notification_service.secrecy import Secrecy
 from notification_service.settings import Settings, plain
 
 _TOKEN, _DEVICE = "/oauth2/v2.0/token", "/oauth2/v2.0/devicecode"
@@ -22,7 +22,7 @@ async def sign_in(settings: Settings, ask: Callable[[str], None]) -> str:
     url = smtp.token_url or ""
     if not url.endswith(_TOKEN):
         raise ConfigurationError("smtp-login is for Microsoft's accounts; docs/providers.md has the steps for others")
-    hide, tls = Hider(plain(smtp.oauth_client_secret) or ""), assembly.tls(settings)
+    hide, tls = Secrecy(mark="***", in_pieces=[plain(smtp.oauth_client_secret) or ""]), assembly.tls(settings)
     client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
     try:
         async with asyncio.timeout(settings.service.notification_timeout):

@@ -32,7 +32,7 @@ def test_every_command_of_the_page_answers(place: Place, tmp_path: Path) -> None
         [
             Rule(at="rcpt", match="jane@", reply="450 4.2.1 mailbox busy", times=1),
             Rule(at="rcpt", match="gone@", reply="550 5.1.1 no such user"),
-            Rule(at="rcpt", match="late@", reply="421 4.7.0 try later", times=1),
+            Rule(at="greeting", reply="421 4.7.0 try later", times=1),
         ]
     )
     late = fresh("booking.confirmed", user_email="late@example.com")

@@ -135,5 +135,29 @@ def test_an_attack_by_one_domain_or_two_does_not_slow_the_others(place: Place, j
     assert {place.outcomes()[each["event_id"]] for each in good} == {"sent"}
 
 
+VERIFIED = "450 4.1.1 <a@x>: Recipient address rejected: unverified address: host mx.x said: 550 no relay for you"
+WEAPONS = {
+    "a verified recipient": Rule(at="rcpt", match="@evil", reply=VERIFIED),
+    "no relay": Rule(at="rcpt", match="@evil", reply="550 5.7.1 no relay for you"),
+    "a bare 421": Rule(at="rcpt", match="@evil", reply="421"),
+    "breaks off at the content": Rule(at="dot", match="@evil", action="drop"),
+}
+
+
+@pytest.mark.parametrize("weapon", WEAPONS)
+def test_32_addresses_in_front_each_of_its_own_domain_do_not_stop_all_mail(
+    place: Place, judge: Judge, weapon: str
+) -> None:
+    """They fill the queue that waits for a probe, so that nobody else's mail is there to show that it would go."""
+    place.smtp.script([WEAPONS[weapon]])
+    bad = [fresh("booking.confirmed", user_email=f"guest@evil{n}.example") for n in range(32)]
+    good = [fresh("booking.confirmed", user_email=f"guest{n}@good{n % 30}.example") for n in range(200)]
+    with place.service(MAX_RETRY_ATTEMPTS="1"):
+        judge.publish(*bad, *good)
+        until(lambda: len(place.mails()) == len(good), timeout=60)
+        place.smtp.clear()
+    assert {place.outcomes()[each["event_id"]] for each in good} == {"sent"}
+
+
 def opened(service: Service) -> bool:
     return bool(service.said("channel.breaker"))

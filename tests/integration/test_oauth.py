@@ -20,12 +20,12 @@ from structlog.testing import capture_logs
 
 from notification_service.channels.smtp import oauth, providers
 from notification_service.channels.smtp.channel import SmtpChannel
-from notification_service.channels.smtp.hiding import Hider
 from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.channels.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
 from notification_service.commands import doctor, send_test, smtp_login
 from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
 from notification_service.ports import Accepted, Envelope, Fence, KeptToken, RefreshTokens, Tried, Unavailable
+from notification_service.secrecy import Secrecy
 from notification_service.settings import Settings, load
 from notification_service.stores.memory import MemoryRefreshTokens
 from tests.stack import token_endpoint
@@ -63,7 +63,7 @@ class Clock:
         return self.now
 
 
-def client_credentials(endpoint: TokenEndpoint, hide: Hider, tls: ssl.SSLContext | None = None) -> TokenSource:
+def client_credentials(endpoint: TokenEndpoint, hide: Secrecy, tls: ssl.SSLContext | None = None) -> TokenSource:
     asked = oauth.Endpoint(endpoint.url, tls or ssl.create_default_context(), hide)
     return oauth.ClientCredentials(asked, oauth.Client("app", SECRET, SCOPE))
 
@@ -73,16 +73,16 @@ def refresh_token(
     kept: RefreshTokens,
     *,
     first: str = FIRST,
-    hide: Hider | None = None,
+    hide: Secrecy | None = None,
     clock: Callable[[], float] | None = None,
 ) -> oauth.RefreshToken:
-    asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), hide or Hider(first))
+    asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), hide or Secrecy(mark="***", in_pieces=[first]))
     client = oauth.Client("app", None, "https://outlook.office.com/SMTP.Send offline_access")
     return oauth.RefreshToken(asked, client, first, kept, **({"clock": clock} if clock else {}))
 
 
 def tokens_of(endpoint: TokenEndpoint, *, deadline: float = 5.0, clock: Callable[[], float] | None = None) -> Tokens:
-    hide = Hider(SECRET)
+    hide = Secrecy(mark="***", in_pieces=[SECRET])
     return Tokens(client_credentials(endpoint, hide), hide, deadline=deadline, **({"clock": clock} if clock else {}))
 
 
@@ -398,7 +398,7 @@ FIELDS = ("access_token", "expires_in", "refresh_token", "token_type", "error", 
 async def test_any_answer_is_a_token_or_says_what_to_do(status: int, answer: dict[str, object]) -> None:
     async with token_endpoint.running() as endpoint:
         endpoint.script.append(Answer(status, answer))
-        asking = client_credentials(endpoint, Hider(SECRET)).ask()
+        asking = client_credentials(endpoint, Secrecy(mark="***", in_pieces=[SECRET])).ask()
         (given,) = await asyncio.gather(asking, return_exceptions=True)
     if isinstance(given, NoLoginError):
         assert given.hint
@@ -473,7 +473,7 @@ async def test_how_long_it_holds_is_what_the_endpoint_says_or_a_short_while(
     endpoint: TokenEndpoint, said: object, seconds: float
 ) -> None:
     endpoint.gives["expires_in"] = said
-    granted = await client_credentials(endpoint, Hider(SECRET)).ask()
+    granted = await client_credentials(endpoint, Secrecy(mark="***", in_pieces=[SECRET])).ask()
     assert granted.seconds == seconds
 
 
@@ -628,7 +628,7 @@ async def test_only_a_refused_refresh_token_is_replaced_by_an_older_one(
 
 async def test_a_refresh_token_that_the_endpoint_repeats_is_not_quoted(endpoint: TokenEndpoint) -> None:
     endpoint.valid = {FIRST}
-    hide = Hider(FIRST)
+    hide = Secrecy(mark="***", in_pieces=[FIRST])
     source = refresh_token(endpoint, MemoryRefreshTokens(), hide=hide)
     await source.ask()
     (current,) = endpoint.valid - {FIRST}
@@ -652,7 +652,7 @@ def key_file(folder: Path, said: object) -> Path:
 
 
 async def test_a_service_account_signs_for_the_mailbox(endpoint: TokenEndpoint, tmp_path: Path) -> None:
-    hide = Hider()
+    hide = Secrecy(mark="***")
     asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), hide)
     key = oauth.read_service_key(key_file(tmp_path, FILE))
     source = oauth.ServiceAccount(asked, key, USER, "https://mail.google.com/")
@@ -681,7 +681,7 @@ async def test_what_google_refuses_is_told_in_plain_words(
     endpoint: TokenEndpoint, tmp_path: Path, description: str, words: str
 ) -> None:
     endpoint.script.append(refusal("invalid_grant", description))
-    asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), Hider())
+    asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), Secrecy(mark="***"))
     source = oauth.ServiceAccount(asked, oauth.read_service_key(key_file(tmp_path, FILE)), USER, "any")
     with pytest.raises(NoLoginError) as caught:
         await source.ask()

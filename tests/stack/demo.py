@@ -6,6 +6,7 @@ python -m tests.stack.demo --stay   the same, and stays up until Ctrl-C
 
 import argparse
 import contextlib
+import secrets
 import shlex
 import shutil
 import signal
@@ -26,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "var" / "demo"
 FAILED = 69
 MAILS = 5
-CONSOLE_TOKEN = "a-token-for-the-demo"
+CONSOLE_TOKEN = secrets.token_urlsafe(16)
+"""Another for each run: one that is published would open a demo that somebody left standing."""
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from notification_service.commands import schema
+from notification_service.outcomes import ConfigurationError
 from notification_service.settings import ConsoleSettings, ServiceSettings, Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +92,12 @@ def test_with_both_the_service_starts_in_production_and_speaks_tls_to_all(monkey
         monkeypatch.delenv(name, raising=False)
     for name, value in {**_documents()["ConfigMap"]["data"], **_documents()["Secret"]["stringData"]}.items():
         monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=r"RABBITMQ_URL, REDIS_URL, MONGODB_URI, SMTP_PASSWORD is one that"):
+        load(None)
+    for name, value in _documents()["Secret"]["stringData"].items():
+        monkeypatch.setenv(name, value.replace("change-me", "kX4-own-Zq7"))
     settings = load(None)
+    assert settings.console.token is None, "the form opens the console"
     assert settings.live
     assert not settings.plaintext
     assert _container()["envFrom"] == [

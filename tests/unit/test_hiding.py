@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.channels.smtp.hiding import Hider
+from notification_service.secrecy import Secrecy
 
 WRITINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -32,7 +32,7 @@ SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4
 @given(secret=SECRETS)
 def test_no_long_piece_of_a_secret_is_read(writing: str, secret: str) -> None:
     written = WRITINGS[writing](secret)
-    shown = Hider(secret)(f"535 5.7.8 no: {written} [a1]")
+    shown = Secrecy(mark="***", in_pieces=[secret])(f"535 5.7.8 no: {written} [a1]")
     assert shown.startswith("535 5.7.8 no: ")
     assert not any(written[at : at + 16] in shown for at in range(len(written) - 15) if _is_secret(written, at, secret))
 
@@ -44,7 +44,7 @@ def _is_secret(written: str, at: int, secret: str) -> bool:
 
 
 def test_what_is_learned_later_is_hidden_too_and_only_the_latest_of_it() -> None:
-    hide = Hider()
+    hide = Secrecy(mark="***")
     for number in range(20):
         hide.add(f"{number:02}{'a1B2' * 8}{number:02}-{chr(97 + number) * 14}")
     assert "***" in hide("t" * 14)
@@ -54,8 +54,9 @@ def test_what_is_learned_later_is_hidden_too_and_only_the_latest_of_it() -> None
 @pytest.mark.parametrize("secret", ["", "a", "guest", "mail"])
 def test_a_word_is_no_secret(secret: str) -> None:
     text = "550 the mail of a guest was refused"
-    assert Hider(secret)(text) == text
+    assert Secrecy(mark="***", in_pieces=[secret])(text) == text
 
 
 def test_a_short_secret_is_hidden_as_a_whole_and_words_that_hold_a_part_of_it_stay() -> None:
-    assert Hider("tickets-2026")("the tickets of 2026: tickets-2026") == "the tickets of 2026: ***"
+    hide = Secrecy(mark="***", in_pieces=["tickets-2026"])
+    assert hide("the tickets of 2026: tickets-2026") == "the tickets of 2026: ***"

@@ -22,7 +22,7 @@ from notification_service.ports import (
     Tried,
     Verdict,
 )
-from tests.unit.fakes import ACCEPTED, attempt, deferred, envelope, held, unmarked
+from tests.unit.fakes import ACCEPTED, IN_DOUBT, attempt, deferred, envelope, held, unmarked
 
 PAUSE = 0.02
 QUOTA = Blocked(attempt("blocked", 550, "5.4.5 Daily user sending limit exceeded"), "wait for tomorrow")
@@ -211,6 +211,51 @@ async def test_a_mail_that_was_under_way_and_is_accepted_closes_it_at_once() -> 
     gate.set()
     assert await asyncio.wait_for(good, 1) == ACCEPTED
     assert all(isinstance(each, Deferred) for each in await asyncio.wait_for(asyncio.gather(*bad), 1))
+    assert state(breaker) is State.CLOSED
+
+
+@pytest.mark.parametrize("verdict", [QUOTA, IN_DOUBT], ids=["refused", "in doubt"])
+async def test_many_domains_at_the_head_of_the_queue_do_not_cost_a_probe_each(verdict: Tried) -> None:
+    """None of them has refused us yet, so each would be a probe, while mails that would go wait in the broker."""
+    evil = [f"evil{number}.example" for number in range(32)]
+    server = Server(refusing(*evil, verdict=verdict))
+    breaker = breaker_over(server)
+    ended = await asyncio.wait_for(asyncio.gather(*(told(breaker, f"a@{domain}") for domain in evil)), 5)
+    assert sum(isinstance(each, PutOff) for each in ended) >= 20
+    assert len(server.seen) <= 12
+    assert await asyncio.wait_for(told(breaker, "a@good.example"), 5) == ACCEPTED
+
+
+def test_who_has_raised_the_alarm_for_nothing_needs_more_domains_the_next_time() -> None:
+    now = [0.0]
+    refusals = Refusals(clock=lambda: now[0])
+    numbers = iter(range(1000))
+
+    def domains_until_it_is_about_us() -> int:
+        tried = 1
+        while not refusals.blocked(f"a@evil{next(numbers)}.example", QUOTA):
+            tried += 1
+        return tried
+
+    def needed() -> int:
+        found = domains_until_it_is_about_us()
+        refusals.accepted("a@good.example")
+        return found
+
+    assert [needed() for _ in range(4)] == [2, 4, 8, 8]
+    now[0] += 3601
+    assert needed() == 2
+
+
+async def test_a_domain_of_which_others_passed_opens_nothing_by_breaking_off() -> None:
+    server = Server(refusing("evil.example", verdict=IN_DOUBT))
+    breaker = breaker_over(server)
+    for _ in range(3):
+        await told(breaker, "a@evil.example")
+    assert state(breaker) is State.OPEN
+    assert await asyncio.wait_for(told(breaker, "a@good.example"), 5) == ACCEPTED
+    for _ in range(9):
+        await told(breaker, "a@evil.example")
     assert state(breaker) is State.CLOSED
 
 

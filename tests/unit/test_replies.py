@@ -25,8 +25,9 @@ CONNECT, MAIL, RCPT, DATA = Phase.CONNECT, Phase.MAIL, Phase.RCPT, Phase.DATA
         (CONNECT, 550, "5.7.1 your address is listed", CHANNEL),
         (CONNECT, 554, "5.7.1 go away", CHANNEL),
         (CONNECT, 450, "4.7.1 wait", CHANNEL),
-        # A server that closes is the channel's in every phase; one that wants a login says so of the account.
-        *((phase, 421, "x", CHANNEL) for phase in (MAIL, RCPT, DATA)),
+        # A server that closes is the channel's until a recipient is named: behind a relay may stand a customer's.
+        (MAIL, 421, "x", CHANNEL),
+        *((phase, 421, text, ACCOUNT) for phase in (RCPT, DATA) for text in ("", "x", "4.3.2 Service shutting down")),
         *((MAIL, code, "x", CHANNEL) for code in (454, 530, 534, 535, 538)),
         *(
             (phase, code, "x", ACCOUNT)

@@ -1,11 +1,16 @@
 """Secrets are hidden wherever they stand as secrets, and no word is lost for them."""
 
 import base64
+import html
+import json
+import quopri
 import time
-from urllib.parse import quote
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import assume, given, strategies as st
+from markupsafe import escape
 
 from notification_service.secrecy import Secrecy, distinctive
 
@@ -113,3 +118,53 @@ def test_no_text_takes_long(text: str) -> None:
     secrecy.text(text)
     secrecy.text(core * 100 + text + core)
     assert time.perf_counter() - started < 2
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent-encoded": lambda secret: quote(secret, safe=""),
+    "percent-encoded as in a form": quote_plus,
+    "percent-encoded in small letters": lambda secret: quote(secret, safe="").lower().replace(secret.lower(), secret),
+    "percent-encoded in part": lambda secret: secret[:4] + "".join(f"%{ord(each):02X}" for each in secret[4:]),
+    "percent-encoded twice": lambda secret: quote(quote(secret, safe=""), safe=""),
+    "in JSON": lambda secret: json.dumps(secret)[1:-1],
+    "in Python": lambda secret: repr(secret)[1:-1],
+    "on a page": html.escape,
+    "on a page by Jinja": lambda secret: str(escape(secret)),
+    "in a mail": lambda secret: quopri.encodestring(secret.encode()).decode(),
+    "in hexadecimal": lambda secret: secret.encode().hex(),
+    "in capital hexadecimal": lambda secret: secret.encode().hex().upper(),
+    "backwards": lambda secret: secret[::-1],
+    **{
+        f"in base64 behind {shift} letters": lambda secret, shift=shift: b64("x" * shift + secret + "yz")  # type: ignore[misc]
+        for shift in range(3)
+    },
+    "as AUTH PLAIN sends it": lambda secret: b64(f"\0mailer\0{secret}"),
+    "as XOAUTH2 sends it": lambda secret: b64(f"user=a@b.example\1auth=Bearer {secret}\1\1"),
+}
+
+
+@pytest.mark.parametrize("writing", WRITTEN)
+@pytest.mark.parametrize(
+    "secret", ['c4n"ary<of>a&s3cret', "c4n'ary\\of/a#s?cr=t", "plain-s3cret-w0rd", "c4n ary:of@a%secr+t"]
+)
+@pytest.mark.parametrize("said", ["535 5.7.8 {} is wrong", "x{}y", "invalid port: '{}'"])
+def test_a_distinctive_secret_is_hidden_however_it_is_written_down(said: str, secret: str, writing: str) -> None:
+    written = WRITTEN[writing](secret)
+    if "base64" in writing or "sends" in writing:
+        said = said.replace("x{}y", "{}")
+    hidden = Secrecy([secret]).text(said.format(written))
+    assert written not in hidden
+    assert "[secret]" in hidden
+    assert hidden.startswith(said.partition("{")[0])
+
+
+@pytest.mark.parametrize("writing", [each for each in WRITTEN if "twice" not in each])
+def test_a_token_that_was_learned_is_hidden_in_pieces_too(writing: str) -> None:
+    token = "ya29.a0AfH6SMB_canary~token-0123456789abcdefXYZ"
+    secrecy = Secrecy()
+    secrecy.add(token)
+    written = WRITTEN[writing](token)
+    for said in (written, written[: len(written) - 8]):
+        hidden = secrecy.text(f"535 {said} is wrong")
+        assert not any(written[at : at + 16] in hidden for at in range(len(written) // 2 - 4, len(said) - 20))

@@ -410,7 +410,7 @@ def test_tls_is_never_left_out_unless_it_is_asked_for(
 
 
 SAFE = {
-    "RABBITMQ_URL": "amqps://u:p@mq/",
+    "RABBITMQ_URL": "amqps://u:own-Zq7kX4@mq/",
     "REDIS_URL": "rediss://redis",
     "MONGODB_URI": "mongodb://m1,m2/?replicaSet=a&tls=true",
 }

@@ -13,7 +13,7 @@ from aiosmtplib import SMTPResponseException
 from notification_service.channels.smtp.greeting import is_qualified
 from notification_service.channels.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.smtp.providers import Provider
-from notification_service.channels.smtp.replies import Blame, Phase, Reading, fingerprint, one_line, read
+from notification_service.channels.smtp.replies import CLOSING, Blame, Phase, Reading, fingerprint, one_line, read
 from notification_service.channels.smtp.tokens import NoLoginError
 from notification_service.outcomes import ChannelUnavailableError
 from notification_service.ports import (
@@ -38,6 +38,8 @@ _NOT_ONE_ADDRESS = re.compile(r"[\s<>,\x00-\x1f\x7f]")
 
 _NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 §3.7.1: non-ASCII addresses not permitted."""
+
+_BROKEN_AT_RCPT = "the server breaks off or is silent when a recipient is named: ask its log what it waits for"
 
 
 @dataclass(slots=True)
@@ -177,7 +179,8 @@ class SmtpChannel:
         if talk.phase is Phase.DATA and doubtful:
             return InDoubt(talk.attempt("in_doubt", code, text))
         reading = read(talk.phase, code, text, talk.recipient)
-        if reading.session and talk.session is not None and talk.session.reused:
+        # Postfix closes so after twenty addresses in one session that it does not know, whoever's the next mail is.
+        if (reading.session or code == CLOSING) and talk.session is not None and talk.session.reused:
             talk.session_is_over = True
             talk.session.ending = "the server takes no more mails on it"
         hint = self._provider.hint(code, text, reading.hint)
@@ -198,6 +201,8 @@ class SmtpChannel:
         if talk.phase is Phase.DATA:
             return InDoubt(talk.attempt("in_doubt", None, text))
         talk.session_is_over = talk.session is not None and talk.session.reused
+        if talk.phase is Phase.RCPT:
+            return Blocked(talk.attempt("blocked", None, text), _BROKEN_AT_RCPT)
         hint = _own_hint(problem) or "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
         return Unavailable(talk.attempt("unavailable", None, text), hint)
 

@@ -28,11 +28,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from notification_service.channels.smtp import refusals
-from notification_service.channels.smtp.hiding import Hider
 from notification_service.channels.smtp.replies import one_line
 from notification_service.channels.smtp.tokens import Granted, NoLoginError
 from notification_service.outcomes import ConfigurationError, StoreUnavailableError
 from notification_service.ports import KeptToken, RefreshTokens
+from notification_service.secrecy import Secrecy
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class RefusedError(NoLoginError):
 class Endpoint:
     """`hide`: knows every secret that is sent there, as an answer may repeat one."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext, hide: Hider) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext, hide: Secrecy) -> None:
         self.url = url
         self.hide = hide
         self._tls = tls

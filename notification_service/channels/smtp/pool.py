@@ -1,7 +1,6 @@
 """Kept SMTP sessions: opened once, checked, reused, and thrown away at the first thing that is not a clean reply."""
 
 import asyncio
-import base64
 import itertools
 import ssl
 import time
@@ -15,6 +14,7 @@ from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException
 
 from notification_service.channels.smtp.greeting import own_name
 from notification_service.channels.smtp.tokens import NoLoginError, Token, Tokens
+from notification_service.credentials import sent_by_auth
 from notification_service.secrecy import Secrecy
 
 log = structlog.get_logger(__name__)
@@ -97,13 +97,6 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _forms(username: str, password: str) -> tuple[str, ...]:
-    """The password, and what AUTH sends for it with this user's name (RFC 4616)."""
-    plain = (f"\0{username}\0{password}", f"{username}\0{username}\0{password}")
-    encoded = [base64.b64encode(form.encode()).decode() for form in plain]
-    return (password, *encoded, *(form.rstrip("=") for form in encoded))
-
-
 class Pool:
     """`tokens`: where logins are by XOAUTH2; the server has no password then."""
 
@@ -122,7 +115,9 @@ class Pool:
         self._clock = clock
         self.tokens = tokens
         self._idle: list[Session] = []
-        self._secrecy = Secrecy(_forms(server.username or "", server.password) if server.password else (), mark="***")
+        password = server.password
+        sent = (password, *sent_by_auth(server.username or "", password)) if password else ()
+        self._secrecy = Secrecy(sent, mark="***")
         self._free = asyncio.Semaphore(limits.sessions)
         self._numbers = itertools.count(1)
 
@@ -140,7 +135,7 @@ class Pool:
 
     def hide(self, text: str) -> str:
         """What a server said, should it have repeated our password, as it is or as AUTH sends it (RFC 4954)."""
-        text = "***" if self._secrecy.whole(text) else self._secrecy.text(text)
+        text = self._secrecy(text)
         return self.tokens.hide(text) if self.tokens else text
 
     async def close(self) -> None:

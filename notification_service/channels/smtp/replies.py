@@ -16,7 +16,8 @@ _LONGEST_READ = 2000
 """Characters; RFC 5321 §4.5.3.1.5 allows 512 a line."""
 _LONGEST_TEXT = 500
 
-_CLOSING = 421
+CLOSING = 421
+"""RFC 5321 §3.8: it closes this connection."""
 _PASSING = ("2.2", "2.121", "2.122")
 """A full mailbox passes, whatever the first digit says, and so does one that gets too much (Exchange Online)."""
 _BAD_CONNECTION = "4.2"
@@ -204,9 +205,8 @@ def _blame(phase: Phase, code: int, enhanced: str | None, about: About | None) -
         return passing if enhanced and _OF_THE_MESSAGE.fullmatch(enhanced) else Blame.CHANNEL
     if about in _OF_ONE_MAIL:
         return passing
-    if about is not None:
-        return Blame.ACCOUNT
-    return Blame.CHANNEL if code == _CLOSING else passing
+    # Behind a relay may stand a customer's server that closes: one domain alone shuts the channel for nobody else.
+    return Blame.ACCOUNT if about is not None or code == CLOSING else passing
 
 
 def _named_wait(text: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from notification_service.channels.smtp.hiding import Hider
+from notification_service.secrecy import Secrecy
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class Tokens:
     """`deadline`: seconds that whoever waits for a token waits at most. `hide`: learns each token."""
 
     def __init__(
-        self, grant: TokenSource, hide: Hider, *, deadline: float, clock: Callable[[], float] = time.monotonic
+        self, grant: TokenSource, hide: Secrecy, *, deadline: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.grant = grant
         self.hide = hide
