@@ -1,0 +1,104 @@
+"""A Docker engine of its own: started in the namespaces that `__main__` has made, and gone with them."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.stack.processes import Part
+
+# Where slirp4netns answers DNS. The machine's own resolver may be one that containers do not reach (127.0.0.53).
+_RESOLVER = "10.0.2.3"
+
+CGROUP = "notification-image-check"
+
+
+class CommandFailedError(RuntimeError):
+    """A command of Docker's or of Compose's ended otherwise than it should; the text has what it said."""
+
+    def __init__(self, command: Sequence[str], done: subprocess.CompletedProcess[str]) -> None:
+        said = (done.stdout + done.stderr).strip().splitlines()[-30:]
+        super().__init__("\n    ".join((f"{' '.join(command)} ended with {done.returncode}:", *said)))
+
+
+class Engine(Part):
+    """dockerd, and the command line that speaks to it and to nothing else of this machine's."""
+
+    name = "dockerd"
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        super().__init__(folder)
+        self.data = data
+        self.socket = folder / "docker.sock"
+
+    def command(self) -> Sequence[str]:
+        places = {
+            "--data-root": self.data,
+            "--exec-root": self.folder / "exec",
+            "--pidfile": self.folder / "dockerd.pid",
+            "--host": f"unix://{self.socket}",
+            "--dns": _RESOLVER,
+            "--cgroup-parent": f"/{CGROUP}",
+            "--exec-opt": "native.cgroupdriver=cgroupfs",  # systemd knows the processes by other numbers
+            "--log-level": "warn",
+        }
+        return ("dockerd", *(str(word) for pair in places.items() for word in pair))
+
+    def answers(self) -> bool:
+        return self.socket.exists() and self.run("version", check=False).returncode == 0
+
+    def run(self, *arguments: str, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+        """Run `docker` with these arguments. Raises `CommandFailedError`."""
+        return run((docker(), *arguments), self.environment(), check=check, timeout=timeout)
+
+    def ask(self, *arguments: str) -> str:
+        """What `docker` prints."""
+        return self.run(*arguments).stdout.strip()
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        (found,) = json.loads(self.ask("inspect", name))
+        return dict(found)
+
+    def environment(self) -> Mapping[str, str]:
+        """Nothing of the caller's settings: Compose puts those into the file."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "DOCKER_HOST": f"unix://{self.socket}",
+            "DOCKER_BUILDKIT": "1",
+        }
+
+    def clear(self) -> None:
+        """Remove what a run that was killed left behind; images stay."""
+        if containers := self.ask("ps", "--all", "--quiet").split():
+            self.run("rm", "--force", "--volumes", *containers)
+        if volumes := self.ask("volume", "ls", "--quiet").split():
+            self.run("volume", "rm", "--force", *volumes)
+        self.run("network", "prune", "--force")
+
+
+def docker() -> str:
+    """The command line of the engine's own package, where another one stands before it in PATH."""
+    own = Path("/usr/bin/docker")
+    return str(own) if own.exists() else shutil.which("docker") or "docker"
+
+
+def run(
+    command: Sequence[str], environment: Mapping[str, str], *, check: bool = True, timeout: float = 900
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+    if check and done.returncode:
+        raise CommandFailedError(command, done)
+    return done

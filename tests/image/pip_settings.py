@@ -1,0 +1,44 @@
+"""How pip finds packages on this machine, as two secrets of a build: no host and no password gets into a layer."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+_KEPT = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "default-timeout")
+_PLACES = ("index-url", "extra-index-url", "find-links")
+_CA = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
+
+# Where the recipes mount the second secret.
+_MOUNTED = "/run/secrets/ca.pem"
+
+
+def secrets(folder: Path) -> dict[str, Path]:
+    """Write the two files, and name them as the recipes do."""
+    listed = subprocess.run(
+        (sys.executable, "-m", "pip", "config", "list"), capture_output=True, text=True, check=True
+    ).stdout
+    told = dict(re.findall(r"^[^.\n]+\.([a-z-]+)='(.*)'$", listed, re.MULTILINE))
+    files = {"pip.conf": configuration(told, os.environ), "ca.pem": _authorities(told)}
+    for name, text in files.items():
+        (folder / name).write_text(text, "utf-8")
+        (folder / name).chmod(0o600)
+    return {name: folder / name for name in files}
+
+
+def configuration(told: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    """The file for pip within a build: what is a folder of this machine is not reached from there, and is left out."""
+    kept = {name: told[name] for name in _KEPT if name in told}
+    for name in _PLACES:
+        kept[name] = " ".join(place for place in kept.get(name, "").split() if re.match(r"https?://", place))
+    kept.setdefault("proxy", environment.get("https_proxy") or environment.get("HTTPS_PROXY") or "")
+    lines = (f"{name} = {value}" for name, value in {**kept, "cert": _MOUNTED}.items() if value)
+    return "\n".join(("[global]", *lines, ""))
+
+
+def _authorities(told: Mapping[str, str]) -> str:
+    named = (told.get("cert"), *(os.environ.get(name) for name in _CA), _SYSTEM)
+    return next((Path(each).read_text("utf-8") for each in named if each and Path(each).is_file()), "")
