@@ -62,9 +62,6 @@ def main() -> int:
     except CannotError as problem:
         sys.stderr.write(f"image-check was not run: {problem}\n")
         return 0 if options.if_possible else CANNOT
-    if code == CANNOT and options.if_possible:
-        sys.stderr.write("image-check was not run: see the line above\n")
-        return 0
     sys.stdout.write(f"image-check: {'all as shipped' if code == 0 else 'FAILED'}, {time.monotonic() - begun:.0f} s\n")
     return code
 
@@ -84,7 +81,10 @@ def _run() -> int:
     except trixie.TreeError as problem:
         raise CannotError(str(problem)) from problem
     with _engine_data() as data, tempfile.TemporaryDirectory(prefix="image-check-") as folder:
-        return _inside(Path(folder), data, tree)
+        code = _inside(Path(folder), data, tree)
+        if code == CANNOT:
+            raise CannotError(" ".join(Path(folder, "reason").read_text("utf-8").split()))
+        return code
 
 
 @contextmanager

@@ -13,15 +13,14 @@ from tests.stack.processes import Part
 # Where slirp4netns answers DNS. The machine's own resolver may be one that containers do not reach (127.0.0.53).
 _RESOLVER = "10.0.2.3"
 
+# What is kept of layers for the next run.
+_LAYERS = "2GB"
+
 CGROUP = "notification-image-check"
 
 
 class CommandFailedError(RuntimeError):
     """A command of Docker's or of Compose's ended otherwise than it should; the text has what it said."""
-
-    def __init__(self, command: Sequence[str], done: subprocess.CompletedProcess[str]) -> None:
-        said = (done.stdout + done.stderr).strip().splitlines()[-30:]
-        super().__init__("\n    ".join((f"{' '.join(command)} ended with {done.returncode}:", *said)))
 
 
 class Engine(Part):
@@ -72,12 +71,14 @@ class Engine(Part):
         }
 
     def clear(self) -> None:
-        """Remove what a run that was killed left behind; images stay."""
+        """Remove what a run that was killed left behind, and what is old; images with a name stay."""
         if containers := self.ask("ps", "--all", "--quiet").split():
             self.run("rm", "--force", "--volumes", *containers)
         if volumes := self.ask("volume", "ls", "--quiet").split():
             self.run("volume", "rm", "--force", *volumes)
         self.run("network", "prune", "--force")
+        self.run("image", "prune", "--force")
+        self.run("builder", "prune", "--force", "--keep-storage", _LAYERS)
 
 
 def docker() -> str:
@@ -89,16 +90,21 @@ def docker() -> str:
 def run(
     command: Sequence[str], environment: Mapping[str, str], *, check: bool = True, timeout: float = 900
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=timeout,
-        check=False,
-    )
+    """Raises `CommandFailedError`: where `check`, also for an exit code."""
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as problem:
+        raise CommandFailedError(f"{' '.join(command)} did not end within {timeout:g} s") from problem
     if check and done.returncode:
-        raise CommandFailedError(command, done)
+        said = (done.stdout + done.stderr).strip().splitlines()[-30:]
+        raise CommandFailedError("\n    ".join((f"{' '.join(command)} ended with {done.returncode}:", *said)))
     return done

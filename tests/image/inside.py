@@ -17,31 +17,29 @@ FAILED, CANNOT = 1, 3
 
 
 def main() -> int:
+    """With `CANNOT` the reason stands in the folder's file of that name."""
     folder, data, tree = map(Path, sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     try:
-        until(lambda: "tap0" in Path("/proc/net/dev").read_text(), "a way out of the network namespace", 15)
+        until(lambda: "tap0" in Path("/proc/net/dev").read_text("utf-8"), "a way out of the network namespace", 15)
         with Engine(folder, data) as engine:
-            return _check(engine, folder, tree)
-    except (PartFailedError, CheckFailedError) as problem:
-        sys.stderr.write(f"the Docker engine does not run here: {problem}\n")
+            return _run_all(_prepared(engine, folder, tree))
+    except (PartFailedError, CommandFailedError, CheckFailedError) as problem:
+        (folder / "reason").write_text(str(problem), "utf-8")
         return CANNOT
 
 
-def _check(engine: Engine, folder: Path, tree: Path) -> int:
+def _prepared(engine: Engine, folder: Path, tree: Path) -> Project:
+    """The project, not built yet, and the stand-ins of the images that it names."""
+    begun = time.monotonic()
     engine.clear()
     secrets = pip_settings.secrets(folder)
-    begun = time.monotonic()
-    try:
-        standins.build(engine, standins.import_debian(engine, tree), folder, secrets)
-    except CommandFailedError as problem:
-        sys.stderr.write(f"the stand-ins cannot be built here: {problem}\n")
-        return CANNOT
-    _say("stand-ins", time.monotonic() - begun, "built, nothing was fetched from a registry of images")
+    standins.build(engine, standins.import_debian(engine, tree, folder), folder, secrets)
+    _say("stand-ins", time.monotonic() - begun, "no registry of images was asked, and these are not the real ones:")
     for part, name in standins.shipped_images().items():
         sys.stdout.write(f"      {name}: {standins.STAND_INS[part]}\n")
-    return _run_all(Project(engine, tree / standins.COMPOSE, folder, secrets))
+    return Project(engine, tree / standins.COMPOSE, folder, secrets)
 
 
 def _run_all(project: Project) -> int:
@@ -49,9 +47,9 @@ def _run_all(project: Project) -> int:
         begun = time.monotonic()
         try:
             figure = check(project)
-        except (CheckFailedError, CommandFailedError) as problem:
-            sys.stdout.write(f"FAILED {name}: {problem}\n")
-            sys.stdout.write(f"The service's last lines:\n{project.logs()}\n")
+        except Exception as problem:  # noqa: BLE001 - whatever a check meets is what it found
+            sys.stdout.write(f"FAILED {name} ({check.__doc__}): {type(problem).__name__}: {problem}\n")
+            sys.stdout.write(f"The last lines of the service, which is gone now:\n{project.logs()}\n")
             return FAILED
         _say(name, time.monotonic() - begun, figure)
     return 0

@@ -35,15 +35,16 @@ def shipped_images() -> dict[str, str]:
     return {"python": based, **named}
 
 
-def import_debian(engine: Engine, tree: Path) -> str:
+def import_debian(engine: Engine, tree: Path, folder: Path) -> str:
     """The folder as an image, once; Compose, which came with it, and apt's lists are left out."""
     name = f"notification-debian:{tree.name.rpartition('-')[2]}"
     if engine.ask("images", "--quiet", name):
         return name
     left_out = (f"--exclude=./{COMPOSE}", "--exclude=./var/cache/apt", "--exclude=./var/lib/apt/lists")
-    with subprocess.Popen(("tar", "--directory", str(tree), *left_out, "--create", "."), stdout=subprocess.PIPE) as tar:
-        command = ("docker", "import", "-", name)
-        subprocess.run(command, env=dict(engine.environment()), stdin=tar.stdout, capture_output=True, check=True)
+    archive = folder / "debian.tar"
+    subprocess.run(("tar", "--directory", tree, *left_out, "--create", "--file", archive, "."), check=True)
+    engine.run("import", str(archive), name)
+    archive.unlink()
     return name
 
 
