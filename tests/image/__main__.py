@@ -62,6 +62,9 @@ def main() -> int:
     except CannotError as problem:
         sys.stderr.write(f"image-check was not run: {problem}\n")
         return 0 if options.if_possible else CANNOT
+    except KeyboardInterrupt:
+        sys.stderr.write("image-check was stopped, and what it had started with it\n")
+        return 130
     sys.stdout.write(f"image-check: {'all as shipped' if code == 0 else 'FAILED'}, {time.monotonic() - begun:.0f} s\n")
     return code
 

@@ -28,6 +28,8 @@ def main() -> int:
     except (PartFailedError, CommandFailedError, CheckFailedError) as problem:
         (folder / "reason").write_text(str(problem), "utf-8")
         return CANNOT
+    finally:
+        pip_settings.forget(folder)  # the caller removes the folder, unless it was killed
 
 
 def _prepared(engine: Engine, folder: Path, tree: Path) -> Project:

@@ -12,6 +12,8 @@ _PLACES = ("index-url", "extra-index-url", "find-links")
 _CA = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 
+_NAMES = ("pip.conf", "ca.pem")
+
 # Where the recipes mount the second secret.
 _MOUNTED = "/run/secrets/ca.pem"
 
@@ -22,11 +24,16 @@ def secrets(folder: Path) -> dict[str, Path]:
         (sys.executable, "-m", "pip", "config", "list"), capture_output=True, text=True, check=True
     ).stdout
     told = dict(re.findall(r"^[^.\n]+\.([a-z-]+)='(.*)'$", listed, re.MULTILINE))
-    files = {"pip.conf": configuration(told, os.environ), "ca.pem": _authorities(told)}
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8")
-        (folder / name).chmod(0o600)
-    return {name: folder / name for name in files}
+    files = {name: folder / name for name in _NAMES}
+    for file, text in zip(files.values(), (configuration(told, os.environ), _authorities(told)), strict=True):
+        file.touch(0o600)
+        file.write_text(text, "utf-8")
+    return files
+
+
+def forget(folder: Path) -> None:
+    for name in _NAMES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def configuration(told: Mapping[str, str], environment: Mapping[str, str]) -> str:
