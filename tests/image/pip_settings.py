@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import certifi
+
 _KEPT = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "default-timeout")
 _PLACES = ("index-url", "extra-index-url", "find-links")
 _CA = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -47,5 +49,5 @@ def configuration(told: Mapping[str, str], environment: Mapping[str, str]) -> st
 
 
 def _authorities(told: Mapping[str, str]) -> str:
-    named = (told.get("cert"), *(os.environ.get(name) for name in _CA), _SYSTEM)
-    return next((Path(each).read_text("utf-8") for each in named if each and Path(each).is_file()), "")
+    named = (told.get("cert"), *(os.environ.get(name) for name in _CA), _SYSTEM, certifi.where())
+    return next(Path(each).read_text("utf-8") for each in named if each and Path(each).is_file())
