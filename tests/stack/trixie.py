@@ -13,7 +13,14 @@ from pathlib import Path
 from tests.stack import debian
 
 SUITE = "trixie"
+FOLDER = Path("/mnt")
+"""Where what runs in a tree sees the folder that it was given."""
 _HOUR = 3600.0
+_ENTER = """
+set -e; tree=$1; folder=$2; shift 2
+mount --rbind /dev "$tree/dev"; mount -t proc proc "$tree/proc"; mount --bind "$folder" "$tree/mnt"
+exec chroot "$tree" sh -c 'cd /mnt; exec "$@"' sh "$@"
+"""
 
 
 class TreeError(RuntimeError):
@@ -44,6 +51,15 @@ def tree(name: str, packages: Sequence[str]) -> Path:
         if not made.is_dir():
             _make(made, sorted(packages))
     return made
+
+
+def running_in(made: Path, folder: Path, *command: str) -> Sequence[str]:
+    """The command that runs `command` in a tree and replaces itself by it, with `folder` as `FOLDER` in there.
+
+    What it mounts is in a mount namespace of its own, so nothing of it is left when it has ended.
+    """
+    apart = ("unshare", "--mount", "--propagation", "private")
+    return (*apart, "sh", "-c", _ENTER, "sh", str(made), str(folder), *command)
 
 
 def _cache() -> Path:
