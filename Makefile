@@ -19,7 +19,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-rabbitmq4 soak torture mutants lint format contract mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
+.PHONY: help demo run test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
 	bench-processes bench-scale bench-records bench-storm bench-plot lock audit clean
 
 help: ## show this
@@ -61,6 +61,9 @@ format: $(STAMP) ## let ruff mend what it can
 
 contract: $(STAMP) ## write the AsyncAPI document and the schema of log lines anew
 	@$(BIN)/python -m tests.schemas
+
+image-check: $(STAMP) ## build the image and run the compose file in a Docker engine of its own (as root; ARGS=--if-possible)
+	@$(BIN)/python -m tests.image $(ARGS)
 
 mail-check: $(STAMP) ## judge every mail in every language by other people's tools
 	@$(BIN)/python -m tests.mails.install

@@ -36,7 +36,7 @@ from notification_service.commands.gallery import server as gallery
 from notification_service.commands.parked import Event, EventType, Older, Reason, chosen
 from notification_service.commands.send_test import send
 from notification_service.commands.smtp_login import sign_in
-from notification_service.commands.terminal import say, say_document, say_json, say_marked
+from notification_service.commands.terminal import say, say_document, say_in_lines, say_json, say_marked
 from notification_service.console import application as console
 from notification_service.notices import TEMPLATES
 from notification_service.ops import alive, logging, streams

@@ -3,16 +3,20 @@
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from notification_service import __version__
@@ -21,6 +25,7 @@ from notification_service.notices import TEMPLATES
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements.build.lock", "tests/requirements.lock")
 COPYLEFT = ("secantusdb",)
+PERMISSIVE = re.compile(r"\b(MIT|MIT-0|BSD|Apache|ISC|PSF|Unlicense|MPL|Mozilla Public License)\b")
 
 
 # ── the wheel ────────────────────────────────────────────────────────────────────────────────────────
@@ -58,6 +63,7 @@ def test_the_version_is_said_once() -> None:
     assert project["version"] == __version__
     compose = _compose()
     assert compose["services"]["notification-service"]["image"] == f"notification-service:{__version__}"
+    assert f'org.opencontainers.image.version="{__version__}"' in _dockerfile()
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
@@ -73,10 +79,27 @@ def test_a_lock_file_pins_hashes_and_names_no_place(name: str) -> None:
 
 def test_the_lock_files_agree_and_nothing_copyleft_is_shipped() -> None:
     runtime, build, tests = (_pins(name) for name in LOCKS)
-    assert runtime.items() <= tests.items()
-    assert build.items() <= tests.items()
-    assert not set(COPYLEFT) & (set(runtime) | set(build))
-    assert set(COPYLEFT) <= set(tests)
+    assert runtime <= tests
+    assert build <= tests
+    assert not set(COPYLEFT) & {name for name, _ in runtime | build}
+    assert set(COPYLEFT) <= {name for name, _ in tests}
+
+
+def test_what_is_shipped_has_a_licence_that_lets_it_be_shipped() -> None:
+    here: dict[str, Distribution] = {canonicalize_name(each.name): each for each in distributions()}
+    shipped = {name for name, _ in _pins("requirements.lock")} & set(here)
+    assert len(shipped) > 40, "the others are of other systems or older Pythons"
+    assert {name: said for name in shipped if not PERMISSIVE.search(said := _licence(here[name]))} == {}
+    assert {name: said for name in shipped if "GPL" in (said := _licence(here[name]))} == {}
+    assert all("GPL" in _licence(here[name]) for name in COPYLEFT), "the GPL is seen where it is"
+
+
+def _licence(distribution: Distribution) -> str:
+    """By the name that SPDX has for it, or, of older packages, what they say in their own words."""
+    told = distribution.metadata
+    (licence,) = told.get_all("License-Expression") or [""]
+    classified = [each for each in told.get_all("Classifier") or [] if each.startswith("License ::")]
+    return licence or "; ".join((*classified, *(text.partition("\n")[0] for text in told.get_all("License") or [])))
 
 
 ADVISORIES = {
@@ -98,7 +121,7 @@ ADVISORIES = {
 def test_no_release_with_a_known_hole_is_allowed_or_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     direct = {each.name: each.specifier for each in map(Requirement, project["dependencies"])}
-    pinned = {name.partition(" ")[0]: version for name, version in _pins("requirements.lock").items()}
+    pinned = {name.partition(" ")[0]: version for name, version in _pins("requirements.lock")}
     assert ADVISORIES.keys() <= pinned.keys(), "one is no dependency any more"
     for name, mended in ADVISORIES.items():
         assert Version(pinned[name]) >= Version(mended), name
@@ -123,7 +146,28 @@ def test_the_image_looks_after_itself_without_curl() -> None:
     assert re.search(r'^HEALTHCHECK .*CMD \["python", "-m", "notification_service.ops.alive"\]$', recipe, re.MULTILINE)
     assert "curl" not in recipe
     assert "wget" not in recipe
-    assert recipe.count("--require-hashes") == recipe.count("pip install -") - recipe.count("pip install --no-deps")
+    fetched = [
+        each for each in re.findall(r"\S+pip (?:--python \S+ )?install [^&]*", recipe) if "--no-index" not in each
+    ]
+    assert fetched
+    assert all("--require-hashes" in each for each in fetched), fetched
+
+
+def test_the_image_starts_from_bytecode_and_has_no_pip() -> None:
+    build, last_stage = _dockerfile().split("\nFROM ${BASE}\n")
+    assert "python -m venv --without-pip /opt/venv" in build
+    assert "-m pip --disable-pip-version-check uninstall" in last_stage
+    assert "-m compileall" in last_stage
+    assert re.search(r"cyclonedx-py environment .* --output-file /opt/venv/\S+ /opt/venv", build)
+    assert last_stage.index("RUN python") < last_stage.index("COPY --from=build /opt/venv"), "a change of ours keeps it"
+
+
+def test_where_pip_fetches_from_is_no_matter_of_the_image() -> None:
+    """It is a secret of the build, which no layer keeps."""
+    recipe = _dockerfile()
+    (fetching,) = re.findall(r"^RUN .*requirements\.lock.*$", recipe, re.MULTILINE)
+    assert "--mount=type=secret,id=pip.conf,target=/etc/pip.conf" in fetching
+    assert not re.search(r"index-url|trusted-host|https?://", recipe)
 
 
 def test_the_image_is_made_of_files_that_are_there_and_let_in() -> None:
@@ -162,10 +206,60 @@ def test_a_mail_server_in_env_is_all_that_it_takes_to_leave_the_catcher() -> Non
 
 def test_every_part_is_watched_and_waited_for() -> None:
     services = _compose()["services"]
-    assert all(service["healthcheck"]["test"][0] == "CMD" for service in services.values())
     waited = services["notification-service"]["depends_on"]
     assert set(waited) == set(services) - {"notification-service"}
+    assert waited.pop("settings") == {"condition": "service_completed_successfully"}
+    assert services.pop("settings")["healthcheck"] == {"disable": True}
+    assert all(service["healthcheck"]["test"][0] == "CMD" for service in services.values())
     assert all(each == {"condition": "service_healthy"} for each in waited.values())
+
+
+def test_a_wrong_setting_is_found_once_and_an_outage_is_outlived() -> None:
+    """No policy of restarts knows 78 from 69, and one with a limit does not come back after a reboot."""
+    services = _compose()["services"]
+    once, service = services["settings"], services["notification-service"]
+    assert once["restart"] == "no"
+    assert {each["restart"] for name, each in services.items() if name != "settings"} == {"unless-stopped"}
+    assert [once[same] for same in ("image", "environment", "env_file")] == [
+        service[same] for same in ("image", "environment", "env_file")
+    ]
+
+
+def test_our_image_is_built_and_never_asked_of_a_registry() -> None:
+    services = _compose()["services"]
+    ours = services["notification-service"]
+    assert ours["pull_policy"] == "build"
+    assert {name for name, each in services.items() if each["image"] == ours["image"]} == {
+        "notification-service",
+        "settings",
+    }
+
+
+def test_no_part_can_fill_the_disk_with_its_log_or_take_all_memory() -> None:
+    for name, service in _compose()["services"].items():
+        assert service["logging"]["driver"] == "json-file", name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+
+
+def test_redis_refuses_before_its_container_is_killed() -> None:
+    service = _compose()["services"]["redis"]
+    allowed = service["command"][service["command"].index("--maxmemory") + 1]
+    assert int(allowed.removesuffix("mb")) * 2 < int(service["mem_limit"].removesuffix("m")), "a rewrite copies it"
+    assert "-e" in service["healthcheck"]["test"], "without it redis-cli ends with 0 on an error"
+
+
+def test_the_question_to_mongodb_is_a_ping_of_its_protocol() -> None:
+    service = _compose()["services"]["mongodb"]
+    assert service["environment"]["HOME"] == "/tmp"  # noqa: S108 - the container's own
+    *_, script = service["healthcheck"]["test"]
+    told = subprocess.run(
+        ["bash", "-c", script.replace("$$", "$").split("&&")[1].replace(">&3", "")], capture_output=True, check=True
+    ).stdout
+    length, _, _, operation, flags, kind = struct.unpack_from("<iiiiIB", told)
+    assert (length, operation, flags, kind) == (len(told), 2013, 0, 0)
+    assert bson.decode(told[21:]) == {"ping": 1, "$db": "admin"}
+    assert bson.encode({"ok": 1.0})[4:-1].hex() in script
 
 
 def test_the_service_may_do_little_and_may_finish() -> None:
@@ -179,9 +273,9 @@ def test_the_service_may_do_little_and_may_finish() -> None:
     assert volumes == set(_compose()["volumes"])
 
 
-def _pins(name: str) -> dict[str, str]:
-    found = re.findall(r"^([a-z0-9._-]+)==(\S+)(?: ; (.+?))? \\$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
-    return {f"{package} {marker}".strip(): version for package, version, marker in found}
+def _pins(name: str) -> set[tuple[str, str]]:
+    """Each package and its version; for which Python or system differs by who else needs it."""
+    return set(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
 
 
 def _pip(*arguments: str) -> None:
