@@ -8,8 +8,6 @@ import typer
 from notification_service.commands import terminal
 from notification_service.outcomes import ConfigurationError
 
-_LONGEST_HOURS = 24 * 365 * 10
-
 
 def given(context: typer.Context, option: typer.CallbackParam, text: str | None) -> str | None:
     """An empty text, such as that of a variable that is not set, would choose everything or nothing."""
@@ -20,15 +18,6 @@ def given(context: typer.Context, option: typer.CallbackParam, text: str | None)
 
 def text_option(*names: str, help: str, metavar: str | None = None) -> Any:  # noqa: A002, ANN401 - as typer has it
     return typer.Option(*names, help=help, metavar=metavar, callback=given)
-
-
-def hours(context: typer.Context, option: typer.CallbackParam, number: float | None) -> float | None:
-    if number is not None and not 0 <= number <= _LONGEST_HOURS:
-        raise ConfigurationError(
-            f"{context.info_name}: {_named(option)} {number:g} is no age: write hours, from 0 to {_LONGEST_HOURS}, "
-            "such as 0.5 or 48"
-        )
-    return number
 
 
 def _named(option: typer.CallbackParam) -> str:

@@ -12,7 +12,7 @@ import typer
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, Wanted
 from notification_service.commands import terminal
-from notification_service.commands.asking import hours, text_option
+from notification_service.commands.asking import text_option
 from notification_service.commands.terminal import say, say_in_lines
 
 Event = Annotated[str | None, text_option("--event", help="Only this event id.")]
@@ -25,18 +25,28 @@ _MAX_AGE_HOURS = 10 * 366 * 24
 
 
 def age_in_hours(text: str) -> float:
-    """An age that a form holds. Raises `ValueError` where it could not be meant."""
+    """An age as somebody writes it. Raises `ValueError` where it could not be meant."""
     try:
         found = float(text)
     except ValueError:
-        found = 0
-    if not 0 < found <= _MAX_AGE_HOURS:
-        raise ValueError(f"the age has to be a number of hours above 0, and at most {_MAX_AGE_HOURS}")
+        found = -1
+    if not 0 <= found <= _MAX_AGE_HOURS:
+        raise ValueError(f"the age has to be a number of hours from 0 to {_MAX_AGE_HOURS}, such as 0.5 or 48")
     return found
 
 
+def _older(text: str) -> float:
+    try:
+        return age_in_hours(text)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+
+
 Older = Annotated[
-    float | None, typer.Option("--older-than", help="Only what was parked more than so many hours ago.", callback=hours)
+    float | None,
+    typer.Option(
+        "--older-than", metavar="HOURS", parser=_older, help="Only what was parked more than so many hours ago."
+    ),
 ]
 
 

@@ -318,12 +318,12 @@ def test_a_choice_means_what_has_everything_that_is_given_and_was_shown() -> Non
     assert [Choice().narrow, Choice(until=NOW).narrow, Choice(reason="x").narrow] == [False, False, True]
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "-0.0", "nan", "inf", "-inf", "1e300", "87841", "", "old", "1h", "0x10"])
+@pytest.mark.parametrize("text", ["-1", "-0.1", "nan", "inf", "-inf", "1e300", "87841", "", "old", "1h", "0x10"])
 def test_what_is_no_age_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="hours above 0"):
+    with pytest.raises(ValueError, match="hours from 0 to"):
         age_in_hours(text)
 
 
-@pytest.mark.parametrize(("text", "age"), [("1", 1), (" 0.5 ", 0.5), ("87840", 87840), ("1e-3", 0.001)])
+@pytest.mark.parametrize(("text", "age"), [("0", 0), ("1", 1), (" 0.5 ", 0.5), ("87840", 87840), ("1e-3", 0.001)])
 def test_an_age_is_a_number_of_hours(text: str, age: float) -> None:
     assert age_in_hours(text) == age
