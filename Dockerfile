@@ -47,7 +47,7 @@ WORKDIR /var/lib/notification-service
 VOLUME ["/var/lib/notification-service/outbox"]
 EXPOSE 8084 8085
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "notification_service.ops.alive"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "notification_service.observability.liveness"]
 # Signals wait until the handlers stand: as process 1 without an init, an early one would be ignored.
 ENTRYPOINT ["env", "--block-signal=TERM,INT", "notification-service"]
 CMD ["run"]

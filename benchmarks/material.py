@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from notification_service import assembly, mime, notices, settings
-from notification_service.notices import Delivery, Notice
-from notification_service.ports import Person
+from notification_service import bootstrap, settings
+from notification_service.channels.email import mime
+from notification_service.contract.inbound import Delivery
+from notification_service.delivery import planning
+from notification_service.delivery.planning import Notice
+from notification_service.delivery.ports.directory import Person
 from tests.samples import fresh
 from tests.stack.publisher import Publication, event
 
@@ -28,10 +31,10 @@ def write(folder: Path) -> Path:
     """Each kind's mail in our words, looks and size, with the event's plain texts left open; `ready.eml` whole."""
     folder.mkdir(parents=True, exist_ok=True)
     read = settings.load(None)
-    renderer = assembly.load_renderer(read)
+    renderer = bootstrap.load_renderer(read)
     for number, kind in enumerate(MIX):
         body = publication(number).body
-        notice = notices.plan(Delivery(body, kind), largest=read.service.max_event_bytes)
+        notice = planning.plan(Delivery(body, kind), largest=read.service.max_event_bytes)
         if not isinstance(notice, Notice):
             raise TypeError(f"the sample {kind} makes no mail: {notice}")
         mail = renderer.render(notice.template, notice.event, _JANE)

@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 
-from notification_service.cli import main
+from notification_service.cli.main import main
 
 _EVERY = 0.001
 _STAGES = (
@@ -24,8 +24,8 @@ _STAGES = (
     ("/consumer.py", "read", "parse"),
     ("structlog/", "", "log"),
     ("/logging/__init__.py", "", "log"),
-    ("/ops/metrics.py", "", "metrics"),
-    ("/ops/", "", "log"),
+    ("/observability/metrics.py", "", "metrics"),
+    ("/observability/", "", "log"),
     ("/mime.py", "", "MIME"),
     ("/books.py", "claim", "claim"),
     ("/leases.py", "", "claim"),
@@ -55,7 +55,7 @@ _BESIDE = (
     ("/motor/", "", "MongoDB, for many at once"),
     ("/pymongo/", "", "MongoDB, for many at once"),
     ("/stores/mongo", "", "MongoDB, for many at once"),
-    ("/notification_service/pipeline.py", "", "story"),
+    ("/notification_service/delivery/pipeline.py", "", "story"),
     ("/aio_pika/", "", "AMQP"),
     ("/aiormq/", "", "AMQP"),
     ("/pamqp/", "", "AMQP"),

@@ -22,13 +22,13 @@ from pymongo import monitoring
 from pymongo.errors import PyMongoError
 
 from benchmarks import results
-from notification_service.commands import find
-from notification_service.console import application, desk
-from notification_service.console.access import Access
-from notification_service.console.front import Front
+from notification_service.cli import find
+from notification_service.console import app as console_app, queries
+from notification_service.console.auth import Access
+from notification_service.console.public_address import Front
 from notification_service.settings import Settings, load
-from notification_service.stores.memory import MemorySessions
-from notification_service.stores.mongo_search import Place as PageEnd, Wanted
+from notification_service.stores.memory.sessions import MemorySessions
+from notification_service.stores.mongo.search import Place as PageEnd, Wanted
 from tests.console import scene
 from tests.samples import sample
 from tests.stack.local import LocalStack
@@ -122,10 +122,10 @@ async def measure(place: Place, asked: Asked) -> tuple[list[results.Row], list[r
     settings = _settings(place)
     one = place.database[RECORDS].find_one({"outcome": "parked"}) or {}
     rows: list[results.Row] = []
-    queries: list[results.Row] = []
-    async with desk.opened(settings) as behind:
+    dearest: list[results.Row] = []
+    async with queries.opened(settings) as behind:
         await behind.prepare()
-        app = application.application(behind, Access(scene.TOKEN, MemorySessions()), Front(None))
+        app = console_app.application(behind, Access(scene.TOKEN, MemorySessions()), Front(None))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console.example")
         async with client:
             await client.post("/console/login", data={"token": scene.TOKEN})
@@ -134,8 +134,8 @@ async def measure(place: Place, asked: Asked) -> tuple[list[results.Row], list[r
                 rows.append(row)
                 if sent:
                     told = [_explained(place, what, each) for each in sent]
-                    queries.append(max(told, key=lambda each: each["documents"]))
-    return rows, queries
+                    dearest.append(max(told, key=lambda each: each["documents"]))
+    return rows, dearest
 
 
 def _pages(client: httpx.AsyncClient, one: Document) -> Iterator[tuple[str, Callable[[], Awaitable[object]]]]:

@@ -27,12 +27,12 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     _open_what_is_closed()
     gc.disable()  # nothing that an import makes is garbage, and looking for it takes a twentieth of the start
-    from notification_service import cli  # noqa: PLC0415 - the heavy part, which must not delay the handlers
+    from notification_service.cli import main  # noqa: PLC0415 - the heavy part, which must not delay the handlers
 
     gc.enable()
     if heard and not serving:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    cli.main()
+    main.main()
 
 
 def _open_what_is_closed() -> None:

@@ -13,32 +13,33 @@ from functools import partial
 
 import structlog
 
-from notification_service import assembly
+from notification_service import bootstrap
 from notification_service.broker import parking, topology
+from notification_service.broker.connection import Link
 from notification_service.broker.consumer import Consumer
-from notification_service.broker.link import Link
 from notification_service.channels.breaker import Breaker, State, WayOut
+from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.outbox import FileOutbox
-from notification_service.lane import Lane
-from notification_service.leases import Leases
-from notification_service.observing import Observer
-from notification_service.ops import health, serving
-from notification_service.ops.health import Part, Readiness
-from notification_service.ops.metrics import Gauges, Metrics
-from notification_service.outcomes import ConfigurationError, DependencyError, StoreUnavailableError
-from notification_service.recalls import Recaller
-from notification_service.rendering import Renderer
-from notification_service.retention import Sweeper
-from notification_service.retries import Ladder
-from notification_service.secrecy import Secrecy
+from notification_service.delivery.leases import Leases
+from notification_service.delivery.observer import Observer
+from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.retries import Ladder
+from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
+from notification_service.foundation.redaction import Secrecy
+from notification_service.observability import health, serving
+from notification_service.observability.health import Part, Readiness
+from notification_service.observability.metrics import Gauges, Metrics
+from notification_service.records.recalls import Recaller
+from notification_service.records.retention import Sweeper
 from notification_service.settings import DeliveryMode, RecipientRecord, Settings
-from notification_service.stores import mongo, redis
-from notification_service.stores.mongo_directory import MongoDirectory
-from notification_service.stores.mongo_keeping import MongoKeeping
-from notification_service.stores.mongo_ledger import MongoLedger
-from notification_service.stores.mongo_recalls import MongoRecalls
-from notification_service.stores.redis_claims import RedisClaims
-from notification_service.stores.redis_rates import RedisRates
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.directory import MongoDirectory
+from notification_service.stores.mongo.ledger import MongoLedger
+from notification_service.stores.mongo.recalls import MongoRecalls
+from notification_service.stores.mongo.retention import MongoKeeping
+from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.claims import RedisClaims
+from notification_service.stores.redis.rates import RedisRates
 
 log = structlog.get_logger(__name__)
 
@@ -180,9 +181,9 @@ async def _first_of(waited: Awaitable[object], *, seconds: float) -> None:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Service]:
     """Every part, connected when it is first used, and closed in the reverse order."""
-    channel = assembly.channel(settings) if settings.live else None
+    channel = bootstrap.channel(settings) if settings.live else None
     _say_how_mail_goes(settings, channel)
-    renderer = assembly.load_renderer(settings)
+    renderer = bootstrap.load_renderer(settings)
     outbox = FileOutbox(settings.service.outbox_dir)
     _check_outbox(settings, outbox, needed=channel is None)
     async with AsyncExitStack() as stack:
@@ -208,19 +209,19 @@ async def _assembled(
     full, keys = service.record_recipient is RecipientRecord.FULL, settings.addresses.texts
     claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
     ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full, address_keys=keys)
-    rates = RedisRates(redis_client, assembly.quotas(settings))
+    rates = RedisRates(redis_client, bootstrap.quotas(settings))
     leases = Leases(claims, service.lease_seconds)
-    metrics = Metrics(assembly.ladder(settings), channel.provider if channel else settings.smtp.provider.name)
-    breaker = assembly.way_out(outbox, channel, metrics.attempted)
+    metrics = Metrics(bootstrap.ladder(settings), channel.provider if channel else settings.smtp.provider.name)
+    breaker = bootstrap.way_out(outbox, channel, metrics.attempted)
     stack.push_async_callback(breaker.close)
-    memories = assembly.Memories(claims, ledger, MongoDirectory(database), rates)
+    memories = bootstrap.Memories(claims, ledger, MongoDirectory(database), rates)
     observer = _observer(settings, metrics, stack)
-    story = assembly.pipeline(
+    story = bootstrap.pipeline(
         settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=observer
     )
     hide = Secrecy(settings.secrets())
     keeping = MongoKeeping(database, settings.mongodb.collection)
-    sweeper = Sweeper(keeping, assembly.ages(settings))
+    sweeper = Sweeper(keeping, bootstrap.ages(settings))
     link = Link(
         rabbit.url.get_secret_value(),
         _topology(settings, story.policy.ladder),
@@ -256,7 +257,7 @@ def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> O
     if endpoint is None:
         return metrics
     try:
-        from notification_service.ops import tracing  # noqa: PLC0415 - an extra, which need not be there
+        from notification_service.observability import tracing  # noqa: PLC0415 - an extra, which need not be there
     except ImportError as problem:
         raise ConfigurationError(
             f"TRACING_ENDPOINT needs the extra: pip install 'notification-service[tracing]' ({problem})"
@@ -311,7 +312,7 @@ def _check_outbox(settings: Settings, outbox: FileOutbox, *, needed: bool) -> No
         outbox.check()
     except OSError as problem:
         if needed or problem.errno not in _NO_ROOM:
-            raise assembly.unusable_outbox("OUTBOX_DIR", settings.service.outbox_dir, problem) from problem
+            raise bootstrap.unusable_outbox("OUTBOX_DIR", settings.service.outbox_dir, problem) from problem
         log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text says it all
 
 

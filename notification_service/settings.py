@@ -23,17 +23,18 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from notification_service.addresses import NotAnAddressError, parse_address
-from notification_service.branding import ACCENT, check_colour
-from notification_service.channels.smtp import providers
-from notification_service.channels.smtp.greeting import check_name
-from notification_service.credentials import misread, passwords, published, published_login, sent_by_auth
-from notification_service.hosts import is_host
-from notification_service.links import check_link
-from notification_service.notices import TEMPLATES
-from notification_service.outcomes import ConfigurationError
-from notification_service.retries import RUNGS
-from notification_service.wording import check_locale, check_zone
+from notification_service.channels.email.smtp import providers
+from notification_service.channels.email.smtp.greeting import check_name
+from notification_service.content.branding import ACCENT, check_colour
+from notification_service.content.links import check_link
+from notification_service.content.localization import check_locale
+from notification_service.contract.rules import TEMPLATES
+from notification_service.contract.time_zones import check_zone
+from notification_service.delivery.retries import RUNGS
+from notification_service.foundation.addresses import NotAnAddressError, parse_address
+from notification_service.foundation.credentials import misread, passwords, published, published_login, sent_by_auth
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.foundation.hosts import is_host
 
 EXIT_CONFIGURATION = 78
 EXIT_UNAVAILABLE = 69

@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from notification_service.commands.samples import with_a_show_to_come
+from notification_service.preview.samples import with_a_show_to_come
 
 FOLDER = Path(__file__).parents[1] / "templates" / "_samples"
 CONTRACT = (

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from notification_service.commands import schema
+from notification_service.cli import schema
 
 ROOT = Path(__file__).parents[1]
 ASYNCAPI = ROOT / "docs" / "contract" / "asyncapi.json"
-LOG = ROOT / "notification_service" / "ops" / "log.schema.json"
+LOG = ROOT / "notification_service" / "observability" / "log.schema.json"
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 _NUMBERS = {

@@ -12,16 +12,17 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
-from notification_service import bodies, notices
-from notification_service.bodies import NotReadError
-from notification_service.broker import deaths, tolerance
-from notification_service.broker.apart import Apart, RefusedError
-from notification_service.broker.consumer import EVENT_TYPE, REPLAY, bare, copied, is_from_us, read
-from notification_service.broker.link import Link
-from notification_service.broker.tolerance import LOST
+from notification_service.broker import dead_letters, lenient_decoding
+from notification_service.broker.connection import Link
+from notification_service.broker.isolated_publisher import Apart, RefusedError
+from notification_service.broker.lenient_decoding import LOST
+from notification_service.broker.messages import EVENT_TYPE, REPLAY, bare, copied, is_from_us, read
 from notification_service.broker.topology import AGAIN, PARKED
-from notification_service.notices import Delivery
-from notification_service.outcomes import DependencyError, EventRefusedError
+from notification_service.contract import bodies
+from notification_service.contract.bodies import NotReadError
+from notification_service.contract.inbound import Delivery, body_id
+from notification_service.delivery import planning
+from notification_service.foundation.errors import DependencyError, EventRefusedError
 
 _TIMEOUT = 10.0
 
@@ -162,7 +163,7 @@ def bringing_in_by(link: Link) -> BringIn:
         try:
             await link.publish(_anew(body, event_type, event_id, replay), AGAIN)
         except RefusedError as problem:
-            raise EventRefusedError(event_id or notices.body_id(body), str(problem)) from problem
+            raise EventRefusedError(event_id or body_id(body), str(problem)) from problem
         except LOST as problem:
             raise DependencyError(f"RabbitMQ did not take an event into {AGAIN}: {problem}") from problem
 
@@ -175,7 +176,7 @@ def _anew(body: bytes, event_type: str, event_id: str | None, replay: str | None
         headers={EVENT_TYPE: event_type, **({REPLAY: replay} if replay else {})},
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-        message_id=event_id or notices.body_id(body),
+        message_id=event_id or body_id(body),
     )
 
 
@@ -204,7 +205,7 @@ async def _open(url: str) -> AsyncIterator[AbstractChannel]:
     """A channel; what was taken on it and not acked is back in the queue when it closes. Raises `DependencyError`."""
     try:
         async with asyncio.timeout(_TIMEOUT):
-            connection = await tolerance.connect(url)
+            connection = await lenient_decoding.connect(url)
     except LOST as problem:
         raise DependencyError(f"RABBITMQ_URL: {type(problem).__name__}: {problem}") from problem
     async with connection:
@@ -231,7 +232,7 @@ def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
     delivery = read(message, largest=largest)
     slip = _slip(message)
     return ParkedEvent(
-        event_id=notices.event_id(delivery, largest=largest),
+        event_id=planning.event_id(delivery, largest=largest),
         event_type=delivery.routing_key,
         reason=str(slip.get("x-reason", "")),
         detail=str(slip.get("x-detail", "")),
@@ -245,7 +246,7 @@ def _slip(message: AbstractIncomingMessage) -> Mapping[str, Any]:
     """Why and when it was parked. What the broker parked by itself carries what its producer wrote, and how it died."""
     if is_from_us(message) and "x-reason" in message.headers:
         return message.headers
-    death = deaths.first(message.headers)
+    death = dead_letters.first(message.headers)
     if death is None:
         return {}
     detail = f"RabbitMQ took it from {death.queue} by itself; its record, if it has one, may say pending"
@@ -268,3 +269,31 @@ def _moment(written: object) -> datetime:
         return datetime.fromisoformat(str(written))
     except ValueError:
         return datetime.fromtimestamp(0, UTC)
+
+
+_MAX_AGE_HOURS = 10 * 366 * 24
+
+
+def age_in_hours(text: str) -> float:
+    """An age as somebody writes it. Raises `ValueError` where it could not be meant."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1
+    if not 0 <= found <= _MAX_AGE_HOURS:
+        raise ValueError(f"the age has to be a number of hours from 0 to {_MAX_AGE_HOURS}, such as 0.5 or 48")
+    return found
+
+
+def chosen(event: str | None, reason: str | None, event_type: str | None, older_than: float | None) -> Wanted:
+    """What every given condition holds for; without any, everything."""
+
+    def wanted(parked: ParkedEvent) -> bool:
+        return (
+            (event is None or parked.event_id == event)
+            and (reason is None or reason in parked.reason)
+            and (event_type is None or parked.event_type == event_type)
+            and (older_than is None or age(parked) > timedelta(hours=older_than))
+        )
+
+    return wanted

@@ -9,9 +9,9 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
 
-from notification_service.events import EVENT_TYPES
-from notification_service.notices import TICKETS
-from notification_service.outcomes import ConfigurationError
+from notification_service.contract.events import EVENT_TYPES
+from notification_service.contract.rules import TICKETS
+from notification_service.foundation.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
 

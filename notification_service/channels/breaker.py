@@ -12,9 +12,8 @@ from typing import Protocol
 
 import structlog
 
-from notification_service.addresses import mask_in
-from notification_service.channels.refusals import Refusals, domain_of
-from notification_service.ports import (
+from notification_service.channels.refusal_patterns import Refusals, domain_of
+from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
     BeforeData,
@@ -31,6 +30,7 @@ from notification_service.ports import (
     Verdict,
     Withdrawn,
 )
+from notification_service.foundation.addresses import mask_in
 
 log = structlog.get_logger(__name__)
 

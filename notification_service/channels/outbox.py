@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from notification_service.ports import Envelope
+from notification_service.delivery.ports.channel import Envelope
 
 _AS_A_MAIL = 64 * 1024
 """Bytes; most mails with a ticket are smaller."""

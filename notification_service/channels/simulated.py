@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 
 import structlog
 
-from notification_service.outcomes import Simulated
-from notification_service.ports import (
+from notification_service.contract.outcomes import Simulated
+from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeData,
     Envelope,
-    Fence,
     Kept,
     Outbox,
     Tried,
     Unavailable,
     Withdrawn,
 )
+from notification_service.delivery.ports.claims import Fence
 
 log = structlog.get_logger(__name__)
 

@@ -6,13 +6,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from notification_service.console import application, desk
-from notification_service.console.access import Access
-from notification_service.console.desk import Desk
-from notification_service.console.front import Front
-from notification_service.ports import Sessions
+from notification_service.console import app as console_app, queries
+from notification_service.console.auth import Access
+from notification_service.console.public_address import Front
+from notification_service.console.queries import Desk
+from notification_service.delivery.ports.sessions import Sessions
 from notification_service.settings import Network, Settings, load
-from notification_service.stores.memory import MemorySessions
+from notification_service.stores.memory.sessions import MemorySessions
 from tests.console import scene
 from tests.stack.local import LocalStack
 from tests.stack.place import Place
@@ -47,12 +47,12 @@ def settings(seen: Place) -> Settings:
 
 @pytest.fixture(scope="session")
 async def behind(settings: Settings) -> AsyncIterator[Desk]:
-    async with desk.opened(settings) as opened:
+    async with queries.opened(settings) as opened:
         yield opened
 
 
 def console(behind: Desk, sessions: Sessions | None = None, url: str | None = None, *proxies: Network) -> Starlette:
-    return application.application(behind, Access(scene.TOKEN, sessions or MemorySessions()), Front(url), proxies)
+    return console_app.application(behind, Access(scene.TOKEN, sessions or MemorySessions()), Front(url), proxies)
 
 
 @pytest.fixture

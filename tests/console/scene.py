@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from notification_service.notices import Fact, notification_id
+from notification_service.contract.facts import Fact, notification_id
 from tests.samples import fresh
 from tests.stack.place import RECORDS, Document, Place, until
 from tests.stack.publisher import event

@@ -15,14 +15,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.types import Message
 
-from notification_service.console import application, desk, mails
-from notification_service.console.access import Access
-from notification_service.console.application import serving
-from notification_service.console.desk import Desk
-from notification_service.console.front import Front
+from notification_service.console import app as console_app, queries, reconstruction
+from notification_service.console.app import serving
+from notification_service.console.auth import Access
+from notification_service.console.public_address import Front
+from notification_service.console.queries import Desk
 from notification_service.settings import Settings
-from notification_service.stores import redis
-from notification_service.stores.redis_sessions import RedisSessions
+from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.sessions import RedisSessions
 from tests.console import scene
 from tests.console.conftest import ORIGIN, console
 from tests.stack.local import LocalStack
@@ -194,7 +194,7 @@ async def test_every_worker_knows_a_session_and_a_new_token_ends_it(behind: Desk
             await client.post("/console/login", data={"token": scene.TOKEN})
             kept = dict(client.cookies)
         second = console(behind, RedisSessions(other))
-        changed = application.application(behind, Access("another token of ours", RedisSessions(other)), Front(None))
+        changed = console_app.application(behind, Access("another token of ours", RedisSessions(other)), Front(None))
         for app, code in ((second, 200), (changed, 401)):
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, cookies=kept) as client:
@@ -468,7 +468,7 @@ async def test_the_books_say_what_reconcile_says(operator: httpx.AsyncClient, be
 async def test_where_mongodb_does_not_answer_the_page_says_so(app: Starlette, settings: Settings) -> None:
     nobody = settings.mongodb.model_copy(update={"uri": SecretStr("mongodb://127.0.0.1:1")})
     away = settings.model_copy(update={"mongodb": nobody})
-    async with desk.opened(away) as behind:
+    async with queries.opened(away) as behind:
         lost = console(behind)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(lost), base_url=ORIGIN) as client:
             await client.post("/console/login", data={"token": scene.TOKEN})
@@ -600,7 +600,7 @@ async def test_what_did_not_bounce_is_not_replayed_so(operator: httpx.AsyncClien
 )
 async def test_a_mail_that_cannot_be_made_says_why(behind: Desk, seen: Place, change: Document, why: str) -> None:
     made = await behind.mail({**record(seen, "receipt"), **change})
-    assert isinstance(made, mails.NotMade)
+    assert isinstance(made, reconstruction.NotMade)
     assert why in made.why
 
 
@@ -612,5 +612,5 @@ async def test_a_mail_that_would_be_another_one_now_says_so(behind: Desk, seen: 
         ({"mail_digest": None}, None, "does not hold the digest"),
     ):
         made = await behind.mail({**sent, **change})
-        assert isinstance(made, mails.Made)
+        assert isinstance(made, reconstruction.Made)
         assert (made.sure, said in made.note) == (sure, True)

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from notification_service.outcomes import (
+from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
     ParkReason,
     Sent,
     Simulated,
-    StoreUnavailableError,
     Unknown,
     may_be_reopened,
 )
-from notification_service.ports import Claims, Decided, Doubtful, Fence, Granted, Held, Tenure
-from notification_service.stores import redis
-from notification_service.stores.memory import MemoryClaims
-from notification_service.stores.redis_claims import RedisClaims
+from notification_service.delivery.ports.claims import Claims, Decided, Doubtful, Fence, Granted, Held, Tenure
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.claims import MemoryClaims
+from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.claims import RedisClaims
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 from tests.stack.proxy import Proxy

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 from bson import Binary, DBRef, Decimal128, Int64, ObjectId
 
-from notification_service.outcomes import StoreUnavailableError
-from notification_service.ports import Directory, Person
-from notification_service.stores import mongo
-from notification_service.stores.memory import MemoryDirectory
-from notification_service.stores.mongo_directory import MongoDirectory
+from notification_service.delivery.ports.directory import Directory, Person
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.directory import MemoryDirectory
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.directory import MongoDirectory
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 

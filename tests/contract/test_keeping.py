@@ -8,7 +8,7 @@ from typing import Any
 import bson
 import pytest
 
-from notification_service.outcomes import (
+from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
@@ -20,12 +20,14 @@ from notification_service.outcomes import (
     may_be_reopened,
     summarize,
 )
-from notification_service.ports import AlreadyThere, Fence
-from notification_service.retention import Ages, Changed, Sweeper
-from notification_service.stores import mongo
-from notification_service.stores.mongo_keeping import MongoKeeping
-from notification_service.stores.mongo_ledger import MongoLedger
-from notification_service.stores.mongo_search import MongoSearch, Wanted
+from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.ledger import AlreadyThere
+from notification_service.delivery.ports.retention import Ages, Changed
+from notification_service.records.retention import Sweeper
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.ledger import MongoLedger
+from notification_service.stores.mongo.retention import MongoKeeping
+from notification_service.stores.mongo.search import MongoSearch, Wanted
 from tests.contract.test_ledger import AT, LATER, close, database, intent, real
 
 __all__ = ["database", "real"]

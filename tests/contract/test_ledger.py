@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymongo.errors import WriteError
 
-from notification_service.outcomes import (
+from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
@@ -22,15 +22,17 @@ from notification_service.outcomes import (
     Simulated,
     Skipped,
     SkipReason,
-    StoreUnavailableError,
     Unknown,
     may_be_reopened,
 )
-from notification_service.ports import AlreadyThere, Attempt, Entry, Fence, Intent, Ledger, Opened, Paid
-from notification_service.stores import mongo
-from notification_service.stores.memory import MemoryLedger
-from notification_service.stores.mongo import WriteRefusedError
-from notification_service.stores.mongo_ledger import MongoLedger
+from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Ledger, Opened, Paid
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.ledger import MemoryLedger
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.client import WriteRefusedError
+from notification_service.stores.mongo.ledger import MongoLedger
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 from tests.stack.proxy import Proxy

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from notification_service.outcomes import StoreUnavailableError
-from notification_service.ports import Rates
-from notification_service.quotas import Quotas, Turn
-from notification_service.stores import redis
-from notification_service.stores.memory import MemoryRates
-from notification_service.stores.redis_rates import RedisRates
+from notification_service.delivery.ports.rates import Rates
+from notification_service.delivery.rate_limits import Quotas, Turn
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.rates import MemoryRates
+from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.rates import RedisRates
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 

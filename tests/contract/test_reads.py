@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pymongo.errors import ExecutionTimeout
 
-from notification_service.outcomes import StoreUnavailableError
-from notification_service.stores import mongo
-from notification_service.stores.mongo import Document, GroupedReads, ReadsById
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.client import Document, GroupedReads, ReadsById
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 from tests.stack.proxy import Proxy

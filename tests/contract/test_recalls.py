@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from notification_service.outcomes import Bounced, Outcome, Parked, ParkReason, Sent, Unknown
-from notification_service.ports import Ledger, Order
-from notification_service.recalls import Recalls
-from notification_service.stores import mongo
-from notification_service.stores.memory import MemoryLedger, MemoryRecalls
-from notification_service.stores.mongo_ledger import MongoLedger
-from notification_service.stores.mongo_recalls import Bounces, MongoRecalls
+from notification_service.contract.outcomes import Bounced, Outcome, Parked, ParkReason, Sent, Unknown
+from notification_service.delivery.ports.ledger import Ledger
+from notification_service.delivery.ports.recalls import Order, Recalls
+from notification_service.stores.memory.ledger import MemoryLedger, MemoryRecalls
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.ledger import MongoLedger
+from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 from tests.contract.test_ledger import AT, LATER, database, intent, real
 
 __all__ = ["database", "real"]

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notification_service.outcomes import StoreUnavailableError
-from notification_service.ports import KeptToken, RefreshTokens
-from notification_service.stores.memory import MemoryRefreshTokens
-from notification_service.stores.mongo_logins import MongoRefreshTokens
+from notification_service.delivery.ports.refresh_tokens import KeptToken, RefreshTokens
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.refresh_tokens import MemoryRefreshTokens
+from notification_service.stores.mongo.refresh_tokens import MongoRefreshTokens
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 

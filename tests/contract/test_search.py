@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from notification_service.stores import mongo
-from notification_service.stores.mongo_ledger import MongoLedger
-from notification_service.stores.mongo_search import MongoSearch, Place, Wanted
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.ledger import MongoLedger
+from notification_service.stores.mongo.search import MongoSearch, Place, Wanted
 from tests.stack.local import LocalStack
 from tests.stack.place import Document
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from notification_service.outcomes import StoreUnavailableError
-from notification_service.ports import Sessions
-from notification_service.stores import redis
-from notification_service.stores.memory import MemorySessions
-from notification_service.stores.redis_sessions import RedisSessions
+from notification_service.delivery.ports.sessions import Sessions
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.sessions import MemorySessions
+from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.sessions import RedisSessions
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 

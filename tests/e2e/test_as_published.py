@@ -14,7 +14,7 @@ from typing import Any
 import aio_pika
 import pytest
 
-from notification_service.auditing import examine
+from notification_service.records.audit import examine
 from tests.faults.judge import Judge
 from tests.samples import fresh
 from tests.stack.place import RECORDS, Document, Place, until

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from notification_service.notices import TEMPLATES
-from notification_service.observing import Stage
+from notification_service.contract.rules import TEMPLATES
+from notification_service.delivery.observer import Stage
 from tests.samples import FOLDER, fresh
 from tests.stack.place import Place, Service, until
 from tests.stack.processes import free_port
@@ -222,7 +222,7 @@ def test_a_start_takes_little_time(place: Place) -> None:
 
 
 def test_the_health_check_of_the_image_needs_no_command_line(place: Place, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "notification_service.ops.alive"]
+    command = [sys.executable, "-m", "notification_service.observability.liveness"]
     with place.service() as service:
         environment = {**os.environ, "PORT": str(service.port)}
         assert subprocess.run(command, env=environment, cwd=tmp_path, check=False).returncode == 0

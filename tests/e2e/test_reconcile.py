@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from notification_service.auditing import Report, examine
-from notification_service.commands.reconcile import show
-from notification_service.outcomes import ConfigurationError, DependencyError
+from notification_service.cli.reconcile import show
+from notification_service.foundation.errors import ConfigurationError, DependencyError
+from notification_service.records.audit import Report, examine
 from tests.faults.judge import Judge
 from tests.samples import fresh
 from tests.stack.local import LocalStack

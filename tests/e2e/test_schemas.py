@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from notification_service.commands import schema
+from notification_service.cli import schema
 from tests.samples import CONTRACT, fresh, sample
 from tests.stack.place import Place, until
 from tests.stack.publisher import Publication, event

@@ -113,7 +113,7 @@ def on_a_terminal(place: Place, *arguments: str, **settings: str) -> str:
     """What its screen gets, from either stream. A dumb one: there is no escape of ours among those of the data."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "notification_service.cli", *arguments],
+        [sys.executable, "-m", "notification_service.cli.main", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "150", "TERM": "dumb", **place.environment(**settings)},
         stdin=slave,
         stdout=slave,

@@ -12,7 +12,7 @@ import aio_pika
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from notification_service.observing import Stage
+from notification_service.delivery.observer import Stage
 from tests.samples import fresh
 from tests.stack.place import Place, until
 from tests.stack.publisher import Publication, event

@@ -10,9 +10,9 @@ from pathlib import Path
 import aio_pika
 from redis import Redis
 
-from notification_service.auditing import Report, examine
 from notification_service.broker.topology import PARKED
-from notification_service.outcomes import PENDING, WAITING
+from notification_service.contract.outcomes import PENDING, WAITING
+from notification_service.records.audit import Report, examine
 from notification_service.settings import Settings, load
 from tests.stack.place import Document, Place, until
 from tests.stack.publisher import event, publish

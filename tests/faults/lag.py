@@ -14,11 +14,11 @@ from typing import TypeVar
 
 import structlog
 
-from notification_service import cli
-from notification_service.ops import health, serving
+from notification_service.cli import main
+from notification_service.observability import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
-from notification_service.stores.mongo import Write, Written
+from notification_service.stores.mongo.client import Write, Written
 from tests.faults import worker
 
 log = structlog.get_logger(__name__)
@@ -98,4 +98,4 @@ async def run(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(cli._settings()))
+    asyncio.run(run(main._settings()))

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from notification_service.channels.smtp import providers
-from notification_service.channels.smtp.channel import SmtpChannel
-from notification_service.channels.smtp.pool import Limits, Pool, Server, Session, tls_context
-from notification_service.ports import Accepted, Envelope, Fence, Refused
+from notification_service.channels.email.smtp import providers
+from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.pool import Limits, Pool, Server, Session, tls_context
+from notification_service.delivery.ports.channel import Accepted, Envelope, Refused
+from notification_service.delivery.ports.claims import Fence
 from tests.faults import lag
 from tests.faults.judge import Found, Judge
 from tests.samples import fresh

@@ -17,21 +17,16 @@ from pathlib import Path
 
 from aiosmtplib import SMTP, SMTPResponse
 
-from notification_service import cli
-from notification_service.channels.smtp.channel import SmtpChannel
-from notification_service.channels.smtp.pool import Pool, Session
-from notification_service.events import Event
-from notification_service.ops import health, serving
-from notification_service.pipeline import Pipeline
-from notification_service.ports import (
-    Accepted,
-    BeforeData,
-    Envelope,
-    Fence,
-    Person,
-    Tried,
-)
-from notification_service.rendering import Mail
+from notification_service.channels.email.mail import Mail
+from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.pool import Pool, Session
+from notification_service.cli import main
+from notification_service.contract.events import Event
+from notification_service.delivery.pipeline import Pipeline
+from notification_service.delivery.ports.channel import Accepted, BeforeData, Envelope, Tried
+from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.directory import Person
+from notification_service.observability import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
 from tests.stack import place
@@ -169,4 +164,4 @@ async def run(settings: Settings, crash: Crash) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(cli._settings(), Crash(os.environ.get("CRASH_AT", ""))))
+    asyncio.run(run(main._settings(), Crash(os.environ.get("CRASH_AT", ""))))

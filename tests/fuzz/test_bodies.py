@@ -9,21 +9,25 @@ import bson
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import intents, notices
-from notification_service.books import Books
-from notification_service.events import EVENT_TYPES, parse
-from notification_service.jobs import Jobs
-from notification_service.lane import Lane
-from notification_service.leases import Leases
-from notification_service.mime import Letterhead
-from notification_service.notices import Delivery, Notice, NotOurs, Unreadable
-from notification_service.outcomes import Rejected, Sent, Skipped, SkipReason
-from notification_service.pipeline import Pipeline, Policy
-from notification_service.ports import Person
-from notification_service.retries import Ladder
-from notification_service.settlements import Done, Park
-from notification_service.stores.documents import closed, pending
-from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates
+from notification_service.channels.email.mime import Letterhead
+from notification_service.contract.events import EVENT_TYPES, parse
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.outcomes import Rejected, Sent, Skipped, SkipReason
+from notification_service.delivery import intents, planning
+from notification_service.delivery.jobs import Jobs
+from notification_service.delivery.leases import Leases
+from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.planning import Notice, NotOurs, Unreadable
+from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done, Park
+from notification_service.delivery.state import Books
+from notification_service.stores.memory.claims import MemoryClaims
+from notification_service.stores.memory.directory import MemoryDirectory
+from notification_service.stores.memory.ledger import MemoryLedger
+from notification_service.stores.memory.rates import MemoryRates
+from notification_service.stores.mongo.documents import closed, pending
 from tests.fuzz.examples import fuzzed_more
 from tests.fuzz.test_mails import SENDER, renderer
 from tests.fuzz.weapons import WEAPONS
@@ -86,9 +90,9 @@ def deliveries() -> st.SearchStrategy[Delivery]:
 @fuzzed_more
 def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(delivery: Delivery) -> None:
     started = time.thread_time()
-    planned = notices.plan(delivery, largest=LARGEST)
+    planned = planning.plan(delivery, largest=LARGEST)
     assert isinstance(planned, Notice | NotOurs | Unreadable)
-    assert notices.event_id(delivery, largest=LARGEST)
+    assert planning.event_id(delivery, largest=LARGEST)
     assert time.thread_time() - started < LONGEST
 
 
@@ -96,7 +100,7 @@ def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(delivery: Deliv
 @fuzzed_more
 def test_what_is_unreadable_can_be_recorded(data: dict[str, Any], routing_key: str, message_id: str | None) -> None:
     body = json.dumps({**data, "event_type": "booking.confirmed", "booking_id": []}).encode()
-    planned = notices.plan(Delivery(body, routing_key, message_id=message_id), largest=LARGEST)
+    planned = planning.plan(Delivery(body, routing_key, message_id=message_id), largest=LARGEST)
     assert isinstance(planned, Unreadable)
     record = pending(intents.of_unreadable(planned), str)
     bson.encode(record | closed(planned.outcome, datetime.now(UTC), str))
@@ -130,7 +134,7 @@ class NoOutbox:
 async def assert_ends(delivery: Delivery) -> None:
     world = World()
     settlement = await world.pipeline.handle(delivery)
-    planned = notices.plan(delivery, largest=LARGEST)
+    planned = planning.plan(delivery, largest=LARGEST)
     records = list(world.ledger.records.values())
     assert len(records) == (not isinstance(planned, NotOurs))
     assert isinstance(settlement, Done | Park), "with every part up nothing has to wait"

@@ -9,15 +9,19 @@ import idna
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from notification_service import notices, recipients
-from notification_service.branding import Brand
-from notification_service.events import EVENT_TYPES, parse
-from notification_service.links import Ways
-from notification_service.mime import Ids, Letterhead, compose
-from notification_service.notices import Delivery, Notice
-from notification_service.ports import Envelope, Person
-from notification_service.rendering import House, Renderer, load
-from notification_service.stores.memory import MemoryDirectory
+from notification_service.channels.email.mime import Ids, Letterhead, compose
+from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.template_loading import load
+from notification_service.content.branding import Brand
+from notification_service.content.links import Ways
+from notification_service.content.profile import House
+from notification_service.contract.events import EVENT_TYPES, parse
+from notification_service.contract.inbound import Delivery
+from notification_service.delivery import planning, recipients
+from notification_service.delivery.planning import Notice
+from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.directory import Person
+from notification_service.stores.memory.directory import MemoryDirectory
 from tests.fuzz.examples import fuzzed
 from tests.fuzz.weapons import ARMED, WEAPONS
 from tests.fuzz.wire import assert_is_ours
@@ -58,7 +62,7 @@ async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notice, Perso
     first_name = armed.get(FIRST_NAME, "Jane").encode("utf-8", "replace").decode()
     directory = MemoryDirectory({"u": Person(RECIPIENT, first_name)}, {})
     delivery = Delivery(json.dumps(data).encode(), event_type, message_id=armed.get(MESSAGE_ID))
-    planned = notices.plan(delivery, largest=LARGEST_HERE)
+    planned = planning.plan(delivery, largest=LARGEST_HERE)
     if not isinstance(planned, Notice):
         return None
     person = await recipients.find(planned.event, directory)

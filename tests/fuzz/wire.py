@@ -7,7 +7,7 @@ from email.errors import NonASCIILocalPartDefect
 from email.header import decode_header
 from email.message import EmailMessage
 
-from notification_service.ports import Envelope
+from notification_service.delivery.ports.channel import Envelope
 
 ALWAYS = (
     "From",

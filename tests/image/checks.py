@@ -40,7 +40,7 @@ def contents(project: Project) -> str:
     for python in ("python", "/usr/local/bin/python"):
         found = _in_image(project, python, "-c", looked_for)
         _equal(f"pip and ensurepip of {python} in the image", found.split(), ["None", "None"])
-    verbose = _in_image(project, "sh", "-c", "python -v -m notification_service.ops.alive 2>&1 || true")
+    verbose = _in_image(project, "sh", "-c", "python -v -m notification_service.observability.liveness 2>&1 || true")
     compiled = re.findall(r"code object from '?(/\S+\.py)'?$", verbose, re.MULTILINE)
     cached = re.findall(r"code object from '?/\S+\.pyc'?$", verbose, re.MULTILINE)
     _equal("modules that are compiled at each start", compiled, [])
@@ -112,7 +112,7 @@ def events(project: Project) -> str:
 
 def health_checks(project: Project) -> str:
     """What they cost: the compose file runs them every few seconds, for ever. And that they can fail."""
-    ours = project.execute("python", "-c", _CPU, "python", "-m", "notification_service.ops.alive").stdout
+    ours = project.execute("python", "-c", _CPU, "python", "-m", "notification_service.observability.liveness").stdout
     *shell, ping = _test(project, "mongodb")
     timed = f"TIMEFORMAT='%U+%S'; time (set -e; {ping})"
     cost = sum(map(float, project.execute(*shell, timed, service="mongodb").stderr.split("+")))

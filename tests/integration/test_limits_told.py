@@ -13,9 +13,9 @@ from typing import Any
 import aio_pika
 import pytest
 
-from notification_service.broker import limits
-from notification_service.broker.limits import Fate
-from notification_service.outcomes import ConfigurationError, DependencyError
+from notification_service.broker import delivery_limits
+from notification_service.broker.delivery_limits import Fate
+from notification_service.foundation.errors import ConfigurationError, DependencyError
 from tests.stack.local import LocalStack
 from tests.stack.place import Place
 from tests.stack.processes import free_port
@@ -60,7 +60,7 @@ async def arguments_hold(url: str, arguments: Mapping[str, Any]) -> None:
 
 
 async def fate(url: str, management: str | None = None) -> Fate | None:
-    found = await limits.examine(url, ["q", "q", "missing"], management)
+    found = await delivery_limits.examine(url, ["q", "q", "missing"], management)
     assert all(each.queue == "q" for each in found)
     assert len(found) < 2
     return found[0].fate if found else None
@@ -95,20 +95,20 @@ async def test_a_queue_that_says_nothing_is_judged_by_the_servers_version(url: s
 async def test_what_the_user_may_not_ask_is_not_known(url: str, stack: LocalStack) -> None:
     await stands(url, LIMITED)
     await asyncio.to_thread(stack.broker.ctl, "set_permissions", "-p", "limits-told", "guest", "^$", ".*", ".*")
-    (found,) = await limits.examine(url, ["q"], None)
+    (found,) = await delivery_limits.examine(url, ["q"], None)
     assert found.fate is Fate.UNKNOWN
     assert "cannot be told" in found.text
 
 
 async def test_a_broker_that_does_not_answer_is_named() -> None:
     with pytest.raises(DependencyError, match="RABBITMQ_URL"):
-        await limits.examine(f"amqp://guest:guest@127.0.0.1:{free_port()}/", ["q"], None)
+        await delivery_limits.examine(f"amqp://guest:guest@127.0.0.1:{free_port()}/", ["q"], None)
 
 
 @pytest.mark.parametrize("management", ["rabbit:15672", "ftp://rabbit", "http://", "http://[", "15672"])
 async def test_an_address_that_is_none_is_a_setting_at_fault(url: str, management: str) -> None:
     with pytest.raises(ConfigurationError, match="RABBITMQ_MANAGEMENT_URL"):
-        await limits.examine(url, ["q"], management)
+        await delivery_limits.examine(url, ["q"], management)
 
 
 POLICIES: dict[str, tuple[dict[str, Any], Fate | None]] = {
@@ -135,14 +135,14 @@ async def test_with_the_api_policies_count(managed: tuple[Broker, str], policy: 
         assert await fate(url, management.replace("//", "//guest:wrong@")) is Fate.UNKNOWN
         assert await fate(url, f"http://127.0.0.1:{free_port()}") is Fate.UNKNOWN
         await stands(url, {"x-queue-type": "classic"}, "classic")
-        assert await limits.examine(url, ["classic"], management) == []
+        assert await delivery_limits.examine(url, ["classic"], management) == []
     finally:
         broker.delete_vhost("a/b c")
 
 
 async def told(management: str, url: str, policy: set[str], queue: str = "q") -> None:
     """Wait until the API tells so of the policy: it gathers that every few seconds."""
-    api = limits._Api.of(management, url)
+    api = delivery_limits._Api.of(management, url)
     async with asyncio.timeout(60):
         while (found := api.told(queue).get("effective_policy_definition")) is None or set(found) != policy:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.1)
@@ -150,7 +150,7 @@ async def told(management: str, url: str, policy: set[str], queue: str = "q") ->
 
 def command(place: Place, name: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "notification_service.cli", name, "--json"],
+        [sys.executable, "-m", "notification_service.cli.main", name, "--json"],
         env={**os.environ, **place.environment(**changes)},
         capture_output=True,
         text=True,
@@ -200,7 +200,7 @@ def test_the_password_goes_where_the_setting_says_and_nowhere_else() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Away) as away:
         threading.Thread(target=away.serve_forever).start()
         try:
-            api = limits._Api.of(f"http://127.0.0.1:{away.server_port}", "amqp://jane:secret@host/")
+            api = delivery_limits._Api.of(f"http://127.0.0.1:{away.server_port}", "amqp://jane:secret@host/")
             with pytest.raises(OSError, match="302"):
                 api.rules("q")
         finally:

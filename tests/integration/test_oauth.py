@@ -18,16 +18,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, strategies as st
 from structlog.testing import capture_logs
 
-from notification_service.channels.smtp import oauth, providers
-from notification_service.channels.smtp.channel import SmtpChannel
-from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
-from notification_service.channels.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
-from notification_service.commands import doctor, send_test, smtp_login
-from notification_service.outcomes import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
-from notification_service.ports import Accepted, Envelope, Fence, KeptToken, RefreshTokens, Tried, Unavailable
-from notification_service.secrecy import Secrecy
+from notification_service.channels.email.smtp import oauth, providers
+from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
+from notification_service.cli import doctor, send_test, smtp_login
+from notification_service.delivery.ports.channel import Accepted, Envelope, Tried, Unavailable
+from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.refresh_tokens import KeptToken, RefreshTokens
+from notification_service.foundation.errors import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
+from notification_service.foundation.redaction import Secrecy
 from notification_service.settings import Settings, load
-from notification_service.stores.memory import MemoryRefreshTokens
+from notification_service.stores.memory.refresh_tokens import MemoryRefreshTokens
 from tests.stack import token_endpoint
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port

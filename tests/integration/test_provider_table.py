@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 
 import pytest
 
-from notification_service.ports import Accepted, Blocked, Deferred, Refused, Tried, Unavailable
+from notification_service.delivery.ports.channel import Accepted, Blocked, Deferred, Refused, Tried, Unavailable
 from tests.integration.test_smtp_channel import arrived, channel_to, mail, send
 from tests.stack.smtp import SmtpServer
 from tests.stack.smtp_rules import Rule, Stage

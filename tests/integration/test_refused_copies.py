@@ -9,15 +9,15 @@ import pytest
 from aio_pika.exceptions import ChannelPreconditionFailed
 from pamqp.commands import Basic
 
-from notification_service.broker.apart import RefusedError
+from notification_service.broker.connection import Link
 from notification_service.broker.consumer import Consumer
-from notification_service.broker.link import Link
+from notification_service.broker.isolated_publisher import RefusedError
 from notification_service.broker.topology import AGAIN, PARKED
-from notification_service.notices import Delivery
-from notification_service.observing import Unobserved
-from notification_service.outcomes import Parked, ParkReason, Rejected, RejectReason
-from notification_service.retries import Ladder
-from notification_service.settlements import Done, Later, Park, Settlement
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.outcomes import Parked, ParkReason, Rejected, RejectReason
+from notification_service.delivery.observer import Unobserved
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done, Later, Park, Settlement
 from tests.integration.test_traps_broker import RUNGS, WORK, Handle, comes_to, consuming, depths, plan, seen
 from tests.stack.local import LocalStack
 

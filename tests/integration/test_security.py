@@ -19,14 +19,15 @@ import pytest
 import structlog
 from aio_pika.exceptions import AMQPConnectionError
 
-from notification_service import cli
 from notification_service.broker.topology import PARKED
-from notification_service.channels.smtp import providers
-from notification_service.channels.smtp.channel import SmtpChannel
-from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
-from notification_service.ops import health, serving
-from notification_service.pipeline import Pipeline
-from notification_service.ports import Envelope, Fence, Unavailable
+from notification_service.channels.email.smtp import providers
+from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.cli import main
+from notification_service.delivery.pipeline import Pipeline
+from notification_service.delivery.ports.channel import Envelope, Unavailable
+from notification_service.delivery.ports.claims import Fence
+from notification_service.observability import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
 from tests.samples import fresh
@@ -289,4 +290,4 @@ async def test_a_server_that_repeats_our_login_in_another_form_is_not_quoted(smt
 
 
 if __name__ == "__main__":
-    asyncio.run(run(cli._settings()))
+    asyncio.run(run(main._settings()))

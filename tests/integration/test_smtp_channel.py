@@ -11,16 +11,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from notification_service.channels.smtp import providers
-from notification_service.channels.smtp.channel import SmtpChannel
-from notification_service.channels.smtp.pool import Limits, Pool, Server, tls_context
-from notification_service.outcomes import ChannelUnavailableError
-from notification_service.ports import (
+from notification_service.channels.email.smtp import providers
+from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
     Deferred,
     Envelope,
-    Fence,
     InDoubt,
     Refused,
     Tried,
@@ -28,6 +26,8 @@ from notification_service.ports import (
     Verdict,
     Withdrawn,
 )
+from notification_service.delivery.ports.claims import Fence
+from notification_service.foundation.errors import ChannelUnavailableError
 from tests.stack.certificates import Certificate
 from tests.stack.processes import free_port
 from tests.stack.proxy import Proxy

@@ -10,13 +10,13 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from notification_service.broker import topology
+from notification_service.broker.connection import Link
 from notification_service.broker.consumer import Consumer
-from notification_service.broker.link import Link
 from notification_service.broker.topology import AGAIN, PARKED, QueueSpec, Topology, TopologyError
-from notification_service.notices import Delivery
-from notification_service.observing import Unobserved
-from notification_service.retries import Ladder
-from notification_service.settlements import Done, Settlement
+from notification_service.contract.inbound import Delivery
+from notification_service.delivery.observer import Unobserved
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done, Settlement
 from tests.stack.local import LocalStack
 
 RUNGS = (1, 2)

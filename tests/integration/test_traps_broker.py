@@ -14,15 +14,15 @@ from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
 
 from notification_service.broker import parking, topology
+from notification_service.broker.connection import Link
 from notification_service.broker.consumer import Consumer
-from notification_service.broker.link import Link
 from notification_service.broker.topology import AGAIN, PARKED, Topology
-from notification_service.jobs import Jobs
-from notification_service.notices import Delivery
-from notification_service.observing import Unobserved
-from notification_service.outcomes import Parked, ParkReason
-from notification_service.retries import Ladder
-from notification_service.settlements import Done, Park, Settlement
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.outcomes import Parked, ParkReason
+from notification_service.delivery.jobs import Jobs
+from notification_service.delivery.observer import Unobserved
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done, Park, Settlement
 from tests.samples import fresh
 from tests.stack.local import LocalStack
 from tests.stack.place import Place, Service, until

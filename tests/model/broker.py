@@ -8,10 +8,10 @@ from typing import Any, cast
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from notification_service.broker.apart import RefusedError
-from notification_service.broker.link import Link, NotLinkedError
+from notification_service.broker.connection import Link, NotLinkedError
+from notification_service.broker.isolated_publisher import RefusedError
 from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, rung_queue
-from notification_service.retries import RUNGS
+from notification_service.delivery.retries import RUNGS
 from tests.model.process import Clock, Process
 
 _RUNGS = {rung_queue(seconds): seconds for seconds in RUNGS}

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
-from notification_service.ports import (
+from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
     BeforeData,
     Blocked,
     Deferred,
     Envelope,
-    Fence,
     InDoubt,
     Refused,
     Tried,
     Unavailable,
     Withdrawn,
 )
+from notification_service.delivery.ports.claims import Fence
 from tests.model.process import Process
 
 _MESSAGE_ID = re.compile(rb"^Message-ID: (\S+)", re.MULTILINE)

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from notification_service.outcomes import PENDING, WAITING, Sent, waits_for_a_person
-from notification_service.ports import Fence
-from notification_service.stores.memory import Record
+from notification_service.contract.outcomes import PENDING, WAITING, Sent, waits_for_a_person
+from notification_service.delivery.ports.claims import Fence
+from notification_service.stores.memory.ledger import Record
 from tests.model.process import Process
 from tests.model.smtp import Mail, Server
 from tests.model.worker import Stores

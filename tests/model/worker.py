@@ -10,24 +10,34 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
-from notification_service.books import Books
-from notification_service.branding import Brand
 from notification_service.broker import parking
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
-from notification_service.events import Event
-from notification_service.jobs import Job, Jobs
-from notification_service.lane import Lane
-from notification_service.leases import Leases
-from notification_service.mime import Letterhead
-from notification_service.observing import Unobserved
-from notification_service.outcomes import Bounced, StoreUnavailableError
-from notification_service.pipeline import Pipeline, Policy
-from notification_service.ports import Claims, Directory, Envelope, Ledger, Outbox, Person
-from notification_service.recalls import Recaller, Recalls
-from notification_service.rendering import House, Renderer, load
-from notification_service.retries import Ladder
-from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, MemoryRecalls
+from notification_service.channels.email.mime import Letterhead
+from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.template_loading import load
+from notification_service.content.branding import Brand
+from notification_service.content.profile import House
+from notification_service.contract.events import Event
+from notification_service.contract.outcomes import Bounced
+from notification_service.delivery.jobs import Job, Jobs
+from notification_service.delivery.leases import Leases
+from notification_service.delivery.observer import Unobserved
+from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.ports.channel import Envelope, Outbox
+from notification_service.delivery.ports.claims import Claims
+from notification_service.delivery.ports.directory import Directory, Person
+from notification_service.delivery.ports.ledger import Ledger
+from notification_service.delivery.ports.recalls import Recalls
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.state import Books
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.records.recalls import Recaller
+from notification_service.stores.memory.claims import MemoryClaims
+from notification_service.stores.memory.directory import MemoryDirectory
+from notification_service.stores.memory.ledger import MemoryLedger, MemoryRecalls
+from notification_service.stores.memory.rates import MemoryRates
 from tests.model import smtp
 from tests.model.broker import Broker, Connection, link
 from tests.model.process import Clock, Process

@@ -10,7 +10,7 @@ import time
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from notification_service import cli
+from notification_service.cli import main
 from tests.stack.place import Service
 
 ROOT = Path(__file__).parents[2]
@@ -48,4 +48,4 @@ def jump(*_: object) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, jump)
     sys.argv[1:] = ["run"]
-    cli.main()
+    main.main()

@@ -83,8 +83,8 @@ class WarmService(Service):
 
 
 def _serve() -> None:
-    from notification_service import cli, service  # noqa: F401, PLC0415 - of whichever version PYTHONPATH leads to
-    from notification_service.ops import health, serving  # noqa: F401, PLC0415
+    from notification_service import service  # noqa: F401, PLC0415 - of whichever version PYTHONPATH leads to
+    from notification_service.observability import health, serving  # noqa: F401, PLC0415
 
     for line in sys.stdin.buffer:
         order = json.loads(line)
@@ -112,7 +112,7 @@ def _forked(order: Mapping[str, Any]) -> int:
 
 
 def _become(order: Mapping[str, Any]) -> None:
-    from notification_service import cli  # noqa: PLC0415
+    from notification_service.cli import main  # noqa: PLC0415
 
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -125,7 +125,7 @@ def _become(order: Mapping[str, Any]) -> None:
     os.environ.update(order["environment"])
     sys.argv = ["notification-service", "run"]
     try:
-        cli.main()
+        main.main()
     except SystemExit as ended:
         sys.stdout.flush()
         sys.stderr.flush()

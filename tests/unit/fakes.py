@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from notification_service import notices
-from notification_service.notices import Delivery, Notice
-from notification_service.ports import (
+from notification_service.contract import facts
+from notification_service.contract.inbound import Delivery
+from notification_service.delivery import planning
+from notification_service.delivery.planning import Notice
+from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
     BeforeData,
     Deferred,
     Envelope,
-    Fence,
     InDoubt,
     NothingSent,
     Refused,
@@ -22,6 +23,7 @@ from notification_service.ports import (
     Verdict,
     Withdrawn,
 )
+from notification_service.delivery.ports.claims import Fence
 
 LARGEST = 256 * 1024
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -71,7 +73,7 @@ def delivery(data: Any, routing_key: str | None = None, **more: Any) -> Delivery
 
 
 def notice(data: dict[str, Any], routing_key: str | None = None) -> Notice:
-    planned = notices.plan(delivery(data, routing_key), largest=LARGEST)
+    planned = planning.plan(delivery(data, routing_key), largest=LARGEST)
     assert isinstance(planned, Notice)
     return planned
 
@@ -85,7 +87,7 @@ class FirstReports:
     def notification_id(self, planned: Notice) -> str:
         fact = planned.fact
         first = self._first.setdefault(fact.key, fact.report) if fact.report else None
-        return notices.notification_id(fact, first, planned.template)
+        return facts.notification_id(fact, first, planned.template)
 
 
 Step = Verdict | Exception | Callable[[Envelope, BeforeData], Awaitable[Verdict]]

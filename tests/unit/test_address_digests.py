@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from notification_service.address_digests import MORE, MOST, Digests, named_in, names, texts_in
+from notification_service.foundation.address_digests import MORE, MOST, Digests, named_in, names, texts_in
 
 JANE = "jane.smith@guests.example"
 KEYED = Digests(["a key of the tests, of some length"])

@@ -5,7 +5,7 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.addresses import (
+from notification_service.foundation.addresses import (
     NotAnAddressError,
     key,
     mask,

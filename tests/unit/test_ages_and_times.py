@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
-from notification_service.cli import app
-from notification_service.commands.find import moment
-from notification_service.outcomes import ConfigurationError
-from notification_service.stores.mongo_search import Place
+from notification_service.cli.find import moment
+from notification_service.cli.main import app
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.stores.mongo.search import Place
 
 
 @pytest.mark.parametrize("age", ["-1", "-0.1", "nan", "inf", "1e300", "87841", "old", ""])

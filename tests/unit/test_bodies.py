@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, strategies as st
 
-from notification_service.bodies import Body, NotReadError, Said, TooLargeError, beginning, read, text_of
+from notification_service.contract.bodies import Body, NotReadError, Said, TooLargeError, beginning, read, text_of
 
 LARGEST = 64 * 1024
 EVENT = {"booking_id": "B1", "movie_title": "Amélie", "seats": ["A1", 7], "total_amount": 25.5}

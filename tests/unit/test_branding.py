@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.branding import ACCENT, Brand, check_colour, contrast, palette, read_logo
-from notification_service.outcomes import ConfigurationError
+from notification_service.content.branding import ACCENT, Brand, check_colour, contrast, palette, read_logo
+from notification_service.foundation.errors import ConfigurationError
 
 WHITE, MASTHEAD, CARD = (255, 255, 255), (42, 45, 51), (28, 30, 34)
 COLOURS = st.integers(0, 0xFFFFFF).map("#{:06x}".format)

@@ -7,7 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from notification_service.channels.breaker import Breaker, State
-from notification_service.ports import BeforeData, Deferred, Envelope, PutOff, Tried, Verdict, Withdrawn
+from notification_service.delivery.ports.channel import (
+    BeforeData,
+    Deferred,
+    Envelope,
+    PutOff,
+    Tried,
+    Verdict,
+    Withdrawn,
+)
 from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused, unmarked
 
 PAUSE = 0.02

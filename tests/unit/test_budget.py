@@ -12,15 +12,18 @@ from typing import Any
 
 import pytest
 
-from notification_service.books import Books
-from notification_service.jobs import Jobs
-from notification_service.lane import Lane
-from notification_service.leases import Leases
-from notification_service.mime import Letterhead
-from notification_service.pipeline import Pipeline, Policy
-from notification_service.retries import Ladder
-from notification_service.settlements import Done
-from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates
+from notification_service.channels.email.mime import Letterhead
+from notification_service.delivery.jobs import Jobs
+from notification_service.delivery.leases import Leases
+from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done
+from notification_service.delivery.state import Books
+from notification_service.stores.memory.claims import MemoryClaims
+from notification_service.stores.memory.directory import MemoryDirectory
+from notification_service.stores.memory.ledger import MemoryLedger
+from notification_service.stores.memory.rates import MemoryRates
 from tests.samples import sample
 from tests.unit.fakes import LARGEST, ScriptedChannel, delivery
 from tests.unit.test_pipeline import JANE, Shelf, renderer

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import changes
-from notification_service.events import BookingConfirmed, Event, Shown, parse
+from notification_service.contract.events import BookingConfirmed, Event, Shown, parse
+from notification_service.delivery import show_changes
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -26,7 +26,9 @@ def booked(**facts: Any) -> BookingConfirmed:  # noqa: ANN401 - whatever JSON ho
 
 
 def since(before: dict[str, Any], now: dict[str, Any]) -> Shown | None:
-    found, back = (changes.since(booked(**one), booked(**other), zone) for one, other in ((before, now), (now, before)))
+    found, back = (
+        show_changes.since(booked(**one), booked(**other), zone) for one, other in ((before, now), (now, before))
+    )
     assert (found is None) is (back is None), "a contradiction is one from both sides"
     return found
 

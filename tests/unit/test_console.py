@@ -9,16 +9,15 @@ from ipaddress import ip_network
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.broker.parking import ParkedEvent
-from notification_service.commands.parked import age_in_hours
-from notification_service.console.access import SESSION_SECONDS, Access
-from notification_service.console.attempts import Attempts, Lines, sender
+from notification_service.broker.parking import ParkedEvent, age_in_hours
+from notification_service.console.auth import SESSION_SECONDS, Access
 from notification_service.console.charts import HEIGHT, SERIES, Hours, Span, draw
-from notification_service.console.desk import Choice
-from notification_service.console.front import Front
-from notification_service.outcomes import StoreUnavailableError
-from notification_service.reconciling import OUTCOMES
-from notification_service.stores.memory import MemorySessions
+from notification_service.console.login_attempts import Attempts, Lines, sender
+from notification_service.console.public_address import Front
+from notification_service.console.queries import Choice
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.records.reconciliation import OUTCOMES
+from notification_service.stores.memory.sessions import MemorySessions
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

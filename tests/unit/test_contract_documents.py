@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from typer.testing import CliRunner
 
-from notification_service.cli import app
-from notification_service.commands import schema
-from notification_service.events import EVENT_TYPES, parse, payload_schema, read
+from notification_service.cli import schema
+from notification_service.cli.main import app
+from notification_service.contract.events import EVENT_TYPES, parse, payload_schema, read
 from tests import schemas
 from tests.asyncapi import official
 from tests.samples import FOLDER

@@ -13,9 +13,9 @@ from pamqp import encode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from notification_service.broker.consumer import bare, copied, read
+from notification_service.broker.messages import bare, copied, read
 from notification_service.broker.topology import AGAIN, EXPRESS, rung_queue
-from notification_service.notices import Delivery, body_id
+from notification_service.contract.inbound import Delivery, body_id
 
 WORK = "notification.booking_events"
 SOON = int(time.time()) + 3600

@@ -2,8 +2,8 @@
 
 import pytest
 
-from notification_service.credentials import misread, passwords, published, published_login
-from notification_service.outcomes import ConfigurationError
+from notification_service.foundation.credentials import misread, passwords, published, published_login
+from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Settings, load
 
 KNOWN = [

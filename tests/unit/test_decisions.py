@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notification_service.decisions import Asked, Begin, Doubt, Finish, StandBy, Step, Unguarded, next_step
-from notification_service.outcomes import (
+from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
@@ -20,7 +19,9 @@ from notification_service.outcomes import (
     SkipReason,
     Unknown,
 )
-from notification_service.ports import AlreadyThere, Decided, Doubtful, Entry, Granted, Opened
+from notification_service.delivery.decisions import Asked, Begin, Doubt, Finish, StandBy, Step, Unguarded, next_step
+from notification_service.delivery.ports.claims import Decided, Doubtful, Granted
+from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
 
 Claim = Granted | Doubtful | Decided | Unguarded
 Found = Opened | AlreadyThere

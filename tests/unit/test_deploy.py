@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from notification_service.commands import schema
-from notification_service.outcomes import ConfigurationError
+from notification_service.cli import schema
+from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import ConsoleSettings, ServiceSettings, Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ def test_the_pod_outlives_the_drain_and_the_start() -> None:
 
 def test_the_probes_ask_what_there_is() -> None:
     container = _container()
-    health = (ROOT / "notification_service" / "ops" / "health.py").read_text("utf-8")
+    health = (ROOT / "notification_service" / "observability" / "health.py").read_text("utf-8")
     for name, path in {"livenessProbe": "/livez", "startupProbe": "/livez", "readinessProbe": "/readyz"}.items():
         assert container[name]["httpGet"] == {"path": path, "port": "http"}
         assert f'"{path}"' in health

@@ -11,17 +11,18 @@ import pytest
 import qrfast
 from PIL import Image
 
-from notification_service import rendering
-from notification_service.branding import Brand
-from notification_service.enclosures import QR_ID, calendar_id
-from notification_service.notices import RULES
-from notification_service.ports import Person
-from notification_service.rendering import Attachment, House, Mail
-from notification_service.wording import Cinema, Defaults
+from notification_service.channels.email.attachments import QR_ID, calendar_id
+from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.channels.email.template_loading import load
+from notification_service.content.branding import Brand
+from notification_service.content.localization import Cinema, Defaults
+from notification_service.content.profile import House
+from notification_service.contract.rules import RULES
+from notification_service.delivery.ports.directory import Person
 from tests.unit.test_templates import RICH, TEMPLATES, Page, event, squeezed, text
 
 CINEMAS = {"amc theater": Cinema("1 Main Street, Springfield", "America/New_York")}
-RENDERER = rendering.load(TEMPLATES, House(Brand("Lumen", sender="tickets@lumen.example"), Defaults(cinemas=CINEMAS)))
+RENDERER = load(TEMPLATES, House(Brand("Lumen", sender="tickets@lumen.example"), Defaults(cinemas=CINEMAS)))
 JANE = Person("jane.smith@example.com", "Jane", "Smith")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from notification_service.ops.streams import LogOutput
+from notification_service.observability.streams import LogOutput
 from tests.stack.place import until
 from tests.stack.processes import free_port
 
@@ -177,8 +177,8 @@ def test_what_is_too_much_is_dropped_by_whole_lines_and_counted(pipe: tuple[int,
     reader, writer = pipe
     script = textwrap.dedent("""
         import structlog
-        from notification_service.ops import logging
-        from notification_service.ops.streams import LogOutput
+        from notification_service.observability import logging
+        from notification_service.observability.streams import LogOutput
         output = LogOutput(1)
         logging.configure(stream=output)
         for number in range(300):
@@ -204,7 +204,7 @@ def test_a_line_that_was_cut_does_not_spoil_the_next(tmp_path: Path) -> None:
     """A disk that was full and has room again."""
     script = textwrap.dedent("""
         import resource, sys
-        from notification_service.ops.streams import LogOutput
+        from notification_service.observability.streams import LogOutput
         output = LogOutput(1)
         resource.setrlimit(resource.RLIMIT_FSIZE, (25, resource.RLIM_INFINITY))
         for line in ("first line of 21 char\\n", "second line\\n", "third line\\n"):
@@ -231,7 +231,7 @@ sys.meta_path.insert(0, Signalled())
 """
 """Sends the process a signal when it begins to import a module: no clock decides where it is met."""
 
-MODULES = ["notification_service.cli", "typer", "pydantic", "aio_pika", "jinja2", "notification_service.console"]
+MODULES = ["notification_service.cli.main", "typer", "pydantic", "aio_pika", "jinja2", "notification_service.console"]
 AS_FIRST = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 

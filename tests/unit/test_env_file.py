@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from notification_service.commands.env_file import doubts
+from notification_service.cli.env_file import doubts
 from tests.stack.processes import free_port
 
 ALIKE = [

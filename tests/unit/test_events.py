@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from notification_service.events import EVENT_TYPES, Event, UnreadableEventError, parse, read, read_object
-from notification_service.outcomes import RejectReason
+from notification_service.contract.events import EVENT_TYPES, Event, UnreadableEventError, parse, read, read_object
+from notification_service.contract.outcomes import RejectReason
 from tests.fuzzing import TIMES
 from tests.samples import sample
 

@@ -14,10 +14,10 @@ from hypothesis import example, given, strategies as st
 from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 
-from notification_service import templating, wording
-from notification_service.groups import Groups
-from notification_service.remembering import remembered
-from notification_service.stores import documents
+from notification_service.content import formatting, templates
+from notification_service.foundation.batching import Groups
+from notification_service.foundation.caching import remembered
+from notification_service.stores.mongo import documents
 
 LOCALES = [Locale.parse(name) for name in ("en_US", "ar", "hi", "ja", "pl")]
 ZONES = [ZoneInfo(name) for name in ("UTC", "America/New_York", "Asia/Kolkata", "Europe/Madrid")]
@@ -33,13 +33,13 @@ def test_a_moment_reads_in_its_own_zone_whatever_was_asked_before(
 ) -> None:
     for instant, zone, locale in asked:
         for local in (instant.astimezone(zone), instant.astimezone(zone) + timedelta(0), instant.replace(tzinfo=None)):
-            for say in (wording._spoken, wording._brief):
-                assert wording._remembered(say, local, locale) == say(local, locale)
+            for say in (formatting._spoken, formatting._brief):
+                assert formatting._remembered(say, local, locale) == say(local, locale)
 
 
 def test_one_moment_in_two_zones_reads_in_each() -> None:
     noon = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-    said = [wording._remembered(wording._spoken, noon.astimezone(zone), LOCALES[0]) for zone in ZONES[:3]]
+    said = [formatting._remembered(formatting._spoken, noon.astimezone(zone), LOCALES[0]) for zone in ZONES[:3]]
     assert len(set(said)) == 3
 
 
@@ -47,8 +47,8 @@ def test_one_moment_in_two_zones_reads_in_each() -> None:
 def test_an_amount_reads_as_it_would_alone_whatever_was_asked_before(amounts: list[str]) -> None:
     for amount in amounts:
         for locale in LOCALES:
-            fresh = wording._money.__wrapped__(amount, "USD", locale)  # type: ignore[attr-defined]  # functools.wraps
-            assert wording._money(str(Decimal(amount)), "USD", locale) == fresh
+            fresh = formatting._money.__wrapped__(amount, "USD", locale)  # type: ignore[attr-defined]  # functools.wraps
+            assert formatting._money(str(Decimal(amount)), "USD", locale) == fresh
 
 
 def test_what_is_long_is_not_kept() -> None:
@@ -87,7 +87,7 @@ def environment(made: Environment) -> Environment:
 def test_sentences_and_macros_read_as_jinjas_own(page: str, name: str, many: Sequence[str]) -> None:
     plain = Environment(autoescape=page.endswith(".html"), extensions=["jinja2.ext.i18n"])
     plain.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # i18n's own
-    ours = templating.environment(DictLoader({}), NullTranslations(), templating.Compiled(), {})
+    ours = templates.environment(DictLoader({}), NullTranslations(), templates.Compiled(), {})
     wanted, found = (environment(each).get_template(page).render(name=name, many=many) for each in (plain, ours))
     assert found == wanted
 

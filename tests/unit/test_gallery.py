@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from notification_service import assembly
-from notification_service.commands.gallery.page import SCHEMES, TABS, WIDTHS, framed
-from notification_service.rendering import Mail
+from notification_service import bootstrap
+from notification_service.channels.email.mail import Mail
+from notification_service.preview.gallery.page import SCHEMES, TABS, WIDTHS, framed
 from notification_service.settings import load
 
 PAYLOAD = "<script>alert(1)</script>"
@@ -68,7 +68,7 @@ def start(templates: Path, *arguments: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     templates, port = tmp_path_factory.mktemp("author") / "templates", free_port()
-    shutil.copytree(assembly.templates_directory(load()), templates)
+    shutil.copytree(bootstrap.templates_directory(load()), templates)
     process = start(templates, "--port", str(port))
     try:
         assert process.stdout is not None

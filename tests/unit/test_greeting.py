@@ -5,9 +5,9 @@ import socket
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import assembly
-from notification_service.channels.smtp.greeting import check_name, is_qualified, own_name
-from notification_service.outcomes import ConfigurationError
+from notification_service import bootstrap
+from notification_service.channels.email.smtp.greeting import check_name, is_qualified, own_name
+from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import load
 
 
@@ -89,7 +89,7 @@ def test_our_own_name_is_this_machines_full_name_or_its_address() -> None:
 def test_the_setting_is_what_the_server_hears(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMTP_SERVER", "mail.cinema.example")
     monkeypatch.setenv("SMTP_EHLO_NAME", "tickets.cinema.example")
-    channel = assembly.channel(load(None))
+    channel = bootstrap.channel(load(None))
     assert channel._pool.server.ehlo_name == "tickets.cinema.example"  # type: ignore[attr-defined]  # the SMTP one
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from notification_service.lane import Lane
-from notification_service.stores.memory import MemoryClaims
+from notification_service.delivery.poison_guard import Lane
+from notification_service.stores.memory.claims import MemoryClaims
 
 
 async def test_one_at_a_time_in_the_order_of_their_coming() -> None:

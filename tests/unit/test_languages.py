@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import languages, rendering
-from notification_service.branding import Brand
-from notification_service.commands import catalogues
-from notification_service.events import EVENT_TYPES, Event
-from notification_service.links import Ways
-from notification_service.notices import RULES
-from notification_service.outcomes import ConfigurationError
-from notification_service.ports import Person
-from notification_service.remarks import Remark
-from notification_service.rendering import House, Mail, Renderer, Terms
-from notification_service.wording import Cinema, Defaults
+from notification_service.channels.email.mail import Mail
+from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.template_loading import load
+from notification_service.content import catalogues
+from notification_service.content.branding import Brand
+from notification_service.content.links import Ways
+from notification_service.content.localization import Cinema, Defaults
+from notification_service.content.profile import House, Terms
+from notification_service.contract.events import EVENT_TYPES, Event
+from notification_service.contract.remarks import Remark
+from notification_service.contract.rules import RULES
+from notification_service.delivery.ports.directory import Person
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.preview import extraction
 from tests.unit.test_templates import (
     EVENTS,
     RICH,
@@ -41,8 +44,8 @@ HOUSE = House(
     Ways(retry="https://lumen.example.com/pay", booking="https://lumen.example.com/b/{booking_id}"),
     Terms({"default": "5-10", "paypal": "1"}, arrive_minutes=20),
 )
-RENDERER = rendering.load(TEMPLATES, HOUSE)
-BARE = rendering.load(TEMPLATES, House(Brand("Lumen")))
+RENDERER = load(TEMPLATES, HOUSE)
+BARE = load(TEMPLATES, House(Brand("Lumen")))
 
 every_language = pytest.mark.parametrize("language", RENDERER.languages)
 every_event = pytest.mark.parametrize("of", EVENTS.values(), ids=EVENTS)
@@ -54,16 +57,16 @@ def mail(of: Event, language: str | None = None, renderer: Renderer = RENDERER, 
 
 
 def test_the_languages_that_are_promised_are_there() -> None:
-    assert sorted(RENDERER.languages) == sorted((*SPOKEN, languages.PSEUDO))
+    assert sorted(RENDERER.languages) == sorted((*SPOKEN, catalogues.PSEUDO))
 
 
 def test_every_sentence_is_translated_into_every_language() -> None:
-    assert list(catalogues.faults(TEMPLATES)) == []
+    assert list(extraction.faults(TEMPLATES)) == []
 
 
 def test_the_catalogues_are_up_to_date_with_the_templates(copied: Path) -> None:
-    before = {path.name: path.read_bytes() for path in (TEMPLATES / languages.LANGUAGES).glob("*.po")}
-    assert {path.name: path.read_bytes() for path in catalogues.update(copied)} == before
+    before = {path.name: path.read_bytes() for path in (TEMPLATES / catalogues.LANGUAGES).glob("*.po")}
+    assert {path.name: path.read_bytes() for path in extraction.update(copied)} == before
 
 
 @every_language
@@ -76,24 +79,24 @@ def test_every_sample_reads_well_in_every_language(renderer: Renderer, of: Event
             re.sub("(?: |\u00a0|&nbsp;)(?=[:?])", "", part) for part in (sent.subject, sent.text, sent.html)
         )
         assert_reads_well(Mail(subject, body, html))
-    elif language != languages.PSEUDO:
+    elif language != catalogues.PSEUDO:
         assert_reads_well(sent)
     assert_same_facts(sent)
     assert len(sent.html.encode()) < 40_000
-    assert len(sent.subject) <= 60 or language == languages.PSEUDO
+    assert len(sent.subject) <= 60 or language == catalogues.PSEUDO
 
 
 @every_language
 def test_the_page_names_its_language_and_direction(language: str) -> None:
     tree = Page(mail(EVENTS["booking.confirmed"], language).html).tree
-    tag = "en" if language == languages.PSEUDO else language
+    tag = "en" if language == catalogues.PSEUDO else language
     assert (tree.get("lang", "")[:2], tree.get("dir")) == (tag[:2], "rtl" if language == "ar" else "ltr")
 
 
 @every_event
 def test_no_word_stands_outside_the_catalogues(of: Event) -> None:
     """In the pseudo-locale every word of ours has accents; what has none comes from the event, or was forgotten."""
-    sent = mail(of, languages.PSEUDO, BARE)
+    sent = mail(of, catalogues.PSEUDO, BARE)
     known = set(_words(repr(of.model_dump()))) | set(_words(" ".join((*calendar.day_name, *calendar.month_name))))
     for part in (sent.subject, sent.text, text(Page(sent.html).all("body")[0])):
         ours = [word for word in _words(part) if word.isascii() and not _cut_from(known, word)]
@@ -180,21 +183,21 @@ def test_a_language_that_nobody_speaks_falls_back_and_is_remarked() -> None:
 
 def test_a_default_language_without_a_catalogue_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="DEFAULT_LOCALE=pt_BR has no catalogue under"):
-        rendering.load(TEMPLATES, House(Brand("Lumen"), Defaults("pt_BR")))
+        load(TEMPLATES, House(Brand("Lumen"), Defaults("pt_BR")))
 
 
 def test_a_spoiled_catalogue_stops_the_start(copied: Path) -> None:
-    path = copied / languages.LANGUAGES / "es.po"
+    path = copied / catalogues.LANGUAGES / "es.po"
     path.write_text("what is this" + path.read_text("utf-8"), "utf-8")
     with pytest.raises(ConfigurationError, match=r"es\.po is no catalogue"):
-        rendering.load(copied, HOUSE)
+        load(copied, HOUSE)
 
 
 def test_a_catalogue_is_part_of_the_digest(copied: Path) -> None:
-    before = rendering.load(copied, HOUSE).digest("payment_failed")
-    path = copied / languages.LANGUAGES / "es.po"
+    before = load(copied, HOUSE).digest("payment_failed")
+    path = copied / catalogues.LANGUAGES / "es.po"
     path.write_text(path.read_text("utf-8") + "\n", "utf-8")
-    assert rendering.load(copied, HOUSE).digest("payment_failed") != before
+    assert load(copied, HOUSE).digest("payment_failed") != before
 
 
 @pytest.mark.parametrize(
@@ -209,9 +212,9 @@ def test_a_catalogue_is_part_of_the_digest(copied: Path) -> None:
     ],
 )
 def test_what_a_translator_has_to_do_is_said(copied: Path, spoiled: Any, fault: str) -> None:  # noqa: ANN401
-    path = copied / languages.LANGUAGES / "es.po"
+    path = copied / catalogues.LANGUAGES / "es.po"
     path.write_text(spoiled(path.read_text("utf-8")), "utf-8")
-    found = list(catalogues.faults(copied))
+    found = list(extraction.faults(copied))
     assert len(found) == 1
     assert found[0].startswith("es.po: ")
     assert fault in found[0]
@@ -220,17 +223,17 @@ def test_what_a_translator_has_to_do_is_said(copied: Path, spoiled: Any, fault: 
 def test_a_new_sentence_comes_into_every_catalogue_and_an_old_one_goes(copied: Path) -> None:
     spoil(copied / "payment_failed/body.html", '{{ _("What else may help") }}', '{{ _("What may help") }}')
     spoil(copied / "payment_failed/body.txt", '{{ _("What else may help") }}', '{{ _("What may help") }}')
-    for path in catalogues.update(copied):
+    for path in extraction.update(copied):
         written = path.read_text("utf-8")
         assert 'msgid "What may help"\nmsgstr ""' in written
         assert "What else may help" not in written
 
 
 def test_the_brands_logo_stands_at_the_head_and_rides_along() -> None:
-    from notification_service.branding import Logo  # noqa: PLC0415 - this test alone
+    from notification_service.content.branding import Logo  # noqa: PLC0415 - this test alone
 
     logo = Logo(b"\x89PNG\r\n\x1a\n", 160, 32)
-    sent = rendering.load(TEMPLATES, House(Brand("Lumen", logo=logo))).render(
+    sent = load(TEMPLATES, House(Brand("Lumen", logo=logo))).render(
         "payment_success", event("payment.success", booking_id="B1"), Person(None)
     )
     (image,) = Page(sent.html).all("img", "logo")

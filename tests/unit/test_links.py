@@ -7,9 +7,9 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.events import parse
-from notification_service.links import Ways, check_link, for_event, refusal
-from notification_service.remarks import Remark
+from notification_service.content.links import Ways, check_link, for_event, refusal
+from notification_service.contract.events import parse
+from notification_service.contract.remarks import Remark
 
 HOSTS = {"pay.example", "tickets.example"}
 

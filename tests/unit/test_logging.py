@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from notification_service.ops import logging
-from notification_service.ops.logging import Redaction
+from notification_service.observability import logging
+from notification_service.observability.logging import Redaction
 from notification_service.settings import LogFormat
 
 SECRETS = ("canary-smtp", "amqp://user:canary-rabbit@localhost:5672/", "canary-rabbit")

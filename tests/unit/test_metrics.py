@@ -6,13 +6,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from notification_service.channels.breaker import State
-from notification_service.notices import Delivery
-from notification_service.observing import Closing, Stage
-from notification_service.ops.metrics import Gauges, Metrics
-from notification_service.outcomes import Bounced, Outcome, Parked, ParkReason, Sent
-from notification_service.ports import Attempt
-from notification_service.retries import Ladder
-from notification_service.settlements import Done, Later
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.outcomes import Bounced, Outcome, Parked, ParkReason, Sent
+from notification_service.delivery.observer import Closing, Stage
+from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done, Later
+from notification_service.observability.metrics import Gauges, Metrics
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 

@@ -17,11 +17,8 @@ import pytest
 from aiosmtplib.email import quote_address
 from hypothesis import example, given, settings, strategies as st
 
-from notification_service.addresses import read_mailbox
-from notification_service.branding import Brand
-from notification_service.channels.smtp.channel import _NOT_ONE_ADDRESS
-from notification_service.events import parse
-from notification_service.mime import (
+from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.channels.email.mime import (
     AttachmentError,
     Ids,
     Letterhead,
@@ -31,9 +28,15 @@ from notification_service.mime import (
     compose,
     message_id,
 )
-from notification_service.outcomes import RejectReason
-from notification_service.ports import Envelope, Person
-from notification_service.rendering import Attachment, House, Mail, load
+from notification_service.channels.email.smtp.channel import _NOT_ONE_ADDRESS
+from notification_service.channels.email.template_loading import load
+from notification_service.content.branding import Brand
+from notification_service.content.profile import House
+from notification_service.contract.events import parse
+from notification_service.contract.outcomes import RejectReason
+from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.directory import Person
+from notification_service.foundation.addresses import read_mailbox
 from tests.fuzzing import TIMES
 from tests.samples import sample
 from tests.unit.fakes import TEMPLATES, notice

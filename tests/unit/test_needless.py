@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notification_service import notices
-from notification_service.wording import has_begun
+from notification_service.contract.rules import RULES
+from notification_service.contract.showtimes import has_begun
 
 SHOWTIME = "2026-12-15 08:00 PM"
 MADRID = ZoneInfo("Europe/Madrid")
@@ -14,7 +14,7 @@ BEGINS = datetime(2026, 12, 15, 19, 0, tzinfo=UTC)
 
 
 def test_only_the_ticket_is_needless_when_the_show_has_begun() -> None:
-    needless = {rule.template for rule in notices.RULES.values() if rule.until_showtime}
+    needless = {rule.template for rule in RULES.values() if rule.until_showtime}
     assert "booking_confirmation" in needless
     assert not needless & {"booking_cancellation", "payment_success", "payment_failed", "payment_refund"}
 

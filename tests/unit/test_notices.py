@@ -6,10 +6,13 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import notices
-from notification_service.events import EVENT_TYPES, Event, parse
-from notification_service.notices import Fact, NotOurs, Unreadable, notification_id, plan
-from notification_service.outcomes import RejectReason
+from notification_service.contract import rules
+from notification_service.contract.events import EVENT_TYPES, Event, parse
+from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.outcomes import RejectReason
+from notification_service.contract.rules import RULES
+from notification_service.delivery import planning
+from notification_service.delivery.planning import NotOurs, Unreadable, plan
 from tests.samples import sample
 from tests.unit.fakes import LARGEST, TEMPLATES, FirstReports, delivery, notice
 
@@ -20,8 +23,8 @@ def ids(*events: dict[str, Any]) -> list[str]:
 
 
 def test_every_kind_of_event_has_a_rule_and_every_rule_a_folder_of_templates() -> None:
-    assert set(notices.RULES) == set(get_args(Event))
-    assert set(notices.TEMPLATES) == {
+    assert set(RULES) == set(get_args(Event))
+    assert set(rules.TEMPLATES) == {
         folder.name for folder in TEMPLATES.iterdir() if folder.is_dir() and not folder.name.startswith("_")
     }
 
@@ -118,11 +121,11 @@ def test_a_key_in_another_case_is_a_type_where_the_body_names_none(routing_key: 
 @given(st.text() | st.sampled_from(EVENT_TYPES), st.text() | st.sampled_from(EVENT_TYPES))
 def test_an_event_is_read_under_a_type_of_ours_that_its_key_or_its_body_names(routing_key: str, said: str) -> None:
     made = delivery({"booking_id": "B", "event_type": said}, routing_key)
-    typed = notices.under_its_type(made, largest=LARGEST).routing_key
+    typed = planning.under_its_type(made, largest=LARGEST).routing_key
     planned = plan(made, largest=LARGEST)
     if routing_key in EVENT_TYPES or said in EVENT_TYPES:
-        assert isinstance(planned, notices.Notice)
-    if isinstance(planned, notices.Notice):
+        assert isinstance(planned, planning.Notice)
+    if isinstance(planned, planning.Notice):
         assert planned.event.event_type == typed
         assert typed == routing_key or routing_key not in EVENT_TYPES
     else:
@@ -235,7 +238,7 @@ def test_the_template_and_the_channel_are_part_of_the_id() -> None:
 )
 def test_the_event_id_falls_back_to_the_message_id(data: dict[str, Any], message_id: str, expected: str) -> None:
     planned = plan(delivery({"booking_id": "B", **data}, message_id=message_id), largest=LARGEST)
-    assert isinstance(planned, notices.Notice | Unreadable)
+    assert isinstance(planned, planning.Notice | Unreadable)
     assert planned.event_id == expected
 
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from notification_service import assembly
-from notification_service.channels.smtp import providers
-from notification_service.outcomes import ConfigurationError
+from notification_service import bootstrap
+from notification_service.channels.email.smtp import providers
+from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Grant, Settings, load
 
 MICROSOFT = "https://login.microsoftonline.com/{}/oauth2/v2.0/token"
@@ -142,7 +142,7 @@ def test_plain_text_stays_possible_for_a_relay_on_the_same_machine(environment: 
 def test_a_password_that_still_stands_there_is_not_used(environment: pytest.MonkeyPatch) -> None:
     settings = loaded(environment, {**OUTLOOK, "SMTP_PASSWORD": "canary"})
     assert settings.live
-    channel = assembly.channel(settings)
+    channel = bootstrap.channel(settings)
     assert channel._pool.server.password is None  # type: ignore[attr-defined]  # an SmtpChannel
 
 

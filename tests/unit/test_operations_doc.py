@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from notification_service import retries
 from notification_service.broker import topology
-from notification_service.notices import TEMPLATES
-from notification_service.outcomes import (
+from notification_service.contract.outcomes import (
     PENDING,
     WAITING,
     Bounced,
@@ -24,6 +22,8 @@ from notification_service.outcomes import (
     Unknown,
     summarize,
 )
+from notification_service.contract.rules import TEMPLATES
+from notification_service.delivery import retries
 from notification_service.settings import RabbitSettings
 from tests.unit.test_metrics import watched
 

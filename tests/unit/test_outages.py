@@ -1,4 +1,4 @@
-from notification_service.outages import Outage
+from notification_service.foundation.outages import Outage
 
 
 def test_an_outage_is_told_of_once_in_ten_seconds_and_its_end_once() -> None:

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from notification_service.outcomes import (
+from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
@@ -16,14 +16,14 @@ from notification_service.outcomes import (
     Skipped,
     SkipReason,
     Status,
-    StoreUnavailableError,
     Summary,
     Unknown,
     recall,
     summarize,
     waits_for_a_person,
 )
-from notification_service.stores.documents import VALIDATOR
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.mongo.documents import VALIDATOR
 
 EVERY: list[Outcome] = [
     Sent(),

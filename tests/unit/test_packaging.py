@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from notification_service import __version__
-from notification_service.notices import TEMPLATES
+from notification_service.contract.rules import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements.build.lock", "tests/requirements.lock")
@@ -143,7 +143,9 @@ def test_the_image_runs_as_nobody_and_hears_the_signal() -> None:
 
 def test_the_image_looks_after_itself_without_curl() -> None:
     recipe = _dockerfile()
-    assert re.search(r'^HEALTHCHECK .*CMD \["python", "-m", "notification_service.ops.alive"\]$', recipe, re.MULTILINE)
+    assert re.search(
+        r'^HEALTHCHECK .*CMD \["python", "-m", "notification_service.observability.liveness"\]$', recipe, re.MULTILINE
+    )
     assert "curl" not in recipe
     assert "wget" not in recipe
     fetched = [

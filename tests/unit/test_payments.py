@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from notification_service.notices import Fact
-from notification_service.payments import gateway_id
+from notification_service.contract.facts import Fact
+from notification_service.contract.payment_ids import gateway_id
 from tests.unit.fakes import notice
 
 

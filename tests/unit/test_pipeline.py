@@ -14,16 +14,15 @@ from typing import Any
 
 import pytest
 
-from notification_service import notices
-from notification_service.books import Books
-from notification_service.branding import Brand, Logo
-from notification_service.events import Event, parse
-from notification_service.jobs import Jobs
-from notification_service.lane import Lane
-from notification_service.leases import Leases
-from notification_service.mime import Letterhead
-from notification_service.notices import Delivery, body_id
-from notification_service.outcomes import (
+from notification_service.channels.email.mime import Letterhead
+from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.template_loading import load
+from notification_service.content.branding import Brand, Logo
+from notification_service.content.profile import House
+from notification_service.contract import facts
+from notification_service.contract.events import Event, parse
+from notification_service.contract.inbound import Delivery, body_id
+from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
@@ -32,32 +31,26 @@ from notification_service.outcomes import (
     RejectReason,
     Sent,
     Simulated,
-    StoreUnavailableError,
     Unknown,
 )
-from notification_service.pipeline import Pipeline, Policy
-from notification_service.ports import (
-    AlreadyThere,
-    BeforeData,
-    ClaimAnswer,
-    Decided,
-    Envelope,
-    Fence,
-    Granted,
-    Intent,
-    Kept,
-    Opened,
-    Person,
-    PutOff,
-    Tenure,
-    Verdict,
-    Withdrawn,
-)
-from notification_service.quotas import Quotas, Turn
-from notification_service.rendering import House, Renderer, load
-from notification_service.retries import Ladder
-from notification_service.settlements import Done, Later, Park
-from notification_service.stores.memory import MemoryClaims, MemoryDirectory, MemoryLedger, MemoryRates, Record
+from notification_service.delivery import planning
+from notification_service.delivery.jobs import Jobs
+from notification_service.delivery.leases import Leases
+from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.ports.channel import BeforeData, Envelope, Kept, PutOff, Verdict, Withdrawn
+from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Tenure
+from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
+from notification_service.delivery.rate_limits import Quotas, Turn
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done, Later, Park
+from notification_service.delivery.state import Books
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.claims import MemoryClaims
+from notification_service.stores.memory.directory import MemoryDirectory
+from notification_service.stores.memory.ledger import MemoryLedger, Record
+from notification_service.stores.memory.rates import MemoryRates
 from tests.samples import sample
 from tests.unit.fakes import (
     ACCEPTED,
@@ -1084,9 +1077,9 @@ async def test_the_copy_ahead_takes_no_turn_that_is_not_free() -> None:
 
 async def test_the_copy_ahead_leaves_to_the_ordinary_one_what_another_worker_holds_or_nobody_can_read() -> None:
     cinema = Cinema()
-    notice = notices.plan(confirmed(), largest=LARGEST)
-    assert isinstance(notice, notices.Notice)
-    await cinema.claims.claim(notices.notification_id(notice.fact, None, notice.template), "somebody else")
+    notice = planning.plan(confirmed(), largest=LARGEST)
+    assert isinstance(notice, planning.Notice)
+    await cinema.claims.claim(facts.notification_id(notice.fact, None, notice.template), "somebody else")
     assert await cinema.pipeline.handle(ahead()) == Done(None)
     assert await cinema.pipeline.handle(replace(ahead(), body=b"no json")) == Done(None)
     assert (cinema.mails, cinema.ledger.records) == ([], {})

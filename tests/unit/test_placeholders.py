@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import placeholders
-from notification_service.events import parse
+from notification_service.contract import placeholders
+from notification_service.contract.events import parse
 
 NOT_KNOWN = ["", "  ", "null", "NULL", "None", "none", "undefined", "N/A", "n/a", "na", "Unknown", "unknown"]
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from notification_service.cli import app
-from notification_service.commands import preview
-from notification_service.outcomes import ConfigurationError
-from notification_service.rendering import Attachment, Mail
+from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.cli.main import app
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.preview import proofs
 from notification_service.settings import load
 
 
 def test_every_sample_is_there_in_every_language(tmp_path: Path) -> None:
-    written = preview.write(load(), tmp_path, every_language=True)
+    written = proofs.write(load(), tmp_path, every_language=True)
     assert {one.language for one in written} == {"en", "es", "fr", "de", "hi", "ja", "ar", "en_XA"}
     assert len({one.name for one in written}) == len(written)
     files = {f"{one.name}.{kind}" for one in written for kind in ("html", "txt", "eml")}
@@ -26,7 +26,7 @@ def test_every_sample_is_there_in_every_language(tmp_path: Path) -> None:
 
 
 def test_without_a_language_the_files_name_none(tmp_path: Path) -> None:
-    preview.write(load(), tmp_path)
+    proofs.write(load(), tmp_path)
     assert (tmp_path / "booking.confirmed.eml").exists()
     assert not (tmp_path / "booking.confirmed.en.eml").exists()
 
@@ -41,12 +41,12 @@ def test_some_languages_are_chosen(tmp_path: Path) -> None:
 
 def test_a_language_that_nobody_speaks_is_named_with_those_that_are_spoken(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"'tlh' is none; there are en, "):
-        preview.write(load(), tmp_path / "out", languages=["tlh"])
+        proofs.write(load(), tmp_path / "out", languages=["tlh"])
     assert not (tmp_path / "out").exists()
 
 
 def test_a_browser_shows_the_images_and_the_message_keeps_its_ids(tmp_path: Path) -> None:
-    preview.write(load(), tmp_path, languages=["en"])
+    proofs.write(load(), tmp_path, languages=["en"])
     page = (tmp_path / "booking.confirmed.en.html").read_text("utf-8")
     assert 'src="data:image/png;base64,iVBOR' in page
     assert "cid:" not in page
@@ -57,7 +57,7 @@ def test_a_browser_shows_the_images_and_the_message_keeps_its_ids(tmp_path: Path
 def test_only_an_images_source_is_exchanged() -> None:
     image = Attachment("a.png", "image/png", b"png", "a")
     html = '<p>cid:a</p><img src="cid:a"><img src="cid:b">'
-    shown = preview.with_images(Mail("", "", html, (image,)))
+    shown = proofs.with_images(Mail("", "", html, (image,)))
     assert shown == '<p>cid:a</p><img src="data:image/png;base64,cG5n"><img src="cid:b">'
 
 
@@ -77,4 +77,4 @@ def test_a_sample_that_cannot_be_read_is_named(
     (tmp_path / "_samples").mkdir()
     (tmp_path / "_samples/payment.failed.json").write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ConfigurationError, match=r"sample /.+/payment\.failed\.json" + said):
-        preview.write(load(), tmp_path / "out")
+        proofs.write(load(), tmp_path / "out")

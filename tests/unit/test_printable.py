@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.printable import in_json, in_lines, shown
+from notification_service.foundation.printable import in_json, in_lines, shown
 from tests.fuzz.weapons import FOR_A_TERMINAL, WEAPONS
 
 TEXTS = st.text() | st.lists(st.sampled_from((*FOR_A_TERMINAL, *WEAPONS))).map("".join)

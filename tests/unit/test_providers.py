@@ -2,7 +2,7 @@
 
 import pytest
 
-from notification_service.channels.smtp.providers import PROVIDERS, find
+from notification_service.channels.email.smtp.providers import PROVIDERS, find
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from itertools import count, pairwise
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from notification_service.assembly import quotas
-from notification_service.outcomes import ConfigurationError
-from notification_service.pipeline import _OVER
-from notification_service.quotas import ORDER, Quotas
+from notification_service.bootstrap import quotas
+from notification_service.delivery.pipeline import _OVER
+from notification_service.delivery.rate_limits import ORDER, Quotas
+from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import load
-from notification_service.stores.memory import MemoryRates
+from notification_service.stores.memory.rates import MemoryRates
 
 STORM = 5_000
 

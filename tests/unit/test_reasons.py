@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import reasons
-from notification_service.causes import Reason
-from notification_service.events import PaymentFailed, parse
-from notification_service.reasons import may_quote, nothing_charged, reason
+from notification_service.content import decline_reasons
+from notification_service.content.decline_codes import Reason
+from notification_service.content.decline_reasons import may_quote, nothing_charged, reason
+from notification_service.contract.events import PaymentFailed, parse
 
 
 def failed(**fields: Any) -> PaymentFailed:  # noqa: ANN401 - whatever JSON holds
@@ -188,8 +188,8 @@ WORDS = st.sampled_from([*SOME_WORDS.split()])
 def known_phrase_in(words: list[str]) -> bool:
     """Told apart by another way than the product's own: as a text between blanks."""
     text = f" {' '.join(word for word in words if word != 'the')} "
-    phrases = {" ".join(phrase) for _, table in reasons._KNOWN.values() for phrase in table}
-    codes = {code for table, _ in reasons._KNOWN.values() for code in table}
+    phrases = {" ".join(phrase) for _, table in decline_reasons._KNOWN.values() for phrase in table}
+    codes = {code for table, _ in decline_reasons._KNOWN.values() for code in table}
     return "".join(words) in codes or any(f" {phrase} " in text for phrase in phrases)
 
 
@@ -201,7 +201,9 @@ def test_without_a_known_code_or_a_phrase_of_whole_words_there_is_no_reason(word
 
 
 @given(
-    st.sampled_from(sorted({" ".join(phrase) for phrase in reasons._KNOWN[reasons._Method.UNKNOWN][1]})),
+    st.sampled_from(
+        sorted({" ".join(phrase) for phrase in decline_reasons._KNOWN[decline_reasons._Method.UNKNOWN][1]})
+    ),
     st.text("qwxz", min_size=1, max_size=3),
     st.booleans(),
 )

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notification_service.channels.refusals import Refusals
-from notification_service.outcomes import Bounced, DependencyError, EventRefusedError
-from notification_service.ports import Intent
-from notification_service.recalls import Recaller
-from notification_service.stores.memory import MemoryLedger, MemoryRecalls
+from notification_service.channels.refusal_patterns import Refusals
+from notification_service.contract.outcomes import Bounced
+from notification_service.delivery.ports.ledger import Intent
+from notification_service.foundation.errors import DependencyError, EventRefusedError
+from notification_service.records.recalls import Recaller
+from notification_service.stores.memory.ledger import MemoryLedger, MemoryRecalls
 
 WORDS = "f1"
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from notification_service import notices
-from notification_service.notices import Delivery, Fact, NotOurs, notification_id, plan
-from notification_service.outcomes import (
+from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.inbound import Delivery, body_id
+from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
@@ -21,9 +21,11 @@ from notification_service.outcomes import (
     SkipReason,
     Unknown,
 )
-from notification_service.ports import Standing
-from notification_service.printable import shown
-from notification_service.reconciling import (
+from notification_service.delivery.planning import NotOurs, plan
+from notification_service.delivery.ports.claims import Standing
+from notification_service.delivery.retries import Ladder
+from notification_service.foundation.printable import shown
+from notification_service.records.reconciliation import (
     OUTCOMES,
     Confirmed,
     Finding,
@@ -37,8 +39,7 @@ from notification_service.reconciling import (
     to_decide,
     told_twice,
 )
-from notification_service.retries import Ladder
-from notification_service.stores import documents
+from notification_service.stores.mongo import documents
 from tests.samples import CONTRACT, sample
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -268,7 +269,7 @@ def test_a_line_with_a_whole_event_is_read_as_the_service_reads_it(name: str) ->
 
 def test_an_id_that_no_log_could_hold_is_known_by_its_digest() -> None:
     told = read_line(json.dumps({"event_id": "x" * 300, "event_type": "payment.failed"}))
-    assert told == Confirmed(notices.body_id(b"x" * 300))
+    assert told == Confirmed(body_id(b"x" * 300))
 
 
 @pytest.mark.parametrize("line", ["{broken", '{"id": 1}'])

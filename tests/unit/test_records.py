@@ -9,13 +9,13 @@ import bson
 import pytest
 from hypothesis import example, given, strategies as st
 
-from notification_service.addresses import mask_in
-from notification_service.bodies import Body, Said, read
-from notification_service.intents import of_unreadable
-from notification_service.notices import Unreadable, plan
-from notification_service.ports import Intent
-from notification_service.reconciling import body_kept, event_kept
-from notification_service.stores import documents
+from notification_service.contract.bodies import Body, Said, read
+from notification_service.delivery.intents import of_unreadable
+from notification_service.delivery.planning import Unreadable, plan
+from notification_service.delivery.ports.ledger import Intent
+from notification_service.foundation.addresses import mask_in
+from notification_service.records.reconciliation import body_kept, event_kept
+from notification_service.stores.mongo import documents
 from tests.unit.fakes import LARGEST, delivery
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)

@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 from structlog.testing import capture_logs
 
 from notification_service.channels.breaker import Breaker, State
-from notification_service.channels.refusals import Refusals
-from notification_service.ports import (
+from notification_service.channels.refusal_patterns import Refusals
+from notification_service.delivery.ports.channel import (
     Accepted,
     BeforeData,
     Blocked,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.channels.smtp.grounds import HINTS, About
-from notification_service.channels.smtp.replies import Blame, Phase, fingerprint, one_line, own_words, read
+from notification_service.channels.email.smtp.replies import Blame, Phase, fingerprint, one_line, own_words, read
+from notification_service.channels.email.smtp.reply_codes import HINTS, About
 
 CHANNEL, ACCOUNT, MOMENT, MESSAGE = Blame.CHANNEL, Blame.ACCOUNT, Blame.MOMENT, Blame.MESSAGE
 CONNECT, MAIL, RCPT, DATA = Phase.CONNECT, Phase.MAIL, Phase.RCPT, Phase.DATA

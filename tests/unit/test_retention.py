@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from notification_service.outcomes import ConfigurationError, StoreUnavailableError
-from notification_service.retention import Ages, Changed, Record, Sweeper, Swept
+from notification_service.delivery.ports.retention import Ages, Changed, Record
+from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
+from notification_service.records.retention import Sweeper, Swept
 from notification_service.settings import load
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)

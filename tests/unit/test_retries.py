@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.retries import RUNGS, Ladder
+from notification_service.delivery.retries import RUNGS, Ladder
 
 LADDER = Ladder(most=5)
 HIGH = 0.99

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from notification_service import seating
-from notification_service.events import parse, read
+from notification_service.contract import seating
+from notification_service.contract.events import parse, read
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notification_service.addresses import NotAnAddressError, parse_address
-from notification_service.branding import Brand
-from notification_service.mime import AttachmentError, Ids, Letterhead, compose
-from notification_service.notices import Unreadable, plan
-from notification_service.outcomes import RejectReason
-from notification_service.ports import Envelope, Person
-from notification_service.rendering import Attachment, House, Mail, load
+from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.channels.email.mime import AttachmentError, Ids, Letterhead, compose
+from notification_service.channels.email.template_loading import load
+from notification_service.content.branding import Brand
+from notification_service.content.profile import House
+from notification_service.contract.outcomes import RejectReason
+from notification_service.delivery.planning import Unreadable, plan
+from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.directory import Person
+from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from tests.samples import sample
 from tests.unit.fakes import LARGEST, TEMPLATES, delivery, notice
 

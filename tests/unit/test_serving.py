@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from notification_service.ops.serving import Limits, serving
+from notification_service.observability.serving import Limits, serving
 from tests.stack.processes import free_port
 
 LIMITS = Limits(head=0.4, body=0.4, answer=1.0, connections=8)

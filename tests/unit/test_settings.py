@@ -17,10 +17,11 @@ from pymongo import MongoClient
 from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 
-from notification_service.broker import tolerance
-from notification_service.outcomes import ConfigurationError
+from notification_service.broker import lenient_decoding
+from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Security, Settings, SmtpSettings, load
-from notification_service.stores import mongo, redis
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.redis import client as redis
 
 OURS = (
     "RABBITMQ_",
@@ -215,7 +216,7 @@ def test_what_is_no_host_names_its_setting(environment: pytest.MonkeyPatch, name
     ("connect", "named", "urls"),
     [
         (
-            tolerance.parsed,
+            lenient_decoding.parsed,
             "RABBITMQ_URL",
             (
                 *(
@@ -282,7 +283,7 @@ async def test_an_address_that_leads_somewhere_is_taken() -> None:
         "AMQP://a_b/,amqps://u:a%2Fb@c.d./",
         "amqp://é/",
     ):
-        assert tolerance.parsed(url)
+        assert lenient_decoding.parsed(url)
     for url in ("redis://h", "redis://[::1]:1/0", "unix:///run/x.sock", "rediss+sentinel://a,[::1]:2/main/0"):
         await redis.connect(url).aclose()
     for url in ("mongodb://h", "mongodb://a_b:1,[::1]:2/db", "mongodb://%2Frun%2Fmongodb.sock"):
@@ -542,7 +543,7 @@ def unsound(context: ssl.SSLContext | None) -> bool:
 @addresses("RABBITMQ_URL")
 async def test_so_does_aiormq_read_it(url: str, named: str) -> None:
     contexts: list[ssl.SSLContext | None] = []
-    for each in tolerance.addresses(url):
+    for each in lenient_decoding.addresses(url):
         connection = aiormq.Connection(each)
         provider = SSLContextProvider(
             ssl_context=connection.ssl_context, ssl_certs=connection.ssl_certs, loop=asyncio.get_running_loop()

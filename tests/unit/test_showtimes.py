@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.events import BookingConfirmed, parse
-from notification_service.showtimes import read
+from notification_service.contract.events import BookingConfirmed, parse
+from notification_service.contract.showtimes import read
 
 EVENING = datetime(2026, 12, 15, 19, 30)  # noqa: DTZ001 - the cinema's clock
 

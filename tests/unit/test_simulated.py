@@ -4,8 +4,9 @@ from pathlib import Path
 
 from notification_service.channels.outbox import FileOutbox
 from notification_service.channels.simulated import SimulatedChannel
-from notification_service.outcomes import Simulated
-from notification_service.ports import Fence, Kept, Unavailable, Withdrawn
+from notification_service.contract.outcomes import Simulated
+from notification_service.delivery.ports.channel import Kept, Unavailable, Withdrawn
+from notification_service.delivery.ports.claims import Fence
 from tests.unit.fakes import envelope, files, held
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import notices
-from notification_service.notices import Delivery
-from notification_service.outcomes import Sent, Skipped, SkipReason
-from notification_service.ports import BeforeData, Envelope, Verdict
-from notification_service.settlements import Done, Later, Park
-from notification_service.stores.memory import Record
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.outcomes import Sent, Skipped, SkipReason
+from notification_service.delivery import planning
+from notification_service.delivery.ports.channel import BeforeData, Envelope, Verdict
+from notification_service.delivery.settlements import Done, Later, Park
+from notification_service.stores.memory.ledger import Record
 from tests.samples import sample
 from tests.unit.fakes import ACCEPTED, LARGEST, Step, deferred, delivery, refused
 from tests.unit.test_pipeline import Cinema
@@ -64,9 +64,9 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
     first, changed = (record(cinema, event_id) for event_id in ("on 10", "on 11"))
     assert first.later == (changed.intent.notification_id,)
     assert first.intent.fact == changed.intent.fact
-    notice = notices.plan(on(11, "C1"), largest=LARGEST)
-    assert isinstance(notice, notices.Notice)
-    assert changed.intent.notification_id == notices.further_id(notice)
+    notice = planning.plan(on(11, "C1"), largest=LARGEST)
+    assert isinstance(notice, planning.Notice)
+    assert changed.intent.notification_id == planning.further_id(notice)
     assert changed.subject
     assert changed.subject.startswith("Your booking has changed")
 
@@ -74,10 +74,10 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
 async def test_a_change_whose_worker_died_before_it_had_a_record_is_told_by_the_next_one() -> None:
     cinema = Cinema()
     await told(cinema, on(10))
-    notice = notices.plan(on(11, "C1"), largest=LARGEST)
-    assert isinstance(notice, notices.Notice)
+    notice = planning.plan(on(11, "C1"), largest=LARGEST)
+    assert isinstance(notice, planning.Notice)
     (first,) = cinema.ledger.records
-    await cinema.ledger.note_later(first, notices.further_id(notice))
+    await cinema.ledger.note_later(first, planning.further_id(notice))
     assert await cinema.pipeline.handle(on(11, "C1")) == Done(Sent())
     assert len(cinema.mails) == 2
 

@@ -9,12 +9,14 @@ import css_inline
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import rendering
-from notification_service.branding import Brand
-from notification_service.notices import RULES
-from notification_service.ports import Person
-from notification_service.rendering import House, Renderer
-from notification_service.styling import StyleError, StyleSheet
+from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.template_loading import load
+from notification_service.content import templates
+from notification_service.content.branding import Brand
+from notification_service.content.css_inliner import StyleError, StyleSheet
+from notification_service.content.profile import House
+from notification_service.contract.rules import RULES
+from notification_service.delivery.ports.directory import Person
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 BRAND = Brand("Lumen", "help@lumen.example.com", "https://lumen.example.com/", "12 Harbour Street, Dublin")
@@ -50,7 +52,7 @@ def by_library(html: str, sheet: str) -> Styles:
 
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    return rendering.load(TEMPLATES, House(BRAND))
+    return load(TEMPLATES, House(BRAND))
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
@@ -59,7 +61,7 @@ def test_every_mail_has_the_styles_that_a_library_gives_to_the_finished_page(ren
     values = {"start": "left" if language == "en" else "right"}
     values |= {f"palette.{name}": getattr(BRAND.palette, name) for name in BRAND.palette.__slots__}
     sheet = re.sub(r"\{\{ (.*?) \}\}", lambda found: values[found[1]], sheet)
-    samples = rendering.samples(TEMPLATES)
+    samples = templates.samples(TEMPLATES)
     assert len(samples) > 5
     for _, event in samples:
         html = renderer.render(RULES[type(event)].template, event, Person(None, "Jane"), language).html

@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from notification_service import assembly
-from notification_service.cli import app
-from notification_service.commands import preview, template_check
-from notification_service.commands.preview import Proof
-from notification_service.commands.reading import Reading, page, read
-from notification_service.commands.template_check import CHECKS, Findings
-from notification_service.languages import PSEUDO
-from notification_service.outcomes import ConfigurationError
-from notification_service.rendering import Attachment, Mail
+from notification_service import bootstrap
+from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.cli.main import app
+from notification_service.content.catalogues import PSEUDO
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.preview import checks, proofs
+from notification_service.preview.checks import CHECKS, Findings
+from notification_service.preview.mail_reader import Reading, page, read
+from notification_service.preview.proofs import Proof
 from notification_service.settings import load
 
 SETTINGS = load()
-RENDERER = assembly.load_renderer(SETTINGS)
-SAMPLES = {sample.name: notice for sample, notice in preview.mailed(SETTINGS)}
-GOOD = preview.proof(SETTINGS, RENDERER, "booking.confirmed", SAMPLES["booking.confirmed"], "en")
+RENDERER = bootstrap.load_renderer(SETTINGS)
+SAMPLES = {sample.name: notice for sample, notice in proofs.mailed(SETTINGS)}
+GOOD = proofs.proof(SETTINGS, RENDERER, "booking.confirmed", SAMPLES["booking.confirmed"], "en")
 COMMAND = CliRunner()
 
 Spoil = Callable[[Mail, bytes], tuple[Mail, bytes]]
@@ -64,45 +64,45 @@ def subject(words: str) -> Spoil:
 BODY = "</body>"
 LOGO = Attachment("logo.png", "image/png", b"", "logo")
 WRONG: list[tuple[Callable[[Reading], Findings], Spoil, str]] = [
-    (template_check.parts, raw(b"text/plain;", b"text/html;"), "text/html, text/html"),
-    (template_check.parts, raw(b'"=_alternative', b'"=_altered'), "does not parse cleanly"),
-    (template_check.headers, raw(b"Subject: ", b"Subject: Twice\r\nSubject: "), "stands there 2 times"),
-    (template_check.headers, raw(b"\r\nDate: ", b"\r\nX-Date: "), "the header Date is missing"),
-    (template_check.sizes, html(BODY, "<p>" + "x" * 40_000 + "</p>" + BODY), "the html has "),
-    (template_check.sizes, raw(b"\r\n--=_alternative", b"x\r\n" * 40_000 + b"\r\n--=_alternative"), "without attach"),
-    (template_check.subject, raw(b"Subject: ", b"Subject: " + b"x" * 60), "characters"),
-    (template_check.subject, raw(b"Subject: ", b"Subject:\r\nX-Subject: "), "the subject is empty"),
-    (template_check.lines, raw(b"\r\n\r\n", b"\r\nX-Long: " + b"x" * 999 + b"\r\n\r\n"), "a line has 1007 bytes"),
-    (template_check.lines, raw(b"\r\n\r\n", b"\n\r\n"), "does not end with CR LF"),
-    (template_check.links, html(BODY, '<a href="http://example.com/">Site</a>' + BODY), "'http://example.com/'"),
-    (template_check.links, html(BODY, '<a href="javascript:alert(1)">Site</a>' + BODY), "'javascript:alert(1)'"),
-    (template_check.links, html(BODY, '<a href="/help">Help</a>' + BODY), "'/help'"),
-    (template_check.links, html(BODY, '<!--[if mso]><v:a href="x:y">Help</v:a><![endif]-->' + BODY), "'x:y'"),
-    (template_check.inline_images, attached(), "no part has the Content-ID 'ticket-qr'"),
+    (checks.parts, raw(b"text/plain;", b"text/html;"), "text/html, text/html"),
+    (checks.parts, raw(b'"=_alternative', b'"=_altered'), "does not parse cleanly"),
+    (checks.headers, raw(b"Subject: ", b"Subject: Twice\r\nSubject: "), "stands there 2 times"),
+    (checks.headers, raw(b"\r\nDate: ", b"\r\nX-Date: "), "the header Date is missing"),
+    (checks.sizes, html(BODY, "<p>" + "x" * 40_000 + "</p>" + BODY), "the html has "),
+    (checks.sizes, raw(b"\r\n--=_alternative", b"x\r\n" * 40_000 + b"\r\n--=_alternative"), "without attach"),
+    (checks.subject, raw(b"Subject: ", b"Subject: " + b"x" * 60), "characters"),
+    (checks.subject, raw(b"Subject: ", b"Subject:\r\nX-Subject: "), "the subject is empty"),
+    (checks.lines, raw(b"\r\n\r\n", b"\r\nX-Long: " + b"x" * 999 + b"\r\n\r\n"), "a line has 1007 bytes"),
+    (checks.lines, raw(b"\r\n\r\n", b"\n\r\n"), "does not end with CR LF"),
+    (checks.links, html(BODY, '<a href="http://example.com/">Site</a>' + BODY), "'http://example.com/'"),
+    (checks.links, html(BODY, '<a href="javascript:alert(1)">Site</a>' + BODY), "'javascript:alert(1)'"),
+    (checks.links, html(BODY, '<a href="/help">Help</a>' + BODY), "'/help'"),
+    (checks.links, html(BODY, '<!--[if mso]><v:a href="x:y">Help</v:a><![endif]-->' + BODY), "'x:y'"),
+    (checks.inline_images, attached(), "no part has the Content-ID 'ticket-qr'"),
     (
-        template_check.inline_images,
+        checks.inline_images,
         lambda mail, raw: attached(*mail.attachments, LOGO)(mail, raw),
         "'logo' rides along",
     ),
-    (template_check.inline_images, html("cid:ticket-qr", "http://example.com/a.png"), "neither inline nor https"),
-    (template_check.inline_images, html(BODY, "<style>p{background:url(data:x)}</style>" + BODY), "'data:x'"),
-    (template_check.images, html('width="200"', ""), "no width"),
-    (template_check.images, html('height="200"', 'height="auto"'), "no height"),
-    (template_check.images, html('alt="', 'title="'), "no alt"),
-    (template_check.facts, text("Where: ", "Place: "), "the text does not say 'Where: "),
-    (template_check.facts, text("Total: $", "Total: € "), "the text does not say 'Total: $"),
-    (template_check.unknown_values, html(BODY, "<p>At None</p>" + BODY), "the html says 'None'"),
-    (template_check.unknown_values, text("Where: ", "Where: null, "), "the text says 'null'"),
-    (template_check.unknown_values, text("Where: ", "Where: %(name)s"), "the text says '%(name)s'"),
-    (template_check.unknown_values, text("Where: ", "{{ event.name }}"), "the text says '{{ event'"),
-    (template_check.unknown_values, subject("Hello undefined"), "the subject says 'undefined'"),
-    (template_check.holes, html(BODY, "<p>Come at  on the day</p>" + BODY), "the html has two spaces in 'at  on'"),
-    (template_check.holes, text("Where: ", "Where:  "), "the text has two spaces in 'Where:  "),
-    (template_check.holes, subject("Booked:  , today"), "the subject has two spaces"),
-    (template_check.empty_rows, html(BODY, "<p> <b></b>\n</p>" + BODY), "1 <p> in the html"),
-    (template_check.empty_rows, html("</td></tr>", "</td><td></td></tr>"), "1 <td> in the html"),
-    (template_check.empty_rows, text("Where: ", "Where:\n\n"), "a row 'Where' without a value"),
-    (template_check.empty_rows, text("\n\n", "\n\n\n"), "two empty lines"),
+    (checks.inline_images, html("cid:ticket-qr", "http://example.com/a.png"), "neither inline nor https"),
+    (checks.inline_images, html(BODY, "<style>p{background:url(data:x)}</style>" + BODY), "'data:x'"),
+    (checks.images, html('width="200"', ""), "no width"),
+    (checks.images, html('height="200"', 'height="auto"'), "no height"),
+    (checks.images, html('alt="', 'title="'), "no alt"),
+    (checks.facts, text("Where: ", "Place: "), "the text does not say 'Where: "),
+    (checks.facts, text("Total: $", "Total: € "), "the text does not say 'Total: $"),
+    (checks.unknown_values, html(BODY, "<p>At None</p>" + BODY), "the html says 'None'"),
+    (checks.unknown_values, text("Where: ", "Where: null, "), "the text says 'null'"),
+    (checks.unknown_values, text("Where: ", "Where: %(name)s"), "the text says '%(name)s'"),
+    (checks.unknown_values, text("Where: ", "{{ event.name }}"), "the text says '{{ event'"),
+    (checks.unknown_values, subject("Hello undefined"), "the subject says 'undefined'"),
+    (checks.holes, html(BODY, "<p>Come at  on the day</p>" + BODY), "the html has two spaces in 'at  on'"),
+    (checks.holes, text("Where: ", "Where:  "), "the text has two spaces in 'Where:  "),
+    (checks.holes, subject("Booked:  , today"), "the subject has two spaces"),
+    (checks.empty_rows, html(BODY, "<p> <b></b>\n</p>" + BODY), "1 <p> in the html"),
+    (checks.empty_rows, html("</td></tr>", "</td><td></td></tr>"), "1 <td> in the html"),
+    (checks.empty_rows, text("Where: ", "Where:\n\n"), "a row 'Where' without a value"),
+    (checks.empty_rows, text("\n\n", "\n\n\n"), "two empty lines"),
 ]
 
 
@@ -121,8 +121,8 @@ def test_a_check_lets_a_good_mail_pass_and_is_known_to_fail(check: Callable[[Rea
 
 @pytest.mark.parametrize("language", RENDERER.languages)
 def test_no_sample_has_a_finding(language: str) -> None:
-    made = [preview.proof(SETTINGS, RENDERER, name, notice, language) for name, notice in SAMPLES.items()]
-    assert [f"{one.name}: {finding}" for one in made for finding in template_check.findings(one)] == []
+    made = [proofs.proof(SETTINGS, RENDERER, name, notice, language) for name, notice in SAMPLES.items()]
+    assert [f"{one.name}: {finding}" for one in made for finding in checks.findings(one)] == []
 
 
 def test_a_decoration_may_be_without_words_and_a_cell_of_the_layout_without_content() -> None:
@@ -134,7 +134,7 @@ def test_only_the_pseudo_locale_may_have_a_long_subject() -> None:
     spoiled = GOOD.message.replace(b"Subject: ", b"Subject: " + b"x" * 60)
     for language, expected in (("en", 1), (PSEUDO, 0)):
         made = Proof(GOOD.sample, language, GOOD.template, GOOD.mail, spoiled)
-        assert len(list(template_check.findings(made))) == expected
+        assert len(list(checks.findings(made))) == expected
 
 
 # ── the commands ─────────────────────────────────────────────────────────────────────────────────────
@@ -142,7 +142,7 @@ def test_only_the_pseudo_locale_may_have_a_long_subject() -> None:
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy to spoil, whose catalogues are as the templates want them."""
     copy = tmp_path / "templates"
-    shutil.copytree(assembly.templates_directory(SETTINGS), copy)
+    shutil.copytree(bootstrap.templates_directory(SETTINGS), copy)
     monkeypatch.setenv("TEMPLATES_DIR", str(copy))
     return copy
 
@@ -200,7 +200,7 @@ def test_check_names_file_and_line_of_what_cannot_be_rendered_in_one_language(te
 
 def test_check_refuses_a_language_that_nobody_speaks() -> None:
     with pytest.raises(ConfigurationError, match="'tlh' is none"):
-        template_check.run(SETTINGS, ["tlh"])
+        checks.run(SETTINGS, ["tlh"])
 
 
 def test_extract_brings_the_catalogues_up_to_date_and_counts_what_they_lack(templates: Path) -> None:

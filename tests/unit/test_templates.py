@@ -11,14 +11,17 @@ from xml.etree.ElementTree import Element, TreeBuilder
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service import rendering
-from notification_service.branding import Brand
-from notification_service.events import EVENT_TYPES, Event, parse
-from notification_service.links import Ways
-from notification_service.notices import RULES
-from notification_service.outcomes import ConfigurationError
-from notification_service.ports import Person
-from notification_service.rendering import House, Mail, Renderer
+from notification_service.channels.email import rendering, template_loading
+from notification_service.channels.email.mail import Mail
+from notification_service.channels.email.rendering import Renderer
+from notification_service.content.branding import Brand
+from notification_service.content.links import Ways
+from notification_service.content.profile import House
+from notification_service.content.templates import samples
+from notification_service.contract.events import EVENT_TYPES, Event, parse
+from notification_service.contract.rules import RULES
+from notification_service.delivery.ports.directory import Person
+from notification_service.foundation.errors import ConfigurationError
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 PAYLOAD = "<img src=x onerror=alert(1)>{{7*7}}"
@@ -30,7 +33,7 @@ JANE, SOMEBODY = Person("jane.smith@example.com", "Jane"), Person("jane.smith@ex
 
 
 def load(brand: Brand, templates: Path = TEMPLATES) -> Renderer:
-    return rendering.load(templates, House(brand, ways=Ways(hosts=[SHOP])))
+    return template_loading.load(templates, House(brand, ways=Ways(hosts=[SHOP])))
 
 
 RENDERERS = {"full": (load(FULL), JANE), "plain": (load(PLAIN), SOMEBODY)}
@@ -48,7 +51,7 @@ def mail(of: Event, brand: str = "full") -> Mail:
 
 
 EVENTS = {
-    **dict(rendering.samples(TEMPLATES)),
+    **dict(samples(TEMPLATES)),
     **{f"{event_type} of which nothing is known": event(event_type) for event_type in EVENT_TYPES},
 }
 RICH = {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 from ical.calendar_stream import IcsCalendarStream
 
-from notification_service.ticket.calendar import Showing, cancel, publish
+from notification_service.channels.email.ticket.calendar import Showing, cancel, publish
 from tests.fuzzing import TIMES
 
 STAMP = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)

@@ -12,7 +12,7 @@ import zxingcpp
 from hypothesis import example, given, settings, strategies as st
 from PIL import Image, ImageOps
 
-from notification_service.ticket.qr import QrCode, _modules, draw
+from notification_service.channels.email.ticket.qr import QrCode, _modules, draw
 from tests.fuzzing import TIMES
 
 TOKEN = "8c2f0d8e-6f0b-4f0e-9a59-0d6d3c2b1a77"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from notification_service.ticket.reservation import json_ld
+from notification_service.channels.email.ticket.reservation import json_ld
 from tests.fuzzing import TIMES
 
 START = datetime(2026, 12, 15, 20, 0, tzinfo=ZoneInfo("Europe/Madrid"))

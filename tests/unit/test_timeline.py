@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from notification_service.timeline import Moment, moments, standing
+from notification_service.records.timeline import Moment, moments, standing
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from pamqp.commands import Basic
 from pamqp.exceptions import UnmarshalingException
 from pamqp.header import ContentHeader
 
-from notification_service.broker import tolerance
+from notification_service.broker import lenient_decoding
 from tests.fuzz.examples import fuzzed_more
 from tests.stack.processes import free_port
 
@@ -26,7 +26,7 @@ FLAGS = Basic.Properties.flags
 def tolerant() -> Iterator[None]:
     """Installed for the test alone, so that each one says what it needs."""
     before = dict(decode.METHODS)
-    tolerance.install()
+    lenient_decoding.install()
     yield
     decode.METHODS.update(before)
 
@@ -124,6 +124,6 @@ def test_any_bytes_leave_the_frame_readable(
 
 async def test_a_connection_that_never_came_up_is_closed_and_warns_nobody_later() -> None:
     """Forgotten on another thread, as it happens beside Motor's, it would leave a coroutine that nobody awaits."""
-    with pytest.raises(tolerance.LOST) as told:
-        await tolerance.connect(f"amqp://127.0.0.1:{free_port()}/", timeout=5)
+    with pytest.raises(lenient_decoding.LOST) as told:
+        await lenient_decoding.connect(f"amqp://127.0.0.1:{free_port()}/", timeout=5)
     await asyncio.to_thread(traceback.clear_frames, told.tb.tb_next)

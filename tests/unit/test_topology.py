@@ -4,7 +4,7 @@ import pytest
 
 from notification_service.broker import topology
 from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, Topology
-from notification_service.outcomes import ConfigurationError
+from notification_service.foundation.errors import ConfigurationError
 
 
 def plan(booking: str = "b", payment: str = "p", *, express: bool = True) -> Topology:

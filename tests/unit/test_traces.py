@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.traces import NO_HEADERS, Trace, read
+from notification_service.foundation.trace_context import NO_HEADERS, Trace, read
 
 ID, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

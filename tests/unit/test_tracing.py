@@ -9,12 +9,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from notification_service.notices import Delivery
-from notification_service.observing import Stage, Unobserved
-from notification_service.ops.tracing import Tracing
-from notification_service.outcomes import Rejected, RejectReason, Sent
-from notification_service.settlements import Done, Park, Settlement
-from notification_service.traces import Trace
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.outcomes import Rejected, RejectReason, Sent
+from notification_service.delivery.observer import Stage, Unobserved
+from notification_service.delivery.settlements import Done, Park, Settlement
+from notification_service.foundation.trace_context import Trace
+from notification_service.observability.tracing import Tracing
 
 TRACE = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="congo=t61")
 
@@ -83,8 +83,8 @@ sys.modules["opentelemetry"] = None  # what an extra that is not installed looks
 import asyncio
 from contextlib import AsyncExitStack
 from notification_service import service, settings
-from notification_service.outcomes import ConfigurationError
-from notification_service.observing import Unobserved
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.delivery.observer import Unobserved
 metrics = Unobserved()
 assert service._observer(settings.load(None), metrics, AsyncExitStack()) is metrics
 import os

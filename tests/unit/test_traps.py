@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from notification_service.branding import Brand
-from notification_service.events import Event
-from notification_service.outcomes import ConfigurationError
-from notification_service.ports import Person
-from notification_service.rendering import House, load
+from notification_service.channels.email.template_loading import load
+from notification_service.content.branding import Brand
+from notification_service.content.profile import House
+from notification_service.contract.events import Event
+from notification_service.delivery.ports.directory import Person
+from notification_service.foundation.errors import ConfigurationError
 from tests.samples import sample
 from tests.unit.fakes import TEMPLATES, notice
 
@@ -46,10 +47,10 @@ def test_trap_20_a_word_that_is_not_there_is_an_error_and_not_an_empty_text(copi
 _LOOK = """
 import json, sys
 from pathlib import Path
-from notification_service.outcomes import ConfigurationError
-from notification_service.ports import Person
-from notification_service.branding import Brand
-from notification_service.rendering import House, load
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.delivery.ports.directory import Person
+from notification_service.content.branding import Brand
+from notification_service.content.profile import House; from notification_service.channels.email.template_loading import load
 from tests.samples import sample
 from tests.unit.fakes import notice
 renderer = load(Path(sys.argv[1]), House(Brand("Cinema")))
@@ -86,7 +87,7 @@ def test_trap_22_one_module_knows_motor() -> None:
     knowing = {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "notification_service").rglob("*.py") if _knows(path)
     }
-    assert knowing == {"notification_service/stores/mongo.py"}
+    assert knowing == {"notification_service/stores/mongo/client.py"}
 
 
 def _knows(path: Path) -> bool:

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from notification_service import service
-from notification_service.commands import demo, send_test
-from notification_service.ports import Refused
+from notification_service.cli import demo, send_test
+from notification_service.delivery.ports.channel import Refused
 from notification_service.settings import Settings, load
 from tests.stack.smtp import SmtpServer
 from tests.unit.fakes import attempt

@@ -6,13 +6,18 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from notification_service import currencies, zones
-from notification_service.branding import Brand
-from notification_service.events import EVENT_TYPES, MODELS
-from notification_service.notices import Notice, plan
-from notification_service.ports import Person
-from notification_service.rendering import House, Mail, Renderer, load
-from notification_service.wording import Defaults, parse_showtime
+from notification_service.channels.email.mail import Mail
+from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.template_loading import load
+from notification_service.content import currencies
+from notification_service.content.branding import Brand
+from notification_service.content.localization import Defaults
+from notification_service.content.profile import House
+from notification_service.contract import time_zones
+from notification_service.contract.events import EVENT_TYPES, MODELS
+from notification_service.contract.showtimes import parse_showtime
+from notification_service.delivery.planning import Notice, plan
+from notification_service.delivery.ports.directory import Person
 from tests.fuzzing import TIMES
 from tests.samples import sample
 from tests.unit.fakes import LARGEST, TEMPLATES, delivery
@@ -106,7 +111,7 @@ def test_where_a_zone_was_said_the_settings_is_told_by_nobody(said: object, loca
     word = notice.event.time_zone
     if word is None:
         return
-    found = zones.find(word)
+    found = time_zones.find(word)
     assert renderer().zone(notice.event) == found
     assert "booking.ics" in {file.filename for file in mail.attachments} or found is None
     if found is None:

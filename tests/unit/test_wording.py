@@ -10,19 +10,12 @@ from babel import Locale
 from hypothesis import given, strategies as st
 from jinja2 import Environment
 
-from notification_service import amounts
-from notification_service.events import parse
-from notification_service.wording import (
-    FILTERS,
-    Cinema,
-    Defaults,
-    Style,
-    check_locale,
-    check_zone,
-    cut,
-    isolated,
-    parse_showtime,
-)
+from notification_service.content.formatting import FILTERS, cut, isolated
+from notification_service.content.localization import Cinema, Defaults, Style, check_locale
+from notification_service.contract import amounts
+from notification_service.contract.events import parse
+from notification_service.contract.showtimes import parse_showtime
+from notification_service.contract.time_zones import check_zone
 
 MADRID, NEW_YORK = ZoneInfo("Europe/Madrid"), ZoneInfo("America/New_York")
 

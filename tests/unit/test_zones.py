@@ -7,7 +7,7 @@ import pytest
 from babel.core import get_global
 from hypothesis import given, strategies as st
 
-from notification_service import zones
+from notification_service.contract import time_zones
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ from notification_service import zones
     ],
 )
 def test_a_zone_is_known_by_each_of_its_names(name: str, zone: str) -> None:
-    assert zones.find(name) == ZoneInfo(zone)
+    assert time_zones.find(name) == ZoneInfo(zone)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_zone_is_known_by_each_of_its_names(name: str, zone: str) -> None:
     ],
 )
 def test_an_offset_is_a_zone(name: str, minutes: int) -> None:
-    assert zones.find(name) == timezone(timedelta(minutes=minutes))
+    assert time_zones.find(name) == timezone(timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize(
@@ -63,16 +63,16 @@ def test_an_offset_is_a_zone(name: str, minutes: int) -> None:
     ],
 )
 def test_what_is_none_or_could_be_two_is_none(name: str) -> None:
-    assert zones.find(name) is None
+    assert time_zones.find(name) is None
 
 
 def test_every_zone_of_windows_is_known() -> None:
     names = get_global("windows_zone_mapping")
     assert len(names) > 130
-    assert [name for name in names if zones.find(name.upper()) is None] == []
+    assert [name for name in names if time_zones.find(name.upper()) is None] == []
 
 
 @given(st.text(max_size=80))
 def test_any_text_is_a_zone_or_none(name: str) -> None:
-    found = zones.find(name)
+    found = time_zones.find(name)
     assert found is None or isinstance(found, ZoneInfo | timezone)

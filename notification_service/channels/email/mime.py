@@ -1,0 +1,262 @@
+"""One mail as the bytes that go out: headers that cannot be forged, parts in the order that clients expect."""
+
+import base64
+import binascii
+import hashlib
+import re
+import textwrap
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from email.header import Header
+from email.utils import encode_rfc2231, format_datetime
+from functools import cached_property, lru_cache
+
+import idna
+
+from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.contract.outcomes import RejectReason
+from notification_service.delivery.ports.channel import Envelope
+from notification_service.foundation.addresses import wire_local
+
+_FORGERY = re.compile(r"=\?|\?=")
+_JOINERS = "\u200c\u200d"
+"""Invisible, but Persian, Hindi and many emoji are written with them."""
+
+_LONGEST_SUBJECT = 200
+_LONGEST_NAME = 100
+_LONGEST_DISPLAY_NAME = 60
+_WIDEST = 78
+"""Characters in a line of a header (RFC 5322 §2.1.1)."""
+
+_LINES_KEPT = 1024
+_LONGEST_KEPT = 1000
+"""What one event says must not fill the memory."""
+
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]')
+
+
+class AttachmentError(ValueError):
+    """An attachment breaks a limit, or its name is none."""
+
+    reason = RejectReason.ATTACHMENT
+
+
+@dataclass(frozen=True)
+class Letterhead:
+    """Who the mails come from. `domain` stands on the right side of every id that we make up."""
+
+    address: str
+    name: str
+
+    @cached_property
+    def sender(self) -> str:
+        """The address as it stands in header and envelope."""
+        return _wire_address(self.address)
+
+    @cached_property
+    def domain(self) -> str:
+        return self.sender.rpartition("@")[2]
+
+    @cached_property
+    def display_name(self) -> str:
+        """Without the specials of RFC 5322, and short: a long quoted name is folded into a second address (trap 17)."""
+        return clean(_SPECIALS.sub(" ", self.name), _LONGEST_DISPLAY_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What the headers say about where a mail comes from."""
+
+    notification_id: str
+    event_id: str
+    template: str
+    booking_id: str | None
+    date: datetime
+
+
+def message_id(notification_id: str, domain: str) -> str:
+    """The same for every try of a notification (RFC 5322 §3.6.4)."""
+    return f"<{notification_id}@{domain}>"
+
+
+def clean(text: str, longest: int) -> str:
+    """A value that is safe in a header: one line, no control or bidi characters, nothing that reads as encoded.
+
+    Python 3.11.7 decodes an encoded word in a value and writes its CR LF out (trap 17).
+    """
+    if text.isprintable():
+        return _shortened(text, longest)
+    spaced = "".join(" " if character in "\r\n\t\v\f\u2028\u2029" else character for character in text)
+    kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return _shortened(kept, longest)
+
+
+def _shortened(text: str, longest: int) -> str:
+    while _FORGERY.search(text):
+        text = _FORGERY.sub("", text)
+    return " ".join(text.split())[:longest].rstrip()
+
+
+def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attached: int) -> Envelope:
+    """The finished message (RFC 5322, RFC 2046), with CRLF line ends.
+
+    `most_attached`: the bytes that all attachments may have together. Raises `AttachmentError`.
+    """
+    _check(mail.attachments, most_attached)
+    # RFC 6532: where an address has to be UTF-8 anyway, the headers are too.
+    recipient = _wire_address(to)
+    needs_utf8 = not (recipient + letterhead.sender).isascii()
+    head = _head(mail, recipient, letterhead, ids, needs_utf8=needs_utf8)
+    return Envelope(
+        notification_id=ids.notification_id,
+        template=ids.template,
+        sender=letterhead.sender,
+        recipient=recipient,
+        content=head + _body(mail),
+        needs_smtputf8=needs_utf8,
+    )
+
+
+def _head(mail: Mail, recipient: str, letterhead: Letterhead, ids: Ids, *, needs_utf8: bool) -> bytes:
+    """Every header but those of the content. Each value is one clean line before it is written here."""
+    domain, sender = letterhead.domain, letterhead.sender
+    name, subject = letterhead.display_name, clean(mail.subject, _LONGEST_SUBJECT)
+    lines = [
+        f"From: {_phrase(name, needs_utf8=needs_utf8)} <{sender}>" if name else f"From: {sender}",
+        f"To: {recipient}",
+        _folded(f"Subject: {subject if needs_utf8 or subject.isascii() else _encoded('Subject', subject)}"),
+        f"Date: {format_datetime(ids.date)}",
+        f"Message-ID: {message_id(ids.notification_id, domain)}",
+        *([f"References: <booking.{_thread(ids.booking_id)}@{domain}>"] if ids.booking_id else ()),
+        "Auto-Submitted: auto-generated",
+        "X-Auto-Response-Suppress: OOF, AutoReply",
+        # Gmail sums complaints up by its last field, which has to stay the same.
+        f"Feedback-ID: {ids.template}:{domain}",
+        f"X-Event-ID: {_token(ids.event_id)}",
+        f"X-Notification-ID: {ids.notification_id}",
+        f"X-Entity-Ref-ID: {ids.notification_id}",
+        "MIME-Version: 1.0",
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _thread(booking_id: str) -> str:
+    return hashlib.sha256(booking_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@lru_cache(8)  # it is the letterhead's, the same in every mail
+def _phrase(name: str, *, needs_utf8: bool) -> str:
+    """A display name (RFC 5322 §3.2.5): its specials are gone, but for the dot, which has to be quoted."""
+    if not name.isascii() and not needs_utf8:
+        return _encoded("From", name)
+    return name if _ATOMS.fullmatch(name) else f'"{name}"'
+
+
+def _encoded(name: str, text: str) -> str:
+    """As encoded words (RFC 2047). `email.policy` of Python 3.11 loses the space between two of them."""
+    return Header(text, "utf-8", _WIDEST, name).encode(linesep="\r\n")
+
+
+def _folded(line: str) -> str:
+    """Folded at its spaces (RFC 5322 §2.2.3). An unbroken value is never broken (traps 18, 21)."""
+    if len(line) <= _WIDEST or "\r\n" in line:
+        return line
+    return "\r\n ".join(
+        textwrap.wrap(line, _WIDEST - 1, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
+    )
+
+
+def _token(text: str) -> str:
+    """A value that is pure printable ASCII, percent-encoded where it is not, so that it never folds."""
+    return "".join(
+        c if "!" <= c <= "~" and c not in "%=?" else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace"))
+        for c in text
+    )[:200]
+
+
+def _body(mail: Mail) -> bytes:
+    text, html = _text_part(mail.text, "plain"), _text_part(mail.html, "html")
+    inline = [_file_part(attachment) for attachment in mail.attachments if attachment.content_id]
+    attached = [_file_part(attachment) for attachment in mail.attachments if not attachment.content_id]
+    # Of all that is inside, so that the same mail is the same bytes, and nobody can write into it what will part it.
+    mark = hashlib.sha256(b"".join((text, html, *inline, *attached))).hexdigest()[:32]
+    shown = _multipart("related", mark, [html, *inline]) if inline else html
+    body = _multipart("alternative", mark, [text, shown])
+    return _multipart("mixed", mark, [body, *attached]) if attached else body
+
+
+def _multipart(kind: str, mark: str, parts: list[bytes]) -> bytes:
+    # Neither encoding of ours can hold "=_", and no kind begins as another does.
+    boundary = f"=_{kind}_{mark}".encode()
+    return b"".join(
+        (
+            b'Content-Type: multipart/%b; boundary="%b"\r\n\r\n' % (kind.encode(), boundary),
+            *(b"--%b\r\n%b\r\n" % (boundary, part) for part in parts),
+            b"--%b--\r\n" % boundary,
+        )
+    )
+
+
+def _text_part(text: str, subtype: str) -> bytes:
+    """Quoted-printable by the C encoder: `set_content` takes milliseconds for the same (trap 19)."""
+    return b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%b' % (
+        subtype.encode(),
+        _quoted(text),
+    )
+
+
+def _quoted(text: str) -> bytes:
+    """Quoted-printable (RFC 2045 §6.7), line by line: nine of ten lines are the same in every mail of a language."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return b"\r\n".join([_kept(line) if len(line) <= _LONGEST_KEPT else _quoted_line(line) for line in lines])
+
+
+def _quoted_line(line: str) -> bytes:
+    # As if it were no text, so that a carriage return in it is encoded and not taken for a line end.
+    return binascii.b2a_qp(line.encode("utf-8", "replace"), istext=False).replace(b"\n", b"\r\n")
+
+
+_kept = lru_cache(_LINES_KEPT)(_quoted_line)
+"""A line with a name in it is gone when so many others have come. `remembered` would take half as long again."""
+
+
+def _file_part(attachment: Attachment) -> bytes:
+    disposition = "inline" if attachment.content_id else "attachment"
+    lines = [
+        f"Content-Type: {attachment.media_type}",
+        "Content-Transfer-Encoding: base64",
+        f"Content-Disposition: {disposition}; {_filename(attachment.filename)}",
+        *([f"Content-ID: <{attachment.content_id}>"] if attachment.content_id else ()),
+    ]
+    head = "".join(f"{line}\r\n" for line in lines).encode()
+    return head + b"\r\n" + base64.encodebytes(attachment.content).replace(b"\n", b"\r\n")
+
+
+def _filename(name: str) -> str:
+    """RFC 2183, and RFC 2231 where the name is not ASCII."""
+    if not name.isascii():
+        return f"filename*={encode_rfc2231(name, 'utf-8')}"
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'filename="{quoted}"'
+
+
+def _check(attachments: tuple[Attachment, ...], most: int) -> None:
+    size = sum(len(attachment.content) for attachment in attachments)
+    if size > most:
+        raise AttachmentError(f"the attachments have {size} bytes together, and MAX_ATTACHMENT_BYTES allows {most}")
+    for attachment in attachments:
+        name = attachment.filename
+        if not name or name in (".", "..") or any(c in name for c in "/\\\0") or clean(name, _LONGEST_NAME) != name:
+            raise AttachmentError(f"{clean(name, _LONGEST_NAME)!r} is no file name for an attachment")
+
+
+def _wire_address(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return f"{wire_local(local)}@{_ascii_domain(domain)}"
+
+
+def _ascii_domain(domain: str) -> str:
+    """IDNA 2008: Python's own codec knows 2003, and would send mail for `straße.example` to `strasse.example`."""
+    return domain if domain.isascii() else idna.encode(domain).decode("ascii")

@@ -1,0 +1,262 @@
+"""Kept SMTP sessions: opened once, checked, reused, and thrown away at the first thing that is not a clean reply."""
+
+import asyncio
+import itertools
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException
+
+from notification_service.channels.email.smtp.greeting import own_name
+from notification_service.channels.email.smtp.tokens import NoLoginError, Token, Tokens
+from notification_service.foundation.credentials import sent_by_auth
+from notification_service.foundation.redaction import Secrecy
+
+log = structlog.get_logger(__name__)
+
+# What aiosmtplib, the socket below it and the deadline around it raise when there is no conversation (any more).
+BROKEN = (SMTPException, OSError, TimeoutError, EOFError, NoLoginError)
+
+_GOODBYE_SECONDS = 2.0
+_NO_XOAUTH2 = "is this the provider's submission server? One that knows no tokens wants SMTP_AUTH=password"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where to connect and how. `start_tls` and `implicit_tls` both False is plain text, which must be asked for."""
+
+    host: str
+    port: int
+    start_tls: bool
+    implicit_tls: bool
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    timeout: float = 30.0
+    ehlo_name: str = field(default_factory=own_name)
+    """RFC 5321 §4.1.1.1: how we greet it."""
+
+    @property
+    def security(self) -> str:
+        return "implicit" if self.implicit_tls else "starttls" if self.start_tls else "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many sessions there are, and how long one is kept: seconds idle before a check, seconds of age, mails."""
+
+    sessions: int
+    max_idle: float
+    max_age: float
+    max_mails: int
+
+
+@dataclass(slots=True)
+class Session:
+    """One login at the server. It goes back to the pool only if whoever used it called `keep`."""
+
+    name: str
+    client: SMTP
+    opened: float
+    used: float
+    mails: int = 0
+    reused: bool = False
+    kept: bool = False
+    ending: str = "the conversation was broken off"
+    """Why it is closed, should it not be kept."""
+
+    @property
+    def out_of_step(self) -> bool:
+        """The server said more than it was asked: the next command would take that for its own reply (trap 11)."""
+        protocol = self.client.protocol
+        return bool(protocol and protocol._buffer)  # noqa: SLF001 - aiosmtplib has no public name for it
+
+    def keep(self) -> None:
+        """The last reply was clean and the server waits for the next MAIL."""
+        self.kept = True
+
+
+@dataclass(slots=True)
+class Counts:
+    """For the metrics: sessions opened so far, and those open now."""
+
+    opened: int = 0
+    open: int = 0
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Built once: a new one for each connection costs tens of milliseconds (trap 16)."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class Pool:
+    """`tokens`: where logins are by XOAUTH2; the server has no password then."""
+
+    def __init__(
+        self,
+        server: Server,
+        limits: Limits,
+        tls: ssl.SSLContext,
+        clock: Callable[[], float] = time.monotonic,
+        tokens: Tokens | None = None,
+    ) -> None:
+        self.counts = Counts()
+        self.server = server
+        self.limits = limits
+        self._tls = tls
+        self._clock = clock
+        self.tokens = tokens
+        self._idle: list[Session] = []
+        password = server.password
+        sent = (password, *sent_by_auth(server.username or "", password)) if password else ()
+        self._secrecy = Secrecy(sent, mark="***")
+        self._free = asyncio.Semaphore(limits.sessions)
+        self._numbers = itertools.count(1)
+
+    @asynccontextmanager
+    async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
+        """A session that is ready for MAIL; `fresh`: not one that was used before. Raises one of `BROKEN`."""
+        async with self._free:
+            if fresh and self._idle:
+                self._discard(self._idle.pop(0), "makes room for a fresh one")
+            session = (None if fresh else await self._reuse()) or await self._open()
+            try:
+                yield session
+            finally:
+                self._put_back(session)
+
+    def hide(self, text: str) -> str:
+        """What a server said, should it have repeated our password, as it is or as AUTH sends it (RFC 4954)."""
+        text = self._secrecy(text)
+        return self.tokens.hide(text) if self.tokens else text
+
+    async def close(self) -> None:
+        """Say goodbye to every idle session."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(self._quit(session) for session in idle))
+        if self.tokens:
+            await self.tokens.close()
+
+    async def _reuse(self) -> Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            alive = False
+            try:
+                alive = not self._worn_out(session) and await self._alive(session)
+            finally:
+                if not alive:
+                    self._discard(session, "worn out or dead")
+            if not alive:
+                continue
+            session.reused, session.kept = True, False
+            return session
+        return None
+
+    def _worn_out(self, session: Session) -> bool:
+        too_old = self._clock() - session.opened > self.limits.max_age
+        return too_old or session.mails >= self.limits.max_mails or not session.client.is_connected
+
+    async def _alive(self, session: Session) -> bool:
+        if self._clock() - session.used < self.limits.max_idle:
+            return True
+        try:
+            async with asyncio.timeout(self.server.timeout):
+                await session.client.noop()
+        except BROKEN:
+            return False
+        return True
+
+    async def _open(self) -> Session:
+        """A token may be refused before its time: one that was held is dropped, and one more is tried."""
+        if self.tokens is None:
+            return await self._connect()
+        held = self.tokens.held
+        token = await self.tokens.get()
+        try:
+            return await self._connect(token)
+        except SMTPAuthenticationError as problem:
+            if not self._called_back(token, problem) or token is not held:
+                raise
+        token = await self.tokens.get()
+        try:
+            return await self._connect(token)
+        except SMTPAuthenticationError as problem:
+            self._called_back(token, problem)
+            raise
+
+    def _called_back(self, token: Token, problem: SMTPAuthenticationError) -> bool:
+        """Whether the server refuses the token for good, so that nobody else tries it; a 4xx blames no token."""
+        refused = problem.code >= 500  # noqa: PLR2004 - RFC 5321 §4.2.1
+        if refused and self.tokens:
+            self.tokens.refused(token)
+        return refused
+
+    async def _connect(self, token: Token | None = None) -> Session:
+        server, started = self.server, self._clock()
+        client = SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            oauth_token_generator=token.give if token else None,
+            use_tls=server.implicit_tls,
+            start_tls=server.start_tls,
+            tls_context=self._tls if server.start_tls or server.implicit_tls else None,
+            local_hostname=server.ehlo_name,
+            timeout=server.timeout,
+        )
+        name = str(next(self._numbers))
+        try:
+            async with asyncio.timeout(server.timeout):
+                await client.connect()
+        except BaseException as problem:
+            client.close()
+            said = self.hide(str(problem))
+            log.warning("smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=said)
+            # aiosmtplib says it in these words, and has no error of its own for it.
+            if token and "does not support XOAUTH2" in str(problem):
+                raise NoLoginError("the server offers no XOAUTH2", _NO_XOAUTH2) from problem
+            raise
+        now = self._clock()
+        self.counts.opened += 1
+        self.counts.open += 1
+        log.info("smtp.connected", connection=name, host=server.host, port=server.port, duration_ms=_ms(now - started))
+        return Session(name, client, opened=now, used=now)
+
+    def _put_back(self, session: Session) -> None:
+        session.used = self._clock()
+        if session.kept and session.client.is_connected and not session.out_of_step:
+            self._idle.append(session)
+        else:
+            self._discard(session, session.ending)
+
+    def _discard(self, session: Session, reason: str) -> None:
+        """Close at once, without goodbye: a client that is out of step would read a wrong reply (trap 11)."""
+        session.client.close()
+        self._closed(session, reason)
+
+    async def _quit(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await session.client.quit()
+        except BROKEN as problem:
+            log.debug("smtp.goodbye_failed", connection=session.name, problem=str(problem))
+        session.client.close()
+        self._closed(session, "the service shuts down")
+
+    def _closed(self, session: Session, reason: str) -> None:
+        self.counts.open -= 1
+        age = _ms(self._clock() - session.opened)
+        log.info("smtp.closed", connection=session.name, mails=session.mails, duration_ms=age, reason=reason)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,94 @@
+"""Loads and compiles the e-mail templates, and renders each once, so that a fault stops the start."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import jinja2
+from jinja2 import Environment
+
+from notification_service.channels.email.mail import PARTS, MailTemplate
+from notification_service.channels.email.rendering import Renderer
+from notification_service.content import catalogues, templates
+from notification_service.content.profile import House
+from notification_service.content.templates import SHARED, TemplateFaultError, Words, samples
+from notification_service.contract.events import (
+    EVENT_TYPES,
+    parse,
+)
+from notification_service.contract.rules import RULES, TEMPLATES
+from notification_service.delivery.ports.directory import Person
+from notification_service.foundation.errors import ConfigurationError
+
+_WORDS = f"{SHARED}/words.txt"
+
+
+def load(directory: Path, house: House) -> Renderer:
+    """Compile every template and render each once. Raises `ConfigurationError` that names file and line."""
+    translations_of = catalogues.load(directory)
+    spoken = [language for language in translations_of if language != catalogues.PSEUDO]
+    if catalogues.choose([house.defaults.locale], spoken) is None:
+        raise ConfigurationError(
+            f"DEFAULT_LOCALE={house.defaults.locale} has no catalogue under {directory / catalogues.LANGUAGES}; "
+            f"there are {', '.join(spoken)}"
+        )
+    house = replace(house, defaults=replace(house.defaults, spoken=spoken))
+    loader, compiled = templates.Styled(directory), templates.Compiled()
+    try:
+        renderer = Renderer(
+            {
+                language: _compile_all(
+                    templates.environment(
+                        loader, translations, compiled, {"palette": house.brand.palette, "start": _start(language)}
+                    ),
+                    directory,
+                )
+                for language, translations in translations_of.items()
+            },
+            house,
+        )
+    except jinja2.TemplateNotFound as problem:
+        raise ConfigurationError(
+            f"template {problem.name} is missing under TEMPLATES_DIR={directory}: restore the file"
+        ) from problem
+    except jinja2.TemplateSyntaxError as problem:
+        raise ConfigurationError(f"template {problem.filename}:{problem.lineno}: {problem.message}") from problem
+    _prove(renderer, directory)
+    return renderer
+
+
+def _start(language: str) -> str:
+    """The side on which a line begins."""
+    return "left" if catalogues.locale_of(language).text_direction == "ltr" else "right"
+
+
+def _compile_all(environment: Environment, directory: Path) -> Mapping[str, MailTemplate]:
+    for shared in sorted(path for path in (directory / SHARED).glob("*") if path.suffix in (".html", ".txt")):
+        environment.get_template(f"{SHARED}/{shared.name}")
+    return {name: _compile(environment, directory, name) for name in TEMPLATES}
+
+
+def _compile(environment: Environment, directory: Path, name: str) -> MailTemplate:
+    subject, text, html = (environment.get_template(f"{name}/{part}") for part in PARTS)
+    words = Words(environment.get_template(_WORDS).module)
+    return MailTemplate(name, _digest(directory, name), subject, text, html, words)
+
+
+def _digest(directory: Path, name: str) -> str:
+    digest = hashlib.sha256()
+    for folder in (SHARED, catalogues.LANGUAGES, name):
+        for path in sorted((directory / folder).glob("*.*")):
+            digest.update(path.relative_to(directory).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _prove(renderer: Renderer, directory: Path) -> None:
+    """Render each template on an event of which nothing is known in every language, and on every sample in one."""
+    bare = [event for kind in EVENT_TYPES if (event := parse({}, kind))]
+    proofs = [(event, language) for event in bare for language in renderer.languages]
+    for event, language in [*proofs, *((sample, None) for _, sample in samples(directory))]:
+        try:
+            renderer.render(RULES[type(event)].template, event, Person(email=None), language)
+        except TemplateFaultError as problem:
+            raise ConfigurationError(f"template {problem}") from problem

@@ -1,0 +1,89 @@
+"""The real pipeline on the in-memory twins and the simulated channel: no server at all."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+from notification_service import bootstrap
+from notification_service.channels.outbox import FileOutbox
+from notification_service.cli.terminal import say, table
+from notification_service.delivery.leases import Leases
+from notification_service.delivery.observer import Unobserved
+from notification_service.delivery.ports.channel import Envelope
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.preview import samples
+from notification_service.settings import Settings
+from notification_service.stores.memory.claims import MemoryClaims
+from notification_service.stores.memory.directory import MemoryDirectory
+from notification_service.stores.memory.ledger import MemoryLedger, Record
+from notification_service.stores.memory.rates import MemoryRates
+
+_PUBLISHED_TWICE = "booking.confirmed"
+
+
+def run(settings: Settings, outbox_folder: Path) -> None:
+    """Handle one of each sample event, one of them twice, and show what became of each."""
+    records, handled = asyncio.run(_handle(settings, outbox_folder))
+    columns = ("event", "event id", "became", "subject")
+    table(columns, _rows(handled, records), title="What became of each event")
+    mails = sum(record.outcome == "simulated" for record in records.values())
+    say(f"{mails} mails for {len(handled)} events. Nothing was sent: they lie as .eml files in {outbox_folder}")
+
+
+class _DemoOutbox:
+    """Ends the demo at the first mail that cannot be kept. The service waits until there is room again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = FileOutbox(folder)
+        self.failure: ConfigurationError | None = None
+        try:
+            self._files.check()
+        except OSError as problem:
+            raise self._fails(problem) from problem
+
+    async def keep(self, envelope: Envelope) -> str:
+        try:
+            return await self._files.keep(envelope)
+        except OSError as problem:
+            self.failure = self._fails(problem)
+            raise self.failure from problem
+
+    def _fails(self, problem: OSError) -> ConfigurationError:
+        return bootstrap.unusable_outbox("--outbox", self._folder, problem)
+
+
+async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], list[samples.Sample]]:
+    claims, ledger, outbox = MemoryClaims(), MemoryLedger(), _DemoOutbox(folder)
+    memories = bootstrap.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
+    story = bootstrap.pipeline(
+        settings,
+        bootstrap.load_renderer(settings),
+        memories,
+        leases=Leases(claims, settings.service.lease_seconds),
+        breaker=bootstrap.way_out(outbox, None),
+        outbox=outbox,
+        observer=Unobserved(),
+    )
+    events = samples.load(bootstrap.templates_directory(settings), variants=False)
+    events += [sample for sample in events if sample.name == _PUBLISHED_TWICE]
+    for sample in events:
+        await story.handle(sample.delivery)
+        if outbox.failure:
+            raise outbox.failure
+    return ledger.records, events
+
+
+def _rows(handled: list[samples.Sample], records: dict[str, Record]) -> Iterator[tuple[str, ...]]:
+    shown: set[str] = set()
+    for sample in handled:
+        event_id = sample.data["event_id"]
+        record = next((each for each in records.values() if event_id in each.entry.event_ids), None)
+        if record is None:
+            became, subject = "not ours", ""
+        elif record.intent.notification_id in shown:
+            became, subject = "the same fact as above: no second mail", ""
+        else:
+            became, subject = record.outcome, record.subject or ""
+            shown.add(record.intent.notification_id)
+        yield sample.event_type, event_id[:24], became, subject

@@ -1,0 +1,174 @@
+"""Checks each setting and each dependency, and says what to do about what is wrong."""
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from notification_service import bootstrap
+from notification_service.broker import delivery_limits, lenient_decoding
+from notification_service.broker.delivery_limits import Fate
+from notification_service.broker.lenient_decoding import LOST
+from notification_service.channels import outbox
+from notification_service.channels.outbox import FileOutbox
+from notification_service.cli import env_file
+from notification_service.foundation.errors import (
+    ChannelUnavailableError,
+    ConfigurationError,
+    DependencyError,
+    StoreUnavailableError,
+)
+from notification_service.foundation.redaction import Secrecy
+from notification_service.settings import Settings, plain
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.ledger import MongoLedger
+from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.claims import RedisClaims
+
+ENV_FILE = Path(".env")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    ok: bool
+    detail: str
+
+
+class _Wrong(Exception):  # noqa: N818 - a finding, not an error
+    """What is wrong, and what to do."""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
+        (str(ENV_FILE), _env_file),
+        ("templates", _templates),
+        ("outbox", _outbox),
+        ("RabbitMQ", _rabbitmq),
+        ("RabbitMQ's delivery limits", _delivery_limits),
+        ("Redis", _redis),
+        ("MongoDB", _mongodb),
+        (settings.transport, _way_out),
+    )
+    hide = Secrecy(settings.secrets())
+    for what, check in checks:
+        try:
+            yield Finding(what, ok=True, detail=hide.text(await check(settings)))
+        except (_Wrong, ConfigurationError, ChannelUnavailableError) as problem:
+            yield Finding(what, ok=False, detail=hide.text(str(problem)))
+
+
+async def _env_file(_: Settings) -> str:
+    try:
+        found = await asyncio.to_thread(env_file.doubts, ENV_FILE)
+    except FileNotFoundError:
+        return "there is none here: settings come from the environment"
+    told = "; ".join(map(str, found))
+    if any(doubt.lost for doubt in found):
+        raise _Wrong(told)
+    return f"can be read, but {told}" if found else "can be read, by Docker Compose in the same way"
+
+
+async def _templates(settings: Settings) -> str:
+    bootstrap.load_renderer(settings)
+    return f"all render, from {bootstrap.templates_directory(settings)}"
+
+
+async def _outbox(settings: Settings) -> str:
+    """What stands is tried. What is missing is not made: it would belong to whoever asks, and not to the service."""
+    folder = settings.service.outbox_dir
+    try:
+        await asyncio.to_thread(_try_outbox, folder)
+    except OSError as problem:
+        raise bootstrap.unusable_outbox("OUTBOX_DIR", folder, problem) from problem
+    if outbox.open_to_others(folder):
+        return (
+            f"{folder} can be written to; others may look into it and read mails that older versions put there: "
+            f"chmod -R go= {folder}"
+        )
+    return f"{folder} can be written to"
+
+
+def _try_outbox(folder: Path) -> None:
+    standing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if standing == folder:
+        FileOutbox(folder).check()
+    elif not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"{standing} does not let us make it")
+
+
+async def _rabbitmq(settings: Settings) -> str:
+    rabbit = settings.rabbitmq
+    try:
+        connection = await lenient_decoding.connect(rabbit.url.get_secret_value(), timeout=5)
+    except LOST as problem:
+        raise _Wrong(f"RABBITMQ_URL: {_name(problem)}: is the broker up, and are user and vhost right?") from problem
+    async with connection:
+        found = []
+        for queue in (rabbit.booking_queue, rabbit.payment_queue):
+            try:
+                async with connection.channel() as channel:
+                    declared = await channel.declare_queue(queue, passive=True)
+                    found.append(f"{queue} stands with {declared.declaration_result.message_count} messages")
+            except LOST:
+                found.append(f"{queue} is missing and will be created")
+    return "; ".join(found)
+
+
+async def _delivery_limits(settings: Settings) -> str:
+    rabbit = settings.rabbitmq
+    try:
+        found = await delivery_limits.examine(
+            rabbit.url.get_secret_value(), (rabbit.booking_queue, rabbit.payment_queue), plain(rabbit.management_url)
+        )
+    except DependencyError:
+        return "not looked at: RabbitMQ does not answer"
+    told = "; ".join(each.text for each in found)
+    if any(each.fate is Fate.DROPPED for each in found):
+        raise _Wrong(told)
+    return told or "no queue drops what comes back to it often"
+
+
+async def _redis(settings: Settings) -> str:
+    client = redis.connect(settings.redis.url.get_secret_value())
+    try:
+        certain = await RedisClaims(client, lease_seconds=1, verdict_seconds=1).certain()
+    except StoreUnavailableError as problem:
+        raise _Wrong(
+            f"REDIS_URL: {problem}: until it is back, MongoDB alone keeps mail from going out twice"
+        ) from problem
+    finally:
+        await client.aclose()
+    if certain:
+        return "answers"
+    return (
+        "answers, but hides INFO from scripts: allow its user +info, or a mail whose worker is lost before it sends "
+        "goes out marked possible_duplicate"
+    )
+
+
+async def _mongodb(settings: Settings) -> str:
+    client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    try:
+        await MongoLedger(client[settings.mongodb.database], settings.mongodb.collection, full_recipients=True).ping()
+    except StoreUnavailableError as problem:
+        raise _Wrong(f"MONGODB_URI: {problem}: no mail is sent without the ledger") from problem
+    finally:
+        client.close()
+    return f"answers; records go to {settings.mongodb.database}.{settings.mongodb.collection}"
+
+
+async def _way_out(settings: Settings) -> str:
+    if not settings.live:
+        return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
+    channel = bootstrap.channel(settings)
+    try:
+        return await channel.check()
+    finally:
+        await channel.close()
+
+
+def _name(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,36 @@
+"""The first refresh token: somebody signs in, in a browser anywhere, and lets us send (RFC 8628)."""
+
+import asyncio
+from collections.abc import Callable
+
+from notification_service import bootstrap
+from notification_service.channels.email.smtp.tokens import NoLoginError
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.foundation.redaction import Secrecy
+from notification_service.settings import Settings, plain
+
+_TOKEN, _DEVICE = "/oauth2/v2.0/token", "/oauth2/v2.0/devicecode"
+
+
+async def sign_in(settings: Settings, ask: Callable[[str], None]) -> str:
+    """The refresh token. `ask` tells a person what to do. Raises `ConfigurationError`, which says what is wrong."""
+    from notification_service.channels.email.smtp import oauth  # noqa: PLC0415 - as in assembly
+
+    smtp = settings.smtp.for_a_person()
+    if missing := smtp.missing:
+        raise ConfigurationError(missing)
+    url = smtp.token_url or ""
+    if not url.endswith(_TOKEN):
+        raise ConfigurationError("smtp-login is for Microsoft's accounts; docs/providers.md has the steps for others")
+    hide, tls = Secrecy(mark="***", in_pieces=[plain(smtp.oauth_client_secret) or ""]), bootstrap.tls(settings)
+    client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
+    try:
+        async with asyncio.timeout(settings.service.notification_timeout):
+            invitation = await oauth.invite(oauth.Endpoint(url.removesuffix(_TOKEN) + _DEVICE, tls, hide), client)
+        ask(f"Open {invitation.url} and enter {invitation.code}, then sign in as {smtp.username} and agree.")
+        async with asyncio.timeout(invitation.seconds):
+            return await oauth.accepted(oauth.Endpoint(url, tls, hide), client, invitation)
+    except NoLoginError as problem:
+        raise ConfigurationError(f"{problem}: {problem.hint}") from None
+    except TimeoutError:
+        raise ConfigurationError("smtp-login: nobody signed in in time, or the endpoint does not answer") from None

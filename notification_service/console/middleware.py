@@ -1,0 +1,108 @@
+"""The door of the console: who is let in, which forms are taken, and what every answer says of itself."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from notification_service.console import pages
+from notification_service.console.auth import Access
+from notification_service.console.public_address import Front
+from notification_service.foundation.errors import StoreUnavailableError
+
+ROOT = "/console"
+_CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS", "TRACE")
+_LARGEST_FORM = 16 * 1024
+_AGAIN = 5
+"""Seconds after which it is worth another try."""
+
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _PAGE_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    # Under no-referrer a browser would say of our own forms that they come from nowhere.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Door:
+    """Before anything else: takes no request for another host and no form from elsewhere, and puts on the headers."""
+
+    def __init__(self, app: ASGIApp, front: Front) -> None:
+        self._app = app
+        self._front = front
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        request = Request(scope)
+        if not self._front.is_addressed(request.headers):
+            answer: ASGIApp = refused("This is not the address of the console: CONSOLE_URL names another host.", 421)
+        elif request.method not in _CHANGES_NOTHING and not self._front.is_from_here(request.headers):
+            answer = refused("This form was not sent from the console: open the console and send it from there.", 403)
+        else:
+            answer = self._app
+        await answer(scope, receive, with_headers)
+
+
+class Guard:
+    """Lets nobody further without a session. What is open stands before it in the routes, so no path is read twice."""
+
+    def __init__(self, app: ASGIApp, access: Access, front: Front) -> None:
+        self._app = app
+        self._access = access
+        self._front = front
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            known = await self._access.knows(self._front.session(Request(scope)))
+        except StoreUnavailableError:
+            answer: ASGIApp = closed()
+        else:
+            answer = self._app if known else html("login", code=401, problem=None)
+        await answer(scope, receive, send)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, the last of each name. Raises `HTTPException` where it is too large or none."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM:
+            raise HTTPException(413, "This form is too large.")
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=40)
+    except ValueError as problem:
+        raise HTTPException(400, "This is no form.") from problem
+    return {name: values[-1].strip() for name, values in fields.items()}
+
+
+def html(view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN401 - whatever a page shows
+    return Response(pages.page(view, **values), code, media_type="text/html")
+
+
+def closed() -> Response:
+    """Nobody can be let in or out while the sessions cannot be read. Strangers see it: it names no server."""
+    answer = html("closed", code=503, seconds=_AGAIN)
+    answer.headers["Retry-After"] = str(_AGAIN)
+    return answer
+
+
+def refused(why: str, code: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(why, code, headers, media_type="text/plain")

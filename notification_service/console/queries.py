@@ -1,0 +1,222 @@
+"""What lies behind the pages: the records, the parked events, the books, the templates."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from notification_service import bootstrap
+from notification_service.broker import parking
+from notification_service.broker.parking import ParkedEvent, chosen
+from notification_service.broker.topology import PARKED
+from notification_service.channels.email.rendering import Renderer
+from notification_service.console import reconstruction
+from notification_service.console.charts import Hours
+from notification_service.console.reconstruction import Made, NotMade
+from notification_service.contract.events import Event
+from notification_service.contract.outcomes import ParkReason
+from notification_service.contract.rules import booking_ids
+from notification_service.delivery import booking_history, recipients
+from notification_service.delivery.booking_history import Story
+from notification_service.delivery.ports.directory import Person
+from notification_service.preview.gallery.stage import Stage
+from notification_service.records import audit, reconciliation
+from notification_service.records.audit import Report
+from notification_service.settings import RecipientRecord, Settings
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.directory import MongoDirectory
+from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
+from notification_service.stores.mongo.search import MongoSearch
+
+_GOODBYE = 5.0
+"""Seconds that an audit has to let go of what it asks, when the service ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which parked events; all that is given has to hold. `until`: what was parked later was not shown."""
+
+    event_ids: frozenset[str] = frozenset()
+    reason: str | None = None
+    event_type: str | None = None
+    older_than: float | None = None
+    until: datetime | None = None
+
+    @property
+    def narrow(self) -> bool:
+        return bool(self.event_ids or self.reason or self.event_type or self.older_than)
+
+    def __call__(self, event: ParkedEvent) -> bool:
+        return (
+            (not self.event_ids or event.event_id in self.event_ids)
+            and chosen(None, self.reason, self.event_type, self.older_than)(event)
+            and (self.until is None or event.parked_at <= self.until)
+        )
+
+
+class Audits:
+    """One audit at a time, on a thread and a loop of its own: the mails do not wait for it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._under_way: asyncio.Task[Report] | None = None
+        self._stop: Callable[[], object] | None = None
+        self._closed = False
+        self.begun_at: datetime | None = None
+        self.report: Report | None = None
+        self.problem: str | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._under_way is not None and not self._under_way.done()
+
+    def begin(self) -> None:
+        if not self.under_way:
+            self.begun_at = datetime.now(UTC)
+            self._under_way = asyncio.create_task(asyncio.to_thread(self._examine))
+            self._under_way.add_done_callback(self._ended)
+
+    async def wait(self, seconds: float) -> None:
+        if self._under_way is not None:
+            await asyncio.wait({self._under_way}, timeout=seconds)
+
+    async def close(self) -> None:
+        """End the one that is under way: a process does not end before its threads."""
+        self._closed = True
+        if self._under_way is None or self._under_way.done():
+            return
+        if self._stop is not None:
+            with suppress(RuntimeError):  # its loop has ended by itself
+                self._stop()
+        await asyncio.wait({self._under_way}, timeout=_GOODBYE)
+
+    def _examine(self) -> Report:
+        return asyncio.run(self._stoppable())
+
+    async def _stoppable(self) -> Report:
+        loop = asyncio.get_running_loop()
+        looking = loop.create_task(audit.examine(self._settings))
+        self._stop = partial(loop.call_soon_threadsafe, looking.cancel)
+        if self._closed:
+            looking.cancel()
+        return await looking
+
+    def _ended(self, task: asyncio.Task[Report]) -> None:
+        if task.cancelled():
+            return
+        problem = task.exception()
+        self.problem = str(problem) if problem else None
+        self.report = None if problem else task.result()
+
+
+class Desk:
+    """Methods raise `StoreUnavailableError` and `DependencyError` where MongoDB or RabbitMQ do not answer."""
+
+    def __init__(self, settings: Settings, database: mongo.Database) -> None:
+        full = settings.service.record_recipient is RecipientRecord.FULL
+        self.settings = settings
+        self.search = MongoSearch(database, settings.mongodb.collection, full_recipients=full)
+        self.hours = Hours(self.search.tally)
+        self.audits = Audits(settings)
+        self.stage = Stage(settings)
+        self._directory = MongoDirectory(database)
+        self._recalls = MongoRecalls(database, settings.mongodb.collection)
+        self._renderer: Renderer | None = None
+        self._loading = asyncio.Lock()
+        self._url = settings.rabbitmq.url.get_secret_value()
+
+    async def prepare(self) -> None:
+        """What the first page would wait for."""
+        await self._templates()
+        await asyncio.to_thread(self.stage.scene)
+        await self.search.prepare()
+
+    async def mail(self, record: Mapping[str, Any]) -> Made | NotMade:
+        """The mail of a record as it went out, or as it would be made now."""
+        event = reconstruction.event_of(record)
+        if isinstance(event, NotMade):
+            return event
+        renderer = await self._templates()
+        ids = booking_ids(event)
+        told = await self.search.told(ids) if ids else []
+        told += await self.search.told(booking_history.further(told))
+        return reconstruction.make(
+            record,
+            event,
+            await self._person(event, record),
+            story=Story(told, renderer.zone),
+            renderer=renderer,
+            letterhead=bootstrap.letterhead(self.settings),
+            most=self.settings.service.max_attachment_bytes,
+        )
+
+    async def parked(self) -> int:
+        """How many events wait for a person."""
+        return (await parking.depths(self._url, [PARKED]))[PARKED]
+
+    async def look(self, choice: Choice) -> list[ParkedEvent]:
+        return await self._parking(parking.look, choice)
+
+    async def replay(self, choice: Choice, moved_one: parking.Told, refused_one: parking.Refused) -> None:
+        """Says what was moved while it is: where it breaks off, that much was done."""
+        await self._parking(partial(parking.replay, moved_one=moved_one, refused_one=refused_one), choice)
+
+    async def discard(self, choice: Choice, moved_one: parking.Told) -> None:
+        """Likewise."""
+        await self._parking(partial(parking.discard, moved_one=moved_one), choice)
+
+    async def bounced(self, notification_id: str) -> ParkedEvent | None:
+        """What waits in no queue, as an event that could be published again; None where its record does not say all."""
+        wanted = Bounces(notification=notification_id)
+        for record in [each async for batch in self._recalls.bounced(wanted) for each in batch]:
+            # What waits in the parking queue is replayed from there.
+            if record["outcome"] != "bounced" and record.get("reason") != ParkReason.UNMOVABLE:
+                continue
+            body, reason = reconciliation.body_kept(record), f"{record['outcome']}({record.get('reason')})"
+            words = str(record.get("detail") or "")
+            event_id, event_type = str(record["event_id"]), str(record["event_type"])
+            at = record["updated_at"]
+            return ParkedEvent(event_id, event_type, reason, words, at, body) if body else None
+        return None
+
+    async def bring_back(self, event: ParkedEvent) -> None:
+        async with parking.bringing_in(self._url) as bring_in:
+            await bring_in(event.body, event.event_type, event.event_id, secrets.token_hex(8))
+
+    async def _parking(self, act: Callable[..., Any], choice: Choice) -> list[ParkedEvent]:
+        found: list[ParkedEvent] = await act(self._url, choice, largest=self.settings.service.max_event_bytes)
+        return found
+
+    async def _person(self, event: Event, record: Mapping[str, Any]) -> Person:
+        """Whom the record names, with what is known of them now."""
+        found = await recipients.find(event, self._directory)
+        recipient = str(record.get("recipient") or "") or None
+        if not isinstance(found, Person) or (recipient and found.email != recipient):
+            return Person(recipient)
+        return found
+
+    async def _templates(self) -> Renderer:
+        async with self._loading:
+            if self._renderer is None:
+                self._renderer = await asyncio.to_thread(bootstrap.load_renderer, self.settings)
+            return self._renderer
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Desk]:
+    """With a connection of its own, so that no search makes a mail wait for a place in the pool."""
+    client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    desk = Desk(settings, client[settings.mongodb.database])
+    preparing = asyncio.create_task(desk.prepare())
+    try:
+        yield desk
+    finally:
+        preparing.cancel()
+        await asyncio.gather(preparing, return_exceptions=True)
+        await desk.hours.close()
+        await desk.audits.close()
+        client.close()

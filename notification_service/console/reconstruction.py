@@ -1,0 +1,89 @@
+"""The mail of a record, made again from it, and whether it is the one that went out. Pure, but for the templates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notification_service.channels.email import mime
+from notification_service.channels.email.mail import Mail
+from notification_service.channels.email.mime import AttachmentError, Letterhead
+from notification_service.channels.email.rendering import Renderer
+from notification_service.content.templates import TemplateFaultError
+from notification_service.contract import events
+from notification_service.contract.events import Event
+from notification_service.delivery import booking_history
+from notification_service.delivery.booking_history import Story
+from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.directory import Person
+from notification_service.records.reconciliation import event_kept
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """`sure`: whether its bytes are those that were handed over; None where the record does not say which they were."""
+
+    mail: Mail
+    envelope: Envelope = field(repr=False)
+    sure: bool | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotMade:
+    why: str
+
+
+def event_of(record: Record) -> Event | NotMade:
+    """The event as the record keeps it."""
+    if not record.get("template"):
+        return NotMade("The event could not be read, so no mail belongs to it.")
+    if not record.get("event_data"):
+        return NotMade("The record no longer holds what the mail is made of.")
+    data = event_kept(record)
+    if data is None:
+        return NotMade(
+            "The record does not hold the whole event: it shows addresses masked (RECORD_RECIPIENT=masked), or "
+            "the database could not hold all of it."
+        )
+    event = events.parse(data, str(record.get("event_type")))
+    return event or NotMade("The event in the record is none of ours.")
+
+
+def make(
+    record: Record,
+    event: Event,
+    person: Person,
+    *,
+    story: Story,
+    renderer: Renderer,
+    letterhead: Letterhead,
+    most: int,
+) -> Made | NotMade:
+    """`story`: what was told of its booking. `most`: the bytes that its attachments may have together."""
+    template = str(record["template"])
+    outlook = booking_history.told_beside(story, str(record["_id"]), event)
+    try:
+        mail = renderer.render(template, outlook.event, person, most_attached=most)
+        ids = mime.Ids(
+            str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
+        )
+        envelope = mime.compose(mail, person.email or "", letterhead, ids, most_attached=most)
+    except (TemplateFaultError, AttachmentError, ValueError, KeyError) as problem:
+        return NotMade(f"It cannot be made: {problem}")
+    sure, note = _compared(record, envelope, renderer)
+    return Made(mail, envelope, sure, note)
+
+
+def _compared(record: Record, envelope: Envelope, renderer: Renderer) -> tuple[bool | None, str]:
+    known = record.get("mail_digest")
+    if known == envelope.digest:
+        return True, "Made again from the record, and byte for byte the mail that was made for this notification."
+    changed = record.get("template_digest") != renderer.digest(envelope.template)
+    why = "its template has changed since" if changed else "a setting, the user or the booking has changed since"
+    if known:
+        return False, f"As it would be made now. What went out differed: {why}."
+    if changed:
+        return None, "As it would be made now; its template has changed since the record was begun."
+    return None, "As it would be made now; the record does not hold the digest of a mail to compare it with."

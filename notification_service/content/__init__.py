@@ -1,0 +1,4 @@
+"""What messages say, for every channel: templates, catalogues, formats, branding, links.
+
+Imports contract and foundation; knows nothing of the delivery.
+"""

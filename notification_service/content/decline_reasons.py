@@ -1,0 +1,225 @@
+"""Why a payment failed, as the reader may be told: known codes of gateways and banks, and whole words, nothing nearer.
+
+The sentences stand in `templates/_base/words.txt`, so that they can be changed and translated there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, auto
+
+from notification_service.content.decline_codes import (
+    CARD_CODES,
+    CARD_PHRASES,
+    CODES,
+    PHRASES,
+    PROCESSOR_CODES,
+    UPI_CODES,
+    Reason,
+)
+from notification_service.contract.events import PaymentFailed
+
+
+class _Method(Enum):
+    CARD = auto()
+    UPI = auto()
+    OTHER = auto()
+    """Like UPI something else than a card: nothing is said about one."""
+    UNKNOWN = auto()
+
+
+def _all(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CLAUSES = re.compile(r"[.,;:!()\[\]{}\n]+|\s[-\u2013\u2014]+\s|\b(?:because|due|but|however|since)\b", re.IGNORECASE)
+_FILLERS = _all("the your a an has have had been is was were are this my their customer's")
+_NEGATIONS = _all("no not never without non none cannot nothing isnt wasnt hasnt")
+_DOUBTS = _all("if unless whether may might maybe possibly perhaps probably or false passed cleared approved")
+_DENIALS = _all("no none false passed ok cleared negative 0")
+_ANOTHER_LIMIT = _all("api request requests rate call calls quota token attempts retries retry")
+_ANOTHER_CARD = _all("gift sim loyalty discount token session sd id membership")
+_CARD_WORDS = _all("card cards cvv cvc cvv2 cardholder avs")
+_TAKEN = _all("charged debited deducted captured settled paid taken withdrawn refund refunded reversed")
+_METHODS = (
+    # A gift card is none that a bank gave out.
+    (_Method.OTHER, re.compile(r"gift|voucher|coupon|points|loyalty|(store|account) credit")),
+    (
+        _Method.CARD,
+        re.compile(r"card|visa|master|maestro|amex|american express|discover|diners|\bjcb\b|rupay|union ?pay"),
+    ),
+    (_Method.UPI, re.compile(r"\b(upi|vpa|bhim)\b")),
+    (
+        _Method.OTHER,
+        re.compile(
+            r"bank|transfer|wallet|pay ?pal|pay ?tm|phone ?pe|cash|direct ?debit|mobile ?money|crypto|bitcoin|sofort"
+            r"|giropay|klarna|afterpay|affirm|boleto|oxxo|venmo|trustly|swish|przelewy|pay later|multibanco|paysafe"
+            r"|bancontact|(ali|we ?chat|google|apple|amazon|samsung|grab|shop|g) ?pay\b|\bm ?pesa"
+            r"|\b(pix|emi|eps|ach|ideal|sepa|fpx|blik|qr|wire|bnpl|interac)\b"
+        ),
+    ),
+    (_Method.CARD, re.compile(r"\b(credit|debit|cc|dc)\b")),
+)
+"""Who is named first in it says what the method is; what nobody here knows is `UNKNOWN`."""
+
+_WITHOUT_CARD = (_Method.UPI, _Method.OTHER)
+_OF_A_CARD = (Reason.EXPIRED, Reason.DETAILS)
+_BY_THE_BANK = frozenset(
+    {Reason.FUNDS, Reason.EXPIRED, Reason.DETAILS, Reason.LIMIT, Reason.SUSPECTED, Reason.DECLINED, Reason.UNSUPPORTED}
+)
+_OF_A_PROGRAM = re.compile(
+    r"://|[{}<>=\\]|\b(?:[Tt]raceback|[Ss]tack ?[Tt]race)\b|[Ee]xception\b|\w\(\)|\d+\.\d+\.\d+\.\d+:\d"
+    r"|\bE(?:CONN|TIMEDOUT|NOTFOUND|PIPE|HOSTUNREACH|AI_)[A-Z]*\b|\bat [\w$.]+\("
+)
+"""What a program wrote for its programmers: it may hold a link, a host, a password."""
+
+_NOT_FOR_THE_PAYER = _all(
+    "fraud fraudulent fraudster risk risky aml kyc sanction sanctions sanctioned ofac pep terrorist terrorism "
+    "blacklist blacklisted blocklist blocklisted denylist stolen suspected suspicious suspicion radar laundering"
+)
+"""Whoever reads the mail is told no more than that the payment was stopped."""
+
+_NO_REASON = _all("success successful succeeded ok okay approved completed")
+_REFUSED = re.compile(r"DECLINED|REFUSED|REJECTED", re.IGNORECASE)
+_GATEWAY_CODES = ("error_code", "decline_code", "error_reason", "refusal_reason", "reason_code")
+_LONGEST = 300
+"""Characters: what is longer is a page of something, and names no one reason."""
+
+
+def _by_code(*tables: Mapping[Reason, str]) -> dict[str, Reason]:
+    return {code: reason for table in tables for reason, codes in table.items() for code in codes.split()}
+
+
+def _by_phrase(*tables: Mapping[Reason, str]) -> dict[tuple[str, ...], Reason]:
+    return {
+        tuple(phrase.split()): reason
+        for table in tables
+        for reason, phrases in table.items()
+        for phrase in phrases.split(";")
+    }
+
+
+_Known = tuple[Mapping[str, Reason], Mapping[tuple[str, ...], Reason]]
+_KNOWN: Mapping[_Method, _Known] = {
+    _Method.CARD: (_by_code(CODES, CARD_CODES), _by_phrase(PHRASES, CARD_PHRASES)),
+    _Method.UPI: (_by_code(CODES, UPI_CODES), _by_phrase(PHRASES)),
+    _Method.OTHER: (_by_code(CODES), _by_phrase(PHRASES)),
+    _Method.UNKNOWN: (_by_code(CODES, CARD_CODES), _by_phrase(PHRASES, CARD_PHRASES)),
+}
+_OF_PROCESSORS = _by_code(PROCESSOR_CODES)
+_LONGEST_PHRASE = max(len(phrase) for _, phrases in _KNOWN.values() for phrase in phrases)
+
+
+def reason(event: PaymentFailed) -> Reason | None:
+    """The reason that the event's code names, else its text; None where neither is known for certain."""
+    method = _method(event.payment_method)
+    found = [known for known in _found(event, method) if known]
+    # "Declined" is what a gateway says beside the reason, so a second, finer word is the better one.
+    chosen = next((known for known in found if known is not Reason.DECLINED), found[0] if found else None)
+    # Nobody knows whether a bank stands behind a wallet.
+    return Reason.DECLINED if chosen is Reason.SUSPECTED and method in _WITHOUT_CARD else chosen
+
+
+def may_quote(event: PaymentFailed) -> bool:
+    """Whether, for want of a reason, the gateway's own words are shown.
+
+    Not where they are a program's, speak of a suspicion, or name a card where none was used.
+    """
+    text = event.failure_reason or event.error_code or ""
+    words = set(_words(text))
+    if _OF_A_PROGRAM.search(text) or _NOT_FOR_THE_PAYER & words or (words and words <= _NO_REASON):
+        return False
+    if _method(event.payment_method) not in _WITHOUT_CARD:
+        return True
+    return not (_CARD_WORDS & words or _sorted(text, *_KNOWN[_Method.CARD]))
+
+
+def nothing_charged(event: PaymentFailed) -> bool:
+    """Whether that is known: the gateway itself calls a card's payment declined, and the reason lies with the bank.
+
+    Elsewhere a bank may take the money first and give it back, as with UPI and transfers.
+    """
+    answer = event.gateway_response or {}
+    status = answer.get("gateway_status")
+    if not isinstance(status, str) or not _REFUSED.fullmatch(status.strip()) or _may_be_taken(event, answer):
+        return False
+    method, found = _method(event.payment_method), reason(event)
+    return found in (_BY_THE_BANK if method is _Method.CARD else _OF_A_CARD) and method not in _WITHOUT_CARD
+
+
+def _may_be_taken(event: PaymentFailed, answer: Mapping[str, object]) -> bool:
+    said = (*_texts(event), *(str(name) for name, value in answer.items() if value))
+    return any(_TAKEN & set(_words(text)) for text in said)
+
+
+def _found(event: PaymentFailed, method: _Method) -> Iterator[Reason | None]:
+    processor = _OF_PROCESSORS.get(str((event.gateway_response or {}).get("processor_response_code")))
+    if processor not in _OF_A_CARD or method not in _WITHOUT_CARD:
+        yield processor
+    for text in _texts(event):
+        yield _sorted(text, *_KNOWN[method])
+
+
+def _method(name: str | None) -> _Method:
+    # `bankTransfer` is two words, and `iDEAL` is one.
+    words = " ".join((*_words(name or ""), "/", *_WORD.findall((name or "").casefold())))
+    return next((method for method, names in _METHODS if names.search(words)), _Method.UNKNOWN)
+
+
+def _texts(event: PaymentFailed) -> Iterator[str]:
+    answer = event.gateway_response or {}
+    for text in (event.error_code, *map(answer.get, _GATEWAY_CODES), event.failure_reason):
+        if isinstance(text, str | int) and not isinstance(text, bool):
+            yield str(text)
+
+
+def _words(text: str) -> list[str]:
+    """Whole words: `InsufficientFunds`, `INSUFFICIENT-FUNDS` and `insufficient funds` are two each."""
+    words = _WORD.findall(_HUMP.sub(" ", text).casefold())
+    return ["cancelled" if word == "canceled" else word for word in words]
+
+
+def _sorted(text: str, codes: Mapping[str, Reason], phrases: Mapping[tuple[str, ...], Reason]) -> Reason | None:
+    if len(text) > _LONGEST or "?" in text:
+        return None
+    if known := codes.get("".join(_words(text))):
+        return known
+    clauses = [_words(clause) for clause in _CLAUSES.split(text)]
+    if any(clause and _DENIALS.issuperset(clause) for clause in clauses):
+        return None
+    found = {known for clause in clauses for known in _said(clause, phrases)}
+    finer = found - {Reason.DECLINED}
+    # Two reasons at once: it is not told which.
+    return finer.pop() if len(finer) == 1 else Reason.DECLINED if Reason.DECLINED in found else None
+
+
+def _said(clause: Sequence[str], phrases: Mapping[tuple[str, ...], Reason]) -> set[Reason]:
+    """What a clause says without a negation, a condition or an alternative beside it."""
+    words = [word for word in clause if word not in _FILLERS]
+    found, left, at = set[Reason](), list[str](), 0
+    while at < len(words):
+        length, known = _longest(words, at, phrases)
+        if known is None:
+            left.append(words[at])
+        else:
+            found.add(known)
+        at += length
+    beside = set(left)
+    if "or" in beside:
+        found &= {Reason.DECLINED}
+        beside.discard("or")
+    if beside & (_NEGATIONS | _DOUBTS) or any("n't" in word or "n\u2019t" in word for word in left):
+        return set()
+    if beside & _ANOTHER_LIMIT:
+        found.discard(Reason.LIMIT)
+    if beside & _ANOTHER_CARD:
+        found.discard(Reason.EXPIRED)
+    return found
+
+
+def _longest(words: Sequence[str], at: int, phrases: Mapping[tuple[str, ...], Reason]) -> tuple[int, Reason | None]:
+    for length in range(min(_LONGEST_PHRASE, len(words) - at), 0, -1):
+        if known := phrases.get(tuple(words[at : at + length])):
+            return length, known
+    return 1, None

@@ -1,0 +1,167 @@
+"""Jinja as the templates use it: one environment for each language, with `_("...")` for sentences."""
+
+import json
+from collections.abc import Callable, Mapping, MutableMapping
+from gettext import NullTranslations
+from pathlib import Path
+from typing import Any
+
+from jinja2 import (
+    BaseLoader,
+    BytecodeCache,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateSyntaxError,
+)
+from jinja2.bccache import Bucket
+from jinja2.runtime import Context, Macro
+from markupsafe import Markup
+
+from notification_service.content import formatting
+from notification_service.content.css_inliner import StyleError, StyleSheet
+from notification_service.contract.events import (
+    Event,
+    parse,
+)
+
+SHARED = "_base"
+_STYLE = f"{SHARED}/style.css"
+_OF_THE_COMPILER = ("_block_vars", "_loop_vars")
+
+
+class Compiled(BytecodeCache):
+    """A template's code is the same in every language, so it is compiled once."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._codes:
+            bucket.bytecode_from_string(self._codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+class Styled(FileSystemLoader):
+    """The templates under a directory, with the rules of their style sheet in the tags of each html."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._sheet: StyleSheet | None = None
+        self._sources: dict[str, tuple[str, str, Callable[[], bool]]] = {}
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        if template not in self._sources:
+            source, filename, unchanged = super().get_source(environment, template)
+            if template.endswith(".html"):
+                source = self._styled(source, template, filename, environment)
+            self._sources[template] = source, filename, unchanged
+        return self._sources[template]
+
+    def _styled(self, source: str, template: str, filename: str, environment: Environment) -> str:
+        if self._sheet is None:
+            rules, sheet_file, _ = super().get_source(environment, _STYLE)
+            try:
+                self._sheet = StyleSheet(rules)
+            except StyleError as problem:
+                raise TemplateSyntaxError(problem.message, problem.line, _STYLE, sheet_file) from problem
+        try:
+            return self._sheet.apply(source)
+        except StyleError as problem:
+            raise TemplateSyntaxError(problem.message, problem.line, template, filename) from problem
+
+
+class Sentences:
+    """`_("...")` in one language: a translation, with its values put in. In html the values are escaped."""
+
+    def __init__(self, translations: NullTranslations) -> None:
+        self._translations = translations
+        self._known: dict[str, tuple[str, Markup]] = {}
+
+    def say(self, sentence: str, values: Mapping[str, Any], *, html: bool) -> str:
+        known = self._known.get(sentence)
+        if known is None:
+            text = self._translations.gettext(sentence)
+            known = self._known[sentence] = text, Markup(text)  # noqa: S704 - a catalogue is as trusted as a template
+        # Without a value too, so that a per cent sign is written in the same way in every sentence.
+        return known[html] % values
+
+
+class _Environment(Environment):
+    """One whose globals are complete before the first template is loaded."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """One dictionary: Jinja's chain of them is copied, key by key, for every mail."""
+        return {**self.globals, **(d or {})}
+
+
+class _Context(Context):
+    """Calls macros and sentences itself: Jinja asks of each callable four times what it wants to be given."""
+
+    def call(self, callee: Any, /, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a template calls
+        kind = type(callee)
+        if kind is not Macro and kind is not Sentences:
+            return super().call(callee, *values, **named)
+        if named:
+            for name in _OF_THE_COMPILER:
+                named.pop(name, None)
+        if kind is Sentences:
+            return callee.say(*values, named, html=self.eval_ctx.autoescape)
+        return callee(self.eval_ctx, *values, **named)
+
+
+def environment(
+    loader: BaseLoader, translations: NullTranslations, compiled: BytecodeCache, known: Mapping[str, object]
+) -> Environment:
+    """`known`: what is the same in every mail of the language, and so is known to macros too."""
+    made = _Environment(
+        loader=loader,
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+        bytecode_cache=compiled,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.context_class = _Context
+    made.policies["ext.i18n.trimmed"] = True
+    made.filters.update(formatting.FILTERS)
+    made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
+    made.globals.update(known)
+    made.globals["_"] = made.globals["gettext"] = Sentences(translations)
+    return made
+
+
+SAMPLES = "_samples"
+
+
+class TemplateFaultError(Exception):
+    """A template cannot be rendered; `where` is its `file:line`."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(f"{where}: {detail}")
+        self.where = where
+
+
+class Words:
+    """The sentences that html and text share, as functions that return plain text, which html has to escape.
+
+    A macro that html imports from a text template would count as safe there, whatever stands in its values.
+    """
+
+    def __init__(self, module: object) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        macro = getattr(self._module, name)
+        return lambda *values: str(macro(*values))
+
+
+def samples(directory: Path) -> list[tuple[str, Event]]:
+    """Every sample event beside the templates that becomes an e-mail, with its name."""
+    found = [(path.stem, json.loads(path.read_text("utf-8"))) for path in sorted((directory / SAMPLES).glob("*.json"))]
+    return [(name, event) for name, data in found if (event := parse(data, str(data.get("event_type"))))]

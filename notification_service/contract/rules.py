@@ -1,0 +1,98 @@
+"""Which event becomes which notification, and which business fact it reports. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from notification_service.contract import events, payment_ids
+from notification_service.contract.events import Event
+from notification_service.contract.facts import Fact, notification_id
+
+E = TypeVar("E", events.BookingConfirmed, events.BookingCancelled, events.BookingRefunded)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`until_showtime`: a mail that nobody needs when the show has begun. What else makes one needless: `stories`."""
+
+    template: str
+    fact: Callable[[Any], Fact | None]
+    until_showtime: bool = False
+
+
+def _of_booking(happened: str) -> Callable[[Any], Fact | None]:
+    return lambda event: Fact(f"booking:{event.booking_id}:{happened}") if event.booking_id else None
+
+
+def _of_payment(happened: str) -> Callable[[Any], Fact | None]:
+    return lambda event: _payment(event, happened)
+
+
+def _payment(event: events.PaymentSucceeded | events.PaymentFailed, happened: str) -> Fact | None:
+    """By our own name for the payment, else by the gateway's: beside its booking, as test gateways count from 1."""
+    gateway = payment_ids.gateway_id(event.gateway_response)
+    alias = f"gateway:{event.booking_id or ''}:{gateway}:{happened}" if gateway else None
+    if event.transaction_id:
+        return Fact(f"payment:{event.transaction_id}:{happened}", alias=alias)
+    return Fact(alias, alias=alias) if alias else None
+
+
+def _of_refund(payment: str | None, booking: str | None, refund: str | None) -> Fact | None:
+    if payment:
+        return Fact(f"payment:{payment}:refunded", refund)
+    return Fact(f"booking:{booking}:refunded", refund) if booking else None
+
+
+RULES: Mapping[type[Event], Rule] = {
+    events.BookingConfirmed: Rule("booking_confirmation", _of_booking("confirmed"), until_showtime=True),
+    events.BookingCancelled: Rule("booking_cancellation", _of_booking("cancelled")),
+    events.BookingRefunded: Rule(
+        "payment_refund", lambda event: _of_refund(event.transaction_id, event.booking_id, None)
+    ),
+    events.PaymentSucceeded: Rule("payment_success", _of_payment("succeeded")),
+    events.PaymentFailed: Rule("payment_failed", _of_payment("failed")),
+    events.PaymentRefunded: Rule(
+        "payment_refund",
+        lambda event: _of_refund(event.original_transaction_id, event.booking_id, event.refund_transaction_id),
+    ),
+}
+
+
+_OF_THE_SHOW = ("movie_title", "showtime", "seats", "cinema_name", "currency", "time_zone", "locale")
+
+
+TICKETS = tuple(event_type for event_type, model in events.MODELS.items() if RULES[model].until_showtime)
+"""The types of the events whose mail somebody needs at the door."""
+
+
+TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
+
+
+def says_which_show(event: events.BookingCancelled | events.BookingRefunded) -> bool:
+    return bool(event.movie_title and event.showtime)
+
+
+def filled(event: E, confirmed: Event) -> E:
+    """The event with what its booking's confirmation said of the show, where the event itself says nothing."""
+    unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and getattr(event, name) in (None, ())]
+    return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
+
+
+def booking_ids(event: Event) -> tuple[str, str] | None:
+    """The notifications of the booking's first confirmation and of its first cancellation."""
+    rules = RULES[events.BookingConfirmed], RULES[events.BookingCancelled]
+    facts = [rule.fact(event) for rule in rules]
+    ids = [notification_id(fact, None, rule.template) for fact, rule in zip(facts, rules, strict=True) if fact]
+    return (ids[0], ids[1]) if ids else None
+
+
+def receipt_id(event: events.PaymentFailed) -> str | None:
+    """The notification of the same payment's success."""
+    rule = RULES[events.PaymentSucceeded]
+    fact = rule.fact(event)
+    return notification_id(fact, None, rule.template) if fact else None
+
+
+def is_ticket(event: Event) -> bool:
+    """Whether somebody needs its mail at the door, and nobody afterwards."""
+    return RULES[type(event)].until_showtime

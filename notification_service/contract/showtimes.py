@@ -1,0 +1,289 @@
+"""Dates with a time as producers write them. A text names a moment only if all of it does, and in one way only."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from notification_service.contract import time_zones
+from notification_service.foundation.caching import remembered
+
+_LONGEST = 80
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WHOLE_MONTHS = r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+_MONTH = rf"(?P<month>{_WHOLE_MONTHS}|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_WEEKDAY = (
+    r"(?:(?P<weekday>mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?"
+    r"|sun(?:day)?)\.?,? )?"
+)
+_DATES = (
+    r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})",
+    r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)",
+    r"(?P<y>\d{4})-?w(?P<week>\d\d)-?(?P<of_week>[1-7])",
+    r"(?P<one>\d{1,2})(?P<s>[-/.])(?P<other>\d{1,2})(?P=s)(?P<y>\d{4})",
+    rf"{_DAY}[ -]{_MONTH}[ -](?P<y>\d{{4}})",
+    rf"{_MONTH} {_DAY},? (?P<y>\d{{4}})",
+)
+_BETWEEN = r"(?:,? ?(?P<iso>t) ?|, ?| at | )"
+_CLOCK = (
+    r"(?:(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d\d))(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)?"
+    r"|(?P<hour2>\d\d)(?P<minute2>\d\d)(?P<second2>\d\d)?"
+    r"|(?P<hour3>\d{1,2})(?= ?[ap]\.?m))"
+    r"(?: ?(?P<half>[ap])\.?m\.?)?(?: ?(?:uhr|hrs|h))?"
+)
+_PLACE = r"(?: ?(?P<utc>z|utc|gmt))?(?: ?(?P<sign>[+-])(?P<east>\d\d)(?::?(?P<minutes>\d\d))?)?"
+_COMMENT = r"(?P<comment> \([^()\d]{1,60}\)| utc| [a-z]{1,4}t)?"
+"""The name of a zone behind its offset, as JavaScript, Go and mail programs write it."""
+
+_NAMED = r"(?: ?\[(?P<zone>[^\[\]]{1,64})\])?"
+_TEXTS = tuple(re.compile(f"{_WEEKDAY}{day}{_BETWEEN}{_CLOCK}{_PLACE}{_COMMENT}{_NAMED}") for day in _DATES)
+_UNIX_DATE = re.compile(rf"{_WEEKDAY}{_MONTH} (?P<day>\d{{1,2}}) {_CLOCK}(?: (?P<utc>utc|gmt))? (?P<y>\d{{4}})")
+_RUN_TOGETHER = re.compile(r"(?P<y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
+_EPOCH = re.compile(r"(\d{10})(\d{3}|\d{6}|\d{9})?(?:\.\d{1,9})?")
+_OF_DOT_NET = re.compile(r"\\?/date\((?P<milliseconds>-?\d{1,15})(?:[+-]\d{4})?\)\\?/")
+"""The offset says where it was written down, and the moment is the same."""
+
+_THOUSANDTHS = 3
+_NEVER = re.compile(r"(?:0000|0001|9999)-.*|(?:1970-01-01|1900-01-01|1899-12-30)(?:[t ]00:00(?::00(?:\.0*)?)?)?|0+")
+_UNSET = tuple("019/\\\uff10\uff11")
+_BEGIN, _ZONES = ("datetime", "date", "start", "startsat", "starttime"), ("timezone", "tz", "zone", "zoneid")
+_BESIDE = {"time", "timezonetype", "end", "endsat", "endtime", *_ZONES}
+_INSTANTS = ("seconds", "epochsecond")
+_CLOCK_PARTS = (("year",), ("monthvalue", "month"), ("dayofmonth", "day"), ("hour",), ("minute",))
+_DATE_AND_HOUR = re.compile(r"20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])")
+_LONGEST_SHOW, _LONGEST_NIGHT = timedelta(hours=4), timedelta(hours=6)
+"""How far an end may lie behind the beginning, in ISO 8601's own form and in others, where offsets are rarer."""
+
+_UNSEEN = dict.fromkeys((0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x2066, 0x206A)))
+_TWELVE = 12
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read(text: str) -> datetime | None:
+    """The moment, naive where nothing in the text says of which clock it is.
+
+    None where a part of it stays unread, or where it could be another moment too: `05/06/2026`, a range that looks
+    like an offset, an hour alone.
+    """
+    plain = _plain(text)
+    try:
+        return None if len(plain) > _LONGEST else _within(_epoch(plain) or _dated(plain))
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_unset(text: str) -> bool:
+    """Whether it is what programs write for a time that was never set: an end of their calendar."""
+    if not text.startswith(_UNSET):
+        return False
+    plain = _plain(text)
+    of_dot_net = _OF_DOT_NET.fullmatch(plain)
+    if of_dot_net:
+        return len(of_dot_net["milliseconds"].lstrip("-0")) == 0 or of_dot_net["milliseconds"].startswith("-621355968")
+    return bool(_NEVER.fullmatch(plain)) or read(plain) == _FIRST
+
+
+def written(value: object) -> str:
+    """A time that is no text as one that `read` reads. Raises `ValueError` where it is none for certain."""
+    match value:
+        case int() | float() | Decimal() as number if not isinstance(number, bool):
+            return _of_number(number)
+        case dict() as parts:
+            return _of_parts(parts)
+        case [int() as year, int() as month, int() as day] if not any(isinstance(part, bool) for part in value):
+            return date(year, month, day).isoformat()
+        case [int(), int(), int(), int(), int(), *_] as numbers if all(type(part) is int for part in numbers):
+            # Java's arrays hold nanoseconds last.
+            return _of_clock(numbers[:6])
+    raise ValueError("it names no time")
+
+
+def _of_number(number: float | Decimal) -> str:
+    digits = str(int(number))
+    if number and read(digits) is None:
+        raise ValueError("it names no time")
+    return digits
+
+
+def _of_clock(numbers: Sequence[Any]) -> str:
+    """Year, month, day, hour and minute, and perhaps the second."""
+    return datetime(*numbers).isoformat()  # noqa: DTZ001 - the cinema's clock, given later
+
+
+def _of_parts(parts: Mapping[str, object]) -> str:
+    """As Java, PHP, Google and Microsoft write a moment, or a date with its clock."""
+    plain = {name.replace("_", "").casefold(): value for name, value in parts.items()}
+    for name in ("date", "time"):
+        if isinstance(inner := plain.get(name), dict):  # a date and a clock, each with its parts
+            plain = {**{part: value for part, value in plain.items() if part != name}, **inner}
+    seconds = [plain[name] for name in _INSTANTS if name in plain]
+    if len(seconds) == 1 and isinstance(seconds[0], int):
+        return _of_number(seconds[0])
+    clock = [next((part for name in names if type(part := plain.get(name)) is int), None) for names in _CLOCK_PARTS]
+    if None not in clock and not plain.keys() & {"zone", "offset"}:
+        return _of_clock(clock)
+    return _of_texts(plain)
+
+
+def _of_texts(plain: Mapping[str, object]) -> str:
+    begins = [name for name in _BEGIN if isinstance(plain.get(name), str)]
+    if len(begins) != 1 or plain.keys() - {begins[0]} - _BESIDE:
+        raise ValueError("it names no time")
+    clock, zone = plain.get("time"), next((plain[name] for name in _ZONES if plain.get(name)), None)
+    hour = f" {clock}" if isinstance(clock, str) else ""
+    return f"{plain[begins[0]]}{hour}" + (f"[{zone}]" if isinstance(zone, str) else "")
+
+
+def _within(moment: datetime | None) -> datetime | None:
+    """No zone can be applied at the ends of the calendar; the year 1 is how Go and .NET write "no date"."""
+    return moment if moment and MINYEAR < moment.year < MAXYEAR else None
+
+
+def _plain(text: str) -> str:
+    """In small letters, with ASCII's digits and one kind of space: ICU writes U+202F before PM, and marks direction."""
+    if text.isascii():
+        return " ".join(text.lower().split())
+    text = unicodedata.normalize("NFKC", text[: 2 * _LONGEST]).translate(_UNSEEN).replace("\u2212", "-")
+    return " ".join("".join(_digit(character) for character in text).lower().split())
+
+
+def _digit(character: str) -> str:
+    return str(unicodedata.decimal(character, character))
+
+
+def _epoch(text: str) -> datetime | None:
+    """Ten digits are seconds, thirteen milliseconds, sixteen and nineteen finer; `2026121519` could be a date."""
+    if of_dot_net := _OF_DOT_NET.fullmatch(text):
+        text = of_dot_net["milliseconds"]
+    found = _EPOCH.fullmatch(text)
+    if found is None or (len(found[2] or "") != _THOUSANDTHS and _DATE_AND_HOUR.match(text)):
+        return None
+    parts = float(f"0.{found[2] or 0}")
+    return datetime.fromtimestamp(int(found[1]), UTC) + timedelta(seconds=parts)
+
+
+def _dated(text: str) -> datetime | None:
+    patterns = (*_TEXTS, _UNIX_DATE, _RUN_TOGETHER)
+    parts = next((found.groupdict() for pattern in patterns if (found := pattern.fullmatch(text))), None)
+    day, hour = (_day(parts), _hour(parts)) if parts else (None, None)
+    if parts is None or day is None or hour is None:
+        return None
+    weekday = parts.get("weekday")
+    if weekday and _DAYS[day.weekday()] != weekday[:3]:
+        return None
+    return _placed(datetime.combine(day, hour), parts)
+
+
+def _day(parts: dict[str, str | None]) -> date | None:
+    def number(name: str) -> int:
+        return int(parts.get(name) or 0)
+
+    year = number("y")
+    if parts.get("week"):
+        return date.fromisocalendar(year, number("week"), number("of_week"))
+    if month := parts.get("month"):
+        return date(year, _MONTHS.index(month[:3]) + 1, number("day"))
+    if parts.get("one"):
+        return _either_way_round(year, number("one"), number("other"))
+    return date(year, number("m"), number("d"))
+
+
+def _either_way_round(year: int, one: int, other: int) -> date | None:
+    if one == other or one > _TWELVE:
+        return date(year, other, one)
+    return date(year, one, other) if other > _TWELVE else None
+
+
+def _hour(parts: dict[str, str | None]) -> time | None:
+    def number(name: str) -> int:
+        return int(parts.get(name) or parts.get(f"{name}2") or parts.get(f"{name}3") or 0)
+
+    hour = number("hour")
+    if half := parts.get("half"):
+        if not 1 <= hour <= _TWELVE:
+            return None
+        hour = hour % _TWELVE + (_TWELVE if half == "p" else 0)
+    return time(hour, number("minute"), number("second"))
+
+
+def _placed(moment: datetime, parts: dict[str, str | None]) -> datetime | None:
+    sign, hours = parts.get("sign"), parts.get("east")
+    if not sign or not hours:
+        return _by_name(moment, parts)
+    if parts.get("comment") and not (parts.get("second") or parts.get("second2")):
+        return None
+    east = time_zones.offset(sign, hours, parts.get("minutes"))
+    if east is None or (sign == "-" and not parts.get("utc") and _may_end(moment, parts)):
+        return None
+    return _as_named(moment.replace(tzinfo=timezone(east) if east else UTC), parts.get("zone"))
+
+
+def _by_name(moment: datetime, parts: dict[str, str | None]) -> datetime | None:
+    """The moment in the zone that is named behind it, where its clock shows that hour once."""
+    if parts.get("comment"):
+        return None
+    if parts.get("utc"):
+        return _as_named(moment.replace(tzinfo=UTC), parts.get("zone"))
+    if not (name := parts.get("zone")):
+        return moment
+    local = moment.replace(tzinfo=time_zones.find(name))
+    return local if local.tzinfo and local.utcoffset() == local.replace(fold=1).utcoffset() else None
+
+
+def _may_end(moment: datetime, parts: dict[str, str | None]) -> bool:
+    """Whether `10:00-12:00`, or `7:30 PM-10:00`, may be when the show begins and ends: nobody writes seconds there."""
+    if parts.get("second") or parts.get("second2"):
+        return False
+    ends = timedelta(hours=int(parts["east"] or 0), minutes=int(parts.get("minutes") or 0))
+    begins = timedelta(hours=moment.hour, minutes=moment.minute)
+    round_of_the_clock = timedelta(hours=12 if parts.get("half") else 24)
+    lasts = (ends - begins) % round_of_the_clock
+    return timedelta() < lasts <= (_LONGEST_SHOW if parts.get("iso") else _LONGEST_NIGHT)
+
+
+def _as_named(moment: datetime, name: str | None) -> datetime | None:
+    """Java writes the zone behind the offset, which both have to say the same."""
+    if not name:
+        return moment
+    zone: tzinfo | None = time_zones.find(name)
+    agreed = isinstance(zone, ZoneInfo) and moment.astimezone(zone).utcoffset() == moment.utcoffset()
+    return moment if agreed else None
+
+
+_KEPT = 1024
+"""A mail says each amount and moment several times, and hundreds of mails share one show."""
+
+
+_LAST_ZONE = timezone(timedelta(hours=-12))
+"""Where a day ends last on Earth."""
+
+
+@remembered(_KEPT)
+def parse_showtime(text: str, zone: tzinfo | None) -> datetime | None:
+    """The moment that a free-text showtime names, at the cinema's clock; None where it names none.
+
+    Where nobody said which zone the cinema is in, what is on the wire stands: no zone is made up for it.
+    """
+    moment = read(text)
+    return moment and _at_the_cinema(moment, zone)
+
+
+def _at_the_cinema(moment: datetime, zone: tzinfo | None) -> datetime:
+    if zone is None:
+        return moment
+    if moment.tzinfo:
+        return moment.astimezone(zone)
+    local = moment.replace(tzinfo=zone)
+    # An hour that the clock shows twice, or never (PEP 495): nobody knows which was meant, so it stays as it was sent.
+    return local if local.utcoffset() == local.replace(fold=1).utcoffset() else moment
+
+
+def has_begun(showtime: str | None, zone: tzinfo | None, now: datetime) -> bool:
+    """Whether the show has begun for certain: where nobody named its zone, it has to have begun in every zone."""
+    when = parse_showtime(showtime, zone) if showtime else None
+    return when is not None and (when if when.tzinfo else when.replace(tzinfo=_LAST_ZONE)) <= now

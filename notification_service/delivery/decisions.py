@@ -1,0 +1,134 @@
+"""What a notification's standing in the two memories means for the job that has just claimed it. Pure."""
+
+from dataclasses import dataclass
+
+from notification_service.contract.outcomes import Bounced, Outcome, Rejected, Unknown, may_be_reopened
+from notification_service.delivery.ports.claims import Decided, Doubtful, Granted
+from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
+from notification_service.foundation.addresses import key, mask
+
+
+@dataclass(frozen=True, slots=True)
+class Unguarded:
+    """Redis cannot be asked, so the ledger's unique entry is the only claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Nothing went out yet, or one more mail is allowed: go on to send."""
+
+    take_over: bool
+    possible_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """It ended like this. `repair`: the ledger does not say so yet."""
+
+    outcome: Outcome
+    repair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Pending in the ledger, unknown to Redis: wait out one lease under a sending marker, then doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandBy:
+    """Nobody can be asked who works on it: wait until somebody can."""
+
+
+Step = Begin | Finish | Doubt | StandBy
+
+_LOST_TWICE = Unknown("the worker was lost while sending, twice; ask the mail server's log before replaying it")
+_HELD = Unknown("the worker was lost while sending, and the policy for this mail is to hold it")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the delivery asks for. `resend`: the unknown policy of this mail; without it, a person decides.
+
+    `replay`: the token of a wish to have it again. `recipient`: whom it would go to, where that is known.
+    """
+
+    event_id: str
+    resend: bool
+    replay: str | None = None
+    recipient: str | None = None
+
+
+def next_step(claim: Granted | Doubtful | Decided | Unguarded, found: Opened | AlreadyThere, asked: Asked) -> Step:
+    if isinstance(claim, Decided):
+        return _decided(claim.outcome, found)
+    if isinstance(found, AlreadyThere) and found.entry.outcome is not None:
+        step = _closed(found.entry, found.entry.outcome, asked)
+        # Two of them could open it again at once: that takes a claim.
+        return StandBy() if isinstance(claim, Unguarded) and isinstance(step, Begin) else step
+    match claim:
+        case Granted():
+            return _granted(claim, found, resend=asked.resend)
+        case Doubtful():
+            return _doubtful(claim, found, resend=asked.resend)
+        case Unguarded():
+            return Begin(take_over=False) if isinstance(found, Opened) else StandBy()
+
+
+def _decided(verdict: Outcome, found: Opened | AlreadyThere) -> Step:
+    written = found.entry.outcome if isinstance(found, AlreadyThere) else None
+    return Finish(written or verdict, repair=written is None)
+
+
+def _closed(entry: Entry, outcome: Outcome, asked: Asked) -> Step:
+    wished = asked.replay is not None and asked.replay not in entry.replays
+    if knows_better(entry, outcome, asked) or (wished and may_be_reopened(outcome)):
+        return Begin(take_over=True, possible_duplicate=entry.possible_duplicate or isinstance(outcome, Unknown))
+    return Finish(outcome)
+
+
+def knows_better(entry: Entry, outcome: Outcome, asked: Asked) -> bool:
+    """Another event may know what a rejected one lacked, or another address than the one that bounced."""
+    if asked.event_id in entry.event_ids:
+        return False
+    return isinstance(outcome, Rejected) or (isinstance(outcome, Bounced) and _is_another(asked.recipient, entry))
+
+
+def _is_another(recipient: str | None, entry: Entry) -> bool:
+    """Where records show addresses masked, two that look alike count as one."""
+    if not recipient or not entry.recipient:
+        return False
+    return key(entry.recipient) not in (key(recipient), key(mask(recipient)))
+
+
+def _granted(claim: Granted, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+    """A lapsed claim without a sending marker proves that nothing went out if it is certain and the entry's owner's."""
+    match found:
+        case Opened():
+            return Begin(take_over=False)
+        case AlreadyThere(entry) if entry.waiting:
+            return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+        case AlreadyThere(entry) if claim.fresh or claim.before != entry.owner:
+            # Redis lost its memory. If a resend had begun, the one extra mail may be out already.
+            return Finish(_LOST_TWICE, repair=True) if entry.possible_duplicate else Doubt()
+        case AlreadyThere(entry) if claim.certain and not entry.sending:
+            return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+        case AlreadyThere(entry):
+            return _in_doubt(resent=entry.possible_duplicate, resend=resend)
+
+
+def _doubtful(claim: Doubtful, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+    """The entry knows of a resend whose marker Redis has lost, or that was marked in the entry alone."""
+    if not isinstance(found, AlreadyThere):
+        return _in_doubt(resent=claim.again, resend=resend)
+    entry = found.entry
+    if entry.waiting:
+        return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+    unseen = entry.possible_duplicate and (entry.sending or not claim.certain)
+    return _in_doubt(resent=claim.again or unseen, resend=resend)
+
+
+def _in_doubt(*, resent: bool, resend: bool) -> Step:
+    """`resent`: the policy's one more mail may be out already."""
+    if resent:
+        return Finish(_LOST_TWICE, repair=True)
+    return Begin(take_over=True, possible_duplicate=True) if resend else Finish(_HELD, repair=True)

@@ -1,0 +1,83 @@
+"""One job for each notification at a time: a delivery that comes again joins the job that still runs."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.remarks import Remark
+from notification_service.delivery.booking_history import Outlook
+from notification_service.delivery.leases import Lease
+from notification_service.delivery.planning import Notice
+from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.settlements import Later, Settlement
+
+
+@dataclass(slots=True)
+class Job:
+    """The work on one delivery of one notification, under an owner token that is never used again."""
+
+    notification_id: str
+    notice: Notice
+    delivery: Delivery
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+    lease: Lease | None = None
+    """None where Redis could not be asked: then the ledger's entry is the claim."""
+    possible_duplicate: bool = False
+    sending: bool = False
+    """Between the sending marker and a clear reply: it may have gone out."""
+    marked: bool = False
+    """The ledger's entry may say that it is being sent."""
+    seen_at: float = field(default_factory=time.monotonic)
+    """When the ledger last said that its entry is ours."""
+    recipient: str | None = None
+    subject: str | None = None
+    remarks: tuple[Remark, ...] = ()
+    """What an operator should know of its event and its mail, such as a link that was left out."""
+    envelope: Envelope | None = field(default=None, repr=False)
+    further: bool = False
+    """A mail about a booking beside the first of its kind."""
+    outlook: Outlook | None = None
+    looked_at: float = 0.0
+    """When it was last asked whether anybody still needs it, by the monotonic clock."""
+    whole_story: bool = False
+    """Whether there may be other mails of its kind about its booking."""
+    ready_at: datetime | None = None
+    """When its mail was first handed to the channel."""
+
+    @property
+    def duration_ms(self) -> float:
+        return round((time.monotonic() - self.started) * 1000, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """The event is news beside the notification of its fact: it has one of its own."""
+
+
+Ending = Settlement | Onward
+E = TypeVar("E", bound=Ending)
+
+
+class Jobs:
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Task[Any]] = {}
+
+    async def run(self, notification_id: str, work: Callable[[], Awaitable[E]]) -> E | Later:
+        """Do the work, after any job for the same notification; one that has to wait is waited for with it."""
+        while running := self._running.get(notification_id):
+            settlement = await asyncio.shield(running)
+            if isinstance(settlement, Later):
+                return settlement
+        task = asyncio.ensure_future(work())
+        self._running[notification_id] = task
+        try:
+            return await task
+        finally:
+            del self._running[notification_id]

@@ -1,0 +1,139 @@
+"""Which event becomes which e-mail, and which business fact it reports. Pure: bytes in, a plan out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from notification_service.contract import events
+from notification_service.contract.events import Event, Reading, UnreadableEventError
+from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.inbound import Delivery, _excerpt, _id, digest_of, nameless_id
+from notification_service.contract.outcomes import Parked, Rejected, RejectReason
+from notification_service.contract.remarks import Remark
+from notification_service.contract.rules import RULES
+
+_NAMELESS = "the event names neither a booking nor a payment, so no mail could say what it is about"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event that becomes an e-mail."""
+
+    event: Event
+    event_id: str
+    template: str
+    fact: Fact
+    data: Mapping[str, Any] = field(repr=False)
+    remarks: tuple[Remark, ...] = ()
+    """What could not be read of it, or was read otherwise than it stood."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotOurs:
+    """An event of another kind: never an error."""
+
+    event_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Bytes that can never become a notice. `digest` stands for them, however often they come."""
+
+    event_id: str
+    event_type: str
+    outcome: Rejected | Parked
+    digest: str
+    data: Mapping[str, Any] = field(repr=False)
+    """What could be read of it; of bytes that are no JSON object, their beginning."""
+
+
+def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
+    """What to do with a delivery. `largest`: the most bytes that a body may have."""
+    digest = digest_of(delivery.body)
+    event_type, event_id = delivery.routing_key, nameless_id(delivery)
+    try:
+        data = events.read_object(delivery.content, largest=largest)
+        event_type = _event_type(delivery.routing_key, data)
+        event_id = _id(_text(data.get("event_id"))) or event_id
+        reading = events.read(data, event_type)
+        if reading is None:
+            return NotOurs(event_type)
+        return _notice(reading, event_id, data)
+    except UnreadableEventError as problem:
+        # The error itself would keep its frames, and so the whole body, until the collector runs.
+        found = problem.data or _excerpt(delivery)
+        return Unreadable(event_id, event_type, Rejected(problem.reason, problem.detail), digest, found)
+
+
+def under_its_type(delivery: Delivery, *, largest: int) -> Delivery:
+    """The delivery under the type of its event, which its body says where the routing key is a queue's name."""
+    if delivery.routing_key in events.MODELS:
+        return delivery
+    try:
+        data = events.read_object(delivery.content, largest=largest)
+    except UnreadableEventError:
+        return delivery
+    return replace(delivery, routing_key=_event_type(delivery.routing_key, data))
+
+
+def _event_type(routing_key: str, data: Mapping[str, Any]) -> str:
+    """The routing key decides where it is one of ours, else what the body says, if that is."""
+    if routing_key in events.MODELS:
+        return routing_key
+    said = _text(data.get("event_type"))
+    return (said and events.known_type(said)) or events.known_type(routing_key) or routing_key or said or ""
+
+
+def _on_its_type(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]:
+    said = data.get("event_type")
+    text = _text(said)
+    if (said is None or isinstance(said, str)) and not text:
+        return ()
+    # Both spellings of a refund are on the wire.
+    if text and events.MODELS.get(text) is events.MODELS[event_type]:
+        return ()
+    return (Remark("event_type", f"does not name the type that the event counts as, {event_type}"),)
+
+
+def unread(delivery: Delivery, outcome: Parked) -> Unreadable:
+    """A delivery that is set aside without a look into it."""
+    return Unreadable(
+        nameless_id(delivery), delivery.routing_key, outcome, digest_of(delivery.body), _excerpt(delivery)
+    )
+
+
+def event_id(delivery: Delivery, *, largest: int) -> str:
+    """The id under which the delivery's record is found."""
+    match plan(delivery, largest=largest):
+        case Notice(event_id=known) | Unreadable(event_id=known):
+            return known
+        case NotOurs():
+            return nameless_id(delivery)
+
+
+def _notice(reading: Reading, event_id: str, data: Mapping[str, Any]) -> Notice:
+    event = reading.event
+    rule = RULES[type(event)]
+    # An event that names no booking and no payment can only be told apart by its own id.
+    fact = rule.fact(event) or Fact(f"event:{event_id}")
+    if fact.key.startswith("event:") and not event.booking_id:
+        raise UnreadableEventError(
+            RejectReason.SCHEMA,
+            "; ".join((_NAMELESS, *map(str, reading.remarks))),
+            data,
+        )
+    return Notice(event, event_id, rule.template, fact, data, (*_on_its_type(event.event_type, data), *reading.remarks))
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
+    try:
+        return events.exact(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def further_id(notice: Notice) -> str:
+    """The id of a further mail about a booking: of the booking, the kind, and the event that decided it."""
+    return notification_id(Fact(notice.fact.key, notice.event_id), None, notice.template)

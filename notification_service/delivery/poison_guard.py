@@ -1,0 +1,105 @@
+"""Deliveries that came back are handled one at a time, so that one which kills its worker is found out (trap 28)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from notification_service.delivery.ports.claims import Claims
+from notification_service.foundation.errors import StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 5.0
+_LONGEST = 60.0
+"""Seconds that a delivery waits for its turn, unacked: with many that came back, the last would be held for minutes."""
+
+
+class Lane:
+    """`patience`: seconds after which the next one may start, since what kills its worker does so at once.
+
+    `longest`: seconds after which one that has had no turn is to come again.
+    """
+
+    def __init__(self, claims: Claims, patience: float = _PATIENCE, longest: float = _LONGEST) -> None:
+        self._claims = claims
+        self._patience = patience
+        self._longest = longest
+        self._free = asyncio.Lock()
+        self._here: set[str] = set()
+
+    def allow_to_wait(self, seconds: float) -> None:
+        self._longest = min(self._longest, seconds)
+
+    @asynccontextmanager
+    async def turn(self, delivery: str) -> AsyncIterator[int | None]:
+        """Yields how many earlier starts of `delivery` never ended: those of workers that are gone. None: not its turn.
+
+        A lost connection ends no job, so a delivery that comes back to a worker that still has it is not counted.
+        """
+        async with self._next() as its_turn:
+            if not its_turn:
+                yield None
+                return
+            if delivery in self._here:
+                yield 0
+                return
+            self._here.add(delivery)
+            try:
+                async with self._start(delivery) as crashes:
+                    yield crashes
+            finally:
+                self._here.discard(delivery)
+
+    @asynccontextmanager
+    async def _start(self, delivery: str) -> AsyncIterator[int]:
+        """It is over when its job ends or the patience does: a job that only waits, for a server, has killed nobody."""
+        crashes, job_ended = await self._begin(delivery), asyncio.Event()
+        ending = asyncio.create_task(self._end_in_time(delivery, job_ended))
+        try:
+            yield crashes
+        finally:
+            job_ended.set()
+            await ending
+
+    async def _end_in_time(self, delivery: str, job_ended: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await job_ended.wait()
+        await self.end(delivery)
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        """`forget`: it was set aside, so a replay has all its starts again."""
+        try:
+            await self._claims.end(delivery, forget=forget)
+        except StoreUnavailableError as problem:
+            log.warning("claims.unavailable", problem=str(problem))
+
+    async def _begin(self, delivery: str) -> int:
+        try:
+            return await self._claims.begin(delivery)
+        except StoreUnavailableError as problem:
+            log.warning("claims.unavailable", problem=str(problem))
+            return 0
+
+    @asynccontextmanager
+    async def _next(self) -> AsyncIterator[bool]:
+        if not await self._came_up():
+            yield False
+            return
+        passing_on = asyncio.get_running_loop().call_later(self._patience, self._free.release)
+        try:
+            yield True
+        finally:
+            if passing_on.when() > asyncio.get_running_loop().time():
+                passing_on.cancel()
+                self._free.release()
+
+    async def _came_up(self) -> bool:
+        try:
+            async with asyncio.timeout(self._longest):
+                await self._free.acquire()
+        except TimeoutError:
+            return False
+        return True

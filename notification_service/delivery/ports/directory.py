@@ -1,0 +1,19 @@
+"""What the delivery needs from the user directory: who receives a message."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    email: str | None
+    first_name: str | None = None
+    last_name: str | None = None
+    locale: str | None = None
+
+
+class Directory(Protocol):
+    """Both methods raise `StoreUnavailableError`; nobody found is None."""
+
+    async def user(self, user_id: str) -> Person | None: ...
+    async def user_of_booking(self, booking_id: str) -> Person | None: ...

@@ -1,0 +1,51 @@
+"""How long records are kept, and what retention needs from their store."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """How many records were changed. `left`: why each of those that cannot be is left as it is, by its id."""
+
+    count: int = 0
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Days since the record was made; 0: never."""
+
+    full: float
+    whole: float
+
+    @property
+    def given(self) -> bool:
+        return bool(self.full or self.whole)
+
+    def stripped_before(self, now: datetime) -> datetime | None:
+        return now - timedelta(days=self.full) if self.full else None
+
+    def removed_before(self, now: datetime) -> datetime | None:
+        return now - timedelta(days=self.whole) if self.whole else None
+
+
+class Keeping(Protocol):
+    """The records as something that grows old. Every method raises `StoreUnavailableError`.
+
+    A record that was changed since it was read is left as it is.
+    """
+
+    def made_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
+        """Our records whose notification is closed, the oldest first, a batch at a time."""
+
+    async def undated(self) -> Sequence[str]:
+        """The ids of some of our records that say no time at which they were made."""
+
+    async def strip(self, records: Sequence[Record], at: datetime) -> Changed: ...
+    async def remove(self, records: Sequence[Record]) -> Changed: ...
+    async def forget_facts(self, before: datetime) -> int: ...

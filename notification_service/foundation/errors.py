@@ -1,0 +1,39 @@
+"""Errors, typed by who is at fault: a store, the operator, a channel, a dependency."""
+
+
+class StoreUnavailableError(Exception):
+    """Redis or MongoDB cannot be reached: no message is to blame, and the call may be repeated.
+
+    `store` names it for logs and for the health page.
+    """
+
+    def __init__(self, store: str, detail: str) -> None:
+        super().__init__(f"{store} cannot be reached: {detail}")
+        self.store = store
+
+
+class ConfigurationError(Exception):
+    """The operator is to blame; the text names the setting or file and says what to do (exit code 78)."""
+
+
+NO_URL = "is no valid URL; what is special in a URL has to be percent-encoded in its user and password"
+"""What to say of a setting whose value must not be repeated."""
+
+
+class ChannelUnavailableError(Exception):
+    """A way out would let no mail through; the text says why, and what to do about it."""
+
+
+class DependencyError(Exception):
+    """A dependency never came up; the text names it and its setting (exit code 69)."""
+
+
+class EventRefusedError(DependencyError):
+    """RabbitMQ does not take this one event, and others it may; the text says why, and what to do."""
+
+    def __init__(self, event_id: str, problem: str) -> None:
+        self.event_id = event_id
+        super().__init__(
+            f"RabbitMQ refuses event {event_id}: {problem}; where it is too large, raise max_message_size in "
+            "rabbitmq.conf, or have the booking system publish it smaller"
+        )

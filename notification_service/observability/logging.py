@@ -1,0 +1,144 @@
+"""Structured logs: JSON on a pipe, coloured on a terminal, one pipeline of processors for us and for every library."""
+
+import logging
+import sys
+from collections.abc import Collection, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+from notification_service.foundation.addresses import mask_in
+from notification_service.foundation.printable import in_json, in_lines, shown
+from notification_service.foundation.redaction import MARK, Secrecy
+from notification_service.observability.streams import LogOutput
+from notification_service.settings import LogFormat
+
+_NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "redis", "asyncio", "uvicorn", "httpx", "httpcore")
+
+
+def configure(
+    *,
+    level: str = "INFO",
+    style: LogFormat = LogFormat.AUTO,
+    secrets: Collection[str] = (),
+    stream: TextIO | LogOutput | None = None,
+) -> None:
+    """Set the process's logging up, once. Addresses are masked and `secrets` never pass, whatever logs them."""
+    out = stream or sys.stdout
+    console = style is LogFormat.CONSOLE or (style is LogFormat.AUTO and out.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _arrange,
+                structlog.processors.ExceptionRenderer(
+                    # Local variables hold addresses and passwords (trap 25).
+                    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+                )
+                if not console
+                else structlog.processors.format_exc_info,
+                Redaction(secrets),
+                *(
+                    [_visible, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+                    if console
+                    else [structlog.processors.JSONRenderer(in_json, default=str)]
+                ),
+            ],
+        )
+    )
+    # A line that cannot be written would be printed as it was before it was redacted.
+    logging.raiseExceptions = False
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # Its warnings are a line for each request of a stranger that is none.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+
+
+def finish() -> None:
+    """Hand over what still waits for a slow reader, for a second at most."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and isinstance(handler.stream, LogOutput):
+            handler.stream.finish()
+
+
+def _arrange(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's own signature
+    """When, how grave and what come first; what is not known is not written."""
+    first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
+    return {key: value for key, value in {**first, **event}.items() if value is not None}
+
+
+_OF_LINES = ("exception", "stack")
+
+
+def _visible(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - as above
+    """Nothing that a terminal obeys; a traceback's lines are indented, so that none passes for a line of the log."""
+    return {
+        shown(key): in_lines(value, indent="  ") if key in _OF_LINES and isinstance(value, str) else _seen(value)
+        for key, value in event.items()
+    }
+
+
+def _seen(value: Any) -> Any:  # noqa: ANN401 - whatever is logged
+    match value:
+        case str():
+            return shown(value)
+        case dict():
+            return {_seen(key): _seen(each) for key, each in value.items()}
+        case list():
+            return [_seen(each) for each in value]
+    return value
+
+
+_OURS = ("timestamp", "level", "event", "logger")
+"""Fields whose words are our own."""
+
+
+class Redaction:
+    """Masks every address and every secret in a line, however deep it lies in it; a weak secret by `Secrecy`'s rule."""
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        self._secrecy = Secrecy(secrets)
+
+    def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401
+        return {key: self.text(str(value)) if key in _OURS else self._clean(value) for key, value in event.items()}
+
+    def _clean(self, value: Any) -> Any:  # noqa: ANN401 - whatever is logged
+        match value:
+            case str():
+                return MARK if self._secrecy.whole(value) else self.text(value)
+            case dict():
+                return {key: self._clean(each) for key, each in value.items()}
+            case list() | tuple():
+                return [self._clean(each) for each in value]
+            case BaseException():
+                return self.text(f"{type(value).__name__}: {value}")
+            case bool() | int() | float() | None:
+                return value
+        return self.text(str(value))
+
+    def text(self, text: str) -> str:
+        # A lone surrogate cannot be written, and would take its line with it.
+        return mask_in(self._secrecy.text(text.encode("utf-8", "replace").decode()))

@@ -1,0 +1,256 @@
+"""What Prometheus reads. Every label is one of a closed set: an id or an address never becomes one."""
+
+import math
+import platform
+import re
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import assert_never
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from notification_service import __version__
+from notification_service.channels.breaker import State
+from notification_service.contract.events import EVENT_TYPES
+from notification_service.contract.inbound import Delivery
+from notification_service.contract.outcomes import Bounced, Outcome, Sent, summarize
+from notification_service.contract.remarks import Remark
+from notification_service.contract.rules import TEMPLATES
+from notification_service.delivery.observer import Closing, Stage
+from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.retries import Ladder
+from notification_service.delivery.settlements import Done, Later, Park, Settlement
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation there
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LATE_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
+_MINUTES = (0, 5, 15, 30, 60, 120, 360, 720, 1440, 4320, 10080)
+_ENHANCED = re.compile(r"[45]\.[0-7](?=\.)")
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is read when Prometheus asks. `talking`, `waiting`: mails in a conversation, and in the queue for one."""
+
+    under_way: Callable[[], int]
+    smtp_open: Callable[[], int]
+    talking: Callable[[], int]
+    waiting: Callable[[], int]
+    breaker: Callable[[], State]
+    consuming: Callable[[], bool]
+    redis_away: Callable[[], bool]
+    mongodb_away: Callable[[], bool]
+    ledger_lag: Callable[[], float]
+    domains_held: Callable[[], int]
+    simulated: bool
+    login_age: Callable[[], float | None] = lambda: None
+
+
+class Metrics:
+    """`provider`: the name by which channels/smtp/providers knows the server."""
+
+    def __init__(self, ladder: Ladder, provider: str) -> None:
+        self.registry = CollectorRegistry()
+        self._ladder = ladder
+        self._provider = provider.lower()
+        self._events = Counter(
+            "notification_events_total",
+            "Deliveries settled, by event type and outcome; a second report of a fact counts too.",
+            ("event_type", "outcome"),
+            registry=self.registry,
+        )
+        self._retries = Counter(
+            "notification_retries_total",
+            "Deliveries put on a rung of the retry ladder, in seconds; counted: those that used up a retry.",
+            ("rung", "counted"),
+            registry=self.registry,
+        )
+        self._handling = Histogram(
+            "notification_handling_seconds",
+            "From delivery to settlement.",
+            ("outcome",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._closed = Counter(
+            "notifications_total",
+            "Notifications closed, by template, channel, outcome and reason.",
+            ("template", "channel", "outcome", "reason"),
+            registry=self.registry,
+        )
+        stages = Histogram(
+            "notification_stage_seconds",
+            "One stage of an event's way, its waiting included.",
+            ("stage",),
+            buckets=_STAGE_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in Stage}
+        self._replies = Counter(
+            "notification_smtp_replies_total",
+            "The last word of each conversation, by class: 2xx, 4xx, 5xx, or none where it broke off.",
+            ("provider", "reply"),
+            registry=self.registry,
+        )
+        self._remarks = Counter(
+            "notification_remarks_total",
+            "What a mail had to go without, or an event said in an unexpected way, by field of the event.",
+            ("field",),
+            registry=self.registry,
+        )
+        self._handed_over, self._accepted = (
+            _by_template(self.registry, name, text)
+            for name, text in (
+                ("notification_handed_over_delay_seconds", "From the event's own time to its mail being made."),
+                ("notification_accepted_delay_seconds", "From the event's own time to the server's 250."),
+            )
+        )
+        self._left = Histogram(
+            "notification_before_show_minutes",
+            "Minutes left before the show when its ticket was accepted; the bucket 0 holds those that came too late.",
+            buckets=_MINUTES,
+            registry=self.registry,
+        )
+        Info("notification_build", "What runs here.", registry=self.registry).info(
+            {"version": __version__, "python": platform.python_version()}
+        )
+        ProcessCollector(registry=self.registry)
+
+    def settled(self, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
+        match settlement:
+            case Done(outcome) | Park(outcome):
+                word = summarize(outcome).outcome if outcome else "ignored"
+            case Later(wait, counted, _, not_before, _):
+                word = "waits"
+                rung = self._ladder.rung_within(wait) if not_before else self._ladder.rung_for(wait)
+                self._retries.labels(str(rung), str(counted).lower()).inc()
+            case _:
+                assert_never(settlement)
+        self._events.labels(_kind(delivery), word).inc()
+        self._handling.labels(word).observe(seconds)
+
+    def watched(self, delivery: Delivery) -> AbstractContextManager[Delivery]:
+        return nullcontext(delivery)
+
+    def timed(self, stage: Stage) -> "_Timed":
+        return _Timed(self._stages[stage])
+
+    def closed(self, closing: Closing) -> None:
+        outcome = closing.outcome
+        if closing.template not in TEMPLATES:
+            return
+        self._closed.labels(closing.template, closing.channel, summarize(outcome).outcome, _reason(outcome)).inc()
+        if not isinstance(outcome, Sent):
+            return
+        for clock, at in ((self._handed_over, closing.ready_at), (self._accepted, closing.closed_at)):
+            if closing.event_at and at:
+                clock.labels(closing.template).observe(max(0.0, _seconds(closing.event_at, at)))
+        if closing.show_at:
+            self._left.observe(_seconds(closing.closed_at, closing.show_at) / 60)
+
+    def remarked(self, remark: Remark) -> None:
+        self._remarks.labels(remark.field).inc()
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Each conversation with the server, also those that are tried again without anybody noticing."""
+        self._replies.labels(self._provider, f"{attempt.code // 100}xx" if attempt.code else "none").inc()
+
+    def watch(self, gauges: Gauges) -> None:
+        for name, text, value in (
+            ("notification_jobs_under_way", "Deliveries being handled now.", gauges.under_way),
+            ("notification_smtp_connections", "SMTP sessions open now.", gauges.smtp_open),
+            ("notification_smtp_talking", "Mails in a conversation with the server now.", gauges.talking),
+            ("notification_smtp_waiting", "Mails that are ready and wait for a conversation.", gauges.waiting),
+            (
+                "notification_channel_closed",
+                "1 while the breaker lets every mail through, 0 while it holds mail back.",
+                lambda: gauges.breaker() is State.CLOSED,
+            ),
+            (
+                "notification_domains_held",
+                "Domains whose server refuses us, and which alone are held back.",
+                gauges.domains_held,
+            ),
+            ("notification_consuming", "1 while the service takes deliveries from RabbitMQ.", gauges.consuming),
+            ("notification_simulated", "1 while no mail is sent for real.", lambda: gauges.simulated),
+        ):
+            _gauge(self.registry, name, text, value)
+        breaker = Gauge("notification_breaker_state", "1 for the state it is in.", ("state",), registry=self.registry)
+        for state in State:
+            breaker.labels(state).set_function(_is(gauges.breaker, state))
+        lag = Gauge(
+            "notification_ledger_lag_seconds", "How long the oldest ending waits to be written.", registry=self.registry
+        )
+        lag.set_function(gauges.ledger_lag)
+        age = Gauge(
+            "notification_smtp_login_age_seconds",
+            "Since the refresh token that logs us in was last renewed; NaN where there is none, or not known yet.",
+            registry=self.registry,
+        )
+        age.set_function(lambda: math.nan if (seconds := gauges.login_age()) is None else seconds)
+        away = Gauge("notification_store_away", "1 while a store does not answer.", ("store",), registry=self.registry)
+        away.labels("redis").set_function(gauges.redis_away)
+        away.labels("mongodb").set_function(gauges.mongodb_away)
+
+    def page(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class _Timed:
+    __slots__ = ("_began", "_histogram")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._histogram.observe(time.perf_counter() - self._began)
+
+
+def _by_template(registry: CollectorRegistry, name: str, text: str) -> Histogram:
+    return Histogram(name, text, ("template",), buckets=_LATE_SECONDS, registry=registry)
+
+
+def _gauge(registry: CollectorRegistry, name: str, text: str, value: Callable[[], float]) -> None:
+    Gauge(name, text, registry=registry).set_function(value)
+
+
+def _is(breaker: Callable[[], State], state: State) -> Callable[[], float]:
+    return lambda: breaker() is state
+
+
+def _reason(outcome: Outcome) -> str:
+    """A bounce's code is the server's to choose, so only its class and subject stay (RFC 3463 §3)."""
+    if isinstance(outcome, Bounced):
+        found = _ENHANCED.search(outcome.code)
+        return found.group() if found else "5"
+    return str(summarize(outcome).reason or "")
+
+
+def _kind(delivery: Delivery) -> str:
+    """A routing key is the sender's to choose, so only ours become labels."""
+    return delivery.routing_key if delivery.routing_key in EVENT_TYPES else "other"
+
+
+def _seconds(begin: datetime, end: datetime) -> float:
+    return (end - begin).total_seconds()

@@ -1,0 +1,1 @@
+"""Templates seen before they are sent: proofs, checks, extraction, the gallery."""

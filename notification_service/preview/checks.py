@@ -1,0 +1,239 @@
+"""What is wrong with a mail, as far as no other program is needed to tell. `make mail-check` asks those too."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from notification_service import bootstrap
+from notification_service.content.catalogues import LANGUAGES, PSEUDO
+from notification_service.content.templates import TemplateFaultError
+from notification_service.preview import extraction, proofs
+from notification_service.preview.mail_reader import Reading, read
+from notification_service.preview.proofs import Proof
+from notification_service.settings import Settings
+
+_ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted")
+_LARGEST_HTML, _LARGEST_MESSAGE = 40_000, 100_000
+_LONGEST_SUBJECT = 60
+_LONGEST_LINE = 998
+_LINK = re.compile(r"https://[^\s/]+\S*|mailto:[^@\s]+@[^@\s]+")
+_UNSAID = re.compile(
+    r"\b(?:None|null|undefined|NaN|Unknown Movie)\b|%\(\w+\)s|\{\{ *(?:event|person|brand|links|terms|cinema)\b"
+)
+_HOLE = re.compile(r"\S+[ \u00a0]{2,}\S+")
+_EMPTY_LINES = re.compile(r"\n[ \t]*\n[ \t]*\n")
+_UNSEEN = re.compile(r"[\s\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_BETWEEN = ".{0,3}"
+"""What may stand between a label and its value, without white space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`what` is wrong, and the `remedy`."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
+Findings = Iterator[Finding]
+
+
+# ── the checks ───────────────────────────────────────────────────────────────────────────────────────
+def parts(mail: Reading) -> Findings:
+    """RFC 2045 to 2047, as Python's own parser reads them; text first, html after it."""
+    for part in mail.message.walk():
+        for defect in (*part.defects, *(d for value in part.values() for d in getattr(value, "defects", ()))):
+            said = str(defect) or type(defect).__name__
+            yield Finding(f"{part.get_content_type()} does not parse cleanly ({said})", "tell the developers: mime.py")
+    kinds = [part.get_content_type() for part in mail.message.walk() if part.get_content_maintype() == "text"]
+    if kinds[:2] != ["text/plain", "text/html"]:
+        yield Finding(f"its texts are {', '.join(kinds)}", "body.txt comes first, then body.html: mime.py")
+
+
+def headers(mail: Reading) -> Findings:
+    counts = Counter(name.title() for name in mail.message)
+    for name in _ONCE:
+        if not counts[name.title()]:
+            yield Finding(f"the header {name} is missing", "tell the developers: mime.py")
+    for name, count in counts.items():
+        if count > 1:
+            yield Finding(f"the header {name} stands there {count} times", "tell the developers: mime.py")
+
+
+def sizes(mail: Reading) -> Findings:
+    """Gmail shows the first 102 kB, and the rest behind a link."""
+    if (size := len(mail.mail.html.encode())) >= _LARGEST_HTML:
+        yield Finding(f"the html has {size} bytes", f"shorten {mail.template}/body.html to below {_LARGEST_HTML}")
+    if (size := mail.bare_size) >= _LARGEST_MESSAGE:
+        yield Finding(f"the message has {size} bytes without attachments", f"shorten it to below {_LARGEST_MESSAGE}")
+
+
+def subject(mail: Reading) -> Findings:
+    text = str(mail.message["Subject"] or "")
+    if len(text) > _LONGEST_SUBJECT:
+        shorten = f"shorten {mail.template}/subject.txt, or its translation, to {_LONGEST_SUBJECT}"
+        yield Finding(f"the subject has {len(text)} characters", shorten)
+    if not text.strip():
+        yield Finding("the subject is empty", f"write one in {mail.template}/subject.txt")
+
+
+def lines(mail: Reading) -> Findings:
+    """RFC 5322 §2.1.1."""
+    if re.search(rb"(?<!\r)\n|\r(?!\n)", mail.raw):
+        yield Finding("a line does not end with CR LF", "tell the developers: mime.py")
+    if (longest := max(map(len, mail.raw.split(b"\r\n")))) > _LONGEST_LINE:
+        yield Finding(f"a line has {longest} bytes, and {_LONGEST_LINE} may pass", "tell the developers: mime.py")
+
+
+def links(mail: Reading) -> Findings:
+    for link in mail.page.links:
+        if not _LINK.fullmatch(link):
+            yield Finding(f"the link {link[:80]!r} is neither https nor mailto", "give it in full, or leave it out")
+
+
+def inline_images(mail: Reading) -> Findings:
+    """RFC 2392: what is shown rides along, and what rides along is shown."""
+    there = {image.content_id for image in mail.mail.attachments if image.content_id}
+    shown = {source.removeprefix("cid:") for source in mail.page.sources if source.startswith("cid:")}
+    for missing in sorted(shown - there):
+        yield Finding(f"no part has the Content-ID {missing!r}", f"take cid:{missing} out of the html, or attach it")
+    for idle in sorted(there - shown):
+        yield Finding(f"the image {idle!r} rides along and is not shown", f"show it as cid:{idle}")
+    for source in mail.page.sources:
+        if not source.startswith(("cid:", "https://")):
+            yield Finding(f"the image {source[:80]!r} is neither inline nor https", "attach it, and show it as cid:")
+
+
+def images(mail: Reading) -> Findings:
+    for image in mail.page.images:
+        missing = [name for name in ("alt",) if name not in image]
+        missing += [name for name in ("width", "height") if not image.get(name, "").isdigit()]
+        if missing:
+            yield Finding(f"the image {image.get('src', '')[:80]!r} has no {', no '.join(missing)}", "write it there")
+
+
+def facts(mail: Reading) -> Findings:
+    """Whoever reads the text learns the same."""
+    text = _seen(mail.mail.text)
+    for row in mail.page.facts:
+        if not re.search(_BETWEEN.join(re.escape(_seen(cell)) for cell in row), text):
+            yield Finding(f"the text does not say {': '.join(row)!r}", f"add it to {mail.template}/body.txt")
+
+
+def unknown_values(mail: Reading) -> Findings:
+    """A value that is not known, and a place that was not filled, are never read by anybody."""
+    places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
+    for place, texts in places.items():
+        for found in sorted({found for text in texts for found in _UNSAID.findall(text)}):
+            yield Finding(f"the {place} says {found!r}", "put an {% if %} around what may be unknown")
+
+
+def holes(mail: Reading) -> Findings:
+    """Two spaces in a row are left where a value is missing in a sentence."""
+    places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
+    for place, texts in places.items():
+        for found in sorted({found for text in texts for found in _HOLE.findall(text)}):
+            yield Finding(
+                f"the {place} has two spaces in {found[:60]!r}", "a value is missing there, or a space too much"
+            )
+
+
+def empty_rows(mail: Reading) -> Findings:
+    for tag, count in sorted(Counter(mail.page.silent).items()):
+        yield Finding(f"{count} <{tag}> in the html without a word", "put an {% if %} around it")
+    if _EMPTY_LINES.search(mail.mail.text):
+        yield Finding("the text has two empty lines in a row", f"take one out of {mail.template}/body.txt")
+    for label, *_ in filter(None, mail.page.facts):
+        if re.search(rf"^{re.escape(label)}: *(?:\n\s*\n|\n?\Z)", mail.mail.text, re.MULTILINE):
+            yield Finding(f"the text has a row {label!r} without a value", "write it as {{ fact(label, value) }}")
+
+
+CHECKS: tuple[Callable[[Reading], Findings], ...] = (
+    parts,
+    headers,
+    sizes,
+    subject,
+    lines,
+    links,
+    inline_images,
+    images,
+    facts,
+    unknown_values,
+    holes,
+    empty_rows,
+)
+
+
+def _seen(text: str) -> str:
+    """Without white space and the marks that say where to break and in which direction to read."""
+    return _UNSEEN.sub("", text)
+
+
+# ── all of them on all of it ─────────────────────────────────────────────────────────────────────────
+def findings(made: Proof) -> Findings:
+    mail = read(made.template, made.mail, made.message)
+    for check in CHECKS:
+        # Its subjects are too long on purpose, and nobody gets them.
+        if not (check is subject and made.language == PSEUDO):
+            yield from check(mail)
+
+
+def translations(templates: Path, languages: Sequence[str]) -> Iterator[tuple[str, Finding]]:
+    """What the catalogues of these languages lack, with the file's name."""
+    for fault in extraction.faults(templates):
+        name, _, what = fault.partition(": ")
+        if name.removesuffix(".po") in languages:
+            yield name, Finding(what, f"see {templates / LANGUAGES / name}")
+
+
+@dataclass(slots=True)
+class Report:
+    """`found`: each finding with the sample and language, or the catalogue, where it was made."""
+
+    mails: int
+    languages: Sequence[str]
+    found: list[tuple[str, Finding]]
+
+    def __str__(self) -> str:
+        well = "nothing to mend" if not self.found else f"{len(self.found)} to mend"
+        return f"{self.mails} mails in {', '.join(self.languages)} checked: {well}"
+
+
+def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
+    """Every sample in each of these languages, or in all. Raises `ConfigurationError`."""
+    samples = list(proofs.mailed(settings))
+    renderer = bootstrap.load_renderer(settings)
+    report = Report(0, proofs.chosen(renderer, languages) or renderer.languages, [])
+    for sample, notice in samples:
+        for language in report.languages:
+            report.mails += 1
+            try:
+                made = proofs.proof(settings, renderer, sample.name, notice, language)
+            except TemplateFaultError as problem:
+                found = [Finding(f"it cannot be rendered ({problem})", "mend the template in that line")]
+                report.found += [(f"{sample.name}.{language}", one) for one in found]
+                continue
+            report.found += [(made.name, one) for one in findings(made)]
+    report.found += translations(bootstrap.templates_directory(settings), report.languages)
+    return report
+
+
+def as_json(report: Report) -> Mapping[str, object]:
+    found = [{"where": where, **asdict(finding)} for where, finding in report.found]
+    return {"mails": report.mails, "languages": list(report.languages), "findings": found}
+
+
+def extract(templates: Path) -> Iterator[str]:
+    """Bring the catalogues up to date with the templates; what became of each, one line."""
+    before = {path: path.read_bytes() for path in (templates / LANGUAGES).glob("*.po")}
+    files = extraction.update(templates)
+    lacking = Counter(fault.partition(": ")[0] for fault in extraction.faults(templates))
+    for path in files:
+        became = "was up to date" if path.read_bytes() == before[path] else "brought up to date"
+        to_do = f"{lacking[path.name]} to translate or to mend" if lacking[path.name] else "complete"
+        yield f"{path}: {became}, {to_do}"

@@ -1,0 +1,74 @@
+"""The catalogues kept up with the templates, and what is still to be translated in them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import write_po
+
+from notification_service.content import catalogues
+from notification_service.content.catalogues import LANGUAGES
+
+_METHODS = [("**.html", "jinja2"), ("**.txt", "jinja2")]
+_OPTIONS = {"**": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
+_WIDTH = 110
+
+
+def extract(templates: Path) -> Catalog:
+    """Every sentence that the templates hold, with the file that it stands in."""
+    catalog = Catalog(project="notification-service", charset="utf-8")
+    # Babel passes by folders that begin with an underscore, unless told not to.
+    found = extract_from_dir(templates, _METHODS, _OPTIONS, directory_filter=lambda _: True)
+    for filename, _, message, comments, context in sorted(found, key=lambda one: (one[0], one[1])):
+        catalog.add(message, locations=[(filename, 0)], auto_comments=comments, context=context)
+    return catalog
+
+
+def update(templates: Path) -> list[Path]:
+    """Bring every catalogue up to date with the templates: new sentences come in, old ones go."""
+    wanted, files = extract(templates), sorted((templates / LANGUAGES).glob("*.po"))
+    for path in files:
+        catalog = catalogues.read(path)
+        catalog.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
+        catalog.obsolete.clear()
+        _write(path, catalog)
+    return files
+
+
+def _write(path: Path, catalog: Catalog) -> None:
+    with path.open("wb") as file:
+        write_po(file, catalog, width=_WIDTH, omit_header=False, include_lineno=False, sort_output=False)
+
+
+def faults(templates: Path) -> Iterator[str]:
+    """What a translator has to do: missing, unsure, outdated and spoiled sentences, one line each."""
+    wanted = extract(templates)
+    for path in sorted((templates / LANGUAGES).glob("*.po")):
+        catalog = catalogues.read(path)
+        for message in wanted:
+            if message.id:
+                yield from (f"{path.name}: {fault}" for fault in _faults_of(message, catalog))
+        for message in catalog:
+            if message.id and wanted.get(message.id, message.context) is None:
+                yield f"{path.name}: no template holds {_named(message)!r} any more: extract"
+
+
+def _faults_of(wanted: Message, catalog: Catalog) -> Iterator[str]:
+    found = catalog.get(wanted.id, wanted.context)
+    if found is None:
+        yield f"{_named(wanted)!r} is not in it: extract, then translate"
+        return
+    strings = [found.string] if isinstance(found.string, str) else list(found.string or ())
+    if not all(strings) or (found.pluralizable and len(strings) != catalog.num_plurals):
+        yield f"{_named(wanted)!r} is not translated"
+    elif found.fuzzy:
+        yield f"{_named(wanted)!r} is marked as unsure (fuzzy): look at it and take the mark away"
+    else:
+        yield from (f"{_named(wanted)!r}: {problem}" for problem in found.check(catalog))
+        if any(character in text for text in strings for character in "<>&"):
+            yield f"{_named(wanted)!r} holds markup, which the text part would show"
+
+
+def _named(message: Message) -> str:
+    return message.id if isinstance(message.id, str) else str(message.id[0])

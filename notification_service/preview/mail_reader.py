@@ -1,0 +1,131 @@
+"""A mail as its reader's program takes it apart: what the checks and the gallery look at."""
+
+import re
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from html.parser import HTMLParser
+
+from notification_service.channels.email.mail import Mail
+
+_VOID = frozenset({"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
+_SILENT = frozenset({"style", "script", "title", "head"})
+_SAYS_SOMETHING = frozenset({"a", "h1", "h2", "h3", "li", "p", "td", "th"})
+_STYLED_SOURCE = re.compile(r"""url\(\s*["']?([^"')\s]+)""")
+
+Attributes = dict[str, str]
+
+
+@dataclass(slots=True)
+class Page:
+    """What the html shows. Outlook's conditional comments count where they hold links or images."""
+
+    links: list[str] = field(default_factory=list)
+    images: list[Attributes] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    """Where images come from, those of the style sheets too."""
+    facts: list[list[str]] = field(default_factory=list)
+    """The rows of each table.facts, cell by cell."""
+    texts: list[str] = field(default_factory=list)
+    """Every piece of text between two tags, and the texts that stand for images."""
+    silent: list[str] = field(default_factory=list)
+    """The elements that were made to say something and say nothing."""
+    preheader: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`template` is the folder that the mail was made from."""
+
+    template: str
+    mail: Mail
+    raw: bytes
+    message: EmailMessage
+    page: Page
+
+    @property
+    def bare_size(self) -> int:
+        """The bytes of the message without its attachments."""
+        attached = (part for part in self.message.walk() if part.get_content_disposition() == "attachment")
+        return len(self.raw) - sum(len(part.as_bytes()) for part in attached)
+
+
+def read(template: str, mail: Mail, raw: bytes) -> Reading:
+    message = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
+    return Reading(template, mail, raw, message, page(mail.html))
+
+
+def page(html: str) -> Page:
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    reader.page.sources += _STYLED_SOURCE.findall(html)
+    return reader.page
+
+
+@dataclass(slots=True)
+class _Element:
+    tag: str
+    classes: list[str]
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.said).split())
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.page = Page()
+        self._open: list[_Element] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        found = self.page
+        found.sources += [given[name] for name in ("src", "background") if name in given and tag != "script"]
+        if "href" in given and tag != "link":
+            found.links.append(given["href"])
+        if tag == "img":
+            found.images.append(given)
+            self._say(given.get("alt") or "image")
+        if tag == "tr" and self._inside("facts"):
+            found.facts.append([])
+        if tag not in _VOID:
+            self._open.append(_Element(tag, given.get("class", "").split()))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in (element.tag for element in self._open):
+            return
+        while (element := self._open.pop()).tag != tag:
+            pass
+        self._ended(element)
+
+    def _ended(self, element: _Element) -> None:
+        fact = element.tag in ("td", "th") and self._inside("facts")
+        if fact and self.page.facts:
+            self.page.facts[-1].append(element.text)
+        # A cell elsewhere may be there for the layout.
+        if element.tag in _SAYS_SOMETHING and not element.text and (fact or element.tag != "td"):
+            self.page.silent.append(element.tag)
+        if "preheader" in element.classes:
+            self.page.preheader = element.text
+
+    def handle_data(self, data: str) -> None:
+        if not any(element.tag in _SILENT for element in self._open):
+            self._say(data)
+
+    def handle_comment(self, data: str) -> None:
+        conditional = data.partition("<![endif]")[0]
+        inner = page(conditional) if conditional.startswith("[if") else Page()
+        self.page.links += inner.links
+        self.page.images += inner.images
+        self.page.sources += inner.sources
+
+    def _say(self, text: str) -> None:
+        self.page.texts.append(text)
+        for element in self._open:
+            element.said.append(text)
+
+    def _inside(self, name: str) -> bool:
+        return any(name in element.classes for element in self._open)

@@ -1,0 +1,139 @@
+"""Every template on every sample, as files to open: html, text, and the whole message."""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+from notification_service import bootstrap
+from notification_service.channels.email import mime
+from notification_service.channels.email.mail import Mail
+from notification_service.channels.email.rendering import Renderer
+from notification_service.content.templates import SAMPLES
+from notification_service.contract import events, facts
+from notification_service.delivery import planning
+from notification_service.delivery.planning import Notice
+from notification_service.delivery.ports.directory import Person
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.preview import samples
+from notification_service.preview.samples import Sample
+from notification_service.settings import Settings
+
+_JANE = Person("jane.smith@example.com", "Jane", "Smith")
+_INLINE = re.compile(r"""(?<=src=["'])cid:([^"']+)""")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One sample in one language (None: that which its event asks for), as it would go out."""
+
+    sample: str
+    language: str | None
+    template: str
+    mail: Mail
+    message: bytes = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.sample}.{self.language}" if self.language else self.sample
+
+
+def mailed(settings: Settings) -> Iterator[tuple[Sample, Notice]]:
+    """The samples that become a mail, the awkward ones too. Raises `ConfigurationError` that names the file."""
+    templates = bootstrap.templates_directory(settings)
+    for path in sorted((templates / SAMPLES).glob("*.json")):
+        _check_sample(path)
+    for sample in samples.load(templates, variants=True):
+        notice = planning.plan(sample.delivery, largest=settings.service.max_event_bytes)
+        if isinstance(notice, Notice):
+            yield sample, notice
+
+
+def _check_sample(path: Path) -> None:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        if not isinstance(data, dict) or "event_type" not in data:
+            raise ConfigurationError(f"sample {path}:1: it has to be an object with an event_type")
+        reading = events.read(data, str(data["event_type"]))
+        for remark in reading.remarks if reading else ():
+            raise ConfigurationError(f"sample {path}: {remark}")
+    except json.JSONDecodeError as problem:
+        raise ConfigurationError(f"sample {path}:{problem.lineno}: {problem.msg}") from problem
+    except ValueError as problem:
+        raise ConfigurationError(f"sample {path}: {problem}") from problem
+
+
+def proof(settings: Settings, renderer: Renderer, sample: str, notice: Notice, language: str | None) -> Proof:
+    """Raises `TemplateFaultError` with file and line."""
+    most = settings.service.max_attachment_bytes
+    mail = renderer.render(notice.template, notice.event, _JANE, language, most_attached=most)
+    notification_id = facts.notification_id(notice.fact, None, notice.template)
+    ids = mime.Ids(notification_id, notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
+    envelope = mime.compose(mail, _JANE.email or "", bootstrap.letterhead(settings), ids, most_attached=most)
+    return Proof(sample, language, notice.template, mail, envelope.content)
+
+
+def chosen(renderer: Renderer, languages: Sequence[str]) -> Sequence[str]:
+    """The languages as they are. Raises `ConfigurationError` where nobody speaks one."""
+    for language in languages:
+        if language not in renderer.languages:
+            raise ConfigurationError(f"--language {language!r} is none; there are {', '.join(renderer.languages)}")
+    return languages
+
+
+def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every_language: bool = False) -> list[Proof]:
+    """What was written to `out` as .html, .txt and .eml, with an index.html.
+
+    Without `languages`, each sample is in the language that its event asks for, and its files do not name it.
+    """
+    found = list(mailed(settings))
+    renderer = bootstrap.load_renderer(settings)
+    asked: Sequence[str | None] = renderer.languages if every_language else chosen(renderer, languages) or (None,)
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for sample, notice in found:
+        for language in asked:
+            made = proof(settings, renderer, sample.name, notice, language)
+            (out / f"{made.name}.html").write_text(with_images(made.mail), "utf-8")
+            (out / f"{made.name}.txt").write_text(made.mail.text, "utf-8")
+            (out / f"{made.name}.eml").write_bytes(made.message)
+            written.append(made)
+    (out / "index.html").write_text(_index(written), "utf-8")
+    return written
+
+
+def with_images(mail: Mail) -> str:
+    """The html with its inline images in it, for a browser, which knows no Content-ID."""
+    images = {image.content_id: image for image in mail.attachments if image.content_id}
+
+    def data(found: re.Match[str]) -> str:
+        image = images.get(found[1])
+        return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode()}" if image else found[0]
+
+    return _INLINE.sub(data, mail.html)
+
+
+def _index(written: list[Proof]) -> str:
+    sections = "\n".join(
+        f"<h2>{html.escape(sample)}</h2>\n<ul>\n{''.join(map(_row, made))}</ul>"
+        for sample, made in groupby(written, key=lambda one: one.sample)
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Mails</title>\n'
+        f"<style>body{{font:16px/1.5 system-ui,sans-serif;margin:2rem}}</style>\n<h1>Mails</h1>\n{sections}\n</html>\n"
+    )
+
+
+def _row(made: Proof) -> str:
+    name = html.escape(made.name, quote=True)
+    language = f"{html.escape(made.language)}: " if made.language else ""
+    return (
+        f'<li>{language}<a href="{name}.html"><bdi>{html.escape(made.mail.subject)}</bdi></a> '
+        f'(<a href="{name}.txt">text</a>, <a href="{name}.eml">message</a>)</li>\n'
+    )

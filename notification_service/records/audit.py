@@ -1,0 +1,256 @@
+"""The audit of the books: what stands still, what contradicts itself, what never arrived; and its repair."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
+
+from notification_service.broker import delivery_limits, parking
+from notification_service.broker.delivery_limits import Fate
+from notification_service.broker.parking import BringIn
+from notification_service.broker.topology import AGAIN, PARKED, rung_queue
+from notification_service.delivery.ports.claims import Standing
+from notification_service.delivery.retries import Ladder
+from notification_service.foundation.errors import (
+    ConfigurationError,
+    DependencyError,
+    EventRefusedError,
+    StoreUnavailableError,
+)
+from notification_service.records import reconciliation
+from notification_service.records.reconciliation import FOR_A_PERSON, Confirmed, Finding, Record, Rules, named
+from notification_service.settings import Settings, plain
+from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.audit import MongoBooks
+from notification_service.stores.mongo.recalls import MongoRecalls
+from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.claim_states import RedisStandings
+
+_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Report:
+    """`notes` are for a person to know; only a finding means that the books do not balance.
+
+    `repairable`: how many findings a repair would publish again, where none was asked for.
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    queues: dict[str, int] = field(default_factory=dict)
+    confirmed: int = 0
+    recorded: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    repairable: int = 0
+    published: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        return not self.findings
+
+
+async def examine(settings: Settings, *, events: Path | None = None, repair: bool = False) -> Report:
+    """Raises `DependencyError` where MongoDB or RabbitMQ does not answer, `ConfigurationError` for a wrong file."""
+    try:
+        async with _audit(settings, repair=repair) as audit:
+            audit.report.queues = await parking.depths(audit.rabbitmq_url, _queues(settings))
+            await audit.look_at_records()
+            await audit.look_at_verdicts()
+            if events:
+                await audit.look_for_events(events)
+            audit.look_at_parked()
+            await audit.look_at_limits(settings)
+            await audit.look_at_recalls()
+            return audit.report
+    except StoreUnavailableError as problem:
+        raise DependencyError(f"MONGODB_URI: {problem}") from problem
+
+
+@asynccontextmanager
+async def _audit(settings: Settings, *, repair: bool) -> AsyncIterator["_Audit"]:
+    service, url = settings.service, settings.rabbitmq.url.get_secret_value()
+    client = mongo.connect(settings.mongodb.uri.get_secret_value())
+    async with AsyncExitStack() as opened:
+        opened.callback(client.close)
+        claims = redis.connect(settings.redis.url.get_secret_value())
+        opened.push_async_callback(claims.aclose)
+        bring_in = await opened.enter_async_context(parking.bringing_in(url)) if repair else None
+        books = MongoBooks(client[settings.mongodb.database], settings.mongodb.collection)
+        ladder = Ladder(service.max_retry_attempts, service.retry_rungs)
+        rules = Rules(datetime.now(UTC), service.lease_seconds, ladder)
+        recalls = MongoRecalls(client[settings.mongodb.database], settings.mongodb.collection)
+        yield _Audit(books, recalls, RedisStandings(claims), rules, url, service.max_event_bytes, bring_in)
+
+
+def _queues(settings: Settings) -> list[str]:
+    rungs = [rung_queue(rung) for rung in settings.service.retry_rungs]
+    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *rungs, PARKED]
+
+
+@dataclass(slots=True)
+class _Audit:
+    """One look at the books. `standings`: None from the moment that Redis does not answer.
+
+    `bring_in`: only where it was asked to repair.
+    """
+
+    books: MongoBooks
+    recalls: MongoRecalls
+    standings: RedisStandings | None
+    rules: Rules
+    rabbitmq_url: str
+    largest: int
+    bring_in: BringIn | None
+    report: Report = field(default_factory=Report)
+
+    async def look_at_records(self) -> None:
+        async for batch in self.books.batches():
+            suspects = [record["_id"] for record, found in await self._examine(batch) if found]
+            # Once more: beside a live service, a record and its claim may have been read at two moments of a change.
+            for record, found in await self._examine(await self.books.again(suspects)):
+                if not (any(each.stands_still for each in found) and await self._repair(record)):
+                    self.report.findings += found
+            for record in batch:
+                self._count(record)
+            await self._look_for_shared(batch)
+
+    async def _examine(self, records: Sequence[Record]) -> list[tuple[Record, list[Finding]]]:
+        standings = await self._standings_of([str(record["_id"]) for record in records])
+        return [
+            (record, self.rules.examine(record, standings.get(str(record["_id"]), Standing()))) for record in records
+        ]
+
+    def _count(self, record: Record) -> None:
+        self.report.outcomes[str(record.get("outcome"))] += 1
+        if record.get("outcome") == "unknown":
+            self.report.notes.append(reconciliation.to_decide(record))
+
+    async def _standings_of(self, ids: Collection[str]) -> dict[str, Standing]:
+        if self.standings is None or not ids:
+            return {}
+        try:
+            return await self.standings.of(list(ids))
+        except StoreUnavailableError as problem:
+            self._without_redis(problem)
+            return {}
+
+    def _without_redis(self, problem: StoreUnavailableError) -> None:
+        self.standings = None
+        self.report.notes.append(f"{problem}; who works on what, and the verdicts, were not looked at")
+
+    async def _look_for_shared(self, batch: Sequence[Record]) -> None:
+        """What an event id in two records means is told once, with the first of them."""
+        here = {record["_id"] for record in batch}
+        listed = [record["event_ids"] for record in batch if isinstance(record.get("event_ids"), list)]
+        event_ids = [str(each) for each in chain.from_iterable(listed)]
+        for event_id, records in (await self.books.records_of(event_ids)).items():
+            if len(records) > 1 and records[0]["_id"] in here:
+                findings, notes = reconciliation.told_twice(event_id, records)
+                self.report.findings += findings
+                self.report.notes += notes
+
+    async def look_at_verdicts(self) -> None:
+        """Every verdict has a record: it was written before anything was handed to a mail server."""
+        if self.standings is None:
+            return
+        try:
+            async for ids in self.standings.batches():
+                decided = {each for each, standing in (await self._standings_of(ids)).items() if standing.decided}
+                self.report.findings += map(reconciliation.lost, sorted(decided - await self.books.known(decided)))
+        except StoreUnavailableError as problem:
+            if problem.store != "Redis":
+                raise
+            self._without_redis(problem)
+
+    async def look_for_events(self, path: Path) -> None:
+        """Each event that was confirmed has a record. What has none, and is known in full, can be published again."""
+        told, missing, lines = set[str](), dict[str, Confirmed](), _read(path)
+        while group := {each.event_id: each for each in islice(lines, _AT_ONCE)}:
+            found = await self.books.records_of(group)
+            told |= group.keys()
+            missing |= {event_id: each for event_id, each in group.items() if event_id not in found}
+        self.report.confirmed, self.report.recorded = len(told), len(told) - len(missing)
+        parked = await self._parked(missing)
+        waiting = {name: depth for name, depth in self.report.queues.items() if depth and name != PARKED}
+        for event_id, each in missing.items():
+            whole = event_id not in parked and each.event_type
+            if not (whole and await self._publish(each.body, whole, event_id)):
+                self.report.repairable += bool(whole and not self.bring_in)
+                self.report.findings.append(reconciliation.not_recorded(event_id, parked.get(event_id), waiting))
+
+    async def _parked(self, missing: Collection[str]) -> dict[str, str]:
+        """Those of them that wait for a person, and why."""
+        if not missing or not self.report.queues[PARKED]:
+            return {}
+        wait = await parking.look(self.rabbitmq_url, lambda each: each.event_id in missing, largest=self.largest)
+        return {each.event_id: each.reason for each in wait}
+
+    def look_at_parked(self) -> None:
+        for_a_person = sum(self.report.outcomes[outcome] for outcome in FOR_A_PERSON)
+        if for_a_person > (parked := self.report.queues[PARKED]):
+            self.report.notes.append(
+                f"{for_a_person} records wait for a person, {parked} events are parked: "
+                "the others were discarded, are older than PARKING_DAYS, or are being replayed"
+            )
+
+    async def look_at_limits(self, settings: Settings) -> None:
+        """A queue that drops events is a finding; one that may do so is for a person to look at."""
+        rabbit = settings.rabbitmq
+        queues = (rabbit.booking_queue, rabbit.payment_queue)
+        for each in await delivery_limits.examine(self.rabbitmq_url, queues, plain(rabbit.management_url)):
+            if each.fate is Fate.DROPPED:
+                self.report.findings.append(Finding("", each.text))
+            else:
+                self.report.notes.append(each.text)
+
+    async def look_at_recalls(self) -> None:
+        """What is ordered and not carried out is a worker's to do, when mail passes again."""
+        self.report.notes += [reconciliation.ordered(order) for order in await self.recalls.orders()]
+
+    async def _repair(self, record: Record) -> bool:
+        """Whether its event is on its way again. What the two memories say then decides, as with any delivery."""
+        if self.bring_in is None:
+            self.report.repairable += 1
+            return False
+        body = reconciliation.body_kept(await self.books.event_of(record))
+        if body is None:
+            self.report.notes.append(f"{named(record)} is not kept in full: its producer has to publish it again")
+            return False
+        if not await self.books.touch(record, datetime.now(UTC)):
+            return True
+        return await self._publish(body, str(record["event_type"]), str(record["event_id"]))
+
+    async def _publish(self, body: bytes, event_type: str, event_id: str) -> bool:
+        """Whether the broker took it; one that it refuses is told, and the others go on."""
+        if self.bring_in is None:
+            return False
+        try:
+            await self.bring_in(body, event_type, event_id)
+        except EventRefusedError as problem:
+            self.report.notes.append(str(problem))
+            return False
+        self.report.published += 1
+        return True
+
+
+def _read(path: Path) -> Iterator[Confirmed]:
+    """What the publisher knows to be confirmed, and is ours."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                yield from _told(line, f"--events {path}, line {number}")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError(f"--events {path} cannot be read: {problem}") from problem
+
+
+def _told(line: str, where: str) -> Iterator[Confirmed]:
+    try:
+        told = reconciliation.read_line(line) if line.strip() else None
+    except (ValueError, RecursionError) as problem:
+        raise ConfigurationError(f"{where}: neither an id nor an object with one") from problem
+    if told is not None:
+        yield told

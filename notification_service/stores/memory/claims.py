@@ -1,0 +1,109 @@
+"""In-memory claims: the twin of those in Redis."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from notification_service.contract.outcomes import Outcome, Unknown, may_be_reopened
+from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held, Tenure
+
+
+@dataclass(slots=True)
+class _Claim:
+    state: str
+    owner: str
+    until: float
+    outcome: Outcome | None = None
+    server: str = ""
+
+
+class MemoryClaims:
+    """`server`: which history of writes it has; "" where that is hidden. A store that has lost writes has another."""
+
+    def __init__(self, lease_seconds: float = 30, clock: Callable[[], float] = time.monotonic) -> None:
+        self.server = "one"
+        self._lease = lease_seconds
+        self._clock = clock
+        self._claims: dict[str, _Claim] = {}
+        self._begun: dict[str, int] = {}
+
+    async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
+        now = self._clock()
+        held = self._claims.get(notification_id)
+        if reopen and held is not None and held.outcome is not None and may_be_reopened(held.outcome):
+            doubt = isinstance(held.outcome, Unknown)
+            held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0, None, self.server)
+        if held is None:
+            self._claims[notification_id] = _Claim("claimed", owner, now + self._lease, None, self.server)
+            return Granted(fresh=True)
+        if held.outcome is not None:
+            return Decided(held.outcome)
+        if held.owner != owner and held.until > now:
+            return Held(held.until - now)
+        # Our own claim, asked for again because the answer was lost, is as fresh as it was.
+        fresh = held.owner == owner and held.state == "claimed"
+        before, held.owner, held.until = held.owner, owner, now + self._lease
+        certain = bool(self.server) and held.server == self.server
+        if fresh:
+            return Granted(fresh=True)
+        if held.state == "claimed":
+            held.server = self.server
+            return Granted(fresh=False, before=before, certain=certain)
+        again = held.state == "resending"
+        held.state = "doubted" if held.state == "sending" else held.state
+        return Doubtful(again, certain)
+
+    async def mark_sending(
+        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+    ) -> Fence:
+        if plant:
+            new = _Claim("claimed", owner, self._clock() + self._lease, None, self.server)
+            self._claims.setdefault(notification_id, new)
+        held = self._claims.get(notification_id)
+        if held is None or held.owner != owner or held.outcome is not None:
+            return Fence.LOST
+        held.state = "resending" if again or held.state in ("doubted", "resending") else "sending"
+        held.until = self._clock() + self._lease
+        return Fence.HELD if held.server == self.server else Fence.HELD_HERE
+
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        held = self._claims.get(notification_id)
+        if held is not None and held.owner == owner:
+            held.state = {"sending": "claimed", "resending": "doubted"}.get(held.state, held.state)
+
+    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
+        held = self._claims.get(notification_id)
+        if held is not None and (held.owner != owner or held.outcome not in (None, outcome)):
+            return Fence.LOST
+        self._claims[notification_id] = _Claim("decided", owner, 0, outcome)
+        return Fence.HELD
+
+    async def release(self, notification_id: str, owner: str) -> Fence:
+        held = self._claims.get(notification_id)
+        if held is not None and (held.owner != owner or held.outcome is not None):
+            return Fence.LOST
+        self._claims.pop(notification_id, None)
+        return Fence.HELD
+
+    async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
+        renewed = []
+        for notification_id, tenure in held.items():
+            claim = self._claims.get(notification_id)
+            if claim is not None and claim.owner == tenure.owner and claim.outcome is None:
+                claim.until = self._clock() + self._lease
+                if tenure.sending:
+                    claim.state = "resending" if tenure.again or claim.state in ("doubted", "resending") else "sending"
+                renewed.append(notification_id)
+        return renewed
+
+    async def begin(self, delivery: str) -> int:
+        before = self._begun.get(delivery, 0)
+        self._begun[delivery] = before + 1
+        return before
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        left = 0 if forget else self._begun.get(delivery, 0) - 1
+        if left > 0:
+            self._begun[delivery] = left
+        else:
+            self._begun.pop(delivery, None)

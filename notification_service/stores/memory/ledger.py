@@ -1,0 +1,257 @@
+"""In-memory twins of the stores, for `demo`, `preview` and the tests. They pass the contract suite of the real ones."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from notification_service.contract.outcomes import PENDING, Bounced, Outcome, Sent, may_be_reopened, summarize
+from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened, Paid, Told
+from notification_service.delivery.ports.recalls import Order
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Record:
+    """One record, in the words that the real ledger writes."""
+
+    intent: Intent
+    entry: Entry
+    owner: str
+    subject: str | None = None
+    remarks: tuple[str, ...] = ()
+    mail_digest: str | None = None
+    recipient: str = ""
+    updated_at: datetime | None = None
+    reason: str | None = None
+    sent_at: datetime | None = None
+    due_at: datetime | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    history: list[Outcome] = field(default_factory=list)
+    later: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        if self.entry.outcome is None:
+            return "waiting" if self.entry.waiting else "pending"
+        return summarize(self.entry.outcome).outcome
+
+
+class MemoryLedger:
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self._first_reports: dict[str, str] = {}
+        self._paid: dict[str, Paid] = {}
+
+    async def open(self, intent: Intent) -> Opened | AlreadyThere:
+        if record := self.records.get(intent.notification_id):
+            own = record.owner == intent.owner and record.outcome == PENDING
+            return Opened() if own else AlreadyThere(replace(record.entry, later=record.later))
+        entry = Entry(
+            intent.notification_id,
+            outcome=None,
+            waiting=False,
+            possible_duplicate=False,
+            event_ids=(intent.event_id,),
+            created_at=intent.created_at,
+            owner=intent.owner,
+            recipient=intent.recipient,
+            event_id=intent.event_id,
+        )
+        self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
+        return Opened()
+
+    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+        return [_told(self.records[each]) for each in notification_ids if each in self.records]
+
+    async def take_over(
+        self,
+        notification_id: str,
+        owner: str,
+        event_id: str,
+        *,
+        at: datetime,
+        possible_duplicate: bool,
+        seen: str,
+        sending: bool = False,
+        was: Outcome | None = None,
+        replay: str | None = None,
+        intent: Intent | None = None,
+    ) -> Fence:
+        record = self.records.get(notification_id)
+        if (
+            record is None
+            or record.owner not in (seen, owner)
+            or (record.entry.sending and not sending and record.owner != owner)
+            or (record.entry.outcome and not may_be_reopened(record.entry.outcome))
+        ):
+            return Fence.LOST
+        if replay in record.entry.replays:
+            return Fence.HELD if record.owner == owner and record.outcome == PENDING else Fence.LOST
+        record.owner, record.updated_at = owner, at
+        record.history += [was] if was else []
+        if intent is not None:
+            of_event = {name: getattr(intent, name) for name in ("event_id", "event_type", "event_data")}
+            record.intent = replace(record.intent, **of_event)
+        record.entry = replace(
+            record.entry,
+            outcome=None,
+            waiting=False,
+            possible_duplicate=possible_duplicate or record.entry.possible_duplicate,
+            event_ids=_with(record.entry.event_ids, event_id),
+            owner=owner,
+            event_id=record.intent.event_id,
+            replays=(*record.entry.replays, replay) if replay else record.entry.replays,
+            sending=False,
+        )
+        return Fence.HELD
+
+    async def close(
+        self,
+        notification_id: str,
+        owner: str | None,
+        outcome: Outcome,
+        *,
+        at: datetime,
+        recipient: str | None = None,
+        subject: str | None = None,
+        remarks: Sequence[str] = (),
+        mail_digest: str | None = None,
+        attempt: Attempt | None = None,
+    ) -> Fence:
+        record = self.records.get(notification_id)
+        if record is None:
+            return Fence.NO_ENTRY
+        if owner == record.owner and record.outcome == summarize(outcome).outcome:
+            return Fence.HELD
+        if record.entry.outcome is not None or owner not in (None, record.owner):
+            return Fence.LOST
+        record.recipient = recipient or record.recipient
+        record.entry = replace(record.entry, outcome=outcome, waiting=False, sending=False, recipient=record.recipient)
+        record.subject = subject or record.subject
+        record.remarks = tuple(remarks)
+        record.mail_digest = mail_digest or record.mail_digest
+        record.updated_at = at
+        record.reason = summarize(outcome).reason
+        record.sent_at = at if isinstance(outcome, Sent) else None
+        record.due_at = None
+        record.attempts += [attempt] if attempt else []
+        return Fence.HELD
+
+    async def postpone(
+        self,
+        notification_id: str,
+        owner: str,
+        *,
+        at: datetime,
+        due_at: datetime,
+        reason: str,
+        attempt: Attempt | None,
+    ) -> None:
+        record = self.records.get(notification_id)
+        if record is None or record.owner != owner or record.outcome != PENDING:
+            return
+        record.entry = replace(record.entry, waiting=True, sending=False)
+        record.updated_at, record.due_at, record.reason = at, due_at, reason
+        record.attempts += [attempt] if attempt else []
+
+    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+        record = self.records.get(notification_id)
+        if record is None:
+            return Fence.NO_ENTRY
+        if record.owner != owner or record.outcome != PENDING:
+            return Fence.LOST
+        record.entry = replace(record.entry, sending=True)
+        return Fence.HELD
+
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        record = self.records.get(notification_id)
+        if record is not None and record.owner == owner and record.outcome == PENDING:
+            record.entry = replace(record.entry, sending=False)
+
+    async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
+        record = self.records.get(notification_id)
+        if record is not None and attempt not in record.attempts:
+            record.attempts.append(attempt)
+
+    async def note_event(self, notification_id: str, event_id: str) -> None:
+        if record := self.records.get(notification_id):
+            record.entry = replace(record.entry, event_ids=_with(record.entry.event_ids, event_id))
+
+    async def note_later(self, notification_id: str, later: str) -> None:
+        if (record := self.records.get(notification_id)) and later not in record.later:
+            record.later = (*record.later, later)
+
+    async def first_report(self, fact: str, report: str) -> str:
+        return self._first_reports.setdefault(fact, report)
+
+    async def note_paid(self, booking_id: str, at: datetime | None) -> None:
+        moments = [each for each in (self._paid.get(booking_id, Paid(None)).at, at) if each]
+        self._paid[booking_id] = Paid(max(moments, default=None))
+
+    async def paid(self, booking_id: str) -> Paid | None:
+        return self._paid.get(booking_id)
+
+
+class MemoryRecalls:
+    """Of the records of a ledger's twin."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self._orders: dict[str, Order] = {}
+
+    async def order(self, order: Order) -> None:
+        first = self._orders.setdefault(order.fingerprint, order)
+        self._orders[order.fingerprint] = replace(first, since=min(first.since, order.since))
+
+    async def orders(self) -> Sequence[Order]:
+        return list(self._orders.values())
+
+    async def carried_out(self, order: Order) -> None:
+        if (held := self._orders.get(order.fingerprint)) and held.opening == order.opening:
+            del self._orders[order.fingerprint]
+
+    async def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        records = [
+            _bounced(record) for record in self._ledger.records.values() if _bounced_by(record, fingerprint, since)
+        ]
+        if records:
+            yield records
+
+
+def _bounced_by(record: Record, fingerprint: str, since: datetime) -> bool:
+    outcome = record.entry.outcome
+    at = record.updated_at
+    return isinstance(outcome, Bounced) and outcome.fingerprint == fingerprint and at is not None and at >= since
+
+
+def _bounced(record: Record) -> Mapping[str, Any]:
+    intent = record.intent
+    return {
+        "_id": intent.notification_id,
+        "event_id": intent.event_id,
+        "event_type": intent.event_type,
+        "updated_at": record.updated_at,
+        "event_data": dict(intent.event_data),
+    }
+
+
+def _told(record: Record) -> Told:
+    made = record.intent.created_at
+    return Told(
+        record.intent.notification_id,
+        record.intent.event_type,
+        record.intent.event_data,
+        record.entry.outcome,
+        record.entry.waiting,
+        record.updated_at or made,
+        made,
+        record.later,
+    )
+
+
+def _with(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:
+    return event_ids if event_id in event_ids else (*event_ids, event_id)

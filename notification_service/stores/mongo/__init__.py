@@ -1,0 +1,1 @@
+"""The ledger, the directory and the other collections in MongoDB. `client` alone knows the driver."""

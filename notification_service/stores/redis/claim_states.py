@@ -1,0 +1,56 @@
+"""The claims as an auditor reads them; nothing is changed."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+
+from notification_service.delivery.ports.claims import Standing
+from notification_service.stores.redis.client import Client, answered
+
+_PREFIX = "notification:"
+_BATCH = 500
+# A key that is no claim, though it is called like one, is passed over.
+
+_READ = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local found = {}
+for i, key in ipairs(KEYS) do
+  local held = redis.pcall('HMGET', key, 'state', 'until', 'verdict')
+  if held.err then held = {} end
+  local decided = held[1] == 'decided'
+  local alive = held[1] and not decided and (tonumber(held[2]) or 0) > now
+  found[i] = {alive and 1 or 0, decided and (held[3] or 'nothing') or ''}
+end
+return found
+"""
+
+
+class RedisStandings:
+    """Every method raises `StoreUnavailableError`."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+        self._read = redis.script(_READ)
+
+    async def of(self, notification_ids: Sequence[str]) -> dict[str, Standing]:
+        found = await answered(self._read(keys=[_PREFIX + each for each in notification_ids], args=[]))
+        return {each: _standing(*answer) for each, answer in zip(notification_ids, found, strict=True)}
+
+    async def batches(self) -> AsyncIterator[list[str]]:
+        """The ids of all notifications that Redis knows."""
+        cursor = None
+        while cursor != 0:
+            cursor, keys = await answered(self._redis.scan(cursor or 0, match=f"{_PREFIX}*", count=_BATCH))
+            yield [str(key).removeprefix(_PREFIX) for key in keys]
+
+
+def _standing(alive: int, verdict: str) -> Standing:
+    return Standing(bool(alive), _outcome(verdict) if verdict else None)
+
+
+def _outcome(verdict: str) -> str:
+    """As it stands where it cannot be read: whoever compares it sees that it is none."""
+    try:
+        return str(json.loads(verdict)["outcome"])
+    except (ValueError, KeyError, TypeError):
+        return verdict[:40]

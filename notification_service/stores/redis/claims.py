@@ -1,0 +1,252 @@
+"""Claims in Redis (or Valkey): who works on a notification now, and what became of it lately."""
+
+import json
+from collections.abc import Awaitable, Collection, Mapping
+
+from notification_service.contract.outcomes import Outcome, Status, Summary, recall, summarize
+from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held, Tenure
+from notification_service.foundation.addresses import mask_in
+from notification_service.stores.redis.client import Client, answered
+
+_PREFIX = "notification:"
+_PREFIX_STARTS = "notification-starts:"
+_STARTS_SECONDS = 86400
+# A claim is a hash: state, owner, until (ms of the server's own clock), server, verdict.
+# The states: claimed → sending → (its owner lost) doubted → resending → decided.
+
+# Which history of writes the server has: another one after a restart (run_id), and after a failover to a replica and
+# back (master_replid, which changes with each promotion). Empty where an ACL hides INFO: then no claim is certain.
+_SERVER = """
+local function server()
+  local found = ''
+  for _, part in ipairs({{'server', 'run_id:(%x+)'}, {'replication', 'master_replid:(%x+)'}}) do
+    local info = redis.pcall('INFO', part[1])
+    local id = type(info) == 'string' and string.match(info, part[2])
+    if not id then return '' end
+    found = found .. id
+  end
+  return found
+end
+"""
+
+_CERTAIN = _SERVER + "return server() ~= '' and 1 or 0"
+
+_CLAIM = (
+    _SERVER
+    + """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local key, owner, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict', 'server')
+local state, here = held[1], server()
+if state == 'decided' then
+  local outcome = cjson.decode(held[4])['outcome']
+  local mendable = outcome == 'parked' or outcome == 'unknown' or outcome == 'rejected' or outcome == 'bounced'
+  if ARGV[4] ~= 'reopen' or not mendable then return {'decided', held[4]} end
+  state = outcome == 'unknown' and 'sending' or 'claimed'
+  held[2], held[3], held[5] = '', 0, here
+end
+if state and held[2] ~= owner and tonumber(held[3]) > now then
+  return {'held', tostring(tonumber(held[3]) - now)}
+end
+local answer = 'granted'
+if not state then
+  answer = 'fresh'
+  state = 'claimed'
+elseif state == 'claimed' then
+  if held[2] == owner then answer = 'fresh' end
+elseif state == 'sending' then
+  answer = 'doubtful'
+  state = 'doubted'
+elseif state == 'doubted' then
+  answer = 'doubtful'
+else
+  answer = 'doubtful again'
+end
+local certain = here ~= '' and held[5] == here
+-- A doubt that is not certain stays so: a marker may be lost that its next owner would have to know of. And a claim of
+-- our own that is asked for again may stand at the server of before too, where others see it.
+local stamp = state == 'claimed' and held[2] ~= owner and here or held[5] or ''
+redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease, 'server', stamp)
+redis.call('PEXPIRE', key, ARGV[3])
+return {answer, held[2] or '', certain and 1 or 0}
+"""
+)
+
+_MARK_SENDING = (
+    _SERVER
+    + """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner', 'server')
+local state, stamp, here = held[1], held[3] or '', server()
+if state and (held[2] ~= ARGV[1] or state == 'decided') then return 0 end
+if not state then
+  if ARGV[5] ~= '1' then return 0 end
+  redis.call('HSET', KEYS[1], 'server', here)
+  stamp = here
+end
+if ARGV[4] == '1' or state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
+redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'until', now + tonumber(ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return stamp == here and 1 or 2
+"""
+)
+
+_UNMARK = """
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
+if held[2] ~= ARGV[1] then return end
+if held[1] == 'sending' then redis.call('HSET', KEYS[1], 'state', 'claimed') end
+if held[1] == 'resending' then redis.call('HSET', KEYS[1], 'state', 'doubted') end
+"""
+
+# Told again after a lost answer, the same owner's verdict still stands.
+_DECIDE = """
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner', 'verdict')
+if held[1] and held[2] ~= ARGV[1] then return 0 end
+if held[1] == 'decided' then return held[3] == ARGV[2] and 1 or 0 end
+redis.call('HSET', KEYS[1], 'state', 'decided', 'owner', ARGV[1], 'verdict', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+_RELEASE = """
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
+if held[1] and (held[2] ~= ARGV[1] or held[1] == 'decided') then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+"""
+
+_RENEW = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local renewed = {}
+for i, key in ipairs(KEYS) do
+  local held = redis.call('HMGET', key, 'state', 'owner')
+  local state, sending = held[1], ARGV[2 * i + 1]
+  if state and state ~= 'decided' and held[2] == ARGV[2 * i] then
+    if sending ~= '' then
+      state = (sending == 'again' or state == 'doubted' or state == 'resending') and 'resending' or 'sending'
+    end
+    redis.call('HSET', key, 'state', state, 'until', now + tonumber(ARGV[1]))
+    table.insert(renewed, i)
+  end
+end
+return renewed
+"""
+
+_BEGIN = """
+local begun = redis.call('INCR', KEYS[1])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return begun
+"""
+
+_END = """
+if ARGV[1] == '1' or redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEYS[1]) end
+"""
+
+
+class RedisClaims:
+    """`lease_seconds`: how long a claim stands without renewal. `verdict_seconds`: how long a verdict is remembered."""
+
+    def __init__(self, redis: Client, *, lease_seconds: float, verdict_seconds: float) -> None:
+        self._redis = redis
+        self._lease_ms = round(lease_seconds * 1000)
+        self._verdict_ms = round(verdict_seconds * 1000)
+        self._certain = redis.script(_CERTAIN)
+        self._claim = redis.script(_CLAIM)
+        self._mark_sending = redis.script(_MARK_SENDING)
+        self._unmark = redis.script(_UNMARK)
+        self._decide = redis.script(_DECIDE)
+        self._release = redis.script(_RELEASE)
+        self._renew = redis.script(_RENEW)
+        self._begin = redis.script(_BEGIN)
+        self._end = redis.script(_END)
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailableError`."""
+        await answered(self._redis.probe())
+
+    async def certain(self) -> bool:
+        """Whether the server says who it is, so that a claim can prove anything. Raises `StoreUnavailableError`."""
+        return bool(await answered(self._certain(keys=[], args=[])))
+
+    async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
+        wish = "reopen" if reopen else ""
+        answer, detail, *certain = await answered(
+            self._claim(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms, wish])
+        )
+        match answer:
+            case "fresh":
+                return Granted(fresh=True)
+            case "granted":
+                return Granted(fresh=False, before=detail, certain=certain == [1])
+            case "held":
+                return Held(float(detail) / 1000)
+            case "decided":
+                return Decided(_read(detail))
+            case _:
+                return Doubtful(again=answer == "doubtful again", certain=certain == [1])
+
+    async def mark_sending(
+        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+    ) -> Fence:
+        arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again), int(plant)]
+        return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
+
+    async def unmark(self, notification_id: str, owner: str) -> None:
+        await answered(self._unmark(keys=[_key(notification_id)], args=[owner]))
+
+    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
+        return await _fence(
+            self._decide(keys=[_key(notification_id)], args=[owner, _written(outcome), self._verdict_ms])
+        )
+
+    async def release(self, notification_id: str, owner: str) -> Fence:
+        return await _fence(self._release(keys=[_key(notification_id)], args=[owner]))
+
+    async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
+        ids = list(held)
+        known = [text for each in held.values() for text in (each.owner, _marker(each))]
+        renewed = await answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *known]))
+        return [ids[index - 1] for index in renewed]
+
+    async def begin(self, delivery: str) -> int:
+        return int(await answered(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1
+
+    async def end(self, delivery: str, *, forget: bool = False) -> None:
+        await answered(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
+
+
+_FENCES = (Fence.LOST, Fence.HELD, Fence.HELD_HERE)
+
+
+async def _fence(call: Awaitable[int]) -> Fence:
+    return _FENCES[await answered(call)]
+
+
+def _marker(tenure: Tenure) -> str:
+    return "" if not tenure.sending else "again" if tenure.again else "sending"
+
+
+def _written(outcome: Outcome) -> str:
+    told = summarize(outcome)
+    return json.dumps(
+        {
+            "status": told.status,
+            "outcome": told.outcome,
+            "reason": told.reason,
+            "detail": mask_in(told.detail) if told.detail else None,
+            "possible_duplicate": told.possible_duplicate,
+            **({"fingerprint": told.fingerprint} if told.fingerprint else {}),
+        }
+    )
+
+
+def _read(verdict: str) -> Outcome:
+    told = json.loads(verdict)
+    return recall(Summary(**{**told, "status": Status(told["status"])}))
+
+
+def _key(notification_id: str) -> str:
+    return _PREFIX + notification_id

@@ -1,0 +1,54 @@
+"""How many mails go where, counted over all workers."""
+
+from notification_service.delivery.rate_limits import Quotas, Turn
+from notification_service.stores.redis.client import Client, answered
+
+_PREFIX = "notification-rate:"
+
+# Each key holds the moment (ms of the server's own clock) at which its bucket is empty again. ARGV has whether a place
+# is taken only where it is free now, then for each limit the number of its lanes, and for each lane its window and
+# interval in ms. The first limit that lets it wait ends it.
+_RESERVE = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local only_now, key, at, limit, wait, places = ARGV[1] == '1', 0, 2, 0, 0, {}
+while wait == 0 and at <= #ARGV do
+  local lanes, best, chosen, empty = tonumber(ARGV[at]), nil, nil, nil
+  limit = limit + 1
+  at = at + 1
+  for _ = 1, lanes do
+    key = key + 1
+    local ahead, interval = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+    at = at + 2
+    local then_empty = math.max(tonumber(redis.call('GET', KEYS[key]) or 0), now) + interval
+    local delay = math.max(then_empty - now - ahead, 0)
+    if not best or delay < best then best, chosen, empty = delay, key, then_empty end
+  end
+  places[chosen] = empty
+  wait = best
+end
+if only_now and wait > 0 then places = {} end
+for chosen, empty in pairs(places) do redis.call('SET', KEYS[chosen], empty, 'PX', math.ceil(empty - now)) end
+return {math.ceil(wait), wait > 0 and limit or 0}
+"""
+
+
+class RedisRates:
+    """What is beyond a limit gets a time of its own, one after the other."""
+
+    def __init__(self, redis: Client, quotas: Quotas) -> None:
+        self._quotas = quotas
+        self._reserve = redis.script(_RESERVE)
+
+    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False) -> Turn:
+        found = self._quotas.of(address, ticket=ticket, taken=taken)
+        if not found:
+            return Turn()
+        keys = [f"{_PREFIX}{lane.key}" for limit in found for lane in limit.lanes]
+        args: list[float] = [int(only_now)]
+        for limit in found:
+            args.append(len(limit.lanes))
+            for lane in limit.lanes:
+                args += (lane.window * 1000, lane.interval * 1000)
+        wait, which = await answered(self._reserve(keys=keys, args=args))
+        return Turn(float(wait) / 1000, found[which - 1].setting) if which else Turn()
