@@ -5,16 +5,16 @@ from pathlib import Path
 
 from notification_service import bootstrap, settings
 from notification_service.channels.email import mime
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery import planning
-from notification_service.delivery.planning import Notice
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.planning import Notification
+from notification_service.delivery.ports.directory import Recipient
 from tests.samples import fresh
 from tests.stack.publisher import Publication, event
 
 MIX = ("booking.confirmed", "payment.success", "booking.cancelled", "payment.failed", "payment.refunded")
 _BOOKING = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-_JANE = Person("jane.smith@example.com", "Jane", "Smith")
+_JANE = Recipient("jane.smith@example.com", "Jane", "Smith")
 _FIELDS = ("booking_id", "transaction_id", "refund_transaction_id", "movie_title", "cinema_name")
 """Plain texts, which need no filter of ours to be written."""
 
@@ -34,22 +34,22 @@ def write(folder: Path) -> Path:
     renderer = bootstrap.load_renderer(read)
     for number, kind in enumerate(MIX):
         body = publication(number).body
-        notice = planning.plan(Delivery(body, kind), largest=read.service.max_event_bytes)
-        if not isinstance(notice, Notice):
+        notice = planning.plan(InboundMessage(body, kind), largest=read.service.max_event_bytes)
+        if not isinstance(notice, Notification):
             raise TypeError(f"the sample {kind} makes no mail: {notice}")
         mail = renderer.render(notice.template, notice.event, _JANE)
         (folder / f"{kind}.subject").write_text(mail.subject, "utf-8")
         for suffix, text in (("html", mail.html), ("txt", mail.text)):
             (folder / f"{kind}.{suffix}").write_text(_opened(text, notice), "utf-8")
         if number == 0:
-            ids = mime.Ids("ready", notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
-            letterhead = mime.Letterhead("tickets@cinema.example", "Cinema")
-            whole = mime.compose(mail, _JANE.email or "", letterhead, ids, most_attached=2**20)
+            ids = mime.MessageIds("ready", notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
+            sender_identity = mime.SenderIdentity("tickets@cinema.example", "Cinema")
+            whole = mime.compose(mail, _JANE.email or "", sender_identity, ids, most_attached=2**20)
             (folder / "ready.eml").write_bytes(whole.content)
     return folder
 
 
-def _opened(text: str, notice: Notice) -> str:
+def _opened(text: str, notice: Notification) -> str:
     for name in _FIELDS:
         if value := getattr(notice.event, name, None):
             text = text.replace(value, f"{{{{ {name} }}}}")

@@ -16,7 +16,7 @@ from tests.stack.processes import Part, PartFailedError
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _LOOK_AGAIN = 0.01
-_LONGEST = 600.0
+_MAX_LENGTH = 600.0
 _SETTLES = 30.0
 
 
@@ -81,7 +81,7 @@ def measure(place: Place, part: Part, events: int, audit: str | None) -> Figures
 
 def _mails(part: Part, place: Place, before: int, wanted: int) -> int:
     """How many mails the sink has counted, as soon as they are `wanted`."""
-    deadline = time.monotonic() + _LONGEST
+    deadline = time.monotonic() + _MAX_LENGTH
     while (mails := place.smtp.stats().mails - before) < wanted:
         if not part.running or time.monotonic() > deadline:
             last = part.log.read_text("utf-8", "replace")[-2000:]

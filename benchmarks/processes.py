@@ -15,7 +15,7 @@ from tests.stack.place import RECORDS, Place, until
 from tests.stack.processes import PartFailedError
 from tests.stack.smtp import SmtpServer
 
-_LONGEST = 600.0
+_MAX_LENGTH = 600.0
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def work_off(place: Place, count: int, events: int) -> results.Row:
         spent = sum(map(cpu_seconds, services))
         started = time.monotonic()
         place.publish(*(publication(number) for number in range(events)))
-        until(lambda: place.smtp.stats().mails - before.mails >= events, timeout=_LONGEST)
+        until(lambda: place.smtp.stats().mails - before.mails >= events, timeout=_MAX_LENGTH)
         seconds = time.monotonic() - started
         until(lambda: place.database[RECORDS].count_documents({"outcome": "sent"}) >= events)
         spent = sum(map(cpu_seconds, services)) - spent

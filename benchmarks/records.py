@@ -28,7 +28,7 @@ from notification_service.console.auth import Access
 from notification_service.console.public_address import Front
 from notification_service.settings import Settings, load
 from notification_service.stores.memory.sessions import MemorySessions
-from notification_service.stores.mongo.search import Place as PageEnd, Wanted
+from notification_service.stores.mongo.search import Place as PageEnd, SearchQuery
 from tests.console import scene
 from tests.samples import sample
 from tests.stack.local import LocalStack
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200_000, help="records in the ledger")
     count: int = parser.parse_args().count
-    asked = Asked()
+    asked = DeliveryRequest()
     with tempfile.TemporaryDirectory() as name, LocalStack(Path(name)) as stack:
         place = Place(stack, Path(name))
         with place.service(**scene.SETTINGS):
@@ -100,7 +100,7 @@ def _record(drawn: random.Random, number: int, at: datetime, event: Document) ->
 
 
 @dataclass
-class Asked(monitoring.CommandListener):
+class DeliveryRequest(monitoring.CommandListener):
     """The finds and aggregates of one page, as they were sent."""
 
     commands: list[Document] = field(default_factory=list)
@@ -118,7 +118,7 @@ class Asked(monitoring.CommandListener):
     def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
 
 
-async def measure(place: Place, asked: Asked) -> tuple[list[results.Row], list[results.Row]]:
+async def measure(place: Place, asked: DeliveryRequest) -> tuple[list[results.Row], list[results.Row]]:
     settings = _settings(place)
     one = place.database[RECORDS].find_one({"outcome": "parked"}) or {}
     rows: list[results.Row] = []
@@ -171,21 +171,23 @@ async def _get(client: httpx.AsyncClient, path: str) -> None:
 def _searches(settings: Settings, one: Document) -> Iterator[tuple[str, Callable[[], Awaitable[object]]]]:
     now = datetime.now(UTC)
     wanted = {
-        "TERM": Wanted(term=one["booking_id"]),
-        "--booking": Wanted(booking=one["booking_id"]),
-        "--event": Wanted(event=one["event_id"]),
-        "--notification": Wanted(notification=one["_id"]),
-        "--address": Wanted(address=_BUSY),
-        "--outcome parked": Wanted(outcomes=("parked",)),
-        "--outcome parked --outcome unknown": Wanted(outcomes=("parked", "unknown")),
-        "--since a day ago": Wanted(since=now - timedelta(days=1)),
-        "--until a month ago": Wanted(until=now - timedelta(days=30)),
+        "TERM": SearchQuery(term=one["booking_id"]),
+        "--booking": SearchQuery(booking=one["booking_id"]),
+        "--event": SearchQuery(event=one["event_id"]),
+        "--notification": SearchQuery(notification=one["_id"]),
+        "--address": SearchQuery(address=_BUSY),
+        "--outcome parked": SearchQuery(outcomes=("parked",)),
+        "--outcome parked --outcome unknown": SearchQuery(outcomes=("parked", "unknown")),
+        "--since a day ago": SearchQuery(since=now - timedelta(days=1)),
+        "--until a month ago": SearchQuery(until=now - timedelta(days=30)),
     }
     for what, which in wanted.items():
         yield f"find {what}", lambda which=which: find.look(settings, which, 50, None)  # type: ignore[misc]  # likewise
 
 
-async def _timed(what: str, ask: Callable[[], Awaitable[object]], asked: Asked) -> tuple[results.Row, list[Document]]:
+async def _timed(
+    what: str, ask: Callable[[], Awaitable[object]], asked: DeliveryRequest
+) -> tuple[results.Row, list[Document]]:
     """The first time has whatever is read once; `longest` is of the others."""
     taken = []
     sent: list[Document] = []

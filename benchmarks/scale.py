@@ -22,7 +22,7 @@ from tests.stack.local import LocalStack
 from tests.stack.place import RECORDS, Document, Place, Service, until
 from tests.stack.smtp import SmtpServer
 
-_LONGEST = 1800.0
+_MAX_LENGTH = 1800.0
 _AT_ONCE = 5000
 _SETTLES = 60.0
 
@@ -83,7 +83,7 @@ def _mails(place: Place, service: Service, before: int, wanted: int) -> int:
         mails = place.smtp.stats().mails - before
         return mails if mails >= wanted else 0
 
-    return until(enough, timeout=_LONGEST)
+    return until(enough, timeout=_MAX_LENGTH)
 
 
 def fill(place: Place, records: int) -> float:

@@ -17,7 +17,7 @@ from tests.stack.local import LocalStack
 from tests.stack.place import RECORDS, Place, Service, until
 from tests.stack.smtp import SmtpServer
 
-_LONGEST = 600.0
+_MAX_LENGTH = 600.0
 WARM = 50
 
 
@@ -76,8 +76,8 @@ def _work_off(place: Place, events: int) -> None:
     ahead = records.count_documents({"outcome": "sent"})
     mails = place.smtp.stats().mails
     place.publish(*(publication(number) for number in range(events)))
-    until(lambda: place.smtp.stats().mails - mails >= events, timeout=_LONGEST)
-    until(lambda: records.count_documents({"outcome": "sent"}) - ahead >= events, timeout=_LONGEST)
+    until(lambda: place.smtp.stats().mails - mails >= events, timeout=_MAX_LENGTH)
+    until(lambda: records.count_documents({"outcome": "sent"}) - ahead >= events, timeout=_MAX_LENGTH)
 
 
 if __name__ == "__main__":

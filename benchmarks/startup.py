@@ -14,7 +14,7 @@ from tests.stack.processes import exchange
 from tests.stack.smtp import SmtpServer
 
 _LOOK_AGAIN = 0.005
-_LONGEST = 60.0
+_MAX_LENGTH = 60.0
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def _start(place: Place) -> tuple[float, float]:
     try:
         while not (ready and mailed):
             passed = time.monotonic() - started
-            if passed > _LONGEST or not service.running:
+            if passed > _MAX_LENGTH or not service.running:
                 raise AssertionError(f"no mail after {passed:.1f} s; see {service.log}")
             if not mailed and place.smtp.stats().mails > before:
                 mailed = time.monotonic() - started

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notification_service.channels.breaker import Breaker, WayOut
-from notification_service.channels.email.mime import Letterhead
+from notification_service.channels.breaker import Breaker, LiveTransport
+from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.greeting import own_name
@@ -17,31 +17,31 @@ from notification_service.channels.simulated import SimulatedChannel
 from notification_service.content import branding, links
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
-from notification_service.content.profile import House, Terms
+from notification_service.content.profile import Policies, SenderProfile
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline, Policy
-from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import Attempt, Outbox
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.directory import Directory
 from notification_service.delivery.ports.ledger import Ledger
 from notification_service.delivery.ports.rates import Rates
-from notification_service.delivery.ports.retention import Ages
-from notification_service.delivery.rate_limits import Quotas
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.state import Books
+from notification_service.delivery.ports.retention import RetentionPolicy
+from notification_service.delivery.rate_limits import RateLimits
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.state import DeliveryState
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.redaction import Secrecy
-from notification_service.settings import Grant, Login, Security, Settings, Transport, plain
+from notification_service.settings import Grant, Login, Security, Settings, TransportKind, plain
 
 _SIMULATED_SENDER = "tickets@cinema.example"
 _SIMULATED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Memories:
+class Stores:
     """What a pipeline remembers with: the real stores, or their twins."""
 
     claims: Claims
@@ -61,13 +61,13 @@ def templates_directory(settings: Settings) -> Path:
 
 def load_renderer(settings: Settings) -> Renderer:
     """Raises `ConfigurationError` with file and line where a template is at fault."""
-    return load(templates_directory(settings), house(settings))
+    return load(templates_directory(settings), profile(settings))
 
 
-def house(settings: Settings) -> House:
+def profile(settings: Settings) -> SenderProfile:
     """What the settings say about whoever writes. Raises `ConfigurationError` where the logo cannot be read."""
     service, brand = settings.service, settings.brand
-    return House(
+    return SenderProfile(
         Brand(
             name=brand.name or settings.sender.name,
             support_email=brand.support_email,
@@ -83,13 +83,13 @@ def house(settings: Settings) -> House:
             service.default_currency,
             {name.casefold(): Cinema(**cinema.model_dump()) for name, cinema in service.cinemas.items()},
         ),
-        links.Ways(
+        links.LinkPatterns(
             hosts=frozenset(host.lower() for host in service.link_hosts),
             retry=service.retry_url,
             booking=service.booking_url,
             support=service.support_url,
         ),
-        Terms(
+        Policies(
             refund_days={method.casefold(): days for method, days in service.refund_days.items()},
             show_minutes=service.show_minutes,
             arrive_minutes=service.arrive_minutes,
@@ -97,14 +97,14 @@ def house(settings: Settings) -> House:
     )
 
 
-def letterhead(settings: Settings) -> Letterhead:
-    return Letterhead(settings.sender_address or _SIMULATED_SENDER, settings.sender.name)
+def sender_identity(settings: Settings) -> SenderIdentity:
+    return SenderIdentity(settings.sender_address or _SIMULATED_SENDER, settings.sender.name)
 
 
-def channel(settings: Settings) -> WayOut:
+def channel(settings: Settings) -> LiveTransport:
     """The way out that the settings choose, for whoever is to send for real. Raises `ConfigurationError`."""
     match settings.transport:
-        case Transport.SMTP:
+        case TransportKind.SMTP:
             return _smtp(settings)
 
 
@@ -167,19 +167,21 @@ def unusable_outbox(named: str, folder: Path, problem: OSError) -> Configuration
     )
 
 
-def way_out(outbox: Outbox, channel: WayOut | None, attempted: Callable[[Attempt], None] | None = None) -> Breaker:
+def build_channel(
+    outbox: Outbox, channel: LiveTransport | None, attempted: Callable[[Attempt], None] | None = None
+) -> Breaker:
     """Either behind its breaker. None: mail is simulated, and no setting is here to say otherwise."""
     if channel is None:
         return Breaker(SimulatedChannel(outbox), _SIMULATED_AT_ONCE, attempted=attempted)
     return Breaker(channel, channel.most, attempted=attempted)
 
 
-def quotas(settings: Settings) -> Quotas:
+def rate_limits(settings: Settings) -> RateLimits:
     """Those of the mail server are what its provider publishes, unless a setting says otherwise."""
     service, smtp = settings.service, settings.smtp
     minute, day = smtp.mails_per_minute, smtp.mails_per_day
-    by_smtp = settings.live and settings.transport is Transport.SMTP
-    return Quotas(
+    by_smtp = settings.live and settings.transport is TransportKind.SMTP
+    return RateLimits(
         per_address_hour=service.recipient_mails_per_hour,
         per_domain_minute={name.lower(): most for name, most in service.domain_mails_per_minute.items()},
         per_minute=(smtp.provider.mails_a_minute if minute is None else minute) if by_smtp else 0,
@@ -189,18 +191,18 @@ def quotas(settings: Settings) -> Quotas:
     )
 
 
-def ages(settings: Settings) -> Ages:
-    return Ages(settings.service.record_days_full, settings.service.record_days)
+def ages(settings: Settings) -> RetentionPolicy:
+    return RetentionPolicy(settings.service.record_days_full, settings.service.record_days)
 
 
-def ladder(settings: Settings) -> Ladder:
-    return Ladder(settings.service.max_retry_attempts, settings.service.retry_rungs)
+def retry_schedule(settings: Settings) -> RetrySchedule:
+    return RetrySchedule(settings.service.max_retry_attempts, settings.service.retry_rungs)
 
 
 def pipeline(
     settings: Settings,
     renderer: Renderer,
-    memories: Memories,
+    stores: Stores,
     *,
     leases: Leases,
     breaker: Breaker,
@@ -209,21 +211,21 @@ def pipeline(
 ) -> Pipeline:
     service = settings.service
     return Pipeline(
-        books=Books(memories.claims, memories.ledger, leases, memories.rates),
+        state=DeliveryState(stores.claims, stores.ledger, leases, stores.rates),
         leases=leases,
-        directory=memories.directory,
+        directory=stores.directory,
         renderer=renderer,
         channel=breaker,
         outbox=outbox,
         policy=Policy(
-            letterhead=letterhead(settings),
-            ladder=ladder(settings),
+            sender_identity=sender_identity(settings),
+            retry_schedule=retry_schedule(settings),
             max_event_bytes=service.max_event_bytes,
             max_attachment_bytes=service.max_attachment_bytes,
             hold_unknown=frozenset(service.unknown_hold),
             express=settings.rabbitmq.express_lane,
         ),
         jobs=Jobs(),
-        lane=Lane(memories.claims),
+        poison_guard=PoisonGuard(stores.claims),
         observer=observer,
     )

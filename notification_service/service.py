@@ -15,15 +15,15 @@ import structlog
 
 from notification_service import bootstrap
 from notification_service.broker import parking, topology
-from notification_service.broker.connection import Link
+from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
-from notification_service.channels.breaker import Breaker, State, WayOut
+from notification_service.channels.breaker import Breaker, LiveTransport, State
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.outbox import FileOutbox
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
-from notification_service.delivery.poison_guard import Lane
-from notification_service.delivery.retries import Ladder
+from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.foundation.redaction import Secrecy
 from notification_service.observability import health, serving
@@ -36,7 +36,7 @@ from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.directory import MongoDirectory
 from notification_service.stores.mongo.ledger import MongoLedger
 from notification_service.stores.mongo.recalls import MongoRecalls
-from notification_service.stores.mongo.retention import MongoKeeping
+from notification_service.stores.mongo.retention import MongoRetention
 from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
 from notification_service.stores.redis.rates import RedisRates
@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 _DAY = 86400
 _INDEX_AGAIN = 30.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_MOST_TOLD = 5
+_MAX_LISTED = 5
 """Held domains that the health page names."""
 
 
@@ -57,7 +57,7 @@ class Service:
     ledger: MongoLedger
     leases: Leases
     breaker: Breaker
-    link: Link
+    link: BrokerConnection
     consumer: Consumer
     metrics: Metrics
     sweeper: Sweeper
@@ -121,7 +121,7 @@ class Service:
         grace = self.settings.service.shutdown_grace
         log.info("service.draining", under_way=self.consumer.under_way, grace_s=grace)
         await self.link.stop_consuming()
-        unfinished = await self.consumer.drain(grace, self.breaker.let_go)
+        unfinished = await self.consumer.drain(grace, self.breaker.cancel_waiting)
         log.info("service.drained", unfinished=unfinished)
 
     @property
@@ -151,15 +151,15 @@ class Service:
         return Readiness(mode=self.mode, parts=said)
 
 
-def _hold_shorter(breaker: Breaker, lane: Lane, allowed: float) -> None:
+def _hold_shorter(breaker: Breaker, poison_guard: PoisonGuard, allowed: float) -> None:
     """What the broker allows is shared by the two places where a delivery waits, and by the work itself."""
-    for place in (lane, breaker):
+    for place in (poison_guard, breaker):
         place.allow_to_wait(allowed / 3)
 
 
 def _told(held: Mapping[str, datetime]) -> str:
     told = [f"{domain} refuses us since {since:%Y-%m-%d %H:%M} UTC" for domain, since in held.items()]
-    return "; ".join((*told[:_MOST_TOLD], *([f"and {len(told) - _MOST_TOLD} more"] if told[_MOST_TOLD:] else [])))
+    return "; ".join((*told[:_MAX_LISTED], *([f"and {len(told) - _MAX_LISTED} more"] if told[_MAX_LISTED:] else [])))
 
 
 async def _answer(ping: Awaitable[None]) -> str | None:
@@ -197,7 +197,7 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
 async def _assembled(
     settings: Settings,
     renderer: Renderer,
-    channel: WayOut | None,
+    channel: LiveTransport | None,
     outbox: FileOutbox,
     stack: AsyncExitStack,
     *,
@@ -209,26 +209,26 @@ async def _assembled(
     full, keys = service.record_recipient is RecipientRecord.FULL, settings.addresses.texts
     claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
     ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full, address_keys=keys)
-    rates = RedisRates(redis_client, bootstrap.quotas(settings))
+    rates = RedisRates(redis_client, bootstrap.rate_limits(settings))
     leases = Leases(claims, service.lease_seconds)
-    metrics = Metrics(bootstrap.ladder(settings), channel.provider if channel else settings.smtp.provider.name)
-    breaker = bootstrap.way_out(outbox, channel, metrics.attempted)
+    metrics = Metrics(bootstrap.retry_schedule(settings), channel.provider if channel else settings.smtp.provider.name)
+    breaker = bootstrap.build_channel(outbox, channel, metrics.attempted)
     stack.push_async_callback(breaker.close)
-    memories = bootstrap.Memories(claims, ledger, MongoDirectory(database), rates)
+    stores = bootstrap.Stores(claims, ledger, MongoDirectory(database), rates)
     observer = _observer(settings, metrics, stack)
     story = bootstrap.pipeline(
-        settings, renderer, memories, leases=leases, breaker=breaker, outbox=outbox, observer=observer
+        settings, renderer, stores, leases=leases, breaker=breaker, outbox=outbox, observer=observer
     )
     hide = Secrecy(settings.secrets())
-    keeping = MongoKeeping(database, settings.mongodb.collection)
+    keeping = MongoRetention(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, bootstrap.ages(settings))
-    link = Link(
+    link = BrokerConnection(
         rabbit.url.get_secret_value(),
-        _topology(settings, story.policy.ladder),
+        _topology(settings, story.policy.retry_schedule),
         prefetch=rabbit.prefetch,
-        held_too_long=partial(_hold_shorter, breaker, story.lane),
+        held_too_long=partial(_hold_shorter, breaker, story.poison_guard),
     )
-    consumer = Consumer(link, story.handle, story.policy.ladder, observer, largest=story.policy.max_event_bytes)
+    consumer = Consumer(link, story.handle, story.policy.retry_schedule, observer, largest=story.policy.max_event_bytes)
     recalls = MongoRecalls(database, settings.mongodb.collection)
     recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
     breaker.refusals.alarmed = recaller.alarm
@@ -240,9 +240,9 @@ async def _assembled(
             waiting=lambda: breaker.waiting,
             breaker=lambda: breaker.state,
             consuming=lambda: link.consuming,
-            redis_away=lambda: story.books.redis_away,
-            mongodb_away=lambda: story.books.mongodb_away,
-            ledger_lag=lambda: story.books.lag,
+            redis_away=lambda: story.state.redis_away,
+            mongodb_away=lambda: story.state.mongodb_away,
+            ledger_lag=lambda: story.state.lag,
             domains_held=lambda: len(breaker.refusals.held),
             simulated=channel is None,
             login_age=lambda: channel.login_age if channel else None,
@@ -267,12 +267,12 @@ def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> O
     return observer
 
 
-def _topology(settings: Settings, ladder: Ladder) -> topology.Topology:
+def _topology(settings: Settings, retry_schedule: RetrySchedule) -> topology.Topology:
     return topology.plan(
         exchange=settings.rabbitmq.exchange,
         booking_queue=settings.rabbitmq.booking_queue,
         payment_queue=settings.rabbitmq.payment_queue,
-        rungs=ladder.rungs,
+        delays=retry_schedule.delays,
         parking_seconds=settings.service.parking_days * _DAY,
         express=settings.rabbitmq.express_lane,
     )
@@ -316,7 +316,7 @@ def _check_outbox(settings: Settings, outbox: FileOutbox, *, needed: bool) -> No
         log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text says it all
 
 
-def _say_how_mail_goes(settings: Settings, channel: WayOut | None) -> None:
+def _say_how_mail_goes(settings: Settings, channel: LiveTransport | None) -> None:
     if channel is not None:
         log.info("service.starting", mode="live", **channel.where)
         return

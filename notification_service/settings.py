@@ -30,7 +30,7 @@ from notification_service.content.links import check_link
 from notification_service.content.localization import check_locale
 from notification_service.contract.rules import TEMPLATES
 from notification_service.contract.time_zones import check_zone
-from notification_service.delivery.retries import RUNGS
+from notification_service.delivery.retries import DEFAULT_DELAYS_S
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from notification_service.foundation.credentials import misread, passwords, published, published_login, sent_by_auth
 from notification_service.foundation.errors import ConfigurationError
@@ -49,7 +49,7 @@ class DeliveryMode(StrEnum):
     SIMULATE = "simulate"
 
 
-class Transport(StrEnum):
+class TransportKind(StrEnum):
     """What carries a mail that is sent for real, as `doctor` calls it."""
 
     SMTP = "SMTP"
@@ -84,7 +84,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Link(StrEnum):
+class ServiceLink(StrEnum):
     """What the service talks to."""
 
     RABBITMQ = "rabbitmq"
@@ -115,10 +115,10 @@ def _words(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
-def _rising(rungs: tuple[int, ...]) -> tuple[int, ...]:
-    if not rungs or list(rungs) != sorted(set(rungs)):
+def _rising(delays: tuple[int, ...]) -> tuple[int, ...]:
+    if not delays or list(delays) != sorted(set(delays)):
         raise ValueError("the rungs are whole seconds, rising, at least one")
-    return rungs
+    return delays
 
 
 def _template(name: str) -> str:
@@ -211,12 +211,14 @@ SecretUrl = Annotated[SecretStr, AfterValidator(_readable)]
 Address = Annotated[str | None, AfterValidator(_address)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_words)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_template)], ...], NoDecode, BeforeValidator(_words)]
-Rungs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)]
+RetryDelays = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_words), AfterValidator(_rising)
+]
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
 TokenUrl = Annotated[str | None, AfterValidator(_token_url)]
 Tenant = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+$")]
 SafeLink = Annotated[str | None, AfterValidator(check_link)]
-Links = Annotated[tuple[Link, ...], NoDecode, BeforeValidator(_words)]
+Links = Annotated[tuple[ServiceLink, ...], NoDecode, BeforeValidator(_words)]
 Collector = Annotated[str | None, AfterValidator(_collector)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -478,7 +480,7 @@ class ServiceSettings(_Slice):
     port: Port = 8084
     tracing_endpoint: Collector = None
     max_retry_attempts: Annotated[int, Field(ge=0)] = 5
-    retry_rungs: Rungs = RUNGS
+    retry_rungs: RetryDelays = DEFAULT_DELAYS_S
     notification_timeout: Seconds = 30
     startup_timeout: Seconds = 120
     shutdown_grace: Seconds = 25
@@ -535,9 +537,9 @@ class Settings(BaseModel):
     service: ServiceSettings
 
     @property
-    def transport(self) -> Transport:
+    def transport(self) -> TransportKind:
         """Which way out is chosen, whether or not all is set that it needs. Nothing else decides it."""
-        return Transport.SMTP
+        return TransportKind.SMTP
 
     @property
     def unconfigured(self) -> str | None:
@@ -545,7 +547,7 @@ class Settings(BaseModel):
         no_sender = "FROM_EMAIL is not set, and SMTP_USERNAME is no mail address that could stand for it"
         sender = None if self.sender_address else no_sender
         match self.transport:
-            case Transport.SMTP:
+            case TransportKind.SMTP:
                 return self.smtp.missing or sender
 
     @property
@@ -562,7 +564,7 @@ class Settings(BaseModel):
         return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
 
     @property
-    def plaintext(self) -> dict[Link, str]:
+    def plaintext(self) -> dict[ServiceLink, str]:
         """What others could read along or answer in the other's place, and PLAINTEXT_ALLOWED does not name.
 
         Raises `ConfigurationError` where a URL cannot be read.
@@ -572,12 +574,12 @@ class Settings(BaseModel):
         urls = (self.rabbitmq.url, self.redis.url, self.mongodb.uri)
         rabbitmq, redis, mongodb = (url.get_secret_value() for url in urls)
         judged = protection.unprotected(rabbitmq=rabbitmq, redis_url=redis, mongodb=mongodb)
-        faults = {Link(name): fault for name, fault in judged.items()}
+        faults = {ServiceLink(name): fault for name, fault in judged.items()}
         management = plain(self.rabbitmq.management_url)
         if management and not management.lower().startswith("https://"):
-            faults.setdefault(Link.RABBITMQ, "RABBITMQ_MANAGEMENT_URL has to be https://")
+            faults.setdefault(ServiceLink.RABBITMQ, "RABBITMQ_MANAGEMENT_URL has to be https://")
         if self.smtp.server and self.smtp.username and self.smtp.protection is Security.PLAIN:
-            faults[Link.SMTP] = (
+            faults[ServiceLink.SMTP] = (
                 f"SMTP_USERNAME would log in at {self.smtp.host}:{self.smtp.connect_port} in plain text: SMTP_SECURITY "
                 "has to be starttls or implicit"
             )

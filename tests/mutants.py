@@ -15,7 +15,7 @@ _LIMIT = 300
 
 @dataclass(frozen=True)
 class Mutant:
-    """`file`: below the package. `tests`: those that are to notice that `old` has become `new`."""
+    """`file`: below the package. `tests`: those that are to notification that `old` has become `new`."""
 
     guard: str
     file: str
@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant(
         "doubt: one more mail, not two",
         "delivery/decisions.py",
-        "    if resent:\n        return Finish(_LOST_TWICE, repair=True)\n",
+        "    if resent:\n        return AlreadyEnded(_LOST_TWICE, repair=True)\n",
         "",
         ("tests/unit/test_decisions.py",),
     ),
@@ -273,14 +273,14 @@ MUTANTS = (
         ("tests/unit/test_decisions.py",),
     ),
     Mutant(
-        "lane: starts are counted",
+        "poison_guard: starts are counted",
         "delivery/poison_guard.py",
-        "            return await self._claims.begin(delivery)",
-        "            return 0 * await self._claims.begin(delivery)",
+        "            return await self._claims.begin(inbound)",
+        "            return 0 * await self._claims.begin(inbound)",
         ("tests/unit/test_pipeline.py",),
     ),
     Mutant(
-        "lane: one at a time",
+        "poison_guard: one at a time",
         "delivery/poison_guard.py",
         "                await self._free.acquire()\n",
         "                if not self._free.locked():\n                    await self._free.acquire()\n",

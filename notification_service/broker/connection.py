@@ -17,7 +17,13 @@ from aio_pika.exceptions import PublishError
 from pamqp.commands import Basic
 
 from notification_service.broker import lenient_decoding, topology
-from notification_service.broker.isolated_publisher import Apart, RefusedError, blames_a_message, confirmed, goodbye
+from notification_service.broker.isolated_publisher import (
+    IsolatedPublisher,
+    MessageRefusedError,
+    blames_a_message,
+    confirmed,
+    goodbye,
+)
 from notification_service.broker.lenient_decoding import LOST, parsed
 from notification_service.broker.topology import Topology, TopologyError
 
@@ -27,12 +33,12 @@ OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
 
 _HEARTBEAT = 5
-_TIMEOUT = 10.0
-_GOODBYE = 3.0
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 3.0
+_MIN_PAUSE, _MAX_PAUSE = 0.5, 5.0
 _LARGE = 64 * 1024
 """Bytes of a body that a broker may find too large; those of ordinary events are a few thousand."""
-_MOST_SUSPECTS = 1000
+_MAX_SUSPECTS = 1000
 _TOO_LONG = re.compile(r"acknowledgement on channel \d+ timed out\. Timeout value used: (\d+) ms")
 """How RabbitMQ says that a delivery was held too long, and how long it allows: by default 30 minutes."""
 
@@ -44,7 +50,7 @@ class NotLinkedError(ConnectionError):
 def _not_told(_: float) -> None: ...
 
 
-class Link:
+class BrokerConnection:
     """Consumes the work queues, and publishes with confirms; each on a channel of its own (trap 5).
 
     A connection that mends itself keeps consumers that no longer consume (traps 6, 7): here a lost channel, a
@@ -66,7 +72,7 @@ class Link:
         self._consumers: list[tuple[AbstractQueue, str]] = []
         self._lost: asyncio.Future[str] | None = None
         self._stopping = asyncio.Event()
-        self._apart = Apart(self._url, _name_for("publishing apart"))
+        self._apart = IsolatedPublisher(self._url, _name_for("publishing apart"))
         self._suspects: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -76,13 +82,13 @@ class Link:
 
     async def run(self, on_message: OnMessage) -> None:
         """Consume until `stop_consuming` and `close`, through every outage."""
-        pause = _SHORTEST_PAUSE
+        pause = _MIN_PAUSE
         while not self._stopping.is_set():
             try:
                 async with self._session(on_message) as lost:
                     if self._stopping.is_set():
                         return
-                    pause = _SHORTEST_PAUSE
+                    pause = _MIN_PAUSE
                     self.problem, self.mismatched = None, False
                     log.info("broker.consuming", queues=self._plan.consumed, prefetch=self._prefetch)
                     reason = await lost
@@ -92,14 +98,14 @@ class Link:
                         self._held_too_long(int(too_long[1]) / 1000)
             except TopologyError as problem:
                 self.problem, self.mismatched = str(problem), True
-                log.error("broker.mismatch", problem=self.problem, pause_s=_LONGEST_PAUSE)  # noqa: TRY400 - it says all
-                pause = _LONGEST_PAUSE
+                log.error("broker.mismatch", problem=self.problem, pause_s=_MAX_PAUSE)  # noqa: TRY400 - it says all
+                pause = _MAX_PAUSE
             except LOST as problem:
                 self.problem = f"{type(problem).__name__}: {problem}"
                 log.warning("broker.unavailable", problem=self.problem, pause_s=round(pause, 1))
             # Scattered, so that the workers do not come back to a restarted broker all at once.
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _MAX_PAUSE)
 
     @asynccontextmanager
     async def _session(self, on_message: OnMessage) -> AsyncIterator[asyncio.Future[str]]:
@@ -111,7 +117,7 @@ class Link:
             stack.push_async_callback(self._apart.close)
             # Before anything is remembered: a session may end half-way through consuming.
             stack.callback(self._forget)
-            async with asyncio.timeout(6 * _TIMEOUT):
+            async with asyncio.timeout(6 * _TIMEOUT_S):
                 await topology.declare(consuming, self._plan)
                 self._publishing = await _channel(publishing, lost, "publishing")
                 await self._consume(await _channel(consuming, lost, "consuming"), lost, on_message)
@@ -119,7 +125,7 @@ class Link:
 
     async def _connect(self, stack: AsyncExitStack, lost: asyncio.Future[str], use: str) -> AbstractConnection:
         named = {"connection_name": _name_for(use)}
-        connection = await lenient_decoding.connect(self._url, timeout=_TIMEOUT, client_properties=named)
+        connection = await lenient_decoding.connect(self._url, timeout=_TIMEOUT_S, client_properties=named)
         stack.push_async_callback(goodbye, connection)
         _watch(connection, lost, f"the connection for {use} was closed")
         return connection
@@ -141,7 +147,7 @@ class Link:
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
         """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there.
 
-        Raises `RefusedError` for what the broker does not take. There is no time limit while the connection stands:
+        Raises `MessageRefusedError` for what the broker does not take. There is no time limit while the connection stands:
         giving up and publishing again would make it two.
         """
         if self._publishing is None:
@@ -157,8 +163,8 @@ class Link:
             if self._lost is not None:
                 _tell(self._lost, f"queue {queue} is missing")
             raise
-        except (RefusedError, *LOST) as problem:
-            if isinstance(problem, RefusedError) or blames_a_message(problem):
+        except (MessageRefusedError, *LOST) as problem:
+            if isinstance(problem, MessageRefusedError) or blames_a_message(problem):
                 self._suspect(message)
             raise
 
@@ -168,7 +174,7 @@ class Link:
     def _suspect(self, message: aio_pika.Message) -> None:
         """It was under way when the broker closed: from now on it goes apart, whatever queue it is for."""
         self._suspects[_digest(message)] = None
-        if len(self._suspects) > _MOST_SUSPECTS:
+        if len(self._suspects) > _MAX_SUSPECTS:
             self._suspects.popitem(last=False)
 
     async def rest(self, seconds: float) -> bool:
@@ -196,7 +202,7 @@ def _digest(message: aio_pika.Message) -> str:
 async def _impatience(queue: str) -> AsyncIterator[None]:
     async def say() -> None:
         while True:
-            await asyncio.sleep(_TIMEOUT)
+            await asyncio.sleep(_TIMEOUT_S)
             log.warning("publish.waits", queue=queue, meaning="RabbitMQ does not confirm it: has it an alarm?")
 
     saying = asyncio.create_task(say())
@@ -214,7 +220,7 @@ async def _channel(connection: AbstractConnection, lost: asyncio.Future[str], us
 
 async def _cancel(queue: AbstractQueue, tag: str) -> None:
     try:
-        await queue.cancel(tag, timeout=_GOODBYE)
+        await queue.cancel(tag, timeout=_CLOSE_TIMEOUT_S)
     except LOST as problem:
         log.debug("broker.cancel_failed", queue=queue.name, problem=str(problem))
 

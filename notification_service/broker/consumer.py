@@ -12,12 +12,12 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelInvalidStateError
 
-from notification_service.broker.connection import Link
-from notification_service.broker.isolated_publisher import RefusedError
+from notification_service.broker.connection import BrokerConnection
+from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.lenient_decoding import LOST
 from notification_service.broker.messages import (
     _DEFAULT_LARGEST,
-    _LONGEST_TYPE,
+    _MAX_TYPE_LENGTH,
     ATTEMPT,
     EVENT_TYPE,
     NOT_BEFORE,
@@ -32,28 +32,28 @@ from notification_service.broker.messages import (
     copied,
     read,
 )
-from notification_service.broker.topology import AGAIN, PARKED, rung_queue
-from notification_service.contract.inbound import Delivery
+from notification_service.broker.topology import AGAIN, PARKED, retry_queue
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Outcome, Parked, ParkReason, summarize
 from notification_service.delivery.observer import Observer, Stage
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.settlements import Done, Later, Park, Settlement
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 
 log = structlog.get_logger(__name__)
 
-Handle = Callable[[Delivery], Awaitable[Settlement]]
+Handle = Callable[[InboundMessage], Awaitable[Settlement]]
 
 
-_LONGEST_PAUSE = 10.0
+_MAX_PAUSE = 10.0
 _LOOK_AGAIN = 0.1
 _BEFORE_GIVING_BACK = 5.0
-_GOODBYE = 5.0
+_CLOSE_TIMEOUT_S = 5.0
 _HEAVY = 2**20
 """Bytes. A body is copied several times on its way out, so larger ones go one after the other."""
 _OFTEN = 3
 """Returns after which an event is moved to a queue of ours. RabbitMQ 4 drops it from a quorum queue that says nothing
 after 20 of them, silently where it has no dead-letter exchange; ours takes 1,000 and parks what is beyond."""
-_LONGEST_REST, _LONGEST_STAY = 60.0, 300.0
+_MAX_REST, _MAX_STAY = 60.0, 300.0
 """Seconds that a delivery is held whose copy the broker refuses: at a time, and before it is given back."""
 
 
@@ -61,12 +61,18 @@ class Consumer:
     """`largest`: the bytes of an event that is read for its type."""
 
     def __init__(
-        self, link: Link, handle: Handle, ladder: Ladder, observer: Observer, *, largest: int = _DEFAULT_LARGEST
+        self,
+        link: BrokerConnection,
+        handle: Handle,
+        retry_schedule: RetrySchedule,
+        observer: Observer,
+        *,
+        largest: int = _DEFAULT_LARGEST,
     ) -> None:
         self._largest = largest
         self._link = link
         self._handle = handle
-        self._ladder = ladder
+        self._ladder = retry_schedule
         self._observer = observer
         self._tasks: set[asyncio.Task[None]] = set()
         self._heavy = asyncio.Lock()
@@ -95,7 +101,7 @@ class Consumer:
         for task in unfinished:
             task.cancel()
         if unfinished:
-            await asyncio.wait(unfinished, timeout=_GOODBYE)
+            await asyncio.wait(unfinished, timeout=_CLOSE_TIMEOUT_S)
         return ended + len(unfinished)
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -115,111 +121,111 @@ class Consumer:
 
     async def _work_off(self, message: AbstractIncomingMessage) -> None:
         started = time.monotonic()
-        with self._observer.watched(read(message, largest=self._largest)) as delivery:
-            if delivery.ahead:
-                await self._run_ahead(message, delivery)
-            elif _came_back_often(message) and await self._bring_home(message, delivery):
-                log.warning("event.moved", event_type=delivery.routing_key, queue=AGAIN, returns=_returns(message))
+        with self._observer.watched(read(message, largest=self._largest)) as inbound:
+            if inbound.is_express_copy:
+                await self._run_ahead(message, inbound)
+            elif _came_back_often(message) and await self._bring_home(message, inbound):
+                log.warning("event.moved", event_type=inbound.routing_key, queue=AGAIN, returns=_returns(message))
             else:
-                await self._see_through(message, delivery, started)
+                await self._see_through(message, inbound, started)
 
-    async def _run_ahead(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
+    async def _run_ahead(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> None:
         """A copy that only saves time. Whatever becomes of it, the one in the ordinary queue finds what was written."""
-        if not delivery.suspect:
-            await self._handled(delivery)
+        if not inbound.redelivered:
+            await self._handled(inbound)
         await _ack(message)
 
-    async def _bring_home(self, message: AbstractIncomingMessage, delivery: Delivery) -> bool:
+    async def _bring_home(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> bool:
         """Whether it waits in `AGAIN` now; a copy that the broker refuses has to be handled where it is."""
         slip = {
-            EVENT_TYPE: _writable(delivery.routing_key, _LONGEST_TYPE),
-            SUSPECT: delivery.suspect or None,
-            **_trace_headers(delivery),
+            EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
+            SUSPECT: inbound.redelivered or None,
+            **_trace_headers(inbound),
         }
         try:
             return await self._move(message, AGAIN, slip) and await _ack(message)
-        except RefusedError:
+        except MessageRefusedError:
             return False
 
-    async def _see_through(self, message: AbstractIncomingMessage, delivery: Delivery, started: float) -> None:
-        settlement = await self._handled(delivery)
+    async def _see_through(self, message: AbstractIncomingMessage, inbound: InboundMessage, started: float) -> None:
+        settlement = await self._handled(inbound)
         with self._observer.timed(Stage.SETTLE):
             try:
-                settled = settlement if await self._settle(message, delivery, settlement) else None
-            except RefusedError as problem:
-                settled = await self._stay(message, delivery, settlement, str(problem))
+                settled = settlement if await self._settle(message, inbound, settlement) else None
+            except MessageRefusedError as problem:
+                settled = await self._stay(message, inbound, settlement, str(problem))
         if settled:
-            self._observer.settled(delivery, settled, time.monotonic() - started)
+            self._observer.settled(inbound, settled, time.monotonic() - started)
 
     async def _stay(
-        self, message: AbstractIncomingMessage, delivery: Delivery, settlement: Settlement, problem: str
+        self, message: AbstractIncomingMessage, inbound: InboundMessage, settlement: Settlement, problem: str
     ) -> Settlement | None:
         """See a delivery through whose copy the broker refuses; by what it was settled, None where it was not.
 
         It waits in hand, and its record is all that is left of it. What has none by then is given back.
         """
-        log.error("event.unmovable", event_type=delivery.routing_key, bytes=len(message.body), problem=problem)
-        deadline = time.monotonic() + _LONGEST_STAY
+        log.error("event.unmovable", event_type=inbound.routing_key, bytes=len(message.body), problem=problem)
+        deadline = time.monotonic() + _MAX_STAY
         while True:
-            if isinstance(settlement, Later):
-                delivery = replace(delivery, attempt=delivery.attempt + settlement.counted)
-                goes_on = await self._link.rest(min(settlement.seconds, _LONGEST_REST))
+            if isinstance(settlement, Retry):
+                inbound = replace(inbound, attempt=inbound.attempt + settlement.counted)
+                goes_on = await self._link.rest(min(settlement.seconds, _MAX_REST))
                 if not goes_on or time.monotonic() > deadline or not _still_ours(message):
                     await _give_back(message)
                     return None
-            delivery = replace(delivery, unmovable=True)
-            settlement = await self._handled(delivery)
-            if not isinstance(settlement, Later):
-                _say_kept(delivery, settlement)
+            inbound = replace(inbound, unmovable=True)
+            settlement = await self._handled(inbound)
+            if not isinstance(settlement, Retry):
+                _say_kept(inbound, settlement)
                 return settlement if await _ack(message) else None
 
-    async def _handled(self, delivery: Delivery) -> Settlement:
+    async def _handled(self, inbound: InboundMessage) -> Settlement:
         try:
-            return await self._handle(delivery)
+            return await self._handle(inbound)
         except Exception as problem:
-            log.exception("delivery.failed", event_type=delivery.routing_key, problem=type(problem).__name__)
-            return self._after(problem, delivery)
+            log.exception("delivery.failed", event_type=inbound.routing_key, problem=type(problem).__name__)
+            return self._after(problem, inbound)
 
-    def _after(self, problem: Exception, delivery: Delivery) -> Settlement:
+    def _after(self, problem: Exception, inbound: InboundMessage) -> Settlement:
         """A fault that no rule foresees: the ladder, then the parking queue, never unacked for ever (trap 3)."""
         # Its text may hold an address of a server with its password; the log has it, without those.
         detail = type(problem).__name__
-        seconds = self._ladder.next_wait(delivery.attempt, None, scatter=1)
-        if delivery.unmovable:
+        seconds = self._ladder.next_wait(inbound.attempt, None, jitter=1)
+        if inbound.unmovable:
             # No record of it may be written, and then there is nothing else than this delivery.
-            return Later(_LONGEST_REST, counted=False, reason=detail)
+            return Retry(_MAX_REST, counted=False, reason=detail)
         if seconds is None:
             return Park(Parked(ParkReason.INTERNAL_ERROR, detail))
-        return Later(seconds, counted=True, reason=detail)
+        return Retry(seconds, counted=True, reason=detail)
 
-    async def _settle(self, message: AbstractIncomingMessage, delivery: Delivery, settlement: Settlement) -> bool:
+    async def _settle(self, message: AbstractIncomingMessage, inbound: InboundMessage, settlement: Settlement) -> bool:
         """Whether it was settled; a delivery whose channel is gone comes again, and finds what was written down.
 
-        Raises `RefusedError` where the broker takes no copy of it.
+        Raises `MessageRefusedError` where the broker takes no copy of it.
         """
         match settlement:
             case Done():
                 moved = True
             case Park(outcome):
-                moved = await self._move(message, PARKED, _parking_slip(delivery, outcome))
+                moved = await self._move(message, PARKED, _parking_slip(inbound, outcome))
                 if moved:
-                    _say_parked(delivery, outcome)
-            case Later(seconds, counted, reason, not_before, turns):
+                    _say_parked(inbound, outcome)
+            case Retry(seconds, counted, reason, not_before, limits_passed):
                 # A crowd that was given times of its own must not come back together.
-                rung = self._ladder.rung_within(seconds) if not_before else self._ladder.rung_for(seconds)
-                attempt = delivery.attempt + counted
+                delay = self._ladder.delay_within(seconds) if not_before else self._ladder.delay_for(seconds)
+                attempt = inbound.attempt + counted
                 slip = {
                     ATTEMPT: attempt,
-                    EVENT_TYPE: _writable(delivery.routing_key, _LONGEST_TYPE),
-                    REPLAY: delivery.replay,
-                    SUSPECT: delivery.suspect or None,
-                    NOT_BEFORE: not_before or delivery.not_before,
-                    TURNS: delivery.turns if turns is None else turns,
-                    **_trace_headers(delivery),
+                    EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
+                    REPLAY: inbound.replay,
+                    SUSPECT: inbound.redelivered or None,
+                    NOT_BEFORE: not_before or inbound.not_before,
+                    TURNS: inbound.limits_passed if limits_passed is None else limits_passed,
+                    **_trace_headers(inbound),
                 }
-                moved = await self._move(message, rung_queue(rung), slip)
+                moved = await self._move(message, retry_queue(delay), slip)
                 if moved:
-                    log.info("event.waits", retry=attempt, wait_s=rung, counted=counted, reason=reason)
+                    log.info("event.waits", retry=attempt, wait_s=delay, counted=counted, reason=reason)
             case _:
                 assert_never(settlement)
         return moved and await _ack(message)
@@ -232,12 +238,12 @@ class Consumer:
         async with self._heavy if len(message.body) > _HEAVY else nullcontext():
             try:
                 return await self._publish_copy(message, queue, copied(message, headers))
-            except RefusedError as problem:
+            except MessageRefusedError as problem:
                 log.warning("publish.refused", queue=queue, bytes=len(message.body), problem=str(problem))
                 return await self._publish_copy(message, queue, bare(message, headers))
 
     async def _publish_copy(self, message: AbstractIncomingMessage, queue: str, copy: aio_pika.Message) -> bool:
-        """Whether it was taken, before the original was somebody else's. Raises `RefusedError`."""
+        """Whether it was taken, before the original was somebody else's. Raises `MessageRefusedError`."""
         pause = 0.2
         while _still_ours(message):
             try:
@@ -248,7 +254,7 @@ class Consumer:
             else:
                 return True
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _MAX_PAUSE)
         return False
 
 
@@ -256,16 +262,16 @@ def _came_back_often(message: AbstractIncomingMessage) -> bool:
     return message.consumer_tag != AGAIN and _returns(message) >= _OFTEN
 
 
-def _say_kept(delivery: Delivery, settlement: Done | Park) -> None:
+def _say_kept(inbound: InboundMessage, settlement: Done | Park) -> None:
     """What is parked in no queue: the record alone can bring it back."""
     if isinstance(settlement, Park):
         told = summarize(settlement.outcome)
-        log.error("event.not_parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
+        log.error("event.not_parked", event_type=inbound.routing_key, outcome=told.outcome, reason=told.reason)
 
 
-def _say_parked(delivery: Delivery, outcome: Outcome) -> None:
+def _say_parked(inbound: InboundMessage, outcome: Outcome) -> None:
     told = summarize(outcome)
-    log.warning("event.parked", event_type=delivery.routing_key, outcome=told.outcome, reason=told.reason)
+    log.warning("event.parked", event_type=inbound.routing_key, outcome=told.outcome, reason=told.reason)
 
 
 def _still_ours(message: AbstractIncomingMessage) -> bool:

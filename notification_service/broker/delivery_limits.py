@@ -27,8 +27,8 @@ from notification_service.foundation.errors import NO_URL, ConfigurationError, D
 SETTING = "RABBITMQ_MANAGEMENT_URL"
 _BY_ITSELF = 20
 """Returns that RabbitMQ 4 allows where nobody says otherwise."""
-_TIMEOUT = 5.0
-_MOST = 2**20
+_TIMEOUT_S = 5.0
+_MAX = 2**20
 _ASKS = 20
 """More arguments than a queue has."""
 _INEQUIVALENT = re.compile(
@@ -69,7 +69,7 @@ async def examine(url: str, queues: Iterable[str], management: str | None) -> li
     """
     api = _Api.of(management, url) if management else None
     try:
-        async with await lenient_decoding.connect(url, timeout=_TIMEOUT) as connection:
+        async with await lenient_decoding.connect(url, timeout=_TIMEOUT_S) as connection:
             found = [await _examine(connection, queue, api) for queue in dict.fromkeys(queues)]
     except LOST as problem:
         raise DependencyError(f"RABBITMQ_URL: {type(problem).__name__}: {problem}") from problem
@@ -188,8 +188,8 @@ class _Api:
         request = urllib.request.Request(  # noqa: S310 - http or https, see above
             self.queues + quote(queue, safe=""), headers={"Authorization": self.authorization}
         )
-        with _OPENER.open(request, timeout=_TIMEOUT) as answer:
-            told = _table(json.loads(answer.read(_MOST)))
+        with _OPENER.open(request, timeout=_TIMEOUT_S) as answer:
+            told = _table(json.loads(answer.read(_MAX)))
         if "type" not in told:
             raise ValueError("it is no queue of RabbitMQ's management API")
         return told

@@ -17,15 +17,15 @@ from notification_service.broker.lenient_decoding import LOST
 
 log = structlog.get_logger(__name__)
 
-_TIMEOUT = 10.0
-_GOODBYE = 3.0
+_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 3.0
 _FRAMES = ("FRAME_ERROR", "SYNTAX_ERROR", "UNEXPECTED_FRAME")
 """How the broker's text begins where it closes the connection because of what it read."""
 _CONTENT_TOO_LARGE = 311
 """AMQP 0-9-1 §1.8's own word for it, which RabbitMQ does not use."""
 
 
-class RefusedError(Exception):
+class MessageRefusedError(Exception):
     """The broker does not take this message, nor would it the next time; the text is the broker's."""
 
 
@@ -36,7 +36,7 @@ def blames_a_message(problem: BaseException) -> bool:
     return isinstance(problem, ConnectionClosed) and str(problem).startswith(_FRAMES)
 
 
-class Apart:
+class IsolatedPublisher:
     """`name`: what the broker calls the connection, which is made when the first message needs it."""
 
     def __init__(self, url: str, name: str) -> None:
@@ -47,7 +47,7 @@ class Apart:
         self._channel: AbstractChannel | None = None
 
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
-        """Returns when the broker has confirmed it. Raises `RefusedError`, or one of `LOST`."""
+        """Returns when the broker has confirmed it. Raises `MessageRefusedError`, or one of `LOST`."""
         async with self._turn:
             channel = await self._ready()
             try:
@@ -58,7 +58,7 @@ class Apart:
             except LOST as problem:
                 await self.close()
                 if blames_a_message(problem):
-                    raise RefusedError(str(problem)) from problem
+                    raise MessageRefusedError(str(problem)) from problem
                 raise
 
     async def close(self) -> None:
@@ -71,27 +71,27 @@ class Apart:
         if self._channel is None or self._channel.is_closed:
             await self.close()
             named = {"connection_name": self._name}
-            self._connection = await lenient_decoding.connect(self._url, timeout=_TIMEOUT, client_properties=named)
-            async with asyncio.timeout(_TIMEOUT):
+            self._connection = await lenient_decoding.connect(self._url, timeout=_TIMEOUT_S, client_properties=named)
+            async with asyncio.timeout(_TIMEOUT_S):
                 self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         return self._channel
 
 
 async def confirmed(channel: AbstractChannel, message: aio_pika.Message, queue: str) -> None:
-    """Publish to a queue, and wait for its confirm. Raises `RefusedError` where no frame can hold what it says."""
+    """Publish to a queue, and wait for its confirm. Raises `MessageRefusedError` where no frame can hold what it says."""
     try:
         await channel.default_exchange.publish(message, queue, mandatory=True)
     except LOST:
         raise
     except Exception as problem:
         # pamqp's errors have no kind in common.
-        raise RefusedError(f"{type(problem).__name__}: {problem}") from problem
+        raise MessageRefusedError(f"{type(problem).__name__}: {problem}") from problem
 
 
 async def goodbye(connection: AbstractConnection) -> None:
     """Close it, unless the other end no longer listens."""
     try:
-        async with asyncio.timeout(_GOODBYE):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()
     except LOST as problem:
         log.debug("broker.goodbye_failed", problem=str(problem))

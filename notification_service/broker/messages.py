@@ -12,8 +12,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from pamqp import encode
 
 from notification_service.broker import dead_letters
-from notification_service.broker.topology import AGAIN, EXPRESS, RUNG
-from notification_service.contract.inbound import Delivery, body_id
+from notification_service.broker.topology import AGAIN, EXPRESS, RETRY_PREFIX
+from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import Outcome, summarize
 from notification_service.delivery import planning
 from notification_service.foundation import trace_context
@@ -53,17 +53,17 @@ _FOR_THE_BROKER = ("CC", "BCC")
 """What RabbitMQ itself obeys when a message is published: a copy is for one queue."""
 
 
-_LONGEST_HEADER = 500
+_MAX_HEADER_LENGTH = 500
 
 
-_LONGEST_TOKEN = 200
+_MAX_TOKEN_LENGTH = 200
 
 
-_LONGEST_TYPE = 255
+_MAX_TYPE_LENGTH = 255
 """No routing key is longer, and so no type of ours."""
 
 
-_MOST_HEADERS = 4096
+_MAX_HEADERS = 4096
 """Bytes of all headers of a copy: with the other properties they fit the smallest frame of RabbitMQ 4, 8 KiB."""
 
 
@@ -82,19 +82,19 @@ def _returns(message: AbstractIncomingMessage) -> int:
     return _count(message.headers.get(_RETURNS))
 
 
-def _parking_slip(delivery: Delivery, outcome: Outcome) -> dict[str, Any]:
+def _parking_slip(inbound: InboundMessage, outcome: Outcome) -> dict[str, Any]:
     told = summarize(outcome)
     return {
-        EVENT_TYPE: _writable(delivery.routing_key, _LONGEST_TYPE),
+        EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
-        "x-detail": _writable(mask_in(told.detail or ""), _LONGEST_HEADER),
+        "x-detail": _writable(mask_in(told.detail or ""), _MAX_HEADER_LENGTH),
         "x-parked-at": datetime.now(UTC).isoformat(),
-        **_trace_headers(delivery),
+        **_trace_headers(inbound),
     }
 
 
-def _trace_headers(delivery: Delivery) -> Mapping[str, str | None]:
-    return delivery.trace.headers if delivery.trace else NO_HEADERS
+def _trace_headers(inbound: InboundMessage) -> Mapping[str, str | None]:
+    return inbound.trace.headers if inbound.trace else NO_HEADERS
 
 
 def _writable(text: str, longest: int) -> str:
@@ -102,11 +102,11 @@ def _writable(text: str, longest: int) -> str:
     return text[:longest].encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
 
 
-def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -> Delivery:
+def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -> InboundMessage:
     """The message in our own words. Headers of ours are believed only where nobody else can have written them."""
     ours = {name: message.headers.get(name) for name in _OURS} if is_from_us(message) else {}
     event_type, replay = ours.get(EVENT_TYPE), ours.get(REPLAY)
-    delivery = Delivery(
+    inbound = InboundMessage(
         body=message.body,
         routing_key=event_type if isinstance(event_type, str) else _came_under(message),
         message_id=message.message_id or None,
@@ -114,13 +114,13 @@ def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -
         content_type=message.content_type or None,
         attempt=_count(ours.get(ATTEMPT)),
         not_before=_soon(ours.get(NOT_BEFORE)),
-        turns=_count(ours.get(TURNS)),
-        replay=replay if isinstance(replay, str) and 0 < len(replay) <= _LONGEST_TOKEN else None,
-        ahead=message.consumer_tag == EXPRESS,
-        suspect=bool(message.redelivered or ours.get(SUSPECT)),
+        limits_passed=_count(ours.get(TURNS)),
+        replay=replay if isinstance(replay, str) and 0 < len(replay) <= _MAX_TOKEN_LENGTH else None,
+        is_express_copy=message.consumer_tag == EXPRESS,
+        redelivered=bool(message.redelivered or ours.get(SUSPECT)),
         trace=trace_context.read(message.headers),
     )
-    return planning.under_its_type(delivery, largest=largest)
+    return planning.under_its_type(inbound, largest=largest)
 
 
 def _came_under(message: AbstractIncomingMessage) -> str:
@@ -137,7 +137,7 @@ def is_from_us(message: AbstractIncomingMessage) -> bool:
     if message.consumer_tag is not None:
         return message.consumer_tag == AGAIN
     died_in = str(message.headers.get("x-first-death-queue", AGAIN))
-    return died_in == AGAIN or died_in.startswith(RUNG)
+    return died_in == AGAIN or died_in.startswith(RETRY_PREFIX)
 
 
 def _count(value: object) -> int:
@@ -203,7 +203,7 @@ def _size(key: str, value: Any) -> int | None:  # noqa: ANN401 - whatever a prod
 def _fitting(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> dict[str, Any]:
     """`headers`, and of those that a producer wrote as many as fit beside them, the shortest first."""
     fitting = _written(headers)
-    left = _MOST_HEADERS - sum(_size(key, value) or 0 for key, value in fitting.items())
+    left = _MAX_HEADERS - sum(_size(key, value) or 0 for key, value in fitting.items())
     theirs = {key: value for key, value in message.headers.items() if key not in headers and _is_producers(key, value)}
     sizes = {key: size for key, value in theirs.items() if (size := _size(key, value))}
     for key, size in sorted(sizes.items(), key=itemgetter(1)):

@@ -13,18 +13,18 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from notification_service.broker import dead_letters, lenient_decoding
-from notification_service.broker.connection import Link
-from notification_service.broker.isolated_publisher import Apart, RefusedError
+from notification_service.broker.connection import BrokerConnection
+from notification_service.broker.isolated_publisher import IsolatedPublisher, MessageRefusedError
 from notification_service.broker.lenient_decoding import LOST
 from notification_service.broker.messages import EVENT_TYPE, REPLAY, bare, copied, is_from_us, read
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.contract import bodies
 from notification_service.contract.bodies import NotReadError
-from notification_service.contract.inbound import Delivery, body_id
+from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.delivery import planning
 from notification_service.foundation.errors import DependencyError, EventRefusedError
 
-_TIMEOUT = 10.0
+_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ParkedEvent:
     """Everything else that its producer wrote: ids, and headers of any depth."""
 
 
-Wanted = Callable[[ParkedEvent], bool]
+ParkedFilter = Callable[[ParkedEvent], bool]
 
 
 class BringIn(Protocol):
@@ -72,14 +72,14 @@ def _raised(problem: EventRefusedError) -> None:
     raise problem
 
 
-async def look(url: str, wanted: Wanted, *, largest: int) -> list[ParkedEvent]:
+async def look(url: str, wanted: ParkedFilter, *, largest: int) -> list[ParkedEvent]:
     """What waits, the oldest first; nothing is moved. `largest`: the bytes of an event that is read for its id."""
     async with _open(url) as channel:
         return [event async for event, _ in _parked(channel, largest) if wanted(event)]
 
 
 async def replay(
-    url: str, wanted: Wanted, *, largest: int, moved_one: Told = _untold, refused_one: Refused = _raised
+    url: str, wanted: ParkedFilter, *, largest: int, moved_one: Told = _untold, refused_one: Refused = _raised
 ) -> list[ParkedEvent]:
     """Send what is wanted through the ordinary way again: each copy is confirmed before the original is acked.
 
@@ -92,7 +92,7 @@ async def replay(
                 slip = {REPLAY: secrets.token_hex(8), EVENT_TYPE: event.event_type}
                 try:
                     await _either(publish, copied(message, slip), bare(message, slip))
-                except RefusedError as problem:
+                except MessageRefusedError as problem:
                     refused_one(EventRefusedError(event.event_id, str(problem)))
                     continue
                 await message.ack()
@@ -104,11 +104,11 @@ async def replay(
 async def _either(publish: Publish, copy: aio_pika.Message, barer: aio_pika.Message) -> None:
     try:
         await publish(copy)
-    except RefusedError:
+    except MessageRefusedError:
         await publish(barer)
 
 
-async def discard(url: str, wanted: Wanted, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
+async def discard(url: str, wanted: ParkedFilter, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
     """Throw away what is wanted. Its record stays, and keeps saying what became of it."""
     gone = []
     async with _open(url) as channel:
@@ -146,7 +146,7 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
             message = _anew(body, event_type, event_id, replay)
             try:
                 await publish(message)
-            except RefusedError as problem:
+            except MessageRefusedError as problem:
                 raise EventRefusedError(message.message_id or "", str(problem)) from problem
             except DeliveryError as problem:
                 raise DependencyError(
@@ -156,13 +156,13 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
         yield bring_in
 
 
-def bringing_in_by(link: Link) -> BringIn:
+def bringing_in_by(link: BrokerConnection) -> BringIn:
     """The same, on the connection of the service that runs."""
 
     async def bring_in(body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None) -> None:
         try:
             await link.publish(_anew(body, event_type, event_id, replay), AGAIN)
-        except RefusedError as problem:
+        except MessageRefusedError as problem:
             raise EventRefusedError(event_id or body_id(body), str(problem)) from problem
         except LOST as problem:
             raise DependencyError(f"RabbitMQ did not take an event into {AGAIN}: {problem}") from problem
@@ -184,12 +184,12 @@ def _anew(body: bytes, event_type: str, event_id: str | None, replay: str | None
 async def _apart(url: str) -> AsyncIterator[Publish]:
     """Publishes to `AGAIN`, with confirms; a refusal costs nothing else. Raises `DependencyError` where nobody answers.
 
-    Each call raises `RefusedError`, and `DeliveryError` where the queue has no room or is missing.
+    Each call raises `MessageRefusedError`, and `DeliveryError` where the queue has no room or is missing.
     """
-    apart = Apart(url, "notification-service")
+    apart = IsolatedPublisher(url, "notification-service")
 
     async def publish(message: aio_pika.Message) -> None:
-        async with asyncio.timeout(_TIMEOUT):
+        async with asyncio.timeout(_TIMEOUT_S):
             await apart.publish(message, AGAIN)
 
     try:
@@ -204,7 +204,7 @@ async def _apart(url: str) -> AsyncIterator[Publish]:
 async def _open(url: str) -> AsyncIterator[AbstractChannel]:
     """A channel; what was taken on it and not acked is back in the queue when it closes. Raises `DependencyError`."""
     try:
-        async with asyncio.timeout(_TIMEOUT):
+        async with asyncio.timeout(_TIMEOUT_S):
             connection = await lenient_decoding.connect(url)
     except LOST as problem:
         raise DependencyError(f"RABBITMQ_URL: {type(problem).__name__}: {problem}") from problem
@@ -222,22 +222,22 @@ async def _parked(channel: AbstractChannel, largest: int) -> AsyncIterator[tuple
     except ChannelNotFoundEntity as problem:
         raise DependencyError(f"there is no queue {PARKED}: the service has never run on this broker") from problem
     for _ in range(queue.declaration_result.message_count or 0):
-        message = await queue.get(fail=False, timeout=_TIMEOUT)
+        message = await queue.get(fail=False, timeout=_TIMEOUT_S)
         if message is None:
             return
         yield _event(message, largest), message
 
 
 def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
-    delivery = read(message, largest=largest)
+    inbound = read(message, largest=largest)
     slip = _slip(message)
     return ParkedEvent(
-        event_id=planning.event_id(delivery, largest=largest),
-        event_type=delivery.routing_key,
+        event_id=planning.event_id(inbound, largest=largest),
+        event_type=inbound.routing_key,
         reason=str(slip.get("x-reason", "")),
         detail=str(slip.get("x-detail", "")),
         parked_at=_moment(slip.get("x-parked-at")),
-        body=_readable(delivery, largest),
+        body=_readable(inbound, largest),
         properties=repr((message.message_id, message.correlation_id, message.user_id, message.app_id, message.headers)),
     )
 
@@ -253,11 +253,11 @@ def _slip(message: AbstractIncomingMessage) -> Mapping[str, Any]:
     return {"x-reason": f"broker({death.reason})", "x-detail": detail, "x-parked-at": death.at.isoformat()}
 
 
-def _readable(delivery: Delivery, largest: int) -> bytes:
+def _readable(inbound: InboundMessage, largest: int) -> bytes:
     try:
-        return bodies.text_of(delivery.content, largest=largest).encode("utf-8", "surrogatepass")
+        return bodies.text_of(inbound.content, largest=largest).encode("utf-8", "surrogatepass")
     except NotReadError:
-        return delivery.body
+        return inbound.body
 
 
 def age(event: ParkedEvent) -> timedelta:
@@ -285,7 +285,7 @@ def age_in_hours(text: str) -> float:
     return found
 
 
-def chosen(event: str | None, reason: str | None, event_type: str | None, older_than: float | None) -> Wanted:
+def chosen(event: str | None, reason: str | None, event_type: str | None, older_than: float | None) -> ParkedFilter:
     """What every given condition holds for; without any, everything."""
 
     def wanted(parked: ParkedEvent) -> bool:

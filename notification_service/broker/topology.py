@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 AGAIN = "notification.again"
 """Where every rung of the retry ladder, and every replay, leads back to."""
-RUNG = "notification.retry."
+RETRY_PREFIX = "notification.retry."
 """How the name of every rung begins."""
 PARKED = "notification.parked"
 """What waits for a person."""
@@ -35,7 +35,7 @@ _DELIVERY_LIMIT = 1000
 _LOOKS_LIMIT = 1_000_000
 _HEAD_START = 300
 """Seconds after which a copy is no head start any more."""
-_MOST_AHEAD = 1000
+_MAX_AHEAD = 1000
 """Copies. Beyond it the oldest is dropped: when tickets are the backlog, the newest is not behind them."""
 
 
@@ -67,8 +67,8 @@ class TopologyError(Exception):
     """A queue of ours stands with other arguments; the text says which and what to do. Waiting may mend it."""
 
 
-def rung_queue(seconds: int) -> str:
-    return f"{RUNG}{seconds}s"
+def retry_queue(seconds: int) -> str:
+    return f"{RETRY_PREFIX}{seconds}s"
 
 
 def plan(
@@ -76,7 +76,7 @@ def plan(
     exchange: str,
     booking_queue: str,
     payment_queue: str,
-    rungs: tuple[int, ...],
+    delays: tuple[int, ...],
     parking_seconds: float,
     express: bool,
 ) -> Topology:
@@ -85,12 +85,12 @@ def plan(
     def of(family: str) -> tuple[str, ...]:
         return tuple(event_type for event_type in EVENT_TYPES if event_type.startswith(family))
 
-    if ours := {booking_queue, payment_queue} & {AGAIN, PARKED, EXPRESS, *map(rung_queue, rungs)}:
+    if ours := {booking_queue, payment_queue} & {AGAIN, PARKED, EXPRESS, *map(retry_queue, delays)}:
         raise ConfigurationError(
             f"RABBITMQ_BOOKING_QUEUE, RABBITMQ_PAYMENT_QUEUE: {', '.join(sorted(ours))} is a queue of the service's "
             "own; name the one that the booking system feeds"
         )
-    ahead = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MOST_AHEAD}
+    ahead = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MAX_AHEAD}
     work = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
     return Topology(
         exchange,
@@ -103,10 +103,10 @@ def plan(
             QueueSpec(AGAIN, work),
             *(
                 QueueSpec(
-                    rung_queue(seconds),
+                    retry_queue(seconds),
                     {**_QUORUM, "x-message-ttl": seconds * 1000, **_dead_letters_to(AGAIN)},
                 )
-                for seconds in rungs
+                for seconds in delays
             ),
             # Every look at it takes what is there and puts it back, which counts as a delivery.
             QueueSpec(

@@ -16,30 +16,30 @@ from notification_service.channels.refusal_patterns import Refusals, domain_of
 from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
-    BeforeData,
+    BeforeHandover,
     Blocked,
+    ClaimLost,
     Deferred,
     Envelope,
     InDoubt,
-    Kept,
     NothingSent,
     PutOff,
     Refused,
+    SimulatedSend,
     Tried,
     Unavailable,
     Verdict,
-    Withdrawn,
 )
 from notification_service.foundation.addresses import mask_in
 
 log = structlog.get_logger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_FIRST_PAUSE, _MAX_PAUSE = 1.0, 60.0
 _UNTRIED_PAUSE = 5.0
 """Seconds before a probe, where refusals of us stopped the channel and a mail waits that may show otherwise."""
 _AWAY = 30.0
 """Seconds that mails are put off for at most, so that there is room for such a one."""
-_PATIENCE = 60.0
+_WAIT_TIMEOUT_S = 60.0
 """Seconds that a mail waits for a conversation, and its delivery with it, unacked. A broker closes the channel of one
 that is held for long, and from RabbitMQ 4.0 on drops what it had to give out twenty times."""
 _SINGLED_OUT = 3
@@ -59,16 +59,16 @@ class State(StrEnum):
     RAMPING = "ramping"
 
 
-class Attempts(Protocol):
+class Transport(Protocol):
     """A way out that tries once, and may turn out to be unavailable."""
 
     name: str
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried: ...
+    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried: ...
     async def close(self) -> None: ...
 
 
-class WayOut(Attempts, Protocol):
+class LiveTransport(Transport, Protocol):
     """One that sends for real; nothing of it is open before it is used.
 
     `most`: how many conversations there may be at once. `provider`: whose replies the metrics count.
@@ -103,12 +103,12 @@ class Breaker:
 
     def __init__(
         self,
-        way_out: Attempts,
+        way_out: Transport,
         most: int,
         *,
         first_pause: float = _FIRST_PAUSE,
-        longest_pause: float = _LONGEST_PAUSE,
-        patience: float = _PATIENCE,
+        longest_pause: float = _MAX_PAUSE,
+        patience: float = _WAIT_TIMEOUT_S,
         attempted: Callable[[Attempt], None] | None = None,
         refusals: Refusals | None = None,
     ) -> None:
@@ -148,16 +148,16 @@ class Breaker:
         """Whether nothing is under way, and nothing will be for a while."""
         return self._allowed == 0 and self._talking == 0
 
-    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict:
+    async def deliver(self, envelope: Envelope, before_handover: BeforeHandover, nothing_sent: NothingSent) -> Verdict:
         singled_out, passed, domain = 0, self._passed, domain_of(envelope.recipient)
         tried: Attempt | None = None
         while True:
             async with self._turn(domain) as turn:
                 if isinstance(turn, PutOff):
                     return replace(turn, attempt=tried)
-                said = await self._way_out.attempt(envelope, before_data)
+                said = await self._way_out.attempt(envelope, before_handover)
                 verdict = self._learn(envelope.recipient, said, stale=turn != self._openings)
-            if not isinstance(said, Withdrawn):
+            if not isinstance(said, ClaimLost):
                 tried = said.attempt
                 if self._attempted:
                     self._attempted(tried)
@@ -218,7 +218,7 @@ class Breaker:
         for turn, _ in self._queue:
             asyncio.get_running_loop().call_later(self._patience, self._put_off, turn)
 
-    def let_go(self) -> None:
+    def cancel_waiting(self) -> None:
         """The service ends. Who waits for a channel that is closed is cancelled: nothing of it went out."""
         while self.stuck and self._queue:
             self._queue.popleft()[0].cancel()
@@ -260,7 +260,7 @@ class Breaker:
                 self._doubted(domain_of(recipient), attempt)
             case Unavailable() | InDoubt():
                 pass
-            case Accepted() | Kept():
+            case Accepted() | SimulatedSend():
                 self.refusals.accepted(recipient)
                 self._went_well(accepted=True)
             case _:

@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 _DOMAINS = 2
 """So many domains that refuse us, with nothing accepted between, are no fault of one of them."""
-_MOST_NEEDED = 8
+_MAX_NEEDED = 8
 """So many it takes where fewer have turned out to speak of themselves within the hour: whoever owns one owns many."""
 _ALIKE = 3
 """So many addresses refused in the same words, with nothing accepted between, are about us, or about their domain."""
 _HELD_FOR = 3600.0
 _ON_TRIAL_FOR, _THEIRS_FOR = 600.0, 3600.0
 _FURTHEST_BACK = timedelta(hours=24)
-_MOST_DOMAINS, _MOST_WORDS, _MOST_ADDRESSES = 1000, 100, 100
+_MAX_DOMAINS, _MAX_WORDS, _MAX_ADDRESSES = 1000, 100, 100
 
 _UNKNOWN_WORDS = (
     "several addresses in a row are refused in the same words: is the login's sender FROM_EMAIL, is a limit used up, "
@@ -108,11 +108,11 @@ class Refusals:
         if not (self._suspects or self._held or self._alike or self._words):
             return
         if self._enough:
-            self._needed = min(2 * self._needed, _MOST_NEEDED)
+            self._needed = min(2 * self._needed, _MAX_NEEDED)
             self._needed_until = self._clock() + _HELD_FOR
         for domain, hold in self._suspects.items():
             self._held[domain] = hold
-            _bound(self._held, _MOST_DOMAINS)
+            _bound(self._held, _MAX_DOMAINS)
         self._suspects.clear()
         self._alike.clear()
         domain = domain_of(recipient)
@@ -158,7 +158,7 @@ class Refusals:
             case None:
                 return self._count(recipient, verdict)
             case _Words(whose=_Whose.OURS, addresses=addresses):
-                if len(addresses) < _MOST_ADDRESSES:
+                if len(addresses) < _MAX_ADDRESSES:
                     addresses.add(recipient.casefold())
                 return True
             case words:
@@ -180,7 +180,7 @@ class Refusals:
         alike = self._alike.setdefault(verdict.fingerprint, {})
         alike[recipient.casefold()] = domain
         if len(alike) < _ALIKE:
-            _bound(self._alike, _MOST_WORDS)
+            _bound(self._alike, _MAX_WORDS)
             return False
         for each in set(alike.values()):
             self.suspect(each, verdict.attempt)
@@ -198,7 +198,7 @@ class Refusals:
         if self._known(fingerprint) is None:
             self._words[fingerprint] = _Words(_Whose.OURS, 0, set(addresses))
             self._alike.pop(fingerprint, None)
-            _bound(self._words, _MOST_WORDS)
+            _bound(self._words, _MAX_WORDS)
 
     def still_ours(self, fingerprint: str) -> bool:
         """Whether nothing was accepted since these words were known to be about us."""
@@ -207,7 +207,7 @@ class Refusals:
 
     def suspect(self, domain: str, attempt: Attempt) -> Hold:
         hold = self._suspects.setdefault(domain, Hold(datetime.now(UTC), self._clock() + _HELD_FOR, _said(attempt)))
-        _bound(self._suspects, _MOST_DOMAINS)
+        _bound(self._suspects, _MAX_DOMAINS)
         return hold
 
     def _forget_old(self) -> None:

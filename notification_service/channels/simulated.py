@@ -8,13 +8,13 @@ import structlog
 from notification_service.contract.outcomes import Simulated
 from notification_service.delivery.ports.channel import (
     Attempt,
-    BeforeData,
+    BeforeHandover,
+    ClaimLost,
     Envelope,
-    Kept,
     Outbox,
+    SimulatedSend,
     Tried,
     Unavailable,
-    Withdrawn,
 )
 from notification_service.delivery.ports.claims import Fence
 
@@ -27,10 +27,10 @@ class SimulatedChannel:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
+    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
         at, started = datetime.now(UTC), time.monotonic()
-        if await before_data() is Fence.LOST:
-            return Withdrawn()
+        if await before_handover() is Fence.LOST:
+            return ClaimLost()
         try:
             path = await self._outbox.keep(envelope)
         except OSError as problem:
@@ -39,7 +39,7 @@ class SimulatedChannel:
                 "OUTBOX_DIR must be a folder that the service can write to, with room on its disk",
             )
         log.warning("mail.simulated", reason="nothing was sent: simulation", path=path)
-        return Kept(Simulated(path), Attempt(at, "simulated", _since(started), reply="kept in the outbox"))
+        return SimulatedSend(Simulated(path), Attempt(at, "simulated", _since(started), reply="kept in the outbox"))
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -17,7 +17,7 @@ from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.client import Document
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 
-Notification = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
+NotificationOption = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
 Event = Annotated[str | None, text_option("--event", help="Only what this event reported.")]
 Code = Annotated[str | None, text_option("--code", help="Only refused with this code: 550, 5.4.5, …, or unmovable.")]
 Fingerprint = Annotated[

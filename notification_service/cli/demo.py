@@ -8,7 +8,7 @@ from notification_service import bootstrap
 from notification_service.channels.outbox import FileOutbox
 from notification_service.cli.terminal import say, table
 from notification_service.delivery.leases import Leases
-from notification_service.delivery.observer import Unobserved
+from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.ports.channel import Envelope
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import samples
@@ -55,20 +55,20 @@ class _DemoOutbox:
 
 async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], list[samples.Sample]]:
     claims, ledger, outbox = MemoryClaims(), MemoryLedger(), _DemoOutbox(folder)
-    memories = bootstrap.Memories(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
+    stores = bootstrap.Stores(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
     story = bootstrap.pipeline(
         settings,
         bootstrap.load_renderer(settings),
-        memories,
+        stores,
         leases=Leases(claims, settings.service.lease_seconds),
-        breaker=bootstrap.way_out(outbox, None),
+        breaker=bootstrap.build_channel(outbox, None),
         outbox=outbox,
-        observer=Unobserved(),
+        observer=NoObserver(),
     )
     events = samples.load(bootstrap.templates_directory(settings), variants=False)
     events += [sample for sample in events if sample.name == _PUBLISHED_TWICE]
     for sample in events:
-        await story.handle(sample.delivery)
+        await story.handle(sample.inbound)
         if outbox.failure:
             raise outbox.failure
     return ledger.records, events

@@ -31,7 +31,7 @@ ENV_FILE = Path(".env")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     what: str
     ok: bool
     detail: str
@@ -41,7 +41,7 @@ class _Wrong(Exception):  # noqa: N818 - a finding, not an error
     """What is wrong, and what to do."""
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
+async def examine(settings: Settings) -> AsyncIterator[CheckResult]:
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         (str(ENV_FILE), _env_file),
         ("templates", _templates),
@@ -55,9 +55,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     hide = Secrecy(settings.secrets())
     for what, check in checks:
         try:
-            yield Finding(what, ok=True, detail=hide.text(await check(settings)))
+            yield CheckResult(what, ok=True, detail=hide.text(await check(settings)))
         except (_Wrong, ConfigurationError, ChannelUnavailableError) as problem:
-            yield Finding(what, ok=False, detail=hide.text(str(problem)))
+            yield CheckResult(what, ok=False, detail=hide.text(str(problem)))
 
 
 async def _env_file(_: Settings) -> str:

@@ -17,12 +17,12 @@ from notification_service.records import timeline
 from notification_service.records.reconciliation import OUTCOMES
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo, documents
-from notification_service.stores.mongo.search import MongoSearch, Page, Place, Wanted
+from notification_service.stores.mongo.search import MongoSearch, Page, Place, SearchQuery
 
 Term = Annotated[str | None, typer.Argument(help="A booking, an event, a notification or an address.", callback=given)]
 Booking = Annotated[str | None, text_option("--booking", help="Only of this booking.")]
 Event = Annotated[str | None, text_option("--event", help="Only what this event reported.")]
-Notification = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
+NotificationOption = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
 Address = Annotated[str | None, text_option("--address", help="Only what goes to this address.")]
 Outcomes = Annotated[
     list[str] | None, typer.Option("--outcome", help="Only what ended so, or waits; may be given more than once.")
@@ -42,11 +42,13 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 def wanted(
     *, outcomes: Sequence[str] = (), since: str | None = None, until: str | None = None, **known: str | None
-) -> Wanted:
+) -> SearchQuery:
     """`known`: a term, a booking, an event … Raises `ConfigurationError` for an outcome or a time that is none."""
     if wrong := set(outcomes) - set(OUTCOMES):
         raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
-    return Wanted(outcomes=tuple(outcomes), since=moment("--since", since), until=moment("--until", until), **known)
+    return SearchQuery(
+        outcomes=tuple(outcomes), since=moment("--since", since), until=moment("--until", until), **known
+    )
 
 
 def place(after: str | None) -> Place | None:
@@ -59,7 +61,7 @@ def place(after: str | None) -> Place | None:
         ) from problem
 
 
-async def look(settings: Settings, which: Wanted, limit: int, after: Place | None) -> tuple[Page, Record | None]:
+async def look(settings: Settings, which: SearchQuery, limit: int, after: Place | None) -> tuple[Page, Record | None]:
     """A page, and where it is of one record, that one in full. Raises `DependencyError`."""
     client = mongo.connect(settings.mongodb.uri.get_secret_value())
     full = settings.service.record_recipient is RecipientRecord.FULL

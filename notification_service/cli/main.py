@@ -15,7 +15,7 @@ import typer
 
 from notification_service import __version__, bootstrap, service
 from notification_service.broker import parking
-from notification_service.broker.parking import ParkedEvent, Wanted, chosen
+from notification_service.broker.parking import ParkedEvent, ParkedFilter, chosen
 from notification_service.cli import (
     bounced as bounced_command,
     demo as demo_command,
@@ -26,7 +26,7 @@ from notification_service.cli import (
     schema as schema_command,
     terminal,
 )
-from notification_service.cli.find import Address, After, Booking, Notification, Outcomes, Since, Term, Until
+from notification_service.cli.find import Address, After, Booking, NotificationOption, Outcomes, Since, Term, Until
 from notification_service.cli.options import AsJson, DryRun, Yes, agreed
 from notification_service.cli.parked import Event, EventType, Older, Reason
 from notification_service.cli.send_test import send
@@ -163,7 +163,7 @@ def doctor(*, as_json: AsJson = False) -> None:
         raise typer.Exit(EXIT_UNAVAILABLE)
 
 
-async def _doctor(settings: Settings, *, silent: bool) -> list[doctor_command.Finding]:
+async def _doctor(settings: Settings, *, silent: bool) -> list[doctor_command.CheckResult]:
     found = []
     async for finding in doctor_command.examine(settings):
         found.append(finding)
@@ -179,7 +179,7 @@ def find(
     *,
     booking: Booking = None,
     event: find_command.Event = None,
-    notification: Notification = None,
+    notification: NotificationOption = None,
     address: Address = None,
     outcome: Outcomes = None,
     since: Since = None,
@@ -280,7 +280,7 @@ def parked_discard(
 @bounced.command("list")
 def bounced_list(
     *,
-    notification: bounced_command.Notification = None,
+    notification: bounced_command.NotificationOption = None,
     event: bounced_command.Event = None,
     code: bounced_command.Code = None,
     fingerprint: bounced_command.Fingerprint = None,
@@ -310,7 +310,7 @@ def bounced_list(
 @bounced.command("replay")
 def bounced_replay(
     *,
-    notification: bounced_command.Notification = None,
+    notification: bounced_command.NotificationOption = None,
     event: bounced_command.Event = None,
     code: bounced_command.Code = None,
     fingerprint: bounced_command.Fingerprint = None,
@@ -372,7 +372,7 @@ Parking = Callable[..., Coroutine[None, None, list[ParkedEvent]]]
 
 
 def _move_parked(
-    act: Parking, wanted: Wanted, what: str, ending: str, *, dry_run: bool, yes: bool, as_json: bool
+    act: Parking, wanted: ParkedFilter, what: str, ending: str, *, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
     """Look first, say how many, ask, then move them."""
     moved = _parking(parking.look, wanted)
@@ -388,7 +388,7 @@ def _move_parked(
         say(f"{len(moved)} {'would be ' if dry_run else ''}{ending}")
 
 
-def _parking(act: Parking, wanted: Wanted, **facts: Callable[[ParkedEvent], None]) -> list[ParkedEvent]:
+def _parking(act: Parking, wanted: ParkedFilter, **facts: Callable[[ParkedEvent], None]) -> list[ParkedEvent]:
     settings = _settings(quiet=True)
     url, largest = settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
     return asyncio.run(act(url, wanted, largest=largest, **facts))
@@ -493,7 +493,7 @@ def erase(
     if as_json:
         say_json(asdict(erased) | {"dry_run": not done})
     else:
-        for sentence in erased.sentences(dry=not done, rung=max(settings.service.retry_rungs)):
+        for sentence in erased.sentences(dry=not done, delay=max(settings.service.retry_rungs)):
             say(sentence)
     if done and not erased.whole:
         raise typer.Exit(1)

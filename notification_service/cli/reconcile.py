@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from notification_service.cli.terminal import say, table
-from notification_service.records.audit import Report
+from notification_service.records.audit import AuditReport
 from notification_service.records.reconciliation import OUTCOMES
 
 
-def show(report: Report) -> None:
+def show(report: AuditReport) -> None:
     outcomes = (*OUTCOMES, *sorted(set(report.outcomes) - set(OUTCOMES)))
     counts = [(each, report.outcomes[each]) for each in outcomes if report.outcomes[each]]
     table(("outcome", "records"), counts, title="The books")
@@ -23,7 +23,7 @@ def show(report: Report) -> None:
     say(f"{total} records: " + ("they balance" if report.balanced else f"{len(report.findings)} findings"))
 
 
-def as_json(report: Report) -> Mapping[str, object]:
+def as_json(report: AuditReport) -> Mapping[str, object]:
     told = {name: getattr(report, name) for name in ("balanced", "outcomes", "queues", "confirmed", "recorded")}
     findings = [asdict(each) for each in report.findings]
     moved = {"notes": report.notes, "repairable": report.repairable, "published": report.published}

@@ -70,7 +70,7 @@ def _defaults() -> Topology:
         exchange=default(RabbitSettings, "exchange"),
         booking_queue=default(RabbitSettings, "booking_queue"),
         payment_queue=default(RabbitSettings, "payment_queue"),
-        rungs=default(ServiceSettings, "retry_rungs"),
+        delays=default(ServiceSettings, "retry_rungs"),
         parking_seconds=default(ServiceSettings, "parking_days") * _DAY,
         express=default(RabbitSettings, "express_lane"),
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from notification_service import bootstrap
 from notification_service.channels.email import mime
 from notification_service.delivery import planning
-from notification_service.delivery.planning import Notice
+from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
@@ -19,7 +19,7 @@ from notification_service.delivery.ports.channel import (
     Unavailable,
 )
 from notification_service.delivery.ports.claims import Fence
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import samples
 from notification_service.settings import Settings
@@ -43,21 +43,21 @@ async def _go_on() -> Fence:
 
 
 def _envelopes(settings: Settings, to: str, template: str) -> list[Envelope]:
-    renderer, letterhead = bootstrap.load_renderer(settings), bootstrap.letterhead(settings)
+    renderer, sender_identity = bootstrap.load_renderer(settings), bootstrap.sender_identity(settings)
     envelopes: dict[str, Envelope] = {}
     for sample in samples.load(bootstrap.templates_directory(settings), variants=False):
-        notice = planning.plan(sample.delivery, largest=settings.service.max_event_bytes)
-        if not isinstance(notice, Notice) or template not in ("all", notice.template):
+        notice = planning.plan(sample.inbound, largest=settings.service.max_event_bytes)
+        if not isinstance(notice, Notification) or template not in ("all", notice.template):
             continue
         most = settings.service.max_attachment_bytes
-        mail = renderer.render(notice.template, notice.event, Person(to, "Jane"), most_attached=most)
+        mail = renderer.render(notice.template, notice.event, Recipient(to, "Jane"), most_attached=most)
         # An id of its own each time, or a mailbox would show only the first of several tests.
-        ids = mime.Ids(
+        ids = mime.MessageIds(
             secrets.token_hex(16), notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC)
         )
         envelopes.setdefault(
             notice.template,
-            mime.compose(mail, to, letterhead, ids, most_attached=most),
+            mime.compose(mail, to, sender_identity, ids, most_attached=most),
         )
     return list(envelopes.values())
 

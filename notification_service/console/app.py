@@ -20,7 +20,7 @@ from notification_service.console import charts, pages, queries
 from notification_service.console.auth import Access
 from notification_service.console.middleware import ROOT, Door, Guard, html, refused
 from notification_service.console.public_address import Front
-from notification_service.console.queries import Choice, Desk
+from notification_service.console.queries import Choice, ConsoleQueries
 from notification_service.console.reconstruction import NotMade
 from notification_service.console.sign_in import Entrance
 from notification_service.foundation.errors import (
@@ -35,14 +35,14 @@ from notification_service.preview.gallery import server as gallery
 from notification_service.records.reconciliation import OUTCOMES
 from notification_service.records.timeline import moments
 from notification_service.settings import Network, Settings
-from notification_service.stores.mongo.search import Place, Wanted
+from notification_service.stores.mongo.search import Place, SearchQuery
 from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.sessions import RedisSessions
 
 log = structlog.get_logger(__name__)
 
 _ROWS, _SHOWN = 30, 50
-_NAMED, _LONGEST_ID = 100, 200
+_NAMED, _MAX_ID_LENGTH = 100, 200
 """Events that a log line names, and characters of their ids."""
 _AUDIT_AT_ONCE = 0.15
 _SPANS = {"day": (24, 1, "%H:%M"), "week": (24 * 7, 6, "%a %H:%M")}
@@ -74,7 +74,7 @@ async def serving(settings: Settings) -> AsyncIterator[None]:
 
 
 class _Console:
-    def __init__(self, behind: Desk, entrance: Entrance) -> None:
+    def __init__(self, behind: ConsoleQueries, entrance: Entrance) -> None:
         self._desk = behind
         self._entrance = entrance
 
@@ -82,7 +82,7 @@ class _Console:
     async def search(self, request: Request) -> Response:
         term = request.query_params.get("q", "").strip()
         asked = request.query_params.get("outcome", "")
-        wanted = Wanted(term=term or None, outcomes=(asked,) if asked in OUTCOMES else ())
+        wanted = SearchQuery(term=term or None, outcomes=(asked,) if asked in OUTCOMES else ())
         after = _place(request)
         page = await self._desk.search.page(wanted, limit=_ROWS, after=after)
         if term and len(page.records) == 1 and after is None:
@@ -140,7 +140,7 @@ class _Console:
         asked = request.query_params.get("outcome", "parked")
         which = asked if asked in ("parked", "rejected", "unknown", "waiting", "pending") else "parked"
         page, parked = await asyncio.gather(
-            self._desk.search.page(Wanted(outcomes=(which,)), limit=_ROWS, after=_place(request)), self._parked()
+            self._desk.search.page(SearchQuery(outcomes=(which,)), limit=_ROWS, after=_place(request)), self._parked()
         )
         older = _older(f"{ROOT}/waiting", request, ("outcome", "addresses"), page.following)
         other = _with(f"{ROOT}/waiting", request, ("outcome",), addresses="" if _addresses(request) else "1")
@@ -196,8 +196,8 @@ class _Console:
 
     def _say(self, request: Request, action: str, events: Sequence[ParkedEvent], refused: Sequence[str] = ()) -> None:
         """Each event by its id, so many in a line."""
-        address, ids = self._entrance.sender(request), [each.event_id[:_LONGEST_ID] for each in events]
-        left = [each[:_LONGEST_ID] for each in refused]
+        address, ids = self._entrance.sender(request), [each.event_id[:_MAX_ID_LENGTH] for each in events]
+        left = [each[:_MAX_ID_LENGTH] for each in refused]
         while True:
             now, ids = ids[:_NAMED], ids[_NAMED:]
             named, left = left[:_NAMED], left[_NAMED:]
@@ -286,7 +286,7 @@ class _Console:
         return record
 
 
-def application(behind: Desk, access: Access, front: Front, proxies: Sequence[Network] = ()) -> Starlette:
+def application(behind: ConsoleQueries, access: Access, front: Front, proxies: Sequence[Network] = ()) -> Starlette:
     """All that the console's port answers. Only what stands before the guard is open to everybody."""
     entrance = Entrance(access, front, proxies)
     console = _Console(behind, entrance)

@@ -8,15 +8,15 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_MOST, _SECONDS = 5, 60
-_MOST_ADDRESSES = 10_000
+_MAX, _SECONDS = 5, 60
+_MAX_ADDRESSES = 10_000
 _CALM, _STEP, _SLOWEST = 20, 0.05, 2.0
-_MOST_LINES = 20
+_MAX_LINES = 20
 _HOST_BITS = 64
 """Of an IPv6 address: the part that whoever has it chooses."""
 
 
-class Attempts:
+class Transport:
     """So many in a minute from one address. Those of all addresses together only make each of them slower.
 
     Nothing here waits, so what is asked and what is counted are one step, however many attempts come at once.
@@ -32,11 +32,11 @@ class Attempts:
         now = self._clock()
         made = _since(now, self._made.pop(address, deque()))
         self._made[address] = made
-        if len(made) >= _MOST:
+        if len(made) >= _MAX:
             return made[0] + _SECONDS - now
         made.append(now)
         self._all.append(now)
-        if len(self._made) > _MOST_ADDRESSES:
+        if len(self._made) > _MAX_ADDRESSES:
             del self._made[next(iter(self._made))]
         return 0
 
@@ -64,7 +64,7 @@ class Lines:
     def take(self) -> int | None:
         """None where this one is left out, else how many were before it."""
         now = self._clock()
-        if len(_since(now, self._written)) >= _MOST_LINES:
+        if len(_since(now, self._written)) >= _MAX_LINES:
             self._left_out += 1
             return None
         self._written.append(now)

@@ -17,7 +17,7 @@ from notification_service.foundation.errors import StoreUnavailableError
 
 ROOT = "/console"
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS", "TRACE")
-_LARGEST_FORM = 16 * 1024
+_MAX_FORM_SIZE = 16 * 1024
 _AGAIN = 5
 """Seconds after which it is worth another try."""
 
@@ -84,7 +84,7 @@ async def read_form(request: Request) -> dict[str, str]:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _LARGEST_FORM:
+        if len(body) > _MAX_FORM_SIZE:
             raise HTTPException(413, "This form is too large.")
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=40)

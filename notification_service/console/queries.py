@@ -21,18 +21,18 @@ from notification_service.contract.events import Event
 from notification_service.contract.outcomes import ParkReason
 from notification_service.contract.rules import booking_ids
 from notification_service.delivery import booking_history, recipients
-from notification_service.delivery.booking_history import Story
-from notification_service.delivery.ports.directory import Person
-from notification_service.preview.gallery.stage import Stage
+from notification_service.delivery.booking_history import BookingHistory
+from notification_service.delivery.ports.directory import Recipient
+from notification_service.preview.gallery.stage import TemplateReloader
 from notification_service.records import audit, reconciliation
-from notification_service.records.audit import Report
+from notification_service.records.audit import AuditReport
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.directory import MongoDirectory
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 from notification_service.stores.mongo.search import MongoSearch
 
-_GOODBYE = 5.0
+_CLOSE_TIMEOUT_S = 5.0
 """Seconds that an audit has to let go of what it asks, when the service ends."""
 
 
@@ -63,11 +63,11 @@ class Audits:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._under_way: asyncio.Task[Report] | None = None
+        self._under_way: asyncio.Task[AuditReport] | None = None
         self._stop: Callable[[], object] | None = None
         self._closed = False
         self.begun_at: datetime | None = None
-        self.report: Report | None = None
+        self.report: AuditReport | None = None
         self.problem: str | None = None
 
     @property
@@ -92,12 +92,12 @@ class Audits:
         if self._stop is not None:
             with suppress(RuntimeError):  # its loop has ended by itself
                 self._stop()
-        await asyncio.wait({self._under_way}, timeout=_GOODBYE)
+        await asyncio.wait({self._under_way}, timeout=_CLOSE_TIMEOUT_S)
 
-    def _examine(self) -> Report:
+    def _examine(self) -> AuditReport:
         return asyncio.run(self._stoppable())
 
-    async def _stoppable(self) -> Report:
+    async def _stoppable(self) -> AuditReport:
         loop = asyncio.get_running_loop()
         looking = loop.create_task(audit.examine(self._settings))
         self._stop = partial(loop.call_soon_threadsafe, looking.cancel)
@@ -105,7 +105,7 @@ class Audits:
             looking.cancel()
         return await looking
 
-    def _ended(self, task: asyncio.Task[Report]) -> None:
+    def _ended(self, task: asyncio.Task[AuditReport]) -> None:
         if task.cancelled():
             return
         problem = task.exception()
@@ -113,7 +113,7 @@ class Audits:
         self.report = None if problem else task.result()
 
 
-class Desk:
+class ConsoleQueries:
     """Methods raise `StoreUnavailableError` and `DependencyError` where MongoDB or RabbitMQ do not answer."""
 
     def __init__(self, settings: Settings, database: mongo.Database) -> None:
@@ -122,7 +122,7 @@ class Desk:
         self.search = MongoSearch(database, settings.mongodb.collection, full_recipients=full)
         self.hours = Hours(self.search.tally)
         self.audits = Audits(settings)
-        self.stage = Stage(settings)
+        self.stage = TemplateReloader(settings)
         self._directory = MongoDirectory(database)
         self._recalls = MongoRecalls(database, settings.mongodb.collection)
         self._renderer: Renderer | None = None
@@ -142,15 +142,15 @@ class Desk:
             return event
         renderer = await self._templates()
         ids = booking_ids(event)
-        told = await self.search.told(ids) if ids else []
-        told += await self.search.told(booking_history.further(told))
+        told = await self.search.event_data_of(ids) if ids else []
+        told += await self.search.event_data_of(booking_history.further(told))
         return reconstruction.make(
             record,
             event,
             await self._person(event, record),
-            story=Story(told, renderer.zone),
+            story=BookingHistory(told, renderer.zone),
             renderer=renderer,
-            letterhead=bootstrap.letterhead(self.settings),
+            sender_identity=bootstrap.sender_identity(self.settings),
             most=self.settings.service.max_attachment_bytes,
         )
 
@@ -191,12 +191,12 @@ class Desk:
         found: list[ParkedEvent] = await act(self._url, choice, largest=self.settings.service.max_event_bytes)
         return found
 
-    async def _person(self, event: Event, record: Mapping[str, Any]) -> Person:
+    async def _person(self, event: Event, record: Mapping[str, Any]) -> Recipient:
         """Whom the record names, with what is known of them now."""
         found = await recipients.find(event, self._directory)
         recipient = str(record.get("recipient") or "") or None
-        if not isinstance(found, Person) or (recipient and found.email != recipient):
-            return Person(recipient)
+        if not isinstance(found, Recipient) or (recipient and found.email != recipient):
+            return Recipient(recipient)
         return found
 
     async def _templates(self) -> Renderer:
@@ -207,10 +207,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Desk]:
+async def opened(settings: Settings) -> AsyncIterator[ConsoleQueries]:
     """With a connection of its own, so that no search makes a mail wait for a place in the pool."""
     client = mongo.connect(settings.mongodb.uri.get_secret_value())
-    desk = Desk(settings, client[settings.mongodb.database])
+    desk = ConsoleQueries(settings, client[settings.mongodb.database])
     preparing = asyncio.create_task(desk.prepare())
     try:
         yield desk

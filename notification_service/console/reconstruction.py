@@ -6,15 +6,15 @@ from typing import Any
 
 from notification_service.channels.email import mime
 from notification_service.channels.email.mail import Mail
-from notification_service.channels.email.mime import AttachmentError, Letterhead
+from notification_service.channels.email.mime import AttachmentError, SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content.templates import TemplateFaultError
 from notification_service.contract import events
 from notification_service.contract.events import Event
 from notification_service.delivery import booking_history
-from notification_service.delivery.booking_history import Story
+from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.channel import Envelope
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.records.reconciliation import event_kept
 
 Record = Mapping[str, Any]
@@ -54,22 +54,22 @@ def event_of(record: Record) -> Event | NotMade:
 def make(
     record: Record,
     event: Event,
-    person: Person,
+    person: Recipient,
     *,
-    story: Story,
+    story: BookingHistory,
     renderer: Renderer,
-    letterhead: Letterhead,
+    sender_identity: SenderIdentity,
     most: int,
 ) -> Made | NotMade:
     """`story`: what was told of its booking. `most`: the bytes that its attachments may have together."""
     template = str(record["template"])
-    outlook = booking_history.told_beside(story, str(record["_id"]), event)
+    relevance = booking_history.told_beside(story, str(record["_id"]), event)
     try:
-        mail = renderer.render(template, outlook.event, person, most_attached=most)
-        ids = mime.Ids(
+        mail = renderer.render(template, relevance.event, person, most_attached=most)
+        ids = mime.MessageIds(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
         )
-        envelope = mime.compose(mail, person.email or "", letterhead, ids, most_attached=most)
+        envelope = mime.compose(mail, person.email or "", sender_identity, ids, most_attached=most)
     except (TemplateFaultError, AttachmentError, ValueError, KeyError) as problem:
         return NotMade(f"It cannot be made: {problem}")
     sure, note = _compared(record, envelope, renderer)

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from notification_service.console import login_attempts
 from notification_service.console.auth import KNOWN_SECONDS, SESSION_SECONDS, Access
-from notification_service.console.login_attempts import Attempts, Lines
+from notification_service.console.login_attempts import Lines, Transport
 from notification_service.console.middleware import ROOT, closed, html, read_form
 from notification_service.console.public_address import Front
 from notification_service.foundation.errors import StoreUnavailableError
@@ -28,7 +28,7 @@ class Entrance:
         self._access = access
         self._front = front
         self._proxies = proxies
-        self._attempts = Attempts()
+        self._attempts = Transport()
         self._lines = Lines()
 
     async def login(self, request: Request) -> Response:

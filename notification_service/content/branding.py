@@ -16,7 +16,7 @@ _WHITE, _INK, _DARK_GROUND = (255, 255, 255), (28, 29, 33), (42, 45, 51)
 _READABLE = 4.5
 _STEPS = 20
 _PNG = b"\x89PNG\r\n\x1a\n"
-_LARGEST_LOGO = 50_000
+_MAX_LOGO_SIZE = 50_000
 _LOGO_HEIGHT, _WIDEST_LOGO = 32, 280
 
 Rgb = tuple[int, int, int]
@@ -128,8 +128,8 @@ def read_logo(path: Path) -> Logo:
         png = path.read_bytes()
     except OSError as problem:
         raise ConfigurationError(f"BRAND_LOGO={path} cannot be read: {problem.strerror}") from problem
-    if png[:8] != _PNG or len(png) < 24 or len(png) > _LARGEST_LOGO:  # noqa: PLR2004 - its signature and first chunk
-        raise ConfigurationError(f"BRAND_LOGO={path} has to be a PNG of at most {_LARGEST_LOGO} bytes")
+    if png[:8] != _PNG or len(png) < 24 or len(png) > _MAX_LOGO_SIZE:  # noqa: PLR2004 - its signature and first chunk
+        raise ConfigurationError(f"BRAND_LOGO={path} has to be a PNG of at most {_MAX_LOGO_SIZE} bytes")
     width, height = struct.unpack(">II", png[16:24])
     if not width or not height:
         raise ConfigurationError(f"BRAND_LOGO={path} is an image without a size")

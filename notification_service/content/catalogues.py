@@ -11,7 +11,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 
-from notification_service.foundation.caching import remembered
+from notification_service.foundation.caching import bounded_cache
 from notification_service.foundation.errors import ConfigurationError
 
 LANGUAGES = "_languages"
@@ -21,7 +21,7 @@ SOURCE = "en"
 PSEUDO = "en_XA"
 """English with accents and 40 % longer: what it shows without accents is in no catalogue. For previews only."""
 
-_KEPT = 256
+_CACHE_SIZE = 256
 _PLACEHOLDER = re.compile(r"(%\(\w+\)s|%%)")
 _ACCENTED = str.maketrans("AaEeIiOoUuCcNnSsYy", "ÅåÉéÎîÖöÛûÇçÑñŠšÝý")
 
@@ -65,7 +65,7 @@ def choose(asked: Iterable[str | None], spoken: Collection[str]) -> Locale | Non
     return None
 
 
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def _locale(name: str) -> Locale | None:
     """RFC 5646 with either dash; of a tag that is not known as a whole, its language."""
     parts = name.replace("-", "_").partition(".")[0]

@@ -8,10 +8,10 @@ from babel import Locale
 from babel.core import get_global
 from babel.numbers import get_currency_name
 
-from notification_service.foundation.caching import remembered
+from notification_service.foundation.caching import bounded_cache
 
-_KEPT = 256
-_LONGEST = 40
+_CACHE_SIZE = 256
+_MAX_LENGTH = 40
 _NUMBERS = (
     "008 ALL 012 DZD 032 ARS 036 AUD 044 BSD 048 BHD 050 BDT 051 AMD 052 BBD 060 BMD 064 BTN 068 BOB "
     "072 BWP 084 BZD 090 SBD 096 BND 104 MMK 108 BIF 116 KHR 124 CAD 132 CVE 136 KYD 144 LKR 152 CLP "
@@ -63,18 +63,18 @@ def likeliest(codes: frozenset[str], likely: str) -> str | None:
     return next(iter(codes)) if len(codes) == 1 else _USUAL.get(codes)
 
 
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def meant(name: str) -> frozenset[str]:
     """All currencies that are called so, in any case of letters, and by each of its words if it is two: `US$ USD`."""
     word = _word(name)
     found = _named(word)
-    if found or " " not in word or len(word) > _LONGEST:
+    if found or " " not in word or len(word) > _MAX_LENGTH:
         return found
     return frozenset.intersection(*map(_named, map(_word, word.split())))
 
 
 def _named(word: str) -> frozenset[str]:
-    if not word or len(word) > _LONGEST:
+    if not word or len(word) > _MAX_LENGTH:
         return frozenset()
     code = word.upper()
     if len(code) == 3 and code.isascii() and code in _codes():  # noqa: PLR2004 - as ISO 4217 has it

@@ -83,7 +83,7 @@ _NOT_FOR_THE_PAYER = _all(
 _NO_REASON = _all("success successful succeeded ok okay approved completed")
 _REFUSED = re.compile(r"DECLINED|REFUSED|REJECTED", re.IGNORECASE)
 _GATEWAY_CODES = ("error_code", "decline_code", "error_reason", "refusal_reason", "reason_code")
-_LONGEST = 300
+_MAX_LENGTH = 300
 """Characters: what is longer is a page of something, and names no one reason."""
 
 
@@ -108,7 +108,7 @@ _KNOWN: Mapping[_Method, _Known] = {
     _Method.UNKNOWN: (_by_code(CODES, CARD_CODES), _by_phrase(PHRASES, CARD_PHRASES)),
 }
 _OF_PROCESSORS = _by_code(PROCESSOR_CODES)
-_LONGEST_PHRASE = max(len(phrase) for _, phrases in _KNOWN.values() for phrase in phrases)
+_MAX_PHRASE_LENGTH = max(len(phrase) for _, phrases in _KNOWN.values() for phrase in phrases)
 
 
 def reason(event: PaymentFailed) -> Reason | None:
@@ -181,7 +181,7 @@ def _words(text: str) -> list[str]:
 
 
 def _sorted(text: str, codes: Mapping[str, Reason], phrases: Mapping[tuple[str, ...], Reason]) -> Reason | None:
-    if len(text) > _LONGEST or "?" in text:
+    if len(text) > _MAX_LENGTH or "?" in text:
         return None
     if known := codes.get("".join(_words(text))):
         return known
@@ -219,7 +219,7 @@ def _said(clause: Sequence[str], phrases: Mapping[tuple[str, ...], Reason]) -> s
 
 
 def _longest(words: Sequence[str], at: int, phrases: Mapping[tuple[str, ...], Reason]) -> tuple[int, Reason | None]:
-    for length in range(min(_LONGEST_PHRASE, len(words) - at), 0, -1):
+    for length in range(min(_MAX_PHRASE_LENGTH, len(words) - at), 0, -1):
         if known := phrases.get(tuple(words[at : at + length])):
             return length, known
     return 1, None

@@ -4,10 +4,10 @@ from typing import Any, TypeVar
 
 from notification_service.content import formatting
 from notification_service.content.formatting import cut
-from notification_service.content.localization import Style
+from notification_service.content.localization import Localization
 from notification_service.contract.events import BookingConfirmed, Event, Shown
 
-_LONGEST_TEXT = 500
+_MAX_TEXT_LENGTH = 500
 
 
 _ADDRESSES = ("retry_url", "user_email")
@@ -19,7 +19,7 @@ _READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "loc
 Said = TypeVar("Said", Event, Shown)
 
 
-def _before(event: Event, style: Style) -> Shown | None:
+def _before(event: Event, style: Localization) -> Shown | None:
     """What an earlier mail said of the show, and is no longer so."""
     before = event.changed_from if isinstance(event, BookingConfirmed) else None
     return _isolated(_readable(before), style) if before else None
@@ -35,17 +35,17 @@ def _readable(event: Said) -> Said:
 
 
 def _shown(name: str, value: object) -> object:
-    if not isinstance(value, str) or (len(value) <= _LONGEST_TEXT and value.isascii()):
+    if not isinstance(value, str) or (len(value) <= _MAX_TEXT_LENGTH and value.isascii()):
         return value
     # An address is judged as it was sent, not as it would be without what is wrong with it.
-    return cut(value if name in _ADDRESSES else formatting.calm(value), _LONGEST_TEXT).strip() or None
+    return cut(value if name in _ADDRESSES else formatting.calm(value), _MAX_TEXT_LENGTH).strip() or None
 
 
-def _isolated_text(text: str | None, style: Style) -> str | None:
+def _isolated_text(text: str | None, style: Localization) -> str | None:
     return formatting.isolated(text, style) if text else None
 
 
-def _isolated(event: Said, style: Style) -> Said:
+def _isolated(event: Said, style: Localization) -> Said:
     """Its texts so that none turns the sentence around it (UAX 9)."""
     texts = {
         name: formatting.isolated(value, style)

@@ -13,23 +13,23 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from notification_service.content import currencies
-from notification_service.content.localization import Style
+from notification_service.content.localization import Localization
 from notification_service.contract import seating
 from notification_service.contract.amounts import Amount
 from notification_service.contract.showtimes import parse_showtime
-from notification_service.foundation.caching import remembered
+from notification_service.foundation.caching import bounded_cache
 
-_MOST_SEATS_SHOWN = 30
+_MAX_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
 _TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-_LONGEST_CURRENCY = 24
-_KEPT = 1024
+_MAX_CURRENCY_LENGTH = 24
+_CACHE_SIZE = 1024
 """A mail says each amount and moment several times, and hundreds of mails share one show."""
 
 
 @pass_context
 def money(context: Context, amount: Amount | None) -> str | None:
-    style: Style = context["style"]
+    style: Localization = context["style"]
     if amount is None:
         return None
     if found := priced(amount, style):
@@ -38,7 +38,7 @@ def money(context: Context, amount: Amount | None) -> str | None:
     return isolated(_as_sent(amount, style), style)
 
 
-def priced(amount: Amount, style: Style) -> tuple[Decimal, str] | None:
+def priced(amount: Amount, style: Localization) -> tuple[Decimal, str] | None:
     """The number and its currency; None where either is not known for certain, and the amount stands as it was sent."""
     if amount.number is not None and style.currency and not amount.units:
         return amount.number, style.currency
@@ -49,7 +49,7 @@ def priced(amount: Amount, style: Style) -> tuple[Decimal, str] | None:
     return None if number is None else (number, currency)
 
 
-def _currency_of(amount: Amount, style: Style) -> str | None:
+def _currency_of(amount: Amount, style: Localization) -> str | None:
     """What the amount itself says wins over the setting, and may not be other than what its event says."""
     if not amount.units:
         return style.currency
@@ -59,27 +59,27 @@ def _currency_of(amount: Amount, style: Style) -> str | None:
     return currencies.likeliest(meant, style.currency or "")
 
 
-def _as_sent(amount: Amount, style: Style) -> str:
+def _as_sent(amount: Amount, style: Localization) -> str:
     """With the event's own word for its currency beside a bare number. No other word is added."""
     bare = not amount.units and (amount.number is not None or amount.figure is not None)
-    word = style.said if bare and style.said and len(style.said) <= _LONGEST_CURRENCY else ""
+    word = style.said if bare and style.said and len(style.said) <= _MAX_CURRENCY_LENGTH else ""
     # A number beside a number would be another one.
     beside = "" if any(map(str.isdigit, word)) else word
     return f"{amount.said} {beside}".rstrip()
 
 
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def _decimal_sign(lang: str) -> str:
     return get_decimal_symbol(Locale.parse(lang, sep="-"))
 
 
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def _places(currency: str) -> int:
     return get_currency_precision(currency)
 
 
 # By its text: 1 and 1.0 are equal, and take another plural in some languages.
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def _money(amount: str, currency: str, locale: Locale) -> str:
     symbol = get_currency_symbol(currency, locale)
     # Latin letters in another script are a foreign body, and "US$" in Arabic shows as "$US": there it is named.
@@ -95,7 +95,7 @@ def _is_latin(locale: Locale) -> bool:
 @pass_context
 def moment(context: Context, when: datetime | None) -> str | None:
     """Date and time with the zone's name."""
-    style: Style = context["style"]
+    style: Localization = context["style"]
     return None if when is None else _remembered(_spoken, when.astimezone(style.zone or UTC), style.locale)
 
 
@@ -104,7 +104,7 @@ def showtime(context: Context, text: str | None) -> str | None:
     """The date and time that the text names, else the text as it is."""
     if text is None:
         return None
-    style: Style = context["style"]
+    style: Localization = context["style"]
     when = parse_showtime(text, style.zone)
     return _remembered(_spoken, when, style.locale) if when else isolated(text, style)
 
@@ -114,7 +114,7 @@ def showtime_brief(context: Context, text: str | None) -> str | None:
     """The same, short enough for a subject line."""
     if text is None:
         return None
-    style: Style = context["style"]
+    style: Localization = context["style"]
     when = parse_showtime(text, style.zone)
     return _remembered(_brief, when, style.locale) if when else text
 
@@ -124,7 +124,7 @@ def _remembered(say: Callable[[datetime, Locale], str], local: datetime, locale:
 
 
 # By its text: the same moment is equal in every zone, and reads otherwise in each.
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def _said(text: str, say: Callable[[datetime, Locale], str], zone: tzinfo | None, locale: Locale) -> str:
     local = datetime.fromisoformat(text)
     return say(local.astimezone(zone) if zone else local, locale)
@@ -160,8 +160,8 @@ def seats(context: Context, row: tuple[str, ...]) -> str | None:
 
 def listed(row: tuple[str, ...]) -> str:
     """The seats in order, cut with a notice where there are more than a person would read."""
-    more = f" (+{len(row) - _MOST_SEATS_SHOWN})" if len(row) > _MOST_SEATS_SHOWN else ""
-    return ", ".join(row[:_MOST_SEATS_SHOWN]) + more
+    more = f" (+{len(row) - _MAX_SEATS_SHOWN})" if len(row) > _MAX_SEATS_SHOWN else ""
+    return ", ".join(row[:_MAX_SEATS_SHOWN]) + more
 
 
 def tickets(row: tuple[str, ...]) -> int | None:
@@ -201,12 +201,12 @@ def calm(text: str) -> str:
     return text if text.isascii() else text.translate(_TURNING)
 
 
-def may_turn(text: str, style: Style) -> bool:
+def may_turn(text: str, style: Localization) -> bool:
     """Whether the text can hold anything that runs against the direction of the mail."""
     return style.dir == "rtl" or not text.isascii()
 
 
-def isolated(text: str, style: Style) -> str:
+def isolated(text: str, style: Localization) -> str:
     """Where it may run against the direction of the mail, the text in isolates (UAX 9): `bdi` is not known widely."""
     if not may_turn(text, style):
         return text

@@ -9,7 +9,7 @@ from notification_service.contract.events import Event, PaymentFailed
 from notification_service.contract.remarks import Remark
 from notification_service.foundation.hosts import is_host
 
-_LONGEST = 2000
+_MAX_LENGTH = 2000
 _BOOKING_ID = "{booking_id}"
 
 
@@ -25,7 +25,7 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class LinkPatterns:
     """Where mails lead by setting; `{booking_id}` stands for the booking.
 
     `hosts`: where a link of an event may lead.
@@ -37,7 +37,7 @@ class Ways:
     support: str | None = None
 
 
-def for_event(event: Event, ways: Ways) -> tuple[Links, list[Remark]]:
+def for_event(event: Event, ways: LinkPatterns) -> tuple[Links, list[Remark]]:
     """The links, and for each of the event's own that is left out a remark that says why."""
     named = event.retry_url if isinstance(event, PaymentFailed) else None
     why = refusal(named, ways.hosts) if named else None
@@ -55,7 +55,7 @@ def _filled(pattern: str | None, booking_id: str | None) -> str | None:
     if pattern is None or _BOOKING_ID not in pattern:
         return pattern
     link = pattern.replace(_BOOKING_ID, quote(booking_id, safe="")) if booking_id else ""
-    return link if link and len(link) <= _LONGEST and not _climbs(link) else None
+    return link if link and len(link) <= _MAX_LENGTH and not _climbs(link) else None
 
 
 def _climbs(link: str) -> bool:
@@ -93,7 +93,7 @@ def refusal(url: str, hosts: Collection[str]) -> str | None:
 
     Refused: other schemes, user names, ports, backslashes, control and non-ASCII characters (look-alike hosts).
     """
-    if len(url) > _LONGEST or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
+    if len(url) > _MAX_LENGTH or not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
         return "it is long, or has characters that no plain link has"
     try:
         parts = urlsplit(url)

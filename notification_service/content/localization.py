@@ -10,9 +10,9 @@ from babel import Locale, UnknownLocaleError
 from notification_service.content import catalogues, currencies
 from notification_service.contract import time_zones
 from notification_service.contract.events import Event
-from notification_service.foundation.caching import remembered
+from notification_service.foundation.caching import bounded_cache
 
-_KEPT = 1024
+_CACHE_SIZE = 1024
 """A mail says each amount and moment several times, and hundreds of mails share one show."""
 
 
@@ -26,7 +26,7 @@ class Cinema:
 
 
 @dataclass(frozen=True)
-class Style:
+class Localization:
     """In which language, time zone and currency one mail speaks.
 
     `zone`: None where nobody said one, or said one that is none. `currency`: None where the event says one that is
@@ -60,12 +60,12 @@ class Defaults:
     cinemas: Mapping[str, Cinema] = field(default_factory=dict)
     spoken: Collection[str] = (catalogues.SOURCE,)
 
-    def for_event(self, event: Event, asked: str | None = None) -> Style:
+    def for_event(self, event: Event, asked: str | None = None) -> Localization:
         """`asked`: the locale of the reader, which the event's own wins over."""
         locale = catalogues.choose((event.locale, asked), self.spoken) or _parsed(self.locale)
         said = event.currency
         currency = self.currency if said is None else currencies.resolve(said, self.currency)
-        return Style(locale, self._zone(event), currency, locale.language, said)
+        return Localization(locale, self._zone(event), currency, locale.language, said)
 
     def _zone(self, event: Event) -> tzinfo | None:
         """Where the event says one that is none, no other is taken in its place."""
@@ -82,7 +82,7 @@ class Defaults:
 _NOWHERE = Cinema()
 
 
-_parsed = remembered(_KEPT)(Locale.parse)
+_parsed = bounded_cache(_CACHE_SIZE)(Locale.parse)
 
 
 def check_locale(name: str) -> str:

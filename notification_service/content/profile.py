@@ -9,7 +9,7 @@ from notification_service.content.localization import Defaults
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Policies:
     """What the house promises; nothing that is not known is said.
 
     `refund_days`: business days such as `5-10` by payment method, and under `default`. `show_minutes`: how long a
@@ -26,10 +26,10 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class SenderProfile:
     """Everything about whoever writes that is the same in every mail."""
 
     brand: Brand
     defaults: Defaults = field(default_factory=Defaults)
-    ways: links.Ways = field(default_factory=links.Ways)
-    terms: Terms = field(default_factory=Terms)
+    ways: links.LinkPatterns = field(default_factory=links.LinkPatterns)
+    terms: Policies = field(default_factory=Policies)

@@ -147,7 +147,7 @@ class TemplateFaultError(Exception):
         self.where = where
 
 
-class Words:
+class SharedPhrases:
     """The sentences that html and text share, as functions that return plain text, which html has to escape.
 
     A macro that html imports from a text template would count as safe there, whatever stands in its values.

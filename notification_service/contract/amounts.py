@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 _SMALLEST, _LARGEST = Decimal("0.005"), Decimal(10) ** 12
-_LONGEST = 40
+_MAX_LENGTH = 40
 _NO_NUMBER = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
 _POWER = re.compile(r"\+?\d+(\.\d+)?e[+-]?\d{1,9}", re.IGNORECASE)
 _TEXT = re.compile(
@@ -36,7 +36,7 @@ _EXPONENTS = ("exponent", "scale")
 """How many digits of a whole number stand behind its point."""
 
 _OF_GOOGLE = ("units", "nanos")
-_MOST_PLACES = 4
+_MAX_PLACES = 4
 _NAMES_OF_A_CURRENCY = ("code", "currency_code", "currencyCode", "currency", "iso", "iso_code", "symbol", "name", "id")
 
 
@@ -102,7 +102,7 @@ def _of_text(text: str) -> Amount | None:
         raise ValueError("it is no amount")
     if _POWER.fullmatch(plain):
         return _of_number(Decimal(plain))
-    if len(plain) > _LONGEST:
+    if len(plain) > _MAX_LENGTH:
         raise ValueError("it is no amount")
     said, plain = " ".join(text.split()), _ROUND.sub("", plain)
     found = _TEXT.fullmatch(plain)
@@ -121,7 +121,7 @@ def _of_text(text: str) -> Amount | None:
 
 def _plain(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text[: 2 * _LONGEST]).translate(_SIGNS)
+        text = unicodedata.normalize("NFKC", text[: 2 * _MAX_LENGTH]).translate(_SIGNS)
         text = "".join(str(unicodedata.decimal(character, character)) for character in text)
     return " ".join(text.split())
 
@@ -164,7 +164,7 @@ def _value_of(parts: Mapping[str, object]) -> object:
 
 def _shifted(number: object, places: object) -> Decimal:
     whole = _whole(number)
-    if type(places) is not int or not 0 <= places <= _MOST_PLACES:
+    if type(places) is not int or not 0 <= places <= _MAX_PLACES:
         raise ValueError("it is no amount")
     return whole.scaleb(-places)
 

@@ -22,18 +22,18 @@ _PACKED: Mapping[str, tuple[int, ...]] = {
     "deflate": (_ZLIB, _BARE),
     "zlib": (_ZLIB,),
 }
-_MOST_LAYERS = 4
+_MAX_LAYERS = 4
 _OBJECT = re.compile(rb"(\xef\xbb\xbf)?\s*\{")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE | re.ASCII)
 _CHARSETS = re.compile(
     r"iso8859-\d+|cp125\d|koi8-[ru]|utf-(8|16|32)(-[bl]e|-sig)?|ascii|big5|gb18030|gbk|gb2312|shift_jis|euc_(jp|kr)"
 )
 """As Python names them. No stateful or escaping ones: what they read is not what another reader reads."""
-_LONGEST_INTEGER = 4000
+_MAX_INTEGER_LENGTH = 4000
 """Characters. Python reads and writes none of more than 4,300 digits (CVE-2020-10735)."""
 _SURE = 15
 """Digits that every double holds exactly (DBL_DIG)."""
-_LONGEST_NAME = 40
+_MAX_NAME_LENGTH = 40
 
 
 class NotReadError(ValueError):
@@ -108,7 +108,7 @@ def _unpacked(content: bytes, names: list[str], largest: int) -> bytes:
     """Unpacked as its sender says, and as often as its bytes say; what is packed only by its name stays as it is."""
     _within(len(content), largest, "")
     layers = [formats for name in reversed(names) if (formats := _PACKED.get(name))]
-    for formats in layers[:_MOST_LAYERS]:
+    for formats in layers[:_MAX_LAYERS]:
         try:
             content = _inflated(content, formats, largest)
         except TooLargeError:
@@ -116,7 +116,7 @@ def _unpacked(content: bytes, names: list[str], largest: int) -> bytes:
         except NotReadError:
             if not _OBJECT.match(content):
                 raise
-    for _ in range(_MOST_LAYERS):
+    for _ in range(_MAX_LAYERS):
         if not content.startswith(_GZIP_BEGINS):
             break
         content = _inflated(content, (_GZIP,), largest)
@@ -170,7 +170,7 @@ def _within(length: int, largest: int, how: str) -> None:
 def _perhaps(encoding: str | None) -> str:
     """What may be the reason: a coding that is none of those that are read."""
     unknown = [name for name in _names(encoding) if name not in _PACKED and _codec(name) is None and name != "identity"]
-    return f"; its content_encoding is {unknown[0][:_LONGEST_NAME]!a}, which is not read" if unknown else ""
+    return f"; its content_encoding is {unknown[0][:_MAX_NAME_LENGTH]!a}, which is not read" if unknown else ""
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,7 +209,7 @@ def _parsed(text: str) -> object:
 
     def integer(literal: str) -> int | str:
         nonlocal exact
-        if len(literal) <= _LONGEST_INTEGER:
+        if len(literal) <= _MAX_INTEGER_LENGTH:
             return int(literal)
         exact = False
         return literal

@@ -30,15 +30,15 @@ T = TypeVar("T")
 
 _LAST_FOUR = ("last4", "last_four", "card_last4", "card_last_four")
 _DIGITS = re.compile(r"[0-9]{4}")
-_LONGEST_TYPE = 200
+_MAX_TYPE_LENGTH = 200
 _VERSION = re.compile(r"[._:/-]?v\d{1,3}(\.\d{1,3})*$", re.IGNORECASE)
 _WITHIN = re.compile(r"[.:/+$\\]")
 _TRUE, _FALSE = {"true", "yes", "y", "on", "1"}, {"false", "no", "n", "off", "0"}
 _WRAPPED = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid")
 """How MongoDB writes in JSON what JSON has no type for (Extended JSON 2)."""
 
-_MOST = 10**300
-_LEAST = -_MOST
+_MAX = 10**300
+_LEAST = -_MAX
 """What is beyond is no number of anything, and takes long to write down."""
 
 _WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
@@ -108,7 +108,7 @@ def exact(value: object) -> str | None:
         return None
     if isinstance(value, str):
         return _clean(value)
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not _LEAST < value < _MOST:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not _LEAST < value < _MAX:
         raise ValueError("it is neither text nor number")
     return str(int(value) if value == int(value) else value)
 
@@ -527,7 +527,7 @@ def known_type(text: str) -> str | None:
     """
     if text in MODELS:
         return text
-    whole = _VERSION.sub("", text[:_LONGEST_TYPE].partition(",")[0].strip())
+    whole = _VERSION.sub("", text[:_MAX_TYPE_LENGTH].partition(",")[0].strip())
     innermost = _WITHIN.split(whole)[-1]
     names = (whole, innermost if innermost.isalnum() else "")
     found = (_BY_LETTERS.get(_letters(name).removesuffix("event")) for name in names)
@@ -542,21 +542,21 @@ _BY_LETTERS = {_letters(event_type): event_type for event_type in MODELS}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EventReading:
     """`remarks`: what could not be read, by field."""
 
     event: Event
     remarks: tuple[Remark, ...] = ()
 
 
-def read(data: Mapping[str, Any], event_type: str) -> Reading | None:
+def read(data: Mapping[str, Any], event_type: str) -> EventReading | None:
     """The event in `data`, or None where its type is not ours. No field that cannot be read costs the event."""
     model = _READERS.get(event_type)
     if model is None:
         return None
     remarks: list[Remark] = []
     event = model.validate_python({**data, "event_type": event_type}, context=remarks)
-    return Reading(event, tuple(remarks))
+    return EventReading(event, tuple(remarks))
 
 
 def parse(data: Mapping[str, Any], event_type: str) -> Event | None:

@@ -12,11 +12,11 @@ from notification_service.foundation.trace_context import Trace
 _EXCERPT = 1024
 
 
-_LONGEST_ID = 200
+_MAX_ID_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class InboundMessage:
     """One message from the broker, in our own words. `attempt` counts the retries that lie behind it."""
 
     body: bytes = field(repr=False)
@@ -30,13 +30,13 @@ class Delivery:
     """The token of a person's wish to have it again, after it was parked; each wish is granted once."""
     not_before: int | None = None
     """Unix seconds: the time that it was given because of a limit."""
-    turns: int = 0
-    """How many limits lie behind it, in the order of `quotas.ORDER`."""
-    ahead: bool = False
+    limits_passed: int = 0
+    """How many limits lie behind it, in the order of `rate_limits.ORDER`."""
+    is_express_copy: bool = False
     """A copy on the express lane: the same message comes, or came, by the ordinary way too."""
-    suspect: bool = False
+    redelivered: bool = False
     """It came back after it had been handed out: its worker was lost, perhaps because of it."""
-    crashes: int = 0
+    unfinished_starts: int = 0
     """How many of its starts were never ended."""
     unmovable: bool = False
     """The broker takes no copy of it: it can wait in no other queue, neither for its time nor for a person."""
@@ -48,18 +48,18 @@ class Delivery:
         return Body(self.body, self.content_encoding, self.content_type)
 
 
-def _excerpt(delivery: Delivery) -> Mapping[str, Any]:
-    return Said({"raw": bodies.beginning(delivery.content, characters=_EXCERPT)}, exact=False)
+def _excerpt(inbound: InboundMessage) -> Mapping[str, Any]:
+    return Said({"raw": bodies.beginning(inbound.content, characters=_EXCERPT)}, exact=False)
 
 
-def nameless_id(delivery: Delivery) -> str:
+def nameless_id(inbound: InboundMessage) -> str:
     """The id of an event whose body names none, or cannot be read."""
-    return _id(delivery.message_id) or body_id(delivery.body)
+    return _id(inbound.message_id) or body_id(inbound.body)
 
 
 def _id(text: str | None) -> str | None:
     """As producers may write it: one that no log, record or header could hold is known by its digest."""
-    if not text or (len(text) <= _LONGEST_ID and text.isprintable()):
+    if not text or (len(text) <= _MAX_ID_LENGTH and text.isprintable()):
         return text
     return body_id(text.encode("utf-8", "surrogatepass"))
 

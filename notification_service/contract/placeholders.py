@@ -16,9 +16,9 @@ _JOINERS = "\u200c\u200d"
 
 _NEVER_IN_NAMES = frozenset('@:/\\<>{}[]|=#%^*+~"!?\u3002\uff01\uff1f')
 _LINK = re.compile(r"\w{2,}(\.|\s+\.\s*)\w{2,}|\bwww\b|\bhttps?\b|\bdot\s+(com|net|org)\b", re.IGNORECASE)
-_LONGEST_NAME = 40
-_MOST_WORDS = 6
-_LONGEST_READ = 500
+_MAX_NAME_LENGTH = 40
+_MAX_WORDS = 6
+_MAX_READ_LENGTH = 500
 
 
 def known(text: object) -> str | None:
@@ -37,14 +37,14 @@ def name(text: object) -> str | None:
     sentence, advertises something: our mail must not say it for them.
     """
     shown = known(text)
-    if shown is None or len(shown) > _LONGEST_READ:
+    if shown is None or len(shown) > _MAX_READ_LENGTH:
         return None
     shown = unescaped(shown)
     line = " ".join(_visible(shown).split())
     # Full-width letters and dots read, and lead, like the others.
     if known(line) is None or not _is_name(unicodedata.normalize("NFKC", line)):
         return None
-    return line if len(line) <= _LONGEST_NAME else _shortened(line)
+    return line if len(line) <= _MAX_NAME_LENGTH else _shortened(line)
 
 
 def _visible(text: str) -> str:
@@ -53,12 +53,12 @@ def _visible(text: str) -> str:
 
 
 def _is_name(line: str) -> bool:
-    if _NEVER_IN_NAMES & set(line) or _LINK.search(line) or len(line.split()) > _MOST_WORDS:
+    if _NEVER_IN_NAMES & set(line) or _LINK.search(line) or len(line.split()) > _MAX_WORDS:
         return False
     kinds = {unicodedata.category(character) for character in line}
     return not kinds & {"Sc", "Nd", "No"} and any(character.isalpha() for character in line)
 
 
 def _shortened(line: str) -> str:
-    whole_words = line[: _LONGEST_NAME + 1].rpartition(" ")[0]
-    return whole_words or line[:_LONGEST_NAME]
+    whole_words = line[: _MAX_NAME_LENGTH + 1].rpartition(" ")[0]
+    return whole_words or line[:_MAX_NAME_LENGTH]

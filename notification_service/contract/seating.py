@@ -30,10 +30,10 @@ _ONE_OF_SEVERAL = re.compile(rf"{_SINGLE.pattern}|\d+-\d+")
 _SEVERAL = re.compile(r"(.*\W)?[x\u00d7] ?\d+|\d+ ?[x\u00d7]\b.*|\d+ [^\W\d_]{3,}.*", re.IGNORECASE)
 """`GA x 2`, `2 tickets`: how many, and no name."""
 
-_LONGEST_ROW = 3
+_MAX_ROW_LENGTH = 3
 """Characters. A longer one is a word, such as `Balcony`."""
 
-_LONGEST_ID = 8
+_MAX_ID_LENGTH = 8
 """A longer one is a key of a database, and nothing that stands on a seat."""
 
 _Known = Callable[[object], str | None]
@@ -192,7 +192,7 @@ def _of_parts(parts: Mapping[str, object]) -> object:
 
 def _is_key(field: str, value: str) -> bool:
     """Whether it is no name but a key of a database."""
-    return field.endswith("id") and len(value) > _LONGEST_ID
+    return field.endswith("id") and len(value) > _MAX_ID_LENGTH
 
 
 def _labelled(row: str, label: str) -> str:
@@ -209,4 +209,4 @@ def _in_its_row(row: str, number: str) -> str:
         return f"R{row}-S{number}"
     if number.casefold().startswith(row.casefold()):
         return number
-    return f"{row}{number}" if len(row) <= _LONGEST_ROW else f"{row} {number}"
+    return f"{row}{number}" if len(row) <= _MAX_ROW_LENGTH else f"{row} {number}"

@@ -9,9 +9,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from notification_service.contract import time_zones
-from notification_service.foundation.caching import remembered
+from notification_service.foundation.caching import bounded_cache
 
-_LONGEST = 80
+_MAX_LENGTH = 80
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WHOLE_MONTHS = r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
@@ -56,7 +56,7 @@ _BESIDE = {"time", "timezonetype", "end", "endsat", "endtime", *_ZONES}
 _INSTANTS = ("seconds", "epochsecond")
 _CLOCK_PARTS = (("year",), ("monthvalue", "month"), ("dayofmonth", "day"), ("hour",), ("minute",))
 _DATE_AND_HOUR = re.compile(r"20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])")
-_LONGEST_SHOW, _LONGEST_NIGHT = timedelta(hours=4), timedelta(hours=6)
+_MAX_SHOW, _MAX_NIGHT = timedelta(hours=4), timedelta(hours=6)
 """How far an end may lie behind the beginning, in ISO 8601's own form and in others, where offsets are rarer."""
 
 _UNSEEN = dict.fromkeys((0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x2066, 0x206A)))
@@ -72,7 +72,7 @@ def read(text: str) -> datetime | None:
     """
     plain = _plain(text)
     try:
-        return None if len(plain) > _LONGEST else _within(_epoch(plain) or _dated(plain))
+        return None if len(plain) > _MAX_LENGTH else _within(_epoch(plain) or _dated(plain))
     except (ValueError, OverflowError):
         return None
 
@@ -148,7 +148,7 @@ def _plain(text: str) -> str:
     """In small letters, with ASCII's digits and one kind of space: ICU writes U+202F before PM, and marks direction."""
     if text.isascii():
         return " ".join(text.lower().split())
-    text = unicodedata.normalize("NFKC", text[: 2 * _LONGEST]).translate(_UNSEEN).replace("\u2212", "-")
+    text = unicodedata.normalize("NFKC", text[: 2 * _MAX_LENGTH]).translate(_UNSEEN).replace("\u2212", "-")
     return " ".join("".join(_digit(character) for character in text).lower().split())
 
 
@@ -243,7 +243,7 @@ def _may_end(moment: datetime, parts: dict[str, str | None]) -> bool:
     begins = timedelta(hours=moment.hour, minutes=moment.minute)
     round_of_the_clock = timedelta(hours=12 if parts.get("half") else 24)
     lasts = (ends - begins) % round_of_the_clock
-    return timedelta() < lasts <= (_LONGEST_SHOW if parts.get("iso") else _LONGEST_NIGHT)
+    return timedelta() < lasts <= (_MAX_SHOW if parts.get("iso") else _MAX_NIGHT)
 
 
 def _as_named(moment: datetime, name: str | None) -> datetime | None:
@@ -255,7 +255,7 @@ def _as_named(moment: datetime, name: str | None) -> datetime | None:
     return moment if agreed else None
 
 
-_KEPT = 1024
+_CACHE_SIZE = 1024
 """A mail says each amount and moment several times, and hundreds of mails share one show."""
 
 
@@ -263,7 +263,7 @@ _LAST_ZONE = timezone(timedelta(hours=-12))
 """Where a day ends last on Earth."""
 
 
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def parse_showtime(text: str, zone: tzinfo | None) -> datetime | None:
     """The moment that a free-text showtime names, at the cinema's clock; None where it names none.
 

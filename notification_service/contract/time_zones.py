@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from babel.core import get_global
 
-from notification_service.foundation.caching import remembered
+from notification_service.foundation.caching import bounded_cache
 
-_KEPT = 1024
-_LONGEST = 64
+_CACHE_SIZE = 1024
+_MAX_LENGTH = 64
 _NO_ZONES = {"Factory", "localtime"}
 _SINCE = {
     "Alberta Standard Time": "America/Edmonton",
@@ -27,14 +27,14 @@ _QUARTERS = (0, 15, 30, 45)
 _WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
 
 
-@remembered(_KEPT)
+@bounded_cache(_CACHE_SIZE)
 def find(name: str) -> tzinfo | None:
     """The zone in any case of letters; None where the name is none, or could be that of two.
 
     `-8` and `330` are none: hours or minutes, east or west, nobody knows. `-08:00`, `-0800` and `UTC-8` are.
     """
     word = " ".join(name.replace("\u2212", "-").casefold().split())
-    if not word or len(word) > _LONGEST:
+    if not word or len(word) > _MAX_LENGTH:
         return None
     known = _names().get(word.replace(" ", "_")) or _windows().get(_plain(word))
     return ZoneInfo(known) if known else _fixed(word)

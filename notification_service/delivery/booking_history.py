@@ -21,7 +21,7 @@ from notification_service.contract.events import (
 from notification_service.contract.outcomes import Rejected, Sent, Simulated, Skipped, SkipReason, Unknown
 from notification_service.contract.rules import filled, says_which_show
 from notification_service.delivery import show_changes
-from notification_service.delivery.ports.ledger import Paid, Told
+from notification_service.delivery.ports.ledger import Paid, RecordedEvent
 from notification_service.delivery.show_changes import Zone
 
 _LONG_AGO, _FOR_EVER = datetime(MINYEAR, 1, 1, tzinfo=UTC), datetime(MAXYEAR, 1, 1, tzinfo=UTC)
@@ -32,10 +32,10 @@ BookingEvent = BookingConfirmed | BookingCancelled
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
+class ReportedBooking:
     """One mail of the story. `at`: when its event happened, where that is known."""
 
-    told: Told
+    report: RecordedEvent
     event: BookingEvent
 
     @property
@@ -45,12 +45,12 @@ class Chapter:
     @property
     def went_out(self) -> bool:
         """As far as its reader is concerned: what may have gone out is taken for read."""
-        return isinstance(self.told.outcome, Sent | Simulated | Unknown)
+        return isinstance(self.report.outcome, Sent | Simulated | Unknown)
 
     @property
     def stands(self) -> bool:
         """Whether it is what the reader knows last, or is about to know."""
-        return self.went_out or self.told.outcome in (None, Skipped(SkipReason.DUPLICATE))
+        return self.went_out or self.report.outcome in (None, Skipped(SkipReason.DUPLICATE))
 
     def before(self, moment: datetime | None) -> bool:
         """Whether it is older for certain."""
@@ -58,32 +58,32 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Relevance:
     """What a mail comes to in the light of its story: not sent for a reason, put off, or sent as `event` says it."""
 
     event: events.Event
-    needless: SkipReason | None = None
+    obsolete: SkipReason | None = None
     wait: bool = False
 
 
-class Story:
+class BookingHistory:
     """`tellings`: what the ledger says of the booking's mails, as far as they were asked for."""
 
-    def __init__(self, tellings: Iterable[Told], zone: Zone) -> None:
+    def __init__(self, tellings: Iterable[RecordedEvent], zone: Zone) -> None:
         self._zone = zone
         self.later: set[str] = set()
         chapters = []
-        for told in tellings:
-            self.later.update(told.later)
-            if event := _read(told):
-                chapters.append(Chapter(told, event))
+        for report in tellings:
+            self.later.update(report.later)
+            if event := _read(report):
+                chapters.append(ReportedBooking(report, event))
         chapters.sort(key=lambda chapter: chapter.at or _LONG_AGO)
         self._confirmations = [each for each in chapters if isinstance(each.event, BookingConfirmed)]
         self._cancellations = [each for each in chapters if isinstance(each.event, BookingCancelled)]
 
-    def up_to(self, moment: datetime | None) -> "Story":
+    def up_to(self, moment: datetime | None) -> "BookingHistory":
         """As far as its events had happened by then."""
-        then = Story((), self._zone)
+        then = BookingHistory((), self._zone)
         then.later = self.later
         then._confirmations = [each for each in self._confirmations if not _after(each.at, moment)]
         then._cancellations = [each for each in self._cancellations if not _after(each.at, moment)]
@@ -105,7 +105,7 @@ class Story:
         if latest is None or not latest.before(event.timestamp):
             return False
         # What was rejected is taken up again under its own id by whatever event knows more.
-        if isinstance(latest.told.outcome, Rejected):
+        if isinstance(latest.report.outcome, Rejected):
             return False
         if not self._holds(latest):
             return True
@@ -117,54 +117,54 @@ class Story:
         between = [each for each in self._confirmations if each.stands and each.before(event.timestamp)]
         return any(map(self._holds, between))
 
-    def _holds(self, confirmation: Chapter) -> bool:
+    def _holds(self, confirmation: ReportedBooking) -> bool:
         """Whether every cancellation is older than it."""
         return all(off.before(confirmation.at) for off in self._cancellations)
 
     # ── what it says, and whether it still has to ────────────────────────────────────────────────────
-    def outlook(self, own_id: str, event: BookingEvent, *, hand_ends: datetime) -> Outlook:
+    def relevance(self, own_id: str, event: BookingEvent, *, hand_ends: datetime) -> Relevance:
         """`hand_ends`: what was in a worker's hand, and was touched before this moment, is in nobody's any more."""
         if isinstance(event, BookingCancelled):
             return self._of_cancellation(own_id, event)
         return self._of_confirmation(own_id, event, hand_ends)
 
-    def _of_confirmation(self, own_id: str, event: BookingConfirmed, hand_ends: datetime) -> Outlook:
+    def _of_confirmation(self, own_id: str, event: BookingConfirmed, hand_ends: datetime) -> Relevance:
         now, ours = event.timestamp, self._ours(own_id, event)
         if not all(each.before(now) for each in self._cancellations):
-            return Outlook(event, SkipReason.SUPERSEDED)
-        others = [each for each in self._confirmations if each.told.notification_id != own_id]
+            return Relevance(event, SkipReason.SUPERSEDED)
+        others = [each for each in self._confirmations if each.report.notification_id != own_id]
         if not all(each.before(now) for each in others):
-            return Outlook(event, SkipReason.SUPERSEDED)
-        if any(_in_hand(each.told, hand_ends) for each in others):
-            return Outlook(event, wait=True)
-        told = [each for each in others if each.went_out and self._holds(each)]
-        shown = self._shown(told[-1]) if told else None
+            return Relevance(event, SkipReason.SUPERSEDED)
+        if any(_in_hand(each.report, hand_ends) for each in others):
+            return Relevance(event, wait=True)
+        report = [each for each in others if each.went_out and self._holds(each)]
+        shown = self._shown(report[-1]) if report else None
         if shown is None:
-            return Outlook(_with(event, **ours, changed_from=None))
+            return Relevance(_with(event, **ours, changed_from=None))
         since = show_changes.since(shown, event, self._zone)
         whole = _with(filled(event, shown), **ours, changed_from=since)
-        return Outlook(whole, None if since else SkipReason.DUPLICATE)
+        return Relevance(whole, None if since else SkipReason.DUPLICATE)
 
-    def _of_cancellation(self, own_id: str, event: BookingCancelled) -> Outlook:
+    def _of_cancellation(self, own_id: str, event: BookingCancelled) -> Relevance:
         """One that was overtaken by a later booking, which was told while it waited, would be read as the last word.
 
         Both the events' clock and ours have to say so: what we learnt after the confirmation is told.
         """
-        own = next((each for each in self._cancellations if each.told.notification_id == own_id), None)
+        own = next((each for each in self._cancellations if each.report.notification_id == own_id), None)
         overtaken = own is not None and any(
-            own.before(each.at) and each.went_out and own.told.created_at < each.told.created_at
+            own.before(each.at) and each.went_out and own.report.created_at < each.report.created_at
             for each in self._confirmations
         )
-        told = _with(self.completed(event), **self._ours(own_id, event))
-        return Outlook(told, SkipReason.SUPERSEDED if overtaken else None)
+        report = _with(self.completed(event), **self._ours(own_id, event))
+        return Relevance(report, SkipReason.SUPERSEDED if overtaken else None)
 
     def completed(self, event: Off) -> Off:
         """The event with what was told of the show last before it, where it says nothing of its own."""
         known = [
             each for each in self._confirmations if event.timestamp is None or not _after(each.at, event.timestamp)
         ]
-        told = [each for each in known if each.went_out] or known or self._confirmations
-        shown = self._shown(told[-1]) if told else None
+        report = [each for each in known if each.went_out] or known or self._confirmations
+        shown = self._shown(report[-1]) if report else None
         return filled(event, shown) if shown else event
 
     def is_overtaken(self, event: PaymentFailed, paid: Paid | None) -> bool:
@@ -183,7 +183,7 @@ class Story:
             or not _before(last_off, event.timestamp)
         )
 
-    def _shown(self, chapter: Chapter) -> BookingConfirmed | None:
+    def _shown(self, chapter: ReportedBooking) -> BookingConfirmed | None:
         """All that its reader knew of the show: what it said, and what was told before it."""
         since = max((each.at for each in self._cancellations if each.at and not chapter.before(each.at)), default=None)
         shown: BookingConfirmed | None = None
@@ -205,36 +205,36 @@ class Story:
         never shares a number.
         """
         further = [
-            each for each in (*self._confirmations, *self._cancellations) if each.told.notification_id in self.later
+            each for each in (*self._confirmations, *self._cancellations) if each.report.notification_id in self.later
         ]
         first_off = next((each for each in self._cancellations if each not in further), None)
         if isinstance(event, BookingCancelled) and own_id not in self.later:
             return 1 + 2 * sum(not _after(each.at, event.timestamp) for each in further)
         first = next((each.at for each in self._confirmations if each not in further), event.timestamp)
         booked_anew = first_off is not None and first_off.before(first)
-        older = [each for each in further if each.told.notification_id != own_id and each.before(event.timestamp)]
+        older = [each for each in further if each.report.notification_id != own_id and each.before(event.timestamp)]
         return 2 * (len(older) + (own_id in self.later) + booked_anew)
 
 
-def told_beside(story: Story, own_id: str, event: events.Event) -> Outlook:
+def told_beside(story: BookingHistory, own_id: str, event: events.Event) -> Relevance:
     """How a mail reads that was sent at some time beside the others of its booking."""
     match event:
         case BookingConfirmed() | BookingCancelled():
-            return story.up_to(event.timestamp).outlook(own_id, event, hand_ends=_FOR_EVER)
+            return story.up_to(event.timestamp).relevance(own_id, event, hand_ends=_FOR_EVER)
         case BookingRefunded() if not says_which_show(event):
-            return Outlook(story.completed(event))
+            return Relevance(story.completed(event))
         case _:
-            return Outlook(event)
+            return Relevance(event)
 
 
-def further(tellings: Sequence[Told]) -> list[str]:
+def further(tellings: Sequence[RecordedEvent]) -> list[str]:
     """The ids of the further mails that these name."""
-    return [later for told in tellings for later in told.later]
+    return [later for report in tellings for later in report.later]
 
 
-def contradicts(told: Told, event: BookingConfirmed, zone: Zone) -> bool:
+def contradicts(report: RecordedEvent, event: BookingConfirmed, zone: Zone) -> bool:
     """Whether the entry is that of a newer event, which says otherwise."""
-    known = _read(told)
+    known = _read(report)
     if not isinstance(known, BookingConfirmed) or not _after(known.timestamp, event.timestamp):
         return False
     return show_changes.since(event, known, zone) is not None
@@ -245,17 +245,17 @@ def _with(event: T, **fields: object) -> T:
     return event if same else event.model_copy(update=fields)
 
 
-def _read(told: Told) -> BookingEvent | None:
+def _read(report: RecordedEvent) -> BookingEvent | None:
     try:
-        event = events.parse(told.data, told.event_type)
+        event = events.parse(report.data, report.event_type)
     except UnreadableEventError:
         # It stood there, and nobody knows what it said or when.
-        event = events.parse({}, told.event_type)
+        event = events.parse({}, report.event_type)
     return event if isinstance(event, BookingConfirmed | BookingCancelled) else None
 
 
-def _in_hand(told: Told, hand_ends: datetime) -> bool:
-    return told.outcome is None and not told.waiting and told.updated_at > hand_ends
+def _in_hand(report: RecordedEvent, hand_ends: datetime) -> bool:
+    return report.outcome is None and not report.waiting and report.updated_at > hand_ends
 
 
 def _before(one: datetime | None, other: datetime | None) -> bool:

@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 
 from notification_service.contract.outcomes import Bounced, Outcome, Rejected, Unknown, may_be_reopened
-from notification_service.delivery.ports.claims import Decided, Doubtful, Granted
+from notification_service.delivery.ports.claims import Decided, Granted, InterruptedSend
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
 from notification_service.foundation.addresses import key, mask
 
 
 @dataclass(frozen=True, slots=True)
-class Unguarded:
+class ClaimsUnavailable:
     """Redis cannot be asked, so the ledger's unique entry is the only claim."""
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class Proceed:
     """Nothing went out yet, or one more mail is allowed: go on to send."""
 
     take_over: bool
@@ -22,7 +22,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class AlreadyEnded:
     """It ended like this. `repair`: the ledger does not say so yet."""
 
     outcome: Outcome
@@ -30,23 +30,23 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class WaitOutLease:
     """Pending in the ledger, unknown to Redis: wait out one lease under a sending marker, then doubt."""
 
 
 @dataclass(frozen=True, slots=True)
-class StandBy:
+class WaitForRedis:
     """Nobody can be asked who works on it: wait until somebody can."""
 
 
-Step = Begin | Finish | Doubt | StandBy
+Step = Proceed | AlreadyEnded | WaitOutLease | WaitForRedis
 
 _LOST_TWICE = Unknown("the worker was lost while sending, twice; ask the mail server's log before replaying it")
 _HELD = Unknown("the worker was lost while sending, and the policy for this mail is to hold it")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DeliveryRequest:
     """What the delivery asks for. `resend`: the unknown policy of this mail; without it, a person decides.
 
     `replay`: the token of a wish to have it again. `recipient`: whom it would go to, where that is known.
@@ -58,35 +58,37 @@ class Asked:
     recipient: str | None = None
 
 
-def next_step(claim: Granted | Doubtful | Decided | Unguarded, found: Opened | AlreadyThere, asked: Asked) -> Step:
+def next_step(
+    claim: Granted | InterruptedSend | Decided | ClaimsUnavailable, found: Opened | AlreadyThere, asked: DeliveryRequest
+) -> Step:
     if isinstance(claim, Decided):
         return _decided(claim.outcome, found)
     if isinstance(found, AlreadyThere) and found.entry.outcome is not None:
         step = _closed(found.entry, found.entry.outcome, asked)
         # Two of them could open it again at once: that takes a claim.
-        return StandBy() if isinstance(claim, Unguarded) and isinstance(step, Begin) else step
+        return WaitForRedis() if isinstance(claim, ClaimsUnavailable) and isinstance(step, Proceed) else step
     match claim:
         case Granted():
             return _granted(claim, found, resend=asked.resend)
-        case Doubtful():
+        case InterruptedSend():
             return _doubtful(claim, found, resend=asked.resend)
-        case Unguarded():
-            return Begin(take_over=False) if isinstance(found, Opened) else StandBy()
+        case ClaimsUnavailable():
+            return Proceed(take_over=False) if isinstance(found, Opened) else WaitForRedis()
 
 
 def _decided(verdict: Outcome, found: Opened | AlreadyThere) -> Step:
     written = found.entry.outcome if isinstance(found, AlreadyThere) else None
-    return Finish(written or verdict, repair=written is None)
+    return AlreadyEnded(written or verdict, repair=written is None)
 
 
-def _closed(entry: Entry, outcome: Outcome, asked: Asked) -> Step:
+def _closed(entry: Entry, outcome: Outcome, asked: DeliveryRequest) -> Step:
     wished = asked.replay is not None and asked.replay not in entry.replays
     if knows_better(entry, outcome, asked) or (wished and may_be_reopened(outcome)):
-        return Begin(take_over=True, possible_duplicate=entry.possible_duplicate or isinstance(outcome, Unknown))
-    return Finish(outcome)
+        return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate or isinstance(outcome, Unknown))
+    return AlreadyEnded(outcome)
 
 
-def knows_better(entry: Entry, outcome: Outcome, asked: Asked) -> bool:
+def knows_better(entry: Entry, outcome: Outcome, asked: DeliveryRequest) -> bool:
     """Another event may know what a rejected one lacked, or another address than the one that bounced."""
     if asked.event_id in entry.event_ids:
         return False
@@ -104,25 +106,25 @@ def _granted(claim: Granted, found: Opened | AlreadyThere, *, resend: bool) -> S
     """A lapsed claim without a sending marker proves that nothing went out if it is certain and the entry's owner's."""
     match found:
         case Opened():
-            return Begin(take_over=False)
+            return Proceed(take_over=False)
         case AlreadyThere(entry) if entry.waiting:
-            return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+            return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
         case AlreadyThere(entry) if claim.fresh or claim.before != entry.owner:
             # Redis lost its memory. If a resend had begun, the one extra mail may be out already.
-            return Finish(_LOST_TWICE, repair=True) if entry.possible_duplicate else Doubt()
+            return AlreadyEnded(_LOST_TWICE, repair=True) if entry.possible_duplicate else WaitOutLease()
         case AlreadyThere(entry) if claim.certain and not entry.sending:
-            return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+            return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
         case AlreadyThere(entry):
             return _in_doubt(resent=entry.possible_duplicate, resend=resend)
 
 
-def _doubtful(claim: Doubtful, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+def _doubtful(claim: InterruptedSend, found: Opened | AlreadyThere, *, resend: bool) -> Step:
     """The entry knows of a resend whose marker Redis has lost, or that was marked in the entry alone."""
     if not isinstance(found, AlreadyThere):
         return _in_doubt(resent=claim.again, resend=resend)
     entry = found.entry
     if entry.waiting:
-        return Begin(take_over=True, possible_duplicate=entry.possible_duplicate)
+        return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
     unseen = entry.possible_duplicate and (entry.sending or not claim.certain)
     return _in_doubt(resent=claim.again or unseen, resend=resend)
 
@@ -130,5 +132,5 @@ def _doubtful(claim: Doubtful, found: Opened | AlreadyThere, *, resend: bool) ->
 def _in_doubt(*, resent: bool, resend: bool) -> Step:
     """`resent`: the policy's one more mail may be out already."""
     if resent:
-        return Finish(_LOST_TWICE, repair=True)
-    return Begin(take_over=True, possible_duplicate=True) if resend else Finish(_HELD, repair=True)
+        return AlreadyEnded(_LOST_TWICE, repair=True)
+    return Proceed(take_over=True, possible_duplicate=True) if resend else AlreadyEnded(_HELD, repair=True)

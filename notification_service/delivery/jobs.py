@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.remarks import Remark
-from notification_service.delivery.booking_history import Outlook
+from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.leases import Lease
-from notification_service.delivery.planning import Notice
+from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import Envelope
-from notification_service.delivery.settlements import Later, Settlement
+from notification_service.delivery.settlements import Retry, Settlement
 
 
 @dataclass(slots=True)
@@ -22,8 +22,8 @@ class Job:
     """The work on one delivery of one notification, under an owner token that is never used again."""
 
     notification_id: str
-    notice: Notice
-    delivery: Delivery
+    notification: Notification
+    inbound: InboundMessage
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
@@ -43,7 +43,7 @@ class Job:
     envelope: Envelope | None = field(default=None, repr=False)
     further: bool = False
     """A mail about a booking beside the first of its kind."""
-    outlook: Outlook | None = None
+    relevance: Relevance | None = None
     looked_at: float = 0.0
     """When it was last asked whether anybody still needs it, by the monotonic clock."""
     whole_story: bool = False
@@ -57,23 +57,23 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Onward:
+class SeparateNotification:
     """The event is news beside the notification of its fact: it has one of its own."""
 
 
-Ending = Settlement | Onward
-E = TypeVar("E", bound=Ending)
+JobResult = Settlement | SeparateNotification
+E = TypeVar("E", bound=JobResult)
 
 
 class Jobs:
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Task[Any]] = {}
 
-    async def run(self, notification_id: str, work: Callable[[], Awaitable[E]]) -> E | Later:
+    async def run(self, notification_id: str, work: Callable[[], Awaitable[E]]) -> E | Retry:
         """Do the work, after any job for the same notification; one that has to wait is waited for with it."""
         while running := self._running.get(notification_id):
             settlement = await asyncio.shield(running)
-            if isinstance(settlement, Later):
+            if isinstance(settlement, Retry):
                 return settlement
         task = asyncio.ensure_future(work())
         self._running[notification_id] = task

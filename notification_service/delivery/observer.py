@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Outcome
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.settlements import Settlement
@@ -27,7 +27,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class ClosedNotification:
     """A notification whose outcome is written. `ready_at`: when its mail was first handed to the channel.
 
     `show_at`: as the event names it; None where it names none, or no zone is known.
@@ -45,7 +45,7 @@ class Closing:
 class Observer(Protocol):
     """Called on the way of every event: it is quick, waits for nothing and never raises."""
 
-    def watched(self, delivery: Delivery) -> AbstractContextManager[Delivery]:
+    def watched(self, inbound: InboundMessage) -> AbstractContextManager[InboundMessage]:
         """Around all that is done with a delivery; what it yields is worked on."""
 
     def timed(self, stage: Stage) -> AbstractContextManager[None]:
@@ -53,23 +53,23 @@ class Observer(Protocol):
 
     def remarked(self, remark: Remark) -> None: ...
 
-    def closed(self, closing: Closing) -> None: ...
+    def closed(self, closing: ClosedNotification) -> None: ...
 
-    def settled(self, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
+    def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None:
         """The broker took it; `seconds` since it handed the delivery over."""
 
 
-class Unobserved:
+class NoObserver:
     """Nobody watches."""
 
-    def watched(self, delivery: Delivery) -> AbstractContextManager[Delivery]:
-        return nullcontext(delivery)
+    def watched(self, inbound: InboundMessage) -> AbstractContextManager[InboundMessage]:
+        return nullcontext(inbound)
 
     def timed(self, stage: Stage) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's
         return nullcontext()
 
     def remarked(self, remark: Remark) -> None: ...
 
-    def closed(self, closing: Closing) -> None: ...
+    def closed(self, closing: ClosedNotification) -> None: ...
 
-    def settled(self, delivery: Delivery, settlement: Settlement, seconds: float) -> None: ...
+    def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None: ...

@@ -21,7 +21,7 @@ from notification_service.contract.events import (
     PaymentSucceeded,
 )
 from notification_service.contract.facts import Fact, notification_id
-from notification_service.contract.inbound import Delivery, body_id
+from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
@@ -39,42 +39,42 @@ from notification_service.contract.remarks import Remark
 from notification_service.contract.rules import booking_ids, is_ticket, receipt_id, says_which_show
 from notification_service.contract.showtimes import has_begun, parse_showtime
 from notification_service.delivery import booking_history, intents, planning, recipients
-from notification_service.delivery.booking_history import BookingEvent, Outlook, Story
+from notification_service.delivery.booking_history import BookingEvent, BookingHistory, Relevance
 from notification_service.delivery.decisions import (
-    Asked,
-    Begin,
-    Doubt,
-    Finish,
-    StandBy,
-    Unguarded,
+    AlreadyEnded,
+    ClaimsUnavailable,
+    DeliveryRequest,
+    Proceed,
+    WaitForRedis,
+    WaitOutLease,
     knows_better,
     next_step,
 )
-from notification_service.delivery.jobs import Ending, Job, Jobs, Onward
+from notification_service.delivery.jobs import Job, JobResult, Jobs, SeparateNotification
 from notification_service.delivery.leases import Leases
-from notification_service.delivery.observer import Closing, Observer, Stage, Unobserved
-from notification_service.delivery.planning import Notice, NotOurs, Unreadable
-from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.observer import ClosedNotification, NoObserver, Observer, Stage
+from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
+from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
     Channel,
+    ClaimLost,
     Deferred,
     Envelope,
     InDoubt,
-    Kept,
     Outbox,
     PutOff,
     Refused,
+    SimulatedSend,
     Verdict,
-    Withdrawn,
 )
-from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held
-from notification_service.delivery.ports.directory import Directory, Person
+from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Held, InterruptedSend
+from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.settlements import Done, Later, Park, Settlement
-from notification_service.delivery.state import Books, is_of_another
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.settlements import Done, Park, Retry, Settlement
+from notification_service.delivery.state import DeliveryState, is_of_another
 from notification_service.foundation.addresses import mask
 
 log = structlog.get_logger(__name__)
@@ -96,14 +96,14 @@ _OVER = {
     "SMTP_MAILS_PER_DAY": "our mail server takes no more a day (SMTP_MAILS_PER_DAY)",
 }
 _UNMOVABLE = "RabbitMQ refuses a copy of its event, so it could not be tried later"
-_MOST_CRASHES, _UNREAD_CRASHES = 3, 10
+_MAX_CRASHES, _UNREAD_CRASHES = 3, 10
 """Starts that were never ended, after which a mail is given up, and after which the event is not even read any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    letterhead: mime.Letterhead
-    ladder: Ladder
+    sender_identity: mime.SenderIdentity
+    retry_schedule: RetrySchedule
     max_event_bytes: int
     max_attachment_bytes: int
     hold_unknown: frozenset[str] = frozenset()
@@ -114,7 +114,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    books: Books
+    state: DeliveryState
     leases: Leases
     directory: Directory
     renderer: Renderer
@@ -122,82 +122,82 @@ class Pipeline:
     outbox: Outbox
     policy: Policy
     jobs: Jobs
-    lane: Lane
-    observer: Observer = field(default_factory=Unobserved)
+    poison_guard: PoisonGuard
+    observer: Observer = field(default_factory=NoObserver)
 
-    async def handle(self, delivery: Delivery) -> Settlement:
+    async def handle(self, inbound: InboundMessage) -> Settlement:
         """What becomes of a delivery. It returns when everything that the settlement promises is written down."""
         structlog.contextvars.clear_contextvars()
-        if trace := delivery.trace:
+        if trace := inbound.trace:
             structlog.contextvars.bind_contextvars(trace_id=trace.trace_id, span_id=trace.span_id)
-        if not delivery.suspect:
-            return await self._handle(delivery)
-        async with self.lane.turn(body_id(delivery.body)) as crashes:
-            if crashes is None:
-                return Later(_UNTIL_ITS_TURN, counted=False, reason="what came back before it goes first")
-            return await self._handle(replace(delivery, crashes=crashes))
+        if not inbound.redelivered:
+            return await self._handle(inbound)
+        async with self.poison_guard.turn(body_id(inbound.body)) as unfinished_starts:
+            if unfinished_starts is None:
+                return Retry(_UNTIL_ITS_TURN, counted=False, reason="what came back before it goes first")
+            return await self._handle(replace(inbound, unfinished_starts=unfinished_starts))
 
-    async def _handle(self, delivery: Delivery) -> Settlement:
-        if delivery.crashes >= _UNREAD_CRASHES:
-            detail = f"{_lost_workers(delivery)}; it was not read again"
-            return await self._record_unreadable(planning.unread(delivery, Parked(ParkReason.CRASHED_WORKERS, detail)))
-        if (early := (delivery.not_before or 0) - time.time()) > 0 and not delivery.unmovable:
-            return Later(early, counted=False, reason="its time has not come", not_before=delivery.not_before)
+    async def _handle(self, inbound: InboundMessage) -> Settlement:
+        if inbound.unfinished_starts >= _UNREAD_CRASHES:
+            detail = f"{_lost_workers(inbound)}; it was not read again"
+            return await self._record_unreadable(planning.unread(inbound, Parked(ParkReason.CRASHED_WORKERS, detail)))
+        if (early := (inbound.not_before or 0) - time.time()) > 0 and not inbound.unmovable:
+            return Retry(early, counted=False, reason="its time has not come", not_before=inbound.not_before)
         with self.observer.timed(Stage.PARSE):
-            planned = planning.plan(delivery, largest=self.policy.max_event_bytes)
+            planned = planning.plan(inbound, largest=self.policy.max_event_bytes)
         match planned:
-            case NotOurs(event_type):
+            case IgnoredEvent(event_type):
                 log.debug("event.not_ours", event_type=event_type)
                 return Done(None)
-            case Unreadable() as unreadable:
-                if delivery.ahead:
+            case UnreadableMessage() as unreadable:
+                if inbound.is_express_copy:
                     return Done(None)
                 return await self._record_unreadable(unreadable)
-            case Notice() as notice:
-                return await self._notify(notice, delivery)
+            case Notification() as notification:
+                return await self._notify(notification, inbound)
 
-    async def _notify(self, notice: Notice, delivery: Delivery) -> Settlement:
-        notice = await self._named(notice)
-        fact, first = notice.fact, None
+    async def _notify(self, notification: Notification, inbound: InboundMessage) -> Settlement:
+        notification = await self._named(notification)
+        fact, first = notification.fact, None
         if fact.report:
-            first = await self.books.first_report(fact.key, fact.report)
-        job = Job(notification_id(fact, first, notice.template), notice, delivery)
+            first = await self.state.first_report(fact.key, fact.report)
+        job = Job(notification_id(fact, first, notification.template), notification, inbound)
         ending = await self._run_alone(job)
-        while isinstance(ending, Onward):
-            ending = await self._run_alone(Job(planning.further_id(notice), notice, delivery, further=True))
+        while isinstance(ending, SeparateNotification):
+            ending = await self._run_alone(Job(planning.further_id(notification), notification, inbound, further=True))
         return ending
 
-    async def _named(self, notice: Notice) -> Notice:
+    async def _named(self, notification: Notification) -> Notification:
         """A payment by the name under which it was reported first; that it was made is noted for its booking."""
-        fact, event = notice.fact, notice.event
+        fact, event = notification.fact, notification.event
         if not isinstance(event, PaymentSucceeded):
-            return notice
+            return notification
         first, _ = await asyncio.gather(self._first_name(fact), self._note_paid(event))
-        return replace(notice, fact=fact.known_as(first))
+        return replace(notification, fact=fact.known_as(first))
 
     async def _first_name(self, fact: Fact) -> str:
-        return await self.books.first_report(fact.alias, fact.key) if fact.alias else fact.key
+        return await self.state.first_report(fact.alias, fact.key) if fact.alias else fact.key
 
     async def _note_paid(self, event: PaymentSucceeded) -> None:
         if event.booking_id:
-            await self.books.note_paid(event.booking_id, event.timestamp)
+            await self.state.note_paid(event.booking_id, event.timestamp)
 
-    async def _run_alone(self, job: Job) -> Ending:
-        notice = job.notice
+    async def _run_alone(self, job: Job) -> JobResult:
+        notification = job.notification
         # For the rest of this delivery, its settlement in the broker included.
         structlog.contextvars.bind_contextvars(
-            event_id=notice.event_id,
+            event_id=notification.event_id,
             notification_id=job.notification_id,
-            booking_id=notice.event.booking_id,
-            template=notice.template,
+            booking_id=notification.event.booking_id,
+            template=notification.template,
         )
         return await self.jobs.run(job.notification_id, lambda: self._run(job))
 
-    async def _run(self, job: Job) -> Ending:
+    async def _run(self, job: Job) -> JobResult:
         try:
             return await self._claim(job)
         except asyncio.CancelledError:
-            await self.books.let_go(job)
+            await self.state.release_on_shutdown(job)
             raise
         except Exception as problem:
             log.exception("job.failed", problem=type(problem).__name__)
@@ -207,106 +207,106 @@ class Pipeline:
             detail = f"{type(problem).__name__}: the log's job.failed says more"
             return await self._retry(job, ParkReason.INTERNAL_ERROR, detail)
 
-    async def _claim(self, job: Job) -> Ending:
+    async def _claim(self, job: Job) -> JobResult:
         answer = await self._ask_for_the_claim(job)
         if isinstance(answer, Decided) and isinstance(answer.outcome, Bounced) and await self._knows_better(job):
-            answer = await self.books.claim(job, reopen=True)
+            answer = await self.state.claim(job, reopen=True)
         if isinstance(answer, Held):
-            if job.delivery.ahead:
+            if job.inbound.is_express_copy:
                 return Done(None)
             log.info("event.held", wait_s=answer.seconds)
-            return Later(answer.seconds, counted=False, reason="another worker holds it")
+            return Retry(answer.seconds, counted=False, reason="another worker holds it")
         with self.leases.kept(job.notification_id, job.lease):
             return await self._work(job, answer)
 
-    async def _ask_for_the_claim(self, job: Job) -> ClaimAnswer | Unguarded:
+    async def _ask_for_the_claim(self, job: Job) -> ClaimAnswer | ClaimsUnavailable:
         """A ticket that another worker has in hand is soon sent: waiting here costs less than another round."""
         with self.observer.timed(Stage.CLAIM):
-            answer = await self.books.claim(job)
-        if not isinstance(answer, Held) or job.delivery.ahead or not self._on_the_express_lane(job):
+            answer = await self.state.claim(job)
+        if not isinstance(answer, Held) or job.inbound.is_express_copy or not self._on_the_express_lane(job):
             return answer
         await asyncio.sleep(_SOON_SENT)
         with self.observer.timed(Stage.CLAIM):
-            return await self.books.claim(job)
+            return await self.state.claim(job)
 
     async def _knows_better(self, job: Job) -> bool:
         """Whether its event names another address than the one that bounced. Redis does not know; the ledger does."""
         await self._find_person(job)
-        found = await self.books.open(job, self._intent(job))
+        found = await self.state.open(job, self._intent(job))
         if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
             return False
         return knows_better(found.entry, found.entry.outcome, self._asked(job))
 
     def _on_the_express_lane(self, job: Job) -> bool:
-        return self.policy.express and is_ticket(job.notice.event)
+        return self.policy.express and is_ticket(job.notification.event)
 
-    async def _work(self, job: Job, claim: Granted | Doubtful | Decided | Unguarded) -> Ending:
+    async def _work(self, job: Job, claim: Granted | InterruptedSend | Decided | ClaimsUnavailable) -> JobResult:
         decided = isinstance(claim, Decided)
         with self.observer.timed(Stage.FIND):
-            person = Person(None) if decided else await self._find_person(job)
+            person = Recipient(None) if decided else await self._find_person(job)
         with self.observer.timed(Stage.INTENT):
-            found = await self.books.open(job, self._intent(job))
+            found = await self.state.open(job, self._intent(job))
         if await self._is_news(job, found):
-            await self.books.leave(job)
-            return Onward()
+            await self.state.leave(job)
+            return SeparateNotification()
         job.whole_story = job.further or (isinstance(found, AlreadyThere) and bool(found.entry.later))
         match next_step(claim, found, self._asked(job)):
-            case Begin(take_over, possible_duplicate):
+            case Proceed(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
                 if take_over and await self._is_older(job, found):
                     return await self._step_back(job, found)
-                if take_over and await self.books.take_over(job, found, self._intent(job)) is Fence.LOST:
+                if take_over and await self.state.take_over(job, found, self._intent(job)) is Fence.LOST:
                     return self._after_a_lease("another worker closed it")
                 return await self._begin(job, person)
-            case Finish(outcome, repair=True) if _may_be_news(job, found):
-                if await self.books.repair(job, outcome) is not Fence.HELD:
+            case AlreadyEnded(outcome, repair=True) if _may_be_news(job, found):
+                if await self.state.repair(job, outcome) is not Fence.HELD:
                     return self._after_a_lease("another worker closed it otherwise")
                 return await self._work(job, claim)
-            case Finish(outcome, repair):
+            case AlreadyEnded(outcome, repair):
                 return await self._finish(job, found, outcome, repair=repair)
-            case Doubt():
+            case WaitOutLease():
                 log.warning("claims.forgotten", reason="pending in the ledger, unknown to Redis")
-                await self.books.plant_doubt(job)
+                await self.state.mark_in_doubt(job)
                 return self._after_a_lease("Redis forgot who works on it")
-            case StandBy():
-                return Later(_UNTIL_REDIS_IS_BACK, counted=False, reason="Redis cannot be asked who works on it")
+            case WaitForRedis():
+                return Retry(_UNTIL_REDIS_IS_BACK, counted=False, reason="Redis cannot be asked who works on it")
 
-    def _asked(self, job: Job) -> Asked:
-        resend = job.notice.template not in self.policy.hold_unknown
-        return Asked(job.notice.event_id, resend, job.delivery.replay, job.recipient)
+    def _asked(self, job: Job) -> DeliveryRequest:
+        resend = job.notification.template not in self.policy.hold_unknown
+        return DeliveryRequest(job.notification.event_id, resend, job.inbound.replay, job.recipient)
 
-    async def _find_person(self, job: Job) -> Person | Rejected:
-        person = await self.books.through_outage(lambda: recipients.find(job.notice.event, self.directory))
-        if isinstance(person, Person):
+    async def _find_person(self, job: Job) -> Recipient | Rejected:
+        person = await self.state.through_outage(lambda: recipients.find(job.notification.event, self.directory))
+        if isinstance(person, Recipient):
             job.recipient = person.email
             log.debug("recipient.found", recipient=mask(person.email or ""))
         return person
 
-    async def _begin(self, job: Job, person: Person | Rejected) -> Settlement:
-        self._remark(job, *job.notice.remarks)
+    async def _begin(self, job: Job, person: Recipient | Rejected) -> Settlement:
+        self._remark(job, *job.notification.remarks)
         if isinstance(person, Rejected):
             return await self._close(job, person)
-        self._remark(job, *recipients.passed_over(job.notice.event, person))
-        if job.delivery.crashes >= _MOST_CRASHES:
+        self._remark(job, *recipients.passed_over(job.notification.event, person))
+        if job.inbound.unfinished_starts >= _MAX_CRASHES:
             return await self._set_aside(job)
-        outlook = await self._look_around(job)
-        if outlook.needless:
-            return await self._close(job, Skipped(outlook.needless))
-        if outlook.wait:
+        relevance = await self._look_around(job)
+        if relevance.obsolete:
+            return await self._close(job, Skipped(relevance.obsolete))
+        if relevance.wait:
             return await self._give_way(job)
         if wait := await self._wait_for_its_turn(job, person):
             return wait
         if job.possible_duplicate:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
-            job.envelope = self._compose(job, outlook.event, person)
+            job.envelope = self._compose(job, relevance.event, person)
         except TemplateFaultError as problem:
             log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
             return await self._close(job, Parked(ParkReason.TEMPLATE_ERROR, str(problem)))
         job.ready_at = datetime.now(UTC)
         with self.observer.timed(Stage.SMTP):
             verdict = await self.channel.deliver(
-                job.envelope, lambda: self._last_look(job), lambda: self.books.nothing_sent(job)
+                job.envelope, lambda: self._last_look(job), lambda: self.state.nothing_sent(job)
             )
         return await self._conclude(job, verdict)
 
@@ -316,88 +316,88 @@ class Pipeline:
             log.warning("mail.remark", field=remark.field, remark=str(remark))
             self.observer.remarked(remark)
 
-    async def _look_around(self, job: Job) -> Outlook:
+    async def _look_around(self, job: Job) -> Relevance:
         """What its mail says beside what is known of its booking by now, and whether anybody still needs it."""
-        job.looked_at, event = time.monotonic(), job.notice.event
+        job.looked_at, event = time.monotonic(), job.notification.event
         match event:
             case BookingConfirmed() | BookingCancelled():
-                job.outlook = await self._beside_its_story(job, event)
+                job.relevance = await self._beside_its_story(job, event)
             case BookingRefunded() if not says_which_show(event):
-                job.outlook = Outlook((await self._story(event)).completed(event))
+                job.relevance = Relevance((await self._story(event)).completed(event))
             case PaymentFailed() if await self._is_paid_by_now(event):
-                job.outlook = Outlook(event, SkipReason.SUPERSEDED)
+                job.relevance = Relevance(event, SkipReason.SUPERSEDED)
             case _:
-                job.outlook = Outlook(event)
-        return job.outlook
+                job.relevance = Relevance(event)
+        return job.relevance
 
-    async def _beside_its_story(self, job: Job, event: BookingEvent) -> Outlook:
+    async def _beside_its_story(self, job: Job, event: BookingEvent) -> Relevance:
         if self._has_begun(event):
-            return Outlook(event, SkipReason.EXPIRED)
+            return Relevance(event, SkipReason.EXPIRED)
         # Of a first confirmation there is one question: whether its booking was cancelled.
         whole = job.whole_story or isinstance(event, BookingCancelled)
         story = await self._story(event, whole=whole)
         hand_ends = datetime.now(UTC) - timedelta(seconds=2 * self.leases.seconds)
-        outlook = story.outlook(job.notification_id, event, hand_ends=hand_ends)
-        return replace(outlook, needless=SkipReason.EXPIRED) if self._has_begun(outlook.event) else outlook
+        relevance = story.relevance(job.notification_id, event, hand_ends=hand_ends)
+        return replace(relevance, obsolete=SkipReason.EXPIRED) if self._has_begun(relevance.event) else relevance
 
     def _has_begun(self, event: Event) -> bool:
         showtime = getattr(event, "showtime", None)
         return is_ticket(event) and has_begun(showtime, self.renderer.zone(event), datetime.now(UTC))
 
-    async def _story(self, event: Event, *, whole: bool = True) -> Story:
+    async def _story(self, event: Event, *, whole: bool = True) -> BookingHistory:
         ids = booking_ids(event)
         if ids is None:
-            return Story((), self.renderer.zone)
-        told = await self.books.told(ids if whole else ids[1:])
+            return BookingHistory((), self.renderer.zone)
+        told = await self.state.event_data_of(ids if whole else ids[1:])
         if later := booking_history.further(told):
-            told += await self.books.told(later)
-        return Story(told, self.renderer.zone)
+            told += await self.state.event_data_of(later)
+        return BookingHistory(told, self.renderer.zone)
 
     async def _is_paid_by_now(self, event: PaymentFailed) -> bool:
         if not event.booking_id:
             receipt = receipt_id(event)
-            return bool(receipt and await self.books.told([receipt]))
-        story, paid = await asyncio.gather(self._story(event), self.books.paid(event.booking_id))
+            return bool(receipt and await self.state.event_data_of([receipt]))
+        story, paid = await asyncio.gather(self._story(event), self.state.paid(event.booking_id))
         return story.is_overtaken(event, paid)
 
     async def _last_look(self, job: Job) -> Fence:
         """Right before the first byte. What has waited, for a connection or in the breaker, may be needless by now."""
         if time.monotonic() - job.looked_at > _FRESH:
-            outlook = await self._look_around(job)
-            if outlook.needless or outlook.wait:
+            relevance = await self._look_around(job)
+            if relevance.obsolete or relevance.wait:
                 return Fence.LOST
-        return await self.books.mark_sending(job)
+        return await self.state.mark_sending(job)
 
     async def _is_news(self, job: Job, found: Opened | AlreadyThere) -> bool:
         """Whether the event is to have a mail of its own, beside that of its fact, which is closed.
 
         That is written down first: whoever finds the event again, or sends the mail of its fact again, knows of it.
         """
-        event = job.notice.event
+        event = job.notification.event
         if not _may_be_news(job, found) or not isinstance(event, BookingEvent):
             return False
         if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
             return False
-        ids, own_id = booking_ids(event), planning.further_id(job.notice)
+        ids, own_id = booking_ids(event), planning.further_id(job.notification)
         story = await self._story(event)
         if own_id in story.later or ids is None:
             return own_id in story.later
         if news := story.is_news(event):
-            await self.books.note_later(ids[0], own_id)
+            await self.state.note_later(ids[0], own_id)
         return news
 
     async def _is_older(self, job: Job, found: Opened | AlreadyThere) -> bool:
         """Whether the entry is by now that of a newer event, which says otherwise of the booking."""
-        event = job.notice.event
+        event = job.notification.event
         if not isinstance(event, BookingConfirmed) or not is_of_another(job, found):
             return False
-        told = await self.books.told([job.notification_id])
+        told = await self.state.event_data_of([job.notification_id])
         return any(booking_history.contradicts(each, event, self.renderer.zone) for each in told)
 
     async def _step_back(self, job: Job, found: Opened | AlreadyThere) -> Settlement:
         """The newer event's own delivery sees to the mail."""
-        await self.books.note_event(job, found)
-        await self.books.leave(job)
+        await self.state.note_event(job, found)
+        await self.state.leave(job)
         outcome = Skipped(SkipReason.SUPERSEDED)
         log.info("event.duplicate", outcome=summarize(outcome).outcome, duration_ms=job.duration_ms)
         return Done(outcome)
@@ -405,45 +405,53 @@ class Pipeline:
     async def _give_way(self, job: Job) -> Settlement:
         """What its mail says depends on whether one that is under way is sent."""
         reason = "an earlier mail about its booking is under way"
-        await self.books.postpone(job, _UNTIL_THE_OTHER_IS_SENT, reason, None)
-        if job.delivery.ahead:
+        await self.state.postpone(job, _UNTIL_THE_OTHER_IS_SENT, reason, None)
+        if job.inbound.is_express_copy:
             return Done(None)
-        return Later(_UNTIL_THE_OTHER_IS_SENT, counted=False, reason=reason)
+        return Retry(_UNTIL_THE_OTHER_IS_SENT, counted=False, reason=reason)
 
-    async def _wait_for_its_turn(self, job: Job, person: Person) -> Later | Done | None:
+    async def _wait_for_its_turn(self, job: Job, person: Recipient) -> Retry | Done | None:
         """What is beyond a limit gets a time of its own, and takes its turn at each limit only once.
 
         A copy on the express lane takes none that is not free: the ordinary one will. What no queue takes goes on.
         """
-        if job.delivery.attempt or job.possible_duplicate or job.delivery.unmovable:
+        if job.inbound.attempt or job.possible_duplicate or job.inbound.unmovable:
             return None
-        ticket, ahead = is_ticket(job.notice.event), job.delivery.ahead
-        turn = await self.books.reserve(person.email or "", ticket=ticket, taken=job.delivery.turns, only_now=ahead)
+        ticket, is_express_copy = is_ticket(job.notification.event), job.inbound.is_express_copy
+        turn = await self.state.reserve(
+            person.email or "", ticket=ticket, taken=job.inbound.limits_passed, only_now=is_express_copy
+        )
         if not turn.seconds:
             return None
-        if ahead:
-            await self.books.postpone(job, 0, _OVER[turn.limit], None)
+        if is_express_copy:
+            await self.state.postpone(job, 0, _OVER[turn.limit], None)
             return Done(None)
         reason, due = _OVER[turn.limit], math.ceil(time.time() + turn.seconds)
-        await self.books.postpone(job, turn.seconds, reason, None)
-        return Later(turn.seconds, counted=False, reason=reason, not_before=due, turns=turn.taken)
+        await self.state.postpone(job, turn.seconds, reason, None)
+        return Retry(turn.seconds, counted=False, reason=reason, not_before=due, limits_passed=turn.taken)
 
-    def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
-        notice = job.notice
+    def _compose(self, job: Job, event: Event, person: Recipient) -> Envelope:
+        notification = job.notification
         with self.observer.timed(Stage.RENDER):
             most = self.policy.max_attachment_bytes
-            mail = self.renderer.render(notice.template, event, person, most_attached=most)
+            mail = self.renderer.render(notification.template, event, person, most_attached=most)
         job.subject = mail.subject
         self._remark(job, *mail.remarks)
-        ids = mime.Ids(job.notification_id, notice.event_id, notice.template, notice.event.booking_id, job.created_at)
+        ids = mime.MessageIds(
+            job.notification_id,
+            notification.event_id,
+            notification.template,
+            notification.event.booking_id,
+            job.created_at,
+        )
         with self.observer.timed(Stage.MIME):
-            return mime.compose(mail, person.email or "", self.policy.letterhead, ids, most_attached=most)
+            return mime.compose(mail, person.email or "", self.policy.sender_identity, ids, most_attached=most)
 
     async def _conclude(self, job: Job, verdict: Verdict) -> Settlement:
         match verdict:
             case Accepted(attempt):
                 return await self._close(job, Sent(job.possible_duplicate), attempt)
-            case Kept(outcome, attempt):
+            case SimulatedSend(outcome, attempt):
                 return await self._close(job, outcome, attempt)
             case Refused(attempt, code, fingerprint):
                 return await self._close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
@@ -452,19 +460,19 @@ class Pipeline:
                 return await self._retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, named)
             case PutOff(seconds, reason, tried):
                 job.sending = False
-                await self.books.postpone(job, seconds, reason, tried)
-                return Later(seconds, counted=False, reason=reason)
+                await self.state.postpone(job, seconds, reason, tried)
+                return Retry(seconds, counted=False, reason=reason)
             case InDoubt(attempt):
                 log.warning("mail.in_doubt", reply=attempt.reply, connection=attempt.connection)
-                await self.books.note_attempt(job, attempt)
+                await self.state.note_attempt(job, attempt)
                 return self._after_a_lease("it may have gone out")
-            case Withdrawn() if job.outlook and job.outlook.needless:
-                return await self._close(job, Skipped(job.outlook.needless))
-            case Withdrawn() if job.outlook and job.outlook.wait:
+            case ClaimLost() if job.relevance and job.relevance.obsolete:
+                return await self._close(job, Skipped(job.relevance.obsolete))
+            case ClaimLost() if job.relevance and job.relevance.wait:
                 return await self._give_way(job)
-            case Withdrawn():
+            case ClaimLost():
                 reason = "the claim was lost before DATA"
-                await self.books.postpone(job, self.leases.seconds, reason, None)
+                await self.state.postpone(job, self.leases.seconds, reason, None)
                 return self._after_a_lease(reason)
 
     async def _retry(
@@ -472,16 +480,16 @@ class Pipeline:
     ) -> Settlement:
         """Nothing went out. Up the ladder, or, where it ends, the mail is kept and the event is parked."""
         job.sending = False
-        scatter = random.random()  # noqa: S311 - it scatters a crowd
-        seconds = self.policy.ladder.next_wait(job.delivery.attempt, named, scatter)
-        if job.delivery.unmovable:
+        jitter = random.random()  # noqa: S311 - it scatters a crowd
+        seconds = self.policy.retry_schedule.next_wait(job.inbound.attempt, named, jitter)
+        if job.inbound.unmovable:
             reason, detail, seconds = ParkReason.UNMOVABLE, f"{_UNMOVABLE}: {detail}", None
         if seconds is not None:
-            wait = self._kept(max(seconds, named or 0), job.notice.event)
-            await self.books.postpone(job, wait, detail, attempt)
+            wait = self._kept(max(seconds, named or 0), job.notification.event)
+            await self.state.postpone(job, wait, detail, attempt)
             # What is no rung has a time of its own, and goes round until then.
             due = None if wait == seconds else math.ceil(time.time() + wait)
-            return Later(wait, counted=True, reason=detail, not_before=due)
+            return Retry(wait, counted=True, reason=detail, not_before=due)
         if job.envelope is not None:
             await self._keep(job.envelope)
         return await self._close(job, Parked(reason, detail), attempt)
@@ -512,11 +520,11 @@ class Pipeline:
 
     async def _close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
         with self.observer.timed(Stage.OUTCOME):
-            fence = await self.books.close(job, outcome, attempt)
+            fence = await self.state.close(job, outcome, attempt)
         # What is parked needs no entry: one that the database refuses must not make its event go round for ever. Of
         # what no queue takes, the entry is all that is left.
-        needless = isinstance(outcome, Parked) and not job.delivery.unmovable
-        if fence is Fence.LOST or (fence is Fence.NO_ENTRY and not needless):
+        obsolete = isinstance(outcome, Parked) and not job.inbound.unmovable
+        if fence is Fence.LOST or (fence is Fence.NO_ENTRY and not obsolete):
             return self._after_a_lease(_LOST_TO[fence])
         log.info(
             "notification.closed",
@@ -530,11 +538,11 @@ class Pipeline:
         return _settled(outcome)
 
     def _tell(self, job: Job, outcome: Outcome) -> None:
-        event = job.notice.event
+        event = job.notification.event
         show_at = self._show_at(event)
         self.observer.closed(
-            Closing(
-                template=job.notice.template,
+            ClosedNotification(
+                template=job.notification.template,
                 channel=self.channel.name,
                 outcome=outcome,
                 event_at=event.timestamp,
@@ -545,18 +553,18 @@ class Pipeline:
         )
 
     async def _set_aside(self, job: Job) -> Settlement:
-        detail = _lost_workers(job.delivery)
+        detail = _lost_workers(job.inbound)
         outcome = Unknown(detail) if job.possible_duplicate else Parked(ParkReason.CRASHED_WORKERS, detail)
         settlement = await self._close(job, outcome)
-        await self.lane.end(body_id(job.delivery.body), forget=True)
+        await self.poison_guard.end(body_id(job.inbound.body), forget=True)
         return settlement
 
-    def _after_a_lease(self, reason: str) -> Later:
+    def _after_a_lease(self, reason: str) -> Retry:
         """When it comes back, whoever else works on it has finished, or has lost its claim."""
-        return Later(self.leases.seconds, counted=False, reason=reason)
+        return Retry(self.leases.seconds, counted=False, reason=reason)
 
     async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
-        if await self.books.finish(job, found, outcome, repair=repair) is not Fence.HELD:
+        if await self.state.finish(job, found, outcome, repair=repair) is not Fence.HELD:
             return self._after_a_lease("another worker closed it otherwise")
         told = {"outcome": summarize(outcome).outcome, "duration_ms": job.duration_ms}
         if repair:
@@ -567,9 +575,9 @@ class Pipeline:
             log.info("event.duplicate", **told)
         return _settled(outcome)
 
-    async def _record_unreadable(self, event: Unreadable) -> Settlement:
+    async def _record_unreadable(self, event: UnreadableMessage) -> Settlement:
         structlog.contextvars.bind_contextvars(event_id=event.event_id)
-        found = await self.books.record(intents.of_unreadable(event), event.outcome)
+        found = await self.state.record(intents.of_unreadable(event), event.outcome)
         erased = Skipped(SkipReason.ERASED)
         if isinstance(found, AlreadyThere) and found.entry.outcome == erased:
             # Parked once more, it would say again what somebody had erased.
@@ -579,24 +587,24 @@ class Pipeline:
         return Park(event.outcome)
 
     def _intent(self, job: Job) -> Intent:
-        digest = self.renderer.digest(job.notice.template)
-        return intents.of_job(job, digest, mime.message_id(job.notification_id, self.policy.letterhead.domain))
+        digest = self.renderer.digest(job.notification.template)
+        return intents.of_job(job, digest, mime.message_id(job.notification_id, self.policy.sender_identity.domain))
 
 
 def _may_be_news(job: Job, found: Opened | AlreadyThere) -> bool:
     """Whether it is another report on a booking than those of which its entry knows."""
-    known = not isinstance(found, AlreadyThere) or found.entry.knows(job.notice.event_id)
-    return isinstance(job.notice.event, BookingEvent) and not job.further and not known
+    known = not isinstance(found, AlreadyThere) or found.entry.knows(job.notification.event_id)
+    return isinstance(job.notification.event, BookingEvent) and not job.further and not known
 
 
 def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:
     """As far as can be told: a producer that publishes an event twice does the same."""
-    came_back = job.delivery.attempt or job.delivery.replay or job.delivery.suspect
-    return not came_back and isinstance(found, AlreadyThere) and found.entry.knows(job.notice.event_id)
+    came_back = job.inbound.attempt or job.inbound.replay or job.inbound.redelivered
+    return not came_back and isinstance(found, AlreadyThere) and found.entry.knows(job.notification.event_id)
 
 
-def _lost_workers(delivery: Delivery) -> str:
-    return f"{delivery.crashes} workers were lost while they had it in hand"
+def _lost_workers(inbound: InboundMessage) -> str:
+    return f"{inbound.unfinished_starts} workers were lost while they had it in hand"
 
 
 def _settled(outcome: Outcome) -> Settlement:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from notification_service.contract import events
-from notification_service.contract.events import Event, Reading, UnreadableEventError
+from notification_service.contract.events import Event, EventReading, UnreadableEventError
 from notification_service.contract.facts import Fact, notification_id
-from notification_service.contract.inbound import Delivery, _excerpt, _id, digest_of, nameless_id
+from notification_service.contract.inbound import InboundMessage, _excerpt, _id, digest_of, nameless_id
 from notification_service.contract.outcomes import Parked, Rejected, RejectReason
 from notification_service.contract.remarks import Remark
 from notification_service.contract.rules import RULES
@@ -16,7 +16,7 @@ _NAMELESS = "the event names neither a booking nor a payment, so no mail could s
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """An event that becomes an e-mail."""
 
     event: Event
@@ -29,14 +29,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class NotOurs:
+class IgnoredEvent:
     """An event of another kind: never an error."""
 
     event_type: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableMessage:
     """Bytes that can never become a notice. `digest` stands for them, however often they come."""
 
     event_id: str
@@ -47,33 +47,33 @@ class Unreadable:
     """What could be read of it; of bytes that are no JSON object, their beginning."""
 
 
-def plan(delivery: Delivery, *, largest: int) -> Notice | NotOurs | Unreadable:
+def plan(inbound: InboundMessage, *, largest: int) -> Notification | IgnoredEvent | UnreadableMessage:
     """What to do with a delivery. `largest`: the most bytes that a body may have."""
-    digest = digest_of(delivery.body)
-    event_type, event_id = delivery.routing_key, nameless_id(delivery)
+    digest = digest_of(inbound.body)
+    event_type, event_id = inbound.routing_key, nameless_id(inbound)
     try:
-        data = events.read_object(delivery.content, largest=largest)
-        event_type = _event_type(delivery.routing_key, data)
+        data = events.read_object(inbound.content, largest=largest)
+        event_type = _event_type(inbound.routing_key, data)
         event_id = _id(_text(data.get("event_id"))) or event_id
         reading = events.read(data, event_type)
         if reading is None:
-            return NotOurs(event_type)
+            return IgnoredEvent(event_type)
         return _notice(reading, event_id, data)
     except UnreadableEventError as problem:
         # The error itself would keep its frames, and so the whole body, until the collector runs.
-        found = problem.data or _excerpt(delivery)
-        return Unreadable(event_id, event_type, Rejected(problem.reason, problem.detail), digest, found)
+        found = problem.data or _excerpt(inbound)
+        return UnreadableMessage(event_id, event_type, Rejected(problem.reason, problem.detail), digest, found)
 
 
-def under_its_type(delivery: Delivery, *, largest: int) -> Delivery:
+def under_its_type(inbound: InboundMessage, *, largest: int) -> InboundMessage:
     """The delivery under the type of its event, which its body says where the routing key is a queue's name."""
-    if delivery.routing_key in events.MODELS:
-        return delivery
+    if inbound.routing_key in events.MODELS:
+        return inbound
     try:
-        data = events.read_object(delivery.content, largest=largest)
+        data = events.read_object(inbound.content, largest=largest)
     except UnreadableEventError:
-        return delivery
-    return replace(delivery, routing_key=_event_type(delivery.routing_key, data))
+        return inbound
+    return replace(inbound, routing_key=_event_type(inbound.routing_key, data))
 
 
 def _event_type(routing_key: str, data: Mapping[str, Any]) -> str:
@@ -95,23 +95,23 @@ def _on_its_type(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]
     return (Remark("event_type", f"does not name the type that the event counts as, {event_type}"),)
 
 
-def unread(delivery: Delivery, outcome: Parked) -> Unreadable:
+def unread(inbound: InboundMessage, outcome: Parked) -> UnreadableMessage:
     """A delivery that is set aside without a look into it."""
-    return Unreadable(
-        nameless_id(delivery), delivery.routing_key, outcome, digest_of(delivery.body), _excerpt(delivery)
+    return UnreadableMessage(
+        nameless_id(inbound), inbound.routing_key, outcome, digest_of(inbound.body), _excerpt(inbound)
     )
 
 
-def event_id(delivery: Delivery, *, largest: int) -> str:
+def event_id(inbound: InboundMessage, *, largest: int) -> str:
     """The id under which the delivery's record is found."""
-    match plan(delivery, largest=largest):
-        case Notice(event_id=known) | Unreadable(event_id=known):
+    match plan(inbound, largest=largest):
+        case Notification(event_id=known) | UnreadableMessage(event_id=known):
             return known
-        case NotOurs():
-            return nameless_id(delivery)
+        case IgnoredEvent():
+            return nameless_id(inbound)
 
 
-def _notice(reading: Reading, event_id: str, data: Mapping[str, Any]) -> Notice:
+def _notice(reading: EventReading, event_id: str, data: Mapping[str, Any]) -> Notification:
     event = reading.event
     rule = RULES[type(event)]
     # An event that names no booking and no payment can only be told apart by its own id.
@@ -122,7 +122,9 @@ def _notice(reading: Reading, event_id: str, data: Mapping[str, Any]) -> Notice:
             "; ".join((_NAMELESS, *map(str, reading.remarks))),
             data,
         )
-    return Notice(event, event_id, rule.template, fact, data, (*_on_its_type(event.event_type, data), *reading.remarks))
+    return Notification(
+        event, event_id, rule.template, fact, data, (*_on_its_type(event.event_type, data), *reading.remarks)
+    )
 
 
 def _text(value: object) -> str | None:
@@ -134,6 +136,6 @@ def _text(value: object) -> str | None:
         return None
 
 
-def further_id(notice: Notice) -> str:
+def further_id(notification: Notification) -> str:
     """The id of a further mail about a booking: of the booking, the kind, and the event that decided it."""
-    return notification_id(Fact(notice.fact.key, notice.event_id), None, notice.template)
+    return notification_id(Fact(notification.fact.key, notification.event_id), None, notification.template)

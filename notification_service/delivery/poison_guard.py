@@ -11,18 +11,18 @@ from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 5.0
-_LONGEST = 60.0
+_WAIT_TIMEOUT_S = 5.0
+_MAX_LENGTH = 60.0
 """Seconds that a delivery waits for its turn, unacked: with many that came back, the last would be held for minutes."""
 
 
-class Lane:
+class PoisonGuard:
     """`patience`: seconds after which the next one may start, since what kills its worker does so at once.
 
     `longest`: seconds after which one that has had no turn is to come again.
     """
 
-    def __init__(self, claims: Claims, patience: float = _PATIENCE, longest: float = _LONGEST) -> None:
+    def __init__(self, claims: Claims, patience: float = _WAIT_TIMEOUT_S, longest: float = _MAX_LENGTH) -> None:
         self._claims = claims
         self._patience = patience
         self._longest = longest
@@ -33,8 +33,8 @@ class Lane:
         self._longest = min(self._longest, seconds)
 
     @asynccontextmanager
-    async def turn(self, delivery: str) -> AsyncIterator[int | None]:
-        """Yields how many earlier starts of `delivery` never ended: those of workers that are gone. None: not its turn.
+    async def turn(self, inbound: str) -> AsyncIterator[int | None]:
+        """Yields how many earlier starts of `inbound` never ended: those of workers that are gone. None: not its turn.
 
         A lost connection ends no job, so a delivery that comes back to a worker that still has it is not counted.
         """
@@ -42,43 +42,43 @@ class Lane:
             if not its_turn:
                 yield None
                 return
-            if delivery in self._here:
+            if inbound in self._here:
                 yield 0
                 return
-            self._here.add(delivery)
+            self._here.add(inbound)
             try:
-                async with self._start(delivery) as crashes:
-                    yield crashes
+                async with self._start(inbound) as unfinished_starts:
+                    yield unfinished_starts
             finally:
-                self._here.discard(delivery)
+                self._here.discard(inbound)
 
     @asynccontextmanager
-    async def _start(self, delivery: str) -> AsyncIterator[int]:
+    async def _start(self, inbound: str) -> AsyncIterator[int]:
         """It is over when its job ends or the patience does: a job that only waits, for a server, has killed nobody."""
-        crashes, job_ended = await self._begin(delivery), asyncio.Event()
-        ending = asyncio.create_task(self._end_in_time(delivery, job_ended))
+        unfinished_starts, job_ended = await self._begin(inbound), asyncio.Event()
+        ending = asyncio.create_task(self._end_in_time(inbound, job_ended))
         try:
-            yield crashes
+            yield unfinished_starts
         finally:
             job_ended.set()
             await ending
 
-    async def _end_in_time(self, delivery: str, job_ended: asyncio.Event) -> None:
+    async def _end_in_time(self, inbound: str, job_ended: asyncio.Event) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
                 await job_ended.wait()
-        await self.end(delivery)
+        await self.end(inbound)
 
-    async def end(self, delivery: str, *, forget: bool = False) -> None:
+    async def end(self, inbound: str, *, forget: bool = False) -> None:
         """`forget`: it was set aside, so a replay has all its starts again."""
         try:
-            await self._claims.end(delivery, forget=forget)
+            await self._claims.end(inbound, forget=forget)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
 
-    async def _begin(self, delivery: str) -> int:
+    async def _begin(self, inbound: str) -> int:
         try:
-            return await self._claims.begin(delivery)
+            return await self._claims.begin(inbound)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
             return 0

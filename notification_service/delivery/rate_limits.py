@@ -36,7 +36,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Reservation:
     """`seconds` until a mail may go, 0 being now; `limit`: the setting that says so.
 
     `taken`: how many limits of `ORDER` lie behind it then.
@@ -51,7 +51,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class RateLimit:
     """One setting, and the buckets that a mail may choose from; whichever is free first is taken."""
 
     setting: str
@@ -59,7 +59,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Quotas:
+class RateLimits:
     """Mails; 0: as many as there are. `per_domain`: by domain, `*` for every other one; `server`: whose limit it is.
 
     `grain`: seconds that a mail may come later than its time.
@@ -72,7 +72,7 @@ class Quotas:
     server: str = ""
     grain: float = 0
 
-    def of(self, address: str, *, ticket: bool, taken: int = 0) -> list[Quota]:
+    def of(self, address: str, *, ticket: bool, taken: int = 0) -> list[RateLimit]:
         """What a mail to this address has to keep, the first `taken` of `ORDER` left out."""
         address = address.lower()
         domain = address.rpartition("@")[2]
@@ -86,7 +86,7 @@ class Quotas:
             self._a_day(f"day:{self.server}", self.per_day, ticket=ticket),
         )
         named = zip(ORDER, found, strict=True)
-        return [Quota(setting, lanes) for setting, lanes in list(named)[taken:] if lanes]
+        return [RateLimit(setting, lanes) for setting, lanes in list(named)[taken:] if lanes]
 
     def _a_minute(self, key: str, most: int, *, ticket: bool) -> tuple[Bucket, ...]:
         return _shared(key, most, _MINUTE + self.grain, _AT_ONCE_OF_A_MINUTE, ticket=ticket)

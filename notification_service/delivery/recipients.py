@@ -5,11 +5,11 @@ from dataclasses import replace
 from notification_service.contract.events import Event
 from notification_service.contract.outcomes import Rejected, RejectReason
 from notification_service.contract.remarks import Remark
-from notification_service.delivery.ports.directory import Directory, Person
+from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.foundation.addresses import NotAnAddressError, read_mailbox
 
 
-async def find(event: Event, directory: Directory) -> Person | Rejected:
+async def find(event: Event, directory: Directory) -> Recipient | Rejected:
     """A person whose `email` is an address, or why there is none. Raises `StoreUnavailableError`."""
     faults = []
     for source, ask in _SOURCES:
@@ -27,7 +27,7 @@ async def find(event: Event, directory: Directory) -> Person | Rejected:
     )
 
 
-def passed_over(event: Event, person: Person) -> tuple[Remark, ...]:
+def passed_over(event: Event, person: Recipient) -> tuple[Remark, ...]:
     """What the event says of its own recipient, where the mail goes to another address because that is none."""
     if not event.user_email or event.user_email == person.email:
         return ()
@@ -38,15 +38,15 @@ def passed_over(event: Event, person: Person) -> tuple[Remark, ...]:
     return ()
 
 
-async def _named(event: Event, _: Directory) -> Person | None:
-    return Person(event.user_email) if event.user_email else None
+async def _named(event: Event, _: Directory) -> Recipient | None:
+    return Recipient(event.user_email) if event.user_email else None
 
 
-async def _user(event: Event, directory: Directory) -> Person | None:
+async def _user(event: Event, directory: Directory) -> Recipient | None:
     return await directory.user(event.user_id) if event.user_id else None
 
 
-async def _user_of_booking(event: Event, directory: Directory) -> Person | None:
+async def _user_of_booking(event: Event, directory: Directory) -> Recipient | None:
     return await directory.user_of_booking(event.booking_id) if event.booking_id else None
 
 

@@ -20,10 +20,10 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Retry:
     """Moved to a rung of the retry ladder, then acked. `counted`: it uses up one of the retries.
 
-    `not_before`: unix seconds, where a single rung may be too short. `turns`: how many limits lie behind it then; None:
+    `not_before`: unix seconds, where a single rung may be too short. `limits_passed`: how many limits lie behind it then; None:
     as many as before.
     """
 
@@ -31,7 +31,7 @@ class Later:
     counted: bool
     reason: str
     not_before: int | None = None
-    turns: int | None = None
+    limits_passed: int | None = None
 
 
-Settlement = Done | Park | Later
+Settlement = Done | Park | Retry

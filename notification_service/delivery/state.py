@@ -10,14 +10,14 @@ from typing import TypeVar
 import structlog
 
 from notification_service.contract.outcomes import Outcome, Rejected, Sent
-from notification_service.delivery.decisions import Unguarded
+from notification_service.delivery.decisions import ClaimsUnavailable
 from notification_service.delivery.jobs import Job
 from notification_service.delivery.leases import Lease, Leases
 from notification_service.delivery.ports.channel import Attempt
 from notification_service.delivery.ports.claims import ClaimAnswer, Claims, Fence
-from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Ledger, Opened, Paid, Told
+from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Ledger, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.rates import Rates
-from notification_service.delivery.rate_limits import Turn
+from notification_service.delivery.rate_limits import Reservation
 from notification_service.foundation.address_digests import named_in, stand_in
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.foundation.outages import Outage
@@ -25,16 +25,16 @@ from notification_service.foundation.outages import Outage
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-_GOODBYE = 2.0
+_MIN_PAUSE, _MAX_PAUSE = 0.1, 5.0
+_CLOSE_TIMEOUT_S = 2.0
 
 
 def is_of_another(job: Job, found: Opened | AlreadyThere) -> bool:
     """Whether the entry was made for, or last taken up by, another event than the job's."""
-    return isinstance(found, AlreadyThere) and found.entry.event_id != job.notice.event_id
+    return isinstance(found, AlreadyThere) and found.entry.event_id != job.notification.event_id
 
 
-class Books:
+class DeliveryState:
     def __init__(self, claims: Claims, ledger: Ledger, leases: Leases, rates: Rates) -> None:
         self._claims = claims
         self._rates = rates
@@ -60,14 +60,14 @@ class Books:
     async def first_report(self, fact: str, report: str) -> str:
         return await self.through_outage(lambda: self._ledger.first_report(fact, report))
 
-    async def claim(self, job: Job, *, reopen: bool = False) -> ClaimAnswer | Unguarded:
-        asked, reopen = time.monotonic(), reopen or job.delivery.replay is not None
+    async def claim(self, job: Job, *, reopen: bool = False) -> ClaimAnswer | ClaimsUnavailable:
+        asked, reopen = time.monotonic(), reopen or job.inbound.replay is not None
         try:
             answer = await self._claims.claim(job.notification_id, job.owner, reopen=reopen)
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
             job.lease = None
-            return Unguarded()
+            return ClaimsUnavailable()
         if self._redis_away.ends():
             log.info("claims.back")
         job.lease = Lease(job.owner, asked + self._leases.seconds)
@@ -82,8 +82,8 @@ class Books:
         job.seen_at = asked
         return found
 
-    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
-        return await self.through_outage(lambda: self._ledger.told(notification_ids))
+    async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
+        return await self.through_outage(lambda: self._ledger.event_data_of(notification_ids))
 
     async def note_later(self, notification_id: str, later: str) -> None:
         await self.through_outage(lambda: self._ledger.note_later(notification_id, later))
@@ -94,13 +94,13 @@ class Books:
     async def paid(self, booking_id: str) -> Paid | None:
         return await self.through_outage(lambda: self._ledger.paid(booking_id))
 
-    async def reserve(self, address: str, *, ticket: bool, taken: int, only_now: bool) -> Turn:
+    async def reserve(self, address: str, *, ticket: bool, taken: int, only_now: bool) -> Reservation:
         """When a mail to this address may go; nobody waits for a Redis that is away."""
         try:
             return await self._rates.reserve(address, ticket=ticket, taken=taken, only_now=only_now)
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
-            return Turn()
+            return Reservation()
 
     async def take_over(self, job: Job, found: Opened | AlreadyThere, intent: Intent) -> Fence:
         """`intent`: what the entry says from now on, where it was another event's."""
@@ -113,14 +113,14 @@ class Books:
             lambda: self._ledger.take_over(
                 job.notification_id,
                 job.owner,
-                job.notice.event_id,
+                job.notification.event_id,
                 at=now,
                 possible_duplicate=job.possible_duplicate,
                 seen=entry.owner if entry else job.owner,
                 sending=entry.sending if entry else False,
                 was=was,
                 # One that is open was granted already: its worker was lost, or it was put off.
-                replay=job.delivery.replay if was is not None else None,
+                replay=job.inbound.replay if was is not None else None,
                 intent=intent if is_of_another(job, found) else None,
             )
         )
@@ -142,7 +142,7 @@ class Books:
     async def _mark_claim(self, job: Job) -> Fence:
         try:
             return await self._claims.mark_sending(
-                job.notification_id, job.owner, again=job.possible_duplicate, plant=job.lease is None
+                job.notification_id, job.owner, again=job.possible_duplicate, create_if_missing=job.lease is None
             )
         except StoreUnavailableError as problem:
             self._missed_redis(problem)
@@ -179,8 +179,8 @@ class Books:
             await self.through_outage(lambda: self._ledger.unmark(job.notification_id, job.owner))
             job.marked = False
 
-    async def plant_doubt(self, job: Job) -> None:
-        await self._quietly(self._claims.mark_sending(job.notification_id, job.owner, plant=True))
+    async def mark_in_doubt(self, job: Job) -> None:
+        await self._quietly(self._claims.mark_sending(job.notification_id, job.owner, create_if_missing=True))
 
     async def note_attempt(self, job: Job, attempt: Attempt) -> None:
         await self.through_outage(lambda: self._ledger.note_attempt(job.notification_id, attempt))
@@ -200,12 +200,12 @@ class Books:
         """Its entry stays as it stands: whoever comes next may look at it at once."""
         await self._quietly(self._claims.release(job.notification_id, job.owner))
 
-    async def let_go(self, job: Job) -> None:
+    async def release_on_shutdown(self, job: Job) -> None:
         """The service shuts down before anything went out: whoever gets the delivery next may start at once."""
         if job.sending:
             return
         try:
-            async with asyncio.timeout(_GOODBYE):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self.postpone(job, 0, "the service shut down", None)
         except TimeoutError:
             log.info("claim.left", reason="it is free when its lease is over")
@@ -256,7 +256,7 @@ class Books:
         return await self.through_outage(lambda: self._ledger.close(job.notification_id, None, outcome, at=now))
 
     async def note_event(self, job: Job, found: Opened | AlreadyThere) -> None:
-        await self._note_event(found, job.notification_id, job.notice.event_id)
+        await self._note_event(found, job.notification_id, job.notification.event_id)
 
     async def record(self, intent: Intent, outcome: Outcome) -> Opened | AlreadyThere:
         """An entry that is closed from the start: nothing was ever to be sent. What stood there before stays."""
@@ -283,7 +283,7 @@ class Books:
 
     async def through_outage(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat what MongoDB could not answer. The delivery stays unacked, so consuming ends at the prefetch."""
-        pause = _SHORTEST_PAUSE
+        pause = _MIN_PAUSE
         while True:
             try:
                 answer = await call()
@@ -294,7 +294,7 @@ class Books:
                     log.info("ledger.back")
                 return answer
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - it scatters a crowd
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _MAX_PAUSE)
 
     async def _quietly(self, call: Awaitable[object]) -> None:
         """Tell Redis; what it misses, the ledger knows."""

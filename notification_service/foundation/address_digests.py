@@ -23,7 +23,7 @@ MORE = "more"
 
 _DIGITS = 32
 _DEEPEST = 3
-_MOST_TEXT = 4 * 1024 * 1024
+_MAX_TEXT = 4 * 1024 * 1024
 
 _ENDS = r"\s<>\"(),:;@\[\]\\"
 _LOCAL, _DOMAIN = rf"[^{_ENDS}]{{1,64}}", rf"[^{_ENDS}'&?/|={{}}!#%*+$^`~]{{1,253}}"
@@ -81,7 +81,7 @@ def stand_in(text: str) -> str:
 
 def named_in(texts: Iterable[str]) -> set[str]:
     """Every address in the texts, each in its one spelling."""
-    return {each for text in _readings("\n".join(texts)[:_MOST_TEXT]) for each in _spelled_out(text)}
+    return {each for text in _readings("\n".join(texts)[:_MAX_TEXT]) for each in _spelled_out(text)}
 
 
 def names(address: str, texts: Iterable[str]) -> bool:

@@ -25,7 +25,7 @@ _MAILTO = re.compile(r"mailto:([^?]*)(?:\?(.*))?", re.IGNORECASE)
 _FURTHER_RECIPIENTS = re.compile(r"(?:^|&)(?:to|cc|bcc)=", re.IGNORECASE)
 _DOTTED = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _MISPLACED_DOT = re.compile(r"^\.|\.\.|\.$")
-_LONGEST_QUOTED = 62
+_MAX_QUOTED_LENGTH = 62
 """Characters; with its quotes a local part has at most 64 (RFC 5321 §4.5.3.1.1)."""
 
 
@@ -106,7 +106,7 @@ def _without_quotes(local: str) -> str:
 
 def _check_dotted(local: str) -> None:
     """Dots at the ends and next to each other, as some Japanese carriers gave them out; only quotes carry them."""
-    if not _DOTTED.fullmatch(local) or len(local) > _LONGEST_QUOTED:
+    if not _DOTTED.fullmatch(local) or len(local) > _MAX_QUOTED_LENGTH:
         raise NotAnAddressError("the part before the @-sign has dots where none may be, and cannot be quoted")
 
 

@@ -9,7 +9,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
-class Groups(Generic[Q, A]):
+class Batcher(Generic[Q, A]):
     """What is asked while one group is under way is the next group, so that nobody waits for a group to fill.
 
     `answer` gets at most `largest` questions and gives one answer for each; an exception among them is raised for

@@ -7,10 +7,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_LONGEST = 64
+_MAX_LENGTH = 64
 
 
-def remembered(most: int) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
+def bounded_cache(most: int) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
     """`lru_cache` for the `most` last calls, unless the text is long: what an event says must not fill the memory."""
 
     def decorate(call: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
@@ -18,7 +18,7 @@ def remembered(most: int) -> Callable[[Callable[Concatenate[str, P], T]], Callab
 
         @wraps(call)
         def chosen(text: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            if len(text) > _LONGEST:
+            if len(text) > _MAX_LENGTH:
                 return call(text, *args, **kwargs)
             return kept(text, *args, **kwargs)  # type: ignore[arg-type]  # what cannot be a key fails at the first call
 

@@ -9,7 +9,7 @@ TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 _FIRST_VERSION, _NO_VERSION = "00", "ff"
 _SAMPLED = 1
-_LONGEST_STATE = 512
+_MAX_STATE_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ def read(headers: Mapping[str, object]) -> Trace | None:
 
 
 def _state(text: object) -> str | None:
-    fits = isinstance(text, str) and text.isascii() and text.isprintable() and 0 < len(text) <= _LONGEST_STATE
+    fits = isinstance(text, str) and text.isascii() and text.isprintable() and 0 < len(text) <= _MAX_STATE_LENGTH
     return text if isinstance(text, str) and fits else None

@@ -10,7 +10,7 @@ from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
 from notification_service.settings import load
 
-_PATIENCE = 3.0
+_WAIT_TIMEOUT_S = 3.0
 
 
 class NotAliveError(Exception):
@@ -21,7 +21,7 @@ def ask(port: int) -> None:
     """Raises `NotAliveError`."""
     url = f"http://127.0.0.1:{port}/livez"
     try:
-        with urllib.request.urlopen(url, timeout=_PATIENCE):
+        with urllib.request.urlopen(url, timeout=_WAIT_TIMEOUT_S):
             return
     except OSError as problem:
         raise NotAliveError(f"{url}: {problem}") from problem

@@ -25,14 +25,14 @@ from prometheus_client import (
 from notification_service import __version__
 from notification_service.channels.breaker import State
 from notification_service.contract.events import EVENT_TYPES
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Bounced, Outcome, Sent, summarize
 from notification_service.contract.remarks import Remark
 from notification_service.contract.rules import TEMPLATES
-from notification_service.delivery.observer import Closing, Stage
+from notification_service.delivery.observer import ClosedNotification, Stage
 from notification_service.delivery.ports.channel import Attempt
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.settlements import Done, Later, Park, Settlement
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation there
 
@@ -64,9 +64,9 @@ class Gauges:
 class Metrics:
     """`provider`: the name by which channels/smtp/providers knows the server."""
 
-    def __init__(self, ladder: Ladder, provider: str) -> None:
+    def __init__(self, retry_schedule: RetrySchedule, provider: str) -> None:
         self.registry = CollectorRegistry()
-        self._ladder = ladder
+        self._ladder = retry_schedule
         self._provider = provider.lower()
         self._events = Counter(
             "notification_events_total",
@@ -131,26 +131,26 @@ class Metrics:
         )
         ProcessCollector(registry=self.registry)
 
-    def settled(self, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
+    def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None:
         match settlement:
             case Done(outcome) | Park(outcome):
                 word = summarize(outcome).outcome if outcome else "ignored"
-            case Later(wait, counted, _, not_before, _):
+            case Retry(wait, counted, _, not_before, _):
                 word = "waits"
-                rung = self._ladder.rung_within(wait) if not_before else self._ladder.rung_for(wait)
-                self._retries.labels(str(rung), str(counted).lower()).inc()
+                delay = self._ladder.delay_within(wait) if not_before else self._ladder.delay_for(wait)
+                self._retries.labels(str(delay), str(counted).lower()).inc()
             case _:
                 assert_never(settlement)
-        self._events.labels(_kind(delivery), word).inc()
+        self._events.labels(_kind(inbound), word).inc()
         self._handling.labels(word).observe(seconds)
 
-    def watched(self, delivery: Delivery) -> AbstractContextManager[Delivery]:
-        return nullcontext(delivery)
+    def watched(self, inbound: InboundMessage) -> AbstractContextManager[InboundMessage]:
+        return nullcontext(inbound)
 
     def timed(self, stage: Stage) -> "_Timed":
         return _Timed(self._stages[stage])
 
-    def closed(self, closing: Closing) -> None:
+    def closed(self, closing: ClosedNotification) -> None:
         outcome = closing.outcome
         if closing.template not in TEMPLATES:
             return
@@ -247,9 +247,9 @@ def _reason(outcome: Outcome) -> str:
     return str(summarize(outcome).reason or "")
 
 
-def _kind(delivery: Delivery) -> str:
+def _kind(inbound: InboundMessage) -> str:
     """A routing key is the sender's to choose, so only ours become labels."""
-    return delivery.routing_key if delivery.routing_key in EVENT_TYPES else "other"
+    return inbound.routing_key if inbound.routing_key in EVENT_TYPES else "other"
 
 
 def _seconds(begin: datetime, end: datetime) -> float:

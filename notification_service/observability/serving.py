@@ -24,13 +24,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 log = structlog.get_logger(__name__)
 
-_GOODBYE = 2
+_CLOSE_TIMEOUT_S = 2
 """Seconds that clients have to finish when the service ends; uvicorn by itself waits for ever for half a request."""
 
-_MOST_TASKS = 1000
+_MAX_TASKS = 1000
 """Requests that are worked on at once, also for clients that have gone meanwhile."""
 
-_LARGEST_HEAD = 16 * 1024
+_MAX_HEAD_SIZE = 16 * 1024
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -72,8 +72,8 @@ async def serving(app: ASGIApp, host: str, port: int, limits: Limits | None = No
             # Whoever connects could else say who they are.
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_MOST_TASKS,
-            timeout_graceful_shutdown=_GOODBYE,
+            limit_concurrency=_MAX_TASKS,
+            timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
         )
     )
     task = asyncio.create_task(server.serve([listening]))
@@ -103,7 +103,7 @@ def _answering(app: ASGIApp) -> ASGIApp:
             await send(message)
 
         try:
-            await (app if _size(scope) <= _LARGEST_HEAD else too_large)(scope, receive, sent)
+            await (app if _size(scope) <= _MAX_HEAD_SIZE else too_large)(scope, receive, sent)
         except ClientDisconnect:
             return
         except asyncio.CancelledError:

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = select.PIPE_BUF
 """Bytes that a pipe which is ready takes without blocking."""
-_MOST_WAITING = 1024 * 1024
+_MAX_WAITING = 1024 * 1024
 _LAST_SECONDS = 1.0
 
 
@@ -90,7 +90,7 @@ class LogOutput(io.TextIOBase):
 
     def write(self, line: str, /) -> int:
         encoded = line.encode("utf-8", "replace")
-        if len(self._waiting) + len(encoded) > _MOST_WAITING:
+        if len(self._waiting) + len(encoded) > _MAX_WAITING:
             self._dropped += 1
         else:
             self._waiting += encoded

@@ -24,14 +24,14 @@ from opentelemetry.util.types import AttributeValue
 
 from notification_service import __version__
 from notification_service.contract.events import EVENT_TYPES
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import summarize
 from notification_service.contract.remarks import Remark
-from notification_service.delivery.observer import Closing, Observer, Stage
-from notification_service.delivery.settlements import Done, Later, Park, Settlement
+from notification_service.delivery.observer import ClosedNotification, Observer, Stage
+from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 from notification_service.foundation.trace_context import Trace
 
-_TIMEOUT = 5
+_TIMEOUT_S = 5
 
 
 class Tracing:
@@ -48,20 +48,20 @@ class Tracing:
         self._tracer = self._provider.get_tracer("notification_service", __version__)
 
     @contextmanager
-    def watched(self, delivery: Delivery) -> Iterator[Delivery]:
+    def watched(self, inbound: InboundMessage) -> Iterator[InboundMessage]:
         """The delivery's trace is our span from here on, in what is logged and in what is published on."""
-        event_type = delivery.routing_key if delivery.routing_key in EVENT_TYPES else "other"
+        event_type = inbound.routing_key if inbound.routing_key in EVENT_TYPES else "other"
         about: dict[str, AttributeValue] = {
             "messaging.system": "rabbitmq",
             "messaging.operation.type": "process",
             "messaging.rabbitmq.destination.routing_key": event_type,
-            "notification.attempt": delivery.attempt,
+            "notification.attempt": inbound.attempt,
         }
         with (
-            self._beside.watched(delivery) as watched,
-            self._span(f"process {event_type}", SpanKind.CONSUMER, _parent(delivery.trace), about) as span,
+            self._beside.watched(inbound) as watched,
+            self._span(f"process {event_type}", SpanKind.CONSUMER, _parent(inbound.trace), about) as span,
         ):
-            yield replace(watched, trace=_trace_of(span, delivery.trace))
+            yield replace(watched, trace=_trace_of(span, inbound.trace))
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
@@ -71,16 +71,16 @@ class Tracing:
     def remarked(self, remark: Remark) -> None:
         self._beside.remarked(remark)
 
-    def closed(self, closing: Closing) -> None:
+    def closed(self, closing: ClosedNotification) -> None:
         told = summarize(closing.outcome)
         trace.get_current_span().set_attribute("notification.template", closing.template)
         if told.reason:
             trace.get_current_span().set_attribute("notification.reason", str(told.reason))
         self._beside.closed(closing)
 
-    def settled(self, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
+    def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None:
         trace.get_current_span().set_attribute("notification.outcome", _word(settlement))
-        self._beside.settled(delivery, settlement, seconds)
+        self._beside.settled(inbound, settlement, seconds)
 
     def close(self) -> None:
         """Send what is left; blocks for seconds where nobody answers."""
@@ -103,7 +103,7 @@ class Tracing:
 
 def exporter(endpoint: str) -> SpanExporter:
     """To a collector's OTLP over HTTP, such as `http://collector:4318/v1/traces`."""
-    return OTLPSpanExporter(endpoint=endpoint, timeout=_TIMEOUT)
+    return OTLPSpanExporter(endpoint=endpoint, timeout=_TIMEOUT_S)
 
 
 def _parent(named: Trace | None) -> Context:
@@ -127,7 +127,7 @@ def _trace_of(span: Span, named: Trace | None) -> Trace:
 
 def _word(settlement: Settlement) -> str:
     match settlement:
-        case Later():
+        case Retry():
             return "waits"
         case Park(outcome):
             return summarize(outcome).outcome

@@ -10,14 +10,14 @@ from notification_service import bootstrap
 from notification_service.content.catalogues import LANGUAGES, PSEUDO
 from notification_service.content.templates import TemplateFaultError
 from notification_service.preview import extraction, proofs
-from notification_service.preview.mail_reader import Reading, read
+from notification_service.preview.mail_reader import MailReading, read
 from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
 
 _ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted")
-_LARGEST_HTML, _LARGEST_MESSAGE = 40_000, 100_000
-_LONGEST_SUBJECT = 60
-_LONGEST_LINE = 998
+_MAX_HTML_SIZE, _MAX_MESSAGE_SIZE = 40_000, 100_000
+_MAX_SUBJECT_LENGTH = 60
+_MAX_LINE_LENGTH = 998
 _LINK = re.compile(r"https://[^\s/]+\S*|mailto:[^@\s]+@[^@\s]+")
 _UNSAID = re.compile(
     r"\b(?:None|null|undefined|NaN|Unknown Movie)\b|%\(\w+\)s|\{\{ *(?:event|person|brand|links|terms|cinema)\b"
@@ -30,7 +30,7 @@ _BETWEEN = ".{0,3}"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MailFault:
     """`what` is wrong, and the `remedy`."""
 
     what: str
@@ -40,120 +40,122 @@ class Finding:
         return f"{self.what}: {self.remedy}"
 
 
-Findings = Iterator[Finding]
+Findings = Iterator[MailFault]
 
 
 # ── the checks ───────────────────────────────────────────────────────────────────────────────────────
-def parts(mail: Reading) -> Findings:
+def parts(mail: MailReading) -> Findings:
     """RFC 2045 to 2047, as Python's own parser reads them; text first, html after it."""
     for part in mail.message.walk():
         for defect in (*part.defects, *(d for value in part.values() for d in getattr(value, "defects", ()))):
             said = str(defect) or type(defect).__name__
-            yield Finding(f"{part.get_content_type()} does not parse cleanly ({said})", "tell the developers: mime.py")
+            yield MailFault(
+                f"{part.get_content_type()} does not parse cleanly ({said})", "tell the developers: mime.py"
+            )
     kinds = [part.get_content_type() for part in mail.message.walk() if part.get_content_maintype() == "text"]
     if kinds[:2] != ["text/plain", "text/html"]:
-        yield Finding(f"its texts are {', '.join(kinds)}", "body.txt comes first, then body.html: mime.py")
+        yield MailFault(f"its texts are {', '.join(kinds)}", "body.txt comes first, then body.html: mime.py")
 
 
-def headers(mail: Reading) -> Findings:
+def headers(mail: MailReading) -> Findings:
     counts = Counter(name.title() for name in mail.message)
     for name in _ONCE:
         if not counts[name.title()]:
-            yield Finding(f"the header {name} is missing", "tell the developers: mime.py")
+            yield MailFault(f"the header {name} is missing", "tell the developers: mime.py")
     for name, count in counts.items():
         if count > 1:
-            yield Finding(f"the header {name} stands there {count} times", "tell the developers: mime.py")
+            yield MailFault(f"the header {name} stands there {count} times", "tell the developers: mime.py")
 
 
-def sizes(mail: Reading) -> Findings:
+def sizes(mail: MailReading) -> Findings:
     """Gmail shows the first 102 kB, and the rest behind a link."""
-    if (size := len(mail.mail.html.encode())) >= _LARGEST_HTML:
-        yield Finding(f"the html has {size} bytes", f"shorten {mail.template}/body.html to below {_LARGEST_HTML}")
-    if (size := mail.bare_size) >= _LARGEST_MESSAGE:
-        yield Finding(f"the message has {size} bytes without attachments", f"shorten it to below {_LARGEST_MESSAGE}")
+    if (size := len(mail.mail.html.encode())) >= _MAX_HTML_SIZE:
+        yield MailFault(f"the html has {size} bytes", f"shorten {mail.template}/body.html to below {_MAX_HTML_SIZE}")
+    if (size := mail.bare_size) >= _MAX_MESSAGE_SIZE:
+        yield MailFault(f"the message has {size} bytes without attachments", f"shorten it to below {_MAX_MESSAGE_SIZE}")
 
 
-def subject(mail: Reading) -> Findings:
+def subject(mail: MailReading) -> Findings:
     text = str(mail.message["Subject"] or "")
-    if len(text) > _LONGEST_SUBJECT:
-        shorten = f"shorten {mail.template}/subject.txt, or its translation, to {_LONGEST_SUBJECT}"
-        yield Finding(f"the subject has {len(text)} characters", shorten)
+    if len(text) > _MAX_SUBJECT_LENGTH:
+        shorten = f"shorten {mail.template}/subject.txt, or its translation, to {_MAX_SUBJECT_LENGTH}"
+        yield MailFault(f"the subject has {len(text)} characters", shorten)
     if not text.strip():
-        yield Finding("the subject is empty", f"write one in {mail.template}/subject.txt")
+        yield MailFault("the subject is empty", f"write one in {mail.template}/subject.txt")
 
 
-def lines(mail: Reading) -> Findings:
+def lines(mail: MailReading) -> Findings:
     """RFC 5322 §2.1.1."""
     if re.search(rb"(?<!\r)\n|\r(?!\n)", mail.raw):
-        yield Finding("a line does not end with CR LF", "tell the developers: mime.py")
-    if (longest := max(map(len, mail.raw.split(b"\r\n")))) > _LONGEST_LINE:
-        yield Finding(f"a line has {longest} bytes, and {_LONGEST_LINE} may pass", "tell the developers: mime.py")
+        yield MailFault("a line does not end with CR LF", "tell the developers: mime.py")
+    if (longest := max(map(len, mail.raw.split(b"\r\n")))) > _MAX_LINE_LENGTH:
+        yield MailFault(f"a line has {longest} bytes, and {_MAX_LINE_LENGTH} may pass", "tell the developers: mime.py")
 
 
-def links(mail: Reading) -> Findings:
+def links(mail: MailReading) -> Findings:
     for link in mail.page.links:
         if not _LINK.fullmatch(link):
-            yield Finding(f"the link {link[:80]!r} is neither https nor mailto", "give it in full, or leave it out")
+            yield MailFault(f"the link {link[:80]!r} is neither https nor mailto", "give it in full, or leave it out")
 
 
-def inline_images(mail: Reading) -> Findings:
+def inline_images(mail: MailReading) -> Findings:
     """RFC 2392: what is shown rides along, and what rides along is shown."""
     there = {image.content_id for image in mail.mail.attachments if image.content_id}
     shown = {source.removeprefix("cid:") for source in mail.page.sources if source.startswith("cid:")}
     for missing in sorted(shown - there):
-        yield Finding(f"no part has the Content-ID {missing!r}", f"take cid:{missing} out of the html, or attach it")
+        yield MailFault(f"no part has the Content-ID {missing!r}", f"take cid:{missing} out of the html, or attach it")
     for idle in sorted(there - shown):
-        yield Finding(f"the image {idle!r} rides along and is not shown", f"show it as cid:{idle}")
+        yield MailFault(f"the image {idle!r} rides along and is not shown", f"show it as cid:{idle}")
     for source in mail.page.sources:
         if not source.startswith(("cid:", "https://")):
-            yield Finding(f"the image {source[:80]!r} is neither inline nor https", "attach it, and show it as cid:")
+            yield MailFault(f"the image {source[:80]!r} is neither inline nor https", "attach it, and show it as cid:")
 
 
-def images(mail: Reading) -> Findings:
+def images(mail: MailReading) -> Findings:
     for image in mail.page.images:
         missing = [name for name in ("alt",) if name not in image]
         missing += [name for name in ("width", "height") if not image.get(name, "").isdigit()]
         if missing:
-            yield Finding(f"the image {image.get('src', '')[:80]!r} has no {', no '.join(missing)}", "write it there")
+            yield MailFault(f"the image {image.get('src', '')[:80]!r} has no {', no '.join(missing)}", "write it there")
 
 
-def facts(mail: Reading) -> Findings:
+def facts(mail: MailReading) -> Findings:
     """Whoever reads the text learns the same."""
     text = _seen(mail.mail.text)
     for row in mail.page.facts:
         if not re.search(_BETWEEN.join(re.escape(_seen(cell)) for cell in row), text):
-            yield Finding(f"the text does not say {': '.join(row)!r}", f"add it to {mail.template}/body.txt")
+            yield MailFault(f"the text does not say {': '.join(row)!r}", f"add it to {mail.template}/body.txt")
 
 
-def unknown_values(mail: Reading) -> Findings:
+def unknown_values(mail: MailReading) -> Findings:
     """A value that is not known, and a place that was not filled, are never read by anybody."""
     places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
     for place, texts in places.items():
         for found in sorted({found for text in texts for found in _UNSAID.findall(text)}):
-            yield Finding(f"the {place} says {found!r}", "put an {% if %} around what may be unknown")
+            yield MailFault(f"the {place} says {found!r}", "put an {% if %} around what may be unknown")
 
 
-def holes(mail: Reading) -> Findings:
+def holes(mail: MailReading) -> Findings:
     """Two spaces in a row are left where a value is missing in a sentence."""
     places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
     for place, texts in places.items():
         for found in sorted({found for text in texts for found in _HOLE.findall(text)}):
-            yield Finding(
+            yield MailFault(
                 f"the {place} has two spaces in {found[:60]!r}", "a value is missing there, or a space too much"
             )
 
 
-def empty_rows(mail: Reading) -> Findings:
+def empty_rows(mail: MailReading) -> Findings:
     for tag, count in sorted(Counter(mail.page.silent).items()):
-        yield Finding(f"{count} <{tag}> in the html without a word", "put an {% if %} around it")
+        yield MailFault(f"{count} <{tag}> in the html without a word", "put an {% if %} around it")
     if _EMPTY_LINES.search(mail.mail.text):
-        yield Finding("the text has two empty lines in a row", f"take one out of {mail.template}/body.txt")
+        yield MailFault("the text has two empty lines in a row", f"take one out of {mail.template}/body.txt")
     for label, *_ in filter(None, mail.page.facts):
         if re.search(rf"^{re.escape(label)}: *(?:\n\s*\n|\n?\Z)", mail.mail.text, re.MULTILINE):
-            yield Finding(f"the text has a row {label!r} without a value", "write it as {{ fact(label, value) }}")
+            yield MailFault(f"the text has a row {label!r} without a value", "write it as {{ fact(label, value) }}")
 
 
-CHECKS: tuple[Callable[[Reading], Findings], ...] = (
+CHECKS: tuple[Callable[[MailReading], Findings], ...] = (
     parts,
     headers,
     sizes,
@@ -183,39 +185,39 @@ def findings(made: Proof) -> Findings:
             yield from check(mail)
 
 
-def translations(templates: Path, languages: Sequence[str]) -> Iterator[tuple[str, Finding]]:
+def translations(templates: Path, languages: Sequence[str]) -> Iterator[tuple[str, MailFault]]:
     """What the catalogues of these languages lack, with the file's name."""
     for fault in extraction.faults(templates):
         name, _, what = fault.partition(": ")
         if name.removesuffix(".po") in languages:
-            yield name, Finding(what, f"see {templates / LANGUAGES / name}")
+            yield name, MailFault(what, f"see {templates / LANGUAGES / name}")
 
 
 @dataclass(slots=True)
-class Report:
+class CheckReport:
     """`found`: each finding with the sample and language, or the catalogue, where it was made."""
 
     mails: int
     languages: Sequence[str]
-    found: list[tuple[str, Finding]]
+    found: list[tuple[str, MailFault]]
 
     def __str__(self) -> str:
         well = "nothing to mend" if not self.found else f"{len(self.found)} to mend"
         return f"{self.mails} mails in {', '.join(self.languages)} checked: {well}"
 
 
-def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
+def run(settings: Settings, languages: Sequence[str] = ()) -> CheckReport:
     """Every sample in each of these languages, or in all. Raises `ConfigurationError`."""
     samples = list(proofs.mailed(settings))
     renderer = bootstrap.load_renderer(settings)
-    report = Report(0, proofs.chosen(renderer, languages) or renderer.languages, [])
-    for sample, notice in samples:
+    report = CheckReport(0, proofs.chosen(renderer, languages) or renderer.languages, [])
+    for sample, notification in samples:
         for language in report.languages:
             report.mails += 1
             try:
-                made = proofs.proof(settings, renderer, sample.name, notice, language)
+                made = proofs.proof(settings, renderer, sample.name, notification, language)
             except TemplateFaultError as problem:
-                found = [Finding(f"it cannot be rendered ({problem})", "mend the template in that line")]
+                found = [MailFault(f"it cannot be rendered ({problem})", "mend the template in that line")]
                 report.found += [(f"{sample.name}.{language}", one) for one in found]
                 continue
             report.found += [(made.name, one) for one in findings(made)]
@@ -223,7 +225,7 @@ def run(settings: Settings, languages: Sequence[str] = ()) -> Report:
     return report
 
 
-def as_json(report: Report) -> Mapping[str, object]:
+def as_json(report: CheckReport) -> Mapping[str, object]:
     found = [{"where": where, **asdict(finding)} for where, finding in report.found]
     return {"mails": report.mails, "languages": list(report.languages), "findings": found}
 

@@ -34,7 +34,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MailReading:
     """`template` is the folder that the mail was made from."""
 
     template: str
@@ -50,9 +50,9 @@ class Reading:
         return len(self.raw) - sum(len(part.as_bytes()) for part in attached)
 
 
-def read(template: str, mail: Mail, raw: bytes) -> Reading:
+def read(template: str, mail: Mail, raw: bytes) -> MailReading:
     message = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
-    return Reading(template, mail, raw, message, page(mail.html))
+    return MailReading(template, mail, raw, message, page(mail.html))
 
 
 def page(html: str) -> Page:

@@ -17,14 +17,14 @@ from notification_service.channels.email.rendering import Renderer
 from notification_service.content.templates import SAMPLES
 from notification_service.contract import events, facts
 from notification_service.delivery import planning
-from notification_service.delivery.planning import Notice
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.planning import Notification
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import samples
 from notification_service.preview.samples import Sample
 from notification_service.settings import Settings
 
-_JANE = Person("jane.smith@example.com", "Jane", "Smith")
+_JANE = Recipient("jane.smith@example.com", "Jane", "Smith")
 _INLINE = re.compile(r"""(?<=src=["'])cid:([^"']+)""")
 
 
@@ -43,15 +43,15 @@ class Proof:
         return f"{self.sample}.{self.language}" if self.language else self.sample
 
 
-def mailed(settings: Settings) -> Iterator[tuple[Sample, Notice]]:
+def mailed(settings: Settings) -> Iterator[tuple[Sample, Notification]]:
     """The samples that become a mail, the awkward ones too. Raises `ConfigurationError` that names the file."""
     templates = bootstrap.templates_directory(settings)
     for path in sorted((templates / SAMPLES).glob("*.json")):
         _check_sample(path)
     for sample in samples.load(templates, variants=True):
-        notice = planning.plan(sample.delivery, largest=settings.service.max_event_bytes)
-        if isinstance(notice, Notice):
-            yield sample, notice
+        notification = planning.plan(sample.inbound, largest=settings.service.max_event_bytes)
+        if isinstance(notification, Notification):
+            yield sample, notification
 
 
 def _check_sample(path: Path) -> None:
@@ -68,14 +68,18 @@ def _check_sample(path: Path) -> None:
         raise ConfigurationError(f"sample {path}: {problem}") from problem
 
 
-def proof(settings: Settings, renderer: Renderer, sample: str, notice: Notice, language: str | None) -> Proof:
+def proof(
+    settings: Settings, renderer: Renderer, sample: str, notification: Notification, language: str | None
+) -> Proof:
     """Raises `TemplateFaultError` with file and line."""
     most = settings.service.max_attachment_bytes
-    mail = renderer.render(notice.template, notice.event, _JANE, language, most_attached=most)
-    notification_id = facts.notification_id(notice.fact, None, notice.template)
-    ids = mime.Ids(notification_id, notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
-    envelope = mime.compose(mail, _JANE.email or "", bootstrap.letterhead(settings), ids, most_attached=most)
-    return Proof(sample, language, notice.template, mail, envelope.content)
+    mail = renderer.render(notification.template, notification.event, _JANE, language, most_attached=most)
+    notification_id = facts.notification_id(notification.fact, None, notification.template)
+    ids = mime.MessageIds(
+        notification_id, notification.event_id, notification.template, notification.event.booking_id, datetime.now(UTC)
+    )
+    envelope = mime.compose(mail, _JANE.email or "", bootstrap.sender_identity(settings), ids, most_attached=most)
+    return Proof(sample, language, notification.template, mail, envelope.content)
 
 
 def chosen(renderer: Renderer, languages: Sequence[str]) -> Sequence[str]:
@@ -96,9 +100,9 @@ def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every
     asked: Sequence[str | None] = renderer.languages if every_language else chosen(renderer, languages) or (None,)
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for sample, notice in found:
+    for sample, notification in found:
         for language in asked:
-            made = proof(settings, renderer, sample.name, notice, language)
+            made = proof(settings, renderer, sample.name, notification, language)
             (out / f"{made.name}.html").write_text(with_images(made.mail), "utf-8")
             (out / f"{made.name}.txt").write_text(made.mail.text, "utf-8")
             (out / f"{made.name}.eml").write_bytes(made.message)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from notification_service.content.templates import SAMPLES
-from notification_service.contract.inbound import Delivery
-from notification_service.delivery.ports.directory import Person
+from notification_service.contract.inbound import InboundMessage
+from notification_service.delivery.ports.directory import Recipient
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
-PEOPLE = {"user456": Person("jane.smith@example.com", "Jane", "Smith")}
+PEOPLE = {"user456": Recipient("jane.smith@example.com", "Jane", "Smith")}
 """Who the users of the samples are."""
 
 BOOKINGS = {"7c9e6679-7425-40de-944b-e07fc1f90ae7": "user456", "BOOK-789012": "user456"}
@@ -27,8 +27,8 @@ class Sample:
     data: dict[str, Any]
 
     @property
-    def delivery(self) -> Delivery:
-        return Delivery(json.dumps(self.data).encode(), self.event_type)
+    def inbound(self) -> InboundMessage:
+        return InboundMessage(json.dumps(self.data).encode(), self.event_type)
 
 
 def load(templates: Path, *, variants: bool) -> list[Sample]:

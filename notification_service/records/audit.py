@@ -11,9 +11,9 @@ from pathlib import Path
 from notification_service.broker import delivery_limits, parking
 from notification_service.broker.delivery_limits import Fate
 from notification_service.broker.parking import BringIn
-from notification_service.broker.topology import AGAIN, PARKED, rung_queue
-from notification_service.delivery.ports.claims import Standing
-from notification_service.delivery.retries import Ladder
+from notification_service.broker.topology import AGAIN, PARKED, retry_queue
+from notification_service.delivery.ports.claims import ClaimStatus
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import (
     ConfigurationError,
     DependencyError,
@@ -24,16 +24,16 @@ from notification_service.records import reconciliation
 from notification_service.records.reconciliation import FOR_A_PERSON, Confirmed, Finding, Record, Rules, named
 from notification_service.settings import Settings, plain
 from notification_service.stores.mongo import client as mongo
-from notification_service.stores.mongo.audit import MongoBooks
+from notification_service.stores.mongo.audit import MongoAudit
 from notification_service.stores.mongo.recalls import MongoRecalls
 from notification_service.stores.redis import client as redis
-from notification_service.stores.redis.claim_states import RedisStandings
+from notification_service.stores.redis.claim_states import RedisClaimStates
 
 _AT_ONCE = 500
 
 
 @dataclass(slots=True)
-class Report:
+class AuditReport:
     """`notes` are for a person to know; only a finding means that the books do not balance.
 
     `repairable`: how many findings a repair would publish again, where none was asked for.
@@ -53,7 +53,7 @@ class Report:
         return not self.findings
 
 
-async def examine(settings: Settings, *, events: Path | None = None, repair: bool = False) -> Report:
+async def examine(settings: Settings, *, events: Path | None = None, repair: bool = False) -> AuditReport:
     """Raises `DependencyError` where MongoDB or RabbitMQ does not answer, `ConfigurationError` for a wrong file."""
     try:
         async with _audit(settings, repair=repair) as audit:
@@ -79,16 +79,16 @@ async def _audit(settings: Settings, *, repair: bool) -> AsyncIterator["_Audit"]
         claims = redis.connect(settings.redis.url.get_secret_value())
         opened.push_async_callback(claims.aclose)
         bring_in = await opened.enter_async_context(parking.bringing_in(url)) if repair else None
-        books = MongoBooks(client[settings.mongodb.database], settings.mongodb.collection)
-        ladder = Ladder(service.max_retry_attempts, service.retry_rungs)
-        rules = Rules(datetime.now(UTC), service.lease_seconds, ladder)
+        books = MongoAudit(client[settings.mongodb.database], settings.mongodb.collection)
+        retry_schedule = RetrySchedule(service.max_retry_attempts, service.retry_rungs)
+        rules = Rules(datetime.now(UTC), service.lease_seconds, retry_schedule)
         recalls = MongoRecalls(client[settings.mongodb.database], settings.mongodb.collection)
-        yield _Audit(books, recalls, RedisStandings(claims), rules, url, service.max_event_bytes, bring_in)
+        yield _Audit(books, recalls, RedisClaimStates(claims), rules, url, service.max_event_bytes, bring_in)
 
 
 def _queues(settings: Settings) -> list[str]:
-    rungs = [rung_queue(rung) for rung in settings.service.retry_rungs]
-    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *rungs, PARKED]
+    delays = [retry_queue(delay) for delay in settings.service.retry_rungs]
+    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *delays, PARKED]
 
 
 @dataclass(slots=True)
@@ -98,14 +98,14 @@ class _Audit:
     `bring_in`: only where it was asked to repair.
     """
 
-    books: MongoBooks
+    books: MongoAudit
     recalls: MongoRecalls
-    standings: RedisStandings | None
+    standings: RedisClaimStates | None
     rules: Rules
     rabbitmq_url: str
     largest: int
     bring_in: BringIn | None
-    report: Report = field(default_factory=Report)
+    report: AuditReport = field(default_factory=AuditReport)
 
     async def look_at_records(self) -> None:
         async for batch in self.books.batches():
@@ -121,7 +121,7 @@ class _Audit:
     async def _examine(self, records: Sequence[Record]) -> list[tuple[Record, list[Finding]]]:
         standings = await self._standings_of([str(record["_id"]) for record in records])
         return [
-            (record, self.rules.examine(record, standings.get(str(record["_id"]), Standing()))) for record in records
+            (record, self.rules.examine(record, standings.get(str(record["_id"]), ClaimStatus()))) for record in records
         ]
 
     def _count(self, record: Record) -> None:
@@ -129,7 +129,7 @@ class _Audit:
         if record.get("outcome") == "unknown":
             self.report.notes.append(reconciliation.to_decide(record))
 
-    async def _standings_of(self, ids: Collection[str]) -> dict[str, Standing]:
+    async def _standings_of(self, ids: Collection[str]) -> dict[str, ClaimStatus]:
         if self.standings is None or not ids:
             return {}
         try:

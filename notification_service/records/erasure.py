@@ -12,21 +12,21 @@ from pathlib import Path
 
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
-from notification_service.broker.topology import AGAIN, PARKED, rung_queue
+from notification_service.broker.topology import AGAIN, PARKED, retry_queue
 from notification_service.contract.outcomes import PENDING
-from notification_service.delivery.ports.retention import Ages
+from notification_service.delivery.ports.retention import RetentionPolicy
 from notification_service.foundation.address_digests import names, texts_in, texts_of_id
 from notification_service.foundation.addresses import NotAnAddressError, mask, mask_in, read_mailbox
 from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
-from notification_service.records.retention import Sweeper, Swept
+from notification_service.records.retention import Sweeper, SweepResult
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
-from notification_service.stores.mongo.retention import MongoKeeping
+from notification_service.stores.mongo.retention import MongoRetention
 from notification_service.stores.mongo.search import MongoSearch
 
 
 @asynccontextmanager
-async def _keeping(settings: Settings, *, by_address: bool = False) -> AsyncIterator[MongoKeeping]:
+async def _keeping(settings: Settings, *, by_address: bool = False) -> AsyncIterator[MongoRetention]:
     client = mongo.connect(settings.mongodb.uri.get_secret_value())
     database, collection = client[settings.mongodb.database], settings.mongodb.collection
     try:
@@ -35,16 +35,16 @@ async def _keeping(settings: Settings, *, by_address: bool = False) -> AsyncIter
             await search.ping()
             await search.prepare()
         full = settings.service.record_recipient is RecipientRecord.FULL
-        yield MongoKeeping(database, collection, settings.addresses.texts, full_recipients=full)
+        yield MongoRetention(database, collection, settings.addresses.texts, full_recipients=full)
     except StoreUnavailableError as problem:
         raise DependencyError(f"MONGODB_URI: {problem}") from problem
     finally:
         client.close()
 
 
-async def sweep(settings: Settings, *, dry: bool) -> Swept:
+async def sweep(settings: Settings, *, dry: bool) -> SweepResult:
     """Raises `ConfigurationError` where no age is set, `DependencyError` where MongoDB does not answer."""
-    ages = Ages(settings.service.record_days_full, settings.service.record_days)
+    ages = RetentionPolicy(settings.service.record_days_full, settings.service.record_days)
     if not ages.given:
         raise ConfigurationError("retention: neither RECORD_DAYS_FULL nor RECORD_DAYS is set, so records stay for ever")
     async with _keeping(settings) as keeping:
@@ -76,7 +76,7 @@ class Erased:
         """Whether nothing is known to be left."""
         return not (self.under_way or self.left or self.unsearched or len(self.parked) > self.discarded)
 
-    def sentences(self, *, dry: bool, rung: int) -> Iterator[str]:
+    def sentences(self, *, dry: bool, delay: int) -> Iterator[str]:
         yield f"{self.records} records name {self.address}, {self.changed} of them do not any more"
         if self.under_way:
             yield (
@@ -98,7 +98,7 @@ class Erased:
         if self.waiting:
             yield (
                 f"{self.waiting} events wait in other queues, which cannot be looked into: that of an erased record "
-                f"ends unsent when its turn comes, within {rung} s while the service runs, and one that is new is "
+                f"ends unsent when its turn comes, within {delay} s while the service runs, and one that is new is "
                 "recorded like any other; erase once more when the queues are empty"
             )
         yield from (f"not searched: {each}" for each in self.unsearched)
@@ -149,7 +149,7 @@ async def erase(settings: Settings, text: str, *, dry: bool, discard_parked: boo
     return erased
 
 
-async def _erase_records(keeping: MongoKeeping, address: str, erased: Erased, *, dry: bool) -> None:
+async def _erase_records(keeping: MongoRetention, address: str, erased: Erased, *, dry: bool) -> None:
     if await keeping.key_is_lost():
         erased.unsearched.append(
             "masked records whose digests were made under a key that ADDRESS_KEYS does not name any more: add it, "
@@ -190,8 +190,8 @@ def _broker(settings: Settings) -> str:
 
 
 def _queues(settings: Settings) -> list[str]:
-    rungs = [rung_queue(rung) for rung in settings.service.retry_rungs]
-    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *rungs]
+    delays = [retry_queue(delay) for delay in settings.service.retry_rungs]
+    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *delays]
 
 
 async def _parked(settings: Settings, address: str) -> list[ParkedEvent]:

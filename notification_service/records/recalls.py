@@ -25,7 +25,7 @@ BringIn = Callable[[bytes, str, str, str], Awaitable[None]]
 """Publishes a body, its event type, its id and the token of the wish, confirmed. Raises `DependencyError`."""
 
 
-class Words(Protocol):
+class ServerRefusals(Protocol):
     """What this worker's channel knows of the words that an order is about."""
 
     def hear(self, fingerprint: str) -> None:
@@ -36,7 +36,7 @@ class Words(Protocol):
 
 
 class Recaller:
-    def __init__(self, recalls: Recalls, words: Words, bring_in: BringIn) -> None:
+    def __init__(self, recalls: Recalls, words: ServerRefusals, bring_in: BringIn) -> None:
         self._recalls = recalls
         self._words = words
         self._bring_in = bring_in

@@ -12,12 +12,12 @@ from typing import Any
 from notification_service.contract import events
 from notification_service.contract.events import EVENT_TYPES, UnreadableEventError
 from notification_service.contract.facts import Fact, notification_id
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import PENDING, WAITING, ParkReason, RejectReason, SkipReason, Status
 from notification_service.delivery import planning
-from notification_service.delivery.ports.claims import Standing
+from notification_service.delivery.ports.claims import ClaimStatus
 from notification_service.delivery.ports.recalls import Order
-from notification_service.delivery.retries import Ladder
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.printable import shown
 
@@ -72,9 +72,9 @@ class Rules:
 
     now: datetime
     lease: float
-    ladder: Ladder
+    retry_schedule: RetrySchedule
 
-    def examine(self, record: Record, standing: Standing) -> list[Finding]:
+    def examine(self, record: Record, standing: ClaimStatus) -> list[Finding]:
         """`standing`: all its fields false where Redis knows nothing or does not answer."""
         wrong = list(_misshapen(record)) or list(_contradictions(record, standing))
         if wrong:
@@ -89,8 +89,8 @@ class Rules:
         if record["outcome"] == WAITING:
             due = record["due_at"] if isinstance(record.get("due_at"), datetime) else touched
             # Its rung may be longer than the wait that was asked for.
-            rung = timedelta(seconds=self.ladder.rung_for((due - touched).total_seconds()))
-            if self.now > due + rung + _MARGIN:
+            delay = timedelta(seconds=self.retry_schedule.delay_for((due - touched).total_seconds()))
+            if self.now > due + delay + _MARGIN:
                 yield f"waits for a retry that was due {_when(due)}"
 
 
@@ -178,7 +178,7 @@ def _misshapen(record: Record) -> Iterator[str]:
             yield f"has no {name} that could be read"
 
 
-def _contradictions(record: Record, standing: Standing) -> Iterator[str]:
+def _contradictions(record: Record, standing: ClaimStatus) -> Iterator[str]:
     outcome, reason = record["outcome"], record.get("reason")
     if outcome not in _STATUS:
         yield f"has the outcome {_quoted(outcome)}, which is none"
@@ -254,13 +254,13 @@ def read_line(line: str) -> Confirmed | None:
     if "event_id" not in event:
         raise ValueError("an event without event_id")
     routing_key = event.get("routing_key")
-    named = Delivery(body, routing_key if isinstance(routing_key, str) else "")
-    delivery = planning.under_its_type(named, largest=sys.maxsize)
-    ours = delivery.routing_key in EVENT_TYPES
-    if not ours and delivery.routing_key:
+    named = InboundMessage(body, routing_key if isinstance(routing_key, str) else "")
+    inbound = planning.under_its_type(named, largest=sys.maxsize)
+    ours = inbound.routing_key in EVENT_TYPES
+    if not ours and inbound.routing_key:
         return None
     # The service's own reading of it: what is too long for an id is known by its digest.
-    known = delivery if ours else Delivery(body, EVENT_TYPES[0])
+    known = inbound if ours else InboundMessage(body, EVENT_TYPES[0])
     event_id = planning.event_id(known, largest=sys.maxsize)
     whole = ours and len(event) > len({"event_id", "event_type"})
-    return Confirmed(event_id, delivery.routing_key, body) if whole else Confirmed(event_id)
+    return Confirmed(event_id, inbound.routing_key, body) if whole else Confirmed(event_id)

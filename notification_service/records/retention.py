@@ -8,7 +8,7 @@ from itertools import islice
 
 import structlog
 
-from notification_service.delivery.ports.retention import Ages, Changed, Keeping
+from notification_service.delivery.ports.retention import ChangeResult, RecordRetention, RetentionPolicy
 from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -20,14 +20,14 @@ _PAUSE = 0.2
 _ALL_AGAIN = 24
 """One sweep in so many looks at all that is old: what was under way when it was passed over is closed by then."""
 
-_MOST_SAID = 20
+_MAX_SAID = 20
 """Records of one sweep that the log names; the rest are counted."""
 
 _UNDATED = "its created_at is no date, so nobody knows how old it is"
 
 
 @dataclass(slots=True)
-class Swept:
+class SweepResult:
     """`left`: records that should have been changed and could not be."""
 
     stripped: int = 0
@@ -37,7 +37,7 @@ class Swept:
 
     def leave(self, records: Mapping[str, str]) -> None:
         """Say which, and why."""
-        for notification_id, problem in islice(records.items(), max(_MOST_SAID - self.left, 0)):
+        for notification_id, problem in islice(records.items(), max(_MAX_SAID - self.left, 0)):
             log.warning("retention.left", notification_id=notification_id, problem=problem)
         self.left += len(records)
 
@@ -45,7 +45,9 @@ class Swept:
 class Sweeper:
     """Any number of workers may sweep at once: each change is made to a record as it was read, or not at all."""
 
-    def __init__(self, keeping: Keeping, ages: Ages, *, pause: float = _PAUSE, every: float = _EVERY) -> None:
+    def __init__(
+        self, keeping: RecordRetention, ages: RetentionPolicy, *, pause: float = _PAUSE, every: float = _EVERY
+    ) -> None:
         self._keeping = keeping
         self._ages = ages
         self._pause = pause
@@ -72,9 +74,9 @@ class Sweeper:
                 )
             await asyncio.sleep(self._every)
 
-    async def sweep(self, now: datetime, *, dry: bool = False) -> Swept:
+    async def sweep(self, now: datetime, *, dry: bool = False) -> SweepResult:
         """Raises `StoreUnavailableError`. `dry`: count, and change nothing."""
-        swept = Swept()
+        swept = SweepResult()
         again = self._sweeps % _ALL_AGAIN == 0
         oldest = self._ages.removed_before(now)
         if again and self._ages.given:
@@ -88,18 +90,18 @@ class Sweeper:
         self._sweeps += 1
         return swept
 
-    async def _remove(self, oldest: datetime, swept: Swept, *, dry: bool) -> None:
+    async def _remove(self, oldest: datetime, swept: SweepResult, *, dry: bool) -> None:
         async for batch in self._keeping.made_between(None, oldest):
-            changed = Changed(len(batch)) if dry else await self._keeping.remove(batch)
+            changed = ChangeResult(len(batch)) if dry else await self._keeping.remove(batch)
             swept.removed += changed.count
             swept.leave(changed.left)
             await asyncio.sleep(self._pause)
         swept.facts = 0 if dry else await self._keeping.forget_facts(oldest)
 
-    async def _strip(self, before: datetime, now: datetime, swept: Swept, *, dry: bool) -> None:
+    async def _strip(self, before: datetime, now: datetime, swept: SweepResult, *, dry: bool) -> None:
         async for batch in self._keeping.made_between(self._stripped_up_to, before):
             full = [record for record in batch if "stripped_at" not in record]
-            changed = Changed(len(full)) if dry else await self._keeping.strip(full, now)
+            changed = ChangeResult(len(full)) if dry else await self._keeping.strip(full, now)
             swept.stripped += changed.count
             swept.leave(changed.left)
             made = batch[-1]["created_at"]

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from notification_service.console import app as console_app, queries
 from notification_service.console.auth import Access
 from notification_service.console.public_address import Front
-from notification_service.console.queries import Desk
+from notification_service.console.queries import ConsoleQueries
 from notification_service.delivery.ports.sessions import Sessions
 from notification_service.settings import Network, Settings, load
 from notification_service.stores.memory.sessions import MemorySessions
@@ -46,17 +46,19 @@ def settings(seen: Place) -> Settings:
 
 
 @pytest.fixture(scope="session")
-async def behind(settings: Settings) -> AsyncIterator[Desk]:
+async def behind(settings: Settings) -> AsyncIterator[ConsoleQueries]:
     async with queries.opened(settings) as opened:
         yield opened
 
 
-def console(behind: Desk, sessions: Sessions | None = None, url: str | None = None, *proxies: Network) -> Starlette:
+def console(
+    behind: ConsoleQueries, sessions: Sessions | None = None, url: str | None = None, *proxies: Network
+) -> Starlette:
     return console_app.application(behind, Access(scene.TOKEN, sessions or MemorySessions()), Front(url), proxies)
 
 
 @pytest.fixture
-def app(behind: Desk) -> Starlette:
+def app(behind: ConsoleQueries) -> Starlette:
     """A console of its own, so that no test waits for another's failed logins."""
     return console(behind)
 

@@ -19,7 +19,7 @@ from notification_service.console import app as console_app, queries, reconstruc
 from notification_service.console.app import serving
 from notification_service.console.auth import Access
 from notification_service.console.public_address import Front
-from notification_service.console.queries import Desk
+from notification_service.console.queries import ConsoleQueries
 from notification_service.settings import Settings
 from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.sessions import RedisSessions
@@ -60,7 +60,7 @@ async def word(client: httpx.AsyncClient) -> str:
     return found[1]
 
 
-async def parked(behind: Desk, many: int) -> bool:
+async def parked(behind: ConsoleQueries, many: int) -> bool:
     """Whether so many events are parked, or soon are: a look at them puts them back a moment later."""
     for _ in range(50):
         if await behind.parked() == many:
@@ -135,7 +135,7 @@ async def test_guessing_is_slowed_down_for_who_guesses_alone(app: Starlette) -> 
         assert (await other.post("/console/login", data=right)).status_code == 303
 
 
-async def test_behind_a_proxy_that_is_named_who_guesses_waits_alone(behind: Desk) -> None:
+async def test_behind_a_proxy_that_is_named_who_guesses_waits_alone(behind: ConsoleQueries) -> None:
     app = console(behind, None, None, ip_network("192.0.2.1"))
     guess, right = {"token": "wrong"}, {"token": scene.TOKEN}
     guesser, other = ({"X-Forwarded-For": f"9.9.9.9, 203.0.113.{each}"} for each in (1, 2))
@@ -187,7 +187,7 @@ async def test_to_sign_in_again_ends_the_session_before(app: Starlette, operator
         assert (await before.get("/console/")).status_code == 401
 
 
-async def test_every_worker_knows_a_session_and_a_new_token_ends_it(behind: Desk, stack: LocalStack) -> None:
+async def test_every_worker_knows_a_session_and_a_new_token_ends_it(behind: ConsoleQueries, stack: LocalStack) -> None:
     async with redis.connect(stack.redis_url) as one, redis.connect(stack.redis_url) as other:
         first = console(behind, RedisSessions(one))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(first), base_url=ORIGIN) as client:
@@ -201,7 +201,7 @@ async def test_every_worker_knows_a_session_and_a_new_token_ends_it(behind: Desk
                 assert (await client.get("/console/")).status_code == code
 
 
-async def test_without_redis_nobody_is_let_in_or_out_and_the_page_says_so(behind: Desk) -> None:
+async def test_without_redis_nobody_is_let_in_or_out_and_the_page_says_so(behind: ConsoleQueries) -> None:
     port = free_port()
     async with redis.connect(f"redis://127.0.0.1:{port}/0") as lost:
         transport = httpx.ASGITransport(console(behind, RedisSessions(lost)))
@@ -219,7 +219,7 @@ async def test_without_redis_nobody_is_let_in_or_out_and_the_page_says_so(behind
 
 
 # ── the address that browsers open ───────────────────────────────────────────────────────────────────
-async def test_behind_a_gateway_the_setting_says_the_address(behind: Desk) -> None:
+async def test_behind_a_gateway_the_setting_says_the_address(behind: ConsoleQueries) -> None:
     """The gateway speaks TLS to the browser and plain HTTP to the console."""
     app = console(behind, None, ORIGIN)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console.example") as client:
@@ -326,7 +326,7 @@ async def test_no_other_method_is_taken(operator: httpx.AsyncClient, app: Starle
     "path", ["/console/login", "/console/parked", "/console/bounced", "/console/books", "/console/logout"]
 )
 async def test_a_form_from_elsewhere_is_refused(
-    operator: httpx.AsyncClient, behind: Desk, path: str, headers: dict[str, str]
+    operator: httpx.AsyncClient, behind: ConsoleQueries, path: str, headers: dict[str, str]
 ) -> None:
     form = {"word": await word(operator), "do": "replay", "confirmed": "yes", "token": scene.TOKEN}
     answer = await operator.post(path, data=form, headers=headers)
@@ -336,7 +336,7 @@ async def test_a_form_from_elsewhere_is_refused(
 
 @pytest.mark.parametrize("path", ["/console/parked", "/console/bounced", "/console/books", "/console/logout"])
 async def test_a_form_needs_the_word_of_its_own_session(
-    app: Starlette, operator: httpx.AsyncClient, behind: Desk, path: str
+    app: Starlette, operator: httpx.AsyncClient, behind: ConsoleQueries, path: str
 ) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as second:
         await second.post("/console/login", data={"token": scene.TOKEN})
@@ -354,7 +354,7 @@ async def test_what_is_no_form_is_refused(operator: httpx.AsyncClient) -> None:
     assert (large.status_code, many.status_code, binary.status_code) == (413, 400, 400)
 
 
-async def test_no_get_changes_anything(operator: httpx.AsyncClient, seen: Place, behind: Desk) -> None:
+async def test_no_get_changes_anything(operator: httpx.AsyncClient, seen: Place, behind: ConsoleQueries) -> None:
     before = state(seen)
     for path in (*pages(seen), "/console/login", "/console/gallery/"):
         await operator.get(path)
@@ -455,7 +455,7 @@ async def test_pages_lead_to_older_ones(operator: httpx.AsyncClient) -> None:
     assert (await operator.get("/console/?after=nowhere")).status_code == 400
 
 
-async def test_the_books_say_what_reconcile_says(operator: httpx.AsyncClient, behind: Desk) -> None:
+async def test_the_books_say_what_reconcile_says(operator: httpx.AsyncClient, behind: ConsoleQueries) -> None:
     assert "Nobody has looked" in (await operator.get("/console/books")).text or behind.audits.report
     answer = await operator.post("/console/books", data={"word": await word(operator)})
     assert answer.headers["location"] == "/console/books"
@@ -492,7 +492,7 @@ async def test_events_are_named_a_line_each_as_a_browser_sends_them(operator: ht
     assert "Replay 2 events?" in (await operator.post("/console/parked", data=form)).text
 
 
-async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncClient, behind: Desk) -> None:
+async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncClient, behind: ConsoleQueries) -> None:
     form = {"word": await word(operator), "reason": "no_recipient"}
     for action in ("replay", "discard"):
         answer = await operator.post("/console/parked", data={**form, "do": action})
@@ -519,20 +519,24 @@ async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncCl
     ],
     ids=str,
 )
-async def test_what_cannot_be_meant_is_refused(operator: httpx.AsyncClient, behind: Desk, form: dict[str, str]) -> None:
+async def test_what_cannot_be_meant_is_refused(
+    operator: httpx.AsyncClient, behind: ConsoleQueries, form: dict[str, str]
+) -> None:
     answer = await operator.post("/console/parked", data={"word": await word(operator), "confirmed": "yes", **form})
     assert answer.status_code == 400
     assert await parked(behind, scene.PARKED)
 
 
-async def test_what_was_parked_after_the_count_is_not_meant(operator: httpx.AsyncClient, behind: Desk) -> None:
+async def test_what_was_parked_after_the_count_is_not_meant(
+    operator: httpx.AsyncClient, behind: ConsoleQueries
+) -> None:
     form = {"word": await word(operator), "do": "discard", "reason": "no_recipient", "confirmed": "yes"}
     answer = await operator.post("/console/parked", data={**form, "until": "2020-01-01T00:00:00+00:00"})
     assert "0 events thrown away" in answer.text
     assert await parked(behind, scene.PARKED)
 
 
-async def test_a_replay_goes_the_ordinary_way(operator: httpx.AsyncClient, seen: Place, behind: Desk) -> None:
+async def test_a_replay_goes_the_ordinary_way(operator: httpx.AsyncClient, seen: Place, behind: ConsoleQueries) -> None:
     form = {"word": await word(operator), "do": "replay", "events": bad(seen)["event_id"]}
     counted = (await operator.post("/console/parked", data=form)).text
     until = re.search(r'name="until" value="([^"]+)"', counted)
@@ -598,13 +602,15 @@ async def test_what_did_not_bounce_is_not_replayed_so(operator: httpx.AsyncClien
     ],
     ids=str,
 )
-async def test_a_mail_that_cannot_be_made_says_why(behind: Desk, seen: Place, change: Document, why: str) -> None:
+async def test_a_mail_that_cannot_be_made_says_why(
+    behind: ConsoleQueries, seen: Place, change: Document, why: str
+) -> None:
     made = await behind.mail({**record(seen, "receipt"), **change})
     assert isinstance(made, reconstruction.NotMade)
     assert why in made.why
 
 
-async def test_a_mail_that_would_be_another_one_now_says_so(behind: Desk, seen: Place) -> None:
+async def test_a_mail_that_would_be_another_one_now_says_so(behind: ConsoleQueries, seen: Place) -> None:
     sent = record(seen, "receipt")
     for change, sure, said in (
         ({"mail_digest": "0" * 32}, False, "a setting"),

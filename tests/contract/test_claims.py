@@ -18,7 +18,7 @@ from notification_service.contract.outcomes import (
     Unknown,
     may_be_reopened,
 )
-from notification_service.delivery.ports.claims import Claims, Decided, Doubtful, Fence, Granted, Held, Tenure
+from notification_service.delivery.ports.claims import Claims, Decided, Fence, Granted, Held, InterruptedSend, Tenure
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.claims import MemoryClaims
 from notification_service.stores.redis import client as redis
@@ -125,7 +125,7 @@ async def test_whoever_finds_a_marker_without_its_owner_has_to_doubt(claims: Cla
     assert await claims.mark_sending(one, "a") is HELD
     assert isinstance(await claims.claim(one, "b"), Held)
     await after_the_lease()
-    assert await claims.claim(one, "b") == Doubtful(again=False)
+    assert await claims.claim(one, "b") == InterruptedSend(again=False)
 
 
 async def test_a_doubt_whose_finder_is_lost_before_it_resends_is_the_same_doubt(claims: Claims, one: str) -> None:
@@ -133,7 +133,7 @@ async def test_a_doubt_whose_finder_is_lost_before_it_resends_is_the_same_doubt(
     await claims.mark_sending(one, "a")
     for owner in ("b", "c"):
         await after_the_lease()
-        assert await claims.claim(one, owner) == Doubtful(again=False)
+        assert await claims.claim(one, owner) == InterruptedSend(again=False)
 
 
 async def test_a_resend_that_is_lost_is_a_doubt_for_the_second_time(claims: Claims, one: str) -> None:
@@ -143,29 +143,29 @@ async def test_a_resend_that_is_lost_is_a_doubt_for_the_second_time(claims: Clai
     await claims.claim(one, "b")
     assert await claims.mark_sending(one, "b") is HELD
     await after_the_lease()
-    assert await claims.claim(one, "c") == Doubtful(again=True)
+    assert await claims.claim(one, "c") == InterruptedSend(again=True)
     await after_the_lease()
-    assert await claims.claim(one, "d") == Doubtful(again=True)
+    assert await claims.claim(one, "d") == InterruptedSend(again=True)
 
 
 async def test_a_resend_is_known_as_one_also_where_the_first_mail_was_forgotten(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     assert await claims.mark_sending(one, "a", again=True) is HELD
     await after_the_lease()
-    assert await claims.claim(one, "b") == Doubtful(again=True)
+    assert await claims.claim(one, "b") == InterruptedSend(again=True)
 
 
 async def test_the_owner_itself_asking_again_after_its_marker_is_in_doubt_too(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     await claims.mark_sending(one, "a")
-    assert await claims.claim(one, "a") == Doubtful(again=False)
+    assert await claims.claim(one, "a") == InterruptedSend(again=False)
 
 
 async def test_a_marker_without_a_key_plants_a_doubt_where_that_is_wanted(claims: Claims, one: str) -> None:
-    assert await claims.mark_sending(one, "a", plant=True) is HELD
+    assert await claims.mark_sending(one, "a", create_if_missing=True) is HELD
     assert isinstance(await claims.claim(one, "b"), Held)
     await after_the_lease()
-    assert await claims.claim(one, "b") == Doubtful(again=False)
+    assert await claims.claim(one, "b") == InterruptedSend(again=False)
 
 
 async def test_a_marker_is_refused_to_whoever_lost_the_claim(claims: Claims, one: str) -> None:
@@ -190,7 +190,7 @@ async def test_a_marker_asked_for_twice_is_one(claims: Claims, one: str) -> None
     await claims.claim(one, "a")
     assert [await claims.mark_sending(one, "a") for _ in range(2)] == [HELD, HELD]
     await after_the_lease()
-    assert await claims.claim(one, "b") == Doubtful(again=False)
+    assert await claims.claim(one, "b") == InterruptedSend(again=False)
 
 
 async def test_a_marker_begins_the_lease_anew(claims: Claims, one: str) -> None:
@@ -221,7 +221,7 @@ async def test_a_doubt_of_another_server_stays_uncertain(claims: Claims, one: st
     await lose_writes(claims, one)
     for owner in ("b", "c"):
         await after_the_lease()
-        assert await claims.claim(one, owner) == Doubtful(again, certain=False)
+        assert await claims.claim(one, owner) == InterruptedSend(again, certain=False)
 
 
 async def test_a_renewal_makes_nothing_certain(claims: Claims, one: str) -> None:
@@ -266,14 +266,14 @@ async def test_a_renewal_sets_a_marker_again_that_was_lost(claims: Claims, one: 
     await claims.claim(one, "a")
     await claims.renew({one: Tenure("a", sending=True, again=again)})
     await after_the_lease()
-    assert await claims.claim(one, "b") == Doubtful(again)
+    assert await claims.claim(one, "b") == InterruptedSend(again)
 
 
 async def test_a_persons_wish_is_certain_again(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     await claims.decide(one, "a", Unknown("lost"))
     await lose_writes(claims, one)
-    assert await claims.claim(one, "b", reopen=True) == Doubtful()
+    assert await claims.claim(one, "b", reopen=True) == InterruptedSend()
 
 
 # ── the verdict ──────────────────────────────────────────────────────────────────────────────────────
@@ -334,7 +334,7 @@ async def test_only_a_verdict_that_may_be_reopened_is(claims: Claims, one: str, 
     await claims.decide(one, "a", outcome)
     answer = await claims.claim(one, "b", reopen=True)
     if may_be_reopened(outcome):
-        assert answer == (Doubtful() if isinstance(outcome, Unknown) else Granted(fresh=False))
+        assert answer == (InterruptedSend() if isinstance(outcome, Unknown) else Granted(fresh=False))
         assert isinstance(await claims.claim(one, "c", reopen=True), Held)
     else:
         assert answer == Decided(outcome)
@@ -363,7 +363,7 @@ async def test_a_resend_that_is_taken_back_leaves_the_first_doubt_and_its_one_mo
     await claims.mark_sending(one, "a", again=True)
     await claims.unmark(one, "a")
     await asyncio.sleep(LEASE * 1.5)
-    assert await claims.claim(one, "b") == Doubtful(again=False)
+    assert await claims.claim(one, "b") == InterruptedSend(again=False)
 
 
 async def test_only_its_owner_takes_a_marker_back(claims: Claims, one: str) -> None:
@@ -372,7 +372,7 @@ async def test_only_its_owner_takes_a_marker_back(claims: Claims, one: str) -> N
     await claims.mark_sending(one, "a")
     await claims.unmark(one, "b")
     await asyncio.sleep(LEASE * 1.5)
-    assert await claims.claim(one, "b") == Doubtful()
+    assert await claims.claim(one, "b") == InterruptedSend()
 
 
 async def test_a_verdict_is_not_taken_back(claims: Claims, one: str) -> None:

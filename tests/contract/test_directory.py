@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from bson import Binary, DBRef, Decimal128, Int64, ObjectId
 
-from notification_service.delivery.ports.directory import Directory, Person
+from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.directory import MemoryDirectory
 from notification_service.stores.mongo import client as mongo
@@ -16,14 +16,14 @@ from notification_service.stores.mongo.directory import MongoDirectory
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 
-JANE = Person("jane@guests.example", "Jane", "Smith")
-NAMELESS = Person("ann@guests.example")
-UNREACHABLE = Person(None, "Bob")
+JANE = Recipient("jane@guests.example", "Jane", "Smith")
+NAMELESS = Recipient("ann@guests.example")
+UNREACHABLE = Recipient(None, "Bob")
 HEX, OTHER_HEX = "507f1f77bcf86cd799439011", "507f191e810c19729de860ea"
 UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 TEXT_UUID = "b7b51ad2-98ae-4a86-bd14-1c1b8a4c6f0e"
-TYPED = Person("typed@guests.example", "Typed")
-EXACT = Person("exact@guests.example", "Exact")
+TYPED = Recipient("typed@guests.example", "Typed")
+EXACT = Recipient("exact@guests.example", "Exact")
 USERS = {
     ObjectId(HEX): TYPED,
     OTHER_HEX: EXACT,
@@ -56,7 +56,7 @@ NAMES = {"Null": "null", "spam": "You won $500! Claim at https://evil.example/wi
 async def directory(request: pytest.FixtureRequest) -> AsyncIterator[Directory]:
     if request.param == "memory":
         people = {"u1": JANE, "u2": NAMELESS, "u3": UNREACHABLE, **USERS}
-        named = {key: Person("x@guests.example", name, name, "null") for key, name in NAMES.items()}
+        named = {key: Recipient("x@guests.example", name, name, "null") for key, name in NAMES.items()}
         yield MemoryDirectory({**people, **named}, {"b1": "u1", "b2": "nobody", "b3": "", **BOOKINGS})
         return
     stack: LocalStack = request.getfixturevalue("stack")
@@ -89,12 +89,12 @@ async def directory(request: pytest.FixtureRequest) -> AsyncIterator[Directory]:
 
 
 @pytest.mark.parametrize(("user_id", "person"), [("u1", JANE), ("u2", NAMELESS), ("u3", UNREACHABLE), ("u9", None)])
-async def test_a_user_is_found_by_id(directory: Directory, user_id: str, person: Person | None) -> None:
+async def test_a_user_is_found_by_id(directory: Directory, user_id: str, person: Recipient | None) -> None:
     assert await directory.user(user_id) == person
 
 
 @pytest.mark.parametrize(("booking_id", "person"), [("b1", JANE), ("b2", None), ("b3", None), ("b9", None)])
-async def test_the_user_of_a_booking_is_found(directory: Directory, booking_id: str, person: Person | None) -> None:
+async def test_the_user_of_a_booking_is_found(directory: Directory, booking_id: str, person: Recipient | None) -> None:
     assert await directory.user_of_booking(booking_id) == person
 
 
@@ -123,7 +123,7 @@ async def test_the_user_of_a_booking_is_found(directory: Directory, booking_id: 
     ],
 )
 async def test_a_user_is_found_as_the_database_holds_the_id(
-    directory: Directory, user_id: str, person: Person | None
+    directory: Directory, user_id: str, person: Recipient | None
 ) -> None:
     assert await directory.user(user_id) == person
 
@@ -139,7 +139,7 @@ async def test_a_user_is_found_as_the_database_holds_the_id(
     ],
 )
 async def test_a_booking_and_its_user_are_found_as_the_database_holds_their_ids(
-    directory: Directory, booking_id: str, person: Person | None
+    directory: Directory, booking_id: str, person: Recipient | None
 ) -> None:
     assert await directory.user_of_booking(booking_id) == person
 
@@ -151,7 +151,7 @@ async def test_several_who_are_asked_for_at_once_are_each_found(directory: Direc
 
 @pytest.mark.parametrize(("user_id", "name"), [("Null", None), ("spam", None), ("long", "Jane")])
 async def test_a_name_that_is_none_is_not_known(directory: Directory, user_id: str, name: str | None) -> None:
-    assert await directory.user(user_id) == Person("x@guests.example", name, name)
+    assert await directory.user(user_id) == Recipient("x@guests.example", name, name)
 
 
 @pytest.mark.parametrize("odd", ["", "$where", "\0", "a.b", "x" * 10_000, '{"$gt": ""}'])

@@ -22,12 +22,12 @@ from notification_service.contract.outcomes import (
 )
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere
-from notification_service.delivery.ports.retention import Ages, Changed
+from notification_service.delivery.ports.retention import ChangeResult, RetentionPolicy
 from notification_service.records.retention import Sweeper
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.ledger import MongoLedger
-from notification_service.stores.mongo.retention import MongoKeeping
-from notification_service.stores.mongo.search import MongoSearch, Wanted
+from notification_service.stores.mongo.retention import MongoRetention
+from notification_service.stores.mongo.search import MongoSearch, SearchQuery
 from tests.contract.test_ledger import AT, LATER, close, database, intent, real
 
 __all__ = ["database", "real"]
@@ -43,24 +43,24 @@ EVENT = {
 
 
 @pytest.fixture
-async def keeping(real: MongoLedger, database: mongo.Database) -> MongoKeeping:
+async def keeping(real: MongoLedger, database: mongo.Database) -> MongoRetention:
     await real.open(intent(event_data=EVENT))
-    return MongoKeeping(database, "notification_logs")
+    return MongoRetention(database, "notification_logs")
 
 
 async def record(database: mongo.Database, name: str = "n1") -> Any:  # noqa: ANN401 - a document
     return await database["notification_logs"].find_one({"_id": name})
 
 
-async def old(keeping: MongoKeeping, after: datetime | None = None) -> list[Any]:
+async def old(keeping: MongoRetention, after: datetime | None = None) -> list[Any]:
     return [each async for batch in keeping.made_between(after, NOW) for each in batch]
 
 
 async def test_a_record_without_its_person_says_what_became_of_it_and_nothing_of_anybody(
-    real: MongoLedger, keeping: MongoKeeping, database: mongo.Database
+    real: MongoLedger, keeping: MongoRetention, database: mongo.Database
 ) -> None:
     await close(real)
-    assert await keeping.strip(await old(keeping), NOW) == Changed(1)
+    assert await keeping.strip(await old(keeping), NOW) == ChangeResult(1)
     left = await record(database)
     assert (left["outcome"], left["status"], left["recipient"], left["stripped_at"]) == ("sent", "sent", "", NOW)
     assert left["event_data"] == {"refund_transaction_id": "R1"}
@@ -70,7 +70,7 @@ async def test_a_record_without_its_person_says_what_became_of_it_and_nothing_of
         assert personal not in said
 
 
-async def test_its_fact_is_not_done_again(real: MongoLedger, keeping: MongoKeeping) -> None:
+async def test_its_fact_is_not_done_again(real: MongoLedger, keeping: MongoRetention) -> None:
     await close(real)
     before = await real.open(intent(owner="b"))
     await keeping.strip(await old(keeping), NOW)
@@ -78,13 +78,15 @@ async def test_its_fact_is_not_done_again(real: MongoLedger, keeping: MongoKeepi
     assert await real.open(intent(owner="c")) == AlreadyThere(replace(before.entry, recipient=""))
 
 
-async def test_what_is_under_way_is_not_old(real: MongoLedger, keeping: MongoKeeping) -> None:
+async def test_what_is_under_way_is_not_old(real: MongoLedger, keeping: MongoRetention) -> None:
     assert await old(keeping) == []
     await real.postpone("n1", "a", at=LATER, due_at=LATER, reason="later", attempt=None)
     assert await old(keeping) == []
 
 
-async def test_what_others_wrote_into_the_collection_is_theirs(keeping: MongoKeeping, database: mongo.Database) -> None:
+async def test_what_others_wrote_into_the_collection_is_theirs(
+    keeping: MongoRetention, database: mongo.Database
+) -> None:
     theirs = {"event_id": "x", "notification_type": "sms", "recipient": "+1", "status": "sent", "created_at": AT}
     await database["notification_logs"].insert_one({"_id": "theirs", **theirs})
     assert await old(keeping) == []
@@ -92,34 +94,34 @@ async def test_what_others_wrote_into_the_collection_is_theirs(keeping: MongoKee
 
 
 async def test_a_record_that_was_changed_since_it_was_read_is_left_as_it_is(
-    real: MongoLedger, keeping: MongoKeeping, database: mongo.Database
+    real: MongoLedger, keeping: MongoRetention, database: mongo.Database
 ) -> None:
     await close(real)
     read = await old(keeping)
     await database["notification_logs"].update_one({"_id": "n1"}, {"$set": {"updated_at": NOW}})
-    assert await keeping.strip(read, NOW) == Changed(0)
-    assert await keeping.erase(read, NOW) == Changed(0)
-    assert await keeping.remove(read) == Changed(0)
+    assert await keeping.strip(read, NOW) == ChangeResult(0)
+    assert await keeping.erase(read, NOW) == ChangeResult(0)
+    assert await keeping.remove(read) == ChangeResult(0)
     assert (await record(database))["recipient"] == "jane.smith@example.com"
 
 
-async def test_the_oldest_come_first_and_only_those_of_the_time(real: MongoLedger, keeping: MongoKeeping) -> None:
+async def test_the_oldest_come_first_and_only_those_of_the_time(real: MongoLedger, keeping: MongoRetention) -> None:
     for days in (3, 1, 2):
         await real.open(intent(f"d{days}", created_at=AT - timedelta(days=days)))
         await close(real, name=f"d{days}")
     await close(real)
     assert [each["_id"] for each in await old(keeping)] == ["d3", "d2", "d1", "n1"]
     assert [each["_id"] for each in await old(keeping, AT - timedelta(days=2))] == ["d2", "d1", "n1"]
-    assert await keeping.remove((await old(keeping))[:2]) == Changed(2)
+    assert await keeping.remove((await old(keeping))[:2]) == ChangeResult(2)
     assert [each["_id"] for each in await old(keeping)] == ["d1", "n1"]
 
 
 async def test_what_waits_is_closed_when_it_is_erased(
-    real: MongoLedger, keeping: MongoKeeping, database: mongo.Database
+    real: MongoLedger, keeping: MongoRetention, database: mongo.Database
 ) -> None:
     await real.postpone("n1", "a", at=LATER, due_at=LATER, reason="<jane.smith@example.com> later", attempt=None)
     found = [each async for batch in keeping.addressed_to("Jane.Smith@example.com") for each in batch]
-    assert await keeping.erase(found, NOW) == Changed(1)
+    assert await keeping.erase(found, NOW) == ChangeResult(1)
     left = await record(database)
     assert (left["outcome"], left["reason"], left["recipient"], left["erased_at"]) == ("skipped", "erased", "", NOW)
     assert "due_at" not in left
@@ -137,12 +139,12 @@ async def test_what_waits_is_closed_when_it_is_erased(
     ],
 )
 async def test_no_replay_opens_what_is_erased(
-    real: MongoLedger, keeping: MongoKeeping, database: mongo.Database, outcome: Outcome, left: tuple[str, str | None]
+    real: MongoLedger, keeping: MongoRetention, database: mongo.Database, outcome: Outcome, left: tuple[str, str | None]
 ) -> None:
     await close(real, outcome=outcome)
     found = [each async for batch in keeping.addressed_to("Jane.Smith@example.com") for each in batch]
-    assert await keeping.erase(found, NOW) == Changed(1)
-    assert await keeping.erase([await record(database)], NOW) == Changed(1)
+    assert await keeping.erase(found, NOW) == ChangeResult(1)
+    assert await keeping.erase([await record(database)], NOW) == ChangeResult(1)
     replayed = await real.take_over(
         "n1", "b", "e2", at=LATER, possible_duplicate=False, seen="a", was=outcome, replay="again"
     )
@@ -154,7 +156,7 @@ async def test_no_replay_opens_what_is_erased(
     assert "jane" not in json.dumps(erased, default=str)
 
 
-async def test_facts_of_that_time_are_forgotten_with_their_records(real: MongoLedger, keeping: MongoKeeping) -> None:
+async def test_facts_of_that_time_are_forgotten_with_their_records(real: MongoLedger, keeping: MongoRetention) -> None:
     await real.first_report("payment:P1:refund", "R1")
     assert await keeping.forget_facts(datetime.now(UTC) - timedelta(minutes=1)) == 0
     assert await real.first_report("payment:P1:refund", "R2") == "R1"
@@ -176,7 +178,7 @@ async def test_facts_of_that_time_are_forgotten_with_their_records(real: MongoLe
 )
 @pytest.mark.parametrize("change", [{}, {"$unset": {"recipient_key": ""}}], ids=["with key", "older"])
 async def test_a_person_is_found_in_any_case_of_letters(
-    keeping: MongoKeeping, database: mongo.Database, written: str, asked: str, change: dict[str, Any]
+    keeping: MongoRetention, database: mongo.Database, written: str, asked: str, change: dict[str, Any]
 ) -> None:
     real = MongoLedger(database, "notification_logs", full_recipients=True)
     others = ("janeXsmith@guests.example", "jane.smith@guests.example.org", "jane@bucher.example", "x" + written)
@@ -187,12 +189,12 @@ async def test_a_person_is_found_in_any_case_of_letters(
         await database["notification_logs"].update_many({}, change)
     found = [each async for batch in keeping.addressed_to(asked) for each in batch]
     assert [each["_id"] for each in found] == ["p0"]
-    assert await keeping.erase(found, NOW) == Changed(1)
+    assert await keeping.erase(found, NOW) == ChangeResult(1)
     assert [batch async for batch in keeping.addressed_to(asked)] == []
     left = await record(database, "p0")
     assert (left["recipient"], left["recipient_key"]) == ("", "")
     search = MongoSearch(database, "notification_logs", full_recipients=True)
-    again = await search.page(Wanted(address="X" + written), limit=9)
+    again = await search.page(SearchQuery(address="X" + written), limit=9)
     assert [each["_id"] for each in again.records] == ["p4"]
 
 
@@ -215,50 +217,50 @@ def malformed(name: str, **fields: object) -> dict[str, object]:
 
 
 @pytest.fixture
-async def shelf(database: mongo.Database) -> MongoKeeping:
+async def shelf(database: mongo.Database) -> MongoRetention:
     """A collection without a validator, as one may have been before ours."""
     await database.create_collection("old")
-    return MongoKeeping(database, "old")
+    return MongoRetention(database, "old")
 
 
 async def test_whatever_a_field_of_an_old_record_holds_it_loses_its_person_and_the_others_do(
-    shelf: MongoKeeping, database: mongo.Database
+    shelf: MongoRetention, database: mongo.Database
 ) -> None:
     names = ("attempts", "history", "event_ids", "event_data", "replays", "outcome", "owner", "updated_at", "recipient")
     odd = [malformed(f"{name} {n}", **{name: value}) for name in names for n, value in enumerate(ODD)]
     lacking = [{k: v for k, v in malformed(f"no {name}").items() if k != name} for name in ("outcome", "recipient")]
     records = [*odd, *lacking, malformed("well", created_at=AT + timedelta(days=1))]
     await database["old"].insert_many(records)
-    swept = await Sweeper(shelf, Ages(7, 0), pause=0).sweep(NOW)
+    swept = await Sweeper(shelf, RetentionPolicy(7, 0), pause=0).sweep(NOW)
     assert (swept.stripped, swept.left) == (len(records), 0)
     assert await database["old"].count_documents({"recipient": "", "stripped_at": NOW}) == len(records)
 
 
 @pytest.mark.parametrize("value", ["2020-01-01", 1577836800, None, True, {"at": AT}, [AT]], ids=repr)
 async def test_a_record_whose_age_is_not_known_stays_and_the_others_are_swept(
-    shelf: MongoKeeping, database: mongo.Database, value: object
+    shelf: MongoRetention, database: mongo.Database, value: object
 ) -> None:
     await database["old"].insert_many([malformed("odd", created_at=value), malformed("well")])
-    swept = await Sweeper(shelf, Ages(7, 0), pause=0).sweep(NOW)
+    swept = await Sweeper(shelf, RetentionPolicy(7, 0), pause=0).sweep(NOW)
     # MongoDB compares a list by each of its elements, so that one has an age.
     assert (swept.stripped, swept.left) == ((2, 0) if isinstance(value, list) else (1, 1))
     assert (await shelf.undated() == ["odd"]) == (not isinstance(value, list))
 
 
 async def test_what_the_server_refuses_is_left_and_the_others_are_changed(
-    shelf: MongoKeeping, database: mongo.Database
+    shelf: MongoRetention, database: mongo.Database
 ) -> None:
     await database["old"].insert_many([malformed(name) for name in ("a", "b", "c")])
     await database["old"].create_index("recipient", unique=True)  # once a second one says nobody, it refuses
     changed = await shelf.strip(await database["old"].find().to_list(None), NOW)
-    assert changed == Changed(1, dict.fromkeys(("b", "c"), "MongoDB refuses it: 11000"))
+    assert changed == ChangeResult(1, dict.fromkeys(("b", "c"), "MongoDB refuses it: 11000"))
 
 
-async def test_an_odd_record_is_erased_too(shelf: MongoKeeping, database: mongo.Database) -> None:
+async def test_an_odd_record_is_erased_too(shelf: MongoRetention, database: mongo.Database) -> None:
     odd = [malformed(str(n), history=value, outcome="parked") for n, value in enumerate(ODD)]
     odd += [malformed(f"o{n}", outcome=value) for n, value in enumerate(ODD)]
     await database["old"].insert_many(odd)
-    assert await shelf.erase(await database["old"].find().to_list(None), NOW) == Changed(len(odd))
+    assert await shelf.erase(await database["old"].find().to_list(None), NOW) == ChangeResult(len(odd))
     assert "x.example" not in json.dumps(await database["old"].find().to_list(None), default=str)
 
 
@@ -273,7 +275,7 @@ def test_a_date_that_no_calendar_has_can_be_read(day: int) -> None:
 
 
 async def test_a_further_event_that_comes_while_a_record_is_swept_is_not_forgotten(
-    real: MongoLedger, keeping: MongoKeeping, database: mongo.Database
+    real: MongoLedger, keeping: MongoRetention, database: mongo.Database
 ) -> None:
     await close(real)
     read = [await record(database)]
@@ -288,7 +290,7 @@ async def test_a_further_event_that_comes_while_a_record_is_swept_is_not_forgott
 SAM = "sam@guests.example"
 
 
-async def naming(keeping: MongoKeeping, address: str = SAM) -> list[str]:
+async def naming(keeping: MongoRetention, address: str = SAM) -> list[str]:
     return sorted([each["_id"] async for batch in keeping.addressed_to(address) for each in batch])
 
 
@@ -300,10 +302,10 @@ async def test_a_record_is_found_by_whatever_names_an_address(real: MongoLedger,
     await real.open(intent("too many", event_data={"all": [f"z{number}@x.example" for number in range(900)] + [SAM]}))
     await real.open(intent("said", event_data={}))
     await real.postpone("said", "a", at=LATER, due_at=LATER, reason=f"450 <{SAM}> later", attempt=None)
-    keeping = MongoKeeping(database, "notification_logs")
+    keeping = MongoRetention(database, "notification_logs")
     assert await naming(keeping) == ["deep", "id", "said", "too many"]
     found = [each async for batch in keeping.addressed_to(SAM) for each in batch]
-    assert await keeping.erase(found, NOW, SAM) == Changed(4)
+    assert await keeping.erase(found, NOW, SAM) == ChangeResult(4)
     assert await naming(keeping) == []
     assert [each async for each in keeping.traces(SAM)] == []
     again = await real.open(intent("id", owner="b", event_id=f"order-{SAM}", event_data={}))

@@ -405,8 +405,8 @@ async def test_what_stands_there_is_told_in_the_order_of_the_ids(ledger: Ledger)
     await ledger.open(intent())
     await ledger.open(intent("n2", event_type="booking.cancelled", event_data={"reason": "ill"}, created_at=LATER))
     await close(ledger, "a", Sent(possible_duplicate=True))
-    assert await ledger.told([]) == []
-    two, one = await ledger.told(["n2", "nobody", "n1"])
+    assert await ledger.event_data_of([]) == []
+    two, one = await ledger.event_data_of(["n2", "nobody", "n1"])
     assert (two.notification_id, two.event_type, two.data) == ("n2", "booking.cancelled", {"reason": "ill"})
     assert (two.outcome, two.waiting, two.created_at, two.later) == (None, False, LATER, ())
     assert (one.notification_id, one.outcome, one.updated_at) == ("n1", Sent(possible_duplicate=True), LATER)
@@ -415,7 +415,7 @@ async def test_what_stands_there_is_told_in_the_order_of_the_ids(ledger: Ledger)
 async def test_what_waits_is_told_as_waiting(ledger: Ledger) -> None:
     await ledger.open(intent())
     await postpone(ledger)
-    (told,) = await ledger.told(["n1"])
+    (told,) = await ledger.event_data_of(["n1"])
     assert (told.outcome, told.waiting) == (None, True)
 
 
@@ -424,7 +424,7 @@ async def test_what_came_later_is_noted_once(ledger: Ledger) -> None:
     for later in ("n2", "n3", "n2"):
         await ledger.note_later("n1", later)
     await ledger.note_later("nobody", "n2")
-    (told,) = await ledger.told(["n1"])
+    (told,) = await ledger.event_data_of(["n1"])
     assert told.later == ("n2", "n3")
     assert (await entry(ledger)).later == ("n2", "n3")
 
@@ -436,7 +436,7 @@ async def test_an_entry_that_another_event_takes_over_is_that_event_s(ledger: Le
         owner="b", event_id="e2", event_type="booking.confirmed", event_data={"booking_id": "B1", "seats": ["C1"]}
     )
     assert await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", intent=newer) is HELD
-    (told,) = await ledger.told(["n1"])
+    (told,) = await ledger.event_data_of(["n1"])
     found = await entry(ledger)
     assert (told.data["seats"], found.event_id, found.event_ids, found.created_at) == (["C1"], "e2", ("e1", "e2"), AT)
 

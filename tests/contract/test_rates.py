@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from notification_service.delivery.ports.rates import Rates
-from notification_service.delivery.rate_limits import Quotas, Turn
+from notification_service.delivery.rate_limits import RateLimits, Reservation
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.rates import MemoryRates
 from notification_service.stores.redis import client as redis
@@ -15,7 +15,7 @@ from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 
 MOST = 4
-QUOTAS = Quotas(MOST, {"slow.example": 10, "*": 0}, per_minute=0)
+QUOTAS = RateLimits(MOST, {"slow.example": 10, "*": 0}, per_minute=0)
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -36,7 +36,7 @@ def address() -> str:
 
 async def test_the_first_go_at_once_and_each_further_one_has_a_time_of_its_own(rates: Rates, address: str) -> None:
     turns = [await rates.reserve(address) for _ in range(MOST + 4)]
-    assert turns[:MOST] == [Turn()] * MOST
+    assert turns[:MOST] == [Reservation()] * MOST
     assert [turn.seconds for turn in turns[MOST:]] == pytest.approx([900, 1800, 2700, 3600], abs=5)
     assert {turn.limit for turn in turns[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
 
@@ -62,7 +62,7 @@ async def test_who_wants_a_place_only_now_takes_none_at_the_limits_before_either
 async def test_another_address_does_not_wait_and_capitals_are_none(rates: Rates, address: str) -> None:
     for _ in range(MOST):
         await rates.reserve(address)
-    assert await rates.reserve(f"other-{address}") == Turn()
+    assert await rates.reserve(f"other-{address}") == Reservation()
     assert (await rates.reserve(address.upper())).seconds > 0
 
 
@@ -84,7 +84,7 @@ async def test_who_waits_at_one_limit_takes_no_place_at_the_next(rates: Rates) -
     late = await rates.reserve(address, taken=turns[-1].taken)
     assert late.limit == "DOMAIN_MAILS_PER_MINUTE"
     assert late.seconds == pytest.approx(40, abs=1)
-    assert await rates.reserve(address, taken=late.taken) == Turn()
+    assert await rates.reserve(address, taken=late.taken) == Reservation()
 
 
 async def test_a_bucket_empties_evenly(stack: LocalStack, address: str) -> None:

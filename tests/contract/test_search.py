@@ -9,7 +9,7 @@ import pytest
 
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.ledger import MongoLedger
-from notification_service.stores.mongo.search import MongoSearch, Place, Wanted
+from notification_service.stores.mongo.search import MongoSearch, Place, SearchQuery
 from tests.stack.local import LocalStack
 from tests.stack.place import Document
 
@@ -60,7 +60,7 @@ def record(number: int) -> Document:
 
 
 async def ids(search: MongoSearch, limit: int = 200, **wanted: Any) -> list[str]:  # noqa: ANN401 - fields of Wanted
-    return [each["_id"] for each in (await search.page(Wanted(**wanted), limit=limit)).records]
+    return [each["_id"] for each in (await search.page(SearchQuery(**wanted), limit=limit)).records]
 
 
 def newest_first(*numbers: int) -> list[str]:
@@ -89,10 +89,10 @@ async def test_a_notification_is_found_by_its_beginning_and_by_its_message_id(
 ) -> None:
     assert len(await ids(search, term=term)) == found
     assert len(await ids(search, notification=term)) == found
-    first = await search.page(Wanted(term=term), limit=1)
+    first = await search.page(SearchQuery(term=term), limit=1)
     assert len(first.records) == min(found, 1)
     if found > 1:
-        rest = await search.page(Wanted(term=term), limit=found, after=first.following)
+        rest = await search.page(SearchQuery(term=term), limit=found, after=first.following)
         assert len({each["_id"] for each in (*first.records, *rest.records)}) == found
 
 
@@ -141,8 +141,8 @@ async def test_a_record_is_found_by_what_a_person_knows(
 
 
 @pytest.mark.parametrize("limit", [1, 7, 10, 64])
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(outcomes=("parked",)), Wanted(term="b14")], ids=str)
-async def test_pages_follow_each_other_without_a_gap(search: MongoSearch, wanted: Wanted, limit: int) -> None:
+@pytest.mark.parametrize("wanted", [SearchQuery(), SearchQuery(outcomes=("parked",)), SearchQuery(term="b14")], ids=str)
+async def test_pages_follow_each_other_without_a_gap(search: MongoSearch, wanted: SearchQuery, limit: int) -> None:
     whole = (await search.page(wanted, limit=200)).records
     read: list[Any] = []
     after: Place | None = None
@@ -157,7 +157,7 @@ async def test_pages_follow_each_other_without_a_gap(search: MongoSearch, wanted
 
 
 async def test_a_list_holds_no_events_and_one_record_is_whole(search: MongoSearch) -> None:
-    listed = (await search.page(Wanted(term="n042"), limit=1)).records[0]
+    listed = (await search.page(SearchQuery(term="n042"), limit=1)).records[0]
     whole = await search.one("n042")
     assert "event_data" not in listed
     assert whole is not None

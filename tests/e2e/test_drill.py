@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "ops" / "drill.md").read_text("utf-8")
 STEPS = re.findall(r"^```sh\n(.*?)\n```\n(?:\nSays ((?:`[^`]+`(?:, )?)+))?", PAGE, re.MULTILINE | re.DOTALL)
 ACTS = ("tests.stack.drill", "replay --yes")
-_LONGEST = 60.0
+_MAX_LENGTH = 60.0
 
 
 @pytest.mark.timeout(300)
@@ -35,7 +35,7 @@ def test_the_drill_goes_as_its_page_says(place: Place, tmp_path: Path) -> None:
 
 def run(command: str, environment: dict[str, str], words: list[str]) -> str:
     """Run what acts once, and what looks until it sees what the page promises, as a person would."""
-    ends = time.monotonic() + _LONGEST
+    ends = time.monotonic() + _MAX_LENGTH
     while True:
         done = subprocess.run(
             ("bash", "-o", "pipefail", "-c", command),

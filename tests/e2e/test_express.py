@@ -27,13 +27,13 @@ def wait_for_empty(place: Place, *queues: str) -> None:
     until(lambda: sum(map(place.depth, queues)) == 0)
 
 
-@pytest.mark.parametrize(("lane", "early"), [("true", True), ("false", False)])
-def test_a_ticket_overtakes_a_backlog_of_other_mail(place: Place, lane: str, *, early: bool) -> None:
+@pytest.mark.parametrize(("poison_guard", "early"), [("true", True), ("false", False)])
+def test_a_ticket_overtakes_a_backlog_of_other_mail(place: Place, poison_guard: str, *, early: bool) -> None:
     ticket = fresh("booking.confirmed", user_email="ticket@mail.example")
-    with place.service(RABBITMQ_EXPRESS_LANE=lane):
+    with place.service(RABBITMQ_EXPRESS_LANE=poison_guard):
         pass
     place.publish(*map(event, [*backlog(), ticket]))
-    with place.service(RABBITMQ_EXPRESS_LANE=lane) as service:
+    with place.service(RABBITMQ_EXPRESS_LANE=poison_guard) as service:
         until(lambda: list(place.outcomes().values()) == ["sent"] * (BACKLOG + 1), timeout=60)
         wait_for_empty(place, "notification.booking_events")
         (at,) = tickets(place)

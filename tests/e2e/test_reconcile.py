@@ -19,7 +19,7 @@ from redis import Redis
 
 from notification_service.cli.reconcile import show
 from notification_service.foundation.errors import ConfigurationError, DependencyError
-from notification_service.records.audit import Report, examine
+from notification_service.records.audit import AuditReport, examine
 from tests.faults.judge import Judge
 from tests.samples import fresh
 from tests.stack.local import LocalStack
@@ -114,7 +114,7 @@ def changed(place: Place, record: Document, change: Document) -> Iterator[None]:
         place.database[RECORDS].replace_one({"_id": record["_id"]}, record)
 
 
-def texts(report: Report) -> str:
+def texts(report: AuditReport) -> str:
     return "\n".join(finding.text for finding in report.findings)
 
 
@@ -336,7 +336,7 @@ def _stand_still(place: Place, redis: Redis, record: Document, **fields: object)
     redis.delete(f"notification:{record['_id']}")
 
 
-async def _by_two(judge: Judge) -> list[Report]:
+async def _by_two(judge: Judge) -> list[AuditReport]:
     settings = judge.settings()
     return await asyncio.gather(*(examine(settings, repair=True) for _ in range(2)))
 

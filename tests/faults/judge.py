@@ -12,7 +12,7 @@ from redis import Redis
 
 from notification_service.broker.topology import PARKED
 from notification_service.contract.outcomes import PENDING, WAITING
-from notification_service.records.audit import Report, examine
+from notification_service.records.audit import AuditReport, examine
 from notification_service.settings import Settings, load
 from tests.stack.place import Document, Place, until
 from tests.stack.publisher import event, publish
@@ -114,7 +114,7 @@ class Judge:
         assert report.balanced, f"I1: {[finding.text for finding in report.findings]}"
         return found
 
-    def balance(self, *, events: Path | None = None, repair: bool = False) -> Report:
+    def balance(self, *, events: Path | None = None, repair: bool = False) -> AuditReport:
         """What `notification-service reconcile` finds here, with what was published unless other `events` are given."""
         return asyncio.run(examine(self.settings(), events=events or self.log, repair=repair))
 

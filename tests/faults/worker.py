@@ -23,16 +23,16 @@ from notification_service.channels.email.smtp.pool import Pool, Session
 from notification_service.cli import main
 from notification_service.contract.events import Event
 from notification_service.delivery.pipeline import Pipeline
-from notification_service.delivery.ports.channel import Accepted, BeforeData, Envelope, Tried
+from notification_service.delivery.ports.channel import Accepted, BeforeHandover, Envelope, Tried
 from notification_service.delivery.ports.claims import Fence
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.observability import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
 from tests.stack import place
 
 ROOT = Path(__file__).parents[2]
-_Attempt = Callable[[Envelope, BeforeData], Awaitable[Tried]]
+_Attempt = Callable[[Envelope, BeforeHandover], Awaitable[Tried]]
 
 POINTS = frozenset(
     {
@@ -104,10 +104,10 @@ class Crash:
 
         _put(part, method, wrapped)
 
-    async def _attempt(self, inner: _Attempt, envelope: Envelope, before_data: BeforeData) -> Tried:
+    async def _attempt(self, inner: _Attempt, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
         async def told() -> Fence:
             self.passing("rcpt.after")
-            fence = await before_data()
+            fence = await before_handover()
             self.passing("sending.after")
             return fence
 
@@ -139,7 +139,7 @@ def _kill_by(booking: str, service: Service) -> None:
         raise TypeError("the consumer hands its deliveries to something else than the pipeline")
     render = story.renderer.render
 
-    def deadly(template: str, event: Event, person: Person, *, most_attached: int) -> Mail:
+    def deadly(template: str, event: Event, person: Recipient, *, most_attached: int) -> Mail:
         if event.booking_id == booking:
             os.kill(os.getpid(), signal.SIGKILL)
         return render(template, event, person, most_attached=most_attached)

@@ -9,20 +9,20 @@ import bson
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.channels.email.mime import Letterhead
+from notification_service.channels.email.mime import SenderIdentity
 from notification_service.contract.events import EVENT_TYPES, parse
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Rejected, Sent, Skipped, SkipReason
 from notification_service.delivery import intents, planning
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.pipeline import Pipeline, Policy
-from notification_service.delivery.planning import Notice, NotOurs, Unreadable
-from notification_service.delivery.poison_guard import Lane
-from notification_service.delivery.ports.directory import Person
-from notification_service.delivery.retries import Ladder
+from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
+from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.ports.directory import Recipient
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park
-from notification_service.delivery.state import Books
+from notification_service.delivery.state import DeliveryState
 from notification_service.stores.memory.claims import MemoryClaims
 from notification_service.stores.memory.directory import MemoryDirectory
 from notification_service.stores.memory.ledger import MemoryLedger
@@ -82,17 +82,17 @@ BODIES = (
 )  # NaN and Infinity too: Python writes them, though JSON has none
 
 
-def deliveries() -> st.SearchStrategy[Delivery]:
-    return st.builds(Delivery, BODIES, ROUTING_KEYS, message_id=st.none() | TEXTS)
+def deliveries() -> st.SearchStrategy[InboundMessage]:
+    return st.builds(InboundMessage, BODIES, ROUTING_KEYS, message_id=st.none() | TEXTS)
 
 
 @given(deliveries())
 @fuzzed_more
-def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(delivery: Delivery) -> None:
+def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(inbound: InboundMessage) -> None:
     started = time.thread_time()
-    planned = planning.plan(delivery, largest=LARGEST)
-    assert isinstance(planned, Notice | NotOurs | Unreadable)
-    assert planning.event_id(delivery, largest=LARGEST)
+    planned = planning.plan(inbound, largest=LARGEST)
+    assert isinstance(planned, Notification | IgnoredEvent | UnreadableMessage)
+    assert planning.event_id(inbound, largest=LARGEST)
     assert time.thread_time() - started < LONGEST
 
 
@@ -100,8 +100,8 @@ def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(delivery: Deliv
 @fuzzed_more
 def test_what_is_unreadable_can_be_recorded(data: dict[str, Any], routing_key: str, message_id: str | None) -> None:
     body = json.dumps({**data, "event_type": "booking.confirmed", "booking_id": []}).encode()
-    planned = planning.plan(Delivery(body, routing_key, message_id=message_id), largest=LARGEST)
-    assert isinstance(planned, Unreadable)
+    planned = planning.plan(InboundMessage(body, routing_key, message_id=message_id), largest=LARGEST)
+    assert isinstance(planned, UnreadableMessage)
     record = pending(intents.of_unreadable(planned), str)
     bson.encode(record | closed(planned.outcome, datetime.now(UTC), str))
 
@@ -114,15 +114,15 @@ class World:
         self.ledger, self.channel = MemoryLedger(), ScriptedChannel()
         leases = Leases(claims, 30.0)
         self.pipeline = Pipeline(
-            books=Books(claims, self.ledger, leases, MemoryRates()),
+            state=DeliveryState(claims, self.ledger, leases, MemoryRates()),
             leases=leases,
-            directory=MemoryDirectory({"user456": Person("jane@guests.example", "Jane")}, {}),
+            directory=MemoryDirectory({"user456": Recipient("jane@guests.example", "Jane")}, {}),
             renderer=renderer(),
             channel=self.channel,
             outbox=NoOutbox(),
-            policy=Policy(Letterhead(SENDER, "Cinema"), Ladder(2, (5, 30)), LARGEST, 1000),
+            policy=Policy(SenderIdentity(SENDER, "Cinema"), RetrySchedule(2, (5, 30)), LARGEST, 1000),
             jobs=Jobs(),
-            lane=Lane(claims),
+            poison_guard=PoisonGuard(claims),
         )
 
 
@@ -131,12 +131,12 @@ class NoOutbox:
         raise AssertionError("nothing gives up here")
 
 
-async def assert_ends(delivery: Delivery) -> None:
+async def assert_ends(inbound: InboundMessage) -> None:
     world = World()
-    settlement = await world.pipeline.handle(delivery)
-    planned = planning.plan(delivery, largest=LARGEST)
+    settlement = await world.pipeline.handle(inbound)
+    planned = planning.plan(inbound, largest=LARGEST)
     records = list(world.ledger.records.values())
-    assert len(records) == (not isinstance(planned, NotOurs))
+    assert len(records) == (not isinstance(planned, IgnoredEvent))
     assert isinstance(settlement, Done | Park), "with every part up nothing has to wait"
     outcome = settlement.outcome
     assert outcome is None or isinstance(outcome, Sent | Rejected) or outcome == Skipped(SkipReason.EXPIRED)
@@ -145,8 +145,8 @@ async def assert_ends(delivery: Delivery) -> None:
 
 @given(deliveries())
 @fuzzed_more
-async def test_any_bytes_end_in_one_record_or_are_not_ours(delivery: Delivery) -> None:
-    await assert_ends(delivery)
+async def test_any_bytes_end_in_one_record_or_are_not_ours(inbound: InboundMessage) -> None:
+    await assert_ends(inbound)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,4 +154,4 @@ async def test_each_odd_value_in_each_field_of_each_kind_ends(kind: str) -> None
     values: tuple[Any, ...] = (*ODD, 10**400, 1e308, True, [], [[]], {"": None})
     for field in fields_of(kind):
         for odd in values:
-            await assert_ends(Delivery(json.dumps(sample(kind, **{field: odd})).encode(), kind))
+            await assert_ends(InboundMessage(json.dumps(sample(kind, **{field: odd})).encode(), kind))

@@ -9,18 +9,18 @@ import idna
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from notification_service.channels.email.mime import Ids, Letterhead, compose
+from notification_service.channels.email.mime import MessageIds, SenderIdentity, compose
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
-from notification_service.content.links import Ways
-from notification_service.content.profile import House
+from notification_service.content.links import LinkPatterns
+from notification_service.content.profile import SenderProfile
 from notification_service.contract.events import EVENT_TYPES, parse
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery import planning, recipients
-from notification_service.delivery.planning import Notice
+from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import Envelope
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.stores.memory.directory import MemoryDirectory
 from tests.fuzz.examples import fuzzed
 from tests.fuzz.weapons import ARMED, WEAPONS
@@ -37,7 +37,9 @@ FIRST_NAME, MESSAGE_ID = "the person's first name", "the message id"
 
 @functools.cache
 def renderer() -> Renderer:
-    return load(TEMPLATES, House(Brand("Cinema", "help@cinema.example"), ways=Ways(hosts=["pay.example"])))
+    return load(
+        TEMPLATES, SenderProfile(Brand("Cinema", "help@cinema.example"), ways=LinkPatterns(hosts=["pay.example"]))
+    )
 
 
 def fields_of(event_type: str) -> list[str]:
@@ -51,7 +53,7 @@ def known(event_type: str) -> dict[str, Any]:
     return {**sample(name), "event_type": event_type, "user_email": RECIPIENT, "user_id": None}
 
 
-async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notice, Person, Envelope] | None:
+async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notification, Recipient, Envelope] | None:
     """The way of an event from its bytes to the mail's; None where it is refused before."""
     data = {**known(event_type), **{name: text for name, text in armed.items() if name in fields_of(event_type)}}
     if "seats" in armed:
@@ -60,20 +62,20 @@ async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notice, Perso
         data |= {"user_email": None, "user_id": "u"}
     # BSON is UTF-8, so a name that comes from the database holds no lone surrogate.
     first_name = armed.get(FIRST_NAME, "Jane").encode("utf-8", "replace").decode()
-    directory = MemoryDirectory({"u": Person(RECIPIENT, first_name)}, {})
-    delivery = Delivery(json.dumps(data).encode(), event_type, message_id=armed.get(MESSAGE_ID))
-    planned = planning.plan(delivery, largest=LARGEST_HERE)
-    if not isinstance(planned, Notice):
+    directory = MemoryDirectory({"u": Recipient(RECIPIENT, first_name)}, {})
+    inbound = InboundMessage(json.dumps(data).encode(), event_type, message_id=armed.get(MESSAGE_ID))
+    planned = planning.plan(inbound, largest=LARGEST_HERE)
+    if not isinstance(planned, Notification):
         return None
     person = await recipients.find(planned.event, directory)
-    if not isinstance(person, Person):
+    if not isinstance(person, Recipient):
         return None
     mail = renderer().render(planned.template, planned.event, person)
-    ids = Ids(NOTIFICATION, planned.event_id, planned.template, planned.event.booking_id, datetime.now(UTC))
+    ids = MessageIds(NOTIFICATION, planned.event_id, planned.template, planned.event.booking_id, datetime.now(UTC))
     return (
         planned,
         person,
-        compose(mail, person.email or "", Letterhead(SENDER, "Cinema"), ids, most_attached=MOST_ATTACHED),
+        compose(mail, person.email or "", SenderIdentity(SENDER, "Cinema"), ids, most_attached=MOST_ATTACHED),
     )
 
 

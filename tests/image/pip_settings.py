@@ -9,7 +9,7 @@ from pathlib import Path
 
 import certifi
 
-_KEPT = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "default-timeout")
+_CACHE_SIZE = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "default-timeout")
 _PLACES = ("index-url", "extra-index-url", "find-links")
 _CA = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
@@ -40,7 +40,7 @@ def forget(folder: Path) -> None:
 
 def configuration(told: Mapping[str, str], environment: Mapping[str, str]) -> str:
     """The file for pip within a build: what is a folder of this machine is not reached from there, and is left out."""
-    kept = {name: told[name] for name in _KEPT if name in told}
+    kept = {name: told[name] for name in _CACHE_SIZE if name in told}
     for name in _PLACES:
         kept[name] = " ".join(place for place in kept.get(name, "").split() if re.match(r"https?://", place))
     kept.setdefault("proxy", environment.get("https_proxy") or environment.get("HTTPS_PROXY") or "")

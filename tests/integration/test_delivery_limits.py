@@ -11,9 +11,9 @@ import aio_pika
 import pytest
 
 from notification_service.broker import connection as link_module, parking
-from notification_service.broker.connection import Link
+from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.topology import AGAIN, PARKED
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery.settlements import Done, Settlement
 from tests.integration.test_traps_broker import WORK, comes_to, consuming, depths, named, plan, publish, seen
 from tests.stack.local import LocalStack
@@ -46,11 +46,11 @@ async def stands(url: str, arguments: dict[str, Any], name: str = WORK) -> None:
         await (await connection.channel()).declare_queue(name, durable=True, arguments=arguments)
 
 
-def has(taken: list[Delivery], times: int) -> bool:
+def has(taken: list[InboundMessage], times: int) -> bool:
     return len(taken) >= times
 
 
-async def lose_the_channel(link: Link) -> None:
+async def lose_the_channel(link: BrokerConnection) -> None:
     queue, _ = link._consumers[0]
     channel = await queue.channel.get_underlay_channel()
     await channel.basic_ack(4711)  # the broker closes the channel: it knows no such delivery
@@ -80,13 +80,13 @@ async def test_what_a_policy_has_the_broker_park_is_listed_and_replayed(
     await asyncio.to_thread(
         stack.broker.ctl, "set_policy", "-p", "limits", "events", f"^{WORK}$", policy, "--apply-to", "queues"
     )
-    taken = list[Delivery]()
+    taken = list[InboundMessage]()
 
-    async def handle(delivery: Delivery) -> Settlement:
-        taken.append(delivery)
+    async def handle(inbound: InboundMessage) -> Settlement:
+        taken.append(inbound)
         return Done(None)
 
-    async with consuming(Link(url, plan(), prefetch=20), handle):
+    async with consuming(BrokerConnection(url, plan(), prefetch=20), handle):
         pass  # so that all queues stand
     await publish(url, named("m1"))
     await give_back(url, ALLOWED + 1)
@@ -96,7 +96,7 @@ async def test_what_a_policy_has_the_broker_park_is_listed_and_replayed(
     assert parking.age(parked) < timedelta(minutes=5)
     assert WORK in parked.detail
     await parking.replay(url, lambda each: each.event_type == "booking.confirmed", largest=1000)
-    async with consuming(Link(url, plan(), prefetch=20), handle):
+    async with consuming(BrokerConnection(url, plan(), prefetch=20), handle):
         await comes_to(url, **{WORK: 0, PARKED: 0, AGAIN: 0})
         await seen(lambda: taken)
     assert [(each.message_id, each.routing_key) for each in taken] == [("m1", "booking.confirmed")]
@@ -118,14 +118,14 @@ async def test_an_event_whose_worker_loses_it_again_and_again_is_not_dropped(
     url: str, stack: LocalStack, kind: str
 ) -> None:
     await stands(url, quorum(stack) if kind == "quorum" else {"x-queue-type": "classic"})
-    taken, goes_on = list[Delivery](), asyncio.Event()
+    taken, goes_on = list[InboundMessage](), asyncio.Event()
 
-    async def handle(delivery: Delivery) -> Settlement:
-        taken.append(delivery)
+    async def handle(inbound: InboundMessage) -> Settlement:
+        taken.append(inbound)
         await goes_on.wait()
         return Done(None)
 
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, handle):
         await publish(url, named("m1"))
         for times in range(1, RETURNS + 1):
@@ -138,5 +138,5 @@ async def test_an_event_whose_worker_loses_it_again_and_again_is_not_dropped(
     await comes_to(url, **{WORK: 0, AGAIN: 0, PARKED: 0})
     assert {each.message_id for each in taken} == {"m1"}
     assert {each.routing_key for each in taken} == {"booking.confirmed"}
-    assert [each.suspect for each in taken] == [False, *[True] * RETURNS]
+    assert [each.redelivered for each in taken] == [False, *[True] * RETURNS]
     assert await depths(url, WORK, AGAIN, PARKED) == [0, 0, 0]

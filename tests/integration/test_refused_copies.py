@@ -9,21 +9,21 @@ import pytest
 from aio_pika.exceptions import ChannelPreconditionFailed
 from pamqp.commands import Basic
 
-from notification_service.broker.connection import Link
+from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
-from notification_service.broker.isolated_publisher import RefusedError
+from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.topology import AGAIN, PARKED
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Parked, ParkReason, Rejected, RejectReason
-from notification_service.delivery.observer import Unobserved
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.settlements import Done, Later, Park, Settlement
-from tests.integration.test_traps_broker import RUNGS, WORK, Handle, comes_to, consuming, depths, plan, seen
+from notification_service.delivery.observer import NoObserver
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.settlements import Done, Park, Retry, Settlement
+from tests.integration.test_traps_broker import DEFAULT_DELAYS_S, WORK, Handle, comes_to, consuming, depths, plan, seen
 from tests.stack.local import LocalStack
 
 SMALL, LARGE = 5_000, 100_000
 """Bytes of what goes among others, and of what goes apart at once."""
-SOON = Later(0.1, counted=True, reason="busy")
+SOON = Retry(0.1, counted=True, reason="busy")
 CONSUMER = "notification_service.broker.consumer."
 
 
@@ -51,18 +51,24 @@ async def publish(url: str, size: int) -> None:
         await channel.basic_publish(b"x" * size, routing_key=WORK, properties=properties)
 
 
-async def done(_: Delivery) -> Settlement:
+async def done(_: InboundMessage) -> Settlement:
     return Done(None)
 
 
 async def test_a_large_one_costs_no_session_and_no_other_its_publish(url: str, narrow: Callable[[], None]) -> None:
     narrow()
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, done):
         results = await asyncio.gather(
             *(link.publish(message(each), PARKED) for each in (1, LARGE, 2, LARGE + 1, 3)), return_exceptions=True
         )
-        assert [type(each) for each in results] == [type(None), RefusedError, type(None), RefusedError, type(None)]
+        assert [type(each) for each in results] == [
+            type(None),
+            MessageRefusedError,
+            type(None),
+            MessageRefusedError,
+            type(None),
+        ]
         assert link.consuming
         await link.publish(message(4), PARKED)
     assert await depths(url, PARKED) == [4]
@@ -70,14 +76,14 @@ async def test_a_large_one_costs_no_session_and_no_other_its_publish(url: str, n
 
 async def test_a_small_one_costs_one_session_and_is_known_then(url: str, narrow: Callable[[], None]) -> None:
     narrow()
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, done):
         with pytest.raises(ChannelPreconditionFailed):
             await link.publish(message(SMALL), PARKED)
         await seen(lambda: not link.consuming)
         await seen(lambda: link.consuming)
         for _ in range(3):
-            with pytest.raises(RefusedError, match="larger than configured max size"):
+            with pytest.raises(MessageRefusedError, match="larger than configured max size"):
                 await link.publish(message(SMALL), AGAIN)
         assert link.consuming
         await link.publish(message(4), PARKED)
@@ -85,7 +91,7 @@ async def test_a_small_one_costs_one_session_and_is_known_then(url: str, narrow:
 
 async def test_whoever_was_under_way_beside_it_is_not_refused(url: str, narrow: Callable[[], None]) -> None:
     narrow()
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, done):
         beside = [message(each) for each in range(10, 20)]
         refused = asyncio.gather(
@@ -99,18 +105,18 @@ async def test_whoever_was_under_way_beside_it_is_not_refused(url: str, narrow: 
 
 
 async def test_what_no_frame_can_hold_costs_no_session(url: str) -> None:
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, done):
-        with pytest.raises(RefusedError):
+        with pytest.raises(MessageRefusedError):
             await link.publish(message(1, far=2**70), PARKED)
-        with pytest.raises(RefusedError):
+        with pytest.raises(MessageRefusedError):
             await link.publish(message(LARGE, wide="x" * 140_000), PARKED)
         await link.publish(message(1), PARKED)
         assert link.consuming
 
 
 async def test_a_lost_connection_blames_nobody(url: str, stack: LocalStack) -> None:
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, done):
         await link.publish(message(LARGE), PARKED)
         stack.broker.ctl("close_all_connections", "--vhost", "refused", "as an operator does")
@@ -126,11 +132,11 @@ async def test_what_cannot_wait_elsewhere_is_handled_again_and_acked_when_it_is_
 ) -> None:
     handled: list[tuple[int, bool]] = []
 
-    async def handle(delivery: Delivery) -> Settlement:
-        handled.append((delivery.attempt, delivery.unmovable))
-        return Done(None) if delivery.unmovable else SOON
+    async def handle(inbound: InboundMessage) -> Settlement:
+        handled.append((inbound.attempt, inbound.unmovable))
+        return Done(None) if inbound.unmovable else SOON
 
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, handle):
         await publish(url, LARGE)
         await seen(lambda: handled)
@@ -146,26 +152,26 @@ async def test_what_cannot_be_parked_is_handled_once_more_and_acked(
 ) -> None:
     handled: list[bool] = []
 
-    async def handle(delivery: Delivery) -> Settlement:
-        handled.append(delivery.unmovable)
+    async def handle(inbound: InboundMessage) -> Settlement:
+        handled.append(inbound.unmovable)
         return Park(outcome)
 
-    async with consuming(Link(url, plan(), prefetch=20), done):
+    async with consuming(BrokerConnection(url, plan(), prefetch=20), done):
         pass
     await publish(url, LARGE)
     narrow()
-    async with consuming(Link(url, plan(), prefetch=20), handle) as consumer:
+    async with consuming(BrokerConnection(url, plan(), prefetch=20), handle) as consumer:
         await seen(lambda: handled == [False, True])
         await seen(lambda: consumer.under_way == 0)
     assert await depths(url, WORK, PARKED, AGAIN) == [0, 0, 0]
 
 
-async def fails(_: Delivery) -> Settlement:
+async def fails(_: InboundMessage) -> Settlement:
     raise ValueError("no rule foresees this")
 
 
-async def is_held(_: Delivery) -> Settlement:
-    return Later(0.1, counted=False, reason="another worker holds it")
+async def is_held(_: InboundMessage) -> Settlement:
+    return Retry(0.1, counted=False, reason="another worker holds it")
 
 
 @pytest.mark.parametrize("handle", [fails, is_held])
@@ -179,15 +185,15 @@ async def test_what_has_no_record_is_given_back_after_a_while_and_not_lost(
     monkeypatch.setattr(CONSUMER + "_LONGEST_STAY", 0.3)
     again: list[bool] = []
 
-    async def seen_again(delivery: Delivery) -> Settlement:
-        again.append(delivery.suspect and not delivery.unmovable)
-        return await handle(delivery)
+    async def seen_again(inbound: InboundMessage) -> Settlement:
+        again.append(inbound.redelivered and not inbound.unmovable)
+        return await handle(inbound)
 
-    async with consuming(Link(url, plan(), prefetch=20), done):
+    async with consuming(BrokerConnection(url, plan(), prefetch=20), done):
         pass
     await publish(url, LARGE)
     narrow()
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, seen_again):
         await seen(lambda: any(again))
         assert link.consuming
@@ -195,15 +201,15 @@ async def test_what_has_no_record_is_given_back_after_a_while_and_not_lost(
 
 
 async def test_a_shutdown_waits_for_nothing_that_waits_in_hand(url: str, narrow: Callable[[], None]) -> None:
-    async def handle(_: Delivery) -> Settlement:
-        return Later(50, counted=False, reason="another worker holds it")
+    async def handle(_: InboundMessage) -> Settlement:
+        return Retry(50, counted=False, reason="another worker holds it")
 
-    async with consuming(Link(url, plan(), prefetch=20), done):
+    async with consuming(BrokerConnection(url, plan(), prefetch=20), done):
         pass
     await publish(url, LARGE)
     narrow()
-    link = Link(url, plan(), prefetch=20)
-    consumer = Consumer(link, handle, Ladder(1, RUNGS), Unobserved())
+    link = BrokerConnection(url, plan(), prefetch=20)
+    consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
     running = asyncio.create_task(link.run(consumer.on_message))
     await seen(lambda: consumer.under_way == 1 and link._apart._channel is None and link._suspects)
     await asyncio.sleep(0.2)

@@ -80,7 +80,7 @@ def put_trouble_into(service: Service, says: str) -> None:
         "claim": (service.claims, RuntimeError(says)),
         "mark_sending": (service.claims, RuntimeError(says)),
         "decide": (service.claims, RuntimeError(says)),
-        "reserve": (story.books._rates, RuntimeError(says)),
+        "reserve": (story.state._rates, RuntimeError(says)),
         "open": (service.ledger, RuntimeError(says)),
         "close": (service.ledger, RuntimeError(says)),
         "user": (story.directory, RuntimeError(says)),

@@ -17,6 +17,7 @@ from notification_service.channels.email.smtp.pool import Limits, Pool, Server, 
 from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
+    ClaimLost,
     Deferred,
     Envelope,
     InDoubt,
@@ -24,7 +25,6 @@ from notification_service.delivery.ports.channel import (
     Tried,
     Unavailable,
     Verdict,
-    Withdrawn,
 )
 from notification_service.delivery.ports.claims import Fence
 from notification_service.foundation.errors import ChannelUnavailableError
@@ -116,7 +116,7 @@ def arrived(smtp: SmtpServer, envelope: Envelope) -> int:
 
 
 def connection(verdict: Tried) -> str | None:
-    assert not isinstance(verdict, Withdrawn)
+    assert not isinstance(verdict, ClaimLost)
     return verdict.attempt.connection
 
 
@@ -158,7 +158,7 @@ async def test_a_lost_claim_withdraws_the_mail_before_data_and_keeps_the_session
 
     envelope = mail()
     async with channel_to(smtp) as (channel, pool):
-        assert await channel.attempt(envelope, lost) == Withdrawn()
+        assert await channel.attempt(envelope, lost) == ClaimLost()
         assert isinstance(await send(channel), Accepted)
         assert pool.counts.opened == 1
     assert arrived(smtp, envelope) == 0

@@ -10,17 +10,17 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from notification_service.broker import topology
-from notification_service.broker.connection import Link
+from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.topology import AGAIN, PARKED, QueueSpec, Topology, TopologyError
-from notification_service.contract.inbound import Delivery
-from notification_service.delivery.observer import Unobserved
-from notification_service.delivery.retries import Ladder
+from notification_service.contract.inbound import InboundMessage
+from notification_service.delivery.observer import NoObserver
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Settlement
 from tests.stack.local import LocalStack
 
-RUNGS = (1, 2)
-Handle = Callable[[Delivery], Awaitable[Settlement]]
+DEFAULT_DELAYS_S = (1, 2)
+Handle = Callable[[InboundMessage], Awaitable[Settlement]]
 
 
 @pytest.fixture
@@ -31,7 +31,12 @@ def url(stack: LocalStack) -> Iterator[str]:
 
 def plan() -> Topology:
     return topology.plan(
-        exchange="events", booking_queue="b", payment_queue="p", rungs=RUNGS, parking_seconds=600, express=False
+        exchange="events",
+        booking_queue="b",
+        payment_queue="p",
+        delays=DEFAULT_DELAYS_S,
+        parking_seconds=600,
+        express=False,
     )
 
 
@@ -39,18 +44,18 @@ def plan() -> Topology:
 class Seen:
     """What a handler was given."""
 
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[InboundMessage] = field(default_factory=list)
 
-    async def __call__(self, delivery: Delivery) -> Settlement:
-        self.deliveries.append(delivery)
+    async def __call__(self, inbound: InboundMessage) -> Settlement:
+        self.deliveries.append(inbound)
         return Done(None)
 
 
 @asynccontextmanager
-async def consuming(url: str, handle: Handle, most: int = 1) -> AsyncIterator[Link]:
-    link = Link(url, plan(), prefetch=20)
-    ladder = Ladder(most, RUNGS)
-    consumer = Consumer(link, handle, ladder, Unobserved())
+async def consuming(url: str, handle: Handle, most: int = 1) -> AsyncIterator[BrokerConnection]:
+    link = BrokerConnection(url, plan(), prefetch=20)
+    retry_schedule = RetrySchedule(most, DEFAULT_DELAYS_S)
+    consumer = Consumer(link, handle, retry_schedule, NoObserver())
     running = asyncio.create_task(link.run(consumer.on_message))
     await until(lambda: link.consuming)
     try:
@@ -83,7 +88,7 @@ async def depth(url: str, queue: str) -> int:
 
 
 async def test_trap_03_a_handler_that_raises_leaves_nothing_unacked_for_ever(url: str) -> None:
-    async def broken(_: Delivery) -> Settlement:
+    async def broken(_: InboundMessage) -> Settlement:
         raise RuntimeError("no rule foresees this")
 
     async with consuming(url, broken):

@@ -14,14 +14,14 @@ from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
 
 from notification_service.broker import parking, topology
-from notification_service.broker.connection import Link
+from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.topology import AGAIN, PARKED, Topology
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Parked, ParkReason
 from notification_service.delivery.jobs import Jobs
-from notification_service.delivery.observer import Unobserved
-from notification_service.delivery.retries import Ladder
+from notification_service.delivery.observer import NoObserver
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Settlement
 from tests.samples import fresh
 from tests.stack.local import LocalStack
@@ -30,9 +30,9 @@ from tests.stack.publisher import event
 
 PATIENCE = 60.0
 WORK = "b"
-RUNGS = (1, 2)
+DEFAULT_DELAYS_S = (1, 2)
 UNFORESEEN = Park(Parked(ParkReason.INTERNAL_ERROR, "no rule foresees this"))
-Handle = Callable[[Delivery], Awaitable[Settlement]]
+Handle = Callable[[InboundMessage], Awaitable[Settlement]]
 
 
 @pytest.fixture
@@ -43,13 +43,18 @@ def url(stack: LocalStack) -> Iterator[str]:
 
 def plan() -> Topology:
     return topology.plan(
-        exchange="events", booking_queue=WORK, payment_queue="p", rungs=RUNGS, parking_seconds=600, express=False
+        exchange="events",
+        booking_queue=WORK,
+        payment_queue="p",
+        delays=DEFAULT_DELAYS_S,
+        parking_seconds=600,
+        express=False,
     )
 
 
 @asynccontextmanager
-async def consuming(link: Link, handle: Handle) -> AsyncIterator[Consumer]:
-    consumer = Consumer(link, handle, Ladder(1, RUNGS), Unobserved())
+async def consuming(link: BrokerConnection, handle: Handle) -> AsyncIterator[Consumer]:
+    consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
     running = asyncio.create_task(link.run(consumer.on_message))
     await seen(lambda: link.consuming)
     try:
@@ -105,14 +110,14 @@ async def test_trap_01_a_channel_error_ends_no_job_and_the_redelivery_joins_it(u
         works.append("ended")
         return Done(None)
 
-    async def handle(delivery: Delivery) -> Settlement:
-        deliveries.append(delivery.suspect)
+    async def handle(inbound: InboundMessage) -> Settlement:
+        deliveries.append(inbound.redelivered)
         return await jobs.run("one notification", work if not works else done)
 
     async def done() -> Settlement:
         return Done(None)
 
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, handle) as consumer:
         await publish(url, named("m1"))
         await seen(lambda: works)
@@ -130,11 +135,11 @@ async def test_trap_01_a_channel_error_ends_no_job_and_the_redelivery_joins_it(u
 
 
 async def test_trap_02_what_a_drain_ends_is_in_its_queue_again_and_not_dead_lettered(url: str) -> None:
-    async def hangs(_: Delivery) -> Settlement:
+    async def hangs(_: InboundMessage) -> Settlement:
         await asyncio.sleep(PATIENCE)
         return Done(None)
 
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, hangs) as consumer:
         await publish(url, *(named(f"m{number}") for number in range(5)))
         await seen(lambda: consumer.under_way == 5)
@@ -148,17 +153,17 @@ async def test_a_session_that_fails_half_way_through_consuming_leaves_nothing_be
     """Somebody else has one of the queues for himself: ours is refused after the one before it was taken."""
     taken: list[str | None] = []
 
-    async def handle(delivery: Delivery) -> Settlement:
-        taken.append(delivery.message_id)
+    async def handle(inbound: InboundMessage) -> Settlement:
+        taken.append(inbound.message_id)
         return Done(None)
 
     async def nothing(_: object) -> None: ...
 
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with await aio_pika.connect(url) as stranger:
         payments = await (await stranger.channel()).declare_queue("p", durable=True)
         tag = await payments.consume(nothing, exclusive=True)
-        consumer = Consumer(link, handle, Ladder(1, RUNGS), Unobserved())
+        consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
         running = asyncio.create_task(link.run(consumer.on_message))
         await seen(lambda: link.problem and "exclusive" in link.problem)
         assert not link.consuming
@@ -172,7 +177,7 @@ async def test_a_session_that_fails_half_way_through_consuming_leaves_nothing_be
         await running
 
 
-class Moody(Link):
+class Moody(BrokerConnection):
     """A link on which the first publish fails in a way that nobody foresaw."""
 
     failed = False
@@ -189,7 +194,7 @@ async def test_trap_03_an_error_while_it_is_settled_leaves_nothing_unacked_for_e
 ) -> None:
     monkeypatch.setattr("notification_service.broker.consumer._BEFORE_GIVING_BACK", 0.1)
 
-    async def handle(_: Delivery) -> Settlement:
+    async def handle(_: InboundMessage) -> Settlement:
         return UNFORESEEN
 
     async with consuming(Moody(url, plan(), prefetch=20), handle):
@@ -233,10 +238,10 @@ async def test_trap_03_a_routing_key_that_cannot_be_read_stops_no_message_and_it
 
 
 async def parks_both(url: str, properties: Basic.Properties, routing_key: str) -> None:
-    async def handle(_: Delivery) -> Settlement:
+    async def handle(_: InboundMessage) -> Settlement:
         return UNFORESEEN
 
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, handle):
         async with await aio_pika.connect(url) as connection:
             work = await (await connection.channel()).get_queue(WORK)
@@ -253,10 +258,10 @@ async def parks_both(url: str, properties: Basic.Properties, routing_key: str) -
 async def test_trap_03_what_cannot_be_written_in_a_header_can_be_parked(url: str) -> None:
     """A lone surrogate, as JSON can bring it into what is said of an event."""
 
-    async def handle(_: Delivery) -> Settlement:
+    async def handle(_: InboundMessage) -> Settlement:
         return Park(Parked(ParkReason.INTERNAL_ERROR, "half \ud800 of a letter"))
 
-    async with consuming(Link(url, plan(), prefetch=20), handle):
+    async with consuming(BrokerConnection(url, plan(), prefetch=20), handle):
         await publish(url, named("m1"))
         await comes_to(url, **{WORK: 0, PARKED: 1})
     (parked,) = await parking.look(url, lambda _: True, largest=1000)
@@ -264,10 +269,10 @@ async def test_trap_03_what_cannot_be_written_in_a_header_can_be_parked(url: str
 
 
 async def test_trap_04_a_publish_to_a_missing_queue_raises_and_the_queues_are_built_anew(url: str) -> None:
-    async def handle(_: Delivery) -> Settlement:
+    async def handle(_: InboundMessage) -> Settlement:
         return Done(None)
 
-    link = Link(url, plan(), prefetch=20)
+    link = BrokerConnection(url, plan(), prefetch=20)
     async with consuming(link, handle):
         async with await aio_pika.connect(url) as connection:
             await (await connection.channel()).queue_delete(PARKED)

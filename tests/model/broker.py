@@ -8,13 +8,13 @@ from typing import Any, cast
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from notification_service.broker.connection import Link, NotLinkedError
-from notification_service.broker.isolated_publisher import RefusedError
-from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, rung_queue
-from notification_service.delivery.retries import RUNGS
+from notification_service.broker.connection import BrokerConnection, NotLinkedError
+from notification_service.broker.isolated_publisher import MessageRefusedError
+from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, retry_queue
+from notification_service.delivery.retries import DEFAULT_DELAYS_S
 from tests.model.process import Clock, Process
 
-_RUNGS = {rung_queue(seconds): seconds for seconds in RUNGS}
+_RUNGS = {retry_queue(seconds): seconds for seconds in DEFAULT_DELAYS_S}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Message:
     message_id: str
     headers: Mapping[str, Any] = field(default_factory=dict)
     redelivered: bool = False
-    ahead: bool = False
+    is_express_copy: bool = False
     """On the express lane."""
 
 
@@ -47,7 +47,7 @@ class Incoming:
     ) -> None:
         self.body, self.headers, self.message_id = message.body, dict(message.headers), message.message_id
         self.routing_key, self.redelivered = message.routing_key, message.redelivered
-        self.consumer_tag = EXPRESS if message.ahead else None
+        self.consumer_tag = EXPRESS if message.is_express_copy else None
         self.channel = connection
         self._message = message
         self._process = process
@@ -84,7 +84,7 @@ class Broker:
     def next_due(self) -> float | None:
         return min((due for due, _ in self.waiting), default=None)
 
-    def let_go(self) -> None:
+    def cancel_waiting(self) -> None:
         """What has waited long enough goes back to work."""
         self.ready += [message for due, message in self.waiting if due <= self._clock.now]
         self.waiting = [(due, message) for due, message in self.waiting if due > self._clock.now]
@@ -105,7 +105,7 @@ class Broker:
 
     def publish(self, copy: aio_pika.Message, queue: str) -> None:
         if self._refusing:
-            raise RefusedError("PRECONDITION_FAILED - message size 1 is larger than configured max size 0")
+            raise MessageRefusedError("PRECONDITION_FAILED - message size 1 is larger than configured max size 0")
         message = Message(copy.body, queue, copy.message_id or "", dict(copy.headers))
         if queue == PARKED:
             self.parked.append(message)
@@ -130,6 +130,6 @@ class _Publishing:
         return True
 
 
-def link(broker: Broker, process: Process) -> Link:
+def link(broker: Broker, process: Process) -> BrokerConnection:
     """All that the consumer uses of a link: publishing with confirms, and its wait."""
-    return cast("Link", _Publishing(broker, process))
+    return cast("BrokerConnection", _Publishing(broker, process))

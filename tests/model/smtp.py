@@ -9,15 +9,15 @@ from enum import Enum
 from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
-    BeforeData,
+    BeforeHandover,
     Blocked,
+    ClaimLost,
     Deferred,
     Envelope,
     InDoubt,
     Refused,
     Tried,
     Unavailable,
-    Withdrawn,
 )
 from notification_service.delivery.ports.claims import Fence
 from tests.model.process import Process
@@ -64,7 +64,7 @@ class Server:
         self.mails.append(Mail(envelope.notification_id, found[1].decode() if found else "none", process))
 
 
-class WayOut:
+class LiveTransport:
     """One process's conversations with the server: the real breaker stands before it."""
 
     name = "model"
@@ -73,7 +73,7 @@ class WayOut:
         self._server = server
         self._process = process
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
+    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
         await self._process.gate("smtp.rcpt")
         reply = self._server.script.pop(0) if self._server.script else Reply.OK
         match reply:
@@ -86,11 +86,11 @@ class WayOut:
             case Reply.REFUSES_US:
                 return Blocked(_attempt("blocked", 553), "see to FROM_EMAIL")
             case _:
-                return await self._data(reply, envelope, before_data)
+                return await self._data(reply, envelope, before_handover)
 
-    async def _data(self, reply: Reply, envelope: Envelope, before_data: BeforeData) -> Tried:
-        if await before_data() is Fence.LOST:
-            return Withdrawn()
+    async def _data(self, reply: Reply, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+        if await before_handover() is Fence.LOST:
+            return ClaimLost()
         await self._process.gate("smtp.data")
         if reply in (Reply.OK, Reply.LOST_AFTER_THE_DOT):
             self._server.keep(envelope, self._process)

@@ -104,9 +104,9 @@ def every_crash(setting: Setting, then: Aftermath, before: Sequence[int] = ()) -
         step += 1
 
 
-def outcomes(setting: Setting, crashes: int) -> set[str]:
+def outcomes(setting: Setting, unfinished_starts: int) -> set[str]:
     """What the record may say: `unknown` where a person decides, or where the second try was lost as well."""
-    doubts = crashes + any("LOST" in reply.name for reply in setting.replies)
+    doubts = unfinished_starts + any("LOST" in reply.name for reply in setting.replies)
     return {"sent", "unknown"} if setting.hold or doubts > 1 else {"sent"}
 
 
@@ -121,9 +121,9 @@ def test_undisturbed(script: tuple[Reply, ...]) -> None:
 def test_killed_at_each_step(script: tuple[Reply, ...], then: Aftermath) -> None:
     plain, *others = settings(script, fine=False)
     for setting in (replace(plain, fine=True), *others):
-        crashes = list(every_crash(setting, then))
-        assert len(crashes) > 8, "the worker has more steps than that"
-        for world in crashes:
+        unfinished_starts = list(every_crash(setting, then))
+        assert len(unfinished_starts) > 8, "the worker has more steps than that"
+        for world in unfinished_starts:
             world.check(outcomes(setting, 1))
 
 

@@ -33,9 +33,9 @@ def every_crash(setting: Setting, then: Aftermath, before: Sequence[int] = (), s
         step += stride
 
 
-def outcomes(world: World, crashes: int) -> set[str]:
+def outcomes(world: World, unfinished_starts: int) -> set[str]:
     """Bounced only where the worker died before it could know that these refusals are alike."""
-    counted = {"sent", "unknown"} if crashes > 1 else {"sent"}
+    counted = {"sent", "unknown"} if unfinished_starts > 1 else {"sent"}
     return counted if world.stores.ordered or ODD not in world.setting.replies else {*counted, "bounced"}
 
 
@@ -53,10 +53,10 @@ def test_undisturbed(script: tuple[Reply, ...], workers: int) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=named)
 def test_killed_at_each_step(script: tuple[Reply, ...], then: Aftermath) -> None:
     for workers in (1, 2):
-        crashes = list(every_crash(Setting("recall", script, workers=workers, recall=True), then))
-        assert len(crashes) > 25, "the workers have more steps than that"
-        assert script[0] is US or workers == 2 or sum(world.stores.ordered for world in crashes) > 10
-        for world in crashes:
+        unfinished_starts = list(every_crash(Setting("recall", script, workers=workers, recall=True), then))
+        assert len(unfinished_starts) > 25, "the workers have more steps than that"
+        assert script[0] is US or workers == 2 or sum(world.stores.ordered for world in unfinished_starts) > 10
+        for world in unfinished_starts:
             world.check(outcomes(world, 1))
 
 

@@ -13,25 +13,25 @@ from typing import Any, cast
 from notification_service.broker import parking
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
-from notification_service.channels.email.mime import Letterhead
+from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract.events import Event
 from notification_service.contract.outcomes import Bounced
 from notification_service.delivery.jobs import Job, Jobs
 from notification_service.delivery.leases import Leases
-from notification_service.delivery.observer import Unobserved
+from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.pipeline import Pipeline, Policy
-from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import Envelope, Outbox
 from notification_service.delivery.ports.claims import Claims
-from notification_service.delivery.ports.directory import Directory, Person
+from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.delivery.ports.ledger import Ledger
 from notification_service.delivery.ports.recalls import Recalls
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.state import Books
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.state import DeliveryState
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.records.recalls import Recaller
 from notification_service.stores.memory.claims import MemoryClaims
@@ -45,7 +45,7 @@ from tests.unit.fakes import LARGEST, TEMPLATES
 
 LEASE = 30.0
 TEMPLATE = "booking_confirmation"
-_LADDER = Ladder(3)
+_LADDER = RetrySchedule(3)
 
 Watch = Callable[[Process, str, tuple[Any, ...], object], None]
 """Who asked what, with which arguments, and was answered what."""
@@ -115,7 +115,7 @@ class _Shelf:
 
 @functools.cache
 def _renderer() -> Renderer:
-    return load(TEMPLATES, House(Brand("Cinema")))
+    return load(TEMPLATES, SenderProfile(Brand("Cinema")))
 
 
 _MAILS: dict[tuple[str, str, str | None], tuple[str | None, Envelope]] = {}
@@ -124,8 +124,8 @@ _MAILS: dict[tuple[str, str, str | None], tuple[str | None, Envelope]] = {}
 class _Story(Pipeline):
     """The pipeline, which composes a mail once for all runs: only its date would differ, and it costs the most time."""
 
-    def _compose(self, job: Job, event: Event, person: Person) -> Envelope:
-        key = (job.notification_id, job.notice.event_id, person.email)
+    def _compose(self, job: Job, event: Event, person: Recipient) -> Envelope:
+        key = (job.notification_id, job.notification.event_id, person.email)
         if key not in _MAILS:
             envelope = super()._compose(job, event, person)
             _MAILS[key] = job.subject, envelope
@@ -228,7 +228,7 @@ class Worker:
         self._broker = broker
         claims = cast("Claims", stores.claims.seen_from(self.process))
         leases = Leases(claims, LEASE)
-        breaker, to_broker = Breaker(smtp.WayOut(server, self.process), 8), link(broker, self.process)
+        breaker, to_broker = Breaker(smtp.LiveTransport(server, self.process), 8), link(broker, self.process)
         story = _pipeline(
             claims,
             cast("Ledger", stores.ledger.seen_from(self.process)),
@@ -237,7 +237,7 @@ class Worker:
             express=express,
             way_out=breaker,
         )
-        self._consumer = Consumer(to_broker, story.handle, _LADDER, Unobserved())
+        self._consumer = Consumer(to_broker, story.handle, _LADDER, NoObserver())
         self.process.create_task(leases.renew_forever())
         if recall:
             recalls = cast("Recalls", _Recalls(stores, self.process))
@@ -269,14 +269,14 @@ def _pipeline(
     claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, express: bool, way_out: Breaker
 ) -> Pipeline:
     return _Story(
-        books=Books(claims, ledger, leases, MemoryRates()),
+        state=DeliveryState(claims, ledger, leases, MemoryRates()),
         leases=leases,
         directory=cast("Directory", MemoryDirectory({}, {})),
         renderer=_renderer(),
         channel=way_out,
         outbox=cast("Outbox", _Shelf()),
         policy=Policy(
-            Letterhead("tickets@cinema.example", "Cinema"),
+            SenderIdentity("tickets@cinema.example", "Cinema"),
             _LADDER,
             LARGEST,
             1000,
@@ -284,5 +284,5 @@ def _pipeline(
             express,
         ),
         jobs=Jobs(),
-        lane=Lane(claims),
+        poison_guard=PoisonGuard(claims),
     )

@@ -13,7 +13,7 @@ from tests.model.witness import Witness
 from tests.model.worker import LEASE, Stores, Worker
 from tests.samples import sample
 
-_MOST_STEPS = 2000
+_MAX_STEPS = 2000
 """A run that takes more goes round for ever."""
 
 _SECOND_HALF = " done"
@@ -70,8 +70,8 @@ class World:
         if number not in self.events:
             self.events.append(number)
         message = Message(_body(number), "booking.confirmed", f"evt-{number}")
-        ahead = [replace(message, ahead=True)] if self.setting.express else []
-        self.broker.ready += [*ahead, message] * copies
+        is_express_copy = [replace(message, is_express_copy=True)] if self.setting.express else []
+        self.broker.ready += [*is_express_copy, message] * copies
         self._say(f"event {number} is published {copies} times")
         self.settle()
 
@@ -165,7 +165,7 @@ class World:
     # ── how it goes on ───────────────────────────────────────────────────────────────────────────────
     def settle(self) -> None:
         """Whatever happens without a step: the broker delivers, and each worker runs up to its next steps."""
-        self.broker.let_go()
+        self.broker.cancel_waiting()
         for worker in self._in_turn():
             worker.process.run_ready()
         while self.broker.ready and self.workers:
@@ -213,7 +213,7 @@ class World:
         """To rest. `before_step` may do things to the world: it is called whenever somebody can take a step."""
         self.settle()
         while not self.at_rest:
-            assert self.steps < _MOST_STEPS, self.story("it never comes to rest")
+            assert self.steps < _MAX_STEPS, self.story("it never comes to rest")
             if self.ready():
                 before_step(self)
             self.settle()

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from notification_service.contract import facts
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery import planning
-from notification_service.delivery.planning import Notice
+from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
-    BeforeData,
+    BeforeHandover,
+    ClaimLost,
     Deferred,
     Envelope,
     InDoubt,
@@ -21,7 +22,6 @@ from notification_service.delivery.ports.channel import (
     Refused,
     Unavailable,
     Verdict,
-    Withdrawn,
 )
 from notification_service.delivery.ports.claims import Fence
 
@@ -65,16 +65,16 @@ async def unmarked() -> None:
     """Nothing was marked."""
 
 
-def delivery(data: Any, routing_key: str | None = None, **more: Any) -> Delivery:  # noqa: ANN401 - JSON
+def inbound(data: Any, routing_key: str | None = None, **more: Any) -> InboundMessage:  # noqa: ANN401 - JSON
     """Under the routing key that a producer gives it: the event's own type."""
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
     named = data.get("event_type") if isinstance(data, dict) else None
-    return Delivery(body, str(named or "booking.confirmed") if routing_key is None else routing_key, **more)
+    return InboundMessage(body, str(named or "booking.confirmed") if routing_key is None else routing_key, **more)
 
 
-def notice(data: dict[str, Any], routing_key: str | None = None) -> Notice:
-    planned = planning.plan(delivery(data, routing_key), largest=LARGEST)
-    assert isinstance(planned, Notice)
+def notification(data: dict[str, Any], routing_key: str | None = None) -> Notification:
+    planned = planning.plan(inbound(data, routing_key), largest=LARGEST)
+    assert isinstance(planned, Notification)
     return planned
 
 
@@ -84,13 +84,13 @@ class FirstReports:
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
 
-    def notification_id(self, planned: Notice) -> str:
+    def notification_id(self, planned: Notification) -> str:
         fact = planned.fact
         first = self._first.setdefault(fact.key, fact.report) if fact.report else None
         return facts.notification_id(fact, first, planned.template)
 
 
-Step = Verdict | Exception | Callable[[Envelope, BeforeData], Awaitable[Verdict]]
+Step = Verdict | Exception | Callable[[Envelope, BeforeHandover], Awaitable[Verdict]]
 
 
 class ScriptedChannel:
@@ -104,18 +104,18 @@ class ScriptedChannel:
         self.handed_over: list[Envelope] = []
         self.nothing_sent: NothingSent = unmarked
 
-    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict:
+    async def deliver(self, envelope: Envelope, before_handover: BeforeHandover, nothing_sent: NothingSent) -> Verdict:
         self.seen.append(envelope)
         self.nothing_sent = nothing_sent
         step = self.steps.pop(0) if self.steps else ACCEPTED
         if isinstance(step, Exception):
             raise step
         if callable(step):
-            return await step(envelope, before_data)
-        return await self._to_the_end(step, envelope, before_data)
+            return await step(envelope, before_handover)
+        return await self._to_the_end(step, envelope, before_handover)
 
-    async def _to_the_end(self, verdict: Verdict, envelope: Envelope, before_data: BeforeData) -> Verdict:
-        if await before_data() is Fence.LOST:
-            return Withdrawn()
+    async def _to_the_end(self, verdict: Verdict, envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
+        if await before_handover() is Fence.LOST:
+            return ClaimLost()
         self.handed_over.append(envelope)
         return verdict

@@ -8,13 +8,13 @@ import pytest
 
 from notification_service.channels.breaker import Breaker, State
 from notification_service.delivery.ports.channel import (
-    BeforeData,
+    BeforeHandover,
+    ClaimLost,
     Deferred,
     Envelope,
     PutOff,
     Tried,
     Verdict,
-    Withdrawn,
 )
 from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, deferred, envelope, held, refused, unmarked
 
@@ -22,7 +22,7 @@ PAUSE = 0.02
 Answer = Tried | Exception
 
 
-class WayOut:
+class LiveTransport:
     """Tries wait at the gate until the test gives each its answer; open, every try is answered at once."""
 
     name = "scripted"
@@ -35,7 +35,7 @@ class WayOut:
         self.peak = 0
         self.closed = False
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:  # noqa: ARG002 - a try that never gets there
+    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:  # noqa: ARG002 - a try that never gets there
         self.tries.append(envelope.notification_id)
         gate: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.waiting.append(gate)
@@ -86,7 +86,7 @@ async def opened(breaker: Breaker) -> None:
 
 
 def breaker_over(
-    way_out: WayOut,
+    way_out: LiveTransport,
     most: int = 8,
     first_pause: float = PAUSE,
     longest_pause: float = 4 * PAUSE,
@@ -96,10 +96,10 @@ def breaker_over(
 
 
 @pytest.mark.parametrize(
-    "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, Withdrawn()], ids=lambda v: type(v).__name__
+    "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, ClaimLost()], ids=lambda v: type(v).__name__
 )
 async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Tried) -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = verdict
     breaker = breaker_over(way_out)
     assert await breaker.deliver(envelope(), held, unmarked) == verdict
@@ -107,7 +107,7 @@ async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Tr
 
 
 async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = IN_DOUBT
     breaker = breaker_over(way_out)
     for state in (State.CLOSED, State.CLOSED, State.OPEN):
@@ -120,7 +120,7 @@ async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> N
 
 
 async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     breaker = breaker_over(way_out)
     for answer in (IN_DOUBT, IN_DOUBT, ACCEPTED) * 3:
         way_out.answer = answer
@@ -129,7 +129,7 @@ async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
 
 
 async def test_before_it_waits_it_says_that_nothing_went_out() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out)
     told: list[State] = []
@@ -143,7 +143,7 @@ async def test_before_it_waits_it_says_that_nothing_went_out() -> None:
 
 
 async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out)
     async with mails(breaker, 50) as tasks:
@@ -161,7 +161,7 @@ async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
 
 
 async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out)
     async with mails(breaker, 20):
@@ -179,7 +179,7 @@ async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> N
 
 
 async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out)
     seen = []
@@ -199,7 +199,7 @@ async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most
 
 
 async def test_a_fault_while_it_ramps_opens_it_again() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out)
     async with mails(breaker, 20):
@@ -215,7 +215,7 @@ async def test_a_fault_while_it_ramps_opens_it_again() -> None:
 
 
 async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.gated = True
     breaker = breaker_over(way_out, most=2)
     async with mails(breaker, 2):
@@ -229,9 +229,9 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
 
 
 async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
-    class Picky(WayOut):
-        async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
-            verdict = await super().attempt(envelope, before_data)
+    class Picky(LiveTransport):
+        async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+            verdict = await super().attempt(envelope, before_handover)
             return UNAVAILABLE if envelope.notification_id == "n0" else verdict
 
     breaker = breaker_over(Picky(), most=1, longest_pause=PAUSE)
@@ -244,7 +244,7 @@ async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_d
 
 
 async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.gated = True
     breaker = breaker_over(way_out, most=2)
     async with mails(breaker, 3):
@@ -257,7 +257,7 @@ async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
 
 
 async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out, first_pause=0.01, longest_pause=0.02)
     async with mails(breaker, 1) as tasks:
@@ -268,7 +268,7 @@ async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
 
 
 async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     breaker = breaker_over(way_out, most=3)
     async with mails(breaker, 200) as tasks:
         await asyncio.gather(*tasks)
@@ -278,7 +278,7 @@ async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
 
 @pytest.mark.parametrize("which", ["waiting", "under way"])
 async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.gated = True
     breaker = breaker_over(way_out, most=2)
     async with mails(breaker, 6) as tasks:
@@ -296,7 +296,7 @@ async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> Non
 
 
 async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out)
     async with mails(breaker, 3) as tasks:
@@ -313,7 +313,7 @@ async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
 
 
 async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_right() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = RuntimeError("a bug")
     breaker = breaker_over(way_out, most=1)
     for _ in range(3):
@@ -325,7 +325,7 @@ async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_ri
 
 
 async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out, first_pause=60, longest_pause=60)
     async with mails(breaker, 1):
@@ -337,7 +337,7 @@ async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> 
 
 
 async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out)
     async with mails(breaker, 1) as tasks:
@@ -349,7 +349,7 @@ async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> Non
 
 async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> None:
     """Its delivery would stand unacked for as long, and the broker would close the channel over it."""
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out, first_pause=10, patience=PAUSE)
     async with mails(breaker, 3) as tasks:
@@ -361,27 +361,27 @@ async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> N
 
 
 async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.gated = True
     breaker = breaker_over(way_out, most=2, first_pause=10)
     async with mails(breaker, 4) as tasks:
         await settled()
-        breaker.let_go()
+        breaker.cancel_waiting()
         await settled()
         assert not any(task.done() for task in tasks)
         way_out.waiting[0].set_result(UNAVAILABLE)
         await opened(breaker)
-        breaker.let_go()
+        breaker.cancel_waiting()
         assert not any(task.cancelled() for task in tasks), "one conversation goes on"
         way_out.waiting[0].set_result(ACCEPTED)
         await settled()
-        breaker.let_go()
+        breaker.cancel_waiting()
         await settled()
         assert sorted(task.cancelled() for task in tasks) == [False, True, True, True]
 
 
 async def test_a_broker_that_loses_patience_sooner_shortens_the_waiting_and_never_lengthens_it() -> None:
-    way_out = WayOut()
+    way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
     breaker = breaker_over(way_out, first_pause=10)
     async with mails(breaker, 2) as waiting:

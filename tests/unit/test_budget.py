@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from notification_service.channels.email.mime import Letterhead
+from notification_service.channels.email.mime import SenderIdentity
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.pipeline import Pipeline, Policy
-from notification_service.delivery.poison_guard import Lane
-from notification_service.delivery.retries import Ladder
+from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done
-from notification_service.delivery.state import Books
+from notification_service.delivery.state import DeliveryState
 from notification_service.stores.memory.claims import MemoryClaims
 from notification_service.stores.memory.directory import MemoryDirectory
 from notification_service.stores.memory.ledger import MemoryLedger
 from notification_service.stores.memory.rates import MemoryRates
 from tests.samples import sample
-from tests.unit.fakes import LARGEST, ScriptedChannel, delivery
+from tests.unit.fakes import LARGEST, ScriptedChannel, inbound
 from tests.unit.test_pipeline import JANE, Shelf, renderer
 
 BUDGET = {
@@ -76,17 +76,21 @@ class Till:
         leases = Leases(claims, 30)
         self.channel = ScriptedChannel()
         self.pipeline = Pipeline(
-            books=Books(claims, ledger, leases, rates),
+            state=DeliveryState(claims, ledger, leases, rates),
             leases=leases,
             directory=directory,
             renderer=renderer(),
             channel=self.channel,
             outbox=Shelf(),
             policy=Policy(
-                Letterhead("tickets@cinema.example", "Cinema"), Ladder(2, (5, 30)), LARGEST, 100_000, frozenset()
+                SenderIdentity("tickets@cinema.example", "Cinema"),
+                RetrySchedule(2, (5, 30)),
+                LARGEST,
+                100_000,
+                frozenset(),
             ),
             jobs=Jobs(),
-            lane=Lane(claims),
+            poison_guard=PoisonGuard(claims),
         )
 
     def _of(self, part: str) -> Callable[[], None]:
@@ -98,7 +102,7 @@ class Till:
     async def handle(self, name: str) -> dict[str, int]:
         self.spent.clear()
         before = len(self.channel.handed_over)
-        assert isinstance(await self.pipeline.handle(delivery(sample(name))), Done)
+        assert isinstance(await self.pipeline.handle(inbound(sample(name))), Done)
         self.spent["mails"] = len(self.channel.handed_over) - before
         return dict(+self.spent)
 

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from notification_service.broker.parking import ParkedEvent, age_in_hours
 from notification_service.console.auth import SESSION_SECONDS, Access
 from notification_service.console.charts import HEIGHT, SERIES, Hours, Span, draw
-from notification_service.console.login_attempts import Attempts, Lines, sender
+from notification_service.console.login_attempts import Lines, Transport, sender
 from notification_service.console.public_address import Front
 from notification_service.console.queries import Choice
 from notification_service.foundation.errors import StoreUnavailableError
@@ -67,12 +67,12 @@ async def test_nothing_else_is_a_session() -> None:
 async def test_what_is_kept_of_a_session_opens_nothing_and_what_a_browser_holds_says_nothing_of_the_token() -> None:
     kept: list[str] = []
 
-    class Kept(MemorySessions):
+    class SimulatedSend(MemorySessions):
         async def begin(self, key: str, seconds: int) -> None:
             kept.append(key)
             await super().begin(key, seconds)
 
-    sessions = Kept()
+    sessions = SimulatedSend()
     access = Access("token", sessions)
     session = await access.begin()
     assert not await access.knows(kept[0])
@@ -92,7 +92,7 @@ async def test_the_word_of_a_form_belongs_to_one_session() -> None:
 # ── attempts ─────────────────────────────────────────────────────────────────────────────────────────
 def test_who_tries_five_times_waits_for_the_oldest_to_be_forgotten() -> None:
     clock = Clock()
-    attempts = Attempts(clock)
+    attempts = Transport(clock)
     for _ in range(5):
         assert attempts.take("a") == 0
         clock.now += 1
@@ -104,7 +104,7 @@ def test_who_tries_five_times_waits_for_the_oldest_to_be_forgotten() -> None:
 
 
 def test_what_was_right_does_not_count_and_forgives_nothing_else() -> None:
-    attempts = Attempts(Clock())
+    attempts = Transport(Clock())
     for _ in range(20):
         assert attempts.take("a") == 0
         attempts.give_back("a")
@@ -116,7 +116,7 @@ def test_what_was_right_does_not_count_and_forgives_nothing_else() -> None:
 
 def test_attempts_of_all_addresses_slow_each_other_down_and_lock_nobody_out() -> None:
     clock = Clock()
-    attempts = Attempts(clock)
+    attempts = Transport(clock)
     waited = []
     for number in range(1000):
         assert attempts.take(f"guesser {number}") == 0
@@ -130,7 +130,7 @@ def test_attempts_of_all_addresses_slow_each_other_down_and_lock_nobody_out() ->
 
 
 def test_strangers_do_not_fill_the_memory() -> None:
-    attempts = Attempts(Clock())
+    attempts = Transport(Clock())
     for number in range(10_100):
         attempts.take(str(number))
     assert len(attempts._made) == 10_000

@@ -14,8 +14,8 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from notification_service.broker.messages import bare, copied, read
-from notification_service.broker.topology import AGAIN, EXPRESS, rung_queue
-from notification_service.contract.inbound import Delivery, body_id
+from notification_service.broker.topology import AGAIN, EXPRESS, retry_queue
+from notification_service.contract.inbound import InboundMessage, body_id
 
 WORK = "notification.booking_events"
 SOON = int(time.time()) + 3600
@@ -61,14 +61,14 @@ def test_what_earlier_stays_wrote_is_left_out() -> None:
     assert copied(message(headers={"x-death": "d", "x-reason": "r", "x-first-death-queue": "q"}), {}).headers == {}
 
 
-def facts(delivery: Delivery) -> tuple[object, ...]:
+def facts(delivery: InboundMessage) -> tuple[object, ...]:
     return (
         delivery.attempt,
         delivery.routing_key,
         delivery.replay,
-        delivery.suspect,
+        delivery.redelivered,
         delivery.not_before,
-        delivery.turns,
+        delivery.limits_passed,
     )
 
 
@@ -84,7 +84,7 @@ def test_headers_of_ours_count_on_what_came_from_a_queue_of_ours() -> None:
 
 @pytest.mark.parametrize(
     ("died_in", "expected"),
-    [(None, ALL), (AGAIN, ALL), (rung_queue(30), ALL), (WORK, NOTHING), (EXPRESS, NOTHING)],
+    [(None, ALL), (AGAIN, ALL), (retry_queue(30), ALL), (WORK, NOTHING), (EXPRESS, NOTHING)],
 )
 def test_what_the_broker_parked_has_the_headers_of_where_it_died(
     died_in: str | None, expected: tuple[object, ...]

@@ -1,4 +1,4 @@
-"""What is done with a notification that was found in some state: every state, against the table of `delivery.md`."""
+"""What is done with a notification that was found in some state: every state, against the table of `inbound.md`."""
 
 import itertools
 from dataclasses import replace
@@ -19,11 +19,20 @@ from notification_service.contract.outcomes import (
     SkipReason,
     Unknown,
 )
-from notification_service.delivery.decisions import Asked, Begin, Doubt, Finish, StandBy, Step, Unguarded, next_step
-from notification_service.delivery.ports.claims import Decided, Doubtful, Granted
+from notification_service.delivery.decisions import (
+    AlreadyEnded,
+    ClaimsUnavailable,
+    DeliveryRequest,
+    Proceed,
+    Step,
+    WaitForRedis,
+    WaitOutLease,
+    next_step,
+)
+from notification_service.delivery.ports.claims import Decided, Granted, InterruptedSend
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
 
-Claim = Granted | Doubtful | Decided | Unguarded
+Claim = Granted | InterruptedSend | Decided | ClaimsUnavailable
 Found = Opened | AlreadyThere
 
 REJECTED = Rejected(RejectReason.NO_RECIPIENT, "nobody")
@@ -52,17 +61,17 @@ def there(
 
 
 def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1", replay: str | None = None) -> Step:
-    return next_step(claim, found, Asked(event_id, resend, replay))
+    return next_step(claim, found, DeliveryRequest(event_id, resend, replay))
 
 
 CLAIMS: list[Claim] = [
     Granted(fresh=True),
     Granted(fresh=False),
-    Doubtful(again=False),
-    Doubtful(again=True),
+    InterruptedSend(again=False),
+    InterruptedSend(again=True),
     Granted(fresh=False, certain=False),
-    Doubtful(certain=False),
-    Unguarded(),
+    InterruptedSend(certain=False),
+    ClaimsUnavailable(),
     *map(Decided, OUTCOMES),
 ]
 OPEN: list[Found] = [
@@ -76,29 +85,29 @@ EVERYTHING = list(itertools.product(CLAIMS, [*OPEN, *CLOSED], (True, False), ("e
 
 
 def test_a_first_delivery_begins() -> None:
-    assert step(Granted(fresh=True), Opened()) == Begin(take_over=False)
+    assert step(Granted(fresh=True), Opened()) == Proceed(take_over=False)
 
 
 @pytest.mark.parametrize("found", [Opened(), there()], ids=["no intent yet", "intent written"])
 def test_lost_before_the_sending_marker_it_starts_again(found: Found) -> None:
-    assert step(Granted(fresh=False), found) == Begin(take_over=isinstance(found, AlreadyThere))
+    assert step(Granted(fresh=False), found) == Proceed(take_over=isinstance(found, AlreadyThere))
 
 
 def test_lost_after_the_sending_marker_it_is_sent_once_more_and_marked() -> None:
-    assert step(Doubtful(), there()) == Begin(take_over=True, possible_duplicate=True)
+    assert step(InterruptedSend(), there()) == Proceed(take_over=True, possible_duplicate=True)
 
 
 def test_lost_after_the_sending_marker_under_the_hold_policy_a_person_decides() -> None:
-    held = step(Doubtful(), there(), resend=False)
-    assert isinstance(held, Finish)
+    held = step(InterruptedSend(), there(), resend=False)
+    assert isinstance(held, AlreadyEnded)
     assert isinstance(held.outcome, Unknown)
     assert held.repair
 
 
 @pytest.mark.parametrize("resend", [True, False])
 def test_lost_while_resending_a_person_decides(resend: bool) -> None:  # noqa: FBT001 - a parameter of the table
-    lost = step(Doubtful(again=True), there(duplicate=True), resend=resend)
-    assert isinstance(lost, Finish)
+    lost = step(InterruptedSend(again=True), there(duplicate=True), resend=resend)
+    assert isinstance(lost, AlreadyEnded)
     assert isinstance(lost.outcome, Unknown)
     assert lost.repair
 
@@ -106,16 +115,16 @@ def test_lost_while_resending_a_person_decides(resend: bool) -> None:  # noqa: F
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
 @pytest.mark.parametrize("found", OPEN, ids=str)
 def test_a_verdict_without_an_outcome_is_written_down_and_nothing_is_sent(outcome: Outcome, found: Found) -> None:
-    assert step(Decided(outcome), found) == Finish(outcome, repair=True)
+    assert step(Decided(outcome), found) == AlreadyEnded(outcome, repair=True)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
 def test_a_verdict_and_an_outcome_are_acked(outcome: Outcome) -> None:
-    assert step(Decided(outcome), there(outcome)) == Finish(outcome)
+    assert step(Decided(outcome), there(outcome)) == AlreadyEnded(outcome)
 
 
 def test_where_the_two_memories_differ_the_ledger_is_the_truth() -> None:
-    assert step(Decided(Parked(ParkReason.INTERNAL_ERROR, "x")), there(Sent())) == Finish(Sent())
+    assert step(Decided(Parked(ParkReason.INTERNAL_ERROR, "x")), there(Sent())) == AlreadyEnded(Sent())
 
 
 # ── a claim that proves nothing ──────────────────────────────────────────────────────────────────────
@@ -128,47 +137,51 @@ UNPROVEN = [
 
 @pytest.mark.parametrize(("claim", "sending"), UNPROVEN)
 def test_a_claim_that_proves_nothing_is_in_doubt(claim: Claim, sending: bool) -> None:  # noqa: FBT001 - a parameter of the table
-    assert step(claim, there(sending=sending)) == Begin(take_over=True, possible_duplicate=True)
+    assert step(claim, there(sending=sending)) == Proceed(take_over=True, possible_duplicate=True)
     held = step(claim, there(sending=sending), resend=False)
-    assert isinstance(held, Finish)
+    assert isinstance(held, AlreadyEnded)
     assert isinstance(held.outcome, Unknown)
-    assert step(claim, there(waiting=True, sending=sending)) == Begin(take_over=True)
-    assert step(claim, Opened()) == Begin(take_over=False)
+    assert step(claim, there(waiting=True, sending=sending)) == Proceed(take_over=True)
+    assert step(claim, Opened()) == Proceed(take_over=False)
 
 
 @pytest.mark.parametrize(
     ("claim", "sending"),
-    [*UNPROVEN, pytest.param(Doubtful(certain=False), False, id="doubt"), pytest.param(Doubtful(), True, id="marked")],
+    [
+        *UNPROVEN,
+        pytest.param(InterruptedSend(certain=False), False, id="doubt"),
+        pytest.param(InterruptedSend(), True, id="marked"),
+    ],
 )
 def test_a_resend_that_may_be_out_is_a_persons(claim: Claim, sending: bool) -> None:  # noqa: FBT001 - a parameter of the table
     lost = step(claim, there(duplicate=True, sending=sending))
-    assert isinstance(lost, Finish)
+    assert isinstance(lost, AlreadyEnded)
     assert isinstance(lost.outcome, Unknown)
 
 
 def test_a_resend_that_was_never_begun_is_begun() -> None:
-    assert step(Doubtful(), there(duplicate=True)) == Begin(take_over=True, possible_duplicate=True)
+    assert step(InterruptedSend(), there(duplicate=True)) == Proceed(take_over=True, possible_duplicate=True)
 
 
 # ── Redis forgot, or cannot be asked ─────────────────────────────────────────────────────────────────
 
 
 def test_a_pending_entry_that_redis_forgot_is_doubted_first() -> None:
-    assert step(Granted(fresh=True), there()) == Doubt()
+    assert step(Granted(fresh=True), there()) == WaitOutLease()
 
 
 def test_a_resend_that_redis_forgot_is_a_persons() -> None:
     lost = step(Granted(fresh=True), there(duplicate=True))
-    assert isinstance(lost, Finish)
+    assert isinstance(lost, AlreadyEnded)
     assert isinstance(lost.outcome, Unknown)
 
 
 @pytest.mark.parametrize("duplicate", [True, False])
 @pytest.mark.parametrize(
-    "claim", [Granted(fresh=True), Granted(fresh=False), Doubtful(), Doubtful(again=True)], ids=str
+    "claim", [Granted(fresh=True), Granted(fresh=False), InterruptedSend(), InterruptedSend(again=True)], ids=str
 )
 def test_a_waiting_entry_goes_on_with_what_it_knew(claim: Claim, duplicate: bool) -> None:  # noqa: FBT001 - as above
-    begun = Begin(take_over=True, possible_duplicate=duplicate)
+    begun = Proceed(take_over=True, possible_duplicate=duplicate)
     assert step(claim, there(waiting=True, duplicate=duplicate)) == begun
 
 
@@ -176,16 +189,16 @@ def test_a_waiting_entry_goes_on_with_what_it_knew(claim: Claim, duplicate: bool
 @pytest.mark.parametrize("claim", CLAIMS, ids=str)
 @pytest.mark.parametrize("event_id", ["e1", "another"])
 def test_what_has_ended_is_acked_whatever_redis_says(claim: Claim, outcome: Outcome, event_id: str) -> None:
-    assert step(claim, there(outcome), event_id=event_id) == Finish(outcome)
+    assert step(claim, there(outcome), event_id=event_id) == AlreadyEnded(outcome)
 
 
 def test_without_redis_a_first_delivery_goes_on() -> None:
-    assert step(Unguarded(), Opened()) == Begin(take_over=False)
+    assert step(ClaimsUnavailable(), Opened()) == Proceed(take_over=False)
 
 
 @pytest.mark.parametrize("found", OPEN[1:], ids=str)
 def test_without_redis_whatever_stands_open_already_waits(found: Found) -> None:
-    assert step(Unguarded(), found) == StandBy()
+    assert step(ClaimsUnavailable(), found) == WaitForRedis()
 
 
 # ── rejected ─────────────────────────────────────────────────────────────────────────────────────────
@@ -194,22 +207,22 @@ def test_without_redis_whatever_stands_open_already_waits(found: Found) -> None:
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if not isinstance(claim, Decided)], ids=str)
 def test_another_event_may_know_what_a_rejected_one_lacked(claim: Claim) -> None:
     # Without Redis, two of them could begin at once.
-    begins = StandBy() if isinstance(claim, Unguarded) else Begin(take_over=True)
+    begins = WaitForRedis() if isinstance(claim, ClaimsUnavailable) else Proceed(take_over=True)
     assert step(claim, there(REJECTED), event_id="another") == begins
-    assert step(claim, there(REJECTED), event_id="e1") == Finish(REJECTED)
+    assert step(claim, there(REJECTED), event_id="e1") == AlreadyEnded(REJECTED)
 
 
 def test_a_lapsed_claim_proves_nothing_where_it_is_not_that_of_the_entrys_owner() -> None:
     """Redis forgot, and whoever noticed it died before it could say so."""
-    assert step(Granted(fresh=False, before="b"), there()) == Doubt()
+    assert step(Granted(fresh=False, before="b"), there()) == WaitOutLease()
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
 def test_what_did_not_reach_anybody_can_be_had_again_and_nothing_else(outcome: Outcome) -> None:
     doubt = isinstance(outcome, Unknown)
     asked = step(Granted(fresh=True), there(outcome), replay="wish")
-    begins = Begin(take_over=True, possible_duplicate=doubt)
-    assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown | Bounced) else Finish(outcome))
+    begins = Proceed(take_over=True, possible_duplicate=doubt)
+    assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown | Bounced) else AlreadyEnded(outcome))
 
 
 BOUNCED = Bounced("5.1.1", "no such user")
@@ -237,20 +250,20 @@ def test_another_event_with_another_address_opens_again_what_bounced(
     reopens: bool,  # noqa: FBT001 - a parameter of the table
 ) -> None:
     def taken(event_id: str, claim: Claim = Granted(fresh=True)) -> Step:  # noqa: B008 - it is frozen
-        return next_step(claim, bounced_to(recorded), Asked(event_id, resend=True, recipient=asked))
+        return next_step(claim, bounced_to(recorded), DeliveryRequest(event_id, resend=True, recipient=asked))
 
-    assert taken("another") == (Begin(take_over=True) if reopens else Finish(BOUNCED))
-    assert taken("e1") == Finish(BOUNCED)
-    assert taken("another", Unguarded()) == (StandBy() if reopens else Finish(BOUNCED))
-    assert taken("another", Decided(BOUNCED)) == Finish(BOUNCED)
+    assert taken("another") == (Proceed(take_over=True) if reopens else AlreadyEnded(BOUNCED))
+    assert taken("e1") == AlreadyEnded(BOUNCED)
+    assert taken("another", ClaimsUnavailable()) == (WaitForRedis() if reopens else AlreadyEnded(BOUNCED))
+    assert taken("another", Decided(BOUNCED)) == AlreadyEnded(BOUNCED)
 
 
 def test_a_wish_is_granted_once() -> None:
     """The ack of a replay can be lost, and it comes again."""
     parked = Parked(ParkReason.RETRIES_EXHAUSTED, "gave up")
     granted = AlreadyThere(replace(there(parked).entry, replays=("wish",)))
-    assert step(Granted(fresh=True), granted, replay="wish") == Finish(parked)
-    assert step(Granted(fresh=True), granted, replay="another") == Begin(take_over=True)
+    assert step(Granted(fresh=True), granted, replay="wish") == AlreadyEnded(parked)
+    assert step(Granted(fresh=True), granted, replay="another") == Proceed(take_over=True)
 
 
 # ── the whole table ──────────────────────────────────────────────────────────────────────────────────
@@ -265,22 +278,22 @@ def test_nothing_allows_more_than_one_extra_mail(
 ) -> None:
     taken = step(claim, found, resend=resend, event_id=event_id)
     entry = found.entry if isinstance(found, AlreadyThere) else None
-    may_be_out = isinstance(claim, Doubtful) and not (entry and (entry.waiting or entry.outcome))
-    if isinstance(taken, Begin):
+    may_be_out = isinstance(claim, InterruptedSend) and not (entry and (entry.waiting or entry.outcome))
+    if isinstance(taken, Proceed):
         assert not isinstance(claim, Decided)
         assert entry is None or entry.outcome in (None, REJECTED)
-        assert taken.take_over == (entry is not None or isinstance(claim, Doubtful))
+        assert taken.take_over == (entry is not None or isinstance(claim, InterruptedSend))
         # Where a mail may be out, only the policy's one more is sent, and it is marked as what it may be.
         assert not may_be_out or (resend and taken.possible_duplicate)
-        assert not may_be_out or claim != Doubtful(again=True)
+        assert not may_be_out or claim != InterruptedSend(again=True)
         # A mail that may be the second is never taken for a first one later.
         assert taken.possible_duplicate or not (entry and entry.outcome is None and entry.possible_duplicate)
-    if isinstance(taken, Finish):
+    if isinstance(taken, AlreadyEnded):
         # An outcome that is written stays; one that is not yet, is written.
         assert taken.repair == (entry is None or entry.outcome is None)
-    if isinstance(taken, Doubt):
+    if isinstance(taken, WaitOutLease):
         assert claim == Granted(fresh=True)
         assert entry
         assert (entry.outcome, entry.waiting) == (None, False)
-    if isinstance(taken, StandBy):
-        assert claim == Unguarded()
+    if isinstance(taken, WaitForRedis):
+        assert claim == ClaimsUnavailable()

@@ -16,17 +16,17 @@ from notification_service.channels.email.mail import Attachment, Mail
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract.rules import RULES
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from tests.unit.test_templates import RICH, TEMPLATES, Page, event, squeezed, text
 
 CINEMAS = {"amc theater": Cinema("1 Main Street, Springfield", "America/New_York")}
-RENDERER = load(TEMPLATES, House(Brand("Lumen", sender="tickets@lumen.example"), Defaults(cinemas=CINEMAS)))
-JANE = Person("jane.smith@example.com", "Jane", "Smith")
+RENDERER = load(TEMPLATES, SenderProfile(Brand("Lumen", sender="tickets@lumen.example"), Defaults(cinemas=CINEMAS)))
+JANE = Recipient("jane.smith@example.com", "Jane", "Smith")
 
 
-def mail(event_type: str, person: Person = JANE, **fields: Any) -> Mail:  # noqa: ANN401 - whatever JSON holds
+def mail(event_type: str, person: Recipient = JANE, **fields: Any) -> Mail:  # noqa: ANN401 - whatever JSON holds
     of = event(event_type, **{**RICH[event_type], "timestamp": "2026-11-24T10:30:00Z", **fields})
     return RENDERER.render(RULES[type(of)].template, of, person)
 
@@ -113,7 +113,7 @@ def test_machines_are_told_what_google_asks_for() -> None:
 
 
 def test_machines_are_told_nothing_by_halves() -> None:
-    assert "ld+json" not in mail("booking.confirmed", Person("jane.smith@example.com")).html
+    assert "ld+json" not in mail("booking.confirmed", Recipient("jane.smith@example.com")).html
     assert "ld+json" not in mail("payment.success").html
 
 

@@ -15,8 +15,8 @@ from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 
 from notification_service.content import formatting, templates
-from notification_service.foundation.batching import Groups
-from notification_service.foundation.caching import remembered
+from notification_service.foundation.batching import Batcher
+from notification_service.foundation.caching import bounded_cache
 from notification_service.stores.mongo import documents
 
 LOCALES = [Locale.parse(name) for name in ("en_US", "ar", "hi", "ja", "pl")]
@@ -54,7 +54,7 @@ def test_an_amount_reads_as_it_would_alone_whatever_was_asked_before(amounts: li
 def test_what_is_long_is_not_kept() -> None:
     calls: list[str] = []
 
-    @remembered(8)
+    @bounded_cache(8)
     def told(text: str) -> int:
         calls.append(text)
         return len(text)
@@ -115,7 +115,7 @@ async def test_what_is_asked_together_is_answered_as_alone_and_one_by_one_at_mos
         await asyncio.sleep(0)
         return [number * number if number % 7 else ValueError(f"{number}") for number in numbers]
 
-    asked: Groups[int, int] = Groups(squares, 10)
+    asked: Batcher[int, int] = Batcher(squares, 10)
     answers = await asyncio.gather(*(asked.ask(number) for number in range(50)), return_exceptions=True)
     wanted: list[Any] = [number * number if number % 7 else str(number) for number in range(50)]
     assert [str(each) if isinstance(each, ValueError) else each for each in answers] == wanted
@@ -130,7 +130,7 @@ async def test_a_group_that_fails_fails_for_all_who_wait_then_and_for_nobody_lat
             raise OSError("gone")
         return list(numbers)
 
-    asked: Groups[int, int] = Groups(fails, 2)
+    asked: Batcher[int, int] = Batcher(fails, 2)
     answers = await asyncio.gather(*(asked.ask(number) for number in range(4)), return_exceptions=True)
     assert [isinstance(each, OSError) for each in answers] == [True] * 4
     assert [await asked.ask(number) for number in (4, 5)] == [4, 5]
@@ -141,7 +141,7 @@ async def test_nobody_waits_longer_than_one_group_for_a_server_that_is_silent() 
         await asyncio.sleep(0.2)
         raise TimeoutError
 
-    asked: Groups[int, int] = Groups(silent, 1)
+    asked: Batcher[int, int] = Batcher(silent, 1)
     began = asyncio.get_running_loop().time()
     answers = await asyncio.gather(*(asked.ask(number) for number in range(20)), return_exceptions=True)
     assert all(isinstance(each, TimeoutError) for each in answers)
@@ -155,7 +155,7 @@ async def test_who_stops_waiting_spoils_nothing_for_the_others() -> None:
         await gate.wait()
         return list(numbers)
 
-    asked: Groups[int, int] = Groups(gated, 10)
+    asked: Batcher[int, int] = Batcher(gated, 10)
     tasks = [asyncio.create_task(asked.ask(number)) for number in range(3)]
     await asyncio.sleep(0)
     tasks[1].cancel()

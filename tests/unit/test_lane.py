@@ -2,15 +2,15 @@
 
 import asyncio
 
-from notification_service.delivery.poison_guard import Lane
+from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.stores.memory.claims import MemoryClaims
 
 
 async def test_one_at_a_time_in_the_order_of_their_coming() -> None:
-    lane, here = Lane(MemoryClaims()), []
+    poison_guard, here = PoisonGuard(MemoryClaims()), []
 
     async def handled(name: str) -> None:
-        async with lane.turn(name):
+        async with poison_guard.turn(name):
             here.append(f"{name} begins")
             await asyncio.sleep(0.01)
             here.append(f"{name} ends")
@@ -20,11 +20,11 @@ async def test_one_at_a_time_in_the_order_of_their_coming() -> None:
 
 
 async def test_one_that_takes_long_lets_the_next_one_start_and_hands_over_once() -> None:
-    lane, at_once, most = Lane(MemoryClaims(), patience=0.02), 0, 0
+    poison_guard, at_once, most = PoisonGuard(MemoryClaims(), patience=0.02), 0, 0
 
     async def handled(name: str, seconds: float) -> None:
         nonlocal at_once, most
-        async with lane.turn(name):
+        async with poison_guard.turn(name):
             at_once += 1
             most = max(most, at_once)
             await asyncio.sleep(seconds)
@@ -36,11 +36,11 @@ async def test_one_that_takes_long_lets_the_next_one_start_and_hands_over_once()
 
 async def test_an_error_ends_its_turn_and_its_start() -> None:
     claims = MemoryClaims()
-    lane = Lane(claims)
+    poison_guard = PoisonGuard(claims)
     for _ in range(5):
         try:
-            async with lane.turn("n") as crashes:
-                assert crashes == 0
+            async with poison_guard.turn("n") as unfinished_starts:
+                assert unfinished_starts == 0
                 raise RuntimeError  # noqa: TRY301 - the turn is what is looked at
         except RuntimeError:
             continue
@@ -51,14 +51,14 @@ async def test_a_start_that_only_waits_is_over_when_a_poison_would_have_struck()
     """Four workers in turn have it in hand while a server is down, and each loses its connection."""
     claims, seen = MemoryClaims(), []
 
-    async def waits(lane: Lane) -> None:
-        async with lane.turn("n") as crashes:
-            seen.append(crashes)
+    async def waits(poison_guard: PoisonGuard) -> None:
+        async with poison_guard.turn("n") as unfinished_starts:
+            seen.append(unfinished_starts)
             await asyncio.sleep(0.3)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
-            group.create_task(waits(Lane(claims, patience=0.02)))
+            group.create_task(waits(PoisonGuard(claims, patience=0.02)))
             await asyncio.sleep(0.06)
     assert seen == [0, 0, 0, 0]
     assert await claims.begin("n") == 0
@@ -66,8 +66,8 @@ async def test_a_start_that_only_waits_is_over_when_a_poison_would_have_struck()
 
 async def test_what_comes_back_to_the_worker_that_still_has_it_is_not_counted() -> None:
     claims = MemoryClaims()
-    lane = Lane(claims, patience=0.01)
-    async with lane.turn("n") as first, lane.turn("n") as second:
+    poison_guard = PoisonGuard(claims, patience=0.01)
+    async with poison_guard.turn("n") as first, poison_guard.turn("n") as second:
         assert (first, second) == (0, 0)
     assert await claims.begin("n") == 0
 
@@ -75,19 +75,19 @@ async def test_what_comes_back_to_the_worker_that_still_has_it_is_not_counted() 
 async def test_one_whose_turn_does_not_come_is_to_come_again_and_is_not_counted() -> None:
     """It would stand unacked for as long, and the broker would close the channel over it."""
     claims = MemoryClaims()
-    lane, goes_on = Lane(claims), asyncio.Event()
+    poison_guard, goes_on = PoisonGuard(claims), asyncio.Event()
 
     async def hangs() -> None:
-        async with lane.turn("first"):
+        async with poison_guard.turn("first"):
             await goes_on.wait()
 
     first = asyncio.create_task(hangs())
     await asyncio.sleep(0)
-    lane.allow_to_wait(0.02)
-    lane.allow_to_wait(1800)
-    async with lane.turn("second") as crashes:
-        assert crashes is None
+    poison_guard.allow_to_wait(0.02)
+    poison_guard.allow_to_wait(1800)
+    async with poison_guard.turn("second") as unfinished_starts:
+        assert unfinished_starts is None
     goes_on.set()
     await first
-    async with lane.turn("second") as crashes:
-        assert crashes == 0
+    async with poison_guard.turn("second") as unfinished_starts:
+        assert unfinished_starts == 0

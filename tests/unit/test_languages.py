@@ -13,13 +13,13 @@ from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
 from notification_service.content import catalogues
 from notification_service.content.branding import Brand
-from notification_service.content.links import Ways
+from notification_service.content.links import LinkPatterns
 from notification_service.content.localization import Cinema, Defaults
-from notification_service.content.profile import House, Terms
+from notification_service.content.profile import Policies, SenderProfile
 from notification_service.contract.events import EVENT_TYPES, Event
 from notification_service.contract.remarks import Remark
 from notification_service.contract.rules import RULES
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import extraction
 from tests.unit.test_templates import (
@@ -36,23 +36,23 @@ from tests.unit.test_templates import (
 )
 
 SPOKEN = ("en", "ar", "de", "es", "fr", "hi", "ja")
-HOUSE = House(
+HOUSE = SenderProfile(
     Brand("Lumen", "help@lumen.example.com", "https://lumen.example.com/", "12 Harbour Street"),
     Defaults(
         "en_US", "America/New_York", "USD", {"amc theater": Cinema("1 Main Street", map_url="https://maps.example/")}
     ),
-    Ways(retry="https://lumen.example.com/pay", booking="https://lumen.example.com/b/{booking_id}"),
-    Terms({"default": "5-10", "paypal": "1"}, arrive_minutes=20),
+    LinkPatterns(retry="https://lumen.example.com/pay", booking="https://lumen.example.com/b/{booking_id}"),
+    Policies({"default": "5-10", "paypal": "1"}, arrive_minutes=20),
 )
 RENDERER = load(TEMPLATES, HOUSE)
-BARE = load(TEMPLATES, House(Brand("Lumen")))
+BARE = load(TEMPLATES, SenderProfile(Brand("Lumen")))
 
 every_language = pytest.mark.parametrize("language", RENDERER.languages)
 every_event = pytest.mark.parametrize("of", EVENTS.values(), ids=EVENTS)
 
 
 def mail(of: Event, language: str | None = None, renderer: Renderer = RENDERER, **person: Any) -> Mail:  # noqa: ANN401
-    who = Person("jane.smith@example.com", "Jane", "Smith", **person)
+    who = Recipient("jane.smith@example.com", "Jane", "Smith", **person)
     return renderer.render(RULES[type(of)].template, of, who, language)
 
 
@@ -183,7 +183,7 @@ def test_a_language_that_nobody_speaks_falls_back_and_is_remarked() -> None:
 
 def test_a_default_language_without_a_catalogue_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="DEFAULT_LOCALE=pt_BR has no catalogue under"):
-        load(TEMPLATES, House(Brand("Lumen"), Defaults("pt_BR")))
+        load(TEMPLATES, SenderProfile(Brand("Lumen"), Defaults("pt_BR")))
 
 
 def test_a_spoiled_catalogue_stops_the_start(copied: Path) -> None:
@@ -233,8 +233,8 @@ def test_the_brands_logo_stands_at_the_head_and_rides_along() -> None:
     from notification_service.content.branding import Logo  # noqa: PLC0415 - this test alone
 
     logo = Logo(b"\x89PNG\r\n\x1a\n", 160, 32)
-    sent = load(TEMPLATES, House(Brand("Lumen", logo=logo))).render(
-        "payment_success", event("payment.success", booking_id="B1"), Person(None)
+    sent = load(TEMPLATES, SenderProfile(Brand("Lumen", logo=logo))).render(
+        "payment_success", event("payment.success", booking_id="B1"), Recipient(None)
     )
     (image,) = Page(sent.html).all("img", "logo")
     assert (image.get("src"), image.get("alt"), image.get("width")) == (f"cid:{logo.content_id}", "Lumen", "160")

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.content.links import Ways, check_link, for_event, refusal
+from notification_service.content.links import LinkPatterns, check_link, for_event, refusal
 from notification_service.contract.events import parse
 from notification_service.contract.remarks import Remark
 
@@ -85,7 +85,7 @@ def test_any_other_link_is_refused_with_the_reason(url: str) -> None:
 def test_a_refused_link_gives_way_to_that_of_the_setting_and_is_remarked() -> None:
     event = parse({"booking_id": "B 1", "retry_url": "https://evil.example/"}, "payment.failed")
     assert event is not None
-    found, remarks = for_event(event, Ways(hosts=HOSTS, retry="https://pay.example/{booking_id}"))
+    found, remarks = for_event(event, LinkPatterns(hosts=HOSTS, retry="https://pay.example/{booking_id}"))
     assert found.retry == "https://pay.example/B%201"
     assert remarks == [Remark("retry_url", "is left out: LINK_HOSTS does not name its host")]
 
@@ -104,7 +104,7 @@ def test_no_text_raises_or_leads_elsewhere(url: str) -> None:
 def test_no_booking_id_leads_elsewhere(booking_id: str) -> None:
     event = parse({"booking_id": booking_id}, "booking.confirmed")
     assert event is not None
-    found, _ = for_event(event, Ways(booking="https://tickets.example/b/{booking_id}/open"))
+    found, _ = for_event(event, LinkPatterns(booking="https://tickets.example/b/{booking_id}/open"))
     assert found.booking is None or refusal(found.booking, {"tickets.example"}) is None
     assert (found.booking is None) == (event.booking_id is None)
 
@@ -131,7 +131,9 @@ CLIMBING = [
 def test_an_id_that_climbs_makes_no_link(booking_id: str) -> None:
     event = parse({"booking_id": booking_id}, "booking.confirmed")
     assert event is not None
-    found, _ = for_event(event, Ways(booking="https://tickets.example/b/{booking_id}", support="https://t.example/"))
+    found, _ = for_event(
+        event, LinkPatterns(booking="https://tickets.example/b/{booking_id}", support="https://t.example/")
+    )
     assert (found.booking, found.support) == (None, "https://t.example/")
 
 
@@ -139,14 +141,14 @@ def test_an_id_that_climbs_makes_no_link(booking_id: str) -> None:
 def test_any_other_id_does(booking_id: str) -> None:
     event = parse({"booking_id": booking_id}, "booking.confirmed")
     assert event is not None
-    found, _ = for_event(event, Ways(booking="https://tickets.example/b/{booking_id}"))
+    found, _ = for_event(event, LinkPatterns(booking="https://tickets.example/b/{booking_id}"))
     assert found.booking == f"https://tickets.example/b/{quote(booking_id, safe='')}"
 
 
 def test_an_id_that_climbs_only_with_what_stands_beside_it_makes_none_either() -> None:
     event = parse({"booking_id": "."}, "booking.confirmed")
     assert event is not None
-    found, _ = for_event(event, Ways(booking="https://tickets.example/b/.{booking_id}/x"))
+    found, _ = for_event(event, LinkPatterns(booking="https://tickets.example/b/.{booking_id}/x"))
     assert found.booking is None
 
 
@@ -154,7 +156,7 @@ def test_an_id_that_climbs_only_with_what_stands_beside_it_makes_none_either() -
 def test_no_server_finds_its_way_up(parts: list[str]) -> None:
     event = parse({"booking_id": "".join(parts)}, "booking.confirmed")
     assert event is not None
-    found, _ = for_event(event, Ways(booking="https://tickets.example/a/b/{booking_id}"))
+    found, _ = for_event(event, LinkPatterns(booking="https://tickets.example/a/b/{booking_id}"))
     path = urlsplit(found.booking or "https://tickets.example/a/b/").path
     for _ in range(5):
         assert posixpath.normpath(re.sub(r";[^/]*", "", path.replace("\\", "/"))).startswith("/a/b")
@@ -164,7 +166,9 @@ def test_no_server_finds_its_way_up(parts: list[str]) -> None:
 def test_a_way_without_a_booking_in_it_needs_none() -> None:
     event = parse({}, "booking.confirmed")
     assert event is not None
-    found, _ = for_event(event, Ways(booking="https://tickets.example/{booking_id}", support="https://tickets.example"))
+    found, _ = for_event(
+        event, LinkPatterns(booking="https://tickets.example/{booking_id}", support="https://tickets.example")
+    )
     assert (found.booking, found.support) == (None, "https://tickets.example")
 
 

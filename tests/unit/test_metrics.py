@@ -6,19 +6,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from notification_service.channels.breaker import State
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Bounced, Outcome, Parked, ParkReason, Sent
-from notification_service.delivery.observer import Closing, Stage
+from notification_service.delivery.observer import ClosedNotification, Stage
 from notification_service.delivery.ports.channel import Attempt
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.settlements import Done, Later
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.settlements import Done, Retry
 from notification_service.observability.metrics import Gauges, Metrics
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
 
 def watched() -> Metrics:
-    metrics = Metrics(Ladder(3, (5, 30)), "Gmail")
+    metrics = Metrics(RetrySchedule(3, (5, 30)), "Gmail")
     metrics.watch(
         Gauges(
             under_way=lambda: 3,
@@ -37,9 +37,11 @@ def watched() -> Metrics:
     return metrics
 
 
-def closing(outcome: Outcome, *, template: str = "booking_confirmation", show_at: datetime | None = None) -> Closing:
+def closing(
+    outcome: Outcome, *, template: str = "booking_confirmation", show_at: datetime | None = None
+) -> ClosedNotification:
     late = timedelta(seconds=20)
-    return Closing(template, "smtp", outcome, NOON, NOON + timedelta(seconds=2), NOON + late, show_at)
+    return ClosedNotification(template, "smtp", outcome, NOON, NOON + timedelta(seconds=2), NOON + late, show_at)
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -90,7 +92,7 @@ def test_no_text_of_a_server_becomes_a_label(code: str, reason: str) -> None:
 
 def test_no_text_of_a_producer_becomes_a_label() -> None:
     metrics = watched()
-    metrics.settled(Delivery(b"{}", "eve@evil.example", None), Done(None), 0.1)
+    metrics.settled(InboundMessage(b"{}", "eve@evil.example", None), Done(None), 0.1)
     metrics.closed(closing(Sent(), template="eve@evil.example"))
     assert value(metrics.registry, "notification_events_total", event_type="other", outcome="ignored") == 1
     assert b"evil" not in metrics.page()
@@ -98,8 +100,10 @@ def test_no_text_of_a_producer_becomes_a_label() -> None:
 
 def test_retries_are_told_by_rung() -> None:
     metrics = watched()
-    metrics.settled(Delivery(b"{}", "booking.confirmed", None), Later(12, counted=True, reason="421 eve@evil"), 0.1)
-    assert value(metrics.registry, "notification_retries_total", rung="30", counted="true") == 1
+    metrics.settled(
+        InboundMessage(b"{}", "booking.confirmed", None), Retry(12, counted=True, reason="421 eve@evil"), 0.1
+    )
+    assert value(metrics.registry, "notification_retries_total", delay="30", counted="true") == 1
     assert b"evil" not in metrics.page()
 
 

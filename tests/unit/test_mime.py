@@ -20,8 +20,8 @@ from hypothesis import example, given, settings, strategies as st
 from notification_service.channels.email.mail import Attachment, Mail
 from notification_service.channels.email.mime import (
     AttachmentError,
-    Ids,
-    Letterhead,
+    MessageIds,
+    SenderIdentity,
     _kept,
     _quoted,
     clean,
@@ -31,15 +31,15 @@ from notification_service.channels.email.mime import (
 from notification_service.channels.email.smtp.channel import _NOT_ONE_ADDRESS
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract.events import parse
 from notification_service.contract.outcomes import RejectReason
 from notification_service.delivery.ports.channel import Envelope
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import read_mailbox
 from tests.fuzzing import TIMES
 from tests.samples import sample
-from tests.unit.fakes import TEMPLATES, notice
+from tests.unit.fakes import TEMPLATES, notification
 
 SINGLE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "X-Event-ID")
 HEADERS = {
@@ -61,7 +61,7 @@ FILE = Attachment("booking.ics", "text/calendar", b"BEGIN:VCALENDAR\r\nEND:VCALE
 def compose_one(
     mail: Mail | None = None,
     to: str = "jane@guests.example",
-    letterhead: Letterhead | None = None,
+    sender_identity: SenderIdentity | None = None,
     *,
     event_id: str = "evt_1",
     booking_id: str | None = "B1",
@@ -70,8 +70,8 @@ def compose_one(
     return compose(
         mail or Mail("You're booked: Inception, Tue 15 Dec, 8:00 PM", "Hello.\n", "<p>Hello.</p>\n"),
         to,
-        letterhead or Letterhead("tickets@cinema.example", "Cinema"),
-        Ids(NOTIFICATION, event_id, "booking_confirmation", booking_id, DATE),
+        sender_identity or SenderIdentity("tickets@cinema.example", "Cinema"),
+        MessageIds(NOTIFICATION, event_id, "booking_confirmation", booking_id, DATE),
         most_attached=most_attached,
     )
 
@@ -164,7 +164,7 @@ def test_trap_17_no_value_forges_a_header_or_an_address(
 ) -> None:
     envelope = compose_one(
         Mail(subject, "Hello.\n", "<p>Hello.</p>"),
-        letterhead=Letterhead("tickets@cinema.example", name),
+        sender_identity=SenderIdentity("tickets@cinema.example", name),
         event_id=event_id,
         booking_id=booking_id,
     )
@@ -217,7 +217,7 @@ def test_a_subject_is_read_back_as_it_was_meant(subject: str) -> None:
     "name", ["Größe Ünder alles, wîe ès îst", "映画 館", "Kino", "Lumière Cinéma, à 100 % été àü où ç"]
 )
 def test_the_senders_name_is_read_back_with_its_spaces(name: str) -> None:
-    message = parsed(compose_one(letterhead=Letterhead("tickets@cinema.example", name)))
+    message = parsed(compose_one(sender_identity=SenderIdentity("tickets@cinema.example", name)))
     (sender,) = message["from"].addresses
     assert (sender.display_name, sender.addr_spec) == (
         " ".join(name.replace(",", " ").split()),
@@ -381,9 +381,9 @@ def test_m5_the_message_id_is_that_of_the_notification() -> None:
     "name", ["booking.confirmed", "booking.confirmed.long", "booking.cancelled", "payment.failed.retry"]
 )
 def test_m4_m7_a_sample_mail_is_small_and_its_lines_are_short(name: str) -> None:
-    renderer = load(TEMPLATES, House(Brand("Cinema", "help@cinema.example")))
-    planned = notice(sample(name))
-    mail = renderer.render(planned.template, planned.event, Person("jane@guests.example", "Jane"))
+    renderer = load(TEMPLATES, SenderProfile(Brand("Cinema", "help@cinema.example")))
+    planned = notification(sample(name))
+    mail = renderer.render(planned.template, planned.event, Recipient("jane@guests.example", "Jane"))
     envelope = compose_one(mail)
     assert_well_formed(envelope)
     assert len(envelope.content) < 100_000
@@ -393,17 +393,19 @@ def test_m4_m7_a_sample_mail_is_small_and_its_lines_are_short(name: str) -> None
 
 @pytest.mark.parametrize("field", ["movie_title", "cinema_name", "booking_id", "transaction_id", "showtime", "seats"])
 def test_m7_no_single_field_makes_a_mail_that_is_clipped(field: str) -> None:
-    renderer = load(TEMPLATES, House(Brand("Cinema")))
+    renderer = load(TEMPLATES, SenderProfile(Brand("Cinema")))
     value = "long word " * 20_000
     event = parse({"booking_id": "B", field: [value] if field == "seats" else value}, "booking.confirmed")
     assert event
-    mail = renderer.render("booking_confirmation", event, Person("jane@guests.example"))
+    mail = renderer.render("booking_confirmation", event, Recipient("jane@guests.example"))
     assert len(compose_one(mail).content) < 100_000
 
 
 @pytest.mark.parametrize("value", ["a" * 500, "https://tickets.example/" + "x" * 900, "a/b?c=d&e" * 30])
 def test_traps_18_21_a_long_unbroken_value_is_never_turned_into_encoded_words(value: str) -> None:
-    envelope = compose_one(event_id=value, letterhead=Letterhead("tickets@" + "sub." * 20 + "cinema.example", "Cinema"))
+    envelope = compose_one(
+        event_id=value, sender_identity=SenderIdentity("tickets@" + "sub." * 20 + "cinema.example", "Cinema")
+    )
     head = envelope.content.partition(b"\r\n\r\n")[0]
     assert b"=?" not in head
     for name in (b"References", b"Message-ID", b"X-Event-ID"):
@@ -456,8 +458,8 @@ def test_m8_a_domain_that_is_not_ascii_is_written_as_idna_2008(to: str, recipien
 
 def test_m8_smtputf8_is_asked_for_only_when_an_address_needs_it() -> None:
     assert compose_one(to="jané@guests.example").needs_smtputf8
-    assert compose_one(letterhead=Letterhead("kinó@cinema.example", "Kinó")).needs_smtputf8
-    assert not compose_one(letterhead=Letterhead("kino@cinema.example", "Kinó")).needs_smtputf8
+    assert compose_one(sender_identity=SenderIdentity("kinó@cinema.example", "Kinó")).needs_smtputf8
+    assert not compose_one(sender_identity=SenderIdentity("kino@cinema.example", "Kinó")).needs_smtputf8
     assert not compose_one(Mail("é", "é", "é")).needs_smtputf8
 
 
@@ -541,7 +543,7 @@ def test_a_local_part_with_odd_dots_goes_out_in_quotes(address: str, wire: str) 
     assert message["To"].defects == ()
     assert [(each.username, each.domain) for each in message["To"].addresses] == [apart(wire)]
     assert getaddresses([str(email.message_from_bytes(envelope.content)["To"])]) == [("", wire)]
-    sender = compose_one(letterhead=Letterhead(read_mailbox(address), "Cinema"))
+    sender = compose_one(sender_identity=SenderIdentity(read_mailbox(address), "Cinema"))
     assert sender.sender == wire
     assert [(each.username, each.domain) for each in parsed(sender)["From"].addresses] == [apart(wire)]
 

@@ -14,9 +14,9 @@ BEGINS = datetime(2026, 12, 15, 19, 0, tzinfo=UTC)
 
 
 def test_only_the_ticket_is_needless_when_the_show_has_begun() -> None:
-    needless = {rule.template for rule in RULES.values() if rule.until_showtime}
-    assert "booking_confirmation" in needless
-    assert not needless & {"booking_cancellation", "payment_success", "payment_failed", "payment_refund"}
+    obsolete = {rule.template for rule in RULES.values() if rule.until_showtime}
+    assert "booking_confirmation" in obsolete
+    assert not obsolete & {"booking_cancellation", "payment_success", "payment_failed", "payment_refund"}
 
 
 @pytest.mark.parametrize(("now", "begun"), [(BEGINS - timedelta(seconds=1), False), (BEGINS, True)])

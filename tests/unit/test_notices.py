@@ -12,14 +12,14 @@ from notification_service.contract.facts import Fact, notification_id
 from notification_service.contract.outcomes import RejectReason
 from notification_service.contract.rules import RULES
 from notification_service.delivery import planning
-from notification_service.delivery.planning import NotOurs, Unreadable, plan
+from notification_service.delivery.planning import IgnoredEvent, UnreadableMessage, plan
 from tests.samples import sample
-from tests.unit.fakes import LARGEST, TEMPLATES, FirstReports, delivery, notice
+from tests.unit.fakes import LARGEST, TEMPLATES, FirstReports, inbound, notification
 
 
 def ids(*events: dict[str, Any]) -> list[str]:
     reports = FirstReports()
-    return [reports.notification_id(notice(event)) for event in events]
+    return [reports.notification_id(notification(event)) for event in events]
 
 
 def test_every_kind_of_event_has_a_rule_and_every_rule_a_folder_of_templates() -> None:
@@ -42,12 +42,12 @@ def test_every_kind_of_event_has_a_rule_and_every_rule_a_folder_of_templates() -
     ],
 )
 def test_each_routing_key_becomes_its_mail(event_type: str, template: str) -> None:
-    assert notice({"booking_id": "B", "transaction_id": "T"}, event_type).template == template
+    assert notification({"booking_id": "B", "transaction_id": "T"}, event_type).template == template
 
 
 @pytest.mark.parametrize("event_type", ["booking.pending_payment", "payment.process", "", "x" * 300])
 def test_anything_else_is_not_ours_whatever_it_holds(event_type: str) -> None:
-    assert plan(delivery({"seats": 7}, event_type), largest=LARGEST) == NotOurs(event_type)
+    assert plan(inbound({"seats": 7}, event_type), largest=LARGEST) == IgnoredEvent(event_type)
 
 
 QUEUES = ["notification.again", "notification.express", "notification.booking_events", "booking_confirmed", "", "x.y"]
@@ -63,7 +63,7 @@ SPELLINGS = [
 @pytest.mark.parametrize("routing_key", QUEUES)
 @pytest.mark.parametrize("said", SPELLINGS)
 def test_under_a_key_that_is_no_type_of_ours_the_body_says_which_it_is(routing_key: str, said: str) -> None:
-    planned = notice({"event_type": said, "booking_id": "B"}, routing_key)
+    planned = notification({"event_type": said, "booking_id": "B"}, routing_key)
     assert (planned.template, planned.event.event_type) == ("booking_cancellation", "booking.cancelled")
     assert [each.field for each in planned.remarks] == ["event_type"] * (said.strip() != "booking.cancelled")
 
@@ -78,8 +78,8 @@ def test_under_a_key_that_is_no_type_of_ours_the_body_says_which_it_is(routing_k
 )
 def test_a_class_in_its_package_and_a_type_with_its_version_are_ours(said: str) -> None:
     """Acked as another's, the mail would be lost without a word."""
-    assert notice({"event_type": said, "booking_id": "B"}, QUEUES[0]).event.event_type == "booking.cancelled"
-    assert notice({"booking_id": "B"}, said).event.event_type == "booking.cancelled"
+    assert notification({"event_type": said, "booking_id": "B"}, QUEUES[0]).event.event_type == "booking.cancelled"
+    assert notification({"booking_id": "B"}, said).event.event_type == "booking.cancelled"
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_a_class_in_its_package_and_a_type_with_its_version_are_ours(said: str) 
     ["payment_intent.payment_failed", "refund.booking.confirmed", "confirmed", "no.kind.v1", "v1", ",", "...", "\\"],
 )
 def test_the_end_of_another_name_is_no_type_of_ours(said: str) -> None:
-    assert isinstance(plan(delivery({"event_type": said, "booking_id": "B"}, "q"), largest=LARGEST), NotOurs)
+    assert isinstance(plan(inbound({"event_type": said, "booking_id": "B"}, "q"), largest=LARGEST), IgnoredEvent)
 
 
 @pytest.mark.parametrize(
     "said", ["BookingConfirmedEvent", "booking.cancelled", "no.kind", "Booking.Confirmed", 7, [], {}, True]
 )
 def test_the_routing_key_wins_over_the_body_and_the_mail_is_remarked(said: object) -> None:
-    planned = notice({"event_type": said, "booking_id": "B"}, "booking.confirmed")
+    planned = notification({"event_type": said, "booking_id": "B"}, "booking.confirmed")
     assert planned.template == "booking_confirmation"
     (remark,) = planned.remarks
     assert remark.field == "event_type"
@@ -103,33 +103,34 @@ def test_the_routing_key_wins_over_the_body_and_the_mail_is_remarked(said: objec
 
 @pytest.mark.parametrize("said", [None, "", " ", "booking.confirmed", " booking.confirmed "])
 def test_a_body_that_says_nothing_else_is_not_remarked(said: object) -> None:
-    assert notice({"event_type": said, "booking_id": "B"}, "booking.confirmed").remarks == ()
+    assert notification({"event_type": said, "booking_id": "B"}, "booking.confirmed").remarks == ()
 
 
 def test_both_spellings_of_a_refund_are_one_type() -> None:
-    assert notice({"event_type": "payment.refund", "booking_id": "B"}, "payment.refunded").remarks == ()
+    assert notification({"event_type": "payment.refund", "booking_id": "B"}, "payment.refunded").remarks == ()
 
 
 @pytest.mark.parametrize("routing_key", ["Booking.Confirmed", "BOOKING.CONFIRMED"])
 def test_a_key_in_another_case_is_a_type_where_the_body_names_none(routing_key: str) -> None:
-    assert notice({"booking_id": "B"}, routing_key).template == "booking_confirmation"
+    assert notification({"booking_id": "B"}, routing_key).template == "booking_confirmation"
     assert (
-        notice({"booking_id": "B", "event_type": "booking.cancelled"}, routing_key).template == "booking_cancellation"
+        notification({"booking_id": "B", "event_type": "booking.cancelled"}, routing_key).template
+        == "booking_cancellation"
     )
 
 
 @given(st.text() | st.sampled_from(EVENT_TYPES), st.text() | st.sampled_from(EVENT_TYPES))
 def test_an_event_is_read_under_a_type_of_ours_that_its_key_or_its_body_names(routing_key: str, said: str) -> None:
-    made = delivery({"booking_id": "B", "event_type": said}, routing_key)
+    made = inbound({"booking_id": "B", "event_type": said}, routing_key)
     typed = planning.under_its_type(made, largest=LARGEST).routing_key
     planned = plan(made, largest=LARGEST)
     if routing_key in EVENT_TYPES or said in EVENT_TYPES:
-        assert isinstance(planned, planning.Notice)
-    if isinstance(planned, planning.Notice):
+        assert isinstance(planned, planning.Notification)
+    if isinstance(planned, planning.Notification):
         assert planned.event.event_type == typed
         assert typed == routing_key or routing_key not in EVENT_TYPES
     else:
-        assert planned == NotOurs(typed)
+        assert planned == IgnoredEvent(typed)
 
 
 # ── one fact, one notification ───────────────────────────────────────────────────────────────────────
@@ -237,13 +238,13 @@ def test_the_template_and_the_channel_are_part_of_the_id() -> None:
     ],
 )
 def test_the_event_id_falls_back_to_the_message_id(data: dict[str, Any], message_id: str, expected: str) -> None:
-    planned = plan(delivery({"booking_id": "B", **data}, message_id=message_id), largest=LARGEST)
-    assert isinstance(planned, planning.Notice | Unreadable)
+    planned = plan(inbound({"booking_id": "B", **data}, message_id=message_id), largest=LARGEST)
+    assert isinstance(planned, planning.Notification | UnreadableMessage)
     assert planned.event_id == expected
 
 
 def test_without_any_id_the_digest_of_the_body_stands_for_it() -> None:
-    one, two, again = (notice({"booking_id": booking}).event_id for booking in ("B", "C", "B"))
+    one, two, again = (notification({"booking_id": booking}).event_id for booking in ("B", "C", "B"))
     assert one.startswith("sha256:")
     assert one != two
     assert one == again
@@ -252,33 +253,33 @@ def test_without_any_id_the_digest_of_the_body_stands_for_it() -> None:
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_an_event_that_names_neither_booking_nor_payment_is_rejected(event_type: str) -> None:
     data = {"event_id": "e", "user_email": "a@b.example", "booking_id": "", "transaction_id": "  "}
-    planned = plan(delivery(data, event_type), largest=LARGEST)
-    assert isinstance(planned, Unreadable)
+    planned = plan(inbound(data, event_type), largest=LARGEST)
+    assert isinstance(planned, UnreadableMessage)
     assert planned.event_id == "e"
     assert planned.outcome.reason is RejectReason.SCHEMA
     assert planned.data == data
 
 
 def test_the_same_unreadable_bytes_have_the_same_digest() -> None:
-    one, two, again = (plan(delivery(body), largest=LARGEST) for body in (b"{", b"[", b"{"))
-    assert isinstance(one, Unreadable)
-    assert isinstance(two, Unreadable)
-    assert isinstance(again, Unreadable)
+    one, two, again = (plan(inbound(body), largest=LARGEST) for body in (b"{", b"[", b"{"))
+    assert isinstance(one, UnreadableMessage)
+    assert isinstance(two, UnreadableMessage)
+    assert isinstance(again, UnreadableMessage)
     assert one.digest == again.digest != two.digest
 
 
 def test_a_body_never_shows_in_a_repr() -> None:
-    made = delivery({"booking_id": "B", "user_email": "canary@x.example"})
+    made = inbound({"booking_id": "B", "user_email": "canary@x.example"})
     assert "canary" not in repr(made)
     assert parse({}, "booking.confirmed") is not None
 
 
 @pytest.mark.parametrize("awkward", ["x" * 201, "a\0b", "\ud800", "a\nb", "\u202e"], ids=ascii)
 def test_an_id_that_nothing_could_hold_is_known_by_its_digest(awkward: str) -> None:
-    told = notice({**sample("booking.confirmed"), "event_id": awkward}).event_id
+    told = notification({**sample("booking.confirmed"), "event_id": awkward}).event_id
     assert told.startswith("sha256:")
-    assert told == notice({**sample("booking.confirmed"), "event_id": awkward, "extra": 1}).event_id
+    assert told == notification({**sample("booking.confirmed"), "event_id": awkward, "extra": 1}).event_id
 
 
 def test_an_ordinary_id_is_kept_as_it_is() -> None:
-    assert notice({**sample("booking.confirmed"), "event_id": "evt_b\u00e9_1"}).event_id == "evt_b\u00e9_1"
+    assert notification({**sample("booking.confirmed"), "event_id": "evt_b\u00e9_1"}).event_id == "evt_b\u00e9_1"

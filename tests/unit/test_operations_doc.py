@@ -94,7 +94,7 @@ def test_every_queue_is_named() -> None:
         exchange=rabbit.exchange,
         booking_queue="notification.booking_events",
         payment_queue="notification.payment_events",
-        rungs=retries.RUNGS,
+        delays=retries.DEFAULT_DELAYS_S,
         parking_seconds=1,
         express=True,
     )

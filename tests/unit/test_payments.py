@@ -6,7 +6,7 @@ import pytest
 
 from notification_service.contract.facts import Fact
 from notification_service.contract.payment_ids import gateway_id
-from tests.unit.fakes import notice
+from tests.unit.fakes import notification
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_surest_name_of_one_payment_is_taken(answer: dict[str, Any] | None, 
 
 
 def fact(**fields: object) -> Fact:
-    return notice({"booking_id": "B", "user_email": "a@b.example", **fields}, "payment.success").fact
+    return notification({"booking_id": "B", "user_email": "a@b.example", **fields}, "payment.success").fact
 
 
 def test_our_own_name_wins_and_the_gateway_s_is_another_of_the_same_payment() -> None:

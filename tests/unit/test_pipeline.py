@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from notification_service.channels.email.mime import Letterhead
+from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand, Logo
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract import facts
 from notification_service.contract.events import Event, parse
-from notification_service.contract.inbound import Delivery, body_id
+from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
@@ -37,15 +37,22 @@ from notification_service.delivery import planning
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.pipeline import Pipeline, Policy
-from notification_service.delivery.poison_guard import Lane
-from notification_service.delivery.ports.channel import BeforeData, Envelope, Kept, PutOff, Verdict, Withdrawn
+from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.ports.channel import (
+    BeforeHandover,
+    ClaimLost,
+    Envelope,
+    PutOff,
+    SimulatedSend,
+    Verdict,
+)
 from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Tenure
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
-from notification_service.delivery.rate_limits import Quotas, Turn
-from notification_service.delivery.retries import Ladder
-from notification_service.delivery.settlements import Done, Later, Park
-from notification_service.delivery.state import Books
+from notification_service.delivery.rate_limits import RateLimits, Reservation
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.settlements import Done, Park, Retry
+from notification_service.delivery.state import DeliveryState
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.claims import MemoryClaims
 from notification_service.stores.memory.directory import MemoryDirectory
@@ -61,12 +68,12 @@ from tests.unit.fakes import (
     Step,
     attempt,
     deferred,
-    delivery,
+    inbound,
     refused,
 )
 
 LEASE = 30.0
-JANE = Person("jane@guests.example", "Jane")
+JANE = Recipient("jane@guests.example", "Jane")
 
 
 class Clock:
@@ -96,10 +103,10 @@ class FlakyClaims(MemoryClaims):
         return await super().claim(notification_id, owner, reopen=reopen)
 
     async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
     ) -> Fence:
         self._ask("mark_sending")
-        return await super().mark_sending(notification_id, owner, again=again, plant=plant)
+        return await super().mark_sending(notification_id, owner, again=again, create_if_missing=create_if_missing)
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         self._ask("decide")
@@ -109,13 +116,13 @@ class FlakyClaims(MemoryClaims):
         self._ask("release")
         return await super().release(notification_id, owner)
 
-    async def begin(self, delivery: str) -> int:
+    async def begin(self, inbound: str) -> int:
         self._ask("begin")
-        return await super().begin(delivery)
+        return await super().begin(inbound)
 
-    async def end(self, delivery: str, *, forget: bool = False) -> None:
+    async def end(self, inbound: str, *, forget: bool = False) -> None:
         self._ask("end")
-        await super().end(delivery, forget=forget)
+        await super().end(inbound, forget=forget)
 
     async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
         self._ask("renew")
@@ -168,7 +175,7 @@ class Shelf:
 
 @functools.cache
 def renderer(folder: Path = TEMPLATES) -> Renderer:
-    return load(folder, House(Brand("Cinema")))
+    return load(folder, SenderProfile(Brand("Cinema")))
 
 
 @dataclass
@@ -176,7 +183,7 @@ class Cinema:
     """The pipeline with everything around it at hand."""
 
     steps: Iterable[Step] = ()
-    people: Mapping[str, Person] = field(default_factory=lambda: {"user456": JANE})
+    people: Mapping[str, Recipient] = field(default_factory=lambda: {"user456": JANE})
     hold: frozenset[str] = frozenset()
     most: int = 2
     lease: float = LEASE
@@ -196,24 +203,24 @@ class Cinema:
         """One worker; a second one shares both memories and the way out."""
         leases = Leases(self.claims, self.lease)
         return Pipeline(
-            books=Books(self.claims, self.ledger, leases, self.rates),
+            state=DeliveryState(self.claims, self.ledger, leases, self.rates),
             leases=leases,
             directory=MemoryDirectory(self.people, {"B-1": "user456"}),
             renderer=self.renderer,
             channel=self.channel,
             outbox=self.outbox,
             policy=Policy(
-                Letterhead("tickets@cinema.example", "Cinema"),
-                Ladder(self.most, (5, 30)),
+                SenderIdentity("tickets@cinema.example", "Cinema"),
+                RetrySchedule(self.most, (5, 30)),
                 LARGEST,
                 self.largest,
                 self.hold,
             ),
             jobs=Jobs(),
-            lane=Lane(self.claims),
+            poison_guard=PoisonGuard(self.claims),
         )
 
-    async def handle(self, *, attempt: int = 0, **changes: Any) -> Done | Park | Later:  # noqa: ANN401 - JSON
+    async def handle(self, *, attempt: int = 0, **changes: Any) -> Done | Park | Retry:  # noqa: ANN401 - JSON
         return await self.pipeline.handle(confirmed(attempt=attempt, **changes))
 
     @property
@@ -230,8 +237,8 @@ class Cinema:
         return await self.claims.claim(self.record.intent.notification_id, "somebody else")
 
 
-def confirmed(*, attempt: int = 0, **changes: Any) -> Delivery:  # noqa: ANN401 - whatever JSON holds
-    return delivery(sample("booking.confirmed", **changes), attempt=attempt)
+def confirmed(*, attempt: int = 0, **changes: Any) -> InboundMessage:  # noqa: ANN401 - whatever JSON holds
+    return inbound(sample("booking.confirmed", **changes), attempt=attempt)
 
 
 # ── each verdict: settlement, record, claim ──────────────────────────────────────────────────────────
@@ -251,7 +258,7 @@ async def test_accepted_is_sent_recorded_and_remembered() -> None:
 
 
 async def test_kept_is_simulated() -> None:
-    kept = Kept(Simulated("x.eml"), attempt("simulated", None, "kept"))
+    kept = SimulatedSend(Simulated("x.eml"), attempt("simulated", None, "kept"))
     cinema = Cinema([kept])
     assert await cinema.handle() == Done(Simulated("x.eml"))
     assert (cinema.record.outcome, cinema.record.sent_at) == ("simulated", None)
@@ -284,7 +291,7 @@ async def test_another_event_with_the_right_address_opens_again_what_bounced(red
     if redis == "is another's":
         # The other one has seen it too, and was the first to open it again.
         await cinema.claims.claim(cinema.record.intent.notification_id, "another", reopen=True)
-        assert isinstance(await cinema.handle(event_id="evt-3", user_email="jane@gmail.example"), Later)
+        assert isinstance(await cinema.handle(event_id="evt-3", user_email="jane@gmail.example"), Retry)
         cinema.clock.after_the_lease()
     assert await cinema.handle(event_id="evt-3", user_email="jane@gmail.example") == Done(Sent())
     assert [mail.recipient for mail in cinema.mails] == ["jane@gmial.example", "jane@gmail.example"]
@@ -312,13 +319,13 @@ async def test_a_wish_goes_on_where_its_first_try_was_put_off() -> None:
     cinema = Cinema([refused("5.4.5"), deferred()])
     await cinema.handle()
     wish = replace(confirmed(), replay="wish")
-    assert isinstance(await cinema.pipeline.handle(wish), Later)
+    assert isinstance(await cinema.pipeline.handle(wish), Retry)
     assert await cinema.pipeline.handle(wish) == Done(Sent())
     assert cinema.record.entry.replays == ("wish",)
 
 
 async def test_a_wish_goes_on_where_its_worker_was_lost_in_the_middle() -> None:
-    async def dies(_: Envelope, __: BeforeData) -> Verdict:
+    async def dies(_: Envelope, __: BeforeHandover) -> Verdict:
         raise asyncio.CancelledError
 
     cinema = Cinema([refused("5.4.5"), dies])
@@ -336,7 +343,7 @@ async def test_a_wish_goes_on_where_its_worker_was_lost_in_the_middle() -> None:
 async def test_what_the_channel_puts_off_uses_up_no_retry() -> None:
     cinema = Cinema([PutOff(20, "the channel is closed: 550 5.4.5 limit")], most=0)
     settlement = await cinema.handle()
-    assert settlement == Later(20, counted=False, reason="the channel is closed: 550 5.4.5 limit")
+    assert settlement == Retry(20, counted=False, reason="the channel is closed: 550 5.4.5 limit")
     assert (cinema.record.outcome, cinema.record.attempts) == ("waiting", [])
     assert await cinema.handle() == Done(Sent())
 
@@ -352,7 +359,7 @@ async def test_a_mail_of_a_held_domain_ends_parked_and_says_why() -> None:
 async def test_deferred_waits_on_the_ladder_and_lets_the_claim_go() -> None:
     cinema = Cinema([deferred(reply="4.2.1 busy")])
     settlement = await cinema.handle()
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert settlement.seconds in (5, 30)
     assert (settlement.counted, settlement.reason) == (True, "4.2.1 busy")
     assert (cinema.record.outcome, cinema.record.entry.outcome) == ("waiting", None)
@@ -362,7 +369,7 @@ async def test_deferred_waits_on_the_ladder_and_lets_the_claim_go() -> None:
 
 async def test_a_wait_that_the_server_names_is_honoured() -> None:
     settlement = await Cinema([deferred(wait=20)]).handle()
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert settlement.seconds == 30
 
 
@@ -371,7 +378,7 @@ async def test_a_named_wait_beyond_the_longest_rung_is_kept_and_counts_once(wait
     cinema = Cinema([deferred(wait=wait)])
     began = time.time()
     settlement = await cinema.handle(showtime="2036-12-15 08:00 PM")
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert (settlement.seconds, settlement.counted) == (wait, True)
     assert settlement.not_before is not None
     assert began + wait <= settlement.not_before <= began + wait + 5
@@ -381,7 +388,7 @@ async def test_a_named_wait_beyond_the_longest_rung_is_kept_and_counts_once(wait
     early = await cinema.pipeline.handle(
         replace(confirmed(attempt=1, showtime="2036-12-15 08:00 PM"), not_before=settlement.not_before)
     )
-    assert isinstance(early, Later)
+    assert isinstance(early, Retry)
     assert (early.counted, early.not_before) == (False, settlement.not_before)
 
 
@@ -389,7 +396,7 @@ async def test_a_named_wait_beyond_the_longest_rung_is_kept_and_counts_once(wait
 async def test_a_wait_that_would_outlast_the_show_takes_half_of_what_is_left(left: int) -> None:
     show = datetime.now(UTC) + timedelta(seconds=left)
     settlement = await Cinema([deferred(wait=86400)], largest=10_000).handle(showtime=show.isoformat())
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert settlement.counted
     assert settlement.seconds == pytest.approx(left / 2, abs=2)
     assert settlement.not_before is not None
@@ -398,7 +405,7 @@ async def test_a_wait_that_would_outlast_the_show_takes_half_of_what_is_left(lef
 async def test_a_rung_that_would_outlast_the_show_is_not_taken_either() -> None:
     show = datetime.now(UTC) + timedelta(seconds=20)
     settlement = await Cinema([deferred()], largest=10_000).handle(attempt=1, showtime=show.isoformat())
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert settlement.seconds == pytest.approx(10, abs=2)
 
 
@@ -406,29 +413,29 @@ async def test_a_show_in_nobody_knows_which_zone_may_be_the_earliest() -> None:
     """At UTC+14 a show at this hour of the clock here would have begun 14 hours ago."""
     show = datetime.now(UTC) + timedelta(hours=16)
     settlement = await Cinema([deferred(wait=86400)]).handle(showtime=show.strftime("%Y-%m-%d %H:%M"))
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert settlement.seconds == pytest.approx(3600, abs=90)
 
 
 async def test_what_is_no_ticket_keeps_the_whole_wait() -> None:
     cinema = Cinema([deferred(wait=86400)])
-    settlement = await cinema.pipeline.handle(delivery(sample("payment.success")))
-    assert isinstance(settlement, Later)
+    settlement = await cinema.pipeline.handle(inbound(sample("payment.success")))
+    assert isinstance(settlement, Retry)
     assert settlement.seconds == 86400
 
 
 async def test_in_doubt_waits_out_the_lease_and_uses_up_no_retry() -> None:
     cinema = Cinema([IN_DOUBT])
     settlement = await cinema.handle()
-    assert settlement == Later(LEASE, counted=False, reason="it may have gone out")
+    assert settlement == Retry(LEASE, counted=False, reason="it may have gone out")
     assert (cinema.record.outcome, cinema.record.attempts) == ("pending", [IN_DOUBT.attempt])
     assert not isinstance(await cinema.claim(), Granted | Decided)
 
 
 async def test_withdrawn_waits_and_counts_nothing() -> None:
-    cinema = Cinema([Withdrawn()])
+    cinema = Cinema([ClaimLost()])
     settlement = await cinema.handle()
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert not settlement.counted
     assert cinema.record.outcome == "waiting"
 
@@ -519,15 +526,15 @@ async def test_two_workers_get_one_event_and_send_one_mail() -> None:
     settlements = await asyncio.gather(*(cinema.process().handle(confirmed()) for _ in range(8)))
     assert len(cinema.mails) == 1
     assert settlements.count(Done(Sent())) >= 1
-    assert all(isinstance(each, Done) or (isinstance(each, Later) and not each.counted) for each in settlements)
+    assert all(isinstance(each, Done) or (isinstance(each, Retry) and not each.counted) for each in settlements)
 
 
 async def test_deliveries_of_one_notification_at_once_join_the_job_that_runs() -> None:
     gate = asyncio.Event()
 
-    async def slowly(envelope: Envelope, before_data: BeforeData) -> Verdict:
+    async def slowly(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
         await gate.wait()
-        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_data)
+        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_handover)
 
     cinema = Cinema([slowly])
     tasks = [asyncio.create_task(cinema.handle(event_id=f"e{number}")) for number in range(5)]
@@ -542,7 +549,7 @@ async def test_a_delivery_that_joins_a_job_that_waits_waits_with_it() -> None:
     cinema = Cinema([deferred()])
     first, second = await asyncio.gather(cinema.handle(), cinema.handle())
     assert first == second
-    assert isinstance(first, Later)
+    assert isinstance(first, Retry)
     assert len(cinema.channel.seen) == 1
 
 
@@ -553,7 +560,7 @@ async def test_in_doubt_it_is_sent_once_more_as_the_same_mail_and_marked() -> No
     cinema = Cinema([IN_DOUBT])
     await cinema.handle()
     early = await cinema.handle()
-    assert isinstance(early, Later)
+    assert isinstance(early, Retry)
     assert not early.counted
     cinema.clock.after_the_lease()
     assert await cinema.handle() == Done(Sent(possible_duplicate=True))
@@ -566,7 +573,7 @@ async def test_in_doubt_it_is_sent_once_more_as_the_same_mail_and_marked() -> No
 async def test_in_doubt_twice_a_person_decides() -> None:
     cinema = Cinema([IN_DOUBT, IN_DOUBT])
     for _ in range(2):
-        assert isinstance(await cinema.handle(), Later)
+        assert isinstance(await cinema.handle(), Retry)
         cinema.clock.after_the_lease()
     settlements = [await cinema.handle() for _ in range(3)]
     assert all(isinstance(each, Park) and isinstance(each.outcome, Unknown) for each in settlements)
@@ -576,7 +583,7 @@ async def test_in_doubt_twice_a_person_decides() -> None:
 async def test_a_resend_that_is_put_off_is_still_the_only_one() -> None:
     cinema = Cinema([IN_DOUBT, deferred(), IN_DOUBT])
     for _ in range(3):
-        assert isinstance(await cinema.handle(), Later)
+        assert isinstance(await cinema.handle(), Retry)
         cinema.clock.after_the_lease()
     settlement = await cinema.handle()
     assert isinstance(settlement, Park)
@@ -585,11 +592,11 @@ async def test_a_resend_that_is_put_off_is_still_the_only_one() -> None:
 
 
 async def test_a_mail_that_went_out_is_recorded_though_redis_forgot_and_another_planted_a_doubt() -> None:
-    async def forgets(_: Envelope, before_data: BeforeData) -> Verdict:
-        await before_data()
+    async def forgets(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+        await before_handover()
         cinema.claims._claims.clear()
         (notification_id,) = cinema.ledger.records
-        await cinema.claims.mark_sending(notification_id, "another", plant=True)
+        await cinema.claims.mark_sending(notification_id, "another", create_if_missing=True)
         return ACCEPTED
 
     cinema = Cinema([forgets])
@@ -615,8 +622,8 @@ async def test_a_resend_is_the_only_one_even_where_redis_forgets() -> None:
 async def test_refused_by_the_channel_after_the_marker_there_is_nothing_to_doubt() -> None:
     cinema = Cinema(hold=frozenset({"booking_confirmation"}))
 
-    async def closing(_: Envelope, before_data: BeforeData) -> Verdict:
-        assert await before_data() is Fence.HELD
+    async def closing(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+        assert await before_handover() is Fence.HELD
         await cinema.channel.nothing_sent()
         raise asyncio.CancelledError  # the worker dies while the breaker waits
 
@@ -631,10 +638,10 @@ async def test_refused_by_the_channel_after_the_marker_there_is_nothing_to_doubt
 
 
 async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() -> None:
-    cinema = Cinema(rates=MemoryRates(Quotas(per_address_hour=1)))
+    cinema = Cinema(rates=MemoryRates(RateLimits(per_address_hour=1)))
     assert await cinema.handle() == Done(Sent())
     late = await cinema.handle(event_id="e2", booking_id="B-2")
-    assert isinstance(late, Later)
+    assert isinstance(late, Retry)
     assert not late.counted
     assert late.not_before == pytest.approx(time.time() + 3600, abs=5)
     record = next(each for each in cinema.ledger.records.values() if each.intent.booking_id == "B-2")
@@ -643,15 +650,17 @@ async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() ->
     again = replace(confirmed(event_id="e2", booking_id="B-2"), not_before=late.not_before)
     cinema.claims.down = ALL_OF_REDIS
     early = await cinema.pipeline.handle(again)
-    assert isinstance(early, Later)
+    assert isinstance(early, Retry)
     assert (early.not_before, early.counted) == (late.not_before, False)
     cinema.claims.down = ()
-    assert await cinema.pipeline.handle(replace(again, not_before=1, turns=late.turns or 0)) == Done(Sent())
+    assert await cinema.pipeline.handle(replace(again, not_before=1, limits_passed=late.limits_passed or 0)) == Done(
+        Sent()
+    )
 
 
 async def test_a_retry_takes_no_further_place() -> None:
-    cinema = Cinema([deferred()], rates=MemoryRates(Quotas(per_address_hour=1)))
-    assert isinstance(await cinema.handle(), Later)
+    cinema = Cinema([deferred()], rates=MemoryRates(RateLimits(per_address_hour=1)))
+    assert isinstance(await cinema.handle(), Retry)
     assert await cinema.handle(attempt=1) == Done(Sent())
 
 
@@ -663,20 +672,20 @@ async def died(cinema: Cinema, times: int) -> None:
         await cinema.claims.begin(body_id(confirmed().body))
 
 
-@pytest.mark.parametrize("crashes", [0, 2])
-async def test_what_came_back_a_few_times_is_sent(crashes: int) -> None:
+@pytest.mark.parametrize("unfinished_starts", [0, 2])
+async def test_what_came_back_a_few_times_is_sent(unfinished_starts: int) -> None:
     cinema = Cinema()
-    await died(cinema, crashes)
-    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True)) == Done(Sent())
+    await died(cinema, unfinished_starts)
+    assert await cinema.pipeline.handle(replace(confirmed(), redelivered=True)) == Done(Sent())
 
 
 async def test_what_killed_three_workers_is_parked_and_a_replay_has_three_starts_again() -> None:
     cinema = Cinema()
     await died(cinema, 3)
     parked = Parked(ParkReason.CRASHED_WORKERS, "3 workers were lost while they had it in hand")
-    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True)) == Park(parked)
+    assert await cinema.pipeline.handle(replace(confirmed(), redelivered=True)) == Park(parked)
     assert (cinema.record.outcome, cinema.record.reason, cinema.mails) == ("parked", "crashed_workers", [])
-    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True, replay="wish")) == Done(Sent())
+    assert await cinema.pipeline.handle(replace(confirmed(), redelivered=True, replay="wish")) == Done(Sent())
 
 
 async def test_what_killed_three_workers_while_it_was_being_sent_is_unknown() -> None:
@@ -684,7 +693,7 @@ async def test_what_killed_three_workers_while_it_was_being_sent_is_unknown() ->
     await cinema.handle()
     cinema.clock.after_the_lease()
     await died(cinema, 3)
-    settlement = await cinema.pipeline.handle(replace(confirmed(), suspect=True))
+    settlement = await cinema.pipeline.handle(replace(confirmed(), redelivered=True))
     assert isinstance(settlement, Park)
     assert settlement.outcome == Unknown("3 workers were lost while they had it in hand")
 
@@ -692,7 +701,7 @@ async def test_what_killed_three_workers_while_it_was_being_sent_is_unknown() ->
 async def test_what_kills_workers_when_it_is_read_is_recorded_unread() -> None:
     cinema = Cinema()
     await died(cinema, 10)
-    settlement = await cinema.pipeline.handle(replace(confirmed(), suspect=True))
+    settlement = await cinema.pipeline.handle(replace(confirmed(), redelivered=True))
     assert isinstance(settlement, Park)
     assert cinema.record.outcome == "parked"
     assert list(cinema.record.intent.event_data) == ["raw"]
@@ -701,10 +710,10 @@ async def test_what_kills_workers_when_it_is_read_is_recorded_unread() -> None:
 async def test_the_count_needs_no_redis() -> None:
     cinema = Cinema()
     cinema.claims.down = ("begin", "end", *ALL_OF_REDIS)
-    assert await cinema.pipeline.handle(replace(confirmed(), suspect=True)) == Done(Sent())
+    assert await cinema.pipeline.handle(replace(confirmed(), redelivered=True)) == Done(Sent())
 
 
-def unmovable(**changes: Any) -> Delivery:  # noqa: ANN401 - JSON
+def unmovable(**changes: Any) -> InboundMessage:  # noqa: ANN401 - JSON
     return replace(confirmed(**changes), unmovable=True)
 
 
@@ -734,7 +743,7 @@ async def test_what_no_queue_takes_is_never_closed_where_no_record_says_so() -> 
     cinema = Cinema()
     cinema.ledger.refuses = True
     settlement = await cinema.pipeline.handle(unmovable())
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert not settlement.counted
 
 
@@ -753,7 +762,7 @@ async def test_pending_and_forgotten_by_redis_it_is_doubted_before_it_is_sent_ag
     await cinema.handle()
     cinema.claims._claims.clear()
     doubted = await cinema.handle()
-    assert doubted == Later(LEASE, counted=False, reason="Redis forgot who works on it")
+    assert doubted == Retry(LEASE, counted=False, reason="Redis forgot who works on it")
     assert len(cinema.mails) == 1
     cinema.clock.after_the_lease()
     assert await cinema.handle() == Done(Sent(possible_duplicate=True))
@@ -783,14 +792,14 @@ async def test_a_verdict_whose_outcome_was_never_written_is_written_down_and_not
 
 async def test_deferred_and_then_accepted_is_one_mail_without_a_doubt() -> None:
     cinema = Cinema([deferred()])
-    assert isinstance(await cinema.handle(), Later)
+    assert isinstance(await cinema.handle(), Retry)
     assert await cinema.handle(attempt=1) == Done(Sent(possible_duplicate=False))
     assert [entry.result for entry in cinema.record.attempts] == ["deferred", "accepted"]
 
 
 async def test_after_the_last_retry_the_mail_is_kept_and_the_event_parked() -> None:
     cinema = Cinema([deferred()] * 3, most=2)
-    assert [type(await cinema.handle(attempt=number)) for number in range(2)] == [Later, Later]
+    assert [type(await cinema.handle(attempt=number)) for number in range(2)] == [Retry, Retry]
     parked = Parked(ParkReason.RETRIES_EXHAUSTED, "4.2.1 not now")
     assert await cinema.handle(attempt=2) == Park(parked)
     assert (cinema.record.outcome, cinema.record.reason) == ("parked", "retries_exhausted")
@@ -820,7 +829,7 @@ def faulty_templates(folder: Path) -> tuple[Path, int]:
 
 async def test_a_template_at_fault_parks_the_event_with_its_file_and_line(tmp_path: Path) -> None:
     folder, line = faulty_templates(tmp_path)
-    cinema = Cinema(renderer=load(folder, House(Brand("Cinema"))))
+    cinema = Cinema(renderer=load(folder, SenderProfile(Brand("Cinema"))))
     settlement = await cinema.handle(movie_title="Boom")
     assert isinstance(settlement, Park)
     assert isinstance(settlement.outcome, Parked)
@@ -833,7 +842,7 @@ async def test_a_template_at_fault_parks_the_event_with_its_file_and_line(tmp_pa
 
 async def test_a_template_that_was_mended_makes_the_mail_at_the_replay(tmp_path: Path) -> None:
     folder, _ = faulty_templates(tmp_path)
-    cinema = Cinema(renderer=load(folder, House(Brand("Cinema"))))
+    cinema = Cinema(renderer=load(folder, SenderProfile(Brand("Cinema"))))
     boom = confirmed(movie_title="Boom")
     assert isinstance(await cinema.pipeline.handle(boom), Park)
     assert (cinema.record.outcome, cinema.record.reason) == ("parked", "template_error")
@@ -847,7 +856,7 @@ async def test_a_template_that_was_mended_makes_the_mail_at_the_replay(tmp_path:
 @pytest.mark.parametrize(("bytes_of_logo", "left_out"), [(2000, ["logo.png"]), (10, [])])
 async def test_a_file_beyond_the_limit_is_left_out_and_the_mail_goes(bytes_of_logo: int, left_out: list[str]) -> None:
     logo = Logo(b"x" * bytes_of_logo, 160, 32)
-    cinema = Cinema(renderer=load(TEMPLATES, House(Brand("Cinema", logo=logo))))
+    cinema = Cinema(renderer=load(TEMPLATES, SenderProfile(Brand("Cinema", logo=logo))))
     assert await cinema.handle() == Done(Sent())
     (mail,) = cinema.mails
     html = message_from_bytes(mail.content, policy=default).get_body(("html",))
@@ -880,7 +889,7 @@ def confirmed_event() -> Event:
 async def test_an_error_before_the_sending_marker_is_retried_and_then_parked() -> None:
     cinema = Cinema([RuntimeError("a bug with jane.smith@example.com")] * 2, most=1)
     settlement = await cinema.handle()
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert settlement.counted
     assert settlement.reason == "RuntimeError: the log's job.failed says more"
     parked = await cinema.handle(attempt=1)
@@ -892,13 +901,13 @@ async def test_an_error_before_the_sending_marker_is_retried_and_then_parked() -
 
 
 async def test_an_error_after_the_sending_marker_is_a_doubt() -> None:
-    async def breaks(_: Envelope, before_data: BeforeData) -> Verdict:
-        await before_data()
+    async def breaks(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+        await before_handover()
         raise RuntimeError("a bug")
 
     cinema = Cinema([breaks])
     settlement = await cinema.handle()
-    assert settlement == Later(LEASE, counted=False, reason="it failed while it was sending")
+    assert settlement == Retry(LEASE, counted=False, reason="it failed while it was sending")
     cinema.clock.after_the_lease()
     assert await cinema.handle() == Done(Sent(possible_duplicate=True))
 
@@ -906,7 +915,7 @@ async def test_an_error_after_the_sending_marker_is_a_doubt() -> None:
 async def test_a_record_that_the_database_refuses_does_not_go_round_for_ever() -> None:
     cinema = Cinema(most=1)
     cinema.ledger.refuses = True
-    assert isinstance(await cinema.handle(), Later)
+    assert isinstance(await cinema.handle(), Retry)
     settlement = await cinema.handle(attempt=1)
     assert isinstance(settlement, Park)
     assert isinstance(settlement.outcome, Parked)
@@ -915,28 +924,28 @@ async def test_a_record_that_the_database_refuses_does_not_go_round_for_ever() -
 
 
 async def test_a_lease_that_was_lost_before_data_sends_nothing() -> None:
-    async def sleeps(envelope: Envelope, before_data: BeforeData) -> Verdict:
+    async def sleeps(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
         await asyncio.sleep(1.1)
-        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_data)
+        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_handover)
 
     cinema = Cinema([sleeps], lease=1)
     settlement = await cinema.handle()
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert (settlement.counted, settlement.reason) == (False, "the claim was lost before DATA")
     assert cinema.mails == []
     assert await cinema.handle() == Done(Sent())
 
 
 async def test_a_worker_that_slept_writes_nothing_over_the_one_that_took_over() -> None:
-    async def sleeps_after_data(_: Envelope, before_data: BeforeData) -> Verdict:
-        assert await before_data() is Fence.HELD
+    async def sleeps_after_data(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+        assert await before_handover() is Fence.HELD
         cinema.clock.after_the_lease()
         assert await cinema.process().handle(confirmed()) == Done(Sent(possible_duplicate=True))
         return refused()
 
     cinema = Cinema([sleeps_after_data])
     settlement = await cinema.handle()
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert settlement.reason == "another worker took it over"
     assert cinema.record.entry.outcome == Sent(possible_duplicate=True)
 
@@ -960,7 +969,7 @@ async def test_without_redis_what_stands_open_waits_and_uses_up_no_retry(first: 
     seen = len(cinema.channel.seen)
     for _ in range(3):
         settlement = await cinema.handle()
-        assert isinstance(settlement, Later)
+        assert isinstance(settlement, Retry)
         assert not settlement.counted
     assert len(cinema.channel.seen) == seen
 
@@ -970,7 +979,7 @@ async def test_a_first_delivery_without_redis_that_is_in_doubt_is_resent_when_re
     cinema.claims.down = ALL_OF_REDIS
     await cinema.handle()
     cinema.claims.down = ()
-    assert isinstance(await cinema.handle(), Later)
+    assert isinstance(await cinema.handle(), Retry)
     cinema.clock.after_the_lease()
     assert await cinema.handle() == Done(Sent(possible_duplicate=True))
     assert len(cinema.mails) == 2
@@ -990,7 +999,7 @@ async def test_redis_that_is_lost_before_data_sends_nothing_yet() -> None:
     cinema = Cinema()
     cinema.claims.down = ("mark_sending",)
     settlement = await cinema.handle()
-    assert isinstance(settlement, Later)
+    assert isinstance(settlement, Retry)
     assert not settlement.counted
     assert cinema.mails == []
     cinema.claims.down = ()
@@ -1007,15 +1016,15 @@ async def test_a_ledger_that_is_down_for_a_while_is_waited_for_and_then_there_is
 
 async def test_an_ending_that_cannot_be_written_is_a_lag_until_it_is() -> None:
     cinema = Cinema()
-    books = cinema.pipeline.books
+    state = cinema.pipeline.state
     cinema.ledger.silent = {"close": 1_000_000}
-    assert books.lag == 0
+    assert state.lag == 0
     handling = asyncio.create_task(cinema.handle())
     await asyncio.sleep(0.2)
-    assert 0 < books.lag < 60
+    assert 0 < state.lag < 60
     cinema.ledger.silent = {}
     assert await handling == Done(Sent())
-    assert books.lag == 0
+    assert state.lag == 0
 
 
 # ── what is no notice ────────────────────────────────────────────────────────────────────────────────
@@ -1023,7 +1032,7 @@ async def test_an_ending_that_cannot_be_written_is_a_lag_until_it_is() -> None:
 
 async def test_an_event_of_another_kind_leaves_no_trace() -> None:
     cinema = Cinema()
-    assert await cinema.pipeline.handle(delivery({"booking_id": []}, "booking.pending_payment")) == Done(None)
+    assert await cinema.pipeline.handle(inbound({"booking_id": []}, "booking.pending_payment")) == Done(None)
     assert (cinema.ledger.records, cinema.claims._claims) == ({}, {})
 
 
@@ -1042,7 +1051,7 @@ async def test_the_same_unreadable_bytes_are_one_record_however_often_they_come(
 ) -> None:
     cinema = Cinema()
     for message_id in ("m1", "m2", "m1"):
-        settlement = await cinema.pipeline.handle(delivery(body, message_id=message_id))
+        settlement = await cinema.pipeline.handle(inbound(body, message_id=message_id))
         assert isinstance(settlement, Park)
         assert isinstance(settlement.outcome, Rejected)
         assert settlement.outcome.reason is reason
@@ -1054,39 +1063,39 @@ async def test_the_same_unreadable_bytes_are_one_record_however_often_they_come(
 # ── the express lane: a copy that is only ahead ──────────────────────────────────────────────────────
 
 
-def ahead(**changes: Any) -> Delivery:  # noqa: ANN401 - whatever JSON holds
-    return replace(confirmed(**changes), ahead=True)
+def is_express_copy(**changes: Any) -> InboundMessage:  # noqa: ANN401 - whatever JSON holds
+    return replace(confirmed(**changes), is_express_copy=True)
 
 
 async def test_the_copy_ahead_sends_and_the_ordinary_one_finds_it_sent() -> None:
     cinema = Cinema()
-    assert await cinema.pipeline.handle(ahead()) == Done(Sent())
+    assert await cinema.pipeline.handle(is_express_copy()) == Done(Sent())
     assert await cinema.handle() == Done(Sent())
     assert len(cinema.mails) == 1
 
 
 async def test_the_copy_ahead_takes_no_turn_that_is_not_free() -> None:
-    cinema = Cinema(rates=MemoryRates(Quotas(per_address_hour=1)))
-    assert await cinema.rates.reserve("jane.smith@example.com") == Turn()
-    assert await cinema.pipeline.handle(ahead()) == Done(None)
+    cinema = Cinema(rates=MemoryRates(RateLimits(per_address_hour=1)))
+    assert await cinema.rates.reserve("jane.smith@example.com") == Reservation()
+    assert await cinema.pipeline.handle(is_express_copy()) == Done(None)
     ordinary = await cinema.handle()
-    assert isinstance(ordinary, Later)
+    assert isinstance(ordinary, Retry)
     assert ordinary.seconds == pytest.approx(3600, abs=5), "the first turn after the one that is taken"
     assert cinema.mails == []
 
 
 async def test_the_copy_ahead_leaves_to_the_ordinary_one_what_another_worker_holds_or_nobody_can_read() -> None:
     cinema = Cinema()
-    notice = planning.plan(confirmed(), largest=LARGEST)
-    assert isinstance(notice, planning.Notice)
-    await cinema.claims.claim(facts.notification_id(notice.fact, None, notice.template), "somebody else")
-    assert await cinema.pipeline.handle(ahead()) == Done(None)
-    assert await cinema.pipeline.handle(replace(ahead(), body=b"no json")) == Done(None)
+    notification = planning.plan(confirmed(), largest=LARGEST)
+    assert isinstance(notification, planning.Notification)
+    await cinema.claims.claim(facts.notification_id(notification.fact, None, notification.template), "somebody else")
+    assert await cinema.pipeline.handle(is_express_copy()) == Done(None)
+    assert await cinema.pipeline.handle(replace(is_express_copy(), body=b"no json")) == Done(None)
     assert (cinema.mails, cinema.ledger.records) == ([], {})
 
 
 async def test_the_ordinary_copy_is_tried_after_one_ahead_was_put_off() -> None:
     cinema = Cinema([deferred()])
-    assert isinstance(await cinema.pipeline.handle(ahead()), Later)
+    assert isinstance(await cinema.pipeline.handle(is_express_copy()), Retry)
     assert await cinema.handle() == Done(Sent())
     assert len(cinema.record.attempts) == 2

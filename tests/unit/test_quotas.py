@@ -7,9 +7,9 @@ from itertools import count, pairwise
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from notification_service.bootstrap import quotas
+from notification_service.bootstrap import rate_limits
 from notification_service.delivery.pipeline import _OVER
-from notification_service.delivery.rate_limits import ORDER, Quotas
+from notification_service.delivery.rate_limits import ORDER, RateLimits
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import load
 from notification_service.stores.memory.rates import MemoryRates
@@ -36,10 +36,10 @@ def most_in(times: list[float], seconds: float) -> int:
 async def test_no_stretch_of_a_shared_limit_holds_more(
     most: int, to_domain: int, comes: list[tuple[float, bool, bool]]
 ) -> None:
-    turns: list[float] = []
-    sent = await weathered(Quotas(0, {"slow.example": to_domain}, most), comes, turns)
+    limits_passed: list[float] = []
+    sent = await weathered(RateLimits(0, {"slow.example": to_domain}, most), comes, limits_passed)
     assert most_in([at for at, _ in sent], 60) <= most
-    assert most_in(turns, 60) <= to_domain
+    assert most_in(limits_passed, 60) <= to_domain
     if most >= len(comes) * 10:  # nobody waits at the limit that comes after it
         assert most_in([at for at, slow in sent if slow], 60) <= to_domain
 
@@ -47,7 +47,7 @@ async def test_no_stretch_of_a_shared_limit_holds_more(
 async def test_a_storm_to_one_domain_uses_up_nobody_else_s_server() -> None:
     storm = [(0.0, False, True)] * STORM
     others = [(60 + number / 8, number % 2 == 0, False) for number in range(800)]
-    sent = await weathered(Quotas(0, {"slow.example": 100}, 1000), storm + others)
+    sent = await weathered(RateLimits(0, {"slow.example": 100}, 1000), storm + others)
     assert most_in([at for at, _ in sent], 60) <= 1000
     assert max(at for at, slow in sent if not slow) < 200
     # A hundred a minute, of which seven tenths are for what is no ticket: more than half of the limit is used.
@@ -55,21 +55,21 @@ async def test_a_storm_to_one_domain_uses_up_nobody_else_s_server() -> None:
 
 
 async def weathered(
-    quotas: Quotas, comes: list[tuple[float, bool, bool]], turns: list[float] | None = None
+    rate_limits: RateLimits, comes: list[tuple[float, bool, bool]], limits_passed: list[float] | None = None
 ) -> list[tuple[float, bool]]:
     """When each mail goes, and whether it was to the slow domain, as the pipeline does it: turn by turn.
 
-    `turns`: is told when each has its turn at that domain's limit, which is when it goes unless it waits once more.
+    `limits_passed`: is told when each has its turn at that domain's limit, which is when it goes unless it waits once more.
     """
     now = 0.0
-    rates, sent, number = MemoryRates(quotas, lambda: now), [], count()
+    rates, sent, number = MemoryRates(rate_limits, lambda: now), [], count()
     waiting = [(at, next(number), 0, ticket, slow) for at, ticket, slow in comes]
     heapify(waiting)
     while waiting:
         now, _, taken, ticket, slow = heappop(waiting)
         turn = await rates.reserve("x@slow.example" if slow else "x@other.example", ticket=ticket, taken=taken)
-        if slow and not taken and turns is not None:
-            turns.append(now + turn.seconds * (turn.limit == "DOMAIN_MAILS_PER_MINUTE"))
+        if slow and not taken and limits_passed is not None:
+            limits_passed.append(now + turn.seconds * (turn.limit == "DOMAIN_MAILS_PER_MINUTE"))
         if turn.seconds:
             heappush(waiting, (now + turn.seconds, next(number), turn.taken, ticket, slow))
         else:
@@ -78,7 +78,7 @@ async def weathered(
 
 
 async def test_a_ticket_does_not_wait_behind_five_thousand_refunds() -> None:
-    rates = MemoryRates(Quotas(per_minute=300, per_domain_minute={"*": 300}), lambda: 0.0)
+    rates = MemoryRates(RateLimits(per_minute=300, per_domain_minute={"*": 300}), lambda: 0.0)
     waits = [(await rates.reserve(f"{number}@gmail.example")).seconds for number in range(STORM)]
     assert max(waits) > 20 * 60
     assert all(later >= sooner for sooner, later in pairwise(waits))
@@ -88,7 +88,7 @@ async def test_a_ticket_does_not_wait_behind_five_thousand_refunds() -> None:
 
 
 async def test_a_domain_that_is_named_has_its_own_limit_and_others_that_of_the_star() -> None:
-    rates = MemoryRates(Quotas(per_domain_minute={"gmail.com": 2, "*": 2000}), lambda: 0.0)
+    rates = MemoryRates(RateLimits(per_domain_minute={"gmail.com": 2, "*": 2000}), lambda: 0.0)
     waits = Counter[str]()
     for domain in ("gmail.com", "GMail.com", "a.example", "b.example"):
         for number in range(4):
@@ -97,9 +97,11 @@ async def test_a_domain_that_is_named_has_its_own_limit_and_others_that_of_the_s
 
 
 def test_no_key_shows_an_address() -> None:
-    found = Quotas(10, {"*": 10}, 10, 10, "smtp.example:me").of("Jane.Smith@guests.example", ticket=True)
+    found = RateLimits(10, {"*": 10}, 10, 10, "smtp.example:me").of("Jane.Smith@guests.example", ticket=True)
     assert [quota.setting for quota in found] == list(_OVER) == list(ORDER)
-    assert not [lane.key for quota in found for lane in quota.lanes if "jane" in lane.key.lower()]
+    assert not [
+        poison_guard.key for quota in found for poison_guard in quota.lanes if "jane" in poison_guard.key.lower()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_a_provider_s_own_limits_hold_unless_a_setting_says_otherwise(
     login = {"SMTP_USERNAME": "me@cinema.example", "SMTP_PASSWORD": "x", "FROM_EMAIL": "me@cinema.example"}
     for name, value in {**login, **given}.items():
         monkeypatch.setenv(name, value)
-    found = quotas(load(None))
+    found = rate_limits(load(None))
     assert (found.per_minute, found.per_day) == (minute, day)
 
 

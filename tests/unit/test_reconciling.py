@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from notification_service.contract.facts import Fact, notification_id
-from notification_service.contract.inbound import Delivery, body_id
+from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
@@ -21,9 +21,9 @@ from notification_service.contract.outcomes import (
     SkipReason,
     Unknown,
 )
-from notification_service.delivery.planning import NotOurs, plan
-from notification_service.delivery.ports.claims import Standing
-from notification_service.delivery.retries import Ladder
+from notification_service.delivery.planning import IgnoredEvent, plan
+from notification_service.delivery.ports.claims import ClaimStatus
+from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.printable import shown
 from notification_service.records.reconciliation import (
     OUTCOMES,
@@ -43,10 +43,10 @@ from notification_service.stores.mongo import documents
 from tests.samples import CONTRACT, sample
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-RULES = Rules(NOW, lease=30, ladder=Ladder(5))
+RULES = Rules(NOW, lease=30, retry_schedule=RetrySchedule(5))
 FACT, TEMPLATE = "booking:B1:confirmed", "booking_confirmation"
 OWN_ID = notification_id(Fact(FACT), None, TEMPLATE)
-DECIDED = Standing(decided="sent")
+DECIDED = ClaimStatus(decided="sent")
 BROKEN_CHARACTER = "\ufffd"
 
 
@@ -100,7 +100,7 @@ ENDINGS: tuple[Outcome, ...] = (
 @pytest.mark.parametrize("ending", ENDINGS, ids=str)
 def test_every_ending_as_the_ledger_writes_it_is_in_order(ending: Outcome) -> None:
     written = documents.closed(ending, NOW, str)
-    assert RULES.examine(record(**written), Standing(decided=written["outcome"])) == []
+    assert RULES.examine(record(**written), ClaimStatus(decided=written["outcome"])) == []
     assert written["outcome"] in OUTCOMES
 
 
@@ -117,7 +117,7 @@ def test_a_verdict_that_waits_for_a_person_may_be_older_than_an_erasure(
     reason: SkipReason, decided: str, *, contradicts: bool
 ) -> None:
     written = documents.closed(Skipped(reason), NOW, str)
-    assert bool(RULES.examine(record(**written), Standing(decided=decided))) is contradicts
+    assert bool(RULES.examine(record(**written), ClaimStatus(decided=decided))) is contradicts
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_a_fact_with_a_character_that_no_database_holds_is_believed() -> None:
 
 @pytest.mark.parametrize(("seconds", "late"), [(119, False), (121, True)])
 def test_pending_stands_still_after_two_leases_and_a_minute(seconds: int, *, late: bool) -> None:
-    found = RULES.examine(pending(timedelta(seconds=seconds)), Standing())
+    found = RULES.examine(pending(timedelta(seconds=seconds)), ClaimStatus())
     assert [each.stands_still for each in found] == [True] * late
     assert "start the service if it is down" in texts(found) or not late
 
 
 def test_what_a_worker_holds_does_not_stand_still() -> None:
-    assert RULES.examine(pending(timedelta(days=1)), Standing(alive=True)) == []
-    assert RULES.examine(waiting(timedelta(days=1), timedelta(hours=20)), Standing(alive=True)) == []
+    assert RULES.examine(pending(timedelta(days=1)), ClaimStatus(alive=True)) == []
+    assert RULES.examine(waiting(timedelta(days=1), timedelta(hours=20)), ClaimStatus(alive=True)) == []
 
 
 def test_a_verdict_without_its_outcome_stands_still() -> None:
@@ -197,13 +197,13 @@ def test_a_verdict_without_its_outcome_stands_still() -> None:
 
 @pytest.mark.parametrize(("seconds", "late"), [(30 + 59, False), (30 + 61, True)])
 def test_waiting_stands_still_a_rung_and_a_minute_past_its_time(seconds: int, *, late: bool) -> None:
-    found = RULES.examine(waiting(timedelta(seconds=seconds + 20), timedelta(seconds=seconds)), Standing())
+    found = RULES.examine(waiting(timedelta(seconds=seconds + 20), timedelta(seconds=seconds)), ClaimStatus())
     assert [each.stands_still for each in found] == [True] * late
     assert "waits for a retry that was due" in texts(found) or not late
 
 
 def test_waiting_without_a_time_is_due_at_once() -> None:
-    assert "waits for a retry" in texts(RULES.examine(waiting(timedelta(hours=1), None), Standing()))
+    assert "waits for a retry" in texts(RULES.examine(waiting(timedelta(hours=1), None), ClaimStatus()))
 
 
 def test_one_event_in_two_records_is_found_and_two_facts_of_one_second_are_told() -> None:
@@ -260,8 +260,8 @@ def test_a_line_names_an_event(line: str) -> None:
 def test_a_line_with_a_whole_event_is_read_as_the_service_reads_it(name: str) -> None:
     data = sample(name)
     line = json.dumps(data)
-    told, delivery = read_line(line), Delivery(line.encode(), name)
-    if isinstance(plan(delivery, largest=10**6), NotOurs):
+    told, inbound = read_line(line), InboundMessage(line.encode(), name)
+    if isinstance(plan(inbound, largest=10**6), IgnoredEvent):
         assert told is None
     else:
         assert told == Confirmed(data["event_id"], name, line.encode())

@@ -11,12 +11,12 @@ from hypothesis import example, given, strategies as st
 
 from notification_service.contract.bodies import Body, Said, read
 from notification_service.delivery.intents import of_unreadable
-from notification_service.delivery.planning import Unreadable, plan
+from notification_service.delivery.planning import UnreadableMessage, plan
 from notification_service.delivery.ports.ledger import Intent
 from notification_service.foundation.addresses import mask_in
 from notification_service.records.reconciliation import body_kept, event_kept
 from notification_service.stores.mongo import documents
-from tests.unit.fakes import LARGEST, delivery
+from tests.unit.fakes import LARGEST, inbound
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 TEXTS = st.text(st.characters() | st.sampled_from("\0\ud800$.…?\ufffd*@0x")) | st.sampled_from(
@@ -122,8 +122,8 @@ def test_an_event_that_is_too_large_to_stand_there_twice_is_not_published_again(
 
 @pytest.mark.parametrize("body", [b"\x1f\x8b broken", b"{broken", b"\xff\0"])
 def test_what_is_no_event_is_never_published_again(body: bytes) -> None:
-    planned = plan(delivery(body), largest=LARGEST)
-    assert isinstance(planned, Unreadable)
+    planned = plan(inbound(body), largest=LARGEST)
+    assert isinstance(planned, UnreadableMessage)
     record = bson.decode(bson.encode(documents.pending(of_unreadable(planned), str)))
     assert list(record["event_data"]) == ["raw"]
     assert body_kept(record) is None

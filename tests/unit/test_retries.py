@@ -3,14 +3,14 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.delivery.retries import RUNGS, Ladder
+from notification_service.delivery.retries import DEFAULT_DELAYS_S, RetrySchedule
 
-LADDER = Ladder(most=5)
+LADDER = RetrySchedule(most=5)
 HIGH = 0.99
 """A scatter that leaves a mail on its own rung."""
 
 
-@pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(RUNGS)))
+@pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(DEFAULT_DELAYS_S)))
 def test_each_retry_waits_on_the_next_rung(attempt: int, seconds: int) -> None:
     assert LADDER.next_wait(attempt, None, HIGH) == seconds
 
@@ -20,11 +20,16 @@ def test_after_the_last_retry_there_is_none() -> None:
 
 
 def test_more_retries_than_rungs_wait_on_the_last_rung() -> None:
-    assert [Ladder(most=8).next_wait(attempt, None, HIGH) for attempt in (5, 6, 7, 8)] == [3600, 3600, 3600, None]
+    assert [RetrySchedule(most=8).next_wait(attempt, None, HIGH) for attempt in (5, 6, 7, 8)] == [
+        3600,
+        3600,
+        3600,
+        None,
+    ]
 
 
 def test_without_retries_the_first_failure_is_the_last() -> None:
-    assert Ladder(most=0).next_wait(0, None, HIGH) is None
+    assert RetrySchedule(most=0).next_wait(0, None, HIGH) is None
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,7 @@ def test_a_wait_that_the_server_names_is_honoured(attempt: int, named: float, se
 
 
 def test_one_mail_in_four_takes_the_rung_above() -> None:
-    waits = [LADDER.next_wait(0, None, scatter / 1000) for scatter in range(1000)]
+    waits = [LADDER.next_wait(0, None, jitter / 1000) for jitter in range(1000)]
     assert (waits.count(5), waits.count(30)) == (750, 250)
 
 
@@ -44,23 +49,23 @@ def test_there_is_no_rung_above_the_last() -> None:
     assert LADDER.next_wait(4, None, 0) == 3600
 
 
-@pytest.mark.parametrize(("seconds", "rung"), [(0, 5), (0.1, 5), (5, 5), (5.1, 30), (30, 30), (1e9, 3600)])
-def test_a_wait_becomes_the_shortest_rung_that_is_long_enough(seconds: float, rung: int) -> None:
-    assert LADDER.rung_for(seconds) == rung
+@pytest.mark.parametrize(("seconds", "delay"), [(0, 5), (0.1, 5), (5, 5), (5.1, 30), (30, 30), (1e9, 3600)])
+def test_a_wait_becomes_the_shortest_rung_that_is_long_enough(seconds: float, delay: int) -> None:
+    assert LADDER.delay_for(seconds) == delay
 
 
 @given(st.integers(0, 20), st.none() | st.floats(0, 1e6), st.floats(0, 1, exclude_max=True), st.integers(0, 10))
 def test_a_wait_is_always_a_rung_and_never_shorter_than_the_ladder_says(
-    attempt: int, named: float | None, scatter: float, most: int
+    attempt: int, named: float | None, jitter: float, most: int
 ) -> None:
-    seconds = Ladder(most).next_wait(attempt, named, scatter)
+    seconds = RetrySchedule(most).next_wait(attempt, named, jitter)
     if attempt >= most:
         assert seconds is None
     else:
-        assert seconds in RUNGS
-        assert seconds >= min(max(RUNGS[min(attempt, 4)], named or 0), RUNGS[-1])
+        assert seconds in DEFAULT_DELAYS_S
+        assert seconds >= min(max(DEFAULT_DELAYS_S[min(attempt, 4)], named or 0), DEFAULT_DELAYS_S[-1])
 
 
-@pytest.mark.parametrize(("seconds", "rung"), [(0.5, 5), (5, 5), (29, 5), (30, 30), (3599, 600), (90000, 3600)])
-def test_what_has_a_time_of_its_own_waits_no_longer_than_that(seconds: float, rung: int) -> None:
-    assert Ladder(5).rung_within(seconds) == rung
+@pytest.mark.parametrize(("seconds", "delay"), [(0.5, 5), (5, 5), (29, 5), (30, 30), (3599, 600), (90000, 3600)])
+def test_what_has_a_time_of_its_own_waits_no_longer_than_that(seconds: float, delay: int) -> None:
+    assert RetrySchedule(5).delay_within(seconds) == delay

@@ -9,25 +9,29 @@ from datetime import UTC, datetime
 import pytest
 
 from notification_service.channels.email.mail import Attachment, Mail
-from notification_service.channels.email.mime import AttachmentError, Ids, Letterhead, compose
+from notification_service.channels.email.mime import AttachmentError, MessageIds, SenderIdentity, compose
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract.outcomes import RejectReason
-from notification_service.delivery.planning import Unreadable, plan
+from notification_service.delivery.planning import UnreadableMessage, plan
 from notification_service.delivery.ports.channel import Envelope
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from tests.samples import sample
-from tests.unit.fakes import LARGEST, TEMPLATES, delivery, notice
+from tests.unit.fakes import LARGEST, TEMPLATES, inbound, notification
 
 MIB = 2**20
-IDS = Ids("0123456789abcdef0123456789abcdef", "evt-1", "booking_confirmation", "B-1", datetime.now(UTC))
+IDS = MessageIds("0123456789abcdef0123456789abcdef", "evt-1", "booking_confirmation", "B-1", datetime.now(UTC))
 
 
 def composed(mail: Mail, most_attached: int) -> Envelope:
     return compose(
-        mail, "jane@guests.example", Letterhead("tickets@cinema.example", "Cinema"), IDS, most_attached=most_attached
+        mail,
+        "jane@guests.example",
+        SenderIdentity("tickets@cinema.example", "Cinema"),
+        IDS,
+        most_attached=most_attached,
     )
 
 
@@ -59,10 +63,10 @@ def at_most(size: int) -> Iterator[None]:
 
 def test_ten_thousand_seats_are_cut_with_a_notice_and_cost_no_memory() -> None:
     data = sample("booking.confirmed", seats=[f"{row}-{seat}" for row in range(100) for seat in range(100)])
-    renderer = load(TEMPLATES, House(Brand("Cinema")))
-    planned = notice(data)
+    renderer = load(TEMPLATES, SenderProfile(Brand("Cinema")))
+    planned = notification(data)
     with at_most(4 * MIB):
-        mail = renderer.render(planned.template, planned.event, Person("jane@guests.example"))
+        mail = renderer.render(planned.template, planned.event, Recipient("jane@guests.example"))
         envelope = composed(mail, MIB)
     for part in (mail.text, mail.html):
         assert "0-29 (+9970)" in part.replace("\n", " ")
@@ -74,8 +78,8 @@ def test_ten_thousand_seats_are_cut_with_a_notice_and_cost_no_memory() -> None:
 def test_more_seats_than_an_event_may_have_bytes_are_not_even_read() -> None:
     bomb = b'{"booking_id": "B-1", "seats": [' + b'"A-1",' * 10_000_000 + b'"A-1"]}'
     with at_most(MIB):
-        planned = plan(delivery(bomb), largest=LARGEST)
-    assert isinstance(planned, Unreadable)
+        planned = plan(inbound(bomb), largest=LARGEST)
+    assert isinstance(planned, UnreadableMessage)
     assert planned.outcome.reason is RejectReason.TOO_LARGE
     assert len(str(planned.data)) < 2000
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from notification_service.channels.outbox import FileOutbox
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.outcomes import Simulated
-from notification_service.delivery.ports.channel import Kept, Unavailable, Withdrawn
+from notification_service.delivery.ports.channel import ClaimLost, SimulatedSend, Unavailable
 from notification_service.delivery.ports.claims import Fence
 from tests.unit.fakes import envelope, files, held
 
 
 async def test_a_simulated_mail_lies_in_the_outbox_and_is_called_simulated(tmp_path: Path) -> None:
     verdict = await SimulatedChannel(FileOutbox(tmp_path)).attempt(envelope(), held)
-    assert isinstance(verdict, Kept)
+    assert isinstance(verdict, SimulatedSend)
     assert isinstance(verdict.outcome, Simulated)
     assert files(tmp_path) == {verdict.outcome.path: envelope().content}
     assert (verdict.attempt.result, verdict.attempt.code) == ("simulated", None)
@@ -33,7 +33,7 @@ async def test_a_lost_claim_keeps_nothing(tmp_path: Path) -> None:
     async def lost() -> Fence:
         return Fence.LOST
 
-    assert await SimulatedChannel(FileOutbox(tmp_path)).attempt(envelope(), lost) == Withdrawn()
+    assert await SimulatedChannel(FileOutbox(tmp_path)).attempt(envelope(), lost) == ClaimLost()
     assert files(tmp_path) == {}
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Sent, Skipped, SkipReason
 from notification_service.delivery import planning
-from notification_service.delivery.ports.channel import BeforeData, Envelope, Verdict
-from notification_service.delivery.settlements import Done, Later, Park
+from notification_service.delivery.ports.channel import BeforeHandover, Envelope, Verdict
+from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.stores.memory.ledger import Record
 from tests.samples import sample
-from tests.unit.fakes import ACCEPTED, LARGEST, Step, deferred, delivery, refused
+from tests.unit.fakes import ACCEPTED, LARGEST, Step, deferred, inbound, refused
 from tests.unit.test_pipeline import Cinema
 
 SUPERSEDED, DUPLICATE, EXPIRED = (
@@ -23,22 +23,22 @@ SUPERSEDED, DUPLICATE, EXPIRED = (
 )
 
 
-def on(hour: int, *seats: str, **changes: Any) -> Delivery:  # noqa: ANN401 - whatever JSON holds
+def on(hour: int, *seats: str, **changes: Any) -> InboundMessage:  # noqa: ANN401 - whatever JSON holds
     """Confirmed at that hour; the event's id is of its hour."""
     told = {"event_id": f"on {hour}", "timestamp": f"2026-11-24T{hour:02}:00:00Z", "seats": seats or ("B5", "B6")}
-    return delivery(sample("booking.confirmed", **{**told, **changes}))
+    return inbound(sample("booking.confirmed", **{**told, **changes}))
 
 
-def off(hour: int, **changes: Any) -> Delivery:  # noqa: ANN401 - as above
+def off(hour: int, **changes: Any) -> InboundMessage:  # noqa: ANN401 - as above
     booking = sample("booking.confirmed")["booking_id"]
     told = {"event_id": f"off {hour}", "timestamp": f"2026-11-24T{hour:02}:00:00Z", "booking_id": booking}
-    return delivery(sample("booking.cancelled", **{**told, **changes}), "booking.cancelled")
+    return inbound(sample("booking.cancelled", **{**told, **changes}), "booking.cancelled")
 
 
-def paid(hour: int, kind: str, **changes: Any) -> Delivery:  # noqa: ANN401 - as above
+def paid(hour: int, kind: str, **changes: Any) -> InboundMessage:  # noqa: ANN401 - as above
     booking = sample("booking.confirmed")["booking_id"]
     told = {"event_id": f"{kind} {hour}", "timestamp": f"2026-11-24T{hour:02}:00:00Z", "booking_id": booking}
-    return delivery(sample(kind, **{**told, **changes}), kind)
+    return inbound(sample(kind, **{**told, **changes}), kind)
 
 
 def record(cinema: Cinema, event_id: str) -> Record:
@@ -46,7 +46,7 @@ def record(cinema: Cinema, event_id: str) -> Record:
     return found
 
 
-async def told(cinema: Cinema, *deliveries: Delivery) -> list[str]:
+async def told(cinema: Cinema, *deliveries: InboundMessage) -> list[str]:
     """What was sent of them, one after the other."""
     for each in deliveries:
         await cinema.pipeline.handle(each)
@@ -64,9 +64,9 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
     first, changed = (record(cinema, event_id) for event_id in ("on 10", "on 11"))
     assert first.later == (changed.intent.notification_id,)
     assert first.intent.fact == changed.intent.fact
-    notice = planning.plan(on(11, "C1"), largest=LARGEST)
-    assert isinstance(notice, planning.Notice)
-    assert changed.intent.notification_id == planning.further_id(notice)
+    notification = planning.plan(on(11, "C1"), largest=LARGEST)
+    assert isinstance(notification, planning.Notification)
+    assert changed.intent.notification_id == planning.further_id(notification)
     assert changed.subject
     assert changed.subject.startswith("Your booking has changed")
 
@@ -74,10 +74,10 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
 async def test_a_change_whose_worker_died_before_it_had_a_record_is_told_by_the_next_one() -> None:
     cinema = Cinema()
     await told(cinema, on(10))
-    notice = planning.plan(on(11, "C1"), largest=LARGEST)
-    assert isinstance(notice, planning.Notice)
+    notification = planning.plan(on(11, "C1"), largest=LARGEST)
+    assert isinstance(notification, planning.Notification)
     (first,) = cinema.ledger.records
-    await cinema.ledger.note_later(first, planning.further_id(notice))
+    await cinema.ledger.note_later(first, planning.further_id(notification))
     assert await cinema.pipeline.handle(on(11, "C1")) == Done(Sent())
     assert len(cinema.mails) == 2
 
@@ -109,8 +109,8 @@ async def test_redis_may_be_away_or_have_forgotten() -> None:
 async def test_a_change_waits_for_an_earlier_one_that_is_in_another_worker_s_hand() -> None:
     gate = asyncio.Event()
 
-    async def slowly(envelope: Envelope, before_data: BeforeData) -> Verdict:
-        await before_data()
+    async def slowly(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
+        await before_handover()
         cinema.channel.handed_over.append(envelope)
         await gate.wait()
         return ACCEPTED
@@ -121,7 +121,7 @@ async def test_a_change_waits_for_an_earlier_one_that_is_in_another_worker_s_han
     there = asyncio.create_task(cinema.process().handle(on(11, "C1")))
     await asyncio.sleep(0.05)
     back = await cinema.process().handle(on(12))
-    assert isinstance(back, Later)
+    assert isinstance(back, Retry)
     assert not back.counted
     gate.set()
     assert await there == Done(Sent())
@@ -182,14 +182,14 @@ async def test_a_producer_does_not_say_what_changed() -> None:
 # ── right before the first byte ──────────────────────────────────────────────────────────────────────
 
 
-def after(cinema: Cinema, *deliveries: Delivery, seconds: float = 0.25) -> Step:
+def after(cinema: Cinema, *deliveries: InboundMessage, seconds: float = 0.25) -> Step:
     """A channel that lets so much time pass before the first byte, while these come."""
 
-    async def deliver(envelope: Envelope, before_data: BeforeData) -> Verdict:
+    async def deliver(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
         for each in deliveries:
             await cinema.process().handle(each)
         await asyncio.sleep(seconds)
-        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_data)
+        return await cinema.channel._to_the_end(ACCEPTED, envelope, before_handover)
 
     return deliver
 
@@ -205,7 +205,7 @@ def after(cinema: Cinema, *deliveries: Delivery, seconds: float = 0.25) -> Step:
     ],
 )
 async def test_what_is_overtaken_while_it_waits_for_the_channel_is_not_sent(
-    waits: Delivery, meanwhile: Delivery
+    waits: InboundMessage, meanwhile: InboundMessage
 ) -> None:
     cinema = Cinema()
     cinema.channel.steps = [after(cinema, meanwhile)]
@@ -217,13 +217,13 @@ async def test_what_is_overtaken_while_it_waits_for_the_channel_is_not_sent(
 async def test_what_does_not_wait_is_not_asked_again() -> None:
     cinema = Cinema()
     asked = []
-    inner = cinema.ledger.told
+    inner = cinema.ledger.event_data_of
 
     async def counted(ids: Any) -> Any:  # noqa: ANN401 - passed on as they are
         asked.append(ids)
         return await inner(ids)
 
-    cinema.ledger.told = counted  # type: ignore[method-assign, assignment]
+    cinema.ledger.event_data_of = counted  # type: ignore[method-assign, assignment]
     await cinema.pipeline.handle(on(10))
     assert len(asked) == 1
 
@@ -232,7 +232,7 @@ async def test_what_does_not_wait_is_not_asked_again() -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([on(10), off(11), paid(12, "payment.failed")])))
-async def test_an_attempt_after_the_cancellation_is_told_in_whatever_order(order: tuple[Delivery, ...]) -> None:
+async def test_an_attempt_after_the_cancellation_is_told_in_whatever_order(order: tuple[InboundMessage, ...]) -> None:
     cinema = Cinema()
     await told(cinema, *order)
     kinds = [each.routing_key for each in order]

@@ -14,9 +14,9 @@ from notification_service.channels.email.template_loading import load
 from notification_service.content import templates
 from notification_service.content.branding import Brand
 from notification_service.content.css_inliner import StyleError, StyleSheet
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract.rules import RULES
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 BRAND = Brand("Lumen", "help@lumen.example.com", "https://lumen.example.com/", "12 Harbour Street, Dublin")
@@ -52,7 +52,7 @@ def by_library(html: str, sheet: str) -> Styles:
 
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    return load(TEMPLATES, House(BRAND))
+    return load(TEMPLATES, SenderProfile(BRAND))
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
@@ -64,7 +64,7 @@ def test_every_mail_has_the_styles_that_a_library_gives_to_the_finished_page(ren
     samples = templates.samples(TEMPLATES)
     assert len(samples) > 5
     for _, event in samples:
-        html = renderer.render(RULES[type(event)].template, event, Person(None, "Jane"), language).html
+        html = renderer.render(RULES[type(event)].template, event, Recipient(None, "Jane"), language).html
         found = Tags(html).found
         assert found == by_library(html, sheet)
         assert sum(bool(style) for _, _, style in found) > 15

@@ -16,13 +16,13 @@ from notification_service.content.catalogues import PSEUDO
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import checks, proofs
 from notification_service.preview.checks import CHECKS, Findings
-from notification_service.preview.mail_reader import Reading, page, read
+from notification_service.preview.mail_reader import MailReading, page, read
 from notification_service.preview.proofs import Proof
 from notification_service.settings import load
 
 SETTINGS = load()
 RENDERER = bootstrap.load_renderer(SETTINGS)
-SAMPLES = {sample.name: notice for sample, notice in proofs.mailed(SETTINGS)}
+SAMPLES = {sample.name: notification for sample, notification in proofs.mailed(SETTINGS)}
 GOOD = proofs.proof(SETTINGS, RENDERER, "booking.confirmed", SAMPLES["booking.confirmed"], "en")
 COMMAND = CliRunner()
 
@@ -63,7 +63,7 @@ def subject(words: str) -> Spoil:
 
 BODY = "</body>"
 LOGO = Attachment("logo.png", "image/png", b"", "logo")
-WRONG: list[tuple[Callable[[Reading], Findings], Spoil, str]] = [
+WRONG: list[tuple[Callable[[MailReading], Findings], Spoil, str]] = [
     (checks.parts, raw(b"text/plain;", b"text/html;"), "text/html, text/html"),
     (checks.parts, raw(b'"=_alternative', b'"=_altered'), "does not parse cleanly"),
     (checks.headers, raw(b"Subject: ", b"Subject: Twice\r\nSubject: "), "stands there 2 times"),
@@ -107,21 +107,21 @@ WRONG: list[tuple[Callable[[Reading], Findings], Spoil, str]] = [
 
 
 @pytest.mark.parametrize(("check", "spoil", "what"), WRONG)
-def test_a_check_stops_a_mail_that_is_wrong(check: Callable[[Reading], Findings], spoil: Spoil, what: str) -> None:
+def test_a_check_stops_a_mail_that_is_wrong(check: Callable[[MailReading], Findings], spoil: Spoil, what: str) -> None:
     found = [finding for finding in check(read(GOOD.template, *spoil(GOOD.mail, GOOD.message))) if what in finding.what]
     assert found
     assert all(finding.remedy for finding in found)
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_check_lets_a_good_mail_pass_and_is_known_to_fail(check: Callable[[Reading], Findings]) -> None:
+def test_a_check_lets_a_good_mail_pass_and_is_known_to_fail(check: Callable[[MailReading], Findings]) -> None:
     assert list(check(read(GOOD.template, GOOD.mail, GOOD.message))) == []
     assert check in {wrong for wrong, _, _ in WRONG}
 
 
 @pytest.mark.parametrize("language", RENDERER.languages)
 def test_no_sample_has_a_finding(language: str) -> None:
-    made = [proofs.proof(SETTINGS, RENDERER, name, notice, language) for name, notice in SAMPLES.items()]
+    made = [proofs.proof(SETTINGS, RENDERER, name, notification, language) for name, notification in SAMPLES.items()]
     assert [f"{one.name}: {finding}" for one in made for finding in checks.findings(one)] == []
 
 

@@ -15,12 +15,12 @@ from notification_service.channels.email import rendering, template_loading
 from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content.branding import Brand
-from notification_service.content.links import Ways
-from notification_service.content.profile import House
+from notification_service.content.links import LinkPatterns
+from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import samples
 from notification_service.contract.events import EVENT_TYPES, Event, parse
 from notification_service.contract.rules import RULES
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -29,11 +29,11 @@ SHOP = "tickets.example.com"
 
 FULL = Brand("Lumen & Sons", "help@lumen.example.com", f"https://{SHOP}/", "12 Harbour Street, Dublin")
 PLAIN = Brand("Lumen")
-JANE, SOMEBODY = Person("jane.smith@example.com", "Jane"), Person("jane.smith@example.com")
+JANE, SOMEBODY = Recipient("jane.smith@example.com", "Jane"), Recipient("jane.smith@example.com")
 
 
 def load(brand: Brand, templates: Path = TEMPLATES) -> Renderer:
-    return template_loading.load(templates, House(brand, ways=Ways(hosts=[SHOP])))
+    return template_loading.load(templates, SenderProfile(brand, ways=LinkPatterns(hosts=[SHOP])))
 
 
 RENDERERS = {"full": (load(FULL), JANE), "plain": (load(PLAIN), SOMEBODY)}
@@ -293,7 +293,7 @@ def test_a_payload_in_every_text_is_shown_as_it_is(event_type: str, brand: str) 
     texts = {name for name, field in fields.items() if field.annotation == str | None}
     of = event(event_type, seats=[PAYLOAD], **dict.fromkeys(texts, PAYLOAD))
     renderer, _ = RENDERERS[brand]
-    sent = renderer.render(RULES[type(of)].template, of, Person("jane.smith@example.com", PAYLOAD))
+    sent = renderer.render(RULES[type(of)].template, of, Recipient("jane.smith@example.com", PAYLOAD))
     page = Page(sent.html)
     assert {image.get("src") for image in page.all("img")} <= {"cid:ticket-qr"}
     assert "<img src=x" not in sent.html

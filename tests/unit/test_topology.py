@@ -12,7 +12,7 @@ def plan(booking: str = "b", payment: str = "p", *, express: bool = True) -> Top
         exchange="events",
         booking_queue=booking,
         payment_queue=payment,
-        rungs=(5, 30),
+        delays=(5, 30),
         parking_seconds=600,
         express=express,
     )

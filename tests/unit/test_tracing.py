@@ -9,9 +9,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from notification_service.contract.inbound import Delivery
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Rejected, RejectReason, Sent
-from notification_service.delivery.observer import Stage, Unobserved
+from notification_service.delivery.observer import NoObserver, Stage
 from notification_service.delivery.settlements import Done, Park, Settlement
 from notification_service.foundation.trace_context import Trace
 from notification_service.observability.tracing import Tracing
@@ -27,11 +27,11 @@ def memory() -> Iterator[InMemorySpanExporter]:
 
 
 def _spans(
-    memory: InMemorySpanExporter, delivery: Delivery, settlement: Settlement | None
+    memory: InMemorySpanExporter, inbound: InboundMessage, settlement: Settlement | None
 ) -> tuple[dict[str, ReadableSpan], Trace]:
     """What was exported, and the trace under which the delivery was worked on."""
-    tracing = Tracing(Unobserved(), memory)
-    with tracing.watched(delivery) as watched:
+    tracing = Tracing(NoObserver(), memory)
+    with tracing.watched(inbound) as watched:
         with pytest.raises(ZeroDivisionError), tracing.timed(Stage.RENDER):
             raise ZeroDivisionError("jane@example.com")
         with tracing.timed(Stage.SMTP):
@@ -43,8 +43,8 @@ def _spans(
     return {span.name: span for span in memory.get_finished_spans()}, watched.trace
 
 
-def _delivery(trace: Trace | None) -> Delivery:
-    return Delivery(b"{}", "booking.confirmed", trace=trace)
+def _delivery(trace: Trace | None) -> InboundMessage:
+    return InboundMessage(b"{}", "booking.confirmed", trace=trace)
 
 
 def test_one_span_for_the_delivery_and_one_for_each_stage_below_it(memory: InMemorySpanExporter) -> None:
@@ -84,8 +84,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from notification_service import service, settings
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.delivery.observer import Unobserved
-metrics = Unobserved()
+from notification_service.delivery.observer import NoObserver
+metrics = NoObserver()
 assert service._observer(settings.load(None), metrics, AsyncExitStack()) is metrics
 import os
 os.environ["TRACING_ENDPOINT"] = "http://127.0.0.1:1/v1/traces"

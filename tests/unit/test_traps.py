@@ -13,18 +13,18 @@ import pytest
 
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract.events import Event
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 from tests.samples import sample
-from tests.unit.fakes import TEMPLATES, notice
+from tests.unit.fakes import TEMPLATES, notification
 
 ROOT = Path(__file__).parents[2]
 
 
 def paid() -> Event:
-    return notice(sample("payment.success"), "payment.success").event
+    return notification(sample("payment.success"), "payment.success").event
 
 
 @pytest.fixture
@@ -41,23 +41,23 @@ def test_trap_20_a_word_that_is_not_there_is_an_error_and_not_an_empty_text(copi
     body = copied / "payment_success" / "body.html"
     body.write_text(re.sub(r"({% block \w+ %})", r"\1{{ not_there }}", body.read_text("utf-8"), count=1), "utf-8")
     with pytest.raises(ConfigurationError, match=r"body\.html:5: 'not_there' is undefined"):
-        load(copied, House(Brand("Cinema")))
+        load(copied, SenderProfile(Brand("Cinema")))
 
 
 _LOOK = """
 import json, sys
 from pathlib import Path
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.content.branding import Brand
-from notification_service.content.profile import House; from notification_service.channels.email.template_loading import load
+from notification_service.content.profile import SenderProfile; from notification_service.channels.email.template_loading import load
 from tests.samples import sample
-from tests.unit.fakes import notice
-renderer = load(Path(sys.argv[1]), House(Brand("Cinema")))
-event = notice(sample("payment.success"), "payment.success").event
+from tests.unit.fakes import notification
+renderer = load(Path(sys.argv[1]), SenderProfile(Brand("Cinema")))
+event = notification(sample("payment.success"), "payment.success").event
 touched = []
 sys.addaudithook(lambda name, args: touched.append([name, str(args)]) if name in ("open", "socket.connect") else None)
-mail = renderer.render("payment_success", event, Person("a@b.example"))
+mail = renderer.render("payment_success", event, Recipient("a@b.example"))
 print(json.dumps([touched, mail.html]))
 """
 
@@ -79,7 +79,7 @@ def test_trap_21_inlining_opens_no_file_and_no_connection(copied: Path, tmp_path
 
 
 def test_trap_21_what_is_for_the_dark_is_kept() -> None:
-    mail = load(TEMPLATES, House(Brand("Cinema"))).render("payment_success", paid(), Person("a@b.example"))
+    mail = load(TEMPLATES, SenderProfile(Brand("Cinema"))).render("payment_success", paid(), Recipient("a@b.example"))
     assert "prefers-color-scheme: dark" in mail.html
 
 

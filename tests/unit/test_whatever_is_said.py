@@ -12,15 +12,15 @@ from notification_service.channels.email.template_loading import load
 from notification_service.content import currencies
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Defaults
-from notification_service.content.profile import House
+from notification_service.content.profile import SenderProfile
 from notification_service.contract import time_zones
 from notification_service.contract.events import EVENT_TYPES, MODELS
 from notification_service.contract.showtimes import parse_showtime
-from notification_service.delivery.planning import Notice, plan
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.planning import Notification, plan
+from notification_service.delivery.ports.directory import Recipient
 from tests.fuzzing import TIMES
 from tests.samples import sample
-from tests.unit.fakes import LARGEST, TEMPLATES, delivery
+from tests.unit.fakes import LARGEST, TEMPLATES, inbound
 
 IDENTITY = {"event_type", "booking_id", "transaction_id", "original_transaction_id", "refund_transaction_id"}
 LOCALES = ("en-US", "de", "ar")
@@ -46,7 +46,7 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dict
 
 @functools.cache
 def renderer(currency: str = "THB", zone: str = "Asia/Kathmandu") -> Renderer:
-    return load(TEMPLATES, House(Brand("Cinema"), Defaults("en_US", zone, currency)))
+    return load(TEMPLATES, SenderProfile(Brand("Cinema"), Defaults("en_US", zone, currency)))
 
 
 def told(event_type: str, **said: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON holds
@@ -54,10 +54,12 @@ def told(event_type: str, **said: Any) -> dict[str, Any]:  # noqa: ANN401 - what
     return {**known, "event_type": event_type, "event_id": "evt-1", **said}
 
 
-def mailed(event_type: str, **said: Any) -> tuple[Notice, Mail]:  # noqa: ANN401 - whatever JSON holds
-    notice = plan(delivery(told(event_type, **said), event_type), largest=LARGEST)
-    assert isinstance(notice, Notice)
-    return notice, renderer().render(notice.template, notice.event, Person("jane@guests.example", "Jane"))
+def mailed(event_type: str, **said: Any) -> tuple[Notification, Mail]:  # noqa: ANN401 - whatever JSON holds
+    notification = plan(inbound(told(event_type, **said), event_type), largest=LARGEST)
+    assert isinstance(notification, Notification)
+    return notification, renderer().render(
+        notification.template, notification.event, Recipient("jane@guests.example", "Jane")
+    )
 
 
 def words(mail: Mail) -> str:
@@ -71,18 +73,18 @@ FIELDS = [(kind, field) for kind in EVENT_TYPES for field in MODELS[kind].model_
 @given(value=JSON, locale=st.sampled_from(LOCALES))
 @settings(max_examples=8 * TIMES)
 def test_no_field_of_any_kind_costs_an_event_its_mail(event_type: str, field: str, value: object, locale: str) -> None:
-    notice, mail = mailed(event_type, **{"locale": locale, field: value})
+    notification, mail = mailed(event_type, **{"locale": locale, field: value})
     assert mail.subject
-    assert {remark.field for remark in notice.remarks} <= {field}
+    assert {remark.field for remark in notification.remarks} <= {field}
 
 
 @given(st.sampled_from(EVENT_TYPES), st.data())
 @settings(max_examples=60 * TIMES)
 def test_nor_do_all_of_them_together(event_type: str, data: st.DataObject) -> None:
     fields = [field for kind, field in FIELDS if kind == event_type]
-    notice, mail = mailed(event_type, **{field: data.draw(JSON, label=field) for field in fields})
+    notification, mail = mailed(event_type, **{field: data.draw(JSON, label=field) for field in fields})
     assert mail.subject
-    assert {remark.field for remark in (*notice.remarks, *mail.remarks)} <= {*fields, "locale"}
+    assert {remark.field for remark in (*notification.remarks, *mail.remarks)} <= {*fields, "locale"}
 
 
 @given(said=JSON, amount=st.sampled_from([500, 25.5, "30.00", "25,50"]), locale=st.sampled_from(LOCALES))
@@ -91,14 +93,14 @@ def test_nor_do_all_of_them_together(event_type: str, data: st.DataObject) -> No
 @example(said=[], amount=500, locale="de")
 @settings(max_examples=200 * TIMES)
 def test_where_a_currency_was_said_the_settings_is_named_by_nobody(said: object, amount: object, locale: str) -> None:
-    notice, mail = mailed("payment.success", currency=said, amount=amount, locale=locale)
-    word = notice.event.currency
+    notification, mail = mailed("payment.success", currency=said, amount=amount, locale=locale)
+    word = notification.event.currency
     if word is None or currencies.resolve(word, "THB") == "THB":
         return
     shown = words(mail)
     assert not any(name in shown for name in ("THB", "฿", "baht", "Baht", "بات"))
     if not currencies.resolve(word, "THB"):
-        assert "currency" in {remark.field for remark in (*notice.remarks, *mail.remarks)}
+        assert "currency" in {remark.field for remark in (*notification.remarks, *mail.remarks)}
 
 
 @given(said=JSON, locale=st.sampled_from(LOCALES))
@@ -107,19 +109,19 @@ def test_where_a_currency_was_said_the_settings_is_named_by_nobody(said: object,
 @example(said=-8, locale="en-US")
 @settings(max_examples=200 * TIMES)
 def test_where_a_zone_was_said_the_settings_is_told_by_nobody(said: object, locale: str) -> None:
-    notice, mail = mailed("booking.confirmed", time_zone=said, locale=locale, showtime="2999-12-15 19:30")
-    word = notice.event.time_zone
+    notification, mail = mailed("booking.confirmed", time_zone=said, locale=locale, showtime="2999-12-15 19:30")
+    word = notification.event.time_zone
     if word is None:
         return
     found = time_zones.find(word)
-    assert renderer().zone(notice.event) == found
+    assert renderer().zone(notification.event) == found
     assert "booking.ics" in {file.filename for file in mail.attachments} or found is None
     if found is None:
         shown = words(mail)
         assert "BEGIN:VCALENDAR" not in shown
         assert "startDate" not in shown
         assert not any(name in shown for name in ("Nepal", "+0545", "+05:45", "5:45"))
-        assert "time_zone" in {remark.field for remark in (*notice.remarks, *mail.remarks)}
+        assert "time_zone" in {remark.field for remark in (*notification.remarks, *mail.remarks)}
 
 
 @given(showtime=JSON)
@@ -127,9 +129,9 @@ def test_where_a_zone_was_said_the_settings_is_told_by_nobody(said: object, loca
 @example(showtime="05/06/2026 19:30")
 @settings(max_examples=200 * TIMES)
 def test_a_showtime_that_names_no_moment_is_in_no_calendar(showtime: object) -> None:
-    notice, mail = mailed("booking.confirmed", showtime=showtime)
-    text = getattr(notice.event, "showtime", None)
-    when = parse_showtime(text, renderer().zone(notice.event)) if text else None
+    notification, mail = mailed("booking.confirmed", showtime=showtime)
+    text = getattr(notification.event, "showtime", None)
+    when = parse_showtime(text, renderer().zone(notification.event)) if text else None
     assert ("booking.ics" in {file.filename for file in mail.attachments}) == bool(when and when.tzinfo)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from jinja2 import Environment
 
 from notification_service.content.formatting import FILTERS, cut, isolated
-from notification_service.content.localization import Cinema, Defaults, Style, check_locale
+from notification_service.content.localization import Cinema, Defaults, Localization, check_locale
 from notification_service.contract import amounts
 from notification_service.contract.events import parse
 from notification_service.contract.showtimes import parse_showtime
@@ -20,14 +20,14 @@ from notification_service.contract.time_zones import check_zone
 MADRID, NEW_YORK = ZoneInfo("Europe/Madrid"), ZoneInfo("America/New_York")
 
 
-def style(locale: str = "en_US", zone: str | None = "UTC", currency: str = "USD", **event: Any) -> Style:  # noqa: ANN401 - JSON
+def style(locale: str = "en_US", zone: str | None = "UTC", currency: str = "USD", **event: Any) -> Localization:  # noqa: ANN401 - JSON
     said = {"currency": event.pop("event_currency")} if "event_currency" in event else {}
     parsed = parse({**event, **said}, "booking.confirmed")
     assert parsed is not None
     return Defaults(locale, zone, currency, spoken=("en", "de", "pt")).for_event(parsed)
 
 
-def shown(name: str, value: object, how: Style | None = None) -> str:
+def shown(name: str, value: object, how: Localization | None = None) -> str:
     """What a template shows of a value, with the spaces that do not break as plain ones."""
     environment = Environment(autoescape=False)  # noqa: S701 - what is shown is compared, not served
     environment.filters.update(FILTERS)
@@ -266,7 +266,7 @@ def test_a_text_that_runs_the_other_way_is_isolated() -> None:
 # ── money ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def cost(sent: object, how: Style) -> str:
+def cost(sent: object, how: Localization) -> str:
     return shown("money", amounts.read(sent), how)
 
 
@@ -284,7 +284,7 @@ def cost(sent: object, how: Style) -> str:
         (30, replace(style(), locale=Locale("ar")), "30.00 دولار أمريكي"),
     ],
 )
-def test_money_reads_as_its_currency_does(amount: object, how: Style, text: str) -> None:
+def test_money_reads_as_its_currency_does(amount: object, how: Localization, text: str) -> None:
     assert cost(amount, how) == text
 
 
@@ -311,7 +311,9 @@ def test_money_reads_as_its_currency_does(amount: object, how: Style, text: str)
         ("$30", style(event_currency="CAD"), "CA$30.00"),
     ],
 )
-def test_what_an_amount_says_of_its_currency_wins_over_the_setting(amount: object, how: Style, text: str) -> None:
+def test_what_an_amount_says_of_its_currency_wins_over_the_setting(
+    amount: object, how: Localization, text: str
+) -> None:
     assert cost(amount, how) == text
 
 
@@ -344,7 +346,7 @@ def test_what_an_amount_says_of_its_currency_wins_over_the_setting(amount: objec
         (25.5, style(event_currency="a long story about what money is"), "25.5"),
     ],
 )
-def test_what_has_two_readings_or_none_stands_as_it_was_sent(amount: object, how: Style, text: str) -> None:
+def test_what_has_two_readings_or_none_stands_as_it_was_sent(amount: object, how: Localization, text: str) -> None:
     assert cost(amount, how) == text
 
 

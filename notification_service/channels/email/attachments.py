@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from notification_service.channels.email.ticket import calendar, qr, reservation
 from notification_service.content.branding import Brand
 from notification_service.content.formatting import listed, tickets
-from notification_service.content.localization import Cinema, Style
+from notification_service.content.localization import Cinema, Localization
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event
 from notification_service.contract.showtimes import parse_showtime
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 
 QR_ID = "ticket-qr"
 """The Content-ID of the code to scan (RFC 2392)."""
@@ -27,7 +27,7 @@ def scanned(event: Event) -> str | None:
     return event.ticket_token or event.booking_id
 
 
-def begins(event: Event, style: Style) -> datetime | None:
+def begins(event: Event, style: Localization) -> datetime | None:
     """When the show begins, where that is known for certain, with its offset."""
     text = getattr(event, "showtime", None)
     when = parse_showtime(text, style.zone) if text else None
@@ -41,7 +41,7 @@ def calendar_id(booking_id: str) -> str:
 
 def calendar_file(
     event: BookingConfirmed | BookingCancelled,
-    style: Style,
+    style: Localization,
     brand: Brand,
     cinema: Cinema,
     *,
@@ -84,7 +84,7 @@ def calendar_file(
     )
 
 
-def json_ld(event: Event, style: Style, person: Person, cinema: Cinema, url: str | None) -> str | None:
+def json_ld(event: Event, style: Localization, person: Recipient, cinema: Cinema, url: str | None) -> str | None:
     """schema.org's EventReservation, where everything is known that it has to say."""
     if not isinstance(event, BookingConfirmed | BookingCancelled):
         return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from jinja2 import Template
 
-from notification_service.content.templates import Words
+from notification_service.content.templates import SharedPhrases
 from notification_service.contract.remarks import Remark
 
 PARTS = ("subject.txt", "body.txt", "body.html")
@@ -39,4 +39,4 @@ class MailTemplate:
     subject: Template
     text: Template
     html: Template
-    words: "Words"
+    words: "SharedPhrases"

@@ -23,14 +23,14 @@ _FORGERY = re.compile(r"=\?|\?=")
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian, Hindi and many emoji are written with them."""
 
-_LONGEST_SUBJECT = 200
-_LONGEST_NAME = 100
-_LONGEST_DISPLAY_NAME = 60
+_MAX_SUBJECT_LENGTH = 200
+_MAX_NAME_LENGTH = 100
+_MAX_DISPLAY_NAME_LENGTH = 60
 _WIDEST = 78
 """Characters in a line of a header (RFC 5322 §2.1.1)."""
 
 _LINES_KEPT = 1024
-_LONGEST_KEPT = 1000
+_MAX_KEPT_LENGTH = 1000
 """What one event says must not fill the memory."""
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -44,7 +44,7 @@ class AttachmentError(ValueError):
 
 
 @dataclass(frozen=True)
-class Letterhead:
+class SenderIdentity:
     """Who the mails come from. `domain` stands on the right side of every id that we make up."""
 
     address: str
@@ -62,11 +62,11 @@ class Letterhead:
     @cached_property
     def display_name(self) -> str:
         """Without the specials of RFC 5322, and short: a long quoted name is folded into a second address (trap 17)."""
-        return clean(_SPECIALS.sub(" ", self.name), _LONGEST_DISPLAY_NAME)
+        return clean(_SPECIALS.sub(" ", self.name), _MAX_DISPLAY_NAME_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
-class Ids:
+class MessageIds:
     """What the headers say about where a mail comes from."""
 
     notification_id: str
@@ -99,7 +99,7 @@ def _shortened(text: str, longest: int) -> str:
     return " ".join(text.split())[:longest].rstrip()
 
 
-def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attached: int) -> Envelope:
+def compose(mail: Mail, to: str, sender_identity: SenderIdentity, ids: MessageIds, *, most_attached: int) -> Envelope:
     """The finished message (RFC 5322, RFC 2046), with CRLF line ends.
 
     `most_attached`: the bytes that all attachments may have together. Raises `AttachmentError`.
@@ -107,22 +107,22 @@ def compose(mail: Mail, to: str, letterhead: Letterhead, ids: Ids, *, most_attac
     _check(mail.attachments, most_attached)
     # RFC 6532: where an address has to be UTF-8 anyway, the headers are too.
     recipient = _wire_address(to)
-    needs_utf8 = not (recipient + letterhead.sender).isascii()
-    head = _head(mail, recipient, letterhead, ids, needs_utf8=needs_utf8)
+    needs_utf8 = not (recipient + sender_identity.sender).isascii()
+    head = _head(mail, recipient, sender_identity, ids, needs_utf8=needs_utf8)
     return Envelope(
         notification_id=ids.notification_id,
         template=ids.template,
-        sender=letterhead.sender,
+        sender=sender_identity.sender,
         recipient=recipient,
         content=head + _body(mail),
         needs_smtputf8=needs_utf8,
     )
 
 
-def _head(mail: Mail, recipient: str, letterhead: Letterhead, ids: Ids, *, needs_utf8: bool) -> bytes:
+def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: MessageIds, *, needs_utf8: bool) -> bytes:
     """Every header but those of the content. Each value is one clean line before it is written here."""
-    domain, sender = letterhead.domain, letterhead.sender
-    name, subject = letterhead.display_name, clean(mail.subject, _LONGEST_SUBJECT)
+    domain, sender = sender_identity.domain, sender_identity.sender
+    name, subject = sender_identity.display_name, clean(mail.subject, _MAX_SUBJECT_LENGTH)
     lines = [
         f"From: {_phrase(name, needs_utf8=needs_utf8)} <{sender}>" if name else f"From: {sender}",
         f"To: {recipient}",
@@ -210,7 +210,7 @@ def _text_part(text: str, subtype: str) -> bytes:
 def _quoted(text: str) -> bytes:
     """Quoted-printable (RFC 2045 §6.7), line by line: nine of ten lines are the same in every mail of a language."""
     lines = text.replace("\r\n", "\n").split("\n")
-    return b"\r\n".join([_kept(line) if len(line) <= _LONGEST_KEPT else _quoted_line(line) for line in lines])
+    return b"\r\n".join([_kept(line) if len(line) <= _MAX_KEPT_LENGTH else _quoted_line(line) for line in lines])
 
 
 def _quoted_line(line: str) -> bytes:
@@ -219,7 +219,7 @@ def _quoted_line(line: str) -> bytes:
 
 
 _kept = lru_cache(_LINES_KEPT)(_quoted_line)
-"""A line with a name in it is gone when so many others have come. `remembered` would take half as long again."""
+"""A line with a name in it is gone when so many others have come. `bounded_cache` would take half as long again."""
 
 
 def _file_part(attachment: Attachment) -> bytes:
@@ -248,8 +248,8 @@ def _check(attachments: tuple[Attachment, ...], most: int) -> None:
         raise AttachmentError(f"the attachments have {size} bytes together, and MAX_ATTACHMENT_BYTES allows {most}")
     for attachment in attachments:
         name = attachment.filename
-        if not name or name in (".", "..") or any(c in name for c in "/\\\0") or clean(name, _LONGEST_NAME) != name:
-            raise AttachmentError(f"{clean(name, _LONGEST_NAME)!r} is no file name for an attachment")
+        if not name or name in (".", "..") or any(c in name for c in "/\\\0") or clean(name, _MAX_NAME_LENGTH) != name:
+            raise AttachmentError(f"{clean(name, _MAX_NAME_LENGTH)!r} is no file name for an attachment")
 
 
 def _wire_address(address: str) -> str:

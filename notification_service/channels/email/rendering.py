@@ -17,17 +17,17 @@ from notification_service.content import catalogues, decline_reasons, formatting
 from notification_service.content.branding import Brand
 from notification_service.content.event_text import _before, _isolated, _isolated_text, _readable
 from notification_service.content.formatting import cut
-from notification_service.content.localization import Style
-from notification_service.content.profile import House
+from notification_service.content.localization import Localization
+from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import SHARED, TemplateFaultError
 from notification_service.contract.amounts import Amount
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event, PaymentFailed
 from notification_service.contract.remarks import Remark
 from notification_service.contract.showtimes import parse_showtime
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 
 _TEXT_WIDTH = 78
-_LONGEST_SUBJECT = 60
+_MAX_SUBJECT_LENGTH = 60
 """Characters that a phone shows (M4 of what makes a mail good)."""
 _SHORTEST_TITLE = 12
 _TURNS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
@@ -39,9 +39,9 @@ _CODE, _CALENDAR, _LOGO = "ticket.png", "booking.ics", "logo.png"
 class Renderer:
     """Renders each notice from templates that were compiled once. Build it with `load`."""
 
-    def __init__(self, templates: Mapping[str, Mapping[str, MailTemplate]], house: House) -> None:
+    def __init__(self, templates: Mapping[str, Mapping[str, MailTemplate]], profile: SenderProfile) -> None:
         self._templates = templates
-        self._house = house
+        self._house = profile
         self._brands: dict[str, Brand] = {}
 
     @property
@@ -59,7 +59,7 @@ class Renderer:
         self,
         template: str,
         event: Event,
-        person: Person,
+        person: Recipient,
         language: str | None = None,
         *,
         most_attached: int | None = None,
@@ -77,7 +77,7 @@ class Renderer:
         except Exception as problem:  # a template may call anything that its values offer
             raise TemplateFaultError(_where(problem, template), str(problem)) from problem
 
-    def _style(self, event: Event, person: Person, language: str | None) -> Style:
+    def _style(self, event: Event, person: Recipient, language: str | None) -> Localization:
         style = self._house.defaults.for_event(event, person.locale)
         if language is None:
             return style
@@ -85,7 +85,7 @@ class Renderer:
         return replace(style, language=language, locale=style.locale if style.language == language else locale)
 
     def _render(
-        self, parts: MailTemplate, event: Event, person: Person, style: Style, most_attached: int | None
+        self, parts: MailTemplate, event: Event, person: Recipient, style: Localization, most_attached: int | None
     ) -> Mail:
         event = _readable(event)
         context, refused = self._context(event, person, style)
@@ -105,11 +105,11 @@ class Renderer:
         remarks = [*refused, *self._unspoken(event, person, style), *_unread(event, style), *left_out]
         return Mail(context["subject"], text, html, tuple(files), tuple(remarks))
 
-    def _context(self, event: Event, person: Person, style: Style) -> tuple[dict[str, Any], list[Remark]]:
-        house = self._house
-        cinema = house.defaults.cinema(event)
-        found, refused = links.for_event(event, house.ways)
-        found = replace(found, site=house.brand.site_url, map=cinema.map_url)
+    def _context(self, event: Event, person: Recipient, style: Localization) -> tuple[dict[str, Any], list[Remark]]:
+        profile = self._house
+        cinema = profile.defaults.cinema(event)
+        found, refused = links.for_event(event, profile.ways)
+        found = replace(found, site=profile.brand.site_url, map=cinema.map_url)
         machine_readable = attachments.json_ld(event, style, person, cinema, found.booking)
         failed = event if isinstance(event, PaymentFailed) else None
         context = {
@@ -119,7 +119,7 @@ class Renderer:
             "style": style,
             "before": _before(event, style),
             "cinema": replace(cinema, address=_isolated_text(cinema.address, style)),
-            "terms": house.terms,
+            "terms": profile.terms,
             "reason": decline_reasons.reason(failed) if failed else None,
             "may_quote": decline_reasons.may_quote(failed) if failed else False,
             "nothing_charged": decline_reasons.nothing_charged(failed) if failed else False,
@@ -128,14 +128,14 @@ class Renderer:
         }
         return context, refused
 
-    def _brand(self, style: Style) -> Brand:
+    def _brand(self, style: Localization) -> Brand:
         """As it reads in a mail of that direction."""
         if style.dir not in self._brands:
             name, address = formatting.isolated(self._house.brand.name, style), self._house.brand.address
             self._brands[style.dir] = replace(self._house.brand, name=name, address=_isolated_text(address, style))
         return self._brands[style.dir]
 
-    def _files(self, parts: MailTemplate, event: Event, style: Style, code: QrCode | None) -> list[Attachment]:
+    def _files(self, parts: MailTemplate, event: Event, style: Localization, code: QrCode | None) -> list[Attachment]:
         """What rides along, what is needed least last: images, then what is no part of the text."""
         logo = self._house.brand.logo
         return [
@@ -144,23 +144,23 @@ class Renderer:
             *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
         ]
 
-    def _attached(self, parts: MailTemplate, event: Event, style: Style) -> list[Attachment]:
-        house = self._house
+    def _attached(self, parts: MailTemplate, event: Event, style: Localization) -> list[Attachment]:
+        profile = self._house
         if not isinstance(event, BookingConfirmed | BookingCancelled):
             return []
         content = attachments.calendar_file(
             event,
             style,
-            house.brand,
-            house.defaults.cinema(event),
-            summary=_one_line(parts.words.calendar_summary(event.movie_title, house.brand)),
-            alarm=_one_line(parts.words.calendar_alarm(event.movie_title, house.brand)),
-            minutes=house.terms.show_minutes,
+            profile.brand,
+            profile.defaults.cinema(event),
+            summary=_one_line(parts.words.calendar_summary(event.movie_title, profile.brand)),
+            alarm=_one_line(parts.words.calendar_alarm(event.movie_title, profile.brand)),
+            minutes=profile.terms.show_minutes,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
 
-    def _unspoken(self, event: Event, person: Person, style: Style) -> list[Remark]:
+    def _unspoken(self, event: Event, person: Recipient, style: Localization) -> list[Remark]:
         asked = event.locale or person.locale
         if asked and catalogues.choose([asked], self._house.defaults.spoken) is None:
             return [Remark("locale", f"{asked[:40]!r} is spoken by nobody here: written in {style.locale}")]
@@ -182,7 +182,7 @@ def _fitting(files: list[Attachment], most: int | None) -> tuple[list[Attachment
     return fitting, remarks
 
 
-def _unread(event: Event, style: Style) -> list[Remark]:
+def _unread(event: Event, style: Localization) -> list[Remark]:
     """What is shown as it was sent, and why. What it holds is not repeated."""
     remarks = [
         Remark(name, "is shown as it was sent: it can be read in two ways, or in none")
@@ -203,8 +203,8 @@ def _subject(template: Template, event: Event, context: Mapping[str, Any]) -> st
     """As long as a phone shows it: what is too much is taken from the title."""
     title = getattr(event, "movie_title", None) or ""
     subject = _one_line(template.render({**context, "event": event}))
-    if len(subject) > _LONGEST_SUBJECT and title:
-        shorter = cut(title, max(_SHORTEST_TITLE, len(title) - (len(subject) - _LONGEST_SUBJECT)))
+    if len(subject) > _MAX_SUBJECT_LENGTH and title:
+        shorter = cut(title, max(_SHORTEST_TITLE, len(title) - (len(subject) - _MAX_SUBJECT_LENGTH)))
         subject = _one_line(template.render({**context, "event": event.model_copy(update={"movie_title": shorter})}))
     return subject
 

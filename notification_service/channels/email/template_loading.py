@@ -11,42 +11,42 @@ from jinja2 import Environment
 from notification_service.channels.email.mail import PARTS, MailTemplate
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content import catalogues, templates
-from notification_service.content.profile import House
-from notification_service.content.templates import SHARED, TemplateFaultError, Words, samples
+from notification_service.content.profile import SenderProfile
+from notification_service.content.templates import SHARED, SharedPhrases, TemplateFaultError, samples
 from notification_service.contract.events import (
     EVENT_TYPES,
     parse,
 )
 from notification_service.contract.rules import RULES, TEMPLATES
-from notification_service.delivery.ports.directory import Person
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 
 _WORDS = f"{SHARED}/words.txt"
 
 
-def load(directory: Path, house: House) -> Renderer:
+def load(directory: Path, profile: SenderProfile) -> Renderer:
     """Compile every template and render each once. Raises `ConfigurationError` that names file and line."""
     translations_of = catalogues.load(directory)
     spoken = [language for language in translations_of if language != catalogues.PSEUDO]
-    if catalogues.choose([house.defaults.locale], spoken) is None:
+    if catalogues.choose([profile.defaults.locale], spoken) is None:
         raise ConfigurationError(
-            f"DEFAULT_LOCALE={house.defaults.locale} has no catalogue under {directory / catalogues.LANGUAGES}; "
+            f"DEFAULT_LOCALE={profile.defaults.locale} has no catalogue under {directory / catalogues.LANGUAGES}; "
             f"there are {', '.join(spoken)}"
         )
-    house = replace(house, defaults=replace(house.defaults, spoken=spoken))
+    profile = replace(profile, defaults=replace(profile.defaults, spoken=spoken))
     loader, compiled = templates.Styled(directory), templates.Compiled()
     try:
         renderer = Renderer(
             {
                 language: _compile_all(
                     templates.environment(
-                        loader, translations, compiled, {"palette": house.brand.palette, "start": _start(language)}
+                        loader, translations, compiled, {"palette": profile.brand.palette, "start": _start(language)}
                     ),
                     directory,
                 )
                 for language, translations in translations_of.items()
             },
-            house,
+            profile,
         )
     except jinja2.TemplateNotFound as problem:
         raise ConfigurationError(
@@ -71,7 +71,7 @@ def _compile_all(environment: Environment, directory: Path) -> Mapping[str, Mail
 
 def _compile(environment: Environment, directory: Path, name: str) -> MailTemplate:
     subject, text, html = (environment.get_template(f"{name}/{part}") for part in PARTS)
-    words = Words(environment.get_template(_WORDS).module)
+    words = SharedPhrases(environment.get_template(_WORDS).module)
     return MailTemplate(name, _digest(directory, name), subject, text, html, words)
 
 
@@ -89,6 +89,6 @@ def _prove(renderer: Renderer, directory: Path) -> None:
     proofs = [(event, language) for event in bare for language in renderer.languages]
     for event, language in [*proofs, *((sample, None) for _, sample in samples(directory))]:
         try:
-            renderer.render(RULES[type(event)].template, event, Person(email=None), language)
+            renderer.render(RULES[type(event)].template, event, Recipient(email=None), language)
         except TemplateFaultError as problem:
             raise ConfigurationError(f"template {problem}") from problem

@@ -47,7 +47,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SimulatedSend:
     """A simulating channel kept the mail instead of sending it."""
 
     outcome: Simulated
@@ -120,18 +120,18 @@ class InDoubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
+class ClaimLost:
     """Our claim was lost before DATA: nothing went out, and somebody else sees to it."""
 
 
-Verdict = Accepted | Kept | Deferred | PutOff | Refused | InDoubt | Withdrawn
+Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | ClaimLost
 
 
-Tried = Accepted | Kept | Deferred | Refused | InDoubt | Withdrawn | Unavailable | Blocked
+Tried = Accepted | SimulatedSend | Deferred | Refused | InDoubt | ClaimLost | Unavailable | Blocked
 """What one try of a way out comes to; a channel turns the last two into a verdict, or waits."""
 
 
-BeforeData = Callable[[], Awaitable[Fence]]
+BeforeHandover = Callable[[], Awaitable[Fence]]
 """Called when the server has accepted the recipient and nothing of the mail was handed over yet."""
 
 
@@ -144,7 +144,9 @@ class Channel(Protocol):
 
     name: str
 
-    async def deliver(self, envelope: Envelope, before_data: BeforeData, nothing_sent: NothingSent) -> Verdict: ...
+    async def deliver(
+        self, envelope: Envelope, before_handover: BeforeHandover, nothing_sent: NothingSent
+    ) -> Verdict: ...
 
 
 class Outbox(Protocol):

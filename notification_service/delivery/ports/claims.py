@@ -29,7 +29,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubtful:
+class InterruptedSend:
     """An owner was lost after it had begun to send. The notification is ours now, under the unknown policy.
 
     `again`: that owner was itself resending, so the policy's one more mail is used up. `certain`: the store has lost
@@ -45,7 +45,7 @@ class Decided:
     outcome: Outcome
 
 
-ClaimAnswer = Granted | Held | Doubtful | Decided
+ClaimAnswer = Granted | Held | InterruptedSend | Decided
 
 
 class Fence(Enum):
@@ -75,11 +75,11 @@ class Claims(Protocol):
         """`reopen`: it is wanted again, so a verdict that may be reopened is none any more."""
 
     async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
     ) -> Fence:
         """From here on, whoever finds the claim without its owner has to doubt whether the mail went out.
 
-        `again`: this is the policy's one more mail, also where the store forgot the first. `plant`: where nobody
+        `again`: this is the policy's one more mail, also where the store forgot the first. `create_if_missing`: where nobody
         holds the notification, claim it; without that, a claim that is gone is lost, since another worker may have
         taken it and let it go in the meantime. HELD_HERE where the claim was made at a server that this one is not.
         """
@@ -97,15 +97,15 @@ class Claims(Protocol):
         A sending marker that the store has lost meanwhile is set again; a claim never becomes more certain by this.
         """
 
-    async def begin(self, delivery: str) -> int:
+    async def begin(self, inbound: str) -> int:
         """A delivery that may kill its worker starts once more; how many of its starts before have not ended."""
 
-    async def end(self, delivery: str, *, forget: bool = False) -> None:
+    async def end(self, inbound: str, *, forget: bool = False) -> None:
         """A start of it has ended; `forget`: and so have all others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClaimStatus:
     """What the claims know, for an auditor. `alive`: a worker holds it now. `decided`: the outcome of its verdict."""
 
     alive: bool = False

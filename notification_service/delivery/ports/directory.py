@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Recipient:
     email: str | None
     first_name: str | None = None
     last_name: str | None = None
@@ -15,5 +15,5 @@ class Person:
 class Directory(Protocol):
     """Both methods raise `StoreUnavailableError`; nobody found is None."""
 
-    async def user(self, user_id: str) -> Person | None: ...
-    async def user_of_booking(self, booking_id: str) -> Person | None: ...
+    async def user(self, user_id: str) -> Recipient | None: ...
+    async def user_of_booking(self, booking_id: str) -> Recipient | None: ...

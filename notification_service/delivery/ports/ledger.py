@@ -59,7 +59,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RecordedEvent:
     """What an entry keeps of its event, and what became of its mail: `outcome` is None while that is open."""
 
     notification_id: str
@@ -96,7 +96,7 @@ class Ledger(Protocol):
 
     async def open(self, intent: Intent) -> Opened | AlreadyThere: ...
 
-    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+    async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
         """What the entries say that stand there, in the order of their ids."""
 
     async def take_over(

@@ -2,13 +2,15 @@
 
 from typing import Protocol
 
-from notification_service.delivery.rate_limits import Turn
+from notification_service.delivery.rate_limits import Reservation
 
 
 class Rates(Protocol):
-    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False) -> Turn:
+    async def reserve(
+        self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False
+    ) -> Reservation:
         """When a mail to this address may go, as the first limit says that has no place for it now.
 
-        Each call takes places; with `only_now` none where the mail may not go at once. `taken`: what `Turn.taken` said
+        Each call takes places; with `only_now` none where the mail may not go at once. `taken`: what `Reservation.taken` said
         the last time. Raises `StoreUnavailableError`.
         """

@@ -9,7 +9,7 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ChangeResult:
     """How many records were changed. `left`: why each of those that cannot be is left as it is, by its id."""
 
     count: int = 0
@@ -17,7 +17,7 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ages:
+class RetentionPolicy:
     """Days since the record was made; 0: never."""
 
     full: float
@@ -34,7 +34,7 @@ class Ages:
         return now - timedelta(days=self.whole) if self.whole else None
 
 
-class Keeping(Protocol):
+class RecordRetention(Protocol):
     """The records as something that grows old. Every method raises `StoreUnavailableError`.
 
     A record that was changed since it was read is left as it is.
@@ -46,6 +46,6 @@ class Keeping(Protocol):
     async def undated(self) -> Sequence[str]:
         """The ids of some of our records that say no time at which they were made."""
 
-    async def strip(self, records: Sequence[Record], at: datetime) -> Changed: ...
-    async def remove(self, records: Sequence[Record]) -> Changed: ...
+    async def strip(self, records: Sequence[Record], at: datetime) -> ChangeResult: ...
+    async def remove(self, records: Sequence[Record]) -> ChangeResult: ...
     async def forget_facts(self, before: datetime) -> int: ...

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 
 from notification_service.channels.email.mail import Attachment, Mail
 from notification_service.preview import checks, proofs
-from notification_service.preview.gallery.stage import Fault, Scene
-from notification_service.preview.mail_reader import Reading, read
+from notification_service.preview.gallery.stage import Fault, LoadedTemplates
+from notification_service.preview.mail_reader import MailReading, read
 from notification_service.preview.proofs import Proof
 
 SCHEMES = ("light", "dark")
@@ -66,7 +66,7 @@ def framed(mail: Mail, scheme: str) -> str:
     return _HEAD.sub(lambda found: found[0] + '<base target="_blank">', html, count=1)
 
 
-def shown(scene: Scene, view: View, made: Proof | Fault) -> str:
+def shown(scene: LoadedTemplates, view: View, made: Proof | Fault) -> str:
     if isinstance(made, Fault):
         title, content = "This mail cannot be rendered", _all_choices(scene, view) + _fault(made)
     else:
@@ -74,13 +74,13 @@ def shown(scene: Scene, view: View, made: Proof | Fault) -> str:
     return _page(scene, view, title, content)
 
 
-def nothing(scene: Scene, title: str, fault: Fault | None = None, root: str = "") -> str:
+def nothing(scene: LoadedTemplates, title: str, fault: Fault | None = None, root: str = "") -> str:
     """The page where there is no such mail, or none at all."""
     content = _fault(fault) if fault else f'<p><a href="{escape(root)}/">All samples</a></p>'
     return _page(scene, View("", root=root), title, content)
 
 
-def _page(scene: Scene, view: View, title: str, content: str) -> str:
+def _page(scene: LoadedTemplates, view: View, title: str, content: str) -> str:
     return _PAGE.substitute(
         title=escape(title),
         version=escape(scene.version),
@@ -92,7 +92,7 @@ def _page(scene: Scene, view: View, title: str, content: str) -> str:
 
 
 # ── left ─────────────────────────────────────────────────────────────────────────────────────────────
-def _samples(scene: Scene, view: View) -> str:
+def _samples(scene: LoadedTemplates, view: View) -> str:
     ordered = sorted(scene.samples, key=lambda name: (scene.samples[name].template, name))
     return "".join(
         f"<h2>{escape(template.replace('_', ' '))}</h2><ul>"
@@ -108,7 +108,7 @@ def _link(to: View, here: View, words: str, attributes: str = "") -> str:
 
 
 # ── right ────────────────────────────────────────────────────────────────────────────────────────────
-def _mail(scene: Scene, view: View, made: Proof) -> str:
+def _mail(scene: LoadedTemplates, view: View, made: Proof) -> str:
     mail = read(made.template, made.mail, made.message)
     findings = {
         "In this mail": [str(one) for one in checks.findings(made)],
@@ -125,7 +125,7 @@ def _mail(scene: Scene, view: View, made: Proof) -> str:
     )
 
 
-def _about(scene: Scene, made: Proof, mail: Reading) -> str:
+def _about(scene: LoadedTemplates, made: Proof, mail: MailReading) -> str:
     digest = "" if isinstance(scene.renderer, Fault) else scene.renderer.digest(made.template)
     rows = {
         "Preheader": mail.page.preheader,
@@ -149,7 +149,7 @@ def _kilobytes(size: int) -> str:
     return f"{size / 1000:.1f}"
 
 
-def _all_choices(scene: Scene, view: View) -> str:
+def _all_choices(scene: LoadedTemplates, view: View) -> str:
     return (
         '<div class="choices">'
         + _choices("Language", scene.languages, view, lambda one: replace(view, language=one))

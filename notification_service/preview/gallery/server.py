@@ -19,7 +19,7 @@ from notification_service.foundation.errors import ConfigurationError
 from notification_service.observability import serving
 from notification_service.preview.gallery import page
 from notification_service.preview.gallery.page import SCHEMES, TABS, WIDTHS, View
-from notification_service.preview.gallery.stage import Fault, Scene, Stage
+from notification_service.preview.gallery.stage import Fault, LoadedTemplates, TemplateReloader
 from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
 
@@ -36,7 +36,7 @@ _MAIL_POLICY = (
 """A mail runs nothing and loads nothing, wherever it is opened; the page may measure it."""
 
 
-def application(stage: Stage, host: str, root: str = "") -> Starlette:
+def application(stage: TemplateReloader, host: str, root: str = "") -> Starlette:
     """`root`: the path under which another application mounts this one."""
 
     # These are no coroutines, so each is answered in a thread: to load the templates takes a moment.
@@ -90,7 +90,7 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost" or ip_address(host).is_loopback
 
 
-def _asked(stage: Stage, request: Request) -> tuple[Scene, View]:
+def _asked(stage: TemplateReloader, request: Request) -> tuple[LoadedTemplates, View]:
     """What the address asks for, of what there is. Raises `HTTPException`."""
     scene, asked = stage.scene(), {**request.query_params, **request.path_params}
     known = {"sample": scene.samples, "language": scene.languages, "scheme": SCHEMES, "width": WIDTHS, "tab": TABS}
@@ -100,7 +100,7 @@ def _asked(stage: Stage, request: Request) -> tuple[Scene, View]:
     return scene, View(**wanted)
 
 
-def _proof(stage: Stage, request: Request) -> Proof:
+def _proof(stage: TemplateReloader, request: Request) -> Proof:
     scene, view = _asked(stage, request)
     made = stage.proof(scene, view.sample, view.language)
     if isinstance(made, Fault):
@@ -143,7 +143,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
 
 async def _serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     try:
-        async with serving.serving(application(Stage(settings), host), host, port):
+        async with serving.serving(application(TemplateReloader(settings), host), host, port):
             announce(f"http://{host}:{port}/")
             await asyncio.Event().wait()
     except (OSError, ValueError) as problem:

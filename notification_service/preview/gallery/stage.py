@@ -12,10 +12,10 @@ from notification_service.channels.email.mime import AttachmentError
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content.catalogues import LANGUAGES, PSEUDO, SOURCE
 from notification_service.content.templates import TemplateFaultError
-from notification_service.delivery.planning import Notice
+from notification_service.delivery.planning import Notification
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import checks, proofs
-from notification_service.preview.checks import Finding
+from notification_service.preview.checks import MailFault
 from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
 
@@ -34,24 +34,24 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class LoadedTemplates:
     """Everything as it was in one `version` of the files."""
 
     version: str
     languages: Sequence[str]
-    samples: Mapping[str, Notice]
+    samples: Mapping[str, Notification]
     renderer: Renderer | Fault
-    untranslated: Sequence[tuple[str, Finding]] = ()
+    untranslated: Sequence[tuple[str, MailFault]] = ()
 
 
-class Stage:
+class TemplateReloader:
     """Asked from several threads; the files are read by one of them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._templates = bootstrap.templates_directory(settings)
         self._lock = threading.Lock()
-        self._scene = Scene("", (SOURCE,), {}, Fault("Nothing was loaded yet."))
+        self._scene = LoadedTemplates("", (SOURCE,), {}, Fault("Nothing was loaded yet."))
 
     def version(self) -> str:
         """Another one after each change of a file: of its time, its size or its name."""
@@ -62,14 +62,14 @@ class Stage:
                 seen.update(f"{path}\0{stat}\0".encode("utf-8", "surrogateescape"))
         return seen.hexdigest()[:16]
 
-    def scene(self) -> Scene:
+    def scene(self) -> LoadedTemplates:
         with self._lock:
             version = self.version()
             if version != self._scene.version:
                 self._scene = self._load(version)
             return self._scene
 
-    def proof(self, scene: Scene, sample: str, language: str) -> Proof | Fault:
+    def proof(self, scene: LoadedTemplates, sample: str, language: str) -> Proof | Fault:
         if isinstance(scene.renderer, Fault):
             return scene.renderer
         try:
@@ -77,19 +77,19 @@ class Stage:
         except (TemplateFaultError, AttachmentError) as problem:
             return self._fault(str(problem))
 
-    def _load(self, version: str) -> Scene:
+    def _load(self, version: str) -> LoadedTemplates:
         spoken = sorted(path.stem for path in (self._templates / LANGUAGES).glob("*.po"))
         languages = (SOURCE, *spoken, PSEUDO)
         samples = self._scene.samples
         try:
-            samples = {sample.name: notice for sample, notice in proofs.mailed(self._settings)}
+            samples = {sample.name: notification for sample, notification in proofs.mailed(self._settings)}
             renderer = bootstrap.load_renderer(self._settings)
             untranslated = list(checks.translations(self._templates, languages))
         except ConfigurationError as problem:
-            return Scene(version, languages, samples, self._fault(str(problem)))
+            return LoadedTemplates(version, languages, samples, self._fault(str(problem)))
         except Exception as problem:  # noqa: BLE001 - a file that is being written may break anything; the page says so
-            return Scene(version, languages, samples, self._fault(f"{type(problem).__name__}: {problem}"))
-        return Scene(version, languages, samples, renderer, untranslated)
+            return LoadedTemplates(version, languages, samples, self._fault(f"{type(problem).__name__}: {problem}"))
+        return LoadedTemplates(version, languages, samples, renderer, untranslated)
 
     def _fault(self, detail: str) -> Fault:
         place = _PLACE.search(detail)

@@ -5,7 +5,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from notification_service.contract.outcomes import Outcome, Unknown, may_be_reopened
-from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held, Tenure
+from notification_service.delivery.ports.claims import (
+    ClaimAnswer,
+    Decided,
+    Fence,
+    Granted,
+    Held,
+    InterruptedSend,
+    Tenure,
+)
 
 
 @dataclass(slots=True)
@@ -51,12 +59,12 @@ class MemoryClaims:
             return Granted(fresh=False, before=before, certain=certain)
         again = held.state == "resending"
         held.state = "doubted" if held.state == "sending" else held.state
-        return Doubtful(again, certain)
+        return InterruptedSend(again, certain)
 
     async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
     ) -> Fence:
-        if plant:
+        if create_if_missing:
             new = _Claim("claimed", owner, self._clock() + self._lease, None, self.server)
             self._claims.setdefault(notification_id, new)
         held = self._claims.get(notification_id)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from notification_service.contract.outcomes import PENDING, Bounced, Outcome, Sent, may_be_reopened, summarize
 from notification_service.delivery.ports.channel import Attempt
 from notification_service.delivery.ports.claims import Fence
-from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened, Paid, Told
+from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.recalls import Order
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class MemoryLedger:
         self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
         return Opened()
 
-    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+    async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
         return [_told(self.records[each]) for each in notification_ids if each in self.records]
 
     async def take_over(
@@ -239,9 +239,9 @@ def _bounced(record: Record) -> Mapping[str, Any]:
     }
 
 
-def _told(record: Record) -> Told:
+def _told(record: Record) -> RecordedEvent:
     made = record.intent.created_at
-    return Told(
+    return RecordedEvent(
         record.intent.notification_id,
         record.intent.event_type,
         record.intent.event_data,

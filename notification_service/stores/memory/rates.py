@@ -3,22 +3,24 @@
 import time
 from collections.abc import Callable, Sequence
 
-from notification_service.delivery.rate_limits import Bucket, Quotas, Turn
+from notification_service.delivery.rate_limits import Bucket, RateLimits, Reservation
 
 
 class MemoryRates:
-    def __init__(self, quotas: Quotas | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._quotas = quotas or Quotas()
+    def __init__(self, rate_limits: RateLimits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quotas = rate_limits or RateLimits()
         self._clock = clock
         self._empty: dict[str, float] = {}
 
-    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False) -> Turn:
-        turn, places = Turn(), dict[str, float]()
+    async def reserve(
+        self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False
+    ) -> Reservation:
+        turn, places = Reservation(), dict[str, float]()
         for limit in self._quotas.of(address, ticket=ticket, taken=taken):
             seconds, key, empty = self._best(limit.lanes)
             places[key] = empty
             if seconds:
-                turn = Turn(seconds, limit.setting)
+                turn = Reservation(seconds, limit.setting)
                 break
         if not (only_now and turn.seconds):
             self._empty |= places

@@ -15,7 +15,7 @@ _STATE = ("status", "outcome", "reason", "owner", "updated_at", "due_at", "sent_
 _FIELDS = dict.fromkeys((*_OWN, *_STATE, "attempts.result", "event_data.refund_transaction_id"), 1)
 
 
-class MongoBooks:
+class MongoAudit:
     """Every method raises `StoreUnavailableError`."""
 
     def __init__(self, database: Database, collection: str) -> None:

@@ -14,7 +14,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from notification_service.foundation.batching import Groups
+from notification_service.foundation.batching import Batcher
 from notification_service.foundation.errors import NO_URL, ConfigurationError, StoreUnavailableError
 from notification_service.foundation.hosts import is_host
 
@@ -29,7 +29,7 @@ Write = InsertOne[Document] | UpdateOne
 _TIMEOUT_MS = 2000
 _OPERATION_MS = 5000
 _DUPLICATE_KEY = 11000
-_LARGEST_GROUP = 100
+_MAX_GROUP_SIZE = 100
 _PASSING = frozenset(
     {
         *(6, 7, 11, 24, 46, 50, 63, 89, 90, 91, 112, 117, 133, 134, 150, 175, 189, 202, 211, 216, 246, 262, 279, 317),
@@ -182,7 +182,7 @@ class ReadsById:
 
 
 _Question = tuple[ReadsById, str]
-_ReadGroups = Groups[_Question, Document | None]
+_ReadGroups = Batcher[_Question, Document | None]
 
 
 class GroupedReads:
@@ -193,7 +193,7 @@ class GroupedReads:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
-        self._groups: _ReadGroups = Groups(self._read_group, _LARGEST_GROUP)
+        self._groups: _ReadGroups = Batcher(self._read_group, _MAX_GROUP_SIZE)
 
     def of(self, collection: Collection, fields: Mapping[str, int], spellings: Spellings = _as_it_is) -> ReadsById:
         return ReadsById(self._groups, collection, fields, spellings)
@@ -231,7 +231,7 @@ class GroupedWrites:
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._groups: Groups[Write, Written] = Groups(self._write_group, _LARGEST_GROUP)
+        self._groups: Batcher[Write, Written] = Batcher(self._write_group, _MAX_GROUP_SIZE)
 
     async def write(self, operation: Write) -> Written:
         """Raises `StoreUnavailableError`, after which the write may or may not be done, and `WriteRefusedError`."""

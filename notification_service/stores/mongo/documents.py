@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from notification_service.contract.bodies import Said
 from notification_service.contract.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
 from notification_service.delivery.ports.channel import Attempt
-from notification_service.delivery.ports.ledger import Entry, Intent, Told
+from notification_service.delivery.ports.ledger import Entry, Intent, RecordedEvent
 from notification_service.foundation.address_digests import names, stand_in, texts_in, texts_of_id
 from notification_service.foundation.addresses import key
 
@@ -38,8 +38,8 @@ MENDABLE = ("rejected", "parked", "unknown", "bounced")
 """What a replay opens again, and of what was rejected or bounced another event of its fact that knows better."""
 
 _DEEPEST = 40
-_LARGEST_INTEGER = 2**63
-_LONGEST_EVENT = 4 * 1024 * 1024
+_MAX_INTEGER_SIZE = 2**63
+_MAX_EVENT_LENGTH = 4 * 1024 * 1024
 """Characters. A document has 16 MB, and the event stands in it twice."""
 
 
@@ -99,7 +99,7 @@ def event(data: Mapping[str, Any], show: Show) -> dict[str, Any]:
         return {"event_data": stored, "event_whole": True}
     kept = {"event_data": stored, "event_whole": False}
     text = data.text if isinstance(data, Said) and show is str else None
-    return kept | {"event_json": text} if text and len(text) <= _LONGEST_EVENT else kept
+    return kept | {"event_json": text} if text and len(text) <= _MAX_EVENT_LENGTH else kept
 
 
 def addressed(recipient: str, show: Show) -> dict[str, str]:
@@ -109,17 +109,17 @@ def addressed(recipient: str, show: Show) -> dict[str, str]:
 
 
 def closed(outcome: Outcome, at: datetime, show: Show) -> dict[str, Any]:
-    told = summarize(outcome)
-    fields: dict[str, Any] = {"status": told.status, "outcome": told.outcome, "updated_at": at}
-    if told.reason:
-        fields["reason"] = str(told.reason)
-    if told.detail:
-        fields["detail"] = show(storable_text(told.detail))
-    if told.fingerprint:
-        fields["fingerprint"] = told.fingerprint
-    if told.possible_duplicate:
+    event_data_of = summarize(outcome)
+    fields: dict[str, Any] = {"status": event_data_of.status, "outcome": event_data_of.outcome, "updated_at": at}
+    if event_data_of.reason:
+        fields["reason"] = str(event_data_of.reason)
+    if event_data_of.detail:
+        fields["detail"] = show(storable_text(event_data_of.detail))
+    if event_data_of.fingerprint:
+        fields["fingerprint"] = event_data_of.fingerprint
+    if event_data_of.possible_duplicate:
         fields["possible_duplicate"] = True
-    if told.status is Status.SENT:
+    if event_data_of.status is Status.SENT:
         fields["sent_at"] = at
     return fields
 
@@ -150,13 +150,13 @@ TOLD = dict.fromkeys(
     ),
     1,
 )
-"""The fields of a record that `told` reads."""
+"""The fields of a record that `event_data_of` reads."""
 
 
-def told(document: Mapping[str, Any]) -> Told:
+def event_data_of(document: Mapping[str, Any]) -> RecordedEvent:
     word, data = document.get("outcome"), document.get("event_data")
     created_at = document["created_at"]
-    return Told(
+    return RecordedEvent(
         notification_id=str(document["_id"]),
         event_type=str(document.get("event_type")),
         data=data if isinstance(data, Mapping) else {},
@@ -269,7 +269,7 @@ def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 
             return show(storable_text(value))
         case bool() | None:
             return value
-        case int() if not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
+        case int() if not -_MAX_INTEGER_SIZE <= value < _MAX_INTEGER_SIZE:
             return str(value)
         case Mapping():
             return {

@@ -7,7 +7,7 @@ from typing import Any
 from bson import Binary, DBRef, Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE
 
-_LARGEST_INTEGER = 2**63
+_MAX_INTEGER_SIZE = 2**63
 _HEX = re.compile(r"[0-9a-fA-F]{24}")
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?|[0-9a-fA-F]{32}")
@@ -19,7 +19,7 @@ def spellings(text: str) -> tuple[Any, ...]:
     forms: list[Any] = [text]
     if _HEX.fullmatch(text):
         forms += [ObjectId(text), text.lower()]
-    elif _NUMBER.fullmatch(text) and abs(int(text)) < _LARGEST_INTEGER:
+    elif _NUMBER.fullmatch(text) and abs(int(text)) < _MAX_INTEGER_SIZE:
         forms.append(int(text))
     elif _UUID.fullmatch(text):
         forms += [Binary(uuid.UUID(text).bytes, UUID_SUBTYPE), str(uuid.UUID(text))]
@@ -50,6 +50,6 @@ def as_text(value: object) -> str | None:
 
 def _whole(value: Decimal128) -> str | None:
     number = value.to_decimal()
-    if not number.is_finite() or number != number.to_integral_value() or abs(number) >= _LARGEST_INTEGER:
+    if not number.is_finite() or number != number.to_integral_value() or abs(number) >= _MAX_INTEGER_SIZE:
         return None
     return str(int(number))

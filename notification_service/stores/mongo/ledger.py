@@ -12,7 +12,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 from notification_service.contract.outcomes import PENDING, WAITING, Outcome, Sent, Status, summarize
 from notification_service.delivery.ports.channel import Attempt
 from notification_service.delivery.ports.claims import Fence
-from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened, Paid, Told
+from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened, Paid, RecordedEvent
 from notification_service.foundation.address_digests import Digests, named_in, stand_in, texts_of_id
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import StoreUnavailableError
@@ -35,7 +35,7 @@ _INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_
 _BUILDING = 600
 """Seconds that the indexes of a large collection may take; it is open meanwhile."""
 
-_MOST = {"event_ids": 1000, "attempts": 200, "history": 200, "replays": 200}
+_MAX = {"event_ids": 1000, "attempts": 200, "history": 200, "replays": 200}
 """Of the lists of one record: a fact that is reported for ever must not grow to the 16 MB that MongoDB holds."""
 
 _OPEN = {"$in": list(documents.OPEN)}
@@ -119,9 +119,9 @@ class MongoLedger:
         await self._trim(found)
         return AlreadyThere(documents.entry(found))
 
-    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+    async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
         found = await asyncio.gather(*map(self._told.find, notification_ids))
-        return [documents.told(document) for document in found if document]
+        return [documents.event_data_of(document) for document in found if document]
 
     async def take_over(
         self,
@@ -233,7 +233,7 @@ class MongoLedger:
 
     async def _trim(self, found: Document) -> None:
         """The first and the last of a list that has grown too long, unless it has changed since it was read."""
-        for name, most in _MOST.items():
+        for name, most in _MAX.items():
             listed = found.get(name)
             if isinstance(listed, list) and len(listed) > most:
                 kept = [listed[0], *listed[1 - most :]]

@@ -9,7 +9,7 @@ from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from notification_service.contract.outcomes import WAITING, Skipped, SkipReason
-from notification_service.delivery.ports.retention import Changed
+from notification_service.delivery.ports.retention import ChangeResult
 from notification_service.foundation.address_digests import MORE, Digests, names, stand_in, texts_in, texts_of_id
 from notification_service.foundation.addresses import key
 from notification_service.stores.mongo import address_keys, documents
@@ -40,7 +40,7 @@ def _names(record: Record, address: str) -> bool:
     return names(address, [*texts, *chain.from_iterable(map(texts_of_id, more))])
 
 
-class MongoKeeping:
+class MongoRetention:
     """Every method raises `StoreUnavailableError`."""
 
     def __init__(
@@ -143,11 +143,11 @@ class MongoKeeping:
     def _batches(self, which: Document, *, sort: str) -> AsyncIterator[list[Document]]:
         return in_batches(self._records.find(which).sort(sort, 1), _BATCH)
 
-    async def strip(self, records: Sequence[Record], at: datetime) -> Changed:
+    async def strip(self, records: Sequence[Record], at: datetime) -> ChangeResult:
         """How many now say nothing of a person; one that was changed since it was read is not among them."""
         return await self._write(records, lambda each: ReplaceOne(_as_read(each), documents.without_person(each, at)))
 
-    async def erase(self, records: Sequence[Record], at: datetime, address: str = "") -> Changed:
+    async def erase(self, records: Sequence[Record], at: datetime, address: str = "") -> ChangeResult:
         """The same, and what a retry or a replay would send is closed: its event, when it comes back, sends nothing.
 
         No name that stays, of a booking or an event, holds the `address` any more.
@@ -159,10 +159,10 @@ class MongoKeeping:
 
         return await self._write(records, lambda each: ReplaceOne(_as_read(each), erased(each)))
 
-    async def remove(self, records: Sequence[Record]) -> Changed:
+    async def remove(self, records: Sequence[Record]) -> ChangeResult:
         return await self._write(records, lambda each: DeleteOne(_as_read(each)))
 
-    async def _write(self, records: Sequence[Record], change: Callable[[Record], _Write]) -> Changed:
+    async def _write(self, records: Sequence[Record], change: Callable[[Record], _Write]) -> ChangeResult:
         """Whatever is odd about one record, the others are changed."""
         writes: list[tuple[str, _Write]] = []
         left: dict[str, str] = {}
@@ -172,9 +172,9 @@ class MongoKeeping:
             except Exception as problem:  # noqa: BLE001 - an old record may hold anything, and each is said
                 left[str(each["_id"])] = type(problem).__name__
         if not writes:
-            return Changed(0, left)
+            return ChangeResult(0, left)
         count, refused = await self._written([write for _, write in writes])
-        return Changed(count, {**left, **{writes[index][0]: why for index, why in refused.items()}})
+        return ChangeResult(count, {**left, **{writes[index][0]: why for index, why in refused.items()}})
 
     async def _written(self, writes: Sequence[_Write]) -> tuple[int, dict[int, str]]:
         """How many documents it changed, and why the server refuses a write, by its place."""

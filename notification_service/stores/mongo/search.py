@@ -11,10 +11,10 @@ import structlog
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
-from notification_service.delivery.ports.ledger import Told
+from notification_service.delivery.ports.ledger import RecordedEvent
 from notification_service.foundation.addresses import NotAnAddressError, key, mask, read_mailbox
 from notification_service.stores.mongo.client import Database, Document, answered, unavailable
-from notification_service.stores.mongo.documents import TOLD, storable_text, told
+from notification_service.stores.mongo.documents import TOLD, event_data_of, storable_text
 from notification_service.stores.mongo.recipients import SPELLINGS_INDEX, spellings
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ _BUILDING = 600
 _BEGINNING = re.compile(r"([0-9a-f]{8,31})(?:…|\.\.\.)?")
 _MESSAGE_ID = re.compile(r"<?([0-9a-f]{32})@[^@\s]+")
 
-_MOST_ALIKE = 1000
+_MAX_ALIKE = 1000
 """Records whose ids begin alike; by chance there are two of them among 90,000."""
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,7 +84,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchQuery:
     """What a record has to have. `term`: a booking, an event, a notification or an address, whichever it is.
 
     A notification is known by its id, by the first eight characters or more of it, as tables show them, and by
@@ -132,12 +132,12 @@ class MongoSearch:
         """The whole record."""
         return await answered(self._records.find_one({"_id": notification_id}))
 
-    async def told(self, notification_ids: Sequence[str]) -> list[Told]:
+    async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
         """What these records keep of their events."""
         found = self._records.find({"_id": {"$in": list(notification_ids)}}, TOLD) if notification_ids else None
-        return [told(each) for each in await answered(found.to_list(None))] if found is not None else []
+        return [event_data_of(each) for each in await answered(found.to_list(None))] if found is not None else []
 
-    async def page(self, wanted: Wanted, *, limit: int, after: Place | None = None) -> Page:
+    async def page(self, wanted: SearchQuery, *, limit: int, after: Place | None = None) -> Page:
         """At most `limit` records, those created last first, without their events and attempts."""
         found = [await self._newest(each, wanted, limit + 1, after) for each in await self._meanings(wanted)]
         distinct = {record["_id"]: record for record in chain.from_iterable(found)}
@@ -153,13 +153,13 @@ class MongoSearch:
         groups = await answered(self._records.aggregate(stages).to_list(None))
         return {str(each["_id"]): each["records"] for each in groups if each["_id"] is not None}
 
-    async def _newest(self, which: Document, wanted: Wanted, most: int, after: Place | None) -> list[Document]:
+    async def _newest(self, which: Document, wanted: SearchQuery, most: int, after: Place | None) -> list[Document]:
         """Read back in time, each stretch ten times as long as the one before it, until there are `most`.
 
         So little is read on any server: some sort all that they find before the first record is given out.
         """
         if "_id" in which:
-            named = await answered(self._records.find(which, _LIST).to_list(_MOST_ALIKE))
+            named = await answered(self._records.find(which, _LIST).to_list(_MAX_ALIKE))
             place = (after.created_at, after.notification_id) if after else None
             return [record for record in named if place is None or _newness(record) < place]
         found: list[Document] = []
@@ -187,7 +187,7 @@ class MongoSearch:
             raise unavailable(problem) from problem
         return found
 
-    async def _meanings(self, wanted: Wanted) -> list[Document]:
+    async def _meanings(self, wanted: SearchQuery) -> list[Document]:
         """A query for each thing that `term` may be and each outcome: one `$or` of them is answered by no index."""
         given = dict(_given(wanted))
         ends: list[Document] = [{"outcome": outcome} for outcome in wanted.outcomes] or [{}]
@@ -212,7 +212,7 @@ class MongoSearch:
         return [{"recipient_key": key(address)}, *({"recipient": written} for written in older)]
 
 
-def _given(wanted: Wanted) -> Iterator[tuple[str, object]]:
+def _given(wanted: SearchQuery) -> Iterator[tuple[str, object]]:
     if wanted.notification is not None:
         yield "_id", _identity(wanted.notification)
     if wanted.booking is not None:

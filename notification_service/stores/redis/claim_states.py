@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 
-from notification_service.delivery.ports.claims import Standing
+from notification_service.delivery.ports.claims import ClaimStatus
 from notification_service.stores.redis.client import Client, answered
 
 _PREFIX = "notification:"
@@ -25,14 +25,14 @@ return found
 """
 
 
-class RedisStandings:
+class RedisClaimStates:
     """Every method raises `StoreUnavailableError`."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
         self._read = redis.script(_READ)
 
-    async def of(self, notification_ids: Sequence[str]) -> dict[str, Standing]:
+    async def of(self, notification_ids: Sequence[str]) -> dict[str, ClaimStatus]:
         found = await answered(self._read(keys=[_PREFIX + each for each in notification_ids], args=[]))
         return {each: _standing(*answer) for each, answer in zip(notification_ids, found, strict=True)}
 
@@ -44,8 +44,8 @@ class RedisStandings:
             yield [str(key).removeprefix(_PREFIX) for key in keys]
 
 
-def _standing(alive: int, verdict: str) -> Standing:
-    return Standing(bool(alive), _outcome(verdict) if verdict else None)
+def _standing(alive: int, verdict: str) -> ClaimStatus:
+    return ClaimStatus(bool(alive), _outcome(verdict) if verdict else None)
 
 
 def _outcome(verdict: str) -> str:

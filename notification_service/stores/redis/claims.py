@@ -4,7 +4,15 @@ import json
 from collections.abc import Awaitable, Collection, Mapping
 
 from notification_service.contract.outcomes import Outcome, Status, Summary, recall, summarize
-from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Doubtful, Fence, Granted, Held, Tenure
+from notification_service.delivery.ports.claims import (
+    ClaimAnswer,
+    Decided,
+    Fence,
+    Granted,
+    Held,
+    InterruptedSend,
+    Tenure,
+)
 from notification_service.foundation.addresses import mask_in
 from notification_service.stores.redis.client import Client, answered
 
@@ -186,12 +194,12 @@ class RedisClaims:
             case "decided":
                 return Decided(_read(detail))
             case _:
-                return Doubtful(again=answer == "doubtful again", certain=certain == [1])
+                return InterruptedSend(again=answer == "doubtful again", certain=certain == [1])
 
     async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, plant: bool = False
+        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
     ) -> Fence:
-        arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again), int(plant)]
+        arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again), int(create_if_missing)]
         return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
 
     async def unmark(self, notification_id: str, owner: str) -> None:

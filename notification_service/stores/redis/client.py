@@ -17,14 +17,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from notification_service.foundation.batching import Groups
+from notification_service.foundation.batching import Batcher
 from notification_service.foundation.errors import NO_URL, ConfigurationError, StoreUnavailableError
 from notification_service.foundation.hosts import is_host
 
 T = TypeVar("T")
 
-_TIMEOUT, _DEADLINE = 1.0, 2.5
-_LARGEST_GROUP = 100
+_TIMEOUT_S, _DEADLINE = 1.0, 2.5
+_MAX_GROUP_SIZE = 100
 _BY_DIGEST = "EVALSHA"
 
 _PROBE_KEY = "notification-probe"
@@ -48,7 +48,7 @@ class Client(Redis):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
         super().__init__(**options)
-        self.calls: Groups[_Call, Any] = Groups(self._call, _LARGEST_GROUP)
+        self.calls: Batcher[_Call, Any] = Batcher(self._call, _MAX_GROUP_SIZE)
         self._probe = self.script(_PROBE)
 
     def script(self, text: str) -> "Script":
@@ -160,7 +160,7 @@ def _fault(connection: object) -> str | None:
 def _pool(url: str) -> BlockingConnectionPool:
     if found := _SENTINEL.fullmatch(url):
         return _sentinel_pool(**found.groupdict(default=""))
-    pool = BlockingConnectionPool.from_url(url, timeout=_TIMEOUT, **_options())
+    pool = BlockingConnectionPool.from_url(url, timeout=_TIMEOUT_S, **_options())
     by_socket = pool.connection_class is UnixDomainSocketConnection
     if not (pool.connection_kwargs.get("path") if by_socket else _named(url)):
         raise ValueError("it leads nowhere")
@@ -176,8 +176,8 @@ def _named(url: str) -> bool:
 def _options() -> dict[str, Any]:
     return {
         "max_connections": 16,
-        "socket_timeout": _TIMEOUT,
-        "socket_connect_timeout": _TIMEOUT,
+        "socket_timeout": _TIMEOUT_S,
+        "socket_connect_timeout": _TIMEOUT_S,
         "health_check_interval": 30,
         "retry": Retry(NoBackoff(), 1),
         "decode_responses": True,
@@ -212,13 +212,13 @@ def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: s
         [_host_and_port(host) for host in hosts.split(",")],
         # No second try at one that does not answer, before the next is asked.
         sentinel_kwargs={
-            "socket_timeout": _TIMEOUT,
-            "socket_connect_timeout": _TIMEOUT,
+            "socket_timeout": _TIMEOUT_S,
+            "socket_connect_timeout": _TIMEOUT_S,
             "retry": Retry(NoBackoff(), 0),
             **tls,
         },
     )
-    return _SentinelPool(unquote(primary), asked, timeout=_TIMEOUT, **{**_options(), **said, **tls})  # type: ignore[no-untyped-call]  # as above
+    return _SentinelPool(unquote(primary), asked, timeout=_TIMEOUT_S, **{**_options(), **said, **tls})  # type: ignore[no-untyped-call]  # as above
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """How many mails go where, counted over all workers."""
 
-from notification_service.delivery.rate_limits import Quotas, Turn
+from notification_service.delivery.rate_limits import RateLimits, Reservation
 from notification_service.stores.redis.client import Client, answered
 
 _PREFIX = "notification-rate:"
@@ -36,14 +36,16 @@ return {math.ceil(wait), wait > 0 and limit or 0}
 class RedisRates:
     """What is beyond a limit gets a time of its own, one after the other."""
 
-    def __init__(self, redis: Client, quotas: Quotas) -> None:
-        self._quotas = quotas
+    def __init__(self, redis: Client, rate_limits: RateLimits) -> None:
+        self._quotas = rate_limits
         self._reserve = redis.script(_RESERVE)
 
-    async def reserve(self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False) -> Turn:
+    async def reserve(
+        self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False
+    ) -> Reservation:
         found = self._quotas.of(address, ticket=ticket, taken=taken)
         if not found:
-            return Turn()
+            return Reservation()
         keys = [f"{_PREFIX}{lane.key}" for limit in found for lane in limit.lanes]
         args: list[float] = [int(only_now)]
         for limit in found:
@@ -51,4 +53,4 @@ class RedisRates:
             for lane in limit.lanes:
                 args += (lane.window * 1000, lane.interval * 1000)
         wait, which = await answered(self._reserve(keys=keys, args=args))
-        return Turn(float(wait) / 1000, found[which - 1].setting) if which else Turn()
+        return Reservation(float(wait) / 1000, found[which - 1].setting) if which else Reservation()

@@ -13,20 +13,28 @@ from aiosmtplib import SMTPResponseException
 from notification_service.channels.email.smtp.greeting import is_qualified
 from notification_service.channels.email.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.email.smtp.providers import Provider
-from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, Reading, fingerprint, one_line, read
+from notification_service.channels.email.smtp.replies import (
+    CLOSING,
+    Blame,
+    Phase,
+    ReplyVerdict,
+    fingerprint,
+    one_line,
+    read,
+)
 from notification_service.channels.email.smtp.tokens import NoLoginError
 from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
-    BeforeData,
+    BeforeHandover,
     Blocked,
+    ClaimLost,
     Deferred,
     Envelope,
     InDoubt,
     Refused,
     Tried,
     Unavailable,
-    Withdrawn,
 )
 from notification_service.delivery.ports.claims import Fence
 from notification_service.foundation.errors import ChannelUnavailableError
@@ -75,13 +83,13 @@ class SmtpChannel:
         self._timeout = timeout
         self._data_timeout = data_timeout
 
-    async def attempt(self, envelope: Envelope, before_data: BeforeData) -> Tried:
+    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
         if _NOT_ONE_ADDRESS.search(envelope.sender + envelope.recipient):
             raise ValueError("the envelope's sender or recipient is not one plain address")
-        verdict, over = await self._converse(envelope, before_data, fresh=False)
+        verdict, over = await self._converse(envelope, before_handover, fresh=False)
         if over:
             # It had died unnoticed, or carried all that it may; nothing went out, and a new one may do.
-            verdict, _ = await self._converse(envelope, before_data, fresh=True)
+            verdict, _ = await self._converse(envelope, before_handover, fresh=True)
         return verdict
 
     @property
@@ -115,19 +123,21 @@ class SmtpChannel:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def _converse(self, envelope: Envelope, before_data: BeforeData, *, fresh: bool) -> tuple[Tried, bool]:
+    async def _converse(
+        self, envelope: Envelope, before_handover: BeforeHandover, *, fresh: bool
+    ) -> tuple[Tried, bool]:
         """The verdict, and whether it only means that a session which was kept is over."""
         talk = _Talk(self._pool.hide, envelope.recipient)
         try:
             async with self._pool.session(fresh=fresh) as talk.session:
-                verdict = await self._send(talk, talk.session, envelope, before_data)
+                verdict = await self._send(talk, talk.session, envelope, before_handover)
         except SMTPResponseException as problem:
             verdict = self._refused(talk, problem.code, problem.message)
         except BROKEN as problem:
             verdict = self._broken(talk, problem)
         return verdict, talk.session_is_over
 
-    async def _send(self, talk: _Talk, session: Session, envelope: Envelope, before_data: BeforeData) -> Tried:
+    async def _send(self, talk: _Talk, session: Session, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
         client = session.client
         options, encoding = ["BODY=8BITMIME"] if client.supports_extension("8bitmime") else [], "ascii"
         if envelope.needs_smtputf8:
@@ -143,9 +153,9 @@ class SmtpChannel:
             )
             talk.phase = Phase.RCPT
             await self._within(client.rcpt(envelope.recipient, encoding=encoding, timeout=None), self._timeout)
-            if await before_data() is Fence.LOST:
+            if await before_handover() is Fence.LOST:
                 await self._reset(session)
-                return Withdrawn()
+                return ClaimLost()
             talk.phase = Phase.DATA
             reply = await self._within(client.data(envelope.content, timeout=None), self._data_timeout)
         except SMTPResponseException as problem:
@@ -215,5 +225,5 @@ def _own_hint(problem: BaseException) -> str:
     return problem.hint if isinstance(problem, NoLoginError) else ""
 
 
-def _code(reading: Reading, code: int) -> str:
+def _code(reading: ReplyVerdict, code: int) -> str:
     return reading.code if reading.code == str(code) else f"{code} {reading.code}"

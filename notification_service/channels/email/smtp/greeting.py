@@ -7,7 +7,7 @@ import socket
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _LITERAL = re.compile(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]")
-_LONGEST_NAME = 253
+_MAX_NAME_LENGTH = 253
 _NOBODY = "[127.0.0.1]"
 
 
@@ -40,7 +40,7 @@ def _own_address(name: str) -> str:
 def _is_name(name: str) -> bool:
     """A last label of digits is an address without its brackets (RFC 3696 §2)."""
     last = name.rstrip(".").rpartition(".")[2]
-    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None and not last.isdigit()
+    return len(name) <= _MAX_NAME_LENGTH and _NAME.fullmatch(name) is not None and not last.isdigit()
 
 
 def _is_literal(name: str) -> bool:

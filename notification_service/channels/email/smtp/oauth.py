@@ -38,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 _USUAL_SECONDS = 300.0
 """How long a token is taken to hold where the endpoint does not say (RFC 6749 §5.1 only recommends that it does)."""
-_LONGEST_SECONDS = 24 * 3600.0
-_LARGEST_ANSWER = 64 * 1024
+_MAX_SECONDS = 24 * 3600.0
+_MAX_ANSWER_SIZE = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """What may stand in XOAUTH2's line: neither its separators nor a line's end."""
 _REFRESH_TOKEN = re.compile(r"[\x20-\x7e]+")
@@ -56,7 +56,7 @@ class Answer:
     refresh_token: str | None = field(repr=False)
 
 
-class RefusedError(NoLoginError):
+class TokenRefusedError(NoLoginError):
     """The endpoint gives no token. `error`: its word for why (RFC 6749 §5.2)."""
 
     def __init__(self, problem: str, hint: str, error: str) -> None:
@@ -100,15 +100,15 @@ class Endpoint:
         ):
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > _LARGEST_ANSWER:
+                if len(body) > _MAX_ANSWER_SIZE:
                     break
             return response.status_code, body
 
-    def refusal(self, status: int, answer: Mapping[str, Any], hints: Mapping[str, str]) -> RefusedError:
+    def refusal(self, status: int, answer: Mapping[str, Any], hints: Mapping[str, str]) -> TokenRefusedError:
         error, description = (str(answer.get(name) or "") for name in ("error", "error_description"))
         said = one_line(self.hide(": ".join(filter(None, (error, description)))))
         problem = f"the token endpoint answers {status}" + (f", {said}" if said else " and gives no token")
-        return RefusedError(problem, token_errors.hint(status, error, description, hints), error)
+        return TokenRefusedError(problem, token_errors.hint(status, error, description, hints), error)
 
 
 def _read(body: bytes) -> Mapping[str, Any]:
@@ -125,7 +125,7 @@ def _seconds(said: object) -> float:
         seconds = float(said) if isinstance(said, int | float | str) and not isinstance(said, bool) else math.nan
     except (ValueError, OverflowError):
         seconds = math.nan
-    return min(seconds, _LONGEST_SECONDS) if seconds > 0 else _USUAL_SECONDS
+    return min(seconds, _MAX_SECONDS) if seconds > 0 else _USUAL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class RefreshToken:
             form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **self._client.form}
             try:
                 answer = await self._endpoint.ask(form, token_errors.REFRESH_TOKEN)
-            except RefusedError as problem:
+            except TokenRefusedError as problem:
                 tried.add(refresh_token)
                 other = await self._next(tried) if problem.error == "invalid_grant" else None
                 if other is None:
@@ -278,7 +278,7 @@ async def accepted(endpoint: Endpoint, client: Client, invitation: Invitation) -
         await asyncio.sleep(interval)
         try:
             refresh_token = (await endpoint.ask(form, token_errors.DEVICE)).refresh_token
-        except RefusedError as problem:
+        except TokenRefusedError as problem:
             if problem.error not in ("authorization_pending", "slow_down"):
                 raise
             interval += 5 * (problem.error == "slow_down")

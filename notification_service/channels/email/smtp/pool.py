@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 # What aiosmtplib, the socket below it and the deadline around it raise when there is no conversation (any more).
 BROKEN = (SMTPException, OSError, TimeoutError, EOFError, NoLoginError)
 
-_GOODBYE_SECONDS = 2.0
+_CLOSE_TIMEOUT_S = 2.0
 _NO_XOAUTH2 = "is this the provider's submission server? One that knows no tokens wants SMTP_AUTH=password"
 
 
@@ -245,7 +245,7 @@ class Pool:
 
     async def _quit(self, session: Session) -> None:
         try:
-            async with asyncio.timeout(_GOODBYE_SECONDS):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await session.client.quit()
         except BROKEN as problem:
             log.debug("smtp.goodbye_failed", connection=session.name, problem=str(problem))

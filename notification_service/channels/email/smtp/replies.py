@@ -12,9 +12,9 @@ from enum import Enum, auto
 from notification_service.channels.email.smtp.reply_codes import HINTS, About, ground
 
 _ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
-_LONGEST_READ = 2000
+_MAX_READ_LENGTH = 2000
 """Characters; RFC 5321 §4.5.3.1.5 allows 512 a line."""
-_LONGEST_TEXT = 500
+_MAX_TEXT_LENGTH = 500
 
 CLOSING = 421
 """RFC 5321 §3.8: it closes this connection."""
@@ -90,7 +90,7 @@ _WAIT = re.compile(
 _WINDOW = re.compile(r"\b(?:last|past|previous|prior|per|every|than|rate|limit|of)\W*$|\bmessages?\b", re.IGNORECASE)
 """What stands before a number of hours that is no wait, but a time in which was counted."""
 _PART = re.compile(rf"({_AMOUNT})\s?-?({_UNIT})", re.IGNORECASE)
-_LONGEST_WAIT = 3 * 86400.0
+_MAX_WAIT = 3 * 86400.0
 """Seconds: well within PARKING_DAYS and VERDICT_DAYS as they are by default."""
 
 _VARYING = re.compile(
@@ -120,7 +120,7 @@ class Blame(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReplyVerdict:
     """`session`: on a session that was used before, a fresh one may do at once. `hint`: what an operator can do."""
 
     blame: Blame
@@ -134,14 +134,14 @@ class Reading:
     """It says that there is nobody of this address: how often it is said tells nothing of us."""
 
 
-def read(phase: Phase, code: int, text: str, recipient: str = "") -> Reading:
-    text = text[:_LONGEST_READ]
+def read(phase: Phase, code: int, text: str, recipient: str = "") -> ReplyVerdict:
+    text = text[:_MAX_READ_LENGTH]
     words = own_words(text)
     own = _enhanced(words)
     about = _about_either(code, own, words, _without_name(words, recipient))
     # What is quoted blames nobody, but may name what becomes of this one mail.
     enhanced = own or _enhanced(text)
-    return Reading(
+    return ReplyVerdict(
         _blame(phase, code, enhanced, about),
         enhanced or str(code),
         _named_wait(text),
@@ -153,7 +153,7 @@ def read(phase: Phase, code: int, text: str, recipient: str = "") -> Reading:
 
 def own_words(text: str) -> str:
     """What the server says for itself: without addresses, and without what it quotes of another server."""
-    words = " ".join(_ADDRESS.sub(" ", text[:_LONGEST_READ]).split())
+    words = " ".join(_ADDRESS.sub(" ", text[:_MAX_READ_LENGTH]).split())
     quote = _QUOTE.search(words)
     if quote:
         return words[: quote.start()].rstrip()
@@ -213,7 +213,7 @@ def _named_wait(text: str) -> float | None:
     for found in _WAIT.finditer(" ".join(text.split())):
         if found["wait"] and _WINDOW.search(found["between"]):
             continue
-        return min(_seconds(found["wait"] or found["before"]), _LONGEST_WAIT)
+        return min(_seconds(found["wait"] or found["before"]), _MAX_WAIT)
     return None
 
 
@@ -245,4 +245,4 @@ def fingerprint(code: int, text: str, recipient: str = "") -> str:
 def one_line(text: str) -> str:
     """A reply's text for a log line or a record: one line, printable, bounded."""
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:_LONGEST_TEXT]
+    return " ".join(printable.split())[:_MAX_TEXT_LENGTH]

@@ -7,7 +7,7 @@ from math import isqrt
 
 import zxingcpp
 
-_MOST_BYTES = 300
+_MAX_BYTES = 300
 _QUIET = 4
 """Light modules around the code that the standard asks for."""
 
@@ -35,10 +35,10 @@ def draw(text: str) -> QrCode | None:
     The same text is the same bytes.
     """
     try:
-        size = len(text[: _MOST_BYTES + 1].encode())
+        size = len(text[: _MAX_BYTES + 1].encode())
     except UnicodeEncodeError:  # half of a surrogate pair: no code could say it
         return None
-    if not 0 < size <= _MOST_BYTES:
+    if not 0 < size <= _MAX_BYTES:
         return None
     return _pictured(_modules(text))
 

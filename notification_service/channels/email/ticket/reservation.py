@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 
-_MOST_SEATS = 30
+_MAX_SEATS = 30
 _INERT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
@@ -32,7 +32,7 @@ def json_ld(
         "@type": "EventReservation",
         "reservationNumber": number,
         "reservationStatus": f"http://schema.org/Reservation{'Cancelled' if cancelled else 'Confirmed'}",
-        "underName": {"@type": "Person", "name": person},
+        "underName": {"@type": "Recipient", "name": person},
         "reservationFor": {
             # Not ScreeningEvent: Google lists the subtypes that it takes, and that one, being younger, is none of them.
             "@type": "Event",
@@ -41,7 +41,7 @@ def json_ld(
             "location": {"@type": "Place", "name": place_name, "address": place_address},
         },
     }
-    if 0 < len(seats) <= _MOST_SEATS:  # some of the seats would be a lie to a program
+    if 0 < len(seats) <= _MAX_SEATS:  # some of the seats would be a lie to a program
         reservation["reservedTicket"] = [_ticket(seat) for seat in seats]
     if url:
         reservation["url"] = url
