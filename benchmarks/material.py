@@ -8,6 +8,7 @@ from notification_service.channels.email import mime
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from tests.samples import fresh
 from tests.stack.publisher import Publication, event
@@ -42,7 +43,7 @@ def write(folder: Path) -> Path:
         for suffix, text in (("html", mail.html), ("txt", mail.text)):
             (folder / f"{kind}.{suffix}").write_text(_opened(text, notice), "utf-8")
         if number == 0:
-            ids = mime.MessageIds("ready", notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
+            ids = MessageIds("ready", notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
             sender_identity = mime.SenderIdentity("tickets@cinema.example", "Cinema")
             whole = mime.compose(mail, _JANE.email or "", sender_identity, ids, most_attached=2**20)
             (folder / "ready.eml").write_bytes(whole.content)

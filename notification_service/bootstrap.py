@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notification_service.channels.breaker import Breaker, LiveTransport
+from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.smtp.channel import SmtpChannel
@@ -97,6 +98,12 @@ def profile(settings: Settings) -> SenderProfile:
     )
 
 
+def email_composer(settings: Settings, renderer: Renderer) -> EmailComposer:
+    return EmailComposer(
+        renderer, sender_identity(settings), max_attachment_bytes=settings.service.max_attachment_bytes
+    )
+
+
 def sender_identity(settings: Settings) -> SenderIdentity:
     return SenderIdentity(settings.sender_address or _SIMULATED_SENDER, settings.sender.name)
 
@@ -173,7 +180,7 @@ def build_channel(
     """Either behind its breaker. None: mail is simulated, and no setting is here to say otherwise."""
     if channel is None:
         return Breaker(SimulatedChannel(outbox), _SIMULATED_AT_ONCE, attempted=attempted)
-    return Breaker(channel, channel.most, attempted=attempted)
+    return Breaker(channel, channel.max_concurrency, attempted=attempted)
 
 
 def rate_limits(settings: Settings) -> RateLimits:
@@ -214,14 +221,13 @@ def pipeline(
         state=DeliveryState(stores.claims, stores.ledger, leases, stores.rates),
         leases=leases,
         directory=stores.directory,
-        renderer=renderer,
+        composer=email_composer(settings, renderer),
         channel=breaker,
         outbox=outbox,
         policy=Policy(
-            sender_identity=sender_identity(settings),
             retry_schedule=retry_schedule(settings),
             max_event_bytes=service.max_event_bytes,
-            max_attachment_bytes=service.max_attachment_bytes,
+            zone=renderer.zone,
             hold_unknown=frozenset(service.unknown_hold),
             express=settings.rabbitmq.express_lane,
         ),

@@ -20,9 +20,9 @@ from notification_service.delivery.ports.channel import (
     Blocked,
     ClaimLost,
     Deferred,
-    Envelope,
     InDoubt,
     NothingSent,
+    OutgoingMessage,
     PutOff,
     Refused,
     SimulatedSend,
@@ -64,17 +64,17 @@ class Transport(Protocol):
 
     name: str
 
-    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried: ...
+    async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried: ...
     async def close(self) -> None: ...
 
 
 class LiveTransport(Transport, Protocol):
     """One that sends for real; nothing of it is open before it is used.
 
-    `most`: how many conversations there may be at once. `provider`: whose replies the metrics count.
+    `max_concurrency`: how many conversations there may be at once. `provider`: whose replies the metrics count.
     """
 
-    most: int
+    max_concurrency: int
     provider: str
 
     @property
@@ -96,15 +96,15 @@ class LiveTransport(Transport, Protocol):
 class Breaker:
     """The channel that the pipeline sees: it waits while the way out is closed, so no mail is ever blamed for it.
 
-    `most`: how many conversations there may be at once. `first_pause`, `longest_pause`: seconds before a probe.
+    `max_concurrency`: how many conversations there may be at once. `first_pause`, `longest_pause`: seconds before a probe.
     `patience`: seconds after which a mail that still waits for a conversation is put off. `attempted` is told of each
     conversation, for the metrics. `refusals`: what this process knows of who refuses us.
     """
 
     def __init__(
         self,
-        way_out: Transport,
-        most: int,
+        transport: Transport,
+        max_concurrency: int,
         *,
         first_pause: float = _FIRST_PAUSE,
         longest_pause: float = _MAX_PAUSE,
@@ -113,11 +113,11 @@ class Breaker:
         refusals: Refusals | None = None,
     ) -> None:
         self.refusals = refusals or Refusals()
-        self.name = way_out.name
+        self.name = transport.name
         self.state = State.CLOSED
         self.reason: str | None = None
-        self._way_out = way_out
-        self._most = self._allowed = most
+        self._transport = transport
+        self._max = self._allowed = max_concurrency
         self._attempted = attempted
         self._talking = 0
         self._queue: deque[_Waiting] = deque()
@@ -148,15 +148,17 @@ class Breaker:
         """Whether nothing is under way, and nothing will be for a while."""
         return self._allowed == 0 and self._talking == 0
 
-    async def deliver(self, envelope: Envelope, before_handover: BeforeHandover, nothing_sent: NothingSent) -> Verdict:
-        singled_out, passed, domain = 0, self._passed, domain_of(envelope.recipient)
+    async def deliver(
+        self, message: OutgoingMessage, before_handover: BeforeHandover, nothing_sent: NothingSent
+    ) -> Verdict:
+        singled_out, passed, domain = 0, self._passed, domain_of(message.recipient)
         tried: Attempt | None = None
         while True:
             async with self._turn(domain) as turn:
                 if isinstance(turn, PutOff):
                     return replace(turn, attempt=tried)
-                said = await self._way_out.attempt(envelope, before_handover)
-                verdict = self._learn(envelope.recipient, said, stale=turn != self._openings)
+                said = await self._transport.send_once(message, before_handover)
+                verdict = self._learn(message.recipient, said, stale=turn != self._openings)
             if not isinstance(said, ClaimLost):
                 tried = said.attempt
                 if self._attempted:
@@ -174,7 +176,7 @@ class Breaker:
     async def close(self) -> None:
         if self._reopening is not None:
             self._reopening.cancel()
-        await self._way_out.close()
+        await self._transport.close()
 
     @asynccontextmanager
     async def _turn(self, domain: str) -> AsyncIterator[int | PutOff]:
@@ -349,8 +351,8 @@ class Breaker:
             return
         self._pause, self.reason = self._first_pause, None
         # Where nobody waits there is no crowd to let in by and by.
-        self._allow(max(1, min(self._most, self._allowed * 2)) if self._queue else self._most)
-        self._turn_to(State.CLOSED if self._allowed == self._most else State.RAMPING)
+        self._allow(max(1, min(self._max, self._allowed * 2)) if self._queue else self._max)
+        self._turn_to(State.CLOSED if self._allowed == self._max else State.RAMPING)
 
     def _allow(self, conversations: int) -> None:
         self._allowed = conversations

@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.channel import OutgoingMessage
 
 _AS_A_MAIL = 64 * 1024
 """Bytes; most mails with a ticket are smaller."""
@@ -36,10 +36,10 @@ class FileOutbox:
         finally:
             Path(name).unlink()
 
-    async def keep(self, envelope: Envelope) -> str:
+    async def keep(self, message: OutgoingMessage) -> str:
         """The path of the file. The same notification is the same file. Raises `OSError`."""
-        path = self._directory / f"{envelope.template}-{envelope.notification_id}.eml"
-        await asyncio.to_thread(_write, path, envelope.content)
+        path = self._directory / f"{message.template}-{message.notification_id}.eml"
+        await asyncio.to_thread(_write, path, message.content)
         return str(path)
 
 

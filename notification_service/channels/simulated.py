@@ -10,8 +10,8 @@ from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeHandover,
     ClaimLost,
-    Envelope,
     Outbox,
+    OutgoingMessage,
     SimulatedSend,
     Tried,
     Unavailable,
@@ -27,12 +27,12 @@ class SimulatedChannel:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+    async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         at, started = datetime.now(UTC), time.monotonic()
         if await before_handover() is Fence.LOST:
             return ClaimLost()
         try:
-            path = await self._outbox.keep(envelope)
+            path = await self._outbox.keep(message)
         except OSError as problem:
             return Unavailable(
                 Attempt(at, "unavailable", _since(started), reply=f"{type(problem).__name__}: {problem}"),

@@ -9,7 +9,7 @@ from notification_service.channels.outbox import FileOutbox
 from notification_service.cli.terminal import say, table
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.channel import OutgoingMessage
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import samples
 from notification_service.settings import Settings
@@ -42,9 +42,9 @@ class _DemoOutbox:
         except OSError as problem:
             raise self._fails(problem) from problem
 
-    async def keep(self, envelope: Envelope) -> str:
+    async def keep(self, message: OutgoingMessage) -> str:
         try:
-            return await self._files.keep(envelope)
+            return await self._files.keep(message)
         except OSError as problem:
             self.failure = self._fails(problem)
             raise self.failure from problem

@@ -50,7 +50,7 @@ async def examine(settings: Settings) -> AsyncIterator[CheckResult]:
         ("RabbitMQ's delivery limits", _delivery_limits),
         ("Redis", _redis),
         ("MongoDB", _mongodb),
-        (settings.transport, _way_out),
+        (settings.transport, _transport),
     )
     hide = Secrecy(settings.secrets())
     for what, check in checks:
@@ -160,7 +160,7 @@ async def _mongodb(settings: Settings) -> str:
     return f"answers; records go to {settings.mongodb.database}.{settings.mongodb.collection}"
 
 
-async def _way_out(settings: Settings) -> str:
+async def _transport(settings: Settings) -> str:
     if not settings.live:
         return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
     channel = bootstrap.channel(settings)

@@ -5,20 +5,20 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from notification_service import bootstrap
-from notification_service.channels.email import mime
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
     Deferred,
-    Envelope,
     InDoubt,
     Refused,
     Tried,
     Unavailable,
 )
 from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import samples
@@ -31,9 +31,9 @@ async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tupl
         raise ConfigurationError(settings.unconfigured)
     channel = bootstrap.channel(settings)
     try:
-        for envelope in _envelopes(settings, to, template):
-            verdict = await channel.attempt(envelope, _go_on)
-            yield envelope.template, isinstance(verdict, Accepted), _said(verdict)
+        for message in _messages(settings, to, template):
+            verdict = await channel.send_once(message, _go_on)
+            yield message.template, isinstance(verdict, Accepted), _said(verdict)
     finally:
         await channel.close()
 
@@ -42,24 +42,23 @@ async def _go_on() -> Fence:
     return Fence.HELD
 
 
-def _envelopes(settings: Settings, to: str, template: str) -> list[Envelope]:
-    renderer, sender_identity = bootstrap.load_renderer(settings), bootstrap.sender_identity(settings)
-    envelopes: dict[str, Envelope] = {}
+def _messages(settings: Settings, to: str, template: str) -> list[OutgoingEmail]:
+    composer = bootstrap.email_composer(settings, bootstrap.load_renderer(settings))
+    messages: dict[str, OutgoingEmail] = {}
     for sample in samples.load(bootstrap.templates_directory(settings), variants=False):
-        notice = planning.plan(sample.inbound, largest=settings.service.max_event_bytes)
-        if not isinstance(notice, Notification) or template not in ("all", notice.template):
+        notification = planning.plan(sample.inbound, largest=settings.service.max_event_bytes)
+        if not isinstance(notification, Notification) or template not in ("all", notification.template):
             continue
-        most = settings.service.max_attachment_bytes
-        mail = renderer.render(notice.template, notice.event, Recipient(to, "Jane"), most_attached=most)
         # An id of its own each time, or a mailbox would show only the first of several tests.
-        ids = mime.MessageIds(
-            secrets.token_hex(16), notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC)
+        ids = MessageIds(
+            secrets.token_hex(16),
+            notification.event_id,
+            notification.template,
+            notification.event.booking_id,
+            datetime.now(UTC),
         )
-        envelopes.setdefault(
-            notice.template,
-            mime.compose(mail, to, sender_identity, ids, most_attached=most),
-        )
-    return list(envelopes.values())
+        messages.setdefault(notification.template, composer.compose(notification.event, Recipient(to, "Jane"), ids))
+    return list(messages.values())
 
 
 def _said(verdict: Tried) -> str:

@@ -132,7 +132,7 @@ class _Console:
                 return Response(made.mail.text, headers=policy, media_type="text/plain")
             case "mail.eml":
                 policy["Content-Disposition"] = f'attachment; filename="{record["_id"]}.eml"'
-                return Response(made.envelope.content, headers=policy, media_type="message/rfc822")
+                return Response(made.message.content, headers=policy, media_type="message/rfc822")
         raise HTTPException(404)
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────────────

@@ -13,11 +13,12 @@ from notification_service import bootstrap
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent, chosen
 from notification_service.broker.topology import PARKED
-from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.composer import EmailComposer
 from notification_service.console import reconstruction
 from notification_service.console.charts import Hours
 from notification_service.console.reconstruction import Made, NotMade
 from notification_service.contract.events import Event
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.outcomes import ParkReason
 from notification_service.contract.rules import booking_ids
 from notification_service.delivery import booking_history, recipients
@@ -125,7 +126,7 @@ class ConsoleQueries:
         self.stage = TemplateReloader(settings)
         self._directory = MongoDirectory(database)
         self._recalls = MongoRecalls(database, settings.mongodb.collection)
-        self._renderer: Renderer | None = None
+        self._composer: EmailComposer | None = None
         self._loading = asyncio.Lock()
         self._url = settings.rabbitmq.url.get_secret_value()
 
@@ -140,18 +141,16 @@ class ConsoleQueries:
         event = reconstruction.event_of(record)
         if isinstance(event, NotMade):
             return event
-        renderer = await self._templates()
-        ids = booking_ids(event)
+        composer = await self._templates()
+        ids = booking_ids(event, ChannelKind.EMAIL)
         told = await self.search.event_data_of(ids) if ids else []
         told += await self.search.event_data_of(booking_history.further(told))
         return reconstruction.make(
             record,
             event,
             await self._person(event, record),
-            story=BookingHistory(told, renderer.zone),
-            renderer=renderer,
-            sender_identity=bootstrap.sender_identity(self.settings),
-            most=self.settings.service.max_attachment_bytes,
+            history=BookingHistory(told, composer.renderer.zone),
+            composer=composer,
         )
 
     async def parked(self) -> int:
@@ -193,17 +192,18 @@ class ConsoleQueries:
 
     async def _person(self, event: Event, record: Mapping[str, Any]) -> Recipient:
         """Whom the record names, with what is known of them now."""
-        found = await recipients.find(event, self._directory)
-        recipient = str(record.get("recipient") or "") or None
-        if not isinstance(found, Recipient) or (recipient and found.email != recipient):
-            return Recipient(recipient)
-        return found
+        found = await recipients.find(event, self._directory, await self._templates())
+        address = str(record.get("recipient") or "") or None
+        if not isinstance(found, recipients.Addressee) or (address and found.address != address):
+            return Recipient(address)
+        return found.recipient
 
-    async def _templates(self) -> Renderer:
+    async def _templates(self) -> EmailComposer:
         async with self._loading:
-            if self._renderer is None:
-                self._renderer = await asyncio.to_thread(bootstrap.load_renderer, self.settings)
-            return self._renderer
+            if self._composer is None:
+                renderer = await asyncio.to_thread(bootstrap.load_renderer, self.settings)
+                self._composer = bootstrap.email_composer(self.settings, renderer)
+            return self._composer
 
 
 @asynccontextmanager

@@ -4,16 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from notification_service.channels.email import mime
-from notification_service.channels.email.mail import Mail
-from notification_service.channels.email.mime import AttachmentError, SenderIdentity
-from notification_service.channels.email.rendering import Renderer
-from notification_service.content.templates import TemplateFaultError
+from notification_service.channels.email.composer import EmailComposer
+from notification_service.channels.email.mail import Mail, OutgoingEmail
+from notification_service.channels.email.mime import AttachmentError
 from notification_service.contract import events
 from notification_service.contract.events import Event
 from notification_service.delivery import booking_history
 from notification_service.delivery.booking_history import BookingHistory
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.composer import CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.records.reconciliation import event_kept
 
@@ -25,7 +23,7 @@ class Made:
     """`sure`: whether its bytes are those that were handed over; None where the record does not say which they were."""
 
     mail: Mail
-    envelope: Envelope = field(repr=False)
+    message: OutgoingEmail = field(repr=False)
     sure: bool | None
     note: str
 
@@ -56,31 +54,28 @@ def make(
     event: Event,
     person: Recipient,
     *,
-    story: BookingHistory,
-    renderer: Renderer,
-    sender_identity: SenderIdentity,
-    most: int,
+    history: BookingHistory,
+    composer: EmailComposer,
 ) -> Made | NotMade:
-    """`story`: what was told of its booking. `most`: the bytes that its attachments may have together."""
+    """`history`: what was reported of its booking."""
     template = str(record["template"])
-    relevance = booking_history.told_beside(story, str(record["_id"]), event)
+    relevance = booking_history.told_beside(history, str(record["_id"]), event)
     try:
-        mail = renderer.render(template, relevance.event, person, most_attached=most)
-        ids = mime.MessageIds(
+        ids = MessageIds(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
         )
-        envelope = mime.compose(mail, person.email or "", sender_identity, ids, most_attached=most)
-    except (TemplateFaultError, AttachmentError, ValueError, KeyError) as problem:
+        mail, message = composer.proof(relevance.event, person, ids)
+    except (CompositionError, AttachmentError, ValueError, KeyError) as problem:
         return NotMade(f"It cannot be made: {problem}")
-    sure, note = _compared(record, envelope, renderer)
-    return Made(mail, envelope, sure, note)
+    sure, note = _compared(record, message, composer)
+    return Made(mail, message, sure, note)
 
 
-def _compared(record: Record, envelope: Envelope, renderer: Renderer) -> tuple[bool | None, str]:
+def _compared(record: Record, message: OutgoingEmail, composer: EmailComposer) -> tuple[bool | None, str]:
     known = record.get("mail_digest")
-    if known == envelope.digest:
+    if known == message.digest:
         return True, "Made again from the record, and byte for byte the mail that was made for this notification."
-    changed = record.get("template_digest") != renderer.digest(envelope.template)
+    changed = record.get("template_digest") != composer.digest(message.template)
     why = "its template has changed since" if changed else "a setting, the user or the booking has changed since"
     if known:
         return False, f"As it would be made now. What went out differed: {why}."

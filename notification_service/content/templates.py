@@ -139,14 +139,6 @@ def environment(
 SAMPLES = "_samples"
 
 
-class TemplateFaultError(Exception):
-    """A template cannot be rendered; `where` is its `file:line`."""
-
-    def __init__(self, where: str, detail: str) -> None:
-        super().__init__(f"{where}: {detail}")
-        self.where = where
-
-
 class SharedPhrases:
     """The sentences that html and text share, as functions that return plain text, which html has to escape.
 

@@ -2,8 +2,19 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
-EMAIL = "email"
+
+class ChannelKind(StrEnum):
+    """The ways to reach somebody. The value is part of notification ids, records, queue names and metrics."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    PUSH = "push"
+
+    def own(self, key: str) -> str:
+        """A key that each channel counts for itself. Those of e-mail are older than the other channels, and bare."""
+        return key if self is ChannelKind.EMAIL else f"{self}:{key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Fact:
         return replace(self, key=first) if self.alias in (self.key, first) else self
 
 
-def notification_id(fact: Fact, first_report: str | None, template: str, channel: str = EMAIL) -> str:
+def notification_id(fact: Fact, first_report: str | None, template: str, channel: str) -> str:
     """One business fact, one template, one channel: 32 hexadecimal digits, the same in every process for ever.
 
     `first_report`: the named report that stands for the fact as such.

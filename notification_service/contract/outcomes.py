@@ -20,6 +20,7 @@ class SkipReason(StrEnum):
     EXPIRED = "expired"
     DUPLICATE = "duplicate"
     ERASED = "erased"
+    NO_ADDRESS = "no_address"
 
 
 class RejectReason(StrEnum):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from notification_service.contract import events, payment_ids
 from notification_service.contract.events import Event
-from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.facts import ChannelKind, Fact, notification_id
 
 E = TypeVar("E", events.BookingConfirmed, events.BookingCancelled, events.BookingRefunded)
 
@@ -78,19 +78,19 @@ def filled(event: E, confirmed: Event) -> E:
     return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
 
 
-def booking_ids(event: Event) -> tuple[str, str] | None:
+def booking_ids(event: Event, channel: ChannelKind) -> tuple[str, str] | None:
     """The notifications of the booking's first confirmation and of its first cancellation."""
     rules = RULES[events.BookingConfirmed], RULES[events.BookingCancelled]
     facts = [rule.fact(event) for rule in rules]
-    ids = [notification_id(fact, None, rule.template) for fact, rule in zip(facts, rules, strict=True) if fact]
+    ids = [notification_id(fact, None, rule.template, channel) for fact, rule in zip(facts, rules, strict=True) if fact]
     return (ids[0], ids[1]) if ids else None
 
 
-def receipt_id(event: events.PaymentFailed) -> str | None:
+def receipt_id(event: events.PaymentFailed, channel: ChannelKind) -> str | None:
     """The notification of the same payment's success."""
     rule = RULES[events.PaymentSucceeded]
     fact = rule.fact(event)
-    return notification_id(fact, None, rule.template) if fact else None
+    return notification_id(fact, None, rule.template, channel) if fact else None
 
 
 def is_ticket(event: Event) -> bool:

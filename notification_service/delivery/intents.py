@@ -2,20 +2,20 @@
 
 from datetime import UTC, datetime
 
-from notification_service.contract.facts import EMAIL, Fact, notification_id
+from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.delivery.jobs import Job
 from notification_service.delivery.planning import UnreadableMessage
 from notification_service.delivery.ports.ledger import Intent
 
 
-def of_job(job: Job, template_digest: str, message_id: str) -> Intent:
+def of_job(job: Job, channel: ChannelKind, template_digest: str, message_id: str) -> Intent:
     notification = job.notification
     return Intent(
         notification_id=job.notification_id,
         owner=job.owner,
         event_id=notification.event_id,
         event_type=notification.event.event_type,
-        channel=EMAIL,
+        channel=channel,
         template=notification.template,
         template_digest=template_digest,
         recipient=job.recipient or "",
@@ -27,15 +27,15 @@ def of_job(job: Job, template_digest: str, message_id: str) -> Intent:
     )
 
 
-def of_unreadable(event: UnreadableMessage) -> Intent:
+def of_unreadable(event: UnreadableMessage, channel: ChannelKind) -> Intent:
     """Under the digest of its bytes, so that the same bytes are one record however often they come."""
     fact = Fact(f"unreadable:{event.digest}")
     return Intent(
-        notification_id=notification_id(fact, None, "none"),
+        notification_id=notification_id(fact, None, "none", channel),
         owner="",
         event_id=event.event_id,
         event_type=event.event_type,
-        channel=EMAIL,
+        channel=channel,
         template=None,
         template_digest=None,
         recipient="",

@@ -13,7 +13,7 @@ from notification_service.contract.remarks import Remark
 from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.leases import Lease
 from notification_service.delivery.planning import Notification
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.channel import OutgoingMessage
 from notification_service.delivery.settlements import Retry, Settlement
 
 
@@ -37,10 +37,9 @@ class Job:
     seen_at: float = field(default_factory=time.monotonic)
     """When the ledger last said that its entry is ours."""
     recipient: str | None = None
-    subject: str | None = None
     remarks: tuple[Remark, ...] = ()
     """What an operator should know of its event and its mail, such as a link that was left out."""
-    envelope: Envelope | None = field(default=None, repr=False)
+    message: OutgoingMessage | None = field(default=None, repr=False)
     further: bool = False
     """A mail about a booking beside the first of its kind."""
     relevance: Relevance | None = None

@@ -19,9 +19,8 @@ class Stage(StrEnum):
     CLAIM = "claim"
     FIND = "find"
     INTENT = "intent"
-    RENDER = "render"
-    MIME = "mime"
-    SMTP = "smtp"
+    COMPOSE = "compose"
+    SEND = "send"
     OUTCOME = "outcome"
     SETTLE = "settle"
 

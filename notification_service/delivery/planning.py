@@ -6,7 +6,7 @@ from typing import Any
 
 from notification_service.contract import events
 from notification_service.contract.events import Event, EventReading, UnreadableEventError
-from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage, _excerpt, _id, digest_of, nameless_id
 from notification_service.contract.outcomes import Parked, Rejected, RejectReason
 from notification_service.contract.remarks import Remark
@@ -136,6 +136,6 @@ def _text(value: object) -> str | None:
         return None
 
 
-def further_id(notification: Notification) -> str:
+def further_id(notification: Notification, channel: ChannelKind) -> str:
     """The id of a further mail about a booking: of the booking, the kind, and the event that decided it."""
-    return notification_id(Fact(notification.fact.key, notification.event_id), None, notification.template)
+    return notification_id(Fact(notification.fact.key, notification.event_id), None, notification.template, channel)

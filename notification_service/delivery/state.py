@@ -232,9 +232,8 @@ class DeliveryState:
                 outcome,
                 at=datetime.now(UTC),
                 recipient=job.recipient,
-                subject=job.subject,
                 remarks=[str(remark) for remark in job.remarks],
-                mail_digest=job.envelope.digest if job.envelope else None,
+                message=job.message,
                 attempt=attempt,
             )
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from notification_service import bootstrap
 from notification_service.content.catalogues import LANGUAGES, PSEUDO
-from notification_service.content.templates import TemplateFaultError
+from notification_service.delivery.ports.composer import CompositionError
 from notification_service.preview import extraction, proofs
 from notification_service.preview.mail_reader import MailReading, read
 from notification_service.preview.proofs import Proof
@@ -216,7 +216,7 @@ def run(settings: Settings, languages: Sequence[str] = ()) -> CheckReport:
             report.mails += 1
             try:
                 made = proofs.proof(settings, renderer, sample.name, notification, language)
-            except TemplateFaultError as problem:
+            except CompositionError as problem:
                 found = [MailFault(f"it cannot be rendered ({problem})", "mend the template in that line")]
                 report.found += [(f"{sample.name}.{language}", one) for one in found]
                 continue

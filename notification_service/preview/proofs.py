@@ -11,13 +11,14 @@ from itertools import groupby
 from pathlib import Path
 
 from notification_service import bootstrap
-from notification_service.channels.email import mime
 from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content.templates import SAMPLES
 from notification_service.contract import events, facts
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import samples
@@ -71,15 +72,13 @@ def _check_sample(path: Path) -> None:
 def proof(
     settings: Settings, renderer: Renderer, sample: str, notification: Notification, language: str | None
 ) -> Proof:
-    """Raises `TemplateFaultError` with file and line."""
-    most = settings.service.max_attachment_bytes
-    mail = renderer.render(notification.template, notification.event, _JANE, language, most_attached=most)
-    notification_id = facts.notification_id(notification.fact, None, notification.template)
-    ids = mime.MessageIds(
+    """Raises `CompositionError` with file and line."""
+    notification_id = facts.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL)
+    ids = MessageIds(
         notification_id, notification.event_id, notification.template, notification.event.booking_id, datetime.now(UTC)
     )
-    envelope = mime.compose(mail, _JANE.email or "", bootstrap.sender_identity(settings), ids, most_attached=most)
-    return Proof(sample, language, notification.template, mail, envelope.content)
+    mail, message = bootstrap.email_composer(settings, renderer).proof(notification.event, _JANE, ids, language)
+    return Proof(sample, language, notification.template, mail, message.content)
 
 
 def chosen(renderer: Renderer, languages: Sequence[str]) -> Sequence[str]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from tests.samples import fresh
 from tests.stack.place import RECORDS, Document, Place, until
 from tests.stack.publisher import event
@@ -70,7 +70,7 @@ def _hour(drawn: random.Random, at: datetime, most: int) -> Iterator[Document]:
         moment = at + timedelta(seconds=drawn.uniform(0, 3500))
         number = drawn.getrandbits(40)
         fact = Fact(f"booking:BOOK-{number}:confirmed")
-        own = notification_id(fact, None, "booking_confirmation")
+        own = notification_id(fact, None, "booking_confirmation", ChannelKind.EMAIL)
         accepted = {"at": moment, "result": "accepted", "duration_ms": 31.0, "code": 250, "reply": "250 2.0.0 Ok"}
         yield {
             "_id": own,

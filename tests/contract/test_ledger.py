@@ -25,7 +25,7 @@ from notification_service.contract.outcomes import (
     Unknown,
     may_be_reopened,
 )
-from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Ledger, Opened, Paid
 from notification_service.foundation.errors import StoreUnavailableError
@@ -107,9 +107,21 @@ async def entry(ledger: Ledger, notification_id: str = "n1") -> Entry:
     return found.entry
 
 
+def message(subject: str) -> OutgoingMessage:
+    return OutgoingMessage(
+        notification_id="n1", template="booking_confirmation", recipient="a@b.example", content=b"x", subject=subject
+    )
+
+
 async def close(ledger: Ledger, owner: str | None = "a", outcome: Outcome | None = None, name: str = "n1") -> Fence:
     return await ledger.close(
-        name, owner, outcome or Sent(), at=LATER, subject="Booked", remarks=["a link is left out"], attempt=ATTEMPT
+        name,
+        owner,
+        outcome or Sent(),
+        at=LATER,
+        message=message("Booked"),
+        remarks=["a link is left out"],
+        attempt=ATTEMPT,
     )
 
 
@@ -565,7 +577,7 @@ async def test_masked_no_address_stands_anywhere_in_a_record(database: mongo.Dat
     await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a")
     for owner, outcome in (("b", Bounced("5.1.1", f"<{address}>: unknown")),):
         await ledger.close(
-            "n1", owner, outcome, at=AT, recipient=address, subject=f"For {address}", attempt=replace(ATTEMPT)
+            "n1", owner, outcome, at=AT, recipient=address, message=message(f"For {address}"), attempt=replace(ATTEMPT)
         )
     closed = await document(database)
     assert "jane.smith" not in repr(closed)

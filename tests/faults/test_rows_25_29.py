@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, Session, tls_context
-from notification_service.delivery.ports.channel import Accepted, Envelope, Refused
+from notification_service.delivery.ports.channel import Accepted, Refused
 from notification_service.delivery.ports.claims import Fence
 from tests.faults import lag
 from tests.faults.judge import Found, Judge
@@ -134,11 +135,17 @@ class _WatchedPool(Pool):
                 raise
 
 
-def _envelope(number: int) -> Envelope:
+def _envelope(number: int) -> OutgoingEmail:
     kind = "gone" if number % 4 == 0 else "good"
     recipient, name = f"{kind}-{number}@guests.example", f"n{number}"
     head = f"Subject: Tickets\r\nTo: {recipient}\r\nMessage-ID: <{name}@cinema.example>\r\n\r\nSeat {number}\r\n"
-    return Envelope(name, "booking_confirmation", "tickets@cinema.example", recipient, head.encode())
+    return OutgoingEmail(
+        notification_id=name,
+        template="booking_confirmation",
+        sender="tickets@cinema.example",
+        recipient=recipient,
+        content=head.encode(),
+    )
 
 
 async def _held() -> Fence:
@@ -155,7 +162,7 @@ async def test_row_27_a_third_of_the_jobs_is_cancelled(own_smtp: SmtpServer) -> 
         server = Server(smtp.host, smtp.port, start_tls=True, implicit_tls=False, username="mailer", password="secret")
         pool = _WatchedPool(server, Limits(30, 30, 300, 500), smtp.ca_file)
         channel = SmtpChannel(pool, providers.find(""), timeout=30, data_timeout=30)
-        tasks = [asyncio.create_task(channel.attempt(envelope, _held)) for envelope in envelopes]
+        tasks = [asyncio.create_task(channel.send_once(envelope, _held)) for envelope in envelopes]
         for victim in dice.sample(tasks, CROWD // 3):
             await asyncio.sleep(dice.uniform(0, 0.03))
             victim.cancel()

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from aiosmtplib import SMTP, SMTPResponse
 
-from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Pool, Session
 from notification_service.cli import main
 from notification_service.contract.events import Event
 from notification_service.delivery.pipeline import Pipeline
-from notification_service.delivery.ports.channel import Accepted, BeforeHandover, Envelope, Tried
+from notification_service.delivery.ports.channel import Accepted, BeforeHandover, OutgoingMessage, Tried
 from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.observability import health, serving
 from notification_service.service import Service, opened
@@ -32,7 +32,7 @@ from notification_service.settings import Settings
 from tests.stack import place
 
 ROOT = Path(__file__).parents[2]
-_Attempt = Callable[[Envelope, BeforeHandover], Awaitable[Tried]]
+_Attempt = Callable[[OutgoingMessage, BeforeHandover], Awaitable[Tried]]
 
 POINTS = frozenset(
     {
@@ -87,10 +87,10 @@ class Crash:
         self._around(service.link, "publish", after="publish.after")
         if booking := os.environ.get("KILLED_BY"):
             _kill_by(booking, service)
-        channel = service.breaker._way_out
+        channel = service.breaker._transport
         if not isinstance(channel, SmtpChannel):
             raise TypeError("the crash points need the real way out")
-        _put(channel, "attempt", partial(self._attempt, channel.attempt))
+        _put(channel, "send_once", partial(self._attempt, channel.send_once))
         _put(channel._pool, "session", partial(self._session, channel._pool))
 
     def _around(self, part: object, method: str, *, before: str = "", after: str = "") -> None:
@@ -104,7 +104,7 @@ class Crash:
 
         _put(part, method, wrapped)
 
-    async def _attempt(self, inner: _Attempt, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+    async def _attempt(self, inner: _Attempt, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         async def told() -> Fence:
             self.passing("rcpt.after")
             fence = await before_handover()
@@ -137,14 +137,14 @@ def _kill_by(booking: str, service: Service) -> None:
     story = getattr(service.consumer._handle, "__self__", None)
     if not isinstance(story, Pipeline):
         raise TypeError("the consumer hands its deliveries to something else than the pipeline")
-    render = story.renderer.render
+    compose = story.composer.compose
 
-    def deadly(template: str, event: Event, person: Recipient, *, most_attached: int) -> Mail:
+    def deadly(event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingMessage:
         if event.booking_id == booking:
             os.kill(os.getpid(), signal.SIGKILL)
-        return render(template, event, person, most_attached=most_attached)
+        return compose(event, recipient, ids)
 
-    _put(story.renderer, "render", deadly)
+    _put(story.composer, "compose", deadly)
 
 
 def _put(part: object, method: str, wrapped: object) -> None:

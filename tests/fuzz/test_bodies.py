@@ -9,8 +9,10 @@ import bson
 import pytest
 from hypothesis import given, strategies as st
 
+from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.contract.events import EVENT_TYPES, parse
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Rejected, Sent, Skipped, SkipReason
 from notification_service.delivery import intents, planning
@@ -102,7 +104,7 @@ def test_what_is_unreadable_can_be_recorded(data: dict[str, Any], routing_key: s
     body = json.dumps({**data, "event_type": "booking.confirmed", "booking_id": []}).encode()
     planned = planning.plan(InboundMessage(body, routing_key, message_id=message_id), largest=LARGEST)
     assert isinstance(planned, UnreadableMessage)
-    record = pending(intents.of_unreadable(planned), str)
+    record = pending(intents.of_unreadable(planned, ChannelKind.EMAIL), str)
     bson.encode(record | closed(planned.outcome, datetime.now(UTC), str))
 
 
@@ -117,10 +119,10 @@ class World:
             state=DeliveryState(claims, self.ledger, leases, MemoryRates()),
             leases=leases,
             directory=MemoryDirectory({"user456": Recipient("jane@guests.example", "Jane")}, {}),
-            renderer=renderer(),
+            composer=EmailComposer(renderer(), SenderIdentity(SENDER, "Cinema"), max_attachment_bytes=1000),
             channel=self.channel,
             outbox=NoOutbox(),
-            policy=Policy(SenderIdentity(SENDER, "Cinema"), RetrySchedule(2, (5, 30)), LARGEST, 1000),
+            policy=Policy(RetrySchedule(2, (5, 30)), LARGEST, renderer().zone),
             jobs=Jobs(),
             poison_guard=PoisonGuard(claims),
         )

@@ -9,7 +9,9 @@ import idna
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from notification_service.channels.email.mime import MessageIds, SenderIdentity, compose
+from notification_service.channels.email.composer import EmailComposer
+from notification_service.channels.email.mail import OutgoingEmail
+from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
@@ -19,7 +21,7 @@ from notification_service.contract.events import EVENT_TYPES, parse
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery import planning, recipients
 from notification_service.delivery.planning import Notification
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.stores.memory.directory import MemoryDirectory
 from tests.fuzz.examples import fuzzed
@@ -53,7 +55,7 @@ def known(event_type: str) -> dict[str, Any]:
     return {**sample(name), "event_type": event_type, "user_email": RECIPIENT, "user_id": None}
 
 
-async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notification, Recipient, Envelope] | None:
+async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notification, Recipient, OutgoingEmail] | None:
     """The way of an event from its bytes to the mail's; None where it is refused before."""
     data = {**known(event_type), **{name: text for name, text in armed.items() if name in fields_of(event_type)}}
     if "seats" in armed:
@@ -67,16 +69,12 @@ async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notification,
     planned = planning.plan(inbound, largest=LARGEST_HERE)
     if not isinstance(planned, Notification):
         return None
-    person = await recipients.find(planned.event, directory)
-    if not isinstance(person, Recipient):
+    composer = EmailComposer(renderer(), SenderIdentity(SENDER, "Cinema"), max_attachment_bytes=MOST_ATTACHED)
+    found = await recipients.find(planned.event, directory, composer)
+    if not isinstance(found, recipients.Addressee):
         return None
-    mail = renderer().render(planned.template, planned.event, person)
     ids = MessageIds(NOTIFICATION, planned.event_id, planned.template, planned.event.booking_id, datetime.now(UTC))
-    return (
-        planned,
-        person,
-        compose(mail, person.email or "", SenderIdentity(SENDER, "Cinema"), ids, most_attached=MOST_ATTACHED),
-    )
+    return planned, found.recipient, composer.compose(planned.event, found.recipient, ids)
 
 
 def on_the_wire(address: str) -> str:

@@ -7,7 +7,7 @@ from email.errors import NonASCIILocalPartDefect
 from email.header import decode_header
 from email.message import EmailMessage
 
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.channels.email.mail import OutgoingEmail
 
 ALWAYS = (
     "From",
@@ -32,7 +32,7 @@ _FIELD = re.compile(rb"([!-9;-~]+): (.*)\Z", re.DOTALL)
 _FORGED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def assert_is_ours(envelope: Envelope, *, recipient: str, sender: str, with_references: bool) -> None:
+def assert_is_ours(envelope: OutgoingEmail, *, recipient: str, sender: str, with_references: bool) -> None:
     assert (envelope.sender, envelope.recipient) == (sender, recipient)
     due = sorted([*ALWAYS, *(["References"] if with_references else [])])
     assert sorted(name for name, _ in _raw_fields(envelope.content)) == due
@@ -62,7 +62,7 @@ def _decoded(value: bytes) -> str:
     return text
 
 
-def _assert_parsed(envelope: Envelope, due: list[str]) -> None:
+def _assert_parsed(envelope: OutgoingEmail, due: list[str]) -> None:
     message = email.message_from_bytes(envelope.content, policy=policy.default)
     if envelope.needs_smtputf8:  # raw UTF-8 in headers, RFC 6532, which the parser of bytes does not read
         message = email.message_from_string(envelope.content.decode(), policy=policy.default)

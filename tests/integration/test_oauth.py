@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, strategies as st
 from structlog.testing import capture_logs
 
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import oauth, providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.channels.email.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
 from notification_service.cli import doctor, send_test, smtp_login
-from notification_service.delivery.ports.channel import Accepted, Envelope, Tried, Unavailable
+from notification_service.delivery.ports.channel import Accepted, Tried, Unavailable
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.refresh_tokens import KeptToken, RefreshTokens
 from notification_service.foundation.errors import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
@@ -106,7 +107,16 @@ async def held() -> Fence:
 
 async def send(channel: SmtpChannel) -> Tried:
     content = b"Subject: Your tickets\r\n\r\nEnjoy the film.\r\n"
-    return await channel.attempt(Envelope("n1", "booking_confirmation", USER, "jane@guests.example", content), held)
+    return await channel.send_once(
+        OutgoingEmail(
+            notification_id="n1",
+            template="booking_confirmation",
+            sender=USER,
+            recipient="jane@guests.example",
+            content=content,
+        ),
+        held,
+    )
 
 
 # ── a mail server that somebody else wrote ───────────────────────────────────────────────────────────
@@ -765,7 +775,7 @@ async def test_doctor_and_send_test_log_in_by_each_grant(
     await strange.take("the-token-of-today")
     settings = oauth2(strange, **values)
     assert (settings.live, settings.smtp.grant) == (True, grant)
-    assert f"lets us in (starttls, login by {grant})" in await doctor._way_out(settings)
+    assert f"lets us in (starttls, login by {grant})" in await doctor._transport(settings)
     told = [line async for line in send_test.send(settings, "jane@guests.example", "payment_success")]
     assert [(template, well) for template, well, _ in told] == [("payment_success", True)]
     # Two processes as it were: the second one used what the first one kept.
@@ -781,7 +791,7 @@ async def test_doctor_says_what_to_do_about_a_refused_secret(
     )
     settings = oauth2(strange, SMTP_OAUTH_CLIENT_ID="app", SMTP_OAUTH_CLIENT_SECRET=SECRET)
     with pytest.raises(ChannelUnavailableError, match=r"AADSTS7000222.*SMTP_OAUTH_CLIENT_SECRET has expired"):
-        await doctor._way_out(settings)
+        await doctor._transport(settings)
 
 
 # ── the first refresh token ──────────────────────────────────────────────────────────────────────────

@@ -20,12 +20,13 @@ import structlog
 from aio_pika.exceptions import AMQPConnectionError
 
 from notification_service.broker.topology import PARKED
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.cli import main
 from notification_service.delivery.pipeline import Pipeline
-from notification_service.delivery.ports.channel import Envelope, Unavailable
+from notification_service.delivery.ports.channel import Unavailable
 from notification_service.delivery.ports.claims import Fence
 from notification_service.observability import health, serving
 from notification_service.service import Service, opened
@@ -43,7 +44,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 CANARIES = {"rabbitmq": "r4bbit-canary", "redis": "r3dis-canary", "smtp": "sm7p-canary-word"}
 CALLS = (
-    "attempt",
+    "send_once",
     "claim",
     "close",
     "decide",
@@ -51,7 +52,7 @@ CALLS = (
     "mark_sending",
     "open",
     "publish",
-    "render",
+    "compose",
     "reserve",
     "user",
 )
@@ -84,8 +85,8 @@ def put_trouble_into(service: Service, says: str) -> None:
         "open": (service.ledger, RuntimeError(says)),
         "close": (service.ledger, RuntimeError(says)),
         "user": (story.directory, RuntimeError(says)),
-        "render": (story.renderer, RuntimeError(says)),
-        "attempt": (service.breaker._way_out, RuntimeError(says)),
+        "compose": (story.composer, RuntimeError(says)),
+        "send_once": (service.breaker._transport, RuntimeError(says)),
         "keep": (story.outbox, OSError(says)),
         "publish": (service.link, AMQPConnectionError(says)),
     }
@@ -240,7 +241,16 @@ async def refused_with(smtp: SmtpServer, reply: str, password: str) -> Unavailab
     async def held() -> Fence:
         return Fence.HELD
 
-    verdict = await channel.attempt(Envelope("n", "t", "a@b.example", "c@d.example", b"Subject: x\r\n\r\nx\r\n"), held)
+    verdict = await channel.send_once(
+        OutgoingEmail(
+            notification_id="n",
+            template="t",
+            sender="a@b.example",
+            recipient="c@d.example",
+            content=b"Subject: x\r\n\r\nx\r\n",
+        ),
+        held,
+    )
     await channel.close()
     assert isinstance(verdict, Unavailable)
     assert verdict.attempt.code == 535

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
@@ -19,7 +20,6 @@ from notification_service.delivery.ports.channel import (
     Blocked,
     ClaimLost,
     Deferred,
-    Envelope,
     InDoubt,
     Refused,
     Tried,
@@ -95,21 +95,27 @@ async def channel_to(
     assert pool.counts.open == 0, "a session was neither kept nor closed"
 
 
-def mail(recipient: str = "jane@guests.example", text: bytes = b"Enjoy the film.\r\n") -> Envelope:
+def mail(recipient: str = "jane@guests.example", text: bytes = b"Enjoy the film.\r\n") -> OutgoingEmail:
     name = f"n{next(numbers)}"
     head = f"Subject: Your tickets\r\nMessage-ID: <{name}@cinema.example>\r\n\r\n"
-    return Envelope(name, "booking_confirmation", "tickets@cinema.example", recipient, head.encode() + text)
+    return OutgoingEmail(
+        notification_id=name,
+        template="booking_confirmation",
+        sender="tickets@cinema.example",
+        recipient=recipient,
+        content=head.encode() + text,
+    )
 
 
 async def held() -> Fence:
     return Fence.HELD
 
 
-async def send(channel: SmtpChannel, envelope: Envelope | None = None) -> Tried:
-    return await channel.attempt(envelope or mail(), held)
+async def send(channel: SmtpChannel, envelope: OutgoingEmail | None = None) -> Tried:
+    return await channel.send_once(envelope or mail(), held)
 
 
-def arrived(smtp: SmtpServer, envelope: Envelope) -> int:
+def arrived(smtp: SmtpServer, envelope: OutgoingEmail) -> int:
     """How often the server took this mail, whether or not it said so."""
     message_id = f"<{envelope.notification_id}@cinema.example>"
     return sum(entry.message_id == message_id for entry in smtp.mails())
@@ -158,7 +164,7 @@ async def test_a_lost_claim_withdraws_the_mail_before_data_and_keeps_the_session
 
     envelope = mail()
     async with channel_to(smtp) as (channel, pool):
-        assert await channel.attempt(envelope, lost) == ClaimLost()
+        assert await channel.send_once(envelope, lost) == ClaimLost()
         assert isinstance(await send(channel), Accepted)
         assert pool.counts.opened == 1
     assert arrived(smtp, envelope) == 0
@@ -175,7 +181,7 @@ async def test_the_marker_is_set_after_the_recipient_was_accepted_and_before_dat
         return Fence.HELD
 
     async with channel_to(smtp) as (channel, _):
-        await channel.attempt(mail(), marked)
+        await channel.send_once(mail(), marked)
     assert seen == [1, 0]
 
 
@@ -186,7 +192,7 @@ async def test_an_error_while_the_claim_is_marked_costs_the_session_and_sends_no
     envelope = mail()
     async with channel_to(smtp) as (channel, pool):
         with pytest.raises(RuntimeError, match="a bug"):
-            await channel.attempt(envelope, breaks)
+            await channel.send_once(envelope, breaks)
         assert pool.counts.open == 0
         assert isinstance(await send(channel), Accepted)
     assert arrived(smtp, envelope) == 0

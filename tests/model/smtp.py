@@ -13,8 +13,8 @@ from notification_service.delivery.ports.channel import (
     Blocked,
     ClaimLost,
     Deferred,
-    Envelope,
     InDoubt,
+    OutgoingMessage,
     Refused,
     Tried,
     Unavailable,
@@ -59,7 +59,7 @@ class Server:
         self.script = list(script)
         self.mails: list[Mail] = []
 
-    def keep(self, envelope: Envelope, process: Process) -> None:
+    def keep(self, envelope: OutgoingMessage, process: Process) -> None:
         found = _MESSAGE_ID.search(envelope.content)
         self.mails.append(Mail(envelope.notification_id, found[1].decode() if found else "none", process))
 
@@ -73,7 +73,7 @@ class LiveTransport:
         self._server = server
         self._process = process
 
-    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+    async def send_once(self, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         await self._process.gate("smtp.rcpt")
         reply = self._server.script.pop(0) if self._server.script else Reply.OK
         match reply:
@@ -88,7 +88,7 @@ class LiveTransport:
             case _:
                 return await self._data(reply, envelope, before_handover)
 
-    async def _data(self, reply: Reply, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+    async def _data(self, reply: Reply, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         if await before_handover() is Fence.LOST:
             return ClaimLost()
         await self._process.gate("smtp.data")

@@ -13,8 +13,8 @@ from typing import Any, cast
 from notification_service.broker import parking
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
+from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
-from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
 from notification_service.content.profile import SenderProfile
@@ -25,7 +25,7 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
-from notification_service.delivery.ports.channel import Envelope, Outbox
+from notification_service.delivery.ports.channel import Outbox, OutgoingMessage
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.delivery.ports.ledger import Ledger
@@ -114,23 +114,22 @@ class _Shelf:
 
 
 @functools.cache
-def _renderer() -> Renderer:
-    return load(TEMPLATES, SenderProfile(Brand("Cinema")))
+def _composer() -> EmailComposer:
+    renderer = load(TEMPLATES, SenderProfile(Brand("Cinema")))
+    return EmailComposer(renderer, SenderIdentity("tickets@cinema.example", "Cinema"), max_attachment_bytes=1000)
 
 
-_MAILS: dict[tuple[str, str, str | None], tuple[str | None, Envelope]] = {}
+_MAILS: dict[tuple[str, str, str | None], OutgoingMessage] = {}
 
 
 class _Story(Pipeline):
     """The pipeline, which composes a mail once for all runs: only its date would differ, and it costs the most time."""
 
-    def _compose(self, job: Job, event: Event, person: Recipient) -> Envelope:
-        key = (job.notification_id, job.notification.event_id, person.email)
+    def _compose(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
+        key = (job.notification_id, job.notification.event_id, recipient.email)
         if key not in _MAILS:
-            envelope = super()._compose(job, event, person)
-            _MAILS[key] = job.subject, envelope
-        job.subject, envelope = _MAILS[key]
-        return envelope
+            _MAILS[key] = super()._compose(job, event, recipient)
+        return _MAILS[key]
 
 
 _Written = dict[str, Any]
@@ -235,7 +234,7 @@ class Worker:
             leases,
             hold=hold,
             express=express,
-            way_out=breaker,
+            transport=breaker,
         )
         self._consumer = Consumer(to_broker, story.handle, _LADDER, NoObserver())
         self.process.create_task(leases.renew_forever())
@@ -266,23 +265,16 @@ class Worker:
 
 
 def _pipeline(
-    claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, express: bool, way_out: Breaker
+    claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, express: bool, transport: Breaker
 ) -> Pipeline:
     return _Story(
         state=DeliveryState(claims, ledger, leases, MemoryRates()),
         leases=leases,
         directory=cast("Directory", MemoryDirectory({}, {})),
-        renderer=_renderer(),
-        channel=way_out,
+        composer=_composer(),
+        channel=transport,
         outbox=cast("Outbox", _Shelf()),
-        policy=Policy(
-            SenderIdentity("tickets@cinema.example", "Cinema"),
-            _LADDER,
-            LARGEST,
-            1000,
-            frozenset({TEMPLATE} if hold else ()),
-            express,
-        ),
+        policy=Policy(_LADDER, LARGEST, _composer().renderer.zone, frozenset({TEMPLATE} if hold else ()), express),
         jobs=Jobs(),
         poison_guard=PoisonGuard(claims),
     )

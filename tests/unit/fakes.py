@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.contract import facts
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
@@ -16,9 +18,9 @@ from notification_service.delivery.ports.channel import (
     BeforeHandover,
     ClaimLost,
     Deferred,
-    Envelope,
     InDoubt,
     NothingSent,
+    OutgoingMessage,
     Refused,
     Unavailable,
     Verdict,
@@ -46,9 +48,13 @@ def refused(code: str = "5.1.1") -> Refused:
     return Refused(attempt("refused", 550, f"{code} no such user"), code)
 
 
-def envelope(name: str = "n1") -> Envelope:
-    return Envelope(
-        name, "booking_confirmation", "from@cinema.example", "to@guests.example", b"Subject: x\r\n\r\nx\r\n"
+def envelope(name: str = "n1") -> OutgoingEmail:
+    return OutgoingEmail(
+        notification_id=name,
+        template="booking_confirmation",
+        sender="from@cinema.example",
+        recipient="to@guests.example",
+        content=b"Subject: x\r\n\r\nx\r\n",
     )
 
 
@@ -87,10 +93,10 @@ class FirstReports:
     def notification_id(self, planned: Notification) -> str:
         fact = planned.fact
         first = self._first.setdefault(fact.key, fact.report) if fact.report else None
-        return facts.notification_id(fact, first, planned.template)
+        return facts.notification_id(fact, first, planned.template, ChannelKind.EMAIL)
 
 
-Step = Verdict | Exception | Callable[[Envelope, BeforeHandover], Awaitable[Verdict]]
+Step = Verdict | Exception | Callable[[OutgoingMessage, BeforeHandover], Awaitable[Verdict]]
 
 
 class ScriptedChannel:
@@ -100,22 +106,24 @@ class ScriptedChannel:
 
     def __init__(self, steps: Iterable[Step] = ()) -> None:
         self.steps = list(steps)
-        self.seen: list[Envelope] = []
-        self.handed_over: list[Envelope] = []
+        self.seen: list[OutgoingMessage] = []
+        self.handed_over: list[OutgoingMessage] = []
         self.nothing_sent: NothingSent = unmarked
 
-    async def deliver(self, envelope: Envelope, before_handover: BeforeHandover, nothing_sent: NothingSent) -> Verdict:
-        self.seen.append(envelope)
+    async def deliver(
+        self, message: OutgoingMessage, before_handover: BeforeHandover, nothing_sent: NothingSent
+    ) -> Verdict:
+        self.seen.append(message)
         self.nothing_sent = nothing_sent
         step = self.steps.pop(0) if self.steps else ACCEPTED
         if isinstance(step, Exception):
             raise step
         if callable(step):
-            return await step(envelope, before_handover)
-        return await self._to_the_end(step, envelope, before_handover)
+            return await step(message, before_handover)
+        return await self._to_the_end(step, message, before_handover)
 
-    async def _to_the_end(self, verdict: Verdict, envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def _to_the_end(self, verdict: Verdict, message: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         if await before_handover() is Fence.LOST:
             return ClaimLost()
-        self.handed_over.append(envelope)
+        self.handed_over.append(message)
         return verdict

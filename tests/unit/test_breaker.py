@@ -11,7 +11,7 @@ from notification_service.delivery.ports.channel import (
     BeforeHandover,
     ClaimLost,
     Deferred,
-    Envelope,
+    OutgoingMessage,
     PutOff,
     Tried,
     Verdict,
@@ -35,7 +35,7 @@ class LiveTransport:
         self.peak = 0
         self.closed = False
 
-    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:  # noqa: ARG002 - a try that never gets there
+    async def send_once(self, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:  # noqa: ARG002 - a try that never gets there
         self.tries.append(envelope.notification_id)
         gate: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.waiting.append(gate)
@@ -86,155 +86,155 @@ async def opened(breaker: Breaker) -> None:
 
 
 def breaker_over(
-    way_out: LiveTransport,
-    most: int = 8,
+    transport: LiveTransport,
+    max_concurrency: int = 8,
     first_pause: float = PAUSE,
     longest_pause: float = 4 * PAUSE,
     patience: float = 60,
 ) -> Breaker:
-    return Breaker(way_out, most, first_pause=first_pause, longest_pause=longest_pause, patience=patience)
+    return Breaker(transport, max_concurrency, first_pause=first_pause, longest_pause=longest_pause, patience=patience)
 
 
 @pytest.mark.parametrize(
     "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, ClaimLost()], ids=lambda v: type(v).__name__
 )
 async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Tried) -> None:
-    way_out = LiveTransport()
-    way_out.answer = verdict
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = verdict
+    breaker = breaker_over(transport)
     assert await breaker.deliver(envelope(), held, unmarked) == verdict
     assert breaker.state is State.CLOSED
 
 
 async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> None:
-    way_out = LiveTransport()
-    way_out.answer = IN_DOUBT
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = IN_DOUBT
+    breaker = breaker_over(transport)
     for state in (State.CLOSED, State.CLOSED, State.OPEN):
         assert await breaker.deliver(envelope(), held, unmarked) == IN_DOUBT
         assert breaker.state is state
     async with mails(breaker, 1) as tasks:
         assert await tasks[0] == IN_DOUBT
         assert breaker.state is State.OPEN  # a probe that breaks off is one too many
-        assert len(way_out.tries) == 4
+        assert len(transport.tries) == 4
 
 
 async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
-    way_out = LiveTransport()
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    breaker = breaker_over(transport)
     for answer in (IN_DOUBT, IN_DOUBT, ACCEPTED) * 3:
-        way_out.answer = answer
+        transport.answer = answer
         await breaker.deliver(envelope(), held, unmarked)
     assert breaker.state is State.CLOSED
 
 
 async def test_before_it_waits_it_says_that_nothing_went_out() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport)
     told: list[State] = []
 
     async def nothing_sent() -> None:
         told.append(breaker.state)
-        way_out.answer = ACCEPTED
+        transport.answer = ACCEPTED
 
     assert await breaker.deliver(envelope(), held, nothing_sent) == ACCEPTED
     assert told == [State.OPEN]
 
 
 async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport)
     async with mails(breaker, 50) as tasks:
         await opened(breaker)
         await asyncio.sleep(PAUSE / 4)
         assert breaker._openings == 1
-        assert len(way_out.tries) == 8
+        assert len(transport.tries) == 8
         reason = breaker.reason
         assert reason == "421 4.3.2 closing"
-        way_out.answer = ACCEPTED
+        transport.answer = ACCEPTED
         assert await asyncio.gather(*tasks) == [ACCEPTED] * 50
     assert (breaker.state, breaker.reason) == (State.CLOSED, None)
-    assert set(way_out.tries) == {f"n{number}" for number in range(50)}
-    assert len(way_out.tries) == 58
+    assert set(transport.tries) == {f"n{number}" for number in range(50)}
+    assert len(transport.tries) == 58
 
 
 async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport)
     async with mails(breaker, 20):
         await opened(breaker)
         await settled()
-        assert len(way_out.tries) == 8
-        way_out.gated, way_out.peak = True, 0
+        assert len(transport.tries) == 8
+        transport.gated, transport.peak = True, 0
         await asyncio.sleep(PAUSE * 2)
-        assert (breaker.state, len(way_out.waiting), len(way_out.tries)) == (State.PROBING, 1, 9)
-        way_out.waiting[0].set_result(UNAVAILABLE)
+        assert (breaker.state, len(transport.waiting), len(transport.tries)) == (State.PROBING, 1, 9)
+        transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker.state, len(way_out.waiting)) == (State.OPEN, 0)
+        assert (breaker.state, len(transport.waiting)) == (State.OPEN, 0)
         await asyncio.sleep(PAUSE * 4)
-        assert (breaker.state, len(way_out.waiting), way_out.peak) == (State.PROBING, 1, 1)
+        assert (breaker.state, len(transport.waiting), transport.peak) == (State.PROBING, 1, 1)
 
 
 async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport)
     seen = []
     async with mails(breaker, 40) as tasks:
         await opened(breaker)
-        way_out.gated, way_out.peak = True, 0
+        transport.gated, transport.peak = True, 0
         await asyncio.sleep(PAUSE * 2)
         for _ in range(6):
-            seen.append((len(way_out.waiting), breaker.state))
-            way_out.waiting[0].set_result(ACCEPTED)
+            seen.append((len(transport.waiting), breaker.state))
+            transport.waiting[0].set_result(ACCEPTED)
             await settled()
-        way_out.open_the_gate()
+        transport.open_the_gate()
         await asyncio.gather(*tasks)
     ramp = [(1, State.PROBING), (2, State.RAMPING), (4, State.RAMPING), (8, State.CLOSED), (8, State.CLOSED)]
     assert seen == [*ramp, (8, State.CLOSED)]
-    assert way_out.peak == 8
+    assert transport.peak == 8
 
 
 async def test_a_fault_while_it_ramps_opens_it_again() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport)
     async with mails(breaker, 20):
         await opened(breaker)
-        way_out.gated = True
+        transport.gated = True
         await asyncio.sleep(PAUSE * 2)
-        way_out.waiting[0].set_result(ACCEPTED)
+        transport.waiting[0].set_result(ACCEPTED)
         await settled()
-        assert (breaker.state, len(way_out.waiting)) == (State.RAMPING, 2)
-        way_out.waiting[0].set_result(UNAVAILABLE)
+        assert (breaker.state, len(transport.waiting)) == (State.RAMPING, 2)
+        transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker.state, len(way_out.waiting), breaker._openings) == (State.OPEN, 1, 2)
+        assert (breaker.state, len(transport.waiting), breaker._openings) == (State.OPEN, 1, 2)
 
 
 async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
-    way_out = LiveTransport()
-    way_out.gated = True
-    breaker = breaker_over(way_out, most=2)
+    transport = LiveTransport()
+    transport.gated = True
+    breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 2):
         await settled()
-        way_out.waiting[0].set_result(UNAVAILABLE)
+        transport.waiting[0].set_result(UNAVAILABLE)
         await asyncio.sleep(PAUSE * 2)
         assert breaker.state is State.PROBING
-        way_out.waiting[0].set_result(UNAVAILABLE)
+        transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker._openings, breaker.state, len(way_out.waiting)) == (1, State.PROBING, 1)
+        assert (breaker._openings, breaker.state, len(transport.waiting)) == (1, State.PROBING, 1)
 
 
 async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
     class Picky(LiveTransport):
-        async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
-            verdict = await super().attempt(envelope, before_handover)
+        async def send_once(self, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
+            verdict = await super().send_once(envelope, before_handover)
             return UNAVAILABLE if envelope.notification_id == "n0" else verdict
 
-    breaker = breaker_over(Picky(), most=1, longest_pause=PAUSE)
+    breaker = breaker_over(Picky(), max_concurrency=1, longest_pause=PAUSE)
     async with mails(breaker, 4) as tasks, asyncio.timeout(10):
         assert await asyncio.gather(*tasks[1:]) == [ACCEPTED] * 3
         while not tasks[0].done():
@@ -244,51 +244,51 @@ async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_d
 
 
 async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
-    way_out = LiveTransport()
-    way_out.gated = True
-    breaker = breaker_over(way_out, most=2)
+    transport = LiveTransport()
+    transport.gated = True
+    breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 3):
         await settled()
-        hanging, failing = way_out.waiting
+        hanging, failing = transport.waiting
         failing.set_result(UNAVAILABLE)
         await asyncio.sleep(PAUSE * 2)
-        assert [gate for gate in way_out.waiting if gate is not hanging], "nothing probes"
+        assert [gate for gate in transport.waiting if gate is not hanging], "nothing probes"
         assert not breaker.stuck
 
 
 async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out, first_pause=0.01, longest_pause=0.02)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport, first_pause=0.01, longest_pause=0.02)
     async with mails(breaker, 1) as tasks:
         await asyncio.sleep(0.3)
-        assert 8 <= len(way_out.tries) <= 30
-        way_out.answer = ACCEPTED
+        assert 8 <= len(transport.tries) <= 30
+        transport.answer = ACCEPTED
         assert await asyncio.wait_for(tasks[0], 0.2) == ACCEPTED
 
 
 async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
-    way_out = LiveTransport()
-    breaker = breaker_over(way_out, most=3)
+    transport = LiveTransport()
+    breaker = breaker_over(transport, max_concurrency=3)
     async with mails(breaker, 200) as tasks:
         await asyncio.gather(*tasks)
-    assert way_out.peak == 3
-    assert len(way_out.tries) == 200
+    assert transport.peak == 3
+    assert len(transport.tries) == 200
 
 
 @pytest.mark.parametrize("which", ["waiting", "under way"])
 async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> None:
-    way_out = LiveTransport()
-    way_out.gated = True
-    breaker = breaker_over(way_out, most=2)
+    transport = LiveTransport()
+    transport.gated = True
+    breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 6) as tasks:
         await settled()
         cancelled = tasks[2:4] if which == "waiting" else tasks[:2]
         for task in cancelled:
             task.cancel()
         await settled()
-        assert len(way_out.waiting) == 2
-        way_out.open_the_gate()
+        assert len(transport.waiting) == 2
+        transport.open_the_gate()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(end, asyncio.CancelledError) for end in ended) == 2
         assert ended.count(ACCEPTED) == 4
@@ -296,62 +296,62 @@ async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> Non
 
 
 async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport)
     async with mails(breaker, 3) as tasks:
         await opened(breaker)
-        way_out.gated = True
+        transport.gated = True
         await asyncio.sleep(PAUSE * 2)
         prober = next(
-            task for task in tasks if task.get_coro() is not None and f"n{tasks.index(task)}" == way_out.tries[-1]
+            task for task in tasks if task.get_coro() is not None and f"n{tasks.index(task)}" == transport.tries[-1]
         )
         prober.cancel()
         await settled()
-        assert len(way_out.waiting) == 1
-        assert way_out.tries[-1] != f"n{tasks.index(prober)}"
+        assert len(transport.waiting) == 1
+        assert transport.tries[-1] != f"n{tasks.index(prober)}"
 
 
 async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_right() -> None:
-    way_out = LiveTransport()
-    way_out.answer = RuntimeError("a bug")
-    breaker = breaker_over(way_out, most=1)
+    transport = LiveTransport()
+    transport.answer = RuntimeError("a bug")
+    breaker = breaker_over(transport, max_concurrency=1)
     for _ in range(3):
         with pytest.raises(RuntimeError, match="a bug"):
             await breaker.deliver(envelope(), held, unmarked)
-    way_out.answer = ACCEPTED
+    transport.answer = ACCEPTED
     assert await asyncio.wait_for(breaker.deliver(envelope(), held, unmarked), 1) == ACCEPTED
     assert breaker.state is State.CLOSED
 
 
 async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out, first_pause=60, longest_pause=60)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport, first_pause=60, longest_pause=60)
     async with mails(breaker, 1):
         await opened(breaker)
     await settled()
-    assert way_out.closed
+    assert transport.closed
     assert breaker._reopening is not None
     assert breaker._reopening.cancelled()
 
 
 async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport)
     async with mails(breaker, 1) as tasks:
         await opened(breaker)
-        way_out.answer = ACCEPTED
+        transport.answer = ACCEPTED
         assert await tasks[0] == ACCEPTED
     assert breaker.state is State.CLOSED
 
 
 async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> None:
     """Its delivery would stand unacked for as long, and the broker would close the channel over it."""
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out, first_pause=10, patience=PAUSE)
+    transport = LiveTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport, first_pause=10, patience=PAUSE)
     async with mails(breaker, 3) as tasks:
         put_off = await asyncio.wait_for(asyncio.gather(*tasks), 5)
     assert all(isinstance(verdict, PutOff) and verdict.seconds > 0 for verdict in put_off)
@@ -361,19 +361,19 @@ async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> N
 
 
 async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None:
-    way_out = LiveTransport()
-    way_out.gated = True
-    breaker = breaker_over(way_out, most=2, first_pause=10)
+    transport = LiveTransport()
+    transport.gated = True
+    breaker = breaker_over(transport, max_concurrency=2, first_pause=10)
     async with mails(breaker, 4) as tasks:
         await settled()
         breaker.cancel_waiting()
         await settled()
         assert not any(task.done() for task in tasks)
-        way_out.waiting[0].set_result(UNAVAILABLE)
+        transport.waiting[0].set_result(UNAVAILABLE)
         await opened(breaker)
         breaker.cancel_waiting()
         assert not any(task.cancelled() for task in tasks), "one conversation goes on"
-        way_out.waiting[0].set_result(ACCEPTED)
+        transport.waiting[0].set_result(ACCEPTED)
         await settled()
         breaker.cancel_waiting()
         await settled()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
@@ -79,16 +80,12 @@ class Till:
             state=DeliveryState(claims, ledger, leases, rates),
             leases=leases,
             directory=directory,
-            renderer=renderer(),
+            composer=EmailComposer(
+                renderer(), SenderIdentity("tickets@cinema.example", "Cinema"), max_attachment_bytes=100_000
+            ),
             channel=self.channel,
             outbox=Shelf(),
-            policy=Policy(
-                SenderIdentity("tickets@cinema.example", "Cinema"),
-                RetrySchedule(2, (5, 30)),
-                LARGEST,
-                100_000,
-                frozenset(),
-            ),
+            policy=Policy(RetrySchedule(2, (5, 30)), LARGEST, renderer().zone),
             jobs=Jobs(),
             poison_guard=PoisonGuard(claims),
         )

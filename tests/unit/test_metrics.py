@@ -116,9 +116,9 @@ def test_replies_are_told_by_class_and_provider(code: int | None, reply: str) ->
 
 def test_a_stage_that_raises_has_taken_its_time() -> None:
     metrics = watched()
-    with pytest.raises(ValueError, match="x"), metrics.timed(Stage.RENDER):
+    with pytest.raises(ValueError, match="x"), metrics.timed(Stage.COMPOSE):
         raise ValueError("x")
-    assert value(metrics.registry, "notification_stage_seconds_count", stage="render") == 1
+    assert value(metrics.registry, "notification_stage_seconds_count", stage="compose") == 1
 
 
 def test_gauges_are_read_when_they_are_asked_for() -> None:

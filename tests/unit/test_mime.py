@@ -17,10 +17,9 @@ import pytest
 from aiosmtplib.email import quote_address
 from hypothesis import example, given, settings, strategies as st
 
-from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.channels.email.mail import Attachment, Mail, OutgoingEmail
 from notification_service.channels.email.mime import (
     AttachmentError,
-    MessageIds,
     SenderIdentity,
     _kept,
     _quoted,
@@ -34,7 +33,7 @@ from notification_service.content.branding import Brand
 from notification_service.content.profile import SenderProfile
 from notification_service.contract.events import parse
 from notification_service.contract.outcomes import RejectReason
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import read_mailbox
 from tests.fuzzing import TIMES
@@ -66,7 +65,7 @@ def compose_one(
     event_id: str = "evt_1",
     booking_id: str | None = "B1",
     most_attached: int = 1_000_000,
-) -> Envelope:
+) -> OutgoingEmail:
     return compose(
         mail or Mail("You're booked: Inception, Tue 15 Dec, 8:00 PM", "Hello.\n", "<p>Hello.</p>\n"),
         to,
@@ -76,13 +75,13 @@ def compose_one(
     )
 
 
-def parsed(envelope: Envelope) -> EmailMessage:
+def parsed(envelope: OutgoingEmail) -> EmailMessage:
     message = email.message_from_bytes(envelope.content, policy=policy.default)
     assert isinstance(message, EmailMessage)
     return message
 
 
-def assert_well_formed(envelope: Envelope, *, references: bool = True) -> EmailMessage:
+def assert_well_formed(envelope: OutgoingEmail, *, references: bool = True) -> EmailMessage:
     """The exact set of headers, once each, read without a defect by both of Python's parsers."""
     content = envelope.content
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", content), "a line end that is not CRLF"

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from notification_service.contract import rules
 from notification_service.contract.events import EVENT_TYPES, Event, parse
-from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.outcomes import RejectReason
 from notification_service.contract.rules import RULES
 from notification_service.delivery import planning
@@ -217,7 +217,7 @@ def test_the_ids_are_the_same_in_every_version_for_ever() -> None:
     assert (
         ids(sample("booking.confirmed"), sample("payment.success"), sample("payment.failed"), FIRST, SECOND) == PINNED
     )
-    assert notification_id(Fact("booking:B:confirmed"), None, "booking_confirmation") == PINNED_PLAIN
+    assert notification_id(Fact("booking:B:confirmed"), None, "booking_confirmation", ChannelKind.EMAIL) == PINNED_PLAIN
 
 
 def test_the_template_and_the_channel_are_part_of_the_id() -> None:

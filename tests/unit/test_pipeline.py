@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
@@ -21,6 +22,7 @@ from notification_service.content.branding import Brand, Logo
 from notification_service.content.profile import SenderProfile
 from notification_service.contract import facts
 from notification_service.contract.events import Event, parse
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import (
     Bounced,
@@ -41,7 +43,7 @@ from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     ClaimLost,
-    Envelope,
+    OutgoingMessage,
     PutOff,
     SimulatedSend,
     Verdict,
@@ -163,14 +165,17 @@ class FlakyLedger(MemoryLedger):
 
 class Shelf:
     def __init__(self, *, full: bool = False) -> None:
-        self.mails: list[Envelope] = []
+        self.mails: list[OutgoingMessage] = []
         self.full = full
 
-    async def keep(self, envelope: Envelope) -> str:
+    async def keep(self, envelope: OutgoingMessage) -> str:
         if self.full:
             raise OSError(28, "No space left on device")
         self.mails.append(envelope)
         return f"outbox/{envelope.notification_id}.eml"
+
+
+SENDER = SenderIdentity("tickets@cinema.example", "Cinema")
 
 
 @functools.cache
@@ -206,16 +211,10 @@ class Cinema:
             state=DeliveryState(self.claims, self.ledger, leases, self.rates),
             leases=leases,
             directory=MemoryDirectory(self.people, {"B-1": "user456"}),
-            renderer=self.renderer,
+            composer=EmailComposer(self.renderer, SENDER, max_attachment_bytes=self.largest),
             channel=self.channel,
             outbox=self.outbox,
-            policy=Policy(
-                SenderIdentity("tickets@cinema.example", "Cinema"),
-                RetrySchedule(self.most, (5, 30)),
-                LARGEST,
-                self.largest,
-                self.hold,
-            ),
+            policy=Policy(RetrySchedule(self.most, (5, 30)), LARGEST, self.renderer.zone, self.hold),
             jobs=Jobs(),
             poison_guard=PoisonGuard(self.claims),
         )
@@ -229,7 +228,7 @@ class Cinema:
         return record
 
     @property
-    def mails(self) -> list[Envelope]:
+    def mails(self) -> list[OutgoingMessage]:
         return self.channel.handed_over
 
     async def claim(self) -> ClaimAnswer:
@@ -325,7 +324,7 @@ async def test_a_wish_goes_on_where_its_first_try_was_put_off() -> None:
 
 
 async def test_a_wish_goes_on_where_its_worker_was_lost_in_the_middle() -> None:
-    async def dies(_: Envelope, __: BeforeHandover) -> Verdict:
+    async def dies(_: OutgoingMessage, __: BeforeHandover) -> Verdict:
         raise asyncio.CancelledError
 
     cinema = Cinema([refused("5.4.5"), dies])
@@ -532,7 +531,7 @@ async def test_two_workers_get_one_event_and_send_one_mail() -> None:
 async def test_deliveries_of_one_notification_at_once_join_the_job_that_runs() -> None:
     gate = asyncio.Event()
 
-    async def slowly(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def slowly(envelope: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         await gate.wait()
         return await cinema.channel._to_the_end(ACCEPTED, envelope, before_handover)
 
@@ -592,7 +591,7 @@ async def test_a_resend_that_is_put_off_is_still_the_only_one() -> None:
 
 
 async def test_a_mail_that_went_out_is_recorded_though_redis_forgot_and_another_planted_a_doubt() -> None:
-    async def forgets(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def forgets(_: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         await before_handover()
         cinema.claims._claims.clear()
         (notification_id,) = cinema.ledger.records
@@ -622,7 +621,7 @@ async def test_a_resend_is_the_only_one_even_where_redis_forgets() -> None:
 async def test_refused_by_the_channel_after_the_marker_there_is_nothing_to_doubt() -> None:
     cinema = Cinema(hold=frozenset({"booking_confirmation"}))
 
-    async def closing(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def closing(_: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         assert await before_handover() is Fence.HELD
         await cinema.channel.nothing_sent()
         raise asyncio.CancelledError  # the worker dies while the breaker waits
@@ -901,7 +900,7 @@ async def test_an_error_before_the_sending_marker_is_retried_and_then_parked() -
 
 
 async def test_an_error_after_the_sending_marker_is_a_doubt() -> None:
-    async def breaks(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def breaks(_: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         await before_handover()
         raise RuntimeError("a bug")
 
@@ -924,7 +923,7 @@ async def test_a_record_that_the_database_refuses_does_not_go_round_for_ever() -
 
 
 async def test_a_lease_that_was_lost_before_data_sends_nothing() -> None:
-    async def sleeps(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def sleeps(envelope: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         await asyncio.sleep(1.1)
         return await cinema.channel._to_the_end(ACCEPTED, envelope, before_handover)
 
@@ -937,7 +936,7 @@ async def test_a_lease_that_was_lost_before_data_sends_nothing() -> None:
 
 
 async def test_a_worker_that_slept_writes_nothing_over_the_one_that_took_over() -> None:
-    async def sleeps_after_data(_: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def sleeps_after_data(_: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         assert await before_handover() is Fence.HELD
         cinema.clock.after_the_lease()
         assert await cinema.process().handle(confirmed()) == Done(Sent(possible_duplicate=True))
@@ -1088,7 +1087,9 @@ async def test_the_copy_ahead_leaves_to_the_ordinary_one_what_another_worker_hol
     cinema = Cinema()
     notification = planning.plan(confirmed(), largest=LARGEST)
     assert isinstance(notification, planning.Notification)
-    await cinema.claims.claim(facts.notification_id(notification.fact, None, notification.template), "somebody else")
+    await cinema.claims.claim(
+        facts.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL), "somebody else"
+    )
     assert await cinema.pipeline.handle(is_express_copy()) == Done(None)
     assert await cinema.pipeline.handle(replace(is_express_copy(), body=b"no json")) == Done(None)
     assert (cinema.mails, cinema.ledger.records) == ([], {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import (
     Bounced,
@@ -45,7 +45,7 @@ from tests.samples import CONTRACT, sample
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 RULES = Rules(NOW, lease=30, retry_schedule=RetrySchedule(5))
 FACT, TEMPLATE = "booking:B1:confirmed", "booking_confirmation"
-OWN_ID = notification_id(Fact(FACT), None, TEMPLATE)
+OWN_ID = notification_id(Fact(FACT), None, TEMPLATE, ChannelKind.EMAIL)
 DECIDED = ClaimStatus(decided="sent")
 BROKEN_CHARACTER = "\ufffd"
 
@@ -168,7 +168,7 @@ def test_a_sent_mail_that_only_the_verdict_knew_of_has_no_attempt() -> None:
 
 def test_a_second_refund_has_an_id_with_its_report() -> None:
     fact, data = Fact("payment:T1:refunded", "R2"), {"refund_transaction_id": " R2 "}
-    own = notification_id(fact, "R1", "payment_refund")
+    own = notification_id(fact, "R1", "payment_refund", ChannelKind.EMAIL)
     refund = record(_id=own, fact=fact.key, template="payment_refund", message_id=f"<{own}@x>", event_data=data)
     assert RULES.examine(refund, DECIDED) == []
     assert "own fact" in texts(RULES.examine({**refund, "event_data": {"refund_transaction_id": "R3"}}, DECIDED))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from notification_service.contract.bodies import Body, Said, read
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.intents import of_unreadable
 from notification_service.delivery.planning import UnreadableMessage, plan
 from notification_service.delivery.ports.ledger import Intent
@@ -124,7 +125,7 @@ def test_an_event_that_is_too_large_to_stand_there_twice_is_not_published_again(
 def test_what_is_no_event_is_never_published_again(body: bytes) -> None:
     planned = plan(inbound(body), largest=LARGEST)
     assert isinstance(planned, UnreadableMessage)
-    record = bson.decode(bson.encode(documents.pending(of_unreadable(planned), str)))
+    record = bson.decode(bson.encode(documents.pending(of_unreadable(planned, ChannelKind.EMAIL), str)))
     assert list(record["event_data"]) == ["raw"]
     assert body_kept(record) is None
 

@@ -16,7 +16,7 @@ from notification_service.delivery.ports.channel import (
     BeforeHandover,
     Blocked,
     Deferred,
-    Envelope,
+    OutgoingMessage,
     PutOff,
     Refused,
     Tried,
@@ -29,7 +29,7 @@ QUOTA = Blocked(attempt("blocked", 550, "5.4.5 Daily user sending limit exceeded
 ODD = "550 Computer says no to <someone@somewhere.example>"
 
 
-def mail(recipient: str, name: str = "n") -> Envelope:
+def mail(recipient: str, name: str = "n") -> OutgoingMessage:
     return replace(envelope(name), recipient=recipient)
 
 
@@ -49,7 +49,7 @@ class Server:
     seconds: float = 0
     seen: list[str] = field(default_factory=list)
 
-    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:  # noqa: ARG002 - a try that is only answered
+    async def send_once(self, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:  # noqa: ARG002 - a try that is only answered
         self.seen.append(envelope.recipient)
         await asyncio.sleep(self.seconds)
         return self.answer(envelope.recipient)
@@ -198,10 +198,10 @@ async def test_a_mail_that_was_under_way_and_is_accepted_closes_it_at_once() -> 
     gate = asyncio.Event()
 
     class Slow(Server):
-        async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+        async def send_once(self, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
             if envelope.recipient == "j@good.example":
                 await gate.wait()
-            return await super().attempt(envelope, before_handover)
+            return await super().send_once(envelope, before_handover)
 
     breaker = Breaker(Slow(refusing("one.example", "two.example")), 8, first_pause=60)
     good = asyncio.create_task(told(breaker, "j@good.example"))

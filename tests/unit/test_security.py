@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notification_service.channels.email.mail import Attachment, Mail
-from notification_service.channels.email.mime import AttachmentError, MessageIds, SenderIdentity, compose
+from notification_service.channels.email.mail import Attachment, Mail, OutgoingEmail
+from notification_service.channels.email.mime import AttachmentError, SenderIdentity, compose
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
 from notification_service.content.profile import SenderProfile
 from notification_service.contract.outcomes import RejectReason
 from notification_service.delivery.planning import UnreadableMessage, plan
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from tests.samples import sample
@@ -25,7 +25,7 @@ MIB = 2**20
 IDS = MessageIds("0123456789abcdef0123456789abcdef", "evt-1", "booking_confirmation", "B-1", datetime.now(UTC))
 
 
-def composed(mail: Mail, most_attached: int) -> Envelope:
+def composed(mail: Mail, most_attached: int) -> OutgoingEmail:
     return compose(
         mail,
         "jane@guests.example",

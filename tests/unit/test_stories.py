@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Sent, Skipped, SkipReason
 from notification_service.delivery import planning
-from notification_service.delivery.ports.channel import BeforeHandover, Envelope, Verdict
+from notification_service.delivery.ports.channel import BeforeHandover, OutgoingMessage, Verdict
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.stores.memory.ledger import Record
 from tests.samples import sample
@@ -66,7 +67,7 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
     assert first.intent.fact == changed.intent.fact
     notification = planning.plan(on(11, "C1"), largest=LARGEST)
     assert isinstance(notification, planning.Notification)
-    assert changed.intent.notification_id == planning.further_id(notification)
+    assert changed.intent.notification_id == planning.further_id(notification, ChannelKind.EMAIL)
     assert changed.subject
     assert changed.subject.startswith("Your booking has changed")
 
@@ -77,7 +78,7 @@ async def test_a_change_whose_worker_died_before_it_had_a_record_is_told_by_the_
     notification = planning.plan(on(11, "C1"), largest=LARGEST)
     assert isinstance(notification, planning.Notification)
     (first,) = cinema.ledger.records
-    await cinema.ledger.note_later(first, planning.further_id(notification))
+    await cinema.ledger.note_later(first, planning.further_id(notification, ChannelKind.EMAIL))
     assert await cinema.pipeline.handle(on(11, "C1")) == Done(Sent())
     assert len(cinema.mails) == 2
 
@@ -109,7 +110,7 @@ async def test_redis_may_be_away_or_have_forgotten() -> None:
 async def test_a_change_waits_for_an_earlier_one_that_is_in_another_worker_s_hand() -> None:
     gate = asyncio.Event()
 
-    async def slowly(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def slowly(envelope: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         await before_handover()
         cinema.channel.handed_over.append(envelope)
         await gate.wait()
@@ -185,7 +186,7 @@ async def test_a_producer_does_not_say_what_changed() -> None:
 def after(cinema: Cinema, *deliveries: InboundMessage, seconds: float = 0.25) -> Step:
     """A channel that lets so much time pass before the first byte, while these come."""
 
-    async def deliver(envelope: Envelope, before_handover: BeforeHandover) -> Verdict:
+    async def deliver(envelope: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         for each in deliveries:
             await cinema.process().handle(each)
         await asyncio.sleep(seconds)

@@ -32,9 +32,9 @@ def _spans(
     """What was exported, and the trace under which the delivery was worked on."""
     tracing = Tracing(NoObserver(), memory)
     with tracing.watched(inbound) as watched:
-        with pytest.raises(ZeroDivisionError), tracing.timed(Stage.RENDER):
+        with pytest.raises(ZeroDivisionError), tracing.timed(Stage.COMPOSE):
             raise ZeroDivisionError("jane@example.com")
-        with tracing.timed(Stage.SMTP):
+        with tracing.timed(Stage.SEND):
             pass
         if settlement is not None:
             tracing.settled(watched, settlement, 0.1)
@@ -50,12 +50,12 @@ def _delivery(trace: Trace | None) -> InboundMessage:
 def test_one_span_for_the_delivery_and_one_for_each_stage_below_it(memory: InMemorySpanExporter) -> None:
     spans, _ = _spans(memory, _delivery(TRACE), Done(Sent()))
     whole = spans["process booking.confirmed"]
-    assert set(spans) == {"process booking.confirmed", "render", "smtp"}
+    assert set(spans) == {"process booking.confirmed", "compose", "send"}
     assert whole.parent is not None
     assert f"{whole.parent.span_id:016x}" == TRACE.span_id
     assert {f"{span.context.trace_id:032x}" for span in spans.values()} == {TRACE.trace_id}
-    assert all(spans[stage].parent == whole.context for stage in ("render", "smtp"))
-    assert spans["render"].status.status_code is StatusCode.ERROR
+    assert all(spans[stage].parent == whole.context for stage in ("compose", "send"))
+    assert spans["compose"].status.status_code is StatusCode.ERROR
     assert (whole.attributes or {})["notification.outcome"] == "sent"
 
 

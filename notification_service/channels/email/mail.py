@@ -6,6 +6,7 @@ from jinja2 import Template
 
 from notification_service.content.templates import SharedPhrases
 from notification_service.contract.remarks import Remark
+from notification_service.delivery.ports.channel import OutgoingMessage
 
 PARTS = ("subject.txt", "body.txt", "body.html")
 
@@ -40,3 +41,14 @@ class MailTemplate:
     text: Template
     html: Template
     words: "SharedPhrases"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingEmail(OutgoingMessage):
+    """A message with CRLF line ends (RFC 5322); `sender` and `recipient` are the addresses of its envelope (RFC 5321).
+
+    `needs_smtputf8`: an address of it is not ASCII (RFC 6531).
+    """
+
+    sender: str
+    needs_smtputf8: bool = False

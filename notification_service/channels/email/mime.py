@@ -7,16 +7,15 @@ import re
 import textwrap
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
 from email.header import Header
 from email.utils import encode_rfc2231, format_datetime
 from functools import cached_property, lru_cache
 
 import idna
 
-from notification_service.channels.email.mail import Attachment, Mail
+from notification_service.channels.email.mail import Attachment, Mail, OutgoingEmail
 from notification_service.contract.outcomes import RejectReason
-from notification_service.delivery.ports.channel import Envelope
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.foundation.addresses import wire_local
 
 _FORGERY = re.compile(r"=\?|\?=")
@@ -65,17 +64,6 @@ class SenderIdentity:
         return clean(_SPECIALS.sub(" ", self.name), _MAX_DISPLAY_NAME_LENGTH)
 
 
-@dataclass(frozen=True, slots=True)
-class MessageIds:
-    """What the headers say about where a mail comes from."""
-
-    notification_id: str
-    event_id: str
-    template: str
-    booking_id: str | None
-    date: datetime
-
-
 def message_id(notification_id: str, domain: str) -> str:
     """The same for every try of a notification (RFC 5322 §3.6.4)."""
     return f"<{notification_id}@{domain}>"
@@ -99,7 +87,9 @@ def _shortened(text: str, longest: int) -> str:
     return " ".join(text.split())[:longest].rstrip()
 
 
-def compose(mail: Mail, to: str, sender_identity: SenderIdentity, ids: MessageIds, *, most_attached: int) -> Envelope:
+def compose(
+    mail: Mail, to: str, sender_identity: SenderIdentity, ids: MessageIds, *, most_attached: int
+) -> OutgoingEmail:
     """The finished message (RFC 5322, RFC 2046), with CRLF line ends.
 
     `most_attached`: the bytes that all attachments may have together. Raises `AttachmentError`.
@@ -109,12 +99,14 @@ def compose(mail: Mail, to: str, sender_identity: SenderIdentity, ids: MessageId
     recipient = _wire_address(to)
     needs_utf8 = not (recipient + sender_identity.sender).isascii()
     head = _head(mail, recipient, sender_identity, ids, needs_utf8=needs_utf8)
-    return Envelope(
+    return OutgoingEmail(
         notification_id=ids.notification_id,
         template=ids.template,
         sender=sender_identity.sender,
         recipient=recipient,
         content=head + _body(mail),
+        subject=mail.subject,
+        remarks=mail.remarks,
         needs_smtputf8=needs_utf8,
     )
 

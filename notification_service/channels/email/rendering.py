@@ -19,11 +19,12 @@ from notification_service.content.event_text import _before, _isolated, _isolate
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
-from notification_service.content.templates import SHARED, TemplateFaultError
+from notification_service.content.templates import SHARED
 from notification_service.contract.amounts import Amount
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event, PaymentFailed
 from notification_service.contract.remarks import Remark
 from notification_service.contract.showtimes import parse_showtime
+from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 
 _TEXT_WIDTH = 78
@@ -68,14 +69,14 @@ class Renderer:
 
         `most_attached`: the bytes that all files may have together; what does not fit is left out with a remark.
 
-        Raises `TemplateFaultError` with file and line where the template is at fault.
+        Raises `CompositionError` with file and line where the template is at fault.
         """
         style = self._style(event, person, language)
         parts = self._templates[style.language][template]
         try:
             return self._render(parts, event, person, style, most_attached)
         except Exception as problem:  # a template may call anything that its values offer
-            raise TemplateFaultError(_where(problem, template), str(problem)) from problem
+            raise CompositionError(_where(problem, template), str(problem)) from problem
 
     def _style(self, event: Event, person: Recipient, language: str | None) -> Localization:
         style = self._house.defaults.for_event(event, person.locale)

@@ -12,12 +12,13 @@ from notification_service.channels.email.mail import PARTS, MailTemplate
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content import catalogues, templates
 from notification_service.content.profile import SenderProfile
-from notification_service.content.templates import SHARED, SharedPhrases, TemplateFaultError, samples
+from notification_service.content.templates import SHARED, SharedPhrases, samples
 from notification_service.contract.events import (
     EVENT_TYPES,
     parse,
 )
 from notification_service.contract.rules import RULES, TEMPLATES
+from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 
@@ -90,5 +91,5 @@ def _prove(renderer: Renderer, directory: Path) -> None:
     for event, language in [*proofs, *((sample, None) for _, sample in samples(directory))]:
         try:
             renderer.render(RULES[type(event)].template, event, Recipient(email=None), language)
-        except TemplateFaultError as problem:
+        except CompositionError as problem:
             raise ConfigurationError(f"template {problem}") from problem

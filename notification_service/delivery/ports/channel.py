@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from notification_service.contract.outcomes import Simulated
+from notification_service.contract.remarks import Remark
 from notification_service.delivery.ports.claims import Fence
 
 
@@ -22,20 +23,23 @@ class Attempt:
     connection: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One mail, ready to go: the bytes with CRLF line ends, and the addresses of RFC 5321."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """One message, ready to be handed to a provider. Each kind of channel adds what its transport needs.
+
+    `recipient`: the address in the form that the transport takes. `subject`, `remarks`: for the record.
+    """
 
     notification_id: str
     template: str
-    sender: str
     recipient: str
     content: bytes = field(repr=False)
-    needs_smtputf8: bool = False
+    subject: str | None = field(default=None, repr=False)
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def digest(self) -> str:
-        """Of the bytes, 32 hexadecimal digits: a mail that is made again from its record is known by it."""
+        """Of the content, 32 hexadecimal digits: a message that is composed again from its record is known by it."""
         return hashlib.sha256(self.content).hexdigest()[:32]
 
 
@@ -145,12 +149,12 @@ class Channel(Protocol):
     name: str
 
     async def deliver(
-        self, envelope: Envelope, before_handover: BeforeHandover, nothing_sent: NothingSent
+        self, message: OutgoingMessage, before_handover: BeforeHandover, nothing_sent: NothingSent
     ) -> Verdict: ...
 
 
 class Outbox(Protocol):
     """Where mail is kept that was simulated or given up."""
 
-    async def keep(self, envelope: Envelope) -> str:
+    async def keep(self, message: OutgoingMessage) -> str:
         """Where it lies now. Raises `OSError` when it cannot be kept."""

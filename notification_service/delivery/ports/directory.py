@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    email: str | None
+    email: str | None = None
     first_name: str | None = None
     last_name: str | None = None
     locale: str | None = None

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from notification_service.contract.outcomes import Outcome
-from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.foundation.address_digests import stand_in
 
@@ -130,9 +130,8 @@ class Ledger(Protocol):
         *,
         at: datetime,
         recipient: str | None = None,
-        subject: str | None = None,
         remarks: Sequence[str] = (),
-        mail_digest: str | None = None,
+        message: OutgoingMessage | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
         """Write the outcome, once. `owner` None: whoever owns it, to repair from a verdict."""

@@ -11,8 +11,8 @@ from notification_service import bootstrap
 from notification_service.channels.email.mime import AttachmentError
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content.catalogues import LANGUAGES, PSEUDO, SOURCE
-from notification_service.content.templates import TemplateFaultError
 from notification_service.delivery.planning import Notification
+from notification_service.delivery.ports.composer import CompositionError
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import checks, proofs
 from notification_service.preview.checks import MailFault
@@ -74,7 +74,7 @@ class TemplateReloader:
             return scene.renderer
         try:
             return proofs.proof(self._settings, scene.renderer, sample, scene.samples[sample], language)
-        except (TemplateFaultError, AttachmentError) as problem:
+        except (CompositionError, AttachmentError) as problem:
             return self._fault(str(problem))
 
     def _load(self, version: str) -> LoadedTemplates:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from notification_service.contract.outcomes import PENDING, Bounced, Outcome, Sent, may_be_reopened, summarize
-from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.recalls import Order
@@ -117,9 +117,8 @@ class MemoryLedger:
         *,
         at: datetime,
         recipient: str | None = None,
-        subject: str | None = None,
         remarks: Sequence[str] = (),
-        mail_digest: str | None = None,
+        message: OutgoingMessage | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
@@ -131,9 +130,9 @@ class MemoryLedger:
             return Fence.LOST
         record.recipient = recipient or record.recipient
         record.entry = replace(record.entry, outcome=outcome, waiting=False, sending=False, recipient=record.recipient)
-        record.subject = subject or record.subject
+        record.subject = (message and message.subject) or record.subject
         record.remarks = tuple(remarks)
-        record.mail_digest = mail_digest or record.mail_digest
+        record.mail_digest = message.digest if message else record.mail_digest
         record.updated_at = at
         record.reason = summarize(outcome).reason
         record.sent_at = at if isinstance(outcome, Sent) else None

@@ -10,7 +10,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from notification_service.contract.outcomes import PENDING, WAITING, Outcome, Sent, Status, summarize
-from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened, Paid, RecordedEvent
 from notification_service.foundation.address_digests import Digests, named_in, stand_in, texts_of_id
@@ -172,9 +172,8 @@ class MongoLedger:
         *,
         at: datetime,
         recipient: str | None = None,
-        subject: str | None = None,
         remarks: Sequence[str] = (),
-        mail_digest: str | None = None,
+        message: OutgoingMessage | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
         fields = documents.closed(outcome, at, self._show)
@@ -182,16 +181,16 @@ class MongoLedger:
             fields |= documents.addressed(recipient, self._show)
         if owner is None and isinstance(outcome, Sent):
             fields["repaired"] = True
-        if subject:
-            fields["subject"] = self._show(documents.storable_text(subject))
+        if message and message.subject:
+            fields["subject"] = self._show(documents.storable_text(message.subject))
         if remarks:
             fields["remarks"] = [self._show(documents.storable_text(remark)) for remark in remarks]
-        if mail_digest:
-            fields["mail_digest"] = mail_digest
+        if message:
+            fields["mail_digest"] = message.digest
         which: Document = {"_id": notification_id, "outcome": _OPEN}
         if owner is not None:
             which["owner"] = owner
-        said = (recipient or "", subject or "", str(fields.get("detail", "")), *remarks)
+        said = (recipient or "", (message and message.subject) or "", str(fields.get("detail", "")), *remarks)
         change = {"$set": fields, "$unset": {"due_at": "", "sending": ""}}
         if await self._update(which, await self._with_attempt(change, attempt, said)):
             return Fence.HELD

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from aiosmtplib import SMTPResponseException
 
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp.greeting import is_qualified
 from notification_service.channels.email.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.email.smtp.providers import Provider
@@ -30,8 +31,8 @@ from notification_service.delivery.ports.channel import (
     Blocked,
     ClaimLost,
     Deferred,
-    Envelope,
     InDoubt,
+    OutgoingMessage,
     Refused,
     Tried,
     Unavailable,
@@ -75,7 +76,7 @@ class SmtpChannel:
     name = "smtp"
 
     def __init__(self, pool: Pool, provider: Provider, *, timeout: float, data_timeout: float) -> None:
-        self.most = pool.limits.sessions
+        self.max_concurrency = pool.limits.sessions
         self.provider = provider.name
         self.where = {"server": f"{pool.server.host}:{pool.server.port}", "security": pool.server.security}
         self._pool = pool
@@ -83,13 +84,15 @@ class SmtpChannel:
         self._timeout = timeout
         self._data_timeout = data_timeout
 
-    async def attempt(self, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
-        if _NOT_ONE_ADDRESS.search(envelope.sender + envelope.recipient):
+    async def send_once(self, mail: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
+        if not isinstance(mail, OutgoingEmail):
+            raise TypeError(f"SMTP sends e-mail, and this is a {type(mail).__name__}")
+        if _NOT_ONE_ADDRESS.search(mail.sender + mail.recipient):
             raise ValueError("the envelope's sender or recipient is not one plain address")
-        verdict, over = await self._converse(envelope, before_handover, fresh=False)
+        verdict, over = await self._converse(mail, before_handover, fresh=False)
         if over:
             # It had died unnoticed, or carried all that it may; nothing went out, and a new one may do.
-            verdict, _ = await self._converse(envelope, before_handover, fresh=True)
+            verdict, _ = await self._converse(mail, before_handover, fresh=True)
         return verdict
 
     @property
@@ -124,23 +127,23 @@ class SmtpChannel:
         await self._pool.close()
 
     async def _converse(
-        self, envelope: Envelope, before_handover: BeforeHandover, *, fresh: bool
+        self, mail: OutgoingEmail, before_handover: BeforeHandover, *, fresh: bool
     ) -> tuple[Tried, bool]:
         """The verdict, and whether it only means that a session which was kept is over."""
-        talk = _Talk(self._pool.hide, envelope.recipient)
+        talk = _Talk(self._pool.hide, mail.recipient)
         try:
             async with self._pool.session(fresh=fresh) as talk.session:
-                verdict = await self._send(talk, talk.session, envelope, before_handover)
+                verdict = await self._send(talk, talk.session, mail, before_handover)
         except SMTPResponseException as problem:
             verdict = self._refused(talk, problem.code, problem.message)
         except BROKEN as problem:
             verdict = self._broken(talk, problem)
         return verdict, talk.session_is_over
 
-    async def _send(self, talk: _Talk, session: Session, envelope: Envelope, before_handover: BeforeHandover) -> Tried:
+    async def _send(self, talk: _Talk, session: Session, mail: OutgoingEmail, before_handover: BeforeHandover) -> Tried:
         client = session.client
         options, encoding = ["BODY=8BITMIME"] if client.supports_extension("8bitmime") else [], "ascii"
-        if envelope.needs_smtputf8:
+        if mail.needs_smtputf8:
             if not client.supports_extension("smtputf8"):
                 session.keep()
                 why = "the address has non-ASCII letters before the @, and the server does not offer SMTPUTF8"
@@ -149,15 +152,15 @@ class SmtpChannel:
         try:
             talk.phase = Phase.MAIL
             await self._within(
-                client.mail(envelope.sender, options=options, encoding=encoding, timeout=None), self._timeout
+                client.mail(mail.sender, options=options, encoding=encoding, timeout=None), self._timeout
             )
             talk.phase = Phase.RCPT
-            await self._within(client.rcpt(envelope.recipient, encoding=encoding, timeout=None), self._timeout)
+            await self._within(client.rcpt(mail.recipient, encoding=encoding, timeout=None), self._timeout)
             if await before_handover() is Fence.LOST:
                 await self._reset(session)
                 return ClaimLost()
             talk.phase = Phase.DATA
-            reply = await self._within(client.data(envelope.content, timeout=None), self._data_timeout)
+            reply = await self._within(client.data(mail.content, timeout=None), self._data_timeout)
         except SMTPResponseException as problem:
             verdict = self._refused(talk, problem.code, problem.message)
             if not (isinstance(verdict, Unavailable | InDoubt) or talk.session_is_over):

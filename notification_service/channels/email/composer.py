@@ -1,0 +1,47 @@
+"""Composes e-mails: an event rendered by its template, then as MIME."""
+
+from notification_service.channels.email import mime
+from notification_service.channels.email.mail import Mail, OutgoingEmail
+from notification_service.channels.email.mime import SenderIdentity
+from notification_service.channels.email.rendering import Renderer
+from notification_service.contract.events import Event
+from notification_service.contract.facts import ChannelKind
+from notification_service.delivery.ports.composer import MessageIds
+from notification_service.delivery.ports.directory import Recipient
+from notification_service.foundation.addresses import read_mailbox
+
+
+class EmailComposer:
+    """`max_attachment_bytes`: what all files of a mail may have together; what does not fit is left out."""
+
+    channel = ChannelKind.EMAIL
+    address_field = "email"
+    optional = False
+
+    def __init__(self, renderer: Renderer, sender: SenderIdentity, *, max_attachment_bytes: int) -> None:
+        self.renderer = renderer
+        self._sender = sender
+        self._max_attachment_bytes = max_attachment_bytes
+
+    def address(self, recipient: Recipient) -> str:
+        return read_mailbox(recipient.email or "")
+
+    def reference(self, notification_id: str) -> str:
+        return mime.message_id(notification_id, self._sender.domain)
+
+    def digest(self, template: str) -> str:
+        return self.renderer.digest(template)
+
+    def compose(self, event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingEmail:
+        return self.proof(event, recipient, ids)[1]
+
+    def proof(
+        self, event: Event, recipient: Recipient, ids: MessageIds, language: str | None = None
+    ) -> tuple[Mail, OutgoingEmail]:
+        """The mail in its parts and as it goes out. `language`: one of the renderer's, whatever the event asks for.
+
+        Raises `CompositionError`.
+        """
+        most = self._max_attachment_bytes
+        mail = self.renderer.render(ids.template, event, recipient, language, most_attached=most)
+        return mail, mime.compose(mail, recipient.email or "", self._sender, ids, most_attached=most)

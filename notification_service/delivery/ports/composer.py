@@ -1,0 +1,53 @@
+"""What the delivery needs from a kind of channel: an address, limits, and the message that goes out."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from notification_service.contract.events import Event
+from notification_service.contract.facts import ChannelKind
+from notification_service.delivery.ports.channel import OutgoingMessage
+from notification_service.delivery.ports.directory import Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class MessageIds:
+    """What a message says about where it comes from. `date`: when its notification was begun."""
+
+    notification_id: str
+    event_id: str
+    template: str
+    booking_id: str | None
+    date: datetime
+
+
+class CompositionError(Exception):
+    """A template cannot be rendered; `where` is its `file:line`."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(f"{where}: {detail}")
+        self.where = where
+
+
+class Composer(Protocol):
+    """Makes the messages of one kind of channel.
+
+    `address_field`: the field of a `Recipient` that holds its address. `optional`: a notification without an
+    address is skipped; where it is false, it waits for a person.
+    """
+
+    channel: ChannelKind
+    address_field: str
+    optional: bool
+
+    def address(self, recipient: Recipient) -> str:
+        """The address in its comparable form. Raises `NotAnAddressError`."""
+
+    def reference(self, notification_id: str) -> str:
+        """What the provider knows the message by, the same for every try: a Message-ID, an apns-id, a tag."""
+
+    def digest(self, template: str) -> str:
+        """Of the content of a template, shared parts included."""
+
+    def compose(self, event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingMessage:
+        """Raises `CompositionError`."""

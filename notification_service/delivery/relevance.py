@@ -1,0 +1,120 @@
+"""Whether a notification is still needed, and what its message says beside the earlier ones about its booking."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from notification_service.contract.events import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingRefunded,
+    Event,
+    PaymentFailed,
+)
+from notification_service.contract.facts import ChannelKind
+from notification_service.contract.outcomes import SkipReason
+from notification_service.contract.rules import booking_ids, is_ticket, receipt_id, says_which_show
+from notification_service.contract.showtimes import has_begun
+from notification_service.delivery import booking_history, planning
+from notification_service.delivery.booking_history import BookingEvent, BookingHistory, Relevance
+from notification_service.delivery.jobs import Job
+from notification_service.delivery.ports.ledger import AlreadyThere, Opened
+from notification_service.delivery.show_changes import Zone
+from notification_service.delivery.state import DeliveryState, is_of_another
+
+_FRESH_S = 0.2
+"""How long an answer holds: an ordinary message is at its first byte by then."""
+
+
+class RelevanceCheck:
+    """`zone`: the time zone in which an event's show takes place. `lease_s`: how long a worker holds a claim."""
+
+    def __init__(self, state: DeliveryState, channel: ChannelKind, zone: Zone, *, lease_s: float) -> None:
+        self._state = state
+        self._channel = channel
+        self._zone = zone
+        self._lease_s = lease_s
+
+    async def check(self, job: Job) -> Relevance:
+        """What is known of its booking by now decides. The job keeps the answer."""
+        job.looked_at, event = time.monotonic(), job.notification.event
+        match event:
+            case BookingConfirmed() | BookingCancelled():
+                job.relevance = await self._beside_its_booking(job, event)
+            case BookingRefunded() if not says_which_show(event):
+                job.relevance = Relevance((await self._history(event)).completed(event))
+            case PaymentFailed() if await self._is_paid_by_now(event):
+                job.relevance = Relevance(event, SkipReason.SUPERSEDED)
+            case _:
+                job.relevance = Relevance(event)
+        return job.relevance
+
+    async def recheck(self, job: Job) -> Relevance | None:
+        """Right before the handover: what has waited, for a connection or in the breaker, may be obsolete by now.
+
+        None where the last answer still holds.
+        """
+        return await self.check(job) if time.monotonic() - job.looked_at > _FRESH_S else None
+
+    async def is_news(self, job: Job, found: Opened | AlreadyThere) -> bool:
+        """Whether the event gets a notification of its own, beside that of its fact, which is closed.
+
+        That is written down first: whoever finds the event again, or sends the message of its fact again, knows of it.
+        """
+        event = job.notification.event
+        if not may_be_news(job, found) or not isinstance(event, BookingEvent):
+            return False
+        if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
+            return False
+        ids, own_id = booking_ids(event, self._channel), planning.further_id(job.notification, self._channel)
+        history = await self._history(event)
+        if own_id in history.later or ids is None:
+            return own_id in history.later
+        if news := history.is_news(event):
+            await self._state.note_later(ids[0], own_id)
+        return news
+
+    async def is_older(self, job: Job, found: Opened | AlreadyThere) -> bool:
+        """Whether the entry is by now that of a newer event, which contradicts this one."""
+        event = job.notification.event
+        if not isinstance(event, BookingConfirmed) or not is_of_another(job, found):
+            return False
+        recorded = await self._state.event_data_of([job.notification_id])
+        return any(booking_history.contradicts(each, event, self._zone) for each in recorded)
+
+    async def _beside_its_booking(self, job: Job, event: BookingEvent) -> Relevance:
+        if self._has_begun(event):
+            return Relevance(event, SkipReason.EXPIRED)
+        # Of a first confirmation there is one question: whether its booking was cancelled.
+        whole = job.whole_story or isinstance(event, BookingCancelled)
+        history = await self._history(event, whole=whole)
+        hand_ends = datetime.now(UTC) - timedelta(seconds=2 * self._lease_s)
+        relevance = history.relevance(job.notification_id, event, hand_ends=hand_ends)
+        return replace(relevance, obsolete=SkipReason.EXPIRED) if self._has_begun(relevance.event) else relevance
+
+    def _has_begun(self, event: Event) -> bool:
+        showtime = getattr(event, "showtime", None)
+        return is_ticket(event) and has_begun(showtime, self._zone(event), datetime.now(UTC))
+
+    async def _history(self, event: Event, *, whole: bool = True) -> BookingHistory:
+        ids = booking_ids(event, self._channel)
+        if ids is None:
+            return BookingHistory((), self._zone)
+        recorded = await self._state.event_data_of(ids if whole else ids[1:])
+        if later := booking_history.further(recorded):
+            recorded += await self._state.event_data_of(later)
+        return BookingHistory(recorded, self._zone)
+
+    async def _is_paid_by_now(self, event: PaymentFailed) -> bool:
+        if not event.booking_id:
+            receipt = receipt_id(event, self._channel)
+            return bool(receipt and await self._state.event_data_of([receipt]))
+        history, paid = await asyncio.gather(self._history(event), self._state.paid(event.booking_id))
+        return history.is_overtaken(event, paid)
+
+
+def may_be_news(job: Job, found: Opened | AlreadyThere) -> bool:
+    """Whether it is another report on a booking than those of which its entry knows."""
+    known = not isinstance(found, AlreadyThere) or found.entry.knows(job.notification.event_id)
+    return isinstance(job.notification.event, BookingEvent) and not job.further and not known
