@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notification_service.channels.breaker import Breaker, LiveTransport
+from notification_service.channels.breaker import Breaker, LiveTransport, Transport
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
@@ -19,6 +19,7 @@ from notification_service.content import branding, links
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import Policies, SenderProfile
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
@@ -26,12 +27,14 @@ from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import Attempt, Outbox
 from notification_service.delivery.ports.claims import Claims
+from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory
 from notification_service.delivery.ports.ledger import Ledger
 from notification_service.delivery.ports.rates import Rates
 from notification_service.delivery.ports.retention import RetentionPolicy
 from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.redaction import Secrecy
@@ -49,6 +52,19 @@ class Stores:
     ledger: Ledger
     directory: Directory
     rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelParts:
+    """What a further channel than e-mail is made of. `event_types`: of the events that go out by it.
+
+    `max_concurrency`: how many messages are handed over at once.
+    """
+
+    composer: Composer
+    transport: Transport
+    event_types: tuple[str, ...]
+    max_concurrency: int = 8
 
 
 def templates_directory(settings: Settings) -> Path:
@@ -208,7 +224,8 @@ def retry_schedule(settings: Settings) -> RetrySchedule:
 
 def pipeline(
     settings: Settings,
-    renderer: Renderer,
+    composer: Composer,
+    zone: Zone,
     stores: Stores,
     *,
     leases: Leases,
@@ -221,15 +238,15 @@ def pipeline(
         state=DeliveryState(stores.claims, stores.ledger, leases, stores.rates),
         leases=leases,
         directory=stores.directory,
-        composer=email_composer(settings, renderer),
+        composer=composer,
         channel=breaker,
         outbox=outbox,
         policy=Policy(
             retry_schedule=retry_schedule(settings),
             max_event_bytes=service.max_event_bytes,
-            zone=renderer.zone,
+            zone=zone,
             hold_unknown=frozenset(service.unknown_hold),
-            express=settings.rabbitmq.express_lane,
+            express=settings.rabbitmq.express_lane and composer.channel is ChannelKind.EMAIL,
         ),
         jobs=Jobs(),
         poison_guard=PoisonGuard(stores.claims),

@@ -5,7 +5,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,15 +14,19 @@ from functools import partial
 import structlog
 
 from notification_service import bootstrap
+from notification_service.bootstrap import ChannelParts
 from notification_service.broker import parking, topology
-from notification_service.broker.connection import BrokerConnection
+from notification_service.broker.connection import BrokerConnection, Handlers
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker, LiveTransport, State
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.outbox import FileOutbox
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
+from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.foundation.redaction import Secrecy
@@ -51,7 +55,22 @@ _MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
+class RunningChannel:
+    """One kind of channel at work: what handles its messages, what guards its transport, what takes and acks them."""
+
+    pipeline: Pipeline
+    breaker: Breaker
+    consumer: Consumer
+
+    @property
+    def kind(self) -> ChannelKind:
+        return self.pipeline.composer.channel
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
+    """`breaker`, `consumer`: those of e-mail. `others`: the further channels."""
+
     settings: Settings
     claims: RedisClaims
     ledger: MongoLedger
@@ -63,6 +82,7 @@ class Service:
     sweeper: Sweeper
     recaller: Recaller
     secrecy: Secrecy
+    others: tuple[RunningChannel, ...] = ()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`, then drain. Raises `DependencyError` where a dependency never comes up."""
@@ -70,7 +90,7 @@ class Service:
             renewing = group.create_task(self.leases.renew_forever())
             await self._prepare_ledger(stop)
             keeping_house = group.create_task(self._keep_house())
-            consuming = group.create_task(self.link.run(self.consumer.on_message))
+            consuming = group.create_task(self.link.run(self._handlers()))
             try:
                 await self._wait_for_broker(stop)
                 recalling = group.create_task(self.recaller.forever())
@@ -117,12 +137,25 @@ class Service:
         if self.link.consuming:
             log.info("service.ready", mode=self.mode)
 
+    def _handlers(self) -> Handlers:
+        return {
+            ChannelKind.EMAIL: self.consumer.on_message,
+            **{each.kind: each.consumer.on_message for each in self.others},
+        }
+
     async def _drain(self) -> None:
         grace = self.settings.service.shutdown_grace
-        log.info("service.draining", under_way=self.consumer.under_way, grace_s=grace)
+        log.info("service.draining", under_way=self._under_way, grace_s=grace)
         await self.link.stop_consuming()
-        unfinished = await self.consumer.drain(grace, self.breaker.cancel_waiting)
-        log.info("service.drained", unfinished=unfinished)
+        unfinished = await asyncio.gather(
+            self.consumer.drain(grace, self.breaker.cancel_waiting),
+            *(each.consumer.drain(grace, each.breaker.cancel_waiting) for each in self.others),
+        )
+        log.info("service.drained", unfinished=sum(unfinished))
+
+    @property
+    def _under_way(self) -> int:
+        return self.consumer.under_way + sum(each.consumer.under_way for each in self.others)
 
     @property
     def mode(self) -> str:
@@ -142,6 +175,15 @@ class Service:
             "mongodb": Part("up" if ledger is None else "down", ok=ledger is None, needed=True, detail=ledger),
             "redis": Part("up" if claims is None else "down", ok=claims is None, needed=False, detail=claims),
             self.breaker.name: Part(self.breaker.state, ok=closed, needed=False, detail=self.breaker.reason),
+            **{
+                each.kind.value: Part(
+                    each.breaker.state,
+                    ok=each.breaker.state is State.CLOSED,
+                    needed=False,
+                    detail=each.breaker.reason,
+                )
+                for each in self.others
+            },
             # One customer's server is no fault of this service.
             **({"domains": Part(f"{len(held)} held", ok=True, needed=False, detail=_told(held))} if held else {}),
         }
@@ -179,8 +221,8 @@ async def _first_of(waited: Awaitable[object], *, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Service]:
-    """Every part, connected when it is first used, and closed in the reverse order."""
+async def opened(settings: Settings, others: Sequence[ChannelParts] = ()) -> AsyncIterator[Service]:
+    """Every part, connected when it is first used, and closed in the reverse order. `others`: beside e-mail."""
     channel = bootstrap.channel(settings) if settings.live else None
     _say_how_mail_goes(settings, channel)
     renderer = bootstrap.load_renderer(settings)
@@ -191,7 +233,9 @@ async def opened(settings: Settings) -> AsyncIterator[Service]:
         stack.callback(client.close)
         claims = redis.connect(settings.redis.url.get_secret_value())
         stack.push_async_callback(claims.aclose)
-        yield await _assembled(settings, renderer, channel, outbox, stack, client=client, redis_client=claims)
+        yield await _assembled(
+            settings, renderer, channel, outbox, stack, others=others, client=client, redis_client=claims
+        )
 
 
 async def _assembled(
@@ -201,6 +245,7 @@ async def _assembled(
     outbox: FileOutbox,
     stack: AsyncExitStack,
     *,
+    others: Sequence[ChannelParts],
     client: mongo.Client,
     redis_client: redis.Client,
 ) -> Service:
@@ -216,39 +261,81 @@ async def _assembled(
     stack.push_async_callback(breaker.close)
     stores = bootstrap.Stores(claims, ledger, MongoDirectory(database), rates)
     observer = _observer(settings, metrics, stack)
-    story = bootstrap.pipeline(
-        settings, renderer, stores, leases=leases, breaker=breaker, outbox=outbox, observer=observer
+    composer = bootstrap.email_composer(settings, renderer)
+    pipeline = bootstrap.pipeline(
+        settings, composer, renderer.zone, stores, leases=leases, breaker=breaker, outbox=outbox, observer=observer
     )
     hide = Secrecy(settings.secrets())
     keeping = MongoRetention(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, bootstrap.ages(settings))
     link = BrokerConnection(
         rabbit.url.get_secret_value(),
-        _topology(settings, story.policy.retry_schedule),
+        _topology(settings, pipeline.policy.retry_schedule, others),
         prefetch=rabbit.prefetch,
-        held_too_long=partial(_hold_shorter, breaker, story.poison_guard),
+        held_too_long=partial(_hold_shorter, breaker, pipeline.poison_guard),
     )
-    consumer = Consumer(link, story.handle, story.policy.retry_schedule, observer, largest=story.policy.max_event_bytes)
+    consumer = _consumer(link, pipeline, observer)
+    unlimited = replace(stores, rates=RedisRates(redis_client, RateLimits()))
+    running = tuple(
+        _running(settings, parts, stores=unlimited, email=pipeline, link=link, stack=stack) for parts in others
+    )
     recalls = MongoRecalls(database, settings.mongodb.collection)
     recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
     breaker.refusals.alarmed = recaller.alarm
     metrics.watch(
         Gauges(
-            under_way=lambda: consumer.under_way,
+            under_way=lambda: consumer.under_way + sum(each.consumer.under_way for each in running),
             smtp_open=lambda: channel.open if channel else 0,
             talking=lambda: breaker.talking,
             waiting=lambda: breaker.waiting,
             breaker=lambda: breaker.state,
             consuming=lambda: link.consuming,
-            redis_away=lambda: story.state.redis_away,
-            mongodb_away=lambda: story.state.mongodb_away,
-            ledger_lag=lambda: story.state.lag,
+            redis_away=lambda: pipeline.state.redis_away,
+            mongodb_away=lambda: pipeline.state.mongodb_away,
+            ledger_lag=lambda: pipeline.state.lag,
             domains_held=lambda: len(breaker.refusals.held),
             simulated=channel is None,
             login_age=lambda: channel.login_age if channel else None,
         )
     )
-    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper, recaller, hide)
+    return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper, recaller, hide, running)
+
+
+def _running(
+    settings: Settings,
+    parts: ChannelParts,
+    *,
+    stores: bootstrap.Stores,
+    email: Pipeline,
+    link: BrokerConnection,
+    stack: AsyncExitStack,
+) -> RunningChannel:
+    """A further channel beside e-mail: it shares the stores and the leases, and has all else for itself."""
+    breaker = Breaker(parts.transport, parts.max_concurrency)
+    stack.push_async_callback(breaker.close)
+    pipeline = bootstrap.pipeline(
+        settings,
+        parts.composer,
+        email.policy.zone,
+        stores,
+        leases=email.leases,
+        breaker=breaker,
+        outbox=email.outbox,
+        observer=email.observer,
+    )
+    return RunningChannel(pipeline, breaker, _consumer(link, pipeline, email.observer))
+
+
+def _consumer(link: BrokerConnection, pipeline: Pipeline, observer: Observer) -> Consumer:
+    policy = pipeline.policy
+    return Consumer(
+        link,
+        pipeline.handle,
+        policy.retry_schedule,
+        observer,
+        channel=pipeline.composer.channel,
+        largest=policy.max_event_bytes,
+    )
 
 
 def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> Observer:
@@ -267,7 +354,7 @@ def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> O
     return observer
 
 
-def _topology(settings: Settings, retry_schedule: RetrySchedule) -> topology.Topology:
+def _topology(settings: Settings, retry_schedule: RetrySchedule, others: Sequence[ChannelParts]) -> topology.Topology:
     return topology.plan(
         exchange=settings.rabbitmq.exchange,
         booking_queue=settings.rabbitmq.booking_queue,
@@ -275,6 +362,7 @@ def _topology(settings: Settings, retry_schedule: RetrySchedule) -> topology.Top
         delays=retry_schedule.delays,
         parking_seconds=settings.service.parking_days * _DAY,
         express=settings.rabbitmq.express_lane,
+        others={each.composer.channel: each.event_types for each in others},
     )
 
 
@@ -282,12 +370,12 @@ Beside = Callable[[Settings], AbstractAsyncContextManager[None]]
 """What else is there for as long as the service is."""
 
 
-async def run(settings: Settings, beside: Beside) -> None:
+async def run(settings: Settings, beside: Beside, others: Sequence[ChannelParts] = ()) -> None:
     """The whole life of the process: until SIGTERM or SIGINT, a second of which ends it at once."""
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
-    async with opened(settings) as service, beside(settings):
+    async with opened(settings, others) as service, beside(settings):
         app = health.application(service.examine, service.metrics.page)
         try:
             async with serving.serving(app, settings.service.http_host, settings.service.port):

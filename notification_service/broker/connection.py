@@ -6,7 +6,7 @@ import random
 import re
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -25,11 +25,13 @@ from notification_service.broker.isolated_publisher import (
     goodbye,
 )
 from notification_service.broker.lenient_decoding import LOST, parsed
-from notification_service.broker.topology import Topology, TopologyError
+from notification_service.broker.topology import ChannelQueues, Topology, TopologyError
+from notification_service.contract.facts import ChannelKind
 
 log = structlog.get_logger(__name__)
 
 OnMessage = Callable[[AbstractIncomingMessage], Awaitable[None]]
+Handlers = Mapping[ChannelKind, OnMessage]
 
 
 _HEARTBEAT = 5
@@ -80,12 +82,12 @@ class BrokerConnection:
         """Whether every consumer is registered, which "connected" does not mean (trap 7)."""
         return len(self._consumers) == len(self._plan.consumed)
 
-    async def run(self, on_message: OnMessage) -> None:
+    async def run(self, handlers: Handlers) -> None:
         """Consume until `stop_consuming` and `close`, through every outage."""
         pause = _MIN_PAUSE
         while not self._stopping.is_set():
             try:
-                async with self._session(on_message) as lost:
+                async with self._session(handlers) as lost:
                     if self._stopping.is_set():
                         return
                     pause = _MIN_PAUSE
@@ -108,7 +110,7 @@ class BrokerConnection:
             pause = min(pause * 2, _MAX_PAUSE)
 
     @asynccontextmanager
-    async def _session(self, on_message: OnMessage) -> AsyncIterator[asyncio.Future[str]]:
+    async def _session(self, handlers: Handlers) -> AsyncIterator[asyncio.Future[str]]:
         lost = self._lost = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
             # Two connections: a broker that is short of memory or disk stops reading the one that publishes.
@@ -120,7 +122,10 @@ class BrokerConnection:
             async with asyncio.timeout(6 * _TIMEOUT_S):
                 await topology.declare(consuming, self._plan)
                 self._publishing = await _channel(publishing, lost, "publishing")
-                await self._consume(await _channel(consuming, lost, "consuming"), lost, on_message)
+                for queues in self._plan.channels:
+                    # A channel that is shut holds its own messages, and those of no other.
+                    amqp_channel = await _channel(consuming, lost, f"consuming for {queues.channel}")
+                    await self._consume(amqp_channel, lost, queues, handlers[queues.channel])
             yield lost
 
     async def _connect(self, stack: AsyncExitStack, lost: asyncio.Future[str], use: str) -> AbstractConnection:
@@ -133,13 +138,15 @@ class BrokerConnection:
     def _forget(self) -> None:
         self._publishing, self._consumers = None, []
 
-    async def _consume(self, channel: AbstractChannel, lost: asyncio.Future[str], on_message: OnMessage) -> None:
+    async def _consume(
+        self, channel: AbstractChannel, lost: asyncio.Future[str], queues: ChannelQueues, on_message: OnMessage
+    ) -> None:
         def cancelled(frame: Basic.Cancel) -> None:
             _tell(lost, f"the broker cancelled the consumer {frame.consumer_tag}")
 
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(cancelled)
         await channel.set_qos(prefetch_count=self._prefetch)
-        for name in self._plan.consumed:
+        for name in queues.consumed:
             queue = await channel.get_queue(name, ensure=False)
             # Tagged with its queue's name, so that a delivery tells where it comes from.
             self._consumers.append((queue, await queue.consume(on_message, consumer_tag=name)))
@@ -147,8 +154,8 @@ class BrokerConnection:
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
         """Returns when the broker has confirmed it. Raises one of `LOST`, after which it may or may not be there.
 
-        Raises `MessageRefusedError` for what the broker does not take. There is no time limit while the connection stands:
-        giving up and publishing again would make it two.
+        Raises `MessageRefusedError` for what the broker does not take. There is no time limit while the
+        connection stands: giving up and publishing again would make it two.
         """
         if self._publishing is None:
             raise NotLinkedError("there is no connection to RabbitMQ")

@@ -32,7 +32,8 @@ from notification_service.broker.messages import (
     copied,
     read,
 )
-from notification_service.broker.topology import AGAIN, PARKED, retry_queue
+from notification_service.broker.topology import AGAIN_QUEUES, PARKED, again_queue, retry_queue
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Outcome, Parked, ParkReason, summarize
 from notification_service.delivery.observer import Observer, Stage
@@ -67,8 +68,10 @@ class Consumer:
         retry_schedule: RetrySchedule,
         observer: Observer,
         *,
+        channel: ChannelKind = ChannelKind.EMAIL,
         largest: int = _DEFAULT_LARGEST,
     ) -> None:
+        self._channel = channel
         self._largest = largest
         self._link = link
         self._handle = handle
@@ -125,7 +128,12 @@ class Consumer:
             if inbound.is_express_copy:
                 await self._run_ahead(message, inbound)
             elif _came_back_often(message) and await self._bring_home(message, inbound):
-                log.warning("event.moved", event_type=inbound.routing_key, queue=AGAIN, returns=_returns(message))
+                log.warning(
+                    "event.moved",
+                    event_type=inbound.routing_key,
+                    queue=again_queue(self._channel),
+                    returns=_returns(message),
+                )
             else:
                 await self._see_through(message, inbound, started)
 
@@ -136,14 +144,14 @@ class Consumer:
         await _ack(message)
 
     async def _bring_home(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> bool:
-        """Whether it waits in `AGAIN` now; a copy that the broker refuses has to be handled where it is."""
+        """Whether it waits in the way back now; a copy that the broker refuses has to be handled where it is."""
         slip = {
             EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
             SUSPECT: inbound.redelivered or None,
             **_trace_headers(inbound),
         }
         try:
-            return await self._move(message, AGAIN, slip) and await _ack(message)
+            return await self._move(message, again_queue(self._channel), slip) and await _ack(message)
         except MessageRefusedError:
             return False
 
@@ -207,7 +215,7 @@ class Consumer:
             case Done():
                 moved = True
             case Park(outcome):
-                moved = await self._move(message, PARKED, _parking_slip(inbound, outcome))
+                moved = await self._move(message, PARKED, _parking_slip(inbound, outcome, self._channel))
                 if moved:
                     _say_parked(inbound, outcome)
             case Retry(seconds, counted, reason, not_before, limits_passed):
@@ -223,7 +231,7 @@ class Consumer:
                     TURNS: inbound.limits_passed if limits_passed is None else limits_passed,
                     **_trace_headers(inbound),
                 }
-                moved = await self._move(message, retry_queue(delay), slip)
+                moved = await self._move(message, retry_queue(self._channel, delay), slip)
                 if moved:
                     log.info("event.waits", retry=attempt, wait_s=delay, counted=counted, reason=reason)
             case _:
@@ -259,7 +267,7 @@ class Consumer:
 
 
 def _came_back_often(message: AbstractIncomingMessage) -> bool:
-    return message.consumer_tag != AGAIN and _returns(message) >= _OFTEN
+    return message.consumer_tag not in AGAIN_QUEUES and _returns(message) >= _OFTEN
 
 
 def _say_kept(inbound: InboundMessage, settlement: Done | Park) -> None:

@@ -78,7 +78,7 @@ class IsolatedPublisher:
 
 
 async def confirmed(channel: AbstractChannel, message: aio_pika.Message, queue: str) -> None:
-    """Publish to a queue, and wait for its confirm. Raises `MessageRefusedError` where no frame can hold what it says."""
+    """Publish to a queue, and wait for its confirm. Raises `MessageRefusedError` where no frame can hold it."""
     try:
         await channel.default_exchange.publish(message, queue, mandatory=True)
     except LOST:

@@ -12,7 +12,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from pamqp import encode
 
 from notification_service.broker import dead_letters
-from notification_service.broker.topology import AGAIN, EXPRESS, RETRY_PREFIX
+from notification_service.broker.topology import AGAIN_QUEUES, EXPRESS, channel_by_queue, retry_prefix
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import Outcome, summarize
 from notification_service.delivery import planning
@@ -41,7 +42,10 @@ NOT_BEFORE = "x-not-before"
 TURNS = "x-turns"
 
 
-_OURS = (ATTEMPT, EVENT_TYPE, REPLAY, SUSPECT, NOT_BEFORE, TURNS)
+CHANNEL = "x-channel"
+
+
+_OURS = (ATTEMPT, EVENT_TYPE, REPLAY, SUSPECT, NOT_BEFORE, TURNS, CHANNEL)
 """What we alone write, so it counts only on what came from a queue of ours. No copy takes it over from a message."""
 
 
@@ -82,10 +86,11 @@ def _returns(message: AbstractIncomingMessage) -> int:
     return _count(message.headers.get(_RETURNS))
 
 
-def _parking_slip(inbound: InboundMessage, outcome: Outcome) -> dict[str, Any]:
+def _parking_slip(inbound: InboundMessage, outcome: Outcome, channel: ChannelKind) -> dict[str, Any]:
     told = summarize(outcome)
     return {
         EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
+        CHANNEL: channel.value,
         "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
         "x-detail": _writable(mask_in(told.detail or ""), _MAX_HEADER_LENGTH),
         "x-parked-at": datetime.now(UTC).isoformat(),
@@ -135,9 +140,27 @@ def is_from_us(message: AbstractIncomingMessage) -> bool:
     The broker parks too, what came to its delivery limit: then its headers are those of where it died.
     """
     if message.consumer_tag is not None:
-        return message.consumer_tag == AGAIN
-    died_in = str(message.headers.get("x-first-death-queue", AGAIN))
-    return died_in == AGAIN or died_in.startswith(RETRY_PREFIX)
+        return message.consumer_tag in AGAIN_QUEUES
+    died_in = message.headers.get("x-first-death-queue")
+    return died_in is None or _is_ours(str(died_in))
+
+
+def _is_ours(queue: str) -> bool:
+    channel = channel_by_queue(queue)
+    return queue in AGAIN_QUEUES or queue.startswith(retry_prefix(channel))
+
+
+def channel_of(message: AbstractIncomingMessage) -> ChannelKind:
+    """The channel that a parked message belongs to. One without a header is an e-mail's, as all once were.
+
+    What the broker itself parked carries its producer's headers: its queue tells.
+    """
+    if not is_from_us(message):
+        return channel_by_queue(str(message.headers.get("x-first-death-queue")))
+    try:
+        return ChannelKind(str(message.headers.get(CHANNEL, ChannelKind.EMAIL)))
+    except ValueError:
+        return ChannelKind.EMAIL
 
 
 def _count(value: object) -> int:

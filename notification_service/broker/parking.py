@@ -16,10 +16,11 @@ from notification_service.broker import dead_letters, lenient_decoding
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.isolated_publisher import IsolatedPublisher, MessageRefusedError
 from notification_service.broker.lenient_decoding import LOST
-from notification_service.broker.messages import EVENT_TYPE, REPLAY, bare, copied, is_from_us, read
-from notification_service.broker.topology import AGAIN, PARKED
+from notification_service.broker.messages import EVENT_TYPE, REPLAY, bare, channel_of, copied, is_from_us, read
+from notification_service.broker.topology import PARKED, again_queue
 from notification_service.contract import bodies
 from notification_service.contract.bodies import NotReadError
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.delivery import planning
 from notification_service.foundation.errors import DependencyError, EventRefusedError
@@ -37,6 +38,7 @@ class ParkedEvent:
     detail: str
     parked_at: datetime
     body: bytes
+    channel: ChannelKind = ChannelKind.EMAIL
     properties: str = field(default="", repr=False)
     """Everything else that its producer wrote: ids, and headers of any depth."""
 
@@ -51,7 +53,12 @@ class BringIn(Protocol):
     """
 
     async def __call__(
-        self, body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None
+        self,
+        body: bytes,
+        event_type: str,
+        event_id: str | None = None,
+        replay: str | None = None,
+        channel: ChannelKind = ChannelKind.EMAIL,
     ) -> None:
         """`event_id`: of an event whose body names none. `replay`: the token of a wish to have it again."""
 
@@ -62,7 +69,7 @@ Told = Callable[[ParkedEvent], None]
 
 Refused = Callable[[EventRefusedError], None]
 """Is told of each event that the broker does not take; what it raises ends the work."""
-Publish = Callable[[aio_pika.Message], Awaitable[None]]
+Publish = Callable[[aio_pika.Message, str], Awaitable[None]]
 
 
 def _untold(event: ParkedEvent) -> None: ...
@@ -91,7 +98,7 @@ async def replay(
             if wanted(event):
                 slip = {REPLAY: secrets.token_hex(8), EVENT_TYPE: event.event_type}
                 try:
-                    await _either(publish, copied(message, slip), bare(message, slip))
+                    await _either(publish, again_queue(channel_of(message)), copied(message, slip), bare(message, slip))
                 except MessageRefusedError as problem:
                     refused_one(EventRefusedError(event.event_id, str(problem)))
                     continue
@@ -101,11 +108,11 @@ async def replay(
     return moved
 
 
-async def _either(publish: Publish, copy: aio_pika.Message, barer: aio_pika.Message) -> None:
+async def _either(publish: Publish, queue: str, copy: aio_pika.Message, barer: aio_pika.Message) -> None:
     try:
-        await publish(copy)
+        await publish(copy, queue)
     except MessageRefusedError:
-        await publish(barer)
+        await publish(barer, queue)
 
 
 async def discard(url: str, wanted: ParkedFilter, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
@@ -141,16 +148,20 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
     async with _apart(url) as publish:
 
         async def bring_in(
-            body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None
+            body: bytes,
+            event_type: str,
+            event_id: str | None = None,
+            replay: str | None = None,
+            channel: ChannelKind = ChannelKind.EMAIL,
         ) -> None:
             message = _anew(body, event_type, event_id, replay)
             try:
-                await publish(message)
+                await publish(message, again_queue(channel))
             except MessageRefusedError as problem:
                 raise EventRefusedError(message.message_id or "", str(problem)) from problem
             except DeliveryError as problem:
                 raise DependencyError(
-                    f"RabbitMQ did not take an event into {AGAIN}: {problem}; run `doctor`"
+                    f"RabbitMQ did not take an event into {again_queue(channel)}: {problem}; run `doctor`"
                 ) from problem
 
         yield bring_in
@@ -159,13 +170,19 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
 def bringing_in_by(link: BrokerConnection) -> BringIn:
     """The same, on the connection of the service that runs."""
 
-    async def bring_in(body: bytes, event_type: str, event_id: str | None = None, replay: str | None = None) -> None:
+    async def bring_in(
+        body: bytes,
+        event_type: str,
+        event_id: str | None = None,
+        replay: str | None = None,
+        channel: ChannelKind = ChannelKind.EMAIL,
+    ) -> None:
         try:
-            await link.publish(_anew(body, event_type, event_id, replay), AGAIN)
+            await link.publish(_anew(body, event_type, event_id, replay), again_queue(channel))
         except MessageRefusedError as problem:
             raise EventRefusedError(event_id or body_id(body), str(problem)) from problem
         except LOST as problem:
-            raise DependencyError(f"RabbitMQ did not take an event into {AGAIN}: {problem}") from problem
+            raise DependencyError(f"RabbitMQ did not take an event into {again_queue(channel)}: {problem}") from problem
 
     return bring_in
 
@@ -182,15 +199,15 @@ def _anew(body: bytes, event_type: str, event_id: str | None, replay: str | None
 
 @asynccontextmanager
 async def _apart(url: str) -> AsyncIterator[Publish]:
-    """Publishes to `AGAIN`, with confirms; a refusal costs nothing else. Raises `DependencyError` where nobody answers.
+    """Publishes with confirms; a refusal costs nothing else. Raises `DependencyError` where nobody answers.
 
     Each call raises `MessageRefusedError`, and `DeliveryError` where the queue has no room or is missing.
     """
     apart = IsolatedPublisher(url, "notification-service")
 
-    async def publish(message: aio_pika.Message) -> None:
+    async def publish(message: aio_pika.Message, queue: str) -> None:
         async with asyncio.timeout(_TIMEOUT_S):
-            await apart.publish(message, AGAIN)
+            await apart.publish(message, queue)
 
     try:
         yield publish
@@ -238,6 +255,7 @@ def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
         detail=str(slip.get("x-detail", "")),
         parked_at=_moment(slip.get("x-parked-at")),
         body=_readable(inbound, largest),
+        channel=channel_of(message),
         properties=repr((message.message_id, message.correlation_id, message.user_id, message.app_id, message.headers)),
     )
 

@@ -10,15 +10,14 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from notification_service.contract.events import EVENT_TYPES
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.rules import TICKETS
 from notification_service.foundation.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
 AGAIN = "notification.again"
-"""Where every rung of the retry ladder, and every replay, leads back to."""
-RETRY_PREFIX = "notification.retry."
-"""How the name of every rung begins."""
+"""Where every retry and every replay of an e-mail leads back to; see `again_queue`."""
 PARKED = "notification.parked"
 """What waits for a person."""
 EXPRESS = "notification.express"
@@ -49,26 +48,80 @@ class QueueSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Topology:
-    exchange: str
-    work: tuple[QueueSpec, ...]
-    """Those that the exchange feeds: they may stand already, with arguments of their own. Those that count come first:
-    what reached the express lane alone would be confirmed to its producer, and might be lost."""
-    own: tuple[QueueSpec, ...]
-    """Ours alone: the way back, the rungs, the parking queue."""
+class ChannelQueues:
+    """The queues of one kind of channel. `fed`: those that the exchange feeds; the first ones are those that count.
+
+    They may stand already, with arguments of their own. What reached the express lane alone would be confirmed to its
+    producer, and might be lost, so it comes last. `again`: where every retry and every replay leads back to.
+    """
+
+    channel: ChannelKind
+    fed: tuple[QueueSpec, ...]
+    again: QueueSpec
+    retries: tuple[QueueSpec, ...]
 
     @property
     def consumed(self) -> tuple[str, ...]:
-        # One queue may be fed with both families.
-        return tuple(dict.fromkeys((*(queue.name for queue in self.work), AGAIN)))
+        # One queue may be fed with both families of events.
+        return tuple(dict.fromkeys((*(queue.name for queue in self.fed), self.again.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    exchange: str
+    channels: tuple[ChannelQueues, ...]
+    parked: QueueSpec
+
+    @property
+    def fed(self) -> tuple[QueueSpec, ...]:
+        return tuple(queue for each in self.channels for queue in each.fed)
+
+    @property
+    def own(self) -> tuple[QueueSpec, ...]:
+        """Those of the service alone."""
+        return (*(queue for each in self.channels for queue in (each.again, *each.retries)), self.parked)
+
+    @property
+    def consumed(self) -> tuple[str, ...]:
+        return tuple(name for each in self.channels for name in each.consumed)
 
 
 class TopologyError(Exception):
     """A queue of ours stands with other arguments; the text says which and what to do. Waiting may mend it."""
 
 
-def retry_queue(seconds: int) -> str:
-    return f"{RETRY_PREFIX}{seconds}s"
+def _prefix(channel: ChannelKind) -> str:
+    """The queues of e-mail are older than the other channels, and have no name of a channel in theirs."""
+    return "notification." if channel is ChannelKind.EMAIL else f"notification.{channel}."
+
+
+def again_queue(channel: ChannelKind) -> str:
+    return AGAIN if channel is ChannelKind.EMAIL else f"notification.{channel}.again"
+
+
+def retry_prefix(channel: ChannelKind) -> str:
+    """How the names of the channel's retry queues begin."""
+    return f"{_prefix(channel)}retry."
+
+
+def retry_queue(channel: ChannelKind, seconds: int) -> str:
+    return f"{retry_prefix(channel)}{seconds}s"
+
+
+def fed_queue(channel: ChannelKind) -> str:
+    """The queue that the exchange feeds for a channel that the booking system does not know of."""
+    return f"notification.{channel}"
+
+
+AGAIN_QUEUES = {again_queue(channel): channel for channel in ChannelKind}
+
+
+def channel_by_queue(queue: str) -> ChannelKind:
+    """The channel that a queue belongs to, by its name; the queues of the booking system are those of e-mail."""
+    for channel in ChannelKind:
+        if queue == fed_queue(channel) or queue.startswith(f"notification.{channel}."):
+            return channel
+    return ChannelKind.EMAIL
 
 
 def plan(
@@ -79,45 +132,46 @@ def plan(
     delays: tuple[int, ...],
     parking_seconds: float,
     express: bool,
+    others: Mapping[ChannelKind, tuple[str, ...]] | None = None,
 ) -> Topology:
-    """Raises `ConfigurationError` where a queue of ours is to be fed by the booking system."""
+    """`others`: the types of the events that further channels are fed with.
 
-    def of(family: str) -> tuple[str, ...]:
-        return tuple(event_type for event_type in EVENT_TYPES if event_type.startswith(family))
-
-    if ours := {booking_queue, payment_queue} & {AGAIN, PARKED, EXPRESS, *map(retry_queue, delays)}:
+    Raises `ConfigurationError` where a queue of ours is to be fed by the booking system.
+    """
+    fed = (
+        QueueSpec(booking_queue, _WORK, _types_of("booking.")),
+        QueueSpec(payment_queue, _WORK, _types_of("payment.")),
+        *([QueueSpec(EXPRESS, _HEAD_START_QUEUE, TICKETS)] if express else ()),
+    )
+    channels = (
+        _channel(ChannelKind.EMAIL, fed, delays),
+        *(_channel(kind, (QueueSpec(fed_queue(kind), _WORK, keys),), delays) for kind, keys in (others or {}).items()),
+    )
+    # Every look at it takes what is there and puts it back, which counts as a delivery.
+    parked = {**_QUORUM, "x-message-ttl": round(parking_seconds * 1000), "x-delivery-limit": _LOOKS_LIMIT}
+    topology = Topology(exchange, channels, QueueSpec(PARKED, parked))
+    reserved = {EXPRESS, *(queue.name for queue in topology.own), *map(fed_queue, ChannelKind)}
+    if ours := {booking_queue, payment_queue} & reserved:
         raise ConfigurationError(
             f"RABBITMQ_BOOKING_QUEUE, RABBITMQ_PAYMENT_QUEUE: {', '.join(sorted(ours))} is a queue of the service's "
             "own; name the one that the booking system feeds"
         )
-    ahead = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MAX_AHEAD}
-    work = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
-    return Topology(
-        exchange,
-        work=(
-            QueueSpec(booking_queue, work, of("booking.")),
-            QueueSpec(payment_queue, work, of("payment.")),
-            *([QueueSpec(EXPRESS, ahead, TICKETS)] if express else ()),
-        ),
-        own=(
-            QueueSpec(AGAIN, work),
-            *(
-                QueueSpec(
-                    retry_queue(seconds),
-                    {**_QUORUM, "x-message-ttl": seconds * 1000, **_dead_letters_to(AGAIN)},
-                )
-                for seconds in delays
-            ),
-            # Every look at it takes what is there and puts it back, which counts as a delivery.
-            QueueSpec(
-                PARKED,
-                {**_QUORUM, "x-message-ttl": round(parking_seconds * 1000), "x-delivery-limit": _LOOKS_LIMIT},
-            ),
-        ),
+    return topology
+
+
+def _types_of(family: str) -> tuple[str, ...]:
+    return tuple(event_type for event_type in EVENT_TYPES if event_type.startswith(family))
+
+
+def _channel(channel: ChannelKind, fed: tuple[QueueSpec, ...], delays: tuple[int, ...]) -> ChannelQueues:
+    again = again_queue(channel)
+    retries = tuple(
+        QueueSpec(
+            retry_queue(channel, seconds), {**_QUORUM, "x-message-ttl": seconds * 1000, **_dead_letters_to(again)}
+        )
+        for seconds in delays
     )
-
-
-_QUORUM = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+    return ChannelQueues(channel, fed, QueueSpec(again, _WORK), retries)
 
 
 def _dead_letters_to(queue: str) -> dict[str, str]:
@@ -126,6 +180,11 @@ def _dead_letters_to(queue: str) -> dict[str, str]:
         "x-dead-letter-routing-key": queue,
         "x-dead-letter-strategy": "at-least-once",
     }
+
+
+_QUORUM = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+_WORK = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
+_HEAD_START_QUEUE = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MAX_AHEAD}
 
 
 async def declare(connection: AbstractConnection, topology: Topology) -> None:
@@ -139,7 +198,7 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
         log.info("broker.created", exchange=topology.exchange)
     for queue in topology.own:
         await _create(connection, queue)
-    for queue in topology.work:
+    for queue in topology.fed:
         if await _stands(connection, queue.name):
             log.debug("broker.kept", queue=queue.name)
         else:

@@ -96,7 +96,8 @@ class LiveTransport(Transport, Protocol):
 class Breaker:
     """The channel that the pipeline sees: it waits while the way out is closed, so no mail is ever blamed for it.
 
-    `max_concurrency`: how many conversations there may be at once. `first_pause`, `longest_pause`: seconds before a probe.
+    `max_concurrency`: how many conversations there may be at once.
+    `first_pause`, `longest_pause`: seconds before a probe.
     `patience`: seconds after which a mail that still waits for a conversation is put off. `attempted` is told of each
     conversation, for the metrics. `refusals`: what this process knows of who refuses us.
     """

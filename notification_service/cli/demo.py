@@ -56,9 +56,11 @@ class _DemoOutbox:
 async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], list[samples.Sample]]:
     claims, ledger, outbox = MemoryClaims(), MemoryLedger(), _DemoOutbox(folder)
     stores = bootstrap.Stores(claims, ledger, MemoryDirectory(samples.PEOPLE, samples.BOOKINGS), MemoryRates())
-    story = bootstrap.pipeline(
+    renderer = bootstrap.load_renderer(settings)
+    pipeline = bootstrap.pipeline(
         settings,
-        bootstrap.load_renderer(settings),
+        bootstrap.email_composer(settings, renderer),
+        renderer.zone,
         stores,
         leases=Leases(claims, settings.service.lease_seconds),
         breaker=bootstrap.build_channel(outbox, None),
@@ -68,7 +70,7 @@ async def _handle(settings: Settings, folder: Path) -> tuple[dict[str, Record], 
     events = samples.load(bootstrap.templates_directory(settings), variants=False)
     events += [sample for sample in events if sample.name == _PUBLISHED_TWICE]
     for sample in events:
-        await story.handle(sample.inbound)
+        await pipeline.handle(sample.inbound)
         if outbox.failure:
             raise outbox.failure
     return ledger.records, events

@@ -30,7 +30,7 @@ def _kept(part: str, name: str) -> str:
 def asyncapi() -> dict[str, Any]:
     """What is consumed and published with the default settings, as an AsyncAPI 3 document."""
     plan = _defaults()
-    consumed = {queue.name: queue for queue in (*plan.work, *plan.own) if queue.name in plan.consumed}
+    consumed = {queue.name: queue for queue in (*plan.fed, *plan.own) if queue.name in plan.consumed}
     published = [queue for queue in plan.own if queue.name != topology.AGAIN]
     return {
         "asyncapi": "3.1.0",
@@ -52,7 +52,7 @@ def asyncapi() -> dict[str, Any]:
         },
         "channels": {
             **{event_type: _routed(plan.exchange, event_type) for event_type in EVENT_TYPES},
-            **{queue.name: _queued(queue) for queue in (*plan.work, *plan.own)},
+            **{queue.name: _queued(queue) for queue in (*plan.fed, *plan.own)},
         },
         "operations": {
             **{f"receive.{name}": _operation("receive", queue) for name, queue in consumed.items()},

@@ -1,7 +1,7 @@
 """The audit of the books: what stands still, what contradicts itself, what never arrived; and its repair."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +11,8 @@ from pathlib import Path
 from notification_service.broker import delivery_limits, parking
 from notification_service.broker.delivery_limits import Fate
 from notification_service.broker.parking import BringIn
-from notification_service.broker.topology import AGAIN, PARKED, retry_queue
+from notification_service.broker.topology import PARKED, again_queue, fed_queue, retry_queue
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.ports.claims import ClaimStatus
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import (
@@ -53,11 +54,20 @@ class AuditReport:
         return not self.findings
 
 
-async def examine(settings: Settings, *, events: Path | None = None, repair: bool = False) -> AuditReport:
-    """Raises `DependencyError` where MongoDB or RabbitMQ does not answer, `ConfigurationError` for a wrong file."""
+async def examine(
+    settings: Settings,
+    *,
+    events: Path | None = None,
+    repair: bool = False,
+    others: Mapping[ChannelKind, Collection[str]] | None = None,
+) -> AuditReport:
+    """`others`: the types of the events that go out by further channels than e-mail.
+
+    Raises `DependencyError` where MongoDB or RabbitMQ does not answer, `ConfigurationError` for a wrong file.
+    """
     try:
-        async with _audit(settings, repair=repair) as audit:
-            audit.report.queues = await parking.depths(audit.rabbitmq_url, _queues(settings))
+        async with _audit(settings, repair=repair, others=others or {}) as audit:
+            audit.report.queues = await parking.depths(audit.rabbitmq_url, _queues(settings, others or {}))
             await audit.look_at_records()
             await audit.look_at_verdicts()
             if events:
@@ -71,7 +81,9 @@ async def examine(settings: Settings, *, events: Path | None = None, repair: boo
 
 
 @asynccontextmanager
-async def _audit(settings: Settings, *, repair: bool) -> AsyncIterator["_Audit"]:
+async def _audit(
+    settings: Settings, *, repair: bool, others: Mapping[ChannelKind, Collection[str]]
+) -> AsyncIterator["_Audit"]:
     service, url = settings.service, settings.rabbitmq.url.get_secret_value()
     client = mongo.connect(settings.mongodb.uri.get_secret_value())
     async with AsyncExitStack() as opened:
@@ -83,12 +95,14 @@ async def _audit(settings: Settings, *, repair: bool) -> AsyncIterator["_Audit"]
         retry_schedule = RetrySchedule(service.max_retry_attempts, service.retry_rungs)
         rules = Rules(datetime.now(UTC), service.lease_seconds, retry_schedule)
         recalls = MongoRecalls(client[settings.mongodb.database], settings.mongodb.collection)
-        yield _Audit(books, recalls, RedisClaimStates(claims), rules, url, service.max_event_bytes, bring_in)
+        yield _Audit(books, recalls, RedisClaimStates(claims), rules, url, service.max_event_bytes, bring_in, others)
 
 
-def _queues(settings: Settings) -> list[str]:
-    delays = [retry_queue(delay) for delay in settings.service.retry_rungs]
-    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *delays, PARKED]
+def _queues(settings: Settings, others: Iterable[ChannelKind]) -> list[str]:
+    rabbit, delays = settings.rabbitmq, settings.service.retry_rungs
+    channels = (ChannelKind.EMAIL, *others)
+    own = [name for each in channels for name in (again_queue(each), *(retry_queue(each, delay) for delay in delays))]
+    return [rabbit.booking_queue, rabbit.payment_queue, *map(fed_queue, others), *own, PARKED]
 
 
 @dataclass(slots=True)
@@ -105,6 +119,7 @@ class _Audit:
     rabbitmq_url: str
     largest: int
     bring_in: BringIn | None
+    others: Mapping[ChannelKind, Collection[str]]
     report: AuditReport = field(default_factory=AuditReport)
 
     async def look_at_records(self) -> None:
@@ -168,26 +183,35 @@ class _Audit:
 
     async def look_for_events(self, path: Path) -> None:
         """Each event that was confirmed has a record. What has none, and is known in full, can be published again."""
-        told, missing, lines = set[str](), dict[str, Confirmed](), _read(path)
+        told, missing, lines = set[str](), dict[tuple[str, ChannelKind], Confirmed](), _read(path)
         while group := {each.event_id: each for each in islice(lines, _AT_ONCE)}:
             found = await self.books.records_of(group)
             told |= group.keys()
-            missing |= {event_id: each for event_id, each in group.items() if event_id not in found}
-        self.report.confirmed, self.report.recorded = len(told), len(told) - len(missing)
-        parked = await self._parked(missing)
+            for event_id, each in group.items():
+                by = {str(record.get("notification_type")) for record in found.get(event_id, ())}
+                missing |= {(event_id, channel): each for channel in self._channels_of(each) if channel not in by}
+        unrecorded = {event_id for event_id, _ in missing}
+        self.report.confirmed, self.report.recorded = len(told), len(told) - len(unrecorded)
+        parked = await self._parked(unrecorded)
         waiting = {name: depth for name, depth in self.report.queues.items() if depth and name != PARKED}
-        for event_id, each in missing.items():
-            whole = event_id not in parked and each.event_type
-            if not (whole and await self._publish(each.body, whole, event_id)):
+        for (event_id, channel), each in missing.items():
+            reason = parked.get((event_id, channel))
+            whole = reason is None and each.event_type
+            if not (whole and await self._publish(each.body, whole, event_id, channel)):
                 self.report.repairable += bool(whole and not self.bring_in)
-                self.report.findings.append(reconciliation.not_recorded(event_id, parked.get(event_id), waiting))
+                self.report.findings.append(reconciliation.not_recorded(event_id, channel, reason, waiting))
 
-    async def _parked(self, missing: Collection[str]) -> dict[str, str]:
+    def _channels_of(self, confirmed: Confirmed) -> list[ChannelKind]:
+        """Those that owe a record to the event. Of an event that is known by its id alone, e-mail is sure."""
+        others = [channel for channel, types in self.others.items() if confirmed.event_type in types]
+        return [ChannelKind.EMAIL, *others]
+
+    async def _parked(self, missing: Collection[str]) -> dict[tuple[str, ChannelKind], str]:
         """Those of them that wait for a person, and why."""
         if not missing or not self.report.queues[PARKED]:
             return {}
         wait = await parking.look(self.rabbitmq_url, lambda each: each.event_id in missing, largest=self.largest)
-        return {each.event_id: each.reason for each in wait}
+        return {(each.event_id, each.channel): each.reason for each in wait}
 
     def look_at_parked(self) -> None:
         for_a_person = sum(self.report.outcomes[outcome] for outcome in FOR_A_PERSON)
@@ -222,14 +246,15 @@ class _Audit:
             return False
         if not await self.books.touch(record, datetime.now(UTC)):
             return True
-        return await self._publish(body, str(record["event_type"]), str(record["event_id"]))
+        channel = ChannelKind(record.get("notification_type", ChannelKind.EMAIL))
+        return await self._publish(body, str(record["event_type"]), str(record["event_id"]), channel)
 
-    async def _publish(self, body: bytes, event_type: str, event_id: str) -> bool:
+    async def _publish(self, body: bytes, event_type: str, event_id: str, channel: ChannelKind) -> bool:
         """Whether the broker took it; one that it refuses is told, and the others go on."""
         if self.bring_in is None:
             return False
         try:
-            await self.bring_in(body, event_type, event_id)
+            await self.bring_in(body, event_type, event_id, channel=channel)
         except EventRefusedError as problem:
             self.report.notes.append(str(problem))
             return False

@@ -13,6 +13,7 @@ from pathlib import Path
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
 from notification_service.broker.topology import AGAIN, PARKED, retry_queue
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.outcomes import PENDING
 from notification_service.delivery.ports.retention import RetentionPolicy
 from notification_service.foundation.address_digests import names, texts_in, texts_of_id
@@ -190,7 +191,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _queues(settings: Settings) -> list[str]:
-    delays = [retry_queue(delay) for delay in settings.service.retry_rungs]
+    delays = [retry_queue(ChannelKind.EMAIL, delay) for delay in settings.service.retry_rungs]
     return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *delays]
 
 

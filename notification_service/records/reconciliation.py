@@ -11,7 +11,7 @@ from typing import Any
 
 from notification_service.contract import events
 from notification_service.contract.events import EVENT_TYPES, UnreadableEventError
-from notification_service.contract.facts import Fact, notification_id
+from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import PENDING, WAITING, ParkReason, RejectReason, SkipReason, Status
 from notification_service.delivery import planning
@@ -131,10 +131,13 @@ def _json(data: object) -> str:
 def told_twice(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:
     """Findings and notes on an event that several records name."""
     ids = ", ".join(str(record["_id"]) for record in records)
-    templates = [record["template"] for record in records if record.get("template")]
+    templates = [(record["template"], record.get("notification_type")) for record in records if record.get("template")]
     if len(set(templates)) < len(templates):
         text = f"event {shown(event_id)} is in {len(records)} records of one kind of mail, {ids}; {_TAMPERED}"
         return [Finding(str(records[0]["_id"]), text)], []
+    if len({template for template, _ in templates}) < len(templates):
+        # One for each channel.
+        return [], []
     return [], [f"event {shown(event_id)} is in {len(records)} records, {ids}: its producer has used one id twice"]
 
 
@@ -160,7 +163,7 @@ def lost(notification: str) -> Finding:
     return Finding(notification, text)
 
 
-def not_recorded(event_id: str, parked: str | None, waiting: Mapping[str, int]) -> Finding:
+def not_recorded(event_id: str, channel: ChannelKind, parked: str | None, waiting: Mapping[str, int]) -> Finding:
     """`parked`: the reason, where it waits for a person. `waiting`: how many wait where to be taken up."""
     if parked is not None:
         where = f"it is parked, {parked}: `parked show` it, then `parked replay` or `parked discard` it"
@@ -169,7 +172,8 @@ def not_recorded(event_id: str, parked: str | None, waiting: Mapping[str, int]) 
         where = f"{depths} wait: start the service, or if they do not fall, see its log"
     else:
         where = "no queue holds one that is ready: if it stays so for a minute, publish it again (--repair)"
-    return Finding("", f"event {shown(event_id)} was confirmed and has no record; {where}")
+    by = "" if channel is ChannelKind.EMAIL else f" of its {channel}"
+    return Finding("", f"event {shown(event_id)} was confirmed and has no record{by}; {where}")
 
 
 def _misshapen(record: Record) -> Iterator[str]:

@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from notification_service.broker.topology import AGAIN, PARKED, retry_queue
+from notification_service.contract.facts import ChannelKind
 from tests.faults.judge import Found, Judge, Queue
 from tests.samples import fresh
 from tests.stack.chaos import own_broker
@@ -242,7 +243,7 @@ def _assert_one_copy_each(service: Service, events: int) -> None:
 
 
 def test_row_20_trap_04_a_retry_queue_is_missing(place: Place) -> None:
-    judge, missing = Judge(place), retry_queue(1)
+    judge, missing = Judge(place), retry_queue(ChannelKind.EMAIL, 1)
     place.smtp.script([Rule(at="rcpt", reply=BUSY, times=1)])
     with place.service(RETRY_RUNGS="1") as service:
         _delete_queue(place.amqp_url, missing)

@@ -13,6 +13,7 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.topology import AGAIN, PARKED
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Parked, ParkReason, Rejected, RejectReason
 from notification_service.delivery.observer import NoObserver
@@ -210,7 +211,7 @@ async def test_a_shutdown_waits_for_nothing_that_waits_in_hand(url: str, narrow:
     narrow()
     link = BrokerConnection(url, plan(), prefetch=20)
     consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
-    running = asyncio.create_task(link.run(consumer.on_message))
+    running = asyncio.create_task(link.run({ChannelKind.EMAIL: consumer.on_message}))
     await seen(lambda: consumer.under_way == 1 and link._apart._channel is None and link._suspects)
     await asyncio.sleep(0.2)
     await link.stop_consuming()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aio_pika
 import pytest
@@ -13,6 +13,7 @@ from notification_service.broker import topology
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.topology import AGAIN, PARKED, QueueSpec, Topology, TopologyError
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.retries import RetrySchedule
@@ -56,7 +57,7 @@ async def consuming(url: str, handle: Handle, most: int = 1) -> AsyncIterator[Br
     link = BrokerConnection(url, plan(), prefetch=20)
     retry_schedule = RetrySchedule(most, DEFAULT_DELAYS_S)
     consumer = Consumer(link, handle, retry_schedule, NoObserver())
-    running = asyncio.create_task(link.run(consumer.on_message))
+    running = asyncio.create_task(link.run({ChannelKind.EMAIL: consumer.on_message}))
     await until(lambda: link.consuming)
     try:
         yield link
@@ -110,7 +111,9 @@ async def test_trap_05_a_refused_declaration_costs_no_other_channel(url: str) ->
         await topology.declare(connection, plan())
         consumed = await (await connection.channel()).get_queue("b")
         await consumed.consume(arrived.put, no_ack=True)
-        other = Topology("events", plan().work, (QueueSpec(AGAIN, {"x-queue-type": "classic"}),))
+        (email,) = plan().channels
+        again = QueueSpec(AGAIN, {"x-queue-type": "classic"})
+        other = Topology("events", (replace(email, again=again),), plan().parked)
         with pytest.raises(TopologyError, match=AGAIN):
             await topology.declare(connection, other)
         await publish(url)
@@ -133,7 +136,7 @@ async def test_traps_06_07_ready_is_who_consumes_and_a_cancelled_consumer_is_bui
 
 
 async def test_trap_29_no_queue_of_ours_has_a_delivery_limit_that_a_version_chose() -> None:
-    for queue in (*plan().work, *plan().own):
+    for queue in (*plan().fed, *plan().own):
         assert queue.arguments["x-queue-type"] == "quorum"
         if not queue.name.startswith("notification.retry"):
             assert queue.arguments["x-delivery-limit"] >= 1000, queue.name

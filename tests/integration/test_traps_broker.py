@@ -17,6 +17,7 @@ from notification_service.broker import parking, topology
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.topology import AGAIN, PARKED, Topology
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Parked, ParkReason
 from notification_service.delivery.jobs import Jobs
@@ -55,7 +56,7 @@ def plan() -> Topology:
 @asynccontextmanager
 async def consuming(link: BrokerConnection, handle: Handle) -> AsyncIterator[Consumer]:
     consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
-    running = asyncio.create_task(link.run(consumer.on_message))
+    running = asyncio.create_task(link.run({ChannelKind.EMAIL: consumer.on_message}))
     await seen(lambda: link.consuming)
     try:
         yield consumer
@@ -164,7 +165,7 @@ async def test_a_session_that_fails_half_way_through_consuming_leaves_nothing_be
         payments = await (await stranger.channel()).declare_queue("p", durable=True)
         tag = await payments.consume(nothing, exclusive=True)
         consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
-        running = asyncio.create_task(link.run(consumer.on_message))
+        running = asyncio.create_task(link.run({ChannelKind.EMAIL: consumer.on_message}))
         await seen(lambda: link.problem and "exclusive" in link.problem)
         assert not link.consuming
         await payments.cancel(tag)

@@ -11,10 +11,11 @@ from aio_pika.abc import AbstractIncomingMessage
 from notification_service.broker.connection import BrokerConnection, NotLinkedError
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, retry_queue
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.retries import DEFAULT_DELAYS_S
 from tests.model.process import Clock, Process
 
-_RUNGS = {retry_queue(seconds): seconds for seconds in DEFAULT_DELAYS_S}
+_RUNGS = {retry_queue(ChannelKind.EMAIL, seconds): seconds for seconds in DEFAULT_DELAYS_S}
 
 
 @dataclass(frozen=True, slots=True)

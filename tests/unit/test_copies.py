@@ -15,6 +15,7 @@ from pamqp.header import ContentHeader
 
 from notification_service.broker.messages import bare, copied, read
 from notification_service.broker.topology import AGAIN, EXPRESS, retry_queue
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 
 WORK = "notification.booking_events"
@@ -84,7 +85,7 @@ def test_headers_of_ours_count_on_what_came_from_a_queue_of_ours() -> None:
 
 @pytest.mark.parametrize(
     ("died_in", "expected"),
-    [(None, ALL), (AGAIN, ALL), (retry_queue(30), ALL), (WORK, NOTHING), (EXPRESS, NOTHING)],
+    [(None, ALL), (AGAIN, ALL), (retry_queue(ChannelKind.EMAIL, 30), ALL), (WORK, NOTHING), (EXPRESS, NOTHING)],
 )
 def test_what_the_broker_parked_has_the_headers_of_where_it_died(
     died_in: str | None, expected: tuple[object, ...]

@@ -98,7 +98,7 @@ def test_every_queue_is_named() -> None:
         parking_seconds=1,
         express=True,
     )
-    for queue in (*plan.work, *plan.own):
+    for queue in (*plan.fed, *plan.own):
         short = queue.name.removeprefix("notification.retry")
         assert f"`{queue.name}`" in text or f"`{short}`" in text
 

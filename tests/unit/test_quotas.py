@@ -59,7 +59,7 @@ async def weathered(
 ) -> list[tuple[float, bool]]:
     """When each mail goes, and whether it was to the slow domain, as the pipeline does it: turn by turn.
 
-    `limits_passed`: is told when each has its turn at that domain's limit, which is when it goes unless it waits once more.
+    `limits_passed`: is told when each has its turn at that domain's limit; then it goes, unless it waits once more.
     """
     now = 0.0
     rates, sent, number = MemoryRates(rate_limits, lambda: now), [], count()

@@ -244,9 +244,14 @@ def test_what_is_masked_or_unread_is_not_kept_whatever_its_record_says(data: obj
 
 
 def test_an_event_without_a_record_is_named_with_what_to_do() -> None:
-    assert "1 in a and 2 in b wait: start the service" in not_recorded("e", None, {"a": 1, "b": 2}).text
-    assert "publish it again" in not_recorded("e", None, {}).text
-    assert "it is parked, parked(internal_error): `parked show`" in not_recorded("e", "parked(internal_error)", {}).text
+    assert (
+        "1 in a and 2 in b wait: start the service" in not_recorded("e", ChannelKind.EMAIL, None, {"a": 1, "b": 2}).text
+    )
+    assert "publish it again" in not_recorded("e", ChannelKind.EMAIL, None, {}).text
+    assert (
+        "it is parked, parked(internal_error): `parked show`"
+        in not_recorded("e", ChannelKind.EMAIL, "parked(internal_error)", {}).text
+    )
     assert "delete the key notification:n1" in lost("n1").text
     assert f"the mail server's log for <{OWN_ID}@cinema.example>" in to_decide(record())
 

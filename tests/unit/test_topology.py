@@ -26,7 +26,7 @@ def test_the_express_lane_is_there_only_where_it_is_asked_for() -> None:
     assert EXPRESS in plan(express=True).consumed
     without = plan(express=False)
     assert EXPRESS not in without.consumed
-    assert all(queue.name != EXPRESS for queue in (*without.work, *without.own))
+    assert all(queue.name != EXPRESS for queue in (*without.fed, *without.own))
 
 
 @pytest.mark.parametrize("name", [AGAIN, PARKED, EXPRESS, "notification.retry.5s"])

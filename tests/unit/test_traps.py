@@ -50,7 +50,8 @@ from pathlib import Path
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.content.branding import Brand
-from notification_service.content.profile import SenderProfile; from notification_service.channels.email.template_loading import load
+from notification_service.content.profile import SenderProfile
+from notification_service.channels.email.template_loading import load
 from tests.samples import sample
 from tests.unit.fakes import notification
 renderer = load(Path(sys.argv[1]), SenderProfile(Brand("Cinema")))

@@ -11,6 +11,6 @@ class Rates(Protocol):
     ) -> Reservation:
         """When a mail to this address may go, as the first limit says that has no place for it now.
 
-        Each call takes places; with `only_now` none where the mail may not go at once. `taken`: what `Reservation.taken` said
-        the last time. Raises `StoreUnavailableError`.
+        Each call takes places; with `only_now` none where the mail may not go at once. `taken`: what
+        `Reservation.taken` said the last time. Raises `StoreUnavailableError`.
         """

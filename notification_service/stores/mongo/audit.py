@@ -36,9 +36,11 @@ class MongoAudit:
         return {str(each["_id"]) for each in await answered(found.to_list(None))}
 
     async def records_of(self, event_ids: Collection[str]) -> dict[str, list[Document]]:
-        """Which records name each of these events, by their ids and templates."""
+        """Which records name each of these events, by their ids, templates and channels."""
         wanted = set(event_ids)
-        found = self._records.find({"event_ids": {"$in": list(wanted)}}, {"event_ids": 1, "template": 1}).sort("_id")
+        found = self._records.find(
+            {"event_ids": {"$in": list(wanted)}}, {"event_ids": 1, "template": 1, "notification_type": 1}
+        ).sort("_id")
         named: dict[str, list[Document]] = {}
         for record in await answered(found.to_list(None)):
             for event_id in wanted.intersection(filter(_is_text, record["event_ids"])):
