@@ -53,9 +53,9 @@ def _not_told(_: float) -> None: ...
 
 
 class BrokerConnection:
-    """Consumes the work queues, and publishes with confirms; each on a channel of its own (trap 5).
+    """Consumes the work queues, and publishes with confirms; each on a channel of its own (pitfalls.md, 5).
 
-    A connection that mends itself keeps consumers that no longer consume (traps 6, 7): here a lost channel, a
+    A connection that mends itself keeps consumers that no longer consume (pitfalls.md, 6, 7): here a lost channel, a
     consumer that the broker cancels, and a lost connection are one thing, and all is built up again.
 
     `held_too_long` is told how many seconds the broker lets a delivery be held, when it has closed a channel for it.
@@ -79,7 +79,7 @@ class BrokerConnection:
 
     @property
     def consuming(self) -> bool:
-        """Whether every consumer is registered, which "connected" does not mean (trap 7)."""
+        """Whether every consumer is registered, which "connected" does not mean (pitfalls.md, 7)."""
         return len(self._consumers) == len(self._plan.consumed)
 
     async def run(self, handlers: Handlers) -> None:

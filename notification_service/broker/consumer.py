@@ -85,7 +85,7 @@ class Consumer:
         return len(self._tasks)
 
     async def on_message(self, message: AbstractIncomingMessage) -> None:
-        """Hand over to a task of our own: a lost channel cancels this callback, which must not end the job (trap 1)."""
+        """Hands over to a task of its own: a lost channel cancels this callback, not the job (pitfalls.md, 1)."""
         task = asyncio.create_task(self._process(message))
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -113,7 +113,10 @@ class Consumer:
             log.error("delivery.unsettled", problem=f"{type(problem).__name__}: {problem}")
 
     async def _process(self, message: AbstractIncomingMessage) -> None:
-        """One delivery. An error beside its handling gives it back: unacked, it would wait for ever (trap 3)."""
+        """One delivery.
+
+        An error beside its handling gives it back: unacked, it would wait for ever (pitfalls.md, 3).
+        """
         try:
             await self._work_off(message)
         except Exception as problem:
@@ -195,7 +198,7 @@ class Consumer:
             return self._after(problem, inbound)
 
     def _after(self, problem: Exception, inbound: InboundMessage) -> Settlement:
-        """A fault that no rule foresees: the ladder, then the parking queue, never unacked for ever (trap 3)."""
+        """An unforeseen fault: retries, then the parking queue, never unacked for ever (pitfalls.md, 3)."""
         # Its text may hold an address of a server with its password; the log has it, without those.
         detail = type(problem).__name__
         seconds = self._ladder.next_wait(inbound.attempt, None, jitter=1)
@@ -233,7 +236,7 @@ class Consumer:
                 }
                 moved = await self._move(message, retry_queue(self._channel, delay), slip)
                 if moved:
-                    log.info("event.waits", retry=attempt, wait_s=delay, counted=counted, reason=reason)
+                    log.info("event.retry_scheduled", retry=attempt, wait_s=delay, counted=counted, reason=reason)
             case _:
                 assert_never(settlement)
         return moved and await _ack(message)

@@ -28,7 +28,7 @@ what is old or too much.
 """
 
 _DELIVERY_LIMIT = 1000
-"""Beyond any number that restarts and lost connections reach; RabbitMQ 4 would take 20 (traps 28, 29)."""
+"""Beyond any number that restarts and lost connections reach; RabbitMQ 4 would take 20 (pitfalls.md, 28, 29)."""
 
 
 _LOOKS_LIMIT = 1_000_000
@@ -190,7 +190,7 @@ _HEAD_START_QUEUE = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 10
 async def declare(connection: AbstractConnection, topology: Topology) -> None:
     """Bring up what is missing, and change nothing that stands. Raises `TopologyError` and the broker's own errors.
 
-    Every question has a channel of its own, since the broker closes the channel with each "no" (trap 5).
+    Every question has a channel of its own, since the broker closes the channel with each "no" (pitfalls.md, 5).
     """
     if not await _exchange_stands(connection, topology.exchange):
         async with connection.channel() as channel:
@@ -237,7 +237,10 @@ async def _create(connection: AbstractConnection, queue: QueueSpec) -> None:
 
 
 async def _bind(connection: AbstractConnection, queue: QueueSpec, exchange: str) -> None:
-    """A topic exchange drops what no queue is bound to (trap 30). Where we may not bind, somebody else has to."""
+    """A topic exchange drops what no queue is bound to (pitfalls.md, 30).
+
+    Where we may not bind, somebody else has to.
+    """
     try:
         async with connection.channel() as channel:
             bound = await channel.get_queue(queue.name, ensure=False)

@@ -228,7 +228,7 @@ class Pipeline:
         if isinstance(answer, Held):
             if job.inbound.is_express_copy:
                 return Done(None)
-            log.info("event.held", wait_s=answer.seconds)
+            log.info("event.claimed_elsewhere", wait_s=answer.seconds)
             return Retry(answer.seconds, counted=False, reason="another worker holds it")
         with self.leases.kept(job.notification_id, job.lease):
             return await self._work(job, answer)
@@ -348,7 +348,7 @@ class Pipeline:
     def _remark(self, job: Job, *remarks: Remark) -> None:
         job.remarks += remarks
         for remark in remarks:
-            log.warning("mail.remark", field=remark.field, remark=str(remark))
+            log.warning("mail.warning", field=remark.field, remark=str(remark))
             self.observer.remarked(remark)
 
     async def _give_up_after_crashes(self, job: Job) -> Settlement:

@@ -1,4 +1,4 @@
-"""Deliveries that came back are handled one at a time, so that one which kills its worker is found out (trap 28)."""
+"""Handles redelivered messages one at a time, so that one which kills its worker is found (pitfalls.md, 28)."""
 
 import asyncio
 from collections.abc import AsyncIterator

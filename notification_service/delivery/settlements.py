@@ -23,8 +23,8 @@ class Park:
 class Retry:
     """Moved to a rung of the retry ladder, then acked. `counted`: it uses up one of the retries.
 
-    `not_before`: unix seconds, where a single delay may be too short. `limits_passed`: how many limits lie behind it then;
-    None:
+    `not_before`: unix seconds, where a single delay may be too short. `limits_passed`: how many limits lie behind it
+    then; None:
     as many as before.
     """
 

@@ -69,7 +69,7 @@ class DeliveryState:
             job.lease = None
             return ClaimsUnavailable()
         if self._redis_away.ends():
-            log.info("claims.back")
+            log.info("claims.recovered")
         job.lease = Lease(job.owner, asked + self._leases.seconds)
         return answer
 
@@ -290,7 +290,7 @@ class DeliveryState:
                 self._missed_mongodb(problem)
             else:
                 if self._mongo_away.ends():
-                    log.info("ledger.back")
+                    log.info("ledger.recovered")
                 return answer
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - it scatters a crowd
             pause = min(pause * 2, _MAX_PAUSE)

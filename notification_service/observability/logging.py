@@ -52,7 +52,7 @@ def configure(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _arrange,
                 structlog.processors.ExceptionRenderer(
-                    # Local variables hold addresses and passwords (trap 25).
+                    # Local variables hold addresses and passwords (pitfalls.md, 25).
                     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
                 )
                 if not console

@@ -177,7 +177,7 @@ class Metrics:
             ("notification_smtp_talking", "Mails in a conversation with the server now.", gauges.talking),
             ("notification_smtp_waiting", "Mails that are ready and wait for a conversation.", gauges.waiting),
             (
-                "notification_channel_closed",
+                "notification_channel_available",
                 "1 while the breaker lets every mail through, 0 while it holds mail back.",
                 lambda: gauges.breaker() is State.CLOSED,
             ),

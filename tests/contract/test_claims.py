@@ -450,7 +450,7 @@ async def test_only_what_still_stands_is_renewed(claims: Claims, one: str) -> No
 # ── Redis alone ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_trap_9_a_claim_whose_answer_was_lost_is_recognised_as_our_own(
+async def test_a_claim_whose_answer_was_lost_is_recognised_as_our_own(
     behind: RedisClaims, proxy: Proxy, one: str
 ) -> None:
     proxy.lose_replies(1, after=b"EVALSHA")
@@ -459,7 +459,7 @@ async def test_trap_9_a_claim_whose_answer_was_lost_is_recognised_as_our_own(
     assert isinstance(await behind.claim(one, "b"), Held)
 
 
-async def test_trap_9_a_verdict_a_marker_and_a_release_whose_answers_were_lost_stand(
+async def test_a_verdict_a_marker_and_a_release_whose_answers_were_lost_stand(
     behind: RedisClaims, proxy: Proxy, one: str
 ) -> None:
     await behind.claim(one, "a")
@@ -481,9 +481,7 @@ async def test_an_idle_connection_that_the_server_closed_costs_no_claim(
     assert await behind.claim(one, "a") == Granted(fresh=True)
 
 
-async def test_trap_10_a_server_that_hangs_surfaces_within_three_seconds(
-    behind: RedisClaims, proxy: Proxy, one: str
-) -> None:
+async def test_a_server_that_hangs_surfaces_within_three_seconds(behind: RedisClaims, proxy: Proxy, one: str) -> None:
     proxy.black_hole()
     started = time.monotonic()
     for call in (behind.claim(one, "a"), behind.renew({one: Tenure("a")}), behind.ping()):
@@ -497,7 +495,7 @@ async def test_trap_10_a_server_that_hangs_surfaces_within_three_seconds(
     assert await behind.claim(one + "x", "a") == Granted(fresh=True)
 
 
-async def test_trap_10_a_crowd_before_a_server_that_hangs_is_told_within_three_seconds(
+async def test_a_crowd_before_a_server_that_hangs_is_told_within_three_seconds(
     behind: RedisClaims, proxy: Proxy, one: str
 ) -> None:
     proxy.black_hole()

@@ -160,7 +160,7 @@ async def test_an_odd_id_finds_nobody(directory: Directory, odd: str) -> None:
     assert await directory.user_of_booking(odd) is None
 
 
-async def test_trap_23_a_database_that_is_not_there_surfaces_within_five_seconds() -> None:
+async def test_a_database_that_is_not_there_surfaces_within_five_seconds() -> None:
     client = mongo.connect(f"mongodb://127.0.0.1:{free_port()}/")
     began = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="MongoDB cannot be reached"):

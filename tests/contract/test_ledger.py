@@ -598,7 +598,7 @@ async def test_preparing_twice_and_over_a_collection_that_stands_touches_nothing
 # ── MongoDB alone: it is down ────────────────────────────────────────────────────────────────────────
 
 
-async def test_trap_23_a_database_that_is_not_there_surfaces_within_five_seconds() -> None:
+async def test_a_database_that_is_not_there_surfaces_within_five_seconds() -> None:
     client = mongo.connect(f"mongodb://127.0.0.1:{free_port()}/")
     ledger = MongoLedger(client["x"], "notification_logs", full_recipients=True)
     began = time.monotonic()
@@ -618,7 +618,7 @@ async def test_trap_23_a_database_that_is_not_there_surfaces_within_five_seconds
     assert seconds < 10.5
 
 
-async def test_trap_23_a_database_that_hangs_surfaces_and_the_write_may_be_repeated(
+async def test_a_database_that_hangs_surfaces_and_the_write_may_be_repeated(
     stack: LocalStack, database: mongo.Database
 ) -> None:
     await prepared(database)

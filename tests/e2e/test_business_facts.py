@@ -77,7 +77,7 @@ def test_a_link_that_leads_elsewhere_is_left_out_and_the_record_says_why(place: 
         "retry_url is left out: LINK_HOSTS does not name its host",
         "locale 'pt-BR' is spoken by nobody here: written in en_US",
     ]
-    assert [said["remark"] for said in service.said("mail.remark")] == record["remarks"]
+    assert [said["remark"] for said in service.said("mail.warning")] == record["remarks"]
     html = place.mails()[0].message().get_body(("html",))
     assert html is not None
     assert f"https://pay.example/{failed['booking_id']}" in html.get_content()

@@ -51,7 +51,9 @@ def test_two_workers_send_each_ticket_once(place: Place) -> None:
         until(lambda: set(place.outcomes().values()) == {"sent"} and len(place.outcomes()) == len(sent), timeout=60)
         wait_for_empty(place, "notification.booking_events", EXPRESS, "notification.retry.4s", "notification.again")
     assert len(place.mails()) == len(sent)
-    assert not one.said("event.held") + other.said("event.held"), "who comes second waits a moment, no round"
+    assert not one.said("event.claimed_elsewhere") + other.said("event.claimed_elsewhere"), (
+        "who comes second waits a moment, no round"
+    )
 
 
 def test_what_the_lane_loses_is_only_late(place: Place) -> None:
@@ -81,7 +83,7 @@ def test_the_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
         wait_for_empty(place, "notification.booking_events", EXPRESS, "notification.retry.1s", "notification.again")
     assert place.depth("notification.parked") == 1
     assert len(place.mails()) == 1
-    assert len(service.said("event.waits")) <= 1, "the ordinary copy's, where it joined the one ahead"
+    assert len(service.said("event.retry_scheduled")) <= 1, "the ordinary copy's, where it joined the one ahead"
 
 
 def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
@@ -94,9 +96,9 @@ def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
     place.publish(*map(event, [*backlog(), *sent]))
     with place.service(**limited) as service:
         until(lambda: len(place.mails()) == BACKLOG + 2, timeout=60)
-        until(lambda: service.said("event.waits"))
+        until(lambda: service.said("event.retry_scheduled"))
         wait_for_empty(place, "notification.booking_events", EXPRESS)
-    (waits,) = service.said("event.waits")
+    (waits,) = service.said("event.retry_scheduled")
     assert "DOMAIN_MAILS_PER_MINUTE" in waits["reason"]
     (waiting,) = (each for each in place.records() if each["outcome"] == "waiting")
     # Had its copy ahead taken this turn, it would have the next, a minute away.

@@ -82,7 +82,7 @@ def test_each_odd_fact_becomes_a_mail_that_says_no_more_than_was_said(place: Pla
         place.publish(*map(event, (*said.values(), paid, failed, big)))
         until(lambda: len(place.outcomes()) == len(FIELDS) + 3 and set(place.outcomes().values()) == {"sent"})
         until(lambda: len(place.mails()) == len(FIELDS) + 3)
-        remarked = {(line["event_id"], line["field"]) for line in service.said("mail.remark")}
+        remarked = {(line["event_id"], line["field"]) for line in service.said("mail.warning")}
     mails = {str(mail.message()["X-Event-ID"]): mail.message() for mail in place.mails()}
     for name, (_, words, remarks) in FIELDS.items():
         event_id = said[name]["event_id"]

@@ -24,7 +24,7 @@ def test_one_address_is_not_bombed_and_others_do_not_wait(place: Place) -> None:
         until(lambda: list(place.outcomes().values()).count("waiting") == len(storm) - MOST, timeout=60)
         until(lambda: place.depth("notification.retry.120s") == len(storm) - MOST, timeout=60)
         assert list(place.outcomes().values()).count("sent") == MOST + 1
-        waits = sorted(line["wait_s"] for line in service.said("event.waits"))
+        waits = sorted(line["wait_s"] for line in service.said("event.retry_scheduled"))
         assert len(waits) == len(storm) - MOST
     due = sorted(record["due_at"] for record in place.records() if record["outcome"] == "waiting")
     apart = [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(due)]
@@ -41,9 +41,9 @@ def test_what_was_delayed_is_sent_when_its_time_has_come(place: Place) -> None:
     with place.service(RECIPIENT_MAILS_PER_HOUR="3600", RETRY_RUNGS="1,2") as service:
         place.publish(*map(event, events))
         until(lambda: list(place.outcomes().values()) == ["sent"] * 4, timeout=60)
-        delayed = {line["event_id"] for line in service.said("event.waits") if "many mails" in line["reason"]}
+        delayed = {line["event_id"] for line in service.said("event.retry_scheduled") if "many mails" in line["reason"]}
         assert delayed == {each["event_id"] for each in events}
-        assert any(line["reason"] == "its time has not come" for line in service.said("event.waits"))
+        assert any(line["reason"] == "its time has not come" for line in service.said("event.retry_scheduled"))
     sent = sorted(record["sent_at"] for record in place.records())
     assert (sent[-1] - sent[0]).total_seconds() > 1
 
@@ -55,7 +55,7 @@ def test_a_cancelled_show_keeps_the_limit_of_a_domain_and_nobody_else_behind_it(
     limit = {"DOMAIN_MAILS_PER_MINUTE": '{"mail.example": 120}', "RETRY_RUNGS": "1,2,5"}
     with place.service(**limit) as service:
         place.publish(*map(event, storm))
-        until(lambda: any("its domain" in line["reason"] for line in service.said("event.waits")), timeout=60)
+        until(lambda: any("its domain" in line["reason"] for line in service.said("event.retry_scheduled")), timeout=60)
         place.publish(event(here), event(elsewhere))
         tickets = {here["event_id"], elsewhere["event_id"]}
         until(lambda: {place.outcomes().get(each) for each in tickets} == {"sent"}, timeout=20)

@@ -35,7 +35,7 @@ def test_a_wait_that_the_server_names_is_kept_beyond_the_longest_rung_and_counts
     first, second = record["attempts"]
     assert (first["result"], second["result"]) == ("deferred", "accepted")
     assert 9 <= (second["at"] - first["at"]).total_seconds() < 20
-    waits = service.said("event.waits")
+    waits = service.said("event.retry_scheduled")
     assert [line["counted"] for line in waits] == [True] + [False] * (len(waits) - 1)
     assert len(waits) > 2
     assert len(place.mails()) == 1

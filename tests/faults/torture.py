@@ -55,7 +55,7 @@ def run(folder: Path, stop: Stop, seed: int, *, old: int = 0, spare: bool = True
             for n in range(WORKERS)
         ]
         workers = [exits.enter_context(each) for each in services]
-        time.sleep(5)  # a quorum queue that is killed right after its declaration may never come back (trap 8)
+        time.sleep(5)  # a quorum queue that is killed right after its declaration may never come back (pitfalls.md, 8)
         torture = Torture(place, redis, workers, dice, spare=spare and old > 0)
         torture.run(stop)
         with _remembered(folder, torture):

@@ -15,7 +15,7 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery.settlements import Done, Settlement
-from tests.integration.test_traps_broker import WORK, comes_to, consuming, depths, named, plan, publish, seen
+from tests.integration.test_broker_pitfalls import WORK, comes_to, consuming, depths, named, plan, publish, seen
 from tests.stack.local import LocalStack
 
 RETURNS = 25

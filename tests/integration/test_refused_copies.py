@@ -19,7 +19,16 @@ from notification_service.contract.outcomes import Parked, ParkReason, Rejected,
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
-from tests.integration.test_traps_broker import DEFAULT_DELAYS_S, WORK, Handle, comes_to, consuming, depths, plan, seen
+from tests.integration.test_broker_pitfalls import (
+    DEFAULT_DELAYS_S,
+    WORK,
+    Handle,
+    comes_to,
+    consuming,
+    depths,
+    plan,
+    seen,
+)
 from tests.stack.local import LocalStack
 
 SMALL, LARGE = 5_000, 100_000

@@ -209,9 +209,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("address", ODD)
-async def test_trap_14_what_is_not_one_plain_address_raises_before_anything_is_sent(
-    smtp: SmtpServer, address: str
-) -> None:
+async def test_what_is_not_one_plain_address_raises_before_anything_is_sent(smtp: SmtpServer, address: str) -> None:
     envelope = mail(address)
     rcpts = smtp.stats().counts.get("rcpt", 0)
     async with channel_to(smtp) as (channel, _):
@@ -225,7 +223,7 @@ async def test_trap_14_what_is_not_one_plain_address_raises_before_anything_is_s
 
 
 @pytest.mark.parametrize("start_tls", [True, False], ids=["demanded", "plain by setting"])
-async def test_trap_13_where_starttls_is_stripped_only_plain_by_setting_goes_on(
+async def test_where_starttls_is_stripped_only_plain_by_setting_goes_on(
     tmp_path: Path,
     start_tls: bool,  # noqa: FBT001 - parametrised
 ) -> None:
@@ -308,7 +306,7 @@ async def test_a_server_that_is_not_there_is_the_channels_fault(own_smtp: SmtpSe
     assert "SMTP_SERVER" in verdict.hint
 
 
-async def test_trap_16_one_tls_context_serves_every_session(smtp: SmtpServer) -> None:
+async def test_one_tls_context_serves_every_session(smtp: SmtpServer) -> None:
     async with channel_to(smtp) as (channel, pool):
         await asyncio.gather(*(send(channel) for _ in range(4)))
         contexts = {id(session.client.tls_context) for session in pool._idle}
@@ -562,7 +560,7 @@ async def test_one_byte_at_a_time_is_bounded_by_the_deadline(smtp: SmtpServer, a
     ],
     ids=lambda value: f"{value.at} {value.action} {value.reply or ''}" if isinstance(value, Rule) else str(value),
 )
-async def test_trap_12_whatever_breaks_after_data_began_is_a_doubt(smtp: SmtpServer, rule: Rule, taken: int) -> None:
+async def test_whatever_breaks_after_data_began_is_a_doubt(smtp: SmtpServer, rule: Rule, taken: int) -> None:
     envelope = mail()
     smtp.script([rule])
     async with channel_to(smtp, timeout=0.7) as (channel, pool):
@@ -577,7 +575,7 @@ async def test_trap_12_whatever_breaks_after_data_began_is_a_doubt(smtp: SmtpSer
     assert arrived(smtp, envelope) == taken
 
 
-async def test_trap_12_a_doubt_on_a_kept_session_is_not_sent_again_by_the_channel(smtp: SmtpServer) -> None:
+async def test_a_doubt_on_a_kept_session_is_not_sent_again_by_the_channel(smtp: SmtpServer) -> None:
     async with channel_to(smtp) as (channel, _):
         await send(channel)
         smtp.script([Rule(at="dot", action="drop_after_accept", times=1)])
@@ -593,7 +591,7 @@ CROSSED = ["250 2.0.0 crossed", "354 crossed", "550 5.1.1 crossed", "421 4.0.0 c
 
 @pytest.mark.parametrize("at", ["greeting", "ehlo", "auth", "mail", "rcpt", "data", "dot"])
 @pytest.mark.parametrize("reply", CROSSED)
-async def test_trap_11_a_reply_that_nobody_asked_for_never_answers_for_another_mail(
+async def test_a_reply_that_nobody_asked_for_never_answers_for_another_mail(
     smtp: SmtpServer, at: Stage, reply: str
 ) -> None:
     smtp.script(
@@ -616,7 +614,7 @@ async def test_trap_11_a_reply_that_nobody_asked_for_never_answers_for_another_m
     assert [type(verdict) for verdict in verdicts[1:]] == [Refused, Deferred, Accepted]
 
 
-async def test_trap_11_every_mail_of_a_crowd_gets_its_own_reply(smtp: SmtpServer) -> None:
+async def test_every_mail_of_a_crowd_gets_its_own_reply(smtp: SmtpServer) -> None:
     smtp.script(
         [
             Rule(at="dot", action="unsolicited", reply="250 2.0.0 crossed", match="good"),
@@ -632,7 +630,7 @@ async def test_trap_11_every_mail_of_a_crowd_gets_its_own_reply(smtp: SmtpServer
 
 
 @pytest.mark.parametrize("at", ["greeting", "ehlo", "auth", "mail", "rcpt", "data", "dot"])
-async def test_trap_11_a_cancelled_delivery_never_gives_its_client_back(smtp: SmtpServer, at: Stage) -> None:
+async def test_a_cancelled_delivery_never_gives_its_client_back(smtp: SmtpServer, at: Stage) -> None:
     envelope, before = mail(), late_answers(smtp, at)
     smtp.script([Rule(at=at, action="late", seconds=LATE, times=1)])
     async with channel_to(smtp, timeout=LATE) as (channel, pool):
@@ -659,7 +657,7 @@ def wait_for_rule(smtp: SmtpServer, at: Stage, before: int) -> None:
         time.sleep(0.01)
 
 
-async def test_trap_11_a_delivery_cancelled_while_it_checks_an_idle_session_leaves_none_open(smtp: SmtpServer) -> None:
+async def test_a_delivery_cancelled_while_it_checks_an_idle_session_leaves_none_open(smtp: SmtpServer) -> None:
     clock = Clock()
     before = late_answers(smtp, "noop")
     async with channel_to(smtp, timeout=LATE, clock=clock) as (channel, pool):
@@ -675,7 +673,7 @@ async def test_trap_11_a_delivery_cancelled_while_it_checks_an_idle_session_leav
         assert isinstance(await send(channel), Accepted)
 
 
-async def test_trap_11_a_third_of_a_crowd_is_cancelled_and_the_others_are_told_the_truth(smtp: SmtpServer) -> None:
+async def test_a_third_of_a_crowd_is_cancelled_and_the_others_are_told_the_truth(smtp: SmtpServer) -> None:
     smtp.script([Rule(at="rcpt", match="bad", reply="550 5.1.1 no"), Rule(at="rcpt", action="late", seconds=0.01)])
     mails = [mail("bad@x.example" if number % 2 else "good@x.example") for number in range(60)]
     async with channel_to(smtp, timeout=20) as (channel, _):
@@ -693,7 +691,7 @@ async def test_trap_11_a_third_of_a_crowd_is_cancelled_and_the_others_are_told_t
 # ── kept sessions ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_trap_15_an_idle_session_is_asked_before_it_is_used_again(smtp: SmtpServer) -> None:
+async def test_an_idle_session_is_asked_before_it_is_used_again(smtp: SmtpServer) -> None:
     clock = Clock()
     noops = smtp.stats().counts.get("noop", 0)
     async with channel_to(smtp, clock=clock) as (channel, pool):
@@ -718,7 +716,7 @@ async def test_trap_15_an_idle_session_is_asked_before_it_is_used_again(smtp: Sm
     ],
     ids=lambda rule: rule.reply or rule.action,
 )
-async def test_trap_15_an_idle_session_that_does_not_answer_well_is_replaced(smtp: SmtpServer, rule: Rule) -> None:
+async def test_an_idle_session_that_does_not_answer_well_is_replaced(smtp: SmtpServer, rule: Rule) -> None:
     clock = Clock()
     envelope = mail()
     async with channel_to(smtp, timeout=1, clock=clock) as (channel, pool):
@@ -730,7 +728,7 @@ async def test_trap_15_an_idle_session_that_does_not_answer_well_is_replaced(smt
     assert arrived(smtp, envelope) == 1
 
 
-async def test_trap_15_a_session_is_recycled_by_age(smtp: SmtpServer) -> None:
+async def test_a_session_is_recycled_by_age(smtp: SmtpServer) -> None:
     clock = Clock()
     async with channel_to(smtp, clock=clock, max_age=300) as (channel, pool):
         for _ in range(4):
@@ -739,7 +737,7 @@ async def test_trap_15_a_session_is_recycled_by_age(smtp: SmtpServer) -> None:
         assert pool.counts.opened == 2
 
 
-async def test_trap_15_a_session_is_recycled_by_count(smtp: SmtpServer) -> None:
+async def test_a_session_is_recycled_by_count(smtp: SmtpServer) -> None:
     async with channel_to(smtp, max_mails=2) as (channel, pool):
         for _ in range(5):
             assert isinstance(await send(channel), Accepted)

@@ -139,7 +139,7 @@ def test_no_secret_and_no_address_passes_in_whatever_form(stream: io.StringIO, s
 @pytest.mark.parametrize(
     "name", ["aio_pika.connection", "aiormq", "pymongo.connection", "redis", "third.party", "asyncio"]
 )
-def test_trap_25_the_libraries_go_through_the_same_redaction(stream: io.StringIO, style: LogFormat, name: str) -> None:
+def test_the_libraries_go_through_the_same_redaction(stream: io.StringIO, style: LogFormat, name: str) -> None:
     configured(stream, style)
     log = stdlib.getLogger(name)
     log.error("Connection to %s failed for %r", "amqp://user:canary-rabbit@localhost:5672/", {"p": "canary-smtp"})
@@ -153,7 +153,7 @@ def test_trap_25_the_libraries_go_through_the_same_redaction(stream: io.StringIO
 
 
 @pytest.mark.parametrize("style", [LogFormat.JSON, LogFormat.CONSOLE])
-def test_trap_25_a_traceback_shows_no_local_variable(stream: io.StringIO, style: LogFormat) -> None:
+def test_a_traceback_shows_no_local_variable(stream: io.StringIO, style: LogFormat) -> None:
     log = configured(stream, style)
     try:
         hidden = "local-" + "variable"
@@ -167,7 +167,7 @@ def test_trap_25_a_traceback_shows_no_local_variable(stream: io.StringIO, style:
     assert not [word for word in EVERYTHING[:2] if word in text]
 
 
-def test_trap_25_a_chain_of_exceptions_is_redacted_whole(stream: io.StringIO) -> None:
+def test_a_chain_of_exceptions_is_redacted_whole(stream: io.StringIO) -> None:
     log = configured(stream)
     try:
         try:

@@ -125,6 +125,6 @@ def test_gauges_are_read_when_they_are_asked_for() -> None:
     registry = watched().registry
     assert value(registry, "notification_breaker_state", state="open") == 1
     assert value(registry, "notification_breaker_state", state="closed") == 0
-    assert value(registry, "notification_channel_closed") == 0
+    assert value(registry, "notification_channel_available") == 0
     assert value(registry, "notification_store_away", store="redis") == 1
     assert value(registry, "notification_smtp_waiting") == 4

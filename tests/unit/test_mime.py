@@ -104,7 +104,7 @@ def assert_well_formed(envelope: OutgoingEmail, *, references: bool = True) -> E
     return message
 
 
-# ── forging (trap 17) ────────────────────────────────────────────────────────────────────────────────
+# ── forging (pitfalls.md, 17) ────────────────────────────────────────────────────────────────────────────────
 
 WEAPONS = [
     "\r\nBcc: eve@evil.example",
@@ -158,9 +158,7 @@ ARMED = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=12), max_size=8).ma
 @settings(max_examples=400 * TIMES)
 @example(subject="=?UTF-8?Q?=0D=0ABcc:_eve@evil.example?=", name="x", event_id="\r\nBcc: a@b.example", booking_id="\0")
 @example(subject="x", name='"' + "a" * 80 + ' é", eve@evil.example', event_id="e", booking_id="b")
-def test_trap_17_no_value_forges_a_header_or_an_address(
-    subject: str, name: str, event_id: str, booking_id: str
-) -> None:
+def test_no_value_forges_a_header_or_an_address(subject: str, name: str, event_id: str, booking_id: str) -> None:
     envelope = compose_one(
         Mail(subject, "Hello.\n", "<p>Hello.</p>"),
         sender_identity=SenderIdentity("tickets@cinema.example", name),
@@ -175,7 +173,7 @@ def test_trap_17_no_value_forges_a_header_or_an_address(
 
 @given(ARMED)
 @settings(max_examples=300 * TIMES)
-def test_trap_17_a_cleaned_value_is_one_plain_line_that_stays_what_it_is(text: str) -> None:
+def test_a_cleaned_value_is_one_plain_line_that_stays_what_it_is(text: str) -> None:
     cleaned = clean(text, 200)
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]|=\?|\?=", cleaned)
     assert clean(cleaned, 200) == cleaned
@@ -401,7 +399,7 @@ def test_m7_no_single_field_makes_a_mail_that_is_clipped(field: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["a" * 500, "https://tickets.example/" + "x" * 900, "a/b?c=d&e" * 30])
-def test_traps_18_21_a_long_unbroken_value_is_never_turned_into_encoded_words(value: str) -> None:
+def test_a_long_unbroken_value_is_never_turned_into_encoded_words(value: str) -> None:
     envelope = compose_one(
         event_id=value, sender_identity=SenderIdentity("tickets@" + "sub." * 20 + "cinema.example", "Cinema")
     )

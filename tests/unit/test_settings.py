@@ -109,7 +109,7 @@ def test_nothing_set_is_a_service_that_simulates_on_its_usual_port(environment: 
         "DEFAULT_TIME_ZONE",
     ],
 )
-def test_trap_24_an_empty_value_is_not_set(environment: pytest.MonkeyPatch, name: str) -> None:
+def test_an_empty_value_is_not_set(environment: pytest.MonkeyPatch, name: str) -> None:
     unset = loaded(environment)
     assert loaded(environment, **{name: ""}) == unset
 
@@ -298,7 +298,7 @@ def test_every_wrong_setting_is_named_at_once(environment: pytest.MonkeyPatch) -
 # ── secrets ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_trap_24_no_secret_shows_in_a_repr_or_a_dump(environment: pytest.MonkeyPatch) -> None:
+def test_no_secret_shows_in_a_repr_or_a_dump(environment: pytest.MonkeyPatch) -> None:
     settings = loaded(environment, **CANARIES)
     shown = [repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()]
     shown += [repr(part) + str(part) for _, part in settings]
@@ -306,11 +306,11 @@ def test_trap_24_no_secret_shows_in_a_repr_or_a_dump(environment: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("wrong", ["SMTP_PORT", "RABBITMQ_PREFETCH", "PORT", "SMTP_SECURITY", "FROM_EMAIL"])
-def test_trap_24_no_secret_shows_in_an_error(environment: pytest.MonkeyPatch, wrong: str) -> None:
+def test_no_secret_shows_in_an_error(environment: pytest.MonkeyPatch, wrong: str) -> None:
     assert refusal(environment, **CANARIES, **{wrong: "canary"}).startswith(f"{wrong}: ")
 
 
-def test_trap_24_no_secret_shows_in_the_validators_own_error(environment: pytest.MonkeyPatch) -> None:
+def test_no_secret_shows_in_the_validators_own_error(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SMTP_PORT", "canary")
     with pytest.raises(ValidationError) as caught:
         SmtpSettings()

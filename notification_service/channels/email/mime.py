@@ -60,7 +60,7 @@ class SenderIdentity:
 
     @cached_property
     def display_name(self) -> str:
-        """Without the specials of RFC 5322, and short: a long quoted name is folded into a second address (trap 17)."""
+        """Without the specials of RFC 5322, and short: a long quoted name folds into a second address (pitfalls.md, 17)."""
         return clean(_SPECIALS.sub(" ", self.name), _MAX_DISPLAY_NAME_LENGTH)
 
 
@@ -72,7 +72,7 @@ def message_id(notification_id: str, domain: str) -> str:
 def clean(text: str, longest: int) -> str:
     """A value that is safe in a header: one line, no control or bidi characters, nothing that reads as encoded.
 
-    Python 3.11.7 decodes an encoded word in a value and writes its CR LF out (trap 17).
+    Python 3.11.7 decodes an encoded word in a value and writes its CR LF out (pitfalls.md, 17).
     """
     if text.isprintable():
         return _shortened(text, longest)
@@ -152,7 +152,7 @@ def _encoded(name: str, text: str) -> str:
 
 
 def _folded(line: str) -> str:
-    """Folded at its spaces (RFC 5322 §2.2.3). An unbroken value is never broken (traps 18, 21)."""
+    """Folded at its spaces (RFC 5322 §2.2.3). An unbroken value is never broken (pitfalls.md, 18, 21)."""
     if len(line) <= _WIDEST or "\r\n" in line:
         return line
     return "\r\n ".join(
@@ -192,7 +192,7 @@ def _multipart(kind: str, mark: str, parts: list[bytes]) -> bytes:
 
 
 def _text_part(text: str, subtype: str) -> bytes:
-    """Quoted-printable by the C encoder: `set_content` takes milliseconds for the same (trap 19)."""
+    """Quoted-printable by the C encoder: `set_content` takes milliseconds for the same (pitfalls.md, 19)."""
     return b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%b' % (
         subtype.encode(),
         _quoted(text),

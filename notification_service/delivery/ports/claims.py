@@ -81,7 +81,8 @@ class Claims(Protocol):
 
         `again`: this is the policy's one more mail, also where the store forgot the first.
         `create_if_missing`: where nobody holds the notification, claim it; without that, a claim that is gone is lost,
-        since another worker may have taken it and let it go in the meantime. HELD_HERE where the claim was made at a server that this one is not.
+        since another worker may have taken it and let it go in the meantime. HELD_HERE where the claim was made at a
+        server that this one is not.
         """
 
     async def unmark(self, notification_id: str, owner: str) -> None:

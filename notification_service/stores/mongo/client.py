@@ -227,7 +227,7 @@ def _document(found: _Found, key: str) -> Document | Exception | None:
 
 
 class GroupedWrites:
-    """Bulk writes across notifications: a single insert through Motor costs several times as much (trap 22)."""
+    """Bulk writes across notifications: a single insert through Motor costs several times as much (pitfalls.md, 22)."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection

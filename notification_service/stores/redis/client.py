@@ -86,7 +86,7 @@ class Client(Redis):
         return await self._together([call.command for call in calls.values()])
 
     async def _together(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        # For the whole group: it waits for a connection, then for the server, then for the retry (trap 10).
+        # For the whole group: it waits for a connection, then for the server, then for the retry (pitfalls.md, 10).
         async with asyncio.timeout(_DEADLINE), self.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
@@ -119,7 +119,7 @@ def connect(url: str) -> Client:
     """A client that answers or fails within about two seconds. No connection is opened yet.
 
     One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
-    the claim's owner token makes that retry safe (trap 9).
+    the claim's owner token makes that retry safe (pitfalls.md, 9).
     """
     try:
         return Client.from_pool(_pool(url))  # type: ignore[return-value]  # annotated with the base class

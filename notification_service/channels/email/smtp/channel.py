@@ -43,7 +43,7 @@ from notification_service.foundation.errors import ChannelUnavailableError
 T = TypeVar("T")
 
 _NOT_ONE_ADDRESS = re.compile(r"[\s<>,\x00-\x1f\x7f]")
-"""aiosmtplib would take the first of what it finds in such a text, and say nothing of the rest (trap 14)."""
+"""aiosmtplib would take the first of what it finds in such a text, and say nothing of the rest (pitfalls.md, 14)."""
 
 _NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 §3.7.1: non-ASCII addresses not permitted."""

@@ -71,7 +71,7 @@ class Session:
 
     @property
     def out_of_step(self) -> bool:
-        """The server said more than it was asked: the next command would take that for its own reply (trap 11)."""
+        """The server said more than asked: the next command would take that for its reply (pitfalls.md, 11)."""
         protocol = self.client.protocol
         return bool(protocol and protocol._buffer)  # noqa: SLF001 - aiosmtplib has no public name for it
 
@@ -89,7 +89,7 @@ class Counts:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Built once: a new one for each connection costs tens of milliseconds (trap 16)."""
+    """Built once: a new one for each connection costs tens of milliseconds (pitfalls.md, 16)."""
     context = ssl.create_default_context()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
@@ -239,7 +239,7 @@ class Pool:
             self._discard(session, session.ending)
 
     def _discard(self, session: Session, reason: str) -> None:
-        """Close at once, without goodbye: a client that is out of step would read a wrong reply (trap 11)."""
+        """Close at once, without goodbye: a client that is out of step would read a wrong reply (pitfalls.md, 11)."""
         session.client.close()
         self._closed(session, reason)
 

@@ -100,7 +100,7 @@ async def comes_to(url: str, **wanted: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_trap_01_a_channel_error_ends_no_job_and_the_redelivery_joins_it(url: str) -> None:
+async def test_a_channel_error_ends_no_job_and_the_redelivery_joins_it(url: str) -> None:
     jobs, goes_on = Jobs(), asyncio.Event()
     deliveries: list[bool] = []
     works: list[str] = []
@@ -135,7 +135,7 @@ async def test_trap_01_a_channel_error_ends_no_job_and_the_redelivery_joins_it(u
     assert await depths(url, WORK, PARKED, AGAIN) == [0, 0, 0]
 
 
-async def test_trap_02_what_a_drain_ends_is_in_its_queue_again_and_not_dead_lettered(url: str) -> None:
+async def test_what_a_drain_ends_is_in_its_queue_again_and_not_dead_lettered(url: str) -> None:
     async def hangs(_: InboundMessage) -> Settlement:
         await asyncio.sleep(PATIENCE)
         return Done(None)
@@ -190,7 +190,7 @@ class Moody(BrokerConnection):
         await super().publish(message, queue)
 
 
-async def test_trap_03_an_error_while_it_is_settled_leaves_nothing_unacked_for_ever(
+async def test_an_error_while_it_is_settled_leaves_nothing_unacked_for_ever(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("notification_service.broker.consumer._BEFORE_GIVING_BACK", 0.1)
@@ -228,13 +228,13 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize("properties", AWKWARD.values(), ids=AWKWARD)
-async def test_trap_03_properties_that_cannot_be_read_stop_no_message_and_it_can_be_parked(
+async def test_properties_that_cannot_be_read_stop_no_message_and_it_can_be_parked(
     url: str, properties: Basic.Properties
 ) -> None:
     await parks_both(url, properties, "booking.confirmed")
 
 
-async def test_trap_03_a_routing_key_that_cannot_be_read_stops_no_message_and_it_can_be_parked(url: str) -> None:
+async def test_a_routing_key_that_cannot_be_read_stops_no_message_and_it_can_be_parked(url: str) -> None:
     await parks_both(url, named("bad"), Raw("x"))
 
 
@@ -256,7 +256,7 @@ async def parks_both(url: str, properties: Basic.Properties, routing_key: str) -
     assert {(each.reason, each.body) for each in parked} == {("parked(internal_error)", b"{}")}
 
 
-async def test_trap_03_what_cannot_be_written_in_a_header_can_be_parked(url: str) -> None:
+async def test_what_cannot_be_written_in_a_header_can_be_parked(url: str) -> None:
     """A lone surrogate, as JSON can bring it into what is said of an event."""
 
     async def handle(_: InboundMessage) -> Settlement:
@@ -269,7 +269,7 @@ async def test_trap_03_what_cannot_be_written_in_a_header_can_be_parked(url: str
     assert parked.detail == "half ? of a letter"
 
 
-async def test_trap_04_a_publish_to_a_missing_queue_raises_and_the_queues_are_built_anew(url: str) -> None:
+async def test_a_publish_to_a_missing_queue_raises_and_the_queues_are_built_anew(url: str) -> None:
     async def handle(_: InboundMessage) -> Settlement:
         return Done(None)
 
@@ -294,7 +294,7 @@ def readyz(service: Service) -> tuple[int, str]:
     return status, json.loads(page)["parts"]["rabbitmq"]["state"]
 
 
-def test_traps_06_07_readyz_follows_the_consumers_and_not_the_connection(place: Place) -> None:
+def test_readyz_follows_the_consumers_and_not_the_connection(place: Place) -> None:
     """The queue is deleted, and the service may not create it again before its rights are back."""
     broker, vhost = place.stack.broker, place.database_name
     with place.service() as service:

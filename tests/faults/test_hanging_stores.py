@@ -66,7 +66,7 @@ def _duplicates(service: Service, count: int) -> None:
     until(lambda: len(service.said("event.duplicate")) == count, timeout=PATIENCE)
 
 
-def test_row_25_redis_hangs(place: Place, own_redis: Redis) -> None:
+def test_redis_hangs(place: Place, own_redis: Redis) -> None:
     judge = Judge(place, own_redis.url)
     before, meanwhile = _confirmations(3), _confirmations(5)
     with place.service(LEASE_SECONDS="2", REDIS_URL=own_redis.url) as service:
@@ -96,7 +96,7 @@ def _surfaced_in_time(place: Place, service: Service, event_ids: list[str]) -> N
     assert min(line["duration_ms"] for line in closed) / 1000 < A_MAIL_WITHOUT_REDIS + BUSY
 
 
-def test_row_26_redis_is_out_of_memory(place: Place, own_redis: Redis) -> None:
+def test_redis_is_out_of_memory(place: Place, own_redis: Redis) -> None:
     judge = Judge(place, own_redis.url)
     before, meanwhile = _confirmations(3), _confirmations(5)
     with place.service(LEASE_SECONDS="2", REDIS_URL=own_redis.url) as service:
@@ -110,7 +110,7 @@ def test_row_26_redis_is_out_of_memory(place: Place, own_redis: Redis) -> None:
         own_redis.allow_memory(0)
         judge.publish(*meanwhile)
         _duplicates(service, 8)
-        assert service.said("claims.back")
+        assert service.said("claims.recovered")
         until(judge.at_rest, timeout=PATIENCE)
         end_well(service)
     _assert_sent_once(judge.verdict(), 8)
@@ -152,7 +152,7 @@ async def _held() -> Fence:
     return Fence.HELD
 
 
-async def test_row_27_a_third_of_the_jobs_is_cancelled(own_smtp: SmtpServer) -> None:
+async def test_a_third_of_the_jobs_is_cancelled(own_smtp: SmtpServer) -> None:
     seed = secrets.randbelow(10**6)
     sys.stdout.write(f"seed {seed}\n")
     dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
@@ -190,7 +190,7 @@ def _slowly() -> list[Rule]:
     return [Rule(at="rcpt", action="late", seconds=0.02), Rule(at="dot", action="late", seconds=0.02)]
 
 
-def test_row_29_mongodb_hangs(place: Place) -> None:
+def test_mongodb_hangs(place: Place) -> None:
     judge = Judge(place)
     mongo = place.stack.mongo
     # A verdict that is written while MongoDB hangs, and events that come meanwhile.
@@ -206,7 +206,7 @@ def test_row_29_mongodb_hangs(place: Place) -> None:
             time.sleep(max(0.0, hangs_until - time.monotonic()))
         finally:
             mongo.resume()
-        until(lambda: service.said("ledger.back"), timeout=PATIENCE)
+        until(lambda: service.said("ledger.recovered"), timeout=PATIENCE)
         until(judge.at_rest, timeout=PATIENCE)
         end_well(service)
     _assert_sent_once(judge.verdict(), 10)
@@ -217,7 +217,7 @@ def test_row_29_mongodb_hangs(place: Place) -> None:
     assert max(late, default=0) < lag.LATE, late
 
 
-async def test_row_29_a_loop_that_is_held_up_is_seen() -> None:
+async def test_a_loop_that_is_held_up_is_seen() -> None:
     """The instrument itself: without this, the row above could not fail."""
     late: list[float] = []
     watching = asyncio.create_task(lag.watch(lambda own, _: late.append(own)))

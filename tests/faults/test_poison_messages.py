@@ -23,7 +23,7 @@ BAD = {
 }
 
 
-def test_row_42_bad_bytes_are_recorded_and_parked_and_memory_stays_flat(place: Place) -> None:
+def test_bad_bytes_are_recorded_and_parked_and_memory_stays_flat(place: Place) -> None:
     good = [fresh("booking.confirmed") for _ in range(20)]
     strangers = [Publication("booking.pending_payment", b'{"event_type": "booking.pending_payment"}', "stranger")]
     largest = min(LARGEST, place.stack.broker.largest_message - MIB)
@@ -54,7 +54,7 @@ def _most_memory(service: Service) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def test_row_44_cancelled_before_confirmed_one_id_five_times_two_ids_for_one_fact(place: Place) -> None:
+def test_cancelled_before_confirmed_one_id_five_times_two_ids_for_one_fact(place: Place) -> None:
     judge = Judge(place)
     cancelled = fresh("booking.cancelled")
     confirmed_late = fresh("booking.confirmed", booking_id=cancelled["booking_id"])
@@ -78,7 +78,7 @@ def test_row_44_cancelled_before_confirmed_one_id_five_times_two_ids_for_one_fac
 
 
 @pytest.mark.timeout(240)
-def test_row_43_trap_28_one_message_kills_its_worker_and_fifty_good_ones_wait_behind_it(place: Place) -> None:
+def test_one_message_kills_its_worker_and_fifty_good_ones_wait_behind_it(place: Place) -> None:
     judge = Judge(place)
     killer = fresh("booking.confirmed")
     good = [fresh("booking.confirmed") for _ in range(50)]

@@ -88,7 +88,7 @@ async def depth(url: str, queue: str) -> int:
         return declared.declaration_result.message_count or 0
 
 
-async def test_trap_03_a_handler_that_raises_leaves_nothing_unacked_for_ever(url: str) -> None:
+async def test_a_handler_that_raises_leaves_nothing_unacked_for_ever(url: str) -> None:
     async def broken(_: InboundMessage) -> Settlement:
         raise RuntimeError("no rule foresees this")
 
@@ -105,7 +105,7 @@ async def test_trap_03_a_handler_that_raises_leaves_nothing_unacked_for_ever(url
     assert [await depth(url, name) for name in ("b", AGAIN)] == [0, 0]
 
 
-async def test_trap_05_a_refused_declaration_costs_no_other_channel(url: str) -> None:
+async def test_a_refused_declaration_costs_no_other_channel(url: str) -> None:
     arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     async with await aio_pika.connect(url) as connection:
         await topology.declare(connection, plan())
@@ -121,9 +121,7 @@ async def test_trap_05_a_refused_declaration_costs_no_other_channel(url: str) ->
 
 
 @pytest.mark.parametrize("queue", ["b", AGAIN])
-async def test_traps_06_07_ready_is_who_consumes_and_a_cancelled_consumer_is_built_up_again(
-    url: str, queue: str
-) -> None:
+async def test_ready_is_who_consumes_and_a_cancelled_consumer_is_built_up_again(url: str, queue: str) -> None:
     seen = Seen()
     async with consuming(url, seen) as link:
         async with await aio_pika.connect(url) as connection:
@@ -135,14 +133,14 @@ async def test_traps_06_07_ready_is_who_consumes_and_a_cancelled_consumer_is_bui
         await until(lambda: seen.deliveries)
 
 
-async def test_trap_29_no_queue_of_ours_has_a_delivery_limit_that_a_version_chose() -> None:
+async def test_no_queue_of_ours_has_a_delivery_limit_that_a_version_chose() -> None:
     for queue in (*plan().fed, *plan().own):
         assert queue.arguments["x-queue-type"] == "quorum"
         if not queue.name.startswith("notification.retry"):
             assert queue.arguments["x-delivery-limit"] >= 1000, queue.name
 
 
-async def test_trap_30_what_is_published_when_it_says_that_it_is_ready_arrives(url: str) -> None:
+async def test_what_is_published_when_it_says_that_it_is_ready_arrives(url: str) -> None:
     seen = Seen()
     async with consuming(url, seen):
         for key in ("booking.confirmed", "payment.refund"):

@@ -74,11 +74,11 @@ def _repair(place: Place, judge: Judge) -> tuple[Found, Service]:
 @pytest.mark.parametrize(
     ("crash_at", "left"),
     [
-        pytest.param("claim.before", Scene(None, None, 0), id="row_01_before_the_claim"),
-        pytest.param("claim.after", Scene("claimed", None, 0), id="row_02_after_the_claim"),
-        pytest.param("open.after", Scene("claimed", "pending", 0), id="row_02_after_the_intent"),
-        pytest.param("render.after", Scene("claimed", "pending", 0), id="row_03_after_render"),
-        pytest.param("rcpt.after", Scene("claimed", "pending", 0), id="row_04_after_rcpt"),
+        pytest.param("claim.before", Scene(None, None, 0), id="before_the_claim"),
+        pytest.param("claim.after", Scene("claimed", None, 0), id="after_the_claim"),
+        pytest.param("open.after", Scene("claimed", "pending", 0), id="after_the_intent"),
+        pytest.param("render.after", Scene("claimed", "pending", 0), id="after_render"),
+        pytest.param("rcpt.after", Scene("claimed", "pending", 0), id="after_rcpt"),
     ],
 )
 def test_before_the_marker_it_starts_again(place: Place, judge: Judge, crash_at: str, left: Scene) -> None:
@@ -91,8 +91,8 @@ def test_before_the_marker_it_starts_again(place: Place, judge: Judge, crash_at:
 @pytest.mark.parametrize(
     ("crash_at", "data_said"),
     [
-        pytest.param("sending.after", 0, id="row_05_after_the_marker"),
-        pytest.param("body", 1, id="row_06_mid_body"),
+        pytest.param("sending.after", 0, id="after_the_marker"),
+        pytest.param("body", 1, id="mid_body"),
     ],
 )
 def test_after_the_marker_it_is_sent_once_more_and_marked(
@@ -106,7 +106,7 @@ def test_after_the_marker_it_is_sent_once_more_and_marked(
     assert found.marked
 
 
-def test_row_07_after_the_final_dot(place: Place, judge: Judge) -> None:
+def test_after_the_final_dot(place: Place, judge: Judge) -> None:
     place.smtp.script([Rule(at="dot", action="late", seconds=600, times=1)])
     with place.service(LEASE_SECONDS="2") as service:
         judge.publish(fresh("booking.confirmed"))
@@ -117,7 +117,7 @@ def test_row_07_after_the_final_dot(place: Place, judge: Judge) -> None:
     _assert_in_the_window(_repair(place, judge)[0])
 
 
-def test_row_08_after_the_250(place: Place, judge: Judge) -> None:
+def test_after_the_250(place: Place, judge: Judge) -> None:
     assert _die(place, judge, "accepted.after") == Scene("sending", "pending", 1)
     _assert_in_the_window(_repair(place, judge)[0])
 
@@ -128,7 +128,7 @@ def _assert_in_the_window(found: Found) -> None:
     assert found.marked
 
 
-def test_row_09_between_verdict_and_outcome(place: Place, judge: Judge) -> None:
+def test_between_verdict_and_outcome(place: Place, judge: Judge) -> None:
     assert _die(place, judge, "decide.after") == Scene("decided", "pending", 1)
     found, service = _repair(place, judge)
     assert len(found.mails) == 1
@@ -136,7 +136,7 @@ def test_row_09_between_verdict_and_outcome(place: Place, judge: Judge) -> None:
     assert service.said("outcome.repaired")
 
 
-def test_row_10_between_outcome_and_ack(place: Place, judge: Judge) -> None:
+def test_between_outcome_and_ack(place: Place, judge: Judge) -> None:
     assert _die(place, judge, "close.after") == Scene("decided", "sent", 1)
     found, service = _repair(place, judge)
     assert len(found.mails) == 1
@@ -147,8 +147,8 @@ def test_row_10_between_outcome_and_ack(place: Place, judge: Judge) -> None:
 @pytest.mark.parametrize(
     ("crash_at", "claim", "copies"),
     [
-        pytest.param("postpone.after", "claimed", 0, id="row_11_before_the_retry_s_publish"),
-        pytest.param("publish.after", None, 1, id="row_11_between_retry_publish_and_ack"),
+        pytest.param("postpone.after", "claimed", 0, id="before_the_retry_s_publish"),
+        pytest.param("publish.after", None, 1, id="between_retry_publish_and_ack"),
     ],
 )
 def test_a_retry_is_repaired(place: Place, judge: Judge, crash_at: str, claim: str | None, copies: int) -> None:
@@ -165,10 +165,10 @@ def test_a_retry_is_repaired(place: Place, judge: Judge, crash_at: str, claim: s
 @pytest.mark.parametrize(
     ("crash_at", "mails", "marked"),
     [
-        pytest.param("rcpt.after", {1}, True, id="row_04"),
-        pytest.param("accepted.after", {1, 2}, True, id="row_08"),
-        pytest.param("decide.after", {1, 2}, True, id="row_09"),
-        pytest.param("close.after", {1}, False, id="row_10"),
+        pytest.param("rcpt.after", {1}, True, id="before_the_content"),
+        pytest.param("accepted.after", {1, 2}, True, id="after_the_250_reply"),
+        pytest.param("decide.after", {1, 2}, True, id="after_the_verdict"),
+        pytest.param("close.after", {1}, False, id="after_the_outcome"),
     ],
 )
 def test_and_redis_forgot_everything(

@@ -32,12 +32,12 @@ def copied(tmp_path: Path) -> Path:
     return Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
 
 
-def test_trap_20_templates_have_the_names_that_are_escaped() -> None:
+def test_templates_have_the_names_that_are_escaped() -> None:
     names = {path.suffix for path in TEMPLATES.rglob("*") if path.is_file() and "_samples" not in path.parts}
     assert names == {".html", ".txt", ".po", ".css"}  # catalogues and style sheet are no templates
 
 
-def test_trap_20_a_word_that_is_not_there_is_an_error_and_not_an_empty_text(copied: Path) -> None:
+def test_a_word_that_is_not_there_is_an_error_and_not_an_empty_text(copied: Path) -> None:
     body = copied / "payment_success" / "body.html"
     body.write_text(re.sub(r"({% block \w+ %})", r"\1{{ not_there }}", body.read_text("utf-8"), count=1), "utf-8")
     with pytest.raises(ConfigurationError, match=r"body\.html:5: 'not_there' is undefined"):
@@ -63,7 +63,7 @@ print(json.dumps([touched, mail.html]))
 """
 
 
-def test_trap_21_inlining_opens_no_file_and_no_connection(copied: Path, tmp_path: Path) -> None:
+def test_inlining_opens_no_file_and_no_connection(copied: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.css"
     secret.write_text("p { color: #abcdef }")
     body = next(copied.glob("_base/*.html"))
@@ -79,12 +79,12 @@ def test_trap_21_inlining_opens_no_file_and_no_connection(copied: Path, tmp_path
     assert "#abcdef" not in html
 
 
-def test_trap_21_what_is_for_the_dark_is_kept() -> None:
+def test_what_is_for_the_dark_is_kept() -> None:
     mail = load(TEMPLATES, SenderProfile(Brand("Cinema"))).render("payment_success", paid(), Recipient("a@b.example"))
     assert "prefers-color-scheme: dark" in mail.html
 
 
-def test_trap_22_one_module_knows_motor() -> None:
+def test_one_module_knows_motor() -> None:
     knowing = {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "notification_service").rglob("*.py") if _knows(path)
     }
@@ -98,7 +98,7 @@ def _knows(path: Path) -> bool:
     return any(name.partition(".")[0] == "motor" for name in froms | plain)
 
 
-def test_trap_26_fixtures_and_tests_share_one_loop() -> None:
+def test_fixtures_and_tests_share_one_loop() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
     assert settings["asyncio_default_fixture_loop_scope"] == "session"
     assert settings["asyncio_default_test_loop_scope"] == "session"

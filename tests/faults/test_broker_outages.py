@@ -29,7 +29,7 @@ BUSY = "450 4.2.1 mailbox busy"
 HEARTBEAT = 1
 BUSY_MACHINE = 2
 TO_BE_SAFE_ON_DISK = 3.0
-"""Seconds after which a killed quorum queue elects its leader again on RabbitMQ 3.10 (trap 8)."""
+"""Seconds after which a killed quorum queue elects its leader again on RabbitMQ 3.10 (pitfalls.md, 8)."""
 BACK_WITHIN = 15.0
 
 
@@ -74,7 +74,7 @@ def _delete_queue(url: str, name: str) -> None:
     asyncio.run(delete())
 
 
-def test_row_13_trap_02_sigterm_under_load_dead_letters_nothing(place: Place) -> None:
+def test_sigterm_under_load_dead_letters_nothing(place: Place) -> None:
     judge = Judge(place)
     place.smtp.script([Rule(at="dot", action="late", seconds=0.3)])
     with place.service() as first:
@@ -99,7 +99,7 @@ def test_row_13_trap_02_sigterm_under_load_dead_letters_nothing(place: Place) ->
         pytest.param("dot", "sending", 2, id="after_the_final_dot"),
     ],
 )
-def test_row_14_a_worker_sleeps_twice_its_lease(place: Place, at: str, claim: str, mails: int) -> None:
+def test_a_worker_sleeps_twice_its_lease(place: Place, at: str, claim: str, mails: int) -> None:
     judge = Judge(place)
     place.smtp.script([Rule(at=at, action="late", seconds=2, times=1)])  # type: ignore[arg-type]  # a stage
     before = _recipients_named(place)
@@ -134,7 +134,7 @@ def _everything_written(place: Place, judge: Judge) -> tuple[list[Document], dic
         return place.records(), {key: redis.hgetall(key) for key in judge.claims()}
 
 
-def test_row_15_the_broker_is_killed_and_comes_back(place: Place) -> None:
+def test_the_broker_is_killed_and_comes_back(place: Place) -> None:
     judge, broker = Judge(place), place.stack.broker
     with place.service() as service:
         time.sleep(TO_BE_SAFE_ON_DISK)
@@ -154,7 +154,7 @@ def test_row_15_the_broker_is_killed_and_comes_back(place: Place) -> None:
     _assert_sent_once(judge.verdict(), 40)
 
 
-def test_row_16_trap_01_the_connection_is_cut_during_data(place: Place) -> None:
+def test_the_connection_is_cut_during_data(place: Place) -> None:
     judge = Judge(place)
     place.smtp.script([Rule(at="dot", action="late", seconds=5, times=1)])
     with Proxy(place.stack.broker.port) as proxy, place.service(RABBITMQ_URL=_through(proxy, place)) as service:
@@ -170,7 +170,7 @@ def test_row_16_trap_01_the_connection_is_cut_during_data(place: Place) -> None:
     _assert_sent_once(judge.verdict(), 1)
 
 
-def test_row_17_the_broker_loses_patience_while_the_mail_server_hangs(place: Place) -> None:
+def test_the_broker_loses_patience_while_the_mail_server_hangs(place: Place) -> None:
     judge, broker = Judge(place), place.stack.broker
     place.smtp.script([Rule(at="dot", action="late", seconds=8, times=1)])
     broker.tell(consumer_timeout=2000, channel_tick_interval=1000)
@@ -188,7 +188,7 @@ def test_row_17_the_broker_loses_patience_while_the_mail_server_hangs(place: Pla
     _assert_sent_once(judge.verdict(), 2)
 
 
-def test_row_18_queues_are_deleted_by_another_client(place: Place) -> None:
+def test_queues_are_deleted_by_another_client(place: Place) -> None:
     judge = Judge(place)
     place.smtp.script([Rule(at="rcpt", reply=BUSY, times=1)])
     with place.service() as service:
@@ -204,7 +204,7 @@ def test_row_18_queues_are_deleted_by_another_client(place: Place) -> None:
     assert [attempt["code"] for attempt in only.record["attempts"]] == [450, 250]
 
 
-def test_row_19_a_memory_alarm_of_the_broker(place: Place) -> None:
+def test_a_memory_alarm_of_the_broker(place: Place) -> None:
     judge, at_once, events = Judge(place), 5, 8
     place.smtp.script([Rule(at="rcpt", reply=BUSY, times=events)])
     with place.service() as earlier:  # it declares the queues
@@ -237,12 +237,12 @@ def _memory_alarm(broker: Broker) -> Iterator[None]:
 
 
 def _assert_one_copy_each(service: Service, events: int) -> None:
-    assert _times(service, "event.waits") == events
-    for second_copy in ("event.duplicate", "event.held", "publish.failed"):
+    assert _times(service, "event.retry_scheduled") == events
+    for second_copy in ("event.duplicate", "event.claimed_elsewhere", "publish.failed"):
         assert not service.said(second_copy)
 
 
-def test_row_20_trap_04_a_retry_queue_is_missing(place: Place) -> None:
+def test_a_retry_queue_is_missing(place: Place) -> None:
     judge, missing = Judge(place), retry_queue(ChannelKind.EMAIL, 1)
     place.smtp.script([Rule(at="rcpt", reply=BUSY, times=1)])
     with place.service(RETRY_RUNGS="1") as service:
@@ -252,7 +252,7 @@ def test_row_20_trap_04_a_retry_queue_is_missing(place: Place) -> None:
         end_well(service)
     alert = service.said("publish.failed")[0]
     assert (alert["level"], alert["queue"]) == ("error", missing)
-    assert not service.said("event.waits"), "it was moved after all"
+    assert not service.said("event.retry_scheduled"), "it was moved after all"
     assert missing in judge.queues()
     found = judge.verdict()
     _assert_sent_once(found, 1)
@@ -260,7 +260,7 @@ def test_row_20_trap_04_a_retry_queue_is_missing(place: Place) -> None:
     assert [attempt["code"] for attempt in only.record["attempts"]] == [450, 250]
 
 
-def test_row_21_the_broker_is_a_black_hole(place: Place) -> None:
+def test_the_broker_is_a_black_hole(place: Place) -> None:
     judge = Judge(place)
     place.smtp.script([Rule(at="dot", action="late", seconds=3, times=1)])
     with (
@@ -280,7 +280,7 @@ def test_row_21_the_broker_is_a_black_hole(place: Place) -> None:
     _assert_sent_once(judge.verdict(), 2)
 
 
-def test_row_21_a_black_hole_is_noticed_within_four_heartbeats(place: Place) -> None:
+def test_a_black_hole_is_noticed_within_four_heartbeats(place: Place) -> None:
     with (
         Proxy(place.stack.broker.port) as proxy,
         place.service(RABBITMQ_URL=_through(proxy, place, f"?heartbeat={HEARTBEAT}")) as service,
