@@ -60,7 +60,7 @@ class SenderIdentity:
 
     @cached_property
     def display_name(self) -> str:
-        """Without the specials of RFC 5322, and short: a long quoted name folds into a second address (pitfalls.md, 17)."""
+        """Without the specials of RFC 5322, and short: a long name folds into a second address (pitfalls.md, 17)."""
         return clean(_SPECIALS.sub(" ", self.name), _MAX_DISPLAY_NAME_LENGTH)
 
 
