@@ -334,7 +334,7 @@ def _consumer(link: BrokerConnection, pipeline: Pipeline, observer: Observer) ->
         policy.retry_schedule,
         observer,
         channel=pipeline.composer.channel,
-        largest=policy.max_event_bytes,
+        max_bytes=policy.max_event_bytes,
     )
 
 

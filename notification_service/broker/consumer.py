@@ -16,9 +16,9 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.lenient_decoding import LOST
 from notification_service.broker.messages import (
-    _DEFAULT_LARGEST,
     _MAX_TYPE_LENGTH,
     ATTEMPT,
+    DEFAULT_MAX_EVENT_BYTES,
     EVENT_TYPE,
     NOT_BEFORE,
     REPLAY,
@@ -59,7 +59,7 @@ _MAX_REST, _MAX_STAY = 60.0, 300.0
 
 
 class Consumer:
-    """`largest`: the bytes of an event that is read for its type."""
+    """`max_bytes`: the bytes of an event that is read for its type."""
 
     def __init__(
         self,
@@ -69,10 +69,10 @@ class Consumer:
         observer: Observer,
         *,
         channel: ChannelKind = ChannelKind.EMAIL,
-        largest: int = _DEFAULT_LARGEST,
+        max_bytes: int = DEFAULT_MAX_EVENT_BYTES,
     ) -> None:
         self._channel = channel
-        self._largest = largest
+        self._max_bytes = max_bytes
         self._link = link
         self._handle = handle
         self._ladder = retry_schedule
@@ -127,7 +127,7 @@ class Consumer:
 
     async def _work_off(self, message: AbstractIncomingMessage) -> None:
         started = time.monotonic()
-        with self._observer.watched(read(message, largest=self._largest)) as inbound:
+        with self._observer.watched(read(message, max_bytes=self._max_bytes)) as inbound:
             if inbound.is_express_copy:
                 await self._run_ahead(message, inbound)
             elif _came_back_often(message) and await self._bring_home(message, inbound):

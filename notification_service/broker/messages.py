@@ -75,7 +75,7 @@ _FURTHEST = timedelta(days=31).total_seconds()
 """No limit gives a time that is further off; what a header says beyond it is no time."""
 
 
-_DEFAULT_LARGEST = 256 * 1024
+DEFAULT_MAX_EVENT_BYTES = 256 * 1024
 
 
 _RETURNS = "x-delivery-count"
@@ -107,7 +107,7 @@ def _writable(text: str, longest: int) -> str:
     return text[:longest].encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
 
 
-def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -> InboundMessage:
+def read(message: AbstractIncomingMessage, *, max_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> InboundMessage:
     """The message in our own words. Headers of ours are believed only where nobody else can have written them."""
     ours = {name: message.headers.get(name) for name in _OURS} if is_from_us(message) else {}
     event_type, replay = ours.get(EVENT_TYPE), ours.get(REPLAY)
@@ -125,7 +125,7 @@ def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -
         redelivered=bool(message.redelivered or ours.get(SUSPECT)),
         trace=trace_context.read(message.headers),
     )
-    return planning.under_its_type(inbound, largest=largest)
+    return planning.under_its_type(inbound, max_bytes=max_bytes)
 
 
 def _came_under(message: AbstractIncomingMessage) -> str:

@@ -143,7 +143,7 @@ class Pipeline:
         if (early := (inbound.not_before or 0) - time.time()) > 0 and not inbound.unmovable:
             return Retry(early, counted=False, reason="its time has not come", not_before=inbound.not_before)
         with self.observer.timed(Stage.PARSE):
-            planned = planning.plan(inbound, largest=self.policy.max_event_bytes)
+            planned = planning.plan(inbound, max_bytes=self.policy.max_event_bytes)
         match planned:
             case IgnoredEvent(event_type):
                 log.debug("event.not_ours", event_type=event_type)

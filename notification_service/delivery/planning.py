@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notification_service.contract import events
+from notification_service.contract import events, values
 from notification_service.contract.events import Event, EventReading, UnreadableEventError
 from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage, _excerpt, _id, digest_of, nameless_id
@@ -47,12 +47,12 @@ class UnreadableMessage:
     """What could be read of it; of bytes that are no JSON object, their beginning."""
 
 
-def plan(inbound: InboundMessage, *, largest: int) -> Notification | IgnoredEvent | UnreadableMessage:
-    """What to do with a delivery. `largest`: the most bytes that a body may have."""
+def plan(inbound: InboundMessage, *, max_bytes: int) -> Notification | IgnoredEvent | UnreadableMessage:
+    """What to do with a delivery. `max_bytes`: the most bytes that a body may have."""
     digest = digest_of(inbound.body)
     event_type, event_id = inbound.routing_key, nameless_id(inbound)
     try:
-        data = events.read_object(inbound.content, largest=largest)
+        data = events.read_object(inbound.content, max_bytes=max_bytes)
         event_type = _event_type(inbound.routing_key, data)
         event_id = _id(_text(data.get("event_id"))) or event_id
         reading = events.read(data, event_type)
@@ -65,12 +65,12 @@ def plan(inbound: InboundMessage, *, largest: int) -> Notification | IgnoredEven
         return UnreadableMessage(event_id, event_type, Rejected(problem.reason, problem.detail), digest, found)
 
 
-def under_its_type(inbound: InboundMessage, *, largest: int) -> InboundMessage:
+def under_its_type(inbound: InboundMessage, *, max_bytes: int) -> InboundMessage:
     """The delivery under the type of its event, which its body says where the routing key is a queue's name."""
     if inbound.routing_key in events.MODELS:
         return inbound
     try:
-        data = events.read_object(inbound.content, largest=largest)
+        data = events.read_object(inbound.content, max_bytes=max_bytes)
     except UnreadableEventError:
         return inbound
     return replace(inbound, routing_key=_event_type(inbound.routing_key, data))
@@ -102,9 +102,9 @@ def unread(inbound: InboundMessage, outcome: Parked) -> UnreadableMessage:
     )
 
 
-def event_id(inbound: InboundMessage, *, largest: int) -> str:
+def event_id(inbound: InboundMessage, *, max_bytes: int) -> str:
     """The id under which the delivery's record is found."""
-    match plan(inbound, largest=largest):
+    match plan(inbound, max_bytes=max_bytes):
         case Notification(event_id=known) | UnreadableMessage(event_id=known):
             return known
         case IgnoredEvent():
@@ -131,7 +131,7 @@ def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value.strip() or None
     try:
-        return events.exact(value)
+        return values.exact(value)
     except (ValueError, OverflowError):
         return None
 

@@ -210,7 +210,7 @@ class _Audit:
         """Those of them that wait for a person, and why."""
         if not missing or not self.report.queues[PARKED]:
             return {}
-        wait = await parking.look(self.rabbitmq_url, lambda each: each.event_id in missing, largest=self.largest)
+        wait = await parking.look(self.rabbitmq_url, lambda each: each.event_id in missing, max_bytes=self.largest)
         return {(each.event_id, each.channel): each.reason for each in wait}
 
     def look_at_parked(self) -> None:

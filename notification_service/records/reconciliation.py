@@ -104,7 +104,7 @@ def event_kept(record: Record) -> Mapping[str, Any] | None:
     """The event of a record as it came; None where the record does not keep all of it."""
     body = body_kept(record)
     try:
-        return None if body is None else events.read_object(body, largest=sys.maxsize)
+        return None if body is None else events.read_object(body, max_bytes=sys.maxsize)
     except UnreadableEventError:
         return None
 
@@ -254,17 +254,17 @@ def read_line(line: str) -> Confirmed | None:
     if not line.startswith("{"):
         return Confirmed(line)
     body = line.encode("utf-8", "surrogatepass")
-    event = events.read_object(body, largest=sys.maxsize)
+    event = events.read_object(body, max_bytes=sys.maxsize)
     if "event_id" not in event:
         raise ValueError("an event without event_id")
     routing_key = event.get("routing_key")
     named = InboundMessage(body, routing_key if isinstance(routing_key, str) else "")
-    inbound = planning.under_its_type(named, largest=sys.maxsize)
+    inbound = planning.under_its_type(named, max_bytes=sys.maxsize)
     ours = inbound.routing_key in EVENT_TYPES
     if not ours and inbound.routing_key:
         return None
     # The service's own reading of it: what is too long for an id is known by its digest.
     known = inbound if ours else InboundMessage(body, EVENT_TYPES[0])
-    event_id = planning.event_id(known, largest=sys.maxsize)
+    event_id = planning.event_id(known, max_bytes=sys.maxsize)
     whole = ours and len(event) > len({"event_id", "event_type"})
     return Confirmed(event_id, inbound.routing_key, body) if whole else Confirmed(event_id)

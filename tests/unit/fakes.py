@@ -79,7 +79,7 @@ def inbound(data: Any, routing_key: str | None = None, **more: Any) -> InboundMe
 
 
 def notification(data: dict[str, Any], routing_key: str | None = None) -> Notification:
-    planned = planning.plan(inbound(data, routing_key), largest=LARGEST)
+    planned = planning.plan(inbound(data, routing_key), max_bytes=LARGEST)
     assert isinstance(planned, Notification)
     return planned
 

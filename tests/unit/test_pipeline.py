@@ -1085,7 +1085,7 @@ async def test_the_copy_ahead_takes_no_turn_that_is_not_free() -> None:
 
 async def test_the_copy_ahead_leaves_to_the_ordinary_one_what_another_worker_holds_or_nobody_can_read() -> None:
     cinema = Cinema()
-    notification = planning.plan(confirmed(), largest=LARGEST)
+    notification = planning.plan(confirmed(), max_bytes=LARGEST)
     assert isinstance(notification, planning.Notification)
     await cinema.claims.claim(
         facts.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL), "somebody else"

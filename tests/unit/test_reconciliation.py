@@ -266,7 +266,7 @@ def test_a_line_with_a_whole_event_is_read_as_the_service_reads_it(name: str) ->
     data = sample(name)
     line = json.dumps(data)
     told, inbound = read_line(line), InboundMessage(line.encode(), name)
-    if isinstance(plan(inbound, largest=10**6), IgnoredEvent):
+    if isinstance(plan(inbound, max_bytes=10**6), IgnoredEvent):
         assert told is None
     else:
         assert told == Confirmed(data["event_id"], name, line.encode())
