@@ -85,9 +85,9 @@ MUTANTS = (
     ),
     Mutant(
         "order: the verdict after the 250, not before",
-        "delivery/pipeline.py",
-        "        verdict = await self.channel.deliver(\n",
-        "        await self.books.close(job, Sent())\n        verdict = await self.channel.deliver(\n",
+        "delivery/sending.py",
+        "            verdict = await self.channel.deliver(\n",
+        "            await self.state.close(job, Sent())\n            verdict = await self.channel.deliver(\n",
         ("tests/faults/test_worker_crash_points.py", "-k", "after_rcpt or after_the_marker"),
     ),
     Mutant(
@@ -275,8 +275,8 @@ MUTANTS = (
     Mutant(
         "poison_guard: starts are counted",
         "delivery/poison_guard.py",
-        "            return await self._claims.begin(inbound)",
-        "            return 0 * await self._claims.begin(inbound)",
+        "            return await self._claims.begin(key)",
+        "            return 0 * await self._claims.begin(key)",
         ("tests/unit/test_pipeline.py",),
     ),
     Mutant(

@@ -45,7 +45,7 @@ class Job:
     relevance: Relevance | None = None
     looked_at: float = 0.0
     """When it was last asked whether anybody still needs it, by the monotonic clock."""
-    whole_story: bool = False
+    has_siblings: bool = False
     """Whether there may be other mails of its kind about its booking."""
     ready_at: datetime | None = None
     """When its mail was first handed to the channel."""

@@ -87,7 +87,7 @@ class RelevanceCheck:
         if self._has_begun(event):
             return Relevance(event, SkipReason.EXPIRED)
         # Of a first confirmation there is one question: whether its booking was cancelled.
-        whole = job.whole_story or isinstance(event, BookingCancelled)
+        whole = job.has_siblings or isinstance(event, BookingCancelled)
         history = await self._history(event, whole=whole)
         hand_ends = datetime.now(UTC) - timedelta(seconds=2 * self._lease_s)
         relevance = history.relevance(job.notification_id, event, hand_ends=hand_ends)

@@ -16,8 +16,8 @@ from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
     BeforeHandover,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     InDoubt,
     NothingSent,
     OutgoingMessage,
@@ -124,6 +124,6 @@ class ScriptedChannel:
 
     async def _to_the_end(self, verdict: Verdict, message: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         if await before_handover() is Fence.LOST:
-            return ClaimLost()
+            return HandoverRefused()
         self.handed_over.append(message)
         return verdict

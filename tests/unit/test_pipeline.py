@@ -42,7 +42,7 @@ from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
-    ClaimLost,
+    HandoverRefused,
     OutgoingMessage,
     PutOff,
     SimulatedSend,
@@ -432,7 +432,7 @@ async def test_in_doubt_waits_out_the_lease_and_uses_up_no_retry() -> None:
 
 
 async def test_withdrawn_waits_and_counts_nothing() -> None:
-    cinema = Cinema([ClaimLost()])
+    cinema = Cinema([HandoverRefused()])
     settlement = await cinema.handle()
     assert isinstance(settlement, Retry)
     assert not settlement.counted

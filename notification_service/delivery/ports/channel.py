@@ -124,14 +124,14 @@ class InDoubt:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimLost:
+class HandoverRefused:
     """Our claim was lost before DATA: nothing went out, and somebody else sees to it."""
 
 
-Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | ClaimLost
+Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused
 
 
-Tried = Accepted | SimulatedSend | Deferred | Refused | InDoubt | ClaimLost | Unavailable | Blocked
+Tried = Accepted | SimulatedSend | Deferred | Refused | InDoubt | HandoverRefused | Unavailable | Blocked
 """What one try of a way out comes to; a channel turns the last two into a verdict, or waits."""
 
 
