@@ -13,7 +13,15 @@ from notification_service.contract import events
 from notification_service.contract.events import EVENT_TYPES, UnreadableEventError
 from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage
-from notification_service.contract.outcomes import PENDING, WAITING, ParkReason, RejectReason, SkipReason, Status
+from notification_service.contract.outcomes import (
+    FOR_A_PERSON,
+    PENDING,
+    STATUS_OF,
+    WAITING,
+    ParkReason,
+    RejectReason,
+    SkipReason,
+)
 from notification_service.delivery import planning
 from notification_service.delivery.ports.claims import ClaimStatus
 from notification_service.delivery.ports.recalls import Order
@@ -21,19 +29,7 @@ from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.printable import shown
 
-_STATUS = {
-    PENDING: Status.PENDING,
-    WAITING: Status.PENDING,
-    "sent": Status.SENT,
-    "simulated": Status.PENDING,
-    "skipped": Status.FAILED,
-    "bounced": Status.FAILED,
-    "rejected": Status.FAILED,
-    "parked": Status.FAILED,
-    "unknown": Status.PENDING,
-}
-OUTCOMES = tuple(_STATUS)
-FOR_A_PERSON = ("rejected", "parked", "unknown")
+OUTCOMES = tuple(STATUS_OF)
 _REASONS: Mapping[str, type[StrEnum]] = {"skipped": SkipReason, "rejected": RejectReason, "parked": ParkReason}
 _SHAPE: Mapping[str, type] = {
     "outcome": str,
@@ -67,8 +63,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The moment of the look, and the settings that say how long what may take."""
+class Deadlines:
+    """The time of the audit, and the settings that limit how long a notification may take."""
 
     now: datetime
     lease: float
@@ -184,10 +180,10 @@ def _misshapen(record: Record) -> Iterator[str]:
 
 def _contradictions(record: Record, standing: ClaimStatus) -> Iterator[str]:
     outcome, reason = record["outcome"], record.get("reason")
-    if outcome not in _STATUS:
+    if outcome not in STATUS_OF:
         yield f"has the outcome {_quoted(outcome)}, which is none"
         return
-    if record["status"] != _STATUS[outcome]:
+    if record["status"] != STATUS_OF[outcome]:
         yield f"has the status {_quoted(record['status'])} and the outcome {outcome!r}, which do not fit"
     if outcome in _REASONS and str(reason) not in set(_REASONS[outcome]):
         yield f"is {outcome} for the reason {_quoted(reason)}, which is none"
