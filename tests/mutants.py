@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant(
         "fence: without a claim, the entry",
         "delivery/state.py",
-        "fence is Fence.HELD_HERE or (fence is Fence.HELD and self._claim_may_be_anothers(job))",
+        "fence is Fence.HELD_HERE or (fence is Fence.HELD and self._has_to_ask_ledger(job))",
         "fence is Fence.HELD_HERE",
         ("tests/model/test_model_counterexamples.py",),
     ),

@@ -36,6 +36,8 @@ def _read(reader: Callable[[Any], T | None], value: object, info: ValidationInfo
 
 
 def _read_without_default(reader: Callable[[Any], str | None], value: object, info: ValidationInfo) -> str | None:
+    if type(value) is str and "&" not in value:
+        return placeholders.known(value)
     try:
         return reader(value)
     except values.UNREADABLE:

@@ -101,7 +101,7 @@ class Unknown:
 Outcome = Sent | Simulated | Skipped | Bounced | Rejected | Parked | Unknown
 
 PENDING = "pending"
-"""The `outcome` of a record whose notification a worker handles now, or handled last."""
+"""The `outcome` of a record that a worker has opened and not yet closed."""
 
 WAITING = "waiting"
 """The `outcome` of a record whose notification waits to be tried again; nothing was sent so far."""

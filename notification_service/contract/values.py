@@ -70,6 +70,8 @@ def exact(value: object) -> str | None:
 
 def plain(value: object) -> str | None:
     """As `exact`, with HTML entities decoded once."""
+    if type(value) is str and "&" not in value:
+        return placeholders.known(value)
     return exact(unescaped(value) if isinstance(value, str) else value)
 
 

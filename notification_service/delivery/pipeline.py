@@ -300,7 +300,7 @@ class Pipeline:
         return settlement_of(outcome)
 
     async def _find_recipient(self, job: Job) -> Recipient | Rejected | Skipped:
-        found = await self.state.through_outage(
+        found = await self.state.outages.wait_for_mongodb(
             lambda: recipients.find(job.notification.event, self.directory, self.composer)
         )
         if isinstance(found, recipients.Addressee):

@@ -21,7 +21,7 @@ from notification_service.delivery.booking_history import BookingEvent, BookingH
 from notification_service.delivery.jobs import Job
 from notification_service.delivery.ports.ledger import AlreadyThere, Opened
 from notification_service.delivery.show_changes import Zone
-from notification_service.delivery.state import DeliveryState, is_of_another
+from notification_service.delivery.state import DeliveryState, is_of_another_event
 
 _FRESH_S = 0.2
 """How long an answer holds: an ordinary message is at its first byte by then."""
@@ -78,7 +78,7 @@ class RelevanceCheck:
     async def is_older(self, job: Job, found: Opened | AlreadyThere) -> bool:
         """Whether the entry is by now that of a newer event, which contradicts this one."""
         event = job.notification.event
-        if not isinstance(event, BookingConfirmed) or not is_of_another(job, found):
+        if not isinstance(event, BookingConfirmed) or not is_of_another_event(job, found):
             return False
         recorded = await self._state.event_data_of([job.notification_id])
         return any(booking_history.contradicts(each, event, self._zone) for each in recorded)
