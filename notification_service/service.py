@@ -272,7 +272,7 @@ async def _assembled(
         rabbit.url.get_secret_value(),
         _topology(settings, pipeline.policy.retry_schedule, others),
         prefetch=rabbit.prefetch,
-        held_too_long=partial(_hold_shorter, breaker, pipeline.poison_guard),
+        on_ack_timeout=partial(_hold_shorter, breaker, pipeline.poison_guard),
     )
     consumer = _consumer(link, pipeline, observer)
     unlimited = replace(stores, rates=RedisRates(redis_client, RateLimits()))

@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "order: the copy before the ack",
         "broker/consumer.py",
-        "        pause = 0.2\n",
-        "        pause = 0.2\n        await _ack(message)\n",
+        "        waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)\n",
+        "        waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)\n        await _ack(message)\n",
         ("tests/faults/test_broker_outages.py", "-k", "retry_queue_is_missing"),
     ),
     Mutant(
@@ -289,14 +289,14 @@ MUTANTS = (
     Mutant(
         "limits: what came back often leaves a queue that drops it",
         "broker/consumer.py",
-        "_returns(message) >= _OFTEN",
+        "_returns(message) >= _MAX_RETURNS",
         "_returns(message) < 0",
         ("tests/integration/test_delivery_limits.py", "-k", "again_and_again"),
     ),
     Mutant(
         "shutdown: a job in hand is drained",
         "broker/consumer.py",
-        "time.monotonic() + grace",
+        "time.monotonic() + grace_s",
         "time.monotonic()",
         ("tests/e2e/test_lifecycle.py", "-k", "sigterm_lets"),
     ),

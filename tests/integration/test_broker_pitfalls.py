@@ -193,7 +193,7 @@ class Moody(BrokerConnection):
 async def test_an_error_while_it_is_settled_leaves_nothing_unacked_for_ever(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("notification_service.broker.consumer._BEFORE_GIVING_BACK", 0.1)
+    monkeypatch.setattr("notification_service.broker.consumer._REQUEUE_PAUSE_S", 0.1)
 
     async def handle(_: InboundMessage) -> Settlement:
         return UNFORESEEN
