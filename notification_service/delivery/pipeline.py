@@ -213,7 +213,7 @@ class Pipeline:
                 return Done(None)
             log.info("event.claimed_elsewhere", wait_s=answer.seconds)
             return Retry(answer.seconds, counted=False, reason="another worker holds it")
-        with self.leases.kept(job.notification_id, job.lease):
+        with self.leases.renewed(job.notification_id, job.lease):
             return await self._compare(job, answer)
 
     async def _ask_for_claim(self, job: Job) -> ClaimAnswer | ClaimsUnavailable:

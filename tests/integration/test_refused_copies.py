@@ -191,8 +191,8 @@ async def test_what_has_no_record_is_given_back_after_a_while_and_not_lost(
     handle: Handle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(CONSUMER + "_LONGEST_REST", 0.1)
-    monkeypatch.setattr(CONSUMER + "_LONGEST_STAY", 0.3)
+    monkeypatch.setattr(CONSUMER + "_MAX_WAIT_S", 0.1)
+    monkeypatch.setattr(CONSUMER + "_MAX_HOLD_S", 0.3)
     again: list[bool] = []
 
     async def seen_again(inbound: InboundMessage) -> Settlement:
