@@ -18,8 +18,8 @@ from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeHandover,
     Blocked,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     InDoubt,
     NothingSent,
     OutgoingMessage,
@@ -160,7 +160,7 @@ class Breaker:
                     return replace(turn, attempt=tried)
                 said = await self._transport.send_once(message, before_handover)
                 verdict = self._learn(message.recipient, said, stale=turn != self._openings)
-            if not isinstance(said, ClaimLost):
+            if not isinstance(said, HandoverRefused):
                 tried = said.attempt
                 if self._attempted:
                     self._attempted(tried)
