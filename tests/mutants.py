@@ -240,8 +240,8 @@ MUTANTS = (
     Mutant(
         "breaker: the probe goes to another domain",
         "channels/breaker.py",
-        "if not turn.done() and self.refusals.untried(domain):",
-        "if not turn.done():",
+        "preferred=self.refusals.untried if self._opened_by_mail else None",
+        "preferred=None",
         ("tests/unit/test_refusal_patterns.py",),
     ),
     Mutant(

@@ -88,11 +88,13 @@ async def opened(breaker: Breaker) -> None:
 def breaker_over(
     transport: LiveTransport,
     max_concurrency: int = 8,
-    first_pause: float = PAUSE,
-    longest_pause: float = 4 * PAUSE,
-    patience: float = 60,
+    first_pause_s: float = PAUSE,
+    max_pause_s: float = 4 * PAUSE,
+    max_wait_s: float = 60,
 ) -> Breaker:
-    return Breaker(transport, max_concurrency, first_pause=first_pause, longest_pause=longest_pause, patience=patience)
+    return Breaker(
+        transport, max_concurrency, first_pause_s=first_pause_s, max_pause_s=max_pause_s, max_wait_s=max_wait_s
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
     async with mails(breaker, 50) as tasks:
         await opened(breaker)
         await asyncio.sleep(PAUSE / 4)
-        assert breaker._openings == 1
+        assert breaker._slots.generation == 1
         assert len(transport.tries) == 8
         reason = breaker.reason
         assert reason == "421 4.3.2 closing"
@@ -211,7 +213,7 @@ async def test_a_fault_while_it_ramps_opens_it_again() -> None:
         assert (breaker.state, len(transport.waiting)) == (State.RAMPING, 2)
         transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker.state, len(transport.waiting), breaker._openings) == (State.OPEN, 1, 2)
+        assert (breaker.state, len(transport.waiting), breaker._slots.generation) == (State.OPEN, 1, 2)
 
 
 async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
@@ -225,7 +227,7 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
         assert breaker.state is State.PROBING
         transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker._openings, breaker.state, len(transport.waiting)) == (1, State.PROBING, 1)
+        assert (breaker._slots.generation, breaker.state, len(transport.waiting)) == (1, State.PROBING, 1)
 
 
 async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
@@ -234,7 +236,7 @@ async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_d
             verdict = await super().send_once(envelope, before_handover)
             return UNAVAILABLE if envelope.notification_id == "n0" else verdict
 
-    breaker = breaker_over(Picky(), max_concurrency=1, longest_pause=PAUSE)
+    breaker = breaker_over(Picky(), max_concurrency=1, max_pause_s=PAUSE)
     async with mails(breaker, 4) as tasks, asyncio.timeout(10):
         assert await asyncio.gather(*tasks[1:]) == [ACCEPTED] * 3
         while not tasks[0].done():
@@ -253,13 +255,13 @@ async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
         failing.set_result(UNAVAILABLE)
         await asyncio.sleep(PAUSE * 2)
         assert [gate for gate in transport.waiting if gate is not hanging], "nothing probes"
-        assert not breaker.stuck
+        assert not breaker._slots.blocked
 
 
-async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
+async def test_a_long_outage_is_probed_at_the_max_pause_s_at_least() -> None:
     transport = LiveTransport()
     transport.answer = UNAVAILABLE
-    breaker = breaker_over(transport, first_pause=0.01, longest_pause=0.02)
+    breaker = breaker_over(transport, first_pause_s=0.01, max_pause_s=0.02)
     async with mails(breaker, 1) as tasks:
         await asyncio.sleep(0.3)
         assert 8 <= len(transport.tries) <= 30
@@ -292,7 +294,7 @@ async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> Non
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(end, asyncio.CancelledError) for end in ended) == 2
         assert ended.count(ACCEPTED) == 4
-        assert breaker._under_way == 0
+        assert breaker._slots._taken == 0
 
 
 async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
@@ -327,13 +329,13 @@ async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_ri
 async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> None:
     transport = LiveTransport()
     transport.answer = UNAVAILABLE
-    breaker = breaker_over(transport, first_pause=60, longest_pause=60)
+    breaker = breaker_over(transport, first_pause_s=60, max_pause_s=60)
     async with mails(breaker, 1):
         await opened(breaker)
     await settled()
     assert transport.closed
-    assert breaker._reopening is not None
-    assert breaker._reopening.cancelled()
+    assert breaker._probe is not None
+    assert breaker._probe.cancelled()
 
 
 async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> None:
@@ -351,7 +353,7 @@ async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> N
     """Its delivery would stand unacked for as long, and the broker would close the channel over it."""
     transport = LiveTransport()
     transport.answer = UNAVAILABLE
-    breaker = breaker_over(transport, first_pause=10, patience=PAUSE)
+    breaker = breaker_over(transport, first_pause_s=10, max_wait_s=PAUSE)
     async with mails(breaker, 3) as tasks:
         put_off = await asyncio.wait_for(asyncio.gather(*tasks), 5)
     assert all(isinstance(verdict, PutOff) and verdict.seconds > 0 for verdict in put_off)
@@ -363,7 +365,7 @@ async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> N
 async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None:
     transport = LiveTransport()
     transport.gated = True
-    breaker = breaker_over(transport, max_concurrency=2, first_pause=10)
+    breaker = breaker_over(transport, max_concurrency=2, first_pause_s=10)
     async with mails(breaker, 4) as tasks:
         await settled()
         breaker.cancel_waiting()
@@ -380,10 +382,10 @@ async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None
         assert sorted(task.cancelled() for task in tasks) == [False, True, True, True]
 
 
-async def test_a_broker_that_loses_patience_sooner_shortens_the_waiting_and_never_lengthens_it() -> None:
+async def test_a_broker_that_loses_max_wait_s_sooner_shortens_the_waiting_and_never_lengthens_it() -> None:
     way_out = LiveTransport()
     way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out, first_pause=10)
+    breaker = breaker_over(way_out, first_pause_s=10)
     async with mails(breaker, 2) as waiting:
         await opened(breaker)
         breaker.allow_to_wait(PAUSE)

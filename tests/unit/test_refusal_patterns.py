@@ -67,7 +67,7 @@ def everything(recipient: str) -> Tried:
 
 
 def breaker_over(server: Server, most: int = 8, refusals: Refusals | None = None) -> Breaker:
-    return Breaker(server, most, first_pause=PAUSE, longest_pause=4 * PAUSE, refusals=refusals)
+    return Breaker(server, most, first_pause_s=PAUSE, max_pause_s=4 * PAUSE, refusals=refusals)
 
 
 def state(breaker: Breaker) -> State:
@@ -155,7 +155,7 @@ async def test_the_probe_goes_to_a_domain_that_has_not_refused_us() -> None:
     verdicts = await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in recipients)), 2)
     assert verdicts[-1] == ACCEPTED
     assert all(isinstance(each, Deferred) for each in verdicts[:-1])
-    assert breaker._openings == 1
+    assert breaker._slots.generation == 1
     opened_by = server.seen.index("0@two.example")
     assert server.seen[opened_by + 1] == "j@good.example"
 
@@ -164,10 +164,10 @@ async def test_the_same_domains_stop_nobody_a_second_time_while_others_pass() ->
     breaker = breaker_over(Server(refusing("one.example", "two.example", "three.example")), most=1)
     attack = [f"{n}@{name}.example" for n in range(10) for name in ("one", "two")]
     await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in [*attack, "j@good.example"])), 2)
-    assert breaker._openings == 1
+    assert breaker._slots.generation == 1
     for each in [*attack, "x@three.example"]:
         assert isinstance(await told(breaker, each), Deferred)
-    assert breaker._openings == 1
+    assert breaker._slots.generation == 1
     assert state(breaker) is State.CLOSED
 
 
@@ -183,12 +183,12 @@ async def test_where_only_refused_domains_wait_they_make_room_for_others() -> No
 
 async def test_an_untried_domain_is_probed_soon_however_long_the_channel_was_closed() -> None:
     server = Server(everything)
-    breaker = Breaker(server, 8, first_pause=PAUSE, longest_pause=60)
-    breaker._pause = 60
+    breaker = Breaker(server, 8, first_pause_s=PAUSE, max_pause_s=60)
+    breaker._pause_s = 60
     await told(breaker, "a@one.example")
     waiting = asyncio.create_task(told(breaker, "b@two.example"))
     await asyncio.sleep(PAUSE)
-    breaker._untried_at = asyncio.get_running_loop().time() + PAUSE
+    breaker._untried_probe_at = asyncio.get_running_loop().time() + PAUSE
     server.answer = refusing("one.example", "two.example")
     assert await asyncio.wait_for(told(breaker, "j@good.example"), 1) == ACCEPTED
     assert isinstance(await asyncio.wait_for(waiting, 1), Deferred)
@@ -203,7 +203,7 @@ async def test_a_mail_that_was_under_way_and_is_accepted_closes_it_at_once() -> 
                 await gate.wait()
             return await super().send_once(envelope, before_handover)
 
-    breaker = Breaker(Slow(refusing("one.example", "two.example")), 8, first_pause=60)
+    breaker = Breaker(Slow(refusing("one.example", "two.example")), 8, first_pause_s=60)
     good = asyncio.create_task(told(breaker, "j@good.example"))
     bad = [asyncio.create_task(told(breaker, f"a@{name}.example")) for name in ("one", "two")]
     await asyncio.sleep(PAUSE)
@@ -280,7 +280,7 @@ async def test_an_attack_by_one_domain_leaves_others_at_full_speed() -> None:
     mixed = [*bad[:8], *good[:300], *bad[8:], *good[300:]]
     verdicts = await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in mixed)), 10)
     assert verdicts.count(ACCEPTED) == 596
-    assert breaker._openings == 0
+    assert breaker._slots.generation == 0
 
 
 async def test_two_domains_of_an_attacker_cost_one_probe() -> None:
@@ -291,7 +291,7 @@ async def test_two_domains_of_an_attacker_cost_one_probe() -> None:
     mixed = [*bad, *good]
     verdicts = await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in mixed)), 10)
     assert verdicts.count(ACCEPTED) == 596
-    assert breaker._openings <= 1
+    assert breaker._slots.generation <= 1
 
 
 # ── equal words in a row ─────────────────────────────────────────────────────────────────────────────
