@@ -160,13 +160,15 @@ def _smtp(settings: Settings) -> SmtpChannel:
 
 def _tokens(settings: Settings, context: ssl.SSLContext) -> Tokens:
     """Raises `ConfigurationError` where SMTP_OAUTH_SERVICE_ACCOUNT_FILE cannot be read."""
-    from notification_service.channels.email.smtp import oauth  # noqa: PLC0415 - its libraries cost every other start time
+    # Imported here, as their libraries cost every other start time.
+    from notification_service.channels.email.smtp import oauth  # noqa: PLC0415
+    from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint  # noqa: PLC0415
 
     smtp = settings.smtp
     known = (plain(smtp.oauth_client_secret), plain(smtp.oauth_refresh_token))
     hide = Secrecy(mark="***", in_pieces=filter(None, known))
-    client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
-    endpoint = oauth.Endpoint(smtp.token_url or "", context, hide)
+    client = Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
+    endpoint = Endpoint(smtp.token_url or "", context, hide)
     source: TokenSource
     match smtp.grant:
         case Grant.CLIENT_CREDENTIALS:

@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "doubt: what breaks after DATA is unknown, not failed",
         "channels/email/smtp/channel.py",
-        "        if talk.phase is Phase.DATA:\n            return InDoubt",
+        "        if conversation.phase is Phase.DATA:\n            return InDoubt",
         "        if False:\n            return InDoubt",
         ("tests/integration/test_smtp_channel.py", "-k", "doubt"),
     ),
