@@ -244,9 +244,7 @@ def test_any_text_is_read_as_it_was_written(read: Reader, one: str, two: str) ->
 def test_no_text_adds_a_property(read: Reader, text: str) -> None:
     plain = publish(SHOWING, stamp=STAMP, alarm="x")
     content = publish(
-        Showing(
-            f"u{text}", f"s{text}", START, 150, f"l{text}", f"d{text}", f"n{text}", f"{text}@x.example", f"h{text}"
-        ),
+        Showing(f"u{text}", f"s{text}", START, 150, f"l{text}", f"d{text}", f"n{text}", f"{text}@x.example"),
         stamp=STAMP,
         alarm=f"a{text}",
     )
