@@ -282,7 +282,7 @@ async def _assembled(
     )
     recalls = MongoRecalls(database, settings.mongodb.collection)
     recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
-    breaker.refusals.alarmed = recaller.alarm
+    breaker.refusals.on_recall = recaller.alarm
     metrics.watch(
         Gauges(
             under_way=lambda: consumer.under_way + sum(each.consumer.under_way for each in running),

@@ -226,8 +226,8 @@ MUTANTS = (
     Mutant(
         "breaker: one domain alone does not close the channel",
         "channels/refusal_patterns.py",
-        "_DOMAINS = 2\n",
-        "_DOMAINS = 1\n",
+        "_MIN_DOMAINS = 2\n",
+        "_MIN_DOMAINS = 1\n",
         ("tests/unit/test_refusal_patterns.py",),
     ),
     Mutant(

@@ -28,10 +28,10 @@ BringIn = Callable[[bytes, str, str, str], Awaitable[None]]
 class ServerRefusals(Protocol):
     """What this worker's channel knows of the words that an order is about."""
 
-    def hear(self, fingerprint: str) -> None:
+    def mark_about_us(self, fingerprint: str) -> None:
         """Another worker found that they are about us."""
 
-    def still_ours(self, fingerprint: str) -> bool:
+    def is_about_us(self, fingerprint: str) -> bool:
         """Whether nothing was accepted since they were known to be about us."""
 
 
@@ -77,8 +77,8 @@ class Recaller:
         What another worker bounced meanwhile is among the latter.
         """
         if new := order.opening not in self._known:
-            self._words.hear(order.fingerprint)
-        over = not self._words.still_ours(order.fingerprint)
+            self._words.mark_about_us(order.fingerprint)
+        over = not self._words.is_about_us(order.fingerprint)
         if new or over:
             await self._call_back(order)
             self._known.add(order.opening)

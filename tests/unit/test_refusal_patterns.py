@@ -380,7 +380,7 @@ def test_words_that_come_again_when_others_pass_blame_their_addresses() -> None:
     for each in typos:
         watched.read(each)
     watched.of.accepted("j@good.example")
-    assert not watched.of.still_ours("f1")
+    assert not watched.of.is_about_us("f1")
     assert [watched.read(each) for each in typos * 3] == [Refused] * 9
     watched.now += 3601
     assert len(watched.alarms) == 1
@@ -398,9 +398,9 @@ def test_words_whose_addresses_take_mail_again_may_mean_us_a_second_time() -> No
 
 def test_words_that_another_worker_found_to_be_about_us_block_at_once() -> None:
     watched = Watched()
-    watched.of.hear("f1")
+    watched.of.mark_about_us("f1")
     assert watched.read("a@one.example") is Blocked
-    assert watched.of.still_ours("f1")
+    assert watched.of.is_about_us("f1")
 
 
 @given(
