@@ -1,4 +1,4 @@
-"""The breaker: a channel that is down stops every mail, blames none, and comes back by and by."""
+"""The breaker: an unavailable transport makes every mail wait, fails none, and gets its load back step by step."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ PAUSE = 0.02
 Answer = Tried | Exception
 
 
-class LiveTransport:
-    """Tries wait at the gate until the test gives each its answer; open, every try is answered at once."""
+class ScriptedTransport:
+    """Attempts wait at the gate until the test answers each; with `gated` False, each is answered at once."""
 
     name = "scripted"
 
@@ -86,7 +86,7 @@ async def opened(breaker: Breaker) -> None:
 
 
 def breaker_over(
-    transport: LiveTransport,
+    transport: ScriptedTransport,
     max_concurrency: int = 8,
     first_pause_s: float = PAUSE,
     max_pause_s: float = 4 * PAUSE,
@@ -100,16 +100,16 @@ def breaker_over(
 @pytest.mark.parametrize(
     "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, ClaimLost()], ids=lambda v: type(v).__name__
 )
-async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Tried) -> None:
-    transport = LiveTransport()
+async def test_a_verdict_on_one_mail_does_not_open_the_breaker(verdict: Tried) -> None:
+    transport = ScriptedTransport()
     transport.answer = verdict
     breaker = breaker_over(transport)
     assert await breaker.deliver(envelope(), held, unmarked) == verdict
     assert breaker.state is State.CLOSED
 
 
-async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> None:
-    transport = LiveTransport()
+async def test_a_transport_that_breaks_off_every_mail_is_stopped_after_three() -> None:
+    transport = ScriptedTransport()
     transport.answer = IN_DOUBT
     breaker = breaker_over(transport)
     for state in (State.CLOSED, State.CLOSED, State.OPEN):
@@ -122,7 +122,7 @@ async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> N
 
 
 async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     breaker = breaker_over(transport)
     for answer in (IN_DOUBT, IN_DOUBT, ACCEPTED) * 3:
         transport.answer = answer
@@ -130,22 +130,22 @@ async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
     assert breaker.state is State.CLOSED
 
 
-async def test_before_it_waits_it_says_that_nothing_went_out() -> None:
-    transport = LiveTransport()
+async def test_before_a_mail_waits_the_breaker_reports_that_nothing_was_sent() -> None:
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
-    told: list[State] = []
+    reported: list[State] = []
 
     async def nothing_sent() -> None:
-        told.append(breaker.state)
+        reported.append(breaker.state)
         transport.answer = ACCEPTED
 
     assert await breaker.deliver(envelope(), held, nothing_sent) == ACCEPTED
-    assert told == [State.OPEN]
+    assert reported == [State.OPEN]
 
 
 async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 50) as tasks:
@@ -163,7 +163,7 @@ async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
 
 
 async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 20):
@@ -181,7 +181,7 @@ async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> N
 
 
 async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     seen = []
@@ -201,7 +201,7 @@ async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most
 
 
 async def test_a_fault_while_it_ramps_opens_it_again() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 20):
@@ -217,7 +217,7 @@ async def test_a_fault_while_it_ramps_opens_it_again() -> None:
 
 
 async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
     breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 2):
@@ -231,7 +231,7 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
 
 
 async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
-    class Picky(LiveTransport):
+    class Picky(ScriptedTransport):
         async def send_once(self, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
             verdict = await super().send_once(envelope, before_handover)
             return UNAVAILABLE if envelope.notification_id == "n0" else verdict
@@ -246,7 +246,7 @@ async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_d
 
 
 async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
     breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 3):
@@ -259,7 +259,7 @@ async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
 
 
 async def test_a_long_outage_is_probed_at_the_max_pause_s_at_least() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport, first_pause_s=0.01, max_pause_s=0.02)
     async with mails(breaker, 1) as tasks:
@@ -270,7 +270,7 @@ async def test_a_long_outage_is_probed_at_the_max_pause_s_at_least() -> None:
 
 
 async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     breaker = breaker_over(transport, max_concurrency=3)
     async with mails(breaker, 200) as tasks:
         await asyncio.gather(*tasks)
@@ -280,7 +280,7 @@ async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
 
 @pytest.mark.parametrize("which", ["waiting", "under way"])
 async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
     breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 6) as tasks:
@@ -298,7 +298,7 @@ async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> Non
 
 
 async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 3) as tasks:
@@ -314,8 +314,8 @@ async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
         assert transport.tries[-1] != f"n{tasks.index(prober)}"
 
 
-async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_right() -> None:
-    transport = LiveTransport()
+async def test_an_exception_of_the_transport_fails_its_mail_and_leaves_the_counts_right() -> None:
+    transport = ScriptedTransport()
     transport.answer = RuntimeError("a bug")
     breaker = breaker_over(transport, max_concurrency=1)
     for _ in range(3):
@@ -326,8 +326,8 @@ async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_ri
     assert breaker.state is State.CLOSED
 
 
-async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> None:
-    transport = LiveTransport()
+async def test_closing_the_breaker_closes_the_transport_and_cancels_the_probe() -> None:
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport, first_pause_s=60, max_pause_s=60)
     async with mails(breaker, 1):
@@ -339,7 +339,7 @@ async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> 
 
 
 async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 1) as tasks:
@@ -351,7 +351,7 @@ async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> Non
 
 async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> None:
     """Its delivery would stand unacked for as long, and the broker would close the channel over it."""
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport, first_pause_s=10, max_wait_s=PAUSE)
     async with mails(breaker, 3) as tasks:
@@ -363,7 +363,7 @@ async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> N
 
 
 async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
     breaker = breaker_over(transport, max_concurrency=2, first_pause_s=10)
     async with mails(breaker, 4) as tasks:
@@ -383,9 +383,9 @@ async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None
 
 
 async def test_a_broker_that_loses_max_wait_s_sooner_shortens_the_waiting_and_never_lengthens_it() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out, first_pause_s=10)
+    transport = ScriptedTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport, first_pause_s=10)
     async with mails(breaker, 2) as waiting:
         await opened(breaker)
         breaker.allow_to_wait(PAUSE)
