@@ -45,7 +45,7 @@ def write(folder: Path) -> Path:
         if number == 0:
             ids = MessageIds("ready", notice.event_id, notice.template, notice.event.booking_id, datetime.now(UTC))
             sender_identity = mime.SenderIdentity("tickets@cinema.example", "Cinema")
-            whole = mime.compose(mail, _JANE.email or "", sender_identity, ids, most_attached=2**20)
+            whole = mime.compose(mail, _JANE.email or "", sender_identity, ids, max_attachment_bytes=2**20)
             (folder / "ready.eml").write_bytes(whole.content)
     return folder
 

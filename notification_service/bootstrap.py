@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notification_service.channels.breaker import Breaker, LiveTransport, Transport
+from notification_service.channels.breaker import Breaker
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
@@ -25,7 +25,7 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
-from notification_service.delivery.ports.channel import Attempt, Outbox
+from notification_service.delivery.ports.channel import Attempt, LiveTransport, Outbox, Transport
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory
@@ -160,13 +160,15 @@ def _smtp(settings: Settings) -> SmtpChannel:
 
 def _tokens(settings: Settings, context: ssl.SSLContext) -> Tokens:
     """Raises `ConfigurationError` where SMTP_OAUTH_SERVICE_ACCOUNT_FILE cannot be read."""
-    from notification_service.channels.email.smtp import oauth  # noqa: PLC0415 - its libraries cost every other start time
+    # Imported here, as their libraries cost every other start time.
+    from notification_service.channels.email.smtp import oauth  # noqa: PLC0415
+    from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint  # noqa: PLC0415
 
     smtp = settings.smtp
     known = (plain(smtp.oauth_client_secret), plain(smtp.oauth_refresh_token))
     hide = Secrecy(mark="***", in_pieces=filter(None, known))
-    client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
-    endpoint = oauth.Endpoint(smtp.token_url or "", context, hide)
+    client = Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
+    endpoint = Endpoint(smtp.token_url or "", context, hide)
     source: TokenSource
     match smtp.grant:
         case Grant.CLIENT_CREDENTIALS:
@@ -195,8 +197,8 @@ def build_channel(
 ) -> Breaker:
     """Either behind its breaker. None: mail is simulated, and no setting is here to say otherwise."""
     if channel is None:
-        return Breaker(SimulatedChannel(outbox), _SIMULATED_AT_ONCE, attempted=attempted)
-    return Breaker(channel, channel.max_concurrency, attempted=attempted)
+        return Breaker(SimulatedChannel(outbox), _SIMULATED_AT_ONCE, on_attempt=attempted)
+    return Breaker(channel, channel.max_concurrency, on_attempt=attempted)
 
 
 def rate_limits(settings: Settings) -> RateLimits:

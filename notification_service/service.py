@@ -18,7 +18,7 @@ from notification_service.bootstrap import ChannelParts
 from notification_service.broker import parking, topology
 from notification_service.broker.connection import BrokerConnection, Handlers
 from notification_service.broker.consumer import Consumer
-from notification_service.channels.breaker import Breaker, LiveTransport, State
+from notification_service.channels.breaker import Breaker, State
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.outbox import FileOutbox
 from notification_service.contract.facts import ChannelKind
@@ -26,6 +26,7 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
@@ -281,12 +282,12 @@ async def _assembled(
     )
     recalls = MongoRecalls(database, settings.mongodb.collection)
     recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
-    breaker.refusals.alarmed = recaller.alarm
+    breaker.refusals.on_recall = recaller.alarm
     metrics.watch(
         Gauges(
             under_way=lambda: consumer.under_way + sum(each.consumer.under_way for each in running),
             smtp_open=lambda: channel.open if channel else 0,
-            talking=lambda: breaker.talking,
+            talking=lambda: breaker.conversations,
             waiting=lambda: breaker.waiting,
             breaker=lambda: breaker.state,
             consuming=lambda: link.consuming,

@@ -382,11 +382,11 @@ class SmtpSettings(_Slice):
             return self.oauth_scope or ""
         match self.grant:
             case Grant.CLIENT_CREDENTIALS:
-                return self.oauth.application
+                return self.oauth.application_scope
             case Grant.REFRESH_TOKEN:
-                return self.oauth.person
+                return self.oauth.person_scope
             case Grant.SERVICE_ACCOUNT:
-                return self.oauth.delegate
+                return self.oauth.delegate_scope
 
     def for_a_person(self) -> "SmtpSettings":
         """As it will be when somebody has agreed, and SMTP_OAUTH_REFRESH_TOKEN is what that gave."""
@@ -396,7 +396,7 @@ class SmtpSettings(_Slice):
     @property
     def _missing_for_tokens(self) -> str | None:
         name, oauth = self.provider.name, self.oauth
-        asked = set((oauth.person if oauth else "").split()) & {"offline_access"}
+        asked = set((oauth.person_scope if oauth else "").split()) & {"offline_access"}
         person, account = self.grant is Grant.REFRESH_TOKEN, self.grant is Grant.SERVICE_ACCOUNT
         secret = self.oauth_client_secret is not None
         faults = (

@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "doubt: what breaks after DATA is unknown, not failed",
         "channels/email/smtp/channel.py",
-        "        if talk.phase is Phase.DATA:\n            return InDoubt",
+        "        if conversation.phase is Phase.DATA:\n            return InDoubt",
         "        if False:\n            return InDoubt",
         ("tests/integration/test_smtp_channel.py", "-k", "doubt"),
     ),
@@ -226,8 +226,8 @@ MUTANTS = (
     Mutant(
         "breaker: one domain alone does not close the channel",
         "channels/refusal_patterns.py",
-        "_DOMAINS = 2\n",
-        "_DOMAINS = 1\n",
+        "_MIN_DOMAINS = 2\n",
+        "_MIN_DOMAINS = 1\n",
         ("tests/unit/test_refusal_patterns.py",),
     ),
     Mutant(
@@ -240,8 +240,8 @@ MUTANTS = (
     Mutant(
         "breaker: the probe goes to another domain",
         "channels/breaker.py",
-        "if not turn.done() and self.refusals.untried(domain):",
-        "if not turn.done():",
+        "preferred=self.refusals.untried if self._opened_by_mail else None",
+        "preferred=None",
         ("tests/unit/test_refusal_patterns.py",),
     ),
     Mutant(
@@ -318,8 +318,8 @@ MUTANTS = (
     Mutant(
         "header: control characters do not reach one",
         "channels/email/mime.py",
-        "def clean(text: str, longest: int) -> str:\n",
-        "def clean(text: str, longest: int) -> str:\n    return text\n\n\ndef _unused(text: str) -> str:\n",
+        "def clean(text: str, max_length: int) -> str:\n",
+        "def clean(text: str, max_length: int) -> str:\n    return text\n\n\ndef _unused(text: str) -> str:\n",
         ("tests/unit/test_mime.py",),
     ),
     Mutant(

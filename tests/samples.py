@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from notification_service.preview.samples import with_a_show_to_come
+from notification_service.preview.samples import with_future_show
 
 FOLDER = Path(__file__).parents[1] / "templates" / "_samples"
 CONTRACT = (
@@ -21,7 +21,7 @@ CONTRACT = (
 
 def sample(name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON holds
     data: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
-    return {**with_a_show_to_come(data), **changes}
+    return {**with_future_show(data), **changes}
 
 
 def fresh(name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON holds

@@ -1,4 +1,4 @@
-"""Mail that was kept instead of sent: one `.eml` file each, in one folder, which nobody else can read."""
+"""A folder of `.eml` files, readable by the service alone: messages that were simulated or given up."""
 
 import asyncio
 import errno
@@ -9,20 +9,22 @@ from pathlib import Path
 
 from notification_service.delivery.ports.channel import OutgoingMessage
 
-_AS_A_MAIL = 64 * 1024
-"""Bytes; most mails with a ticket are smaller."""
+_PROBE_BYTES = 64 * 1024
+"""Most mails with a ticket are smaller."""
 
 _FILE, _FOLDER = 0o600, 0o700
 
 
 class FileOutbox:
+    """`directory`: created when it is first needed."""
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def check(self) -> None:
-        """Write a file as large as a mail, and take it away again: rights alone say nothing of a full disk.
+        """Write a file of the size of a mail, and remove it: permissions alone do not show a full disk.
 
-        The folder is made where it is missing. Raises `OSError`.
+        Creates the folder where it is missing. Raises `OSError`.
         """
         if os.path.lexists(self._directory) and not self._directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -30,21 +32,21 @@ class FileOutbox:
         descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=".probe-")
         try:
             with os.fdopen(descriptor, "wb") as probe:
-                probe.write(bytes(_AS_A_MAIL))
+                probe.write(bytes(_PROBE_BYTES))
                 probe.flush()
                 os.fsync(descriptor)
         finally:
             Path(name).unlink()
 
     async def keep(self, message: OutgoingMessage) -> str:
-        """The path of the file. The same notification is the same file. Raises `OSError`."""
+        """Write the message to a file, one for each notification, and return its path. Raises `OSError`."""
         path = self._directory / f"{message.template}-{message.notification_id}.eml"
         await asyncio.to_thread(_write, path, message.content)
         return str(path)
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and on the disk when this returns."""
+    """Write the file atomically; its content is on the disk when this returns."""
     _make_private(path.parent)
     number, name = tempfile.mkstemp(".tmp", f"{path.stem}.", path.parent)
     draft = Path(name)
@@ -61,7 +63,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """The folders that are missing, whatever the umask. One that stands is its owner's: it may hold more than mails."""
+    """Create missing folders with private permissions. An existing one stays as it is: it may hold more than mails."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(exist_ok=True)
@@ -71,4 +73,5 @@ def _make_private(folder: Path) -> None:
 
 
 def open_to_others(folder: Path) -> bool:
+    """Whether other users have any permission on the folder."""
     return folder.is_dir() and bool(folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))

@@ -1,6 +1,6 @@
-"""What refusals say together: something of one domain, something of us, or of each mail alone.
+"""Decides by several refusals whether they are about one domain, about this service, or about each message.
 
-All of it is this process's own and bounded in number and time; what outlives it is ordered through `alarmed`.
+The state belongs to one process, and is bounded in number and time. `on_recall` passes on what has to outlive it.
 """
 
 import time
@@ -19,97 +19,100 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_DOMAINS = 2
-"""So many domains that refuse us, with nothing accepted between, are no fault of one of them."""
-_MAX_NEEDED = 8
-"""So many it takes where fewer have turned out to speak of themselves within the hour: whoever owns one owns many."""
-_ALIKE = 3
-"""So many addresses refused in the same words, with nothing accepted between, are about us, or about their domain."""
-_HELD_FOR = 3600.0
-_ON_TRIAL_FOR, _THEIRS_FOR = 600.0, 3600.0
-_FURTHEST_BACK = timedelta(hours=24)
-_MAX_DOMAINS, _MAX_WORDS, _MAX_ADDRESSES = 1000, 100, 100
+_MIN_DOMAINS = 2
+"""This many domains that refuse the service, with no message accepted between, are about the service."""
+_MAX_MIN_DOMAINS = 8
+"""The number doubles up to this, for an hour, after each false alarm: who owns one such domain may own many."""
+_MIN_ADDRESSES = 3
+"""This many addresses refused in one wording, with no message accepted between, are about the service or a domain."""
+_HOLD_S = 3600.0
+_ON_TRIAL_S, _ABOUT_RECIPIENTS_S = 600.0, 3600.0
+_MAX_RECALL_AGE = timedelta(hours=24)
+_MAX_DOMAINS, _MAX_WORDINGS, _MAX_ADDRESSES = 1000, 100, 100
 
-_UNKNOWN_WORDS = (
+_SAME_WORDING_HINT = (
     "several addresses in a row are refused in the same words: is the login's sender FROM_EMAIL, is a limit used up, "
     "or is this server blocked?"
 )
 
-Alarmed = Callable[[str, datetime], None]
-"""A fingerprint that is about us, and since when what bounced by it is to be called back."""
+OnRecall = Callable[[str, datetime], None]
+"""Receives the fingerprint of a wording that is about the service, and since when bounces by it are to be recalled."""
 
 
 @dataclass(slots=True)
 class Hold:
-    """A domain for which the server refuses us. `told`: whether the log says so."""
+    """A domain for which the server refuses the service. `logged`: whether `domain.held` was logged."""
 
     since: datetime
     until: float
     reason: str
-    told: bool = False
+    logged: bool = False
 
 
-class _Whose(Enum):
-    OURS = auto()
-    """It is about us: nobody's mail bounces by it."""
+class _Meaning(Enum):
+    ABOUT_US = auto()
+    """About the service: no message bounces by it."""
     ON_TRIAL = auto()
-    """Mail was accepted since. The next of it says whether it was about us or about its addresses."""
-    THEIRS = auto()
-    """It was said again when others passed: it blames its addresses."""
+    """A message was accepted since. Within ten minutes, the next refusal in this wording decides."""
+    ABOUT_RECIPIENTS = auto()
+    """The wording came again while other messages passed: it is about the refused addresses."""
 
 
 @dataclass(slots=True)
-class _Words:
-    """One way in which a server refuses. `until`: by our clock; what is ours has no end but an accepted mail."""
+class _Wording:
+    """One wording of refusals. `until`: when this is forgotten; `ABOUT_US` stays until a message is accepted."""
 
-    whose: _Whose
+    meaning: _Meaning
     until: float
     addresses: set[str] = field(default_factory=set)
 
 
 class Refusals:
-    def __init__(self, alarmed: Alarmed = lambda *_: None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.alarmed = alarmed
+    """`on_recall`: called when a wording turns out to be about the service. `clock`: in seconds."""
+
+    def __init__(self, on_recall: OnRecall = lambda *_: None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.on_recall = on_recall
         self._clock = clock
         self._suspects: dict[str, Hold] = {}
-        """Domains that refused us since a mail was last accepted."""
+        """Domains that refused the service since a message was last accepted."""
         self._held: dict[str, Hold] = {}
-        """Those of which others passed since: it is about them."""
+        """Domains that refused while messages to others passed: the refusal is about them."""
         self._alike: dict[str, dict[str, str]] = {}
-        """By fingerprint, which addresses were refused so since a mail was last accepted, and their domains."""
-        self._words: dict[str, _Words] = {}
+        """By fingerprint: the addresses refused since a message was last accepted, with their domains."""
+        self._wordings: dict[str, _Wording] = {}
         self._accepted_at: datetime | None = None
-        self._needed, self._needed_until = _DOMAINS, 0.0
+        self._min_domains, self._min_domains_until = _MIN_DOMAINS, 0.0
 
     @property
     def _enough(self) -> bool:
-        """Whether it is about us, by how many domains there are that refuse us."""
-        if self._needed_until < self._clock():
-            self._needed = _DOMAINS
-        return len(self._suspects) >= self._needed
+        """Whether so many domains refuse the service that the refusals are about the service."""
+        if self._min_domains_until < self._clock():
+            self._min_domains = _MIN_DOMAINS
+        return len(self._suspects) >= self._min_domains
 
     @property
     def held(self) -> dict[str, datetime]:
-        """Since when each domain is held that the log has named."""
+        """The domains that the log names as held, and since when."""
         self._forget_old()
         holds = {**self._held, **self._suspects}
-        return {domain: hold.since for domain, hold in holds.items() if hold.told}
+        return {domain: hold.since for domain, hold in holds.items() if hold.logged}
 
     def untried(self, domain: str) -> bool:
-        """Whether a mail to it would tell something new."""
+        """Whether the domain has not refused the service, so that a message to it would tell something new."""
         return domain not in self._suspects and domain not in self._held
 
     def holds(self, domain: str) -> bool:
-        """Whether others passed since it was refused: what happens to it says nothing of us."""
+        """Whether the domain is held: its refusals are not about the service."""
         return domain in self._held
 
     def accepted(self, recipient: str) -> None:
+        """Note that a message was accepted: what refused before it is about domains or recipients."""
         self._accepted_at = datetime.now(UTC)
-        if not (self._suspects or self._held or self._alike or self._words):
+        if not (self._suspects or self._held or self._alike or self._wordings):
             return
         if self._enough:
-            self._needed = min(2 * self._needed, _MAX_NEEDED)
-            self._needed_until = self._clock() + _HELD_FOR
+            self._min_domains = min(2 * self._min_domains, _MAX_MIN_DOMAINS)
+            self._min_domains_until = self._clock() + _HOLD_S
         for domain, hold in self._suspects.items():
             self._held[domain] = hold
             _bound(self._held, _MAX_DOMAINS)
@@ -117,96 +120,96 @@ class Refusals:
         self._alike.clear()
         domain = domain_of(recipient)
         if domain in self._held:
-            _say_released(domain, self._held.pop(domain))
-        self._try_words(recipient.casefold())
+            _log_released(domain, self._held.pop(domain))
+        self._try_wordings(recipient.casefold())
 
-    def _try_words(self, address: str) -> None:
-        for fingerprint, words in list(self._words.items()):
-            if words.whose is _Whose.OURS:
-                words.whose, words.until = _Whose.ON_TRIAL, self._clock() + _ON_TRIAL_FOR
-            if words.whose is _Whose.ON_TRIAL and address in words.addresses:
-                # It was about us, and is mended: the same words may come to mean us again.
-                del self._words[fingerprint]
+    def _try_wordings(self, address: str) -> None:
+        for fingerprint, wording in list(self._wordings.items()):
+            if wording.meaning is _Meaning.ABOUT_US:
+                wording.meaning, wording.until = _Meaning.ON_TRIAL, self._clock() + _ON_TRIAL_S
+            if wording.meaning is _Meaning.ON_TRIAL and address in wording.addresses:
+                # It was about the service, and is over. The same wording may become about it again.
+                del self._wordings[fingerprint]
 
     def blocked(self, recipient: str, verdict: Blocked) -> bool:
-        """Whether it is about us, and not about this domain alone."""
+        """Note that the server blocks the service. Returns whether this is about more than the one domain."""
         domain = domain_of(recipient)
         self._forget_old()
         hold = self._held.get(domain) or self._suspects.get(domain)
         if hold is None:
             hold = self.suspect(domain, verdict.attempt)
-        hold.until = self._clock() + _HELD_FOR
+        hold.until = self._clock() + _HOLD_S
         if domain in self._suspects and self._enough:
             return True
-        if not hold.told:
-            hold.told = True
+        if not hold.logged:
+            hold.logged = True
             log.warning("domain.held", domain=domain, reason=hold.reason, hint=verdict.hint or None)
         return False
 
     def read(self, recipient: str, verdict: Refused) -> Refused | Blocked:
-        """The verdict, or that it is we who are refused, where that is what its words have come to mean.
+        """Returns the verdict, or `Blocked` where its wording has turned out to be about the service.
 
-        Three mistyped addresses in a row are no reason to stop a mail; where a server says so to everybody, a person
-        replays what bounced.
+        Replies that the address does not exist never count: three mistyped addresses in a row stop no mail.
         """
         if not verdict.fingerprint or verdict.names_address or not self._about_us(recipient, verdict):
             return verdict
-        return Blocked(replace(verdict.attempt, result="blocked"), _UNKNOWN_WORDS)
+        return Blocked(replace(verdict.attempt, result="blocked"), _SAME_WORDING_HINT)
 
     def _about_us(self, recipient: str, verdict: Refused) -> bool:
-        match self._known(verdict.fingerprint):
+        match self._find(verdict.fingerprint):
             case None:
                 return self._count(recipient, verdict)
-            case _Words(whose=_Whose.OURS, addresses=addresses):
+            case _Wording(meaning=_Meaning.ABOUT_US, addresses=addresses):
                 if len(addresses) < _MAX_ADDRESSES:
                     addresses.add(recipient.casefold())
                 return True
-            case words:
-                words.whose, words.until = _Whose.THEIRS, self._clock() + _THEIRS_FOR
+            case wording:
+                wording.meaning, wording.until = _Meaning.ABOUT_RECIPIENTS, self._clock() + _ABOUT_RECIPIENTS_S
                 return False
 
-    def _known(self, fingerprint: str) -> _Words | None:
-        words = self._words.get(fingerprint)
-        if words is None or words.whose is _Whose.OURS or words.until > self._clock():
-            return words
-        del self._words[fingerprint]
+    def _find(self, fingerprint: str) -> _Wording | None:
+        wording = self._wordings.get(fingerprint)
+        if wording is None or wording.meaning is _Meaning.ABOUT_US or wording.until > self._clock():
+            return wording
+        del self._wordings[fingerprint]
         return None
 
     def _count(self, recipient: str, verdict: Refused) -> bool:
-        """Whether this one shows that its words are about us."""
+        """Count the refused address. Returns whether the wording is now about the service."""
         domain = domain_of(recipient)
         if domain in self._held:
             return False
         alike = self._alike.setdefault(verdict.fingerprint, {})
         alike[recipient.casefold()] = domain
-        if len(alike) < _ALIKE:
-            _bound(self._alike, _MAX_WORDS)
+        if len(alike) < _MIN_ADDRESSES:
+            _bound(self._alike, _MAX_WORDINGS)
             return False
         for each in set(alike.values()):
             self.suspect(each, verdict.attempt)
-        self.hear(verdict.fingerprint, alike)
-        self.alarmed(verdict.fingerprint, self._last_accepted())
+        self.mark_about_us(verdict.fingerprint, alike)
+        self.on_recall(verdict.fingerprint, self._last_accepted())
         return True
 
     def _last_accepted(self) -> datetime:
-        """Within a day: what bounced before is another matter, or a person's."""
-        earliest = datetime.now(UTC) - _FURTHEST_BACK
+        """The time of the last accepted message, at most a day ago: earlier bounces are not recalled."""
+        earliest = datetime.now(UTC) - _MAX_RECALL_AGE
         return max(self._accepted_at, earliest) if self._accepted_at else earliest
 
-    def hear(self, fingerprint: str, addresses: Iterable[str] = ()) -> None:
-        """From now on these words are about us, until a mail is accepted; unless it is known better here."""
-        if self._known(fingerprint) is None:
-            self._words[fingerprint] = _Words(_Whose.OURS, 0, set(addresses))
+    def mark_about_us(self, fingerprint: str, addresses: Iterable[str] = ()) -> None:
+        """Take a wording as being about the service until a message is accepted, unless this process knows it."""
+        if self._find(fingerprint) is None:
+            self._wordings[fingerprint] = _Wording(_Meaning.ABOUT_US, 0, set(addresses))
             self._alike.pop(fingerprint, None)
-            _bound(self._words, _MAX_WORDS)
+            _bound(self._wordings, _MAX_WORDINGS)
 
-    def still_ours(self, fingerprint: str) -> bool:
-        """Whether nothing was accepted since these words were known to be about us."""
-        words = self._words.get(fingerprint)
-        return words is not None and words.whose is _Whose.OURS
+    def is_about_us(self, fingerprint: str) -> bool:
+        """Whether the wording is about the service, and no message was accepted since."""
+        wording = self._wordings.get(fingerprint)
+        return wording is not None and wording.meaning is _Meaning.ABOUT_US
 
     def suspect(self, domain: str, attempt: Attempt) -> Hold:
-        hold = self._suspects.setdefault(domain, Hold(datetime.now(UTC), self._clock() + _HELD_FOR, _said(attempt)))
+        """Note that the service was refused for this domain."""
+        hold = self._suspects.setdefault(domain, Hold(datetime.now(UTC), self._clock() + _HOLD_S, _reply(attempt)))
         _bound(self._suspects, _MAX_DOMAINS)
         return hold
 
@@ -214,23 +217,23 @@ class Refusals:
         now = self._clock()
         for holds in (self._suspects, self._held):
             for domain in [domain for domain, hold in holds.items() if hold.until < now]:
-                _say_released(domain, holds.pop(domain))
+                _log_released(domain, holds.pop(domain))
 
 
 def domain_of(recipient: str) -> str:
     return recipient.rpartition("@")[2].casefold()
 
 
-def _said(attempt: Attempt) -> str:
+def _reply(attempt: Attempt) -> str:
     return mask_in(f"{attempt.code or ''} {attempt.reply}".strip())
 
 
-def _say_released(domain: str, hold: Hold) -> None:
-    if hold.told:
+def _log_released(domain: str, hold: Hold) -> None:
+    if hold.logged:
         log.info("domain.released", domain=domain, held_s=round((datetime.now(UTC) - hold.since).total_seconds(), 1))
 
 
-def _bound(kept: dict[str, T], most: int) -> None:
-    """The oldest goes."""
-    if len(kept) > most:
+def _bound(kept: dict[str, T], max_entries: int) -> None:
+    """Drop the oldest entry of a full dictionary."""
+    if len(kept) > max_entries:
         del kept[next(iter(kept))]

@@ -1,4 +1,4 @@
-"""The channel that sends nothing: every mail goes to the outbox, loudly."""
+"""The simulated transport: writes every message to the outbox, sends nothing, and logs a warning for each."""
 
 import time
 from datetime import UTC, datetime

@@ -14,7 +14,9 @@ _TOKEN, _DEVICE = "/oauth2/v2.0/token", "/oauth2/v2.0/devicecode"
 
 async def sign_in(settings: Settings, ask: Callable[[str], None]) -> str:
     """The refresh token. `ask` tells a person what to do. Raises `ConfigurationError`, which says what is wrong."""
-    from notification_service.channels.email.smtp import oauth  # noqa: PLC0415 - as in assembly
+    # Imported here, as their libraries cost every other start time.
+    from notification_service.channels.email.smtp.device_login import invite, wait_for_consent  # noqa: PLC0415
+    from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint  # noqa: PLC0415
 
     smtp = settings.smtp.for_a_person()
     if missing := smtp.missing:
@@ -23,13 +25,13 @@ async def sign_in(settings: Settings, ask: Callable[[str], None]) -> str:
     if not url.endswith(_TOKEN):
         raise ConfigurationError("smtp-login is for Microsoft's accounts; docs/providers.md has the steps for others")
     hide, tls = Secrecy(mark="***", in_pieces=[plain(smtp.oauth_client_secret) or ""]), bootstrap.tls(settings)
-    client = oauth.Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
+    client = Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
     try:
         async with asyncio.timeout(settings.service.notification_timeout):
-            invitation = await oauth.invite(oauth.Endpoint(url.removesuffix(_TOKEN) + _DEVICE, tls, hide), client)
+            invitation = await invite(Endpoint(url.removesuffix(_TOKEN) + _DEVICE, tls, hide), client)
         ask(f"Open {invitation.url} and enter {invitation.code}, then sign in as {smtp.username} and agree.")
         async with asyncio.timeout(invitation.seconds):
-            return await oauth.accepted(oauth.Endpoint(url, tls, hide), client, invitation)
+            return await wait_for_consent(Endpoint(url, tls, hide), client, invitation)
     except NoLoginError as problem:
         raise ConfigurationError(f"{problem}: {problem.hint}") from None
     except TimeoutError:

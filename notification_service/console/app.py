@@ -303,7 +303,7 @@ def application(behind: ConsoleQueries, access: Access, front: Front, proxies: S
             Route("/books", console.books, methods=["GET", "POST"]),
             Route("/traffic", console.traffic),
             Route("/gallery", _leads_to(f"{ROOT}/gallery/")),
-            Mount("/gallery", gallery.application(behind.stage, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - no address is listened on
+            Mount("/gallery", gallery.application(behind.templates, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - no address is listened on
         ],
         exception_handlers=dict.fromkeys(failures, console.failed),
         middleware=[Middleware(Guard, access=access, front=front)],

@@ -24,7 +24,7 @@ from notification_service.contract.rules import booking_ids
 from notification_service.delivery import booking_history, recipients
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.directory import Recipient
-from notification_service.preview.gallery.stage import TemplateReloader
+from notification_service.preview.gallery.template_reloader import TemplateReloader
 from notification_service.records import audit, reconciliation
 from notification_service.records.audit import AuditReport
 from notification_service.settings import RecipientRecord, Settings
@@ -123,7 +123,7 @@ class ConsoleQueries:
         self.search = MongoSearch(database, settings.mongodb.collection, full_recipients=full)
         self.hours = Hours(self.search.tally)
         self.audits = Audits(settings)
-        self.stage = TemplateReloader(settings)
+        self.templates = TemplateReloader(settings)
         self._directory = MongoDirectory(database)
         self._recalls = MongoRecalls(database, settings.mongodb.collection)
         self._composer: EmailComposer | None = None
@@ -133,7 +133,7 @@ class ConsoleQueries:
     async def prepare(self) -> None:
         """What the first page would wait for."""
         await self._templates()
-        await asyncio.to_thread(self.stage.scene)
+        await asyncio.to_thread(self.templates.current)
         await self.search.prepare()
 
     async def mail(self, record: Mapping[str, Any]) -> Made | NotMade:

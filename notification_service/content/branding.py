@@ -1,4 +1,4 @@
-"""Who the mails speak for, and the colours that follow from the one that the brand names."""
+"""The brand in the mails: name, address, logo, and the colours that are derived from one setting."""
 
 import base64
 import hashlib
@@ -13,18 +13,18 @@ from notification_service.foundation.errors import ConfigurationError
 ACCENT = "#7a2135"
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _WHITE, _INK, _DARK_GROUND = (255, 255, 255), (28, 29, 33), (42, 45, 51)
-_READABLE = 4.5
+_MIN_CONTRAST = 4.5
 _STEPS = 20
 _PNG = b"\x89PNG\r\n\x1a\n"
-_MAX_LOGO_SIZE = 50_000
-_LOGO_HEIGHT, _WIDEST_LOGO = 32, 280
+_MAX_LOGO_BYTES = 50_000
+_LOGO_HEIGHT, _MAX_LOGO_WIDTH = 32, 280
 
 Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Each is readable on what it stands on (WCAG 2.2, 1.4.3): white, the dark grounds, the accent itself."""
+    """Colours with a contrast of 4.5:1 to their background (WCAG 2.2, 1.4.3): white, the dark ground, the accent."""
 
     accent: str
     on_accent: str
@@ -34,7 +34,7 @@ class Palette:
 
 @dataclass(frozen=True, slots=True)
 class Logo:
-    """A PNG that rides along in each mail; `width` and `height` are those at which it is shown, in pixels."""
+    """A PNG that is attached to each mail. `width`, `height`: the size at which it is shown, in pixels."""
 
     png: bytes = field(repr=False)
     width: int
@@ -47,9 +47,9 @@ class Logo:
 
 @dataclass(frozen=True)
 class Brand:
-    """Who writes. Every mail is signed with it, and changing it needs no template.
+    """The sender as readers see it.
 
-    `sender` is the address that mails come from; the calendar files name it as their organizer.
+    `sender`: the address that mails come from, and the organizer in calendar files.
     """
 
     name: str
@@ -66,14 +66,14 @@ class Brand:
 
 
 def check_colour(text: str) -> str:
-    """The colour as it is. Raises `ValueError` where it is not written as `#7a2135` is."""
+    """Returns the colour in lower case. Raises `ValueError` where it is not written like `#7a2135`."""
     if not _COLOUR.fullmatch(text):
         raise ValueError(f"{text!r} is no colour such as {ACCENT}")
     return text.lower()
 
 
 def palette(colour: str) -> Palette:
-    """The accent for light and dark mode: as close to `colour` as can be read."""
+    """Returns the readable accents for light and dark mode that are closest to `colour`."""
     wanted = _rgb(colour)
     accent = _towards(wanted, (0, 0, 0), _WHITE)
     dark = _towards(wanted, _WHITE, _DARK_GROUND)
@@ -81,10 +81,10 @@ def palette(colour: str) -> Palette:
 
 
 def _towards(colour: Rgb, end: Rgb, ground: Rgb) -> Rgb:
-    """Mixed with `end` until it is readable on `ground`."""
+    """Mix the colour with `end` until it is readable on `ground`."""
     for step in range(_STEPS + 1):
         mixed = _mixed(colour, end, step / _STEPS)
-        if contrast(mixed, ground) >= _READABLE:
+        if contrast(mixed, ground) >= _MIN_CONTRAST:
             return mixed
     return end
 
@@ -99,7 +99,7 @@ def _better(ground: Rgb) -> Rgb:
 
 
 def contrast(one: Rgb, other: Rgb) -> float:
-    """1 to 21 (WCAG 2.2, contrast ratio)."""
+    """Returns the contrast ratio, 1 to 21 (WCAG 2.2)."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -123,14 +123,14 @@ def _hex(colour: Rgb) -> str:
 
 
 def read_logo(path: Path) -> Logo:
-    """Raises `ConfigurationError` where it is no PNG, or a heavy one: it goes out with each mail."""
+    """Read the logo. Raises `ConfigurationError` where it is no PNG, or too large to go with each mail."""
     try:
         png = path.read_bytes()
     except OSError as problem:
         raise ConfigurationError(f"BRAND_LOGO={path} cannot be read: {problem.strerror}") from problem
-    if png[:8] != _PNG or len(png) < 24 or len(png) > _MAX_LOGO_SIZE:  # noqa: PLR2004 - its signature and first chunk
-        raise ConfigurationError(f"BRAND_LOGO={path} has to be a PNG of at most {_MAX_LOGO_SIZE} bytes")
+    if png[:8] != _PNG or len(png) < 24 or len(png) > _MAX_LOGO_BYTES:  # noqa: PLR2004 - its signature and first chunk
+        raise ConfigurationError(f"BRAND_LOGO={path} has to be a PNG of at most {_MAX_LOGO_BYTES} bytes")
     width, height = struct.unpack(">II", png[16:24])
     if not width or not height:
         raise ConfigurationError(f"BRAND_LOGO={path} is an image without a size")
-    return Logo(png, max(1, min(_WIDEST_LOGO, round(width * _LOGO_HEIGHT / height))), _LOGO_HEIGHT)
+    return Logo(png, max(1, min(_MAX_LOGO_WIDTH, round(width * _LOGO_HEIGHT / height))), _LOGO_HEIGHT)

@@ -1,4 +1,4 @@
-"""The catalogues under `templates/_languages`: every sentence of the mails, in every language that we speak."""
+"""Reads the gettext catalogues under `templates/_languages`, and chooses a locale among their languages."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -16,10 +16,10 @@ from notification_service.foundation.errors import ConfigurationError
 
 LANGUAGES = "_languages"
 SOURCE = "en"
-"""The language in which the templates are written, which needs no catalogue."""
+"""The language of the templates, which needs no catalogue."""
 
 PSEUDO = "en_XA"
-"""English with accents and 40 % longer: what it shows without accents is in no catalogue. For previews only."""
+"""A pseudo-locale for previews: accented English, 40 % longer. Text without accents is in no catalogue."""
 
 _CACHE_SIZE = 256
 _PLACEHOLDER = re.compile(r"(%\(\w+\)s|%%)")
@@ -27,21 +27,21 @@ _ACCENTED = str.maketrans("AaEeIiOoUuCcNnSsYy", "ÅåÉéÎîÖöÛûÇçÑñŠ�
 
 
 def load(templates: Path) -> Mapping[str, NullTranslations]:
-    """The translations by language. Raises `ConfigurationError` that names the file that cannot be read.
+    """Returns the translations by language. Raises `ConfigurationError` with the file that cannot be read.
 
-    The .po files are read as they are: there is no compiled copy that could be older than they.
+    The .po files are compiled here, so no compiled copy can be outdated.
     """
     files = sorted((templates / LANGUAGES).glob("*.po"))
     return {SOURCE: NullTranslations(), **{path.stem: _compiled(read(path)) for path in files}, PSEUDO: _Pseudo()}
 
 
 def locale_of(language: str) -> Locale:
-    """The one of a language's catalogue; English of the pseudo-locale."""
+    """Returns the locale of a language; English for the pseudo-locale."""
     return Locale.parse(SOURCE if language == PSEUDO else language)
 
 
 def read(path: Path) -> Catalog:
-    """One catalogue. Raises `ConfigurationError`."""
+    """Read one catalogue. Raises `ConfigurationError`."""
     try:
         with path.open("rb") as file:
             return read_po(file, locale=path.stem, abort_invalid=True)
@@ -56,18 +56,18 @@ def _compiled(catalog: Catalog) -> GNUTranslations:
     return GNUTranslations(out)
 
 
-def choose(asked: Iterable[str | None], spoken: Collection[str]) -> Locale | None:
-    """The first asked locale whose language is spoken; `pt-BR` is content with `pt`. None where there is none."""
+def choose(asked: Iterable[str | None], languages: Collection[str]) -> Locale | None:
+    """Returns the first locale whose language has a catalogue; `pt` is enough for `pt-BR`. None where none has."""
     for name in asked:
         locale = _locale(name) if name else None
-        if locale and locale.language in spoken:
+        if locale and locale.language in languages:
             return locale
     return None
 
 
 @bounded_cache(_CACHE_SIZE)
 def _locale(name: str) -> Locale | None:
-    """RFC 5646 with either dash; of a tag that is not known as a whole, its language."""
+    """Parse a tag of RFC 5646, with hyphens or underscores; of an unknown tag, its language."""
     parts = name.replace("-", "_").partition(".")[0]
     for tag in (parts, parts.partition("_")[0]):
         try:
@@ -79,14 +79,14 @@ def _locale(name: str) -> Locale | None:
 
 class _Pseudo(NullTranslations):
     def gettext(self, message: str) -> str:
-        return _stretched(message)
+        return _pseudo_localized(message)
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
-        return _stretched(msgid1 if n == 1 else msgid2)
+        return _pseudo_localized(msgid1 if n == 1 else msgid2)
 
 
-def _stretched(message: str) -> str:
+def _pseudo_localized(message: str) -> str:
     parts = _PLACEHOLDER.split(message)
-    # The odd ones are placeholders.
+    # Every second part is a placeholder.
     accented = "".join(part if index % 2 else part.translate(_ACCENTED) for index, part in enumerate(parts))
     return f"{accented} {'·' * max(2, len(message) * 2 // 5)}"

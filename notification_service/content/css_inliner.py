@@ -1,4 +1,4 @@
-"""The style sheet of the mails, written into the tags of a template when it is loaded: many clients read no sheet."""
+"""Writes the style sheet into the tags of a template when it is loaded: many mail clients read no style sheet."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _SELECTOR = re.compile(r"(?P<tag>[a-z][a-z0-9]*)?(?P<classes>(?:\.[a-z][a-z0-9-]
 
 
 class StyleError(Exception):
-    """A sheet or a template asks for what cannot be written into tags. `line`: of the given text, from 1."""
+    """A style sheet or a template has something that cannot be written into tags. `line`: from 1."""
 
     def __init__(self, message: str, text: str, at: int) -> None:
         super().__init__(message)
@@ -46,8 +46,7 @@ class _Rule:
 class StyleSheet:
     """Rules for tags and classes: `p`, `.card`, `h1.long`. A value may be Jinja's, such as `{{ palette.accent }}`.
 
-    No rule depends on what stands around a tag, so a tag can be written before anybody knows what will.
-    Raises `StyleError`.
+    No rule depends on the tags around one, so a template can be styled before it is rendered. Raises `StyleError`.
     """
 
     def __init__(self, text: str) -> None:
@@ -55,7 +54,7 @@ class StyleSheet:
         self._rules = sorted(_rules(text), key=lambda rule: rule.weight)
 
     def apply(self, template: str) -> str:
-        """The source of a template, the same line by line, with its style in each tag. Raises `StyleError`."""
+        """Returns a template's source with a style attribute in each tag; lines stay lines. Raises `StyleError`."""
         return _PIECES.sub(self._written, template)
 
     def _written(self, found: re.Match[str]) -> str:
@@ -66,13 +65,13 @@ class StyleSheet:
         attributes = {each["name"]: each["value"] for each in _ATTRIBUTE.finditer(before)}
         classes = attributes.get("class", "")
         if "{" in classes or (statement and "class" not in attributes and "class=" in rest):
-            message = f"the class of <{tag}> is not always the same: write the tag once for each, with an if around it"
+            message = f"the class of <{tag}> depends on a value: write one tag for each class, with an if around it"
             raise StyleError(message, found.string, found.start())
         style = self._style(tag, frozenset(classes.split()))
         if not style:
             return found[0]
         if "style=" in rest:
-            message = f"<{tag}> has a style of its own: give it a class, and the class a rule in the style sheet"
+            message = f"<{tag}> has a style attribute: give it a class, and the class a rule in the style sheet"
             raise StyleError(message, found.string, found.start())
         return f'<{tag}{rest} style="{style}">'
 
@@ -81,7 +80,7 @@ class StyleSheet:
         for rule in self._rules:
             if rule.fits(tag, classes):
                 for name, value in rule.declarations.items():
-                    # At its new place: what it stands behind may set it too, as padding sets padding-left.
+                    # Moved to the end: a property between may set it too, as padding sets padding-left.
                     style.pop(name, None)
                     style[name] = value
         return "; ".join(f"{name}: {value}" for name, value in style.items())
@@ -105,19 +104,17 @@ def _rules(text: str) -> Iterator[_Rule]:
         for selector in map(str.strip, found["selectors"].split(",")):
             named = _SELECTOR.fullmatch(selector)
             if not selector or not named:
-                message = (
-                    f"{selector!r} is no tag and no class: only such as p, .card or h1.long can be written into tags"
-                )
+                message = f"{selector!r} is neither tag nor class: only p, .card, h1.long and the like can be inlined"
                 raise StyleError(message, plain, found.start("selectors"))
             yield _Rule(named["tag"], frozenset(filter(None, named["classes"].split("."))), declarations)
     if left := plain[end:].strip():
-        raise StyleError("here stands no rule such as p { margin: 0; }", plain, plain.index(left, end))
+        raise StyleError("this is no rule such as p { margin: 0; }", plain, plain.index(left, end))
 
 
 def _declarations(rule: re.Match[str]) -> Iterator[tuple[str, str]]:
     for declaration in filter(None, map(str.strip, rule["declarations"].split(";"))):
         name, value = map(str.strip, declaration.partition(":")[::2])
         if not name or not value or '"' in value or "!important" in value:
-            message = "is no declaration such as margin: 0 (quotes are ', and nothing is !important)"
+            message = "is no declaration such as margin: 0 (use single quotes, and no !important)"
             raise StyleError(f"{declaration!r} {message}", rule.string, rule.start("declarations"))
         yield name, value

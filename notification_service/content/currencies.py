@@ -1,4 +1,4 @@
-"""Currencies by the names that producers give them: codes, numbers, symbols, words. Nothing is guessed."""
+"""Finds the currency that a code, number, symbol or word means. Nothing is guessed."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _NUMBERS = (
     "952 XOF 953 XPF 967 ZMW 968 SRD 969 MGA 970 COU 971 AFN 972 TJS 973 AOA 976 CDF 977 BAM 978 EUR "
     "979 MXV 980 UAH 981 GEL 984 BOV 985 PLN 986 BRL 990 CLF 997 USN "
 )
-"""ISO 4217, list one of 1 January 2026: each number with its code, but for metals and the IMF's units."""
+"""ISO 4217, list one of 1 January 2026: numbers and codes, without metals and units of the IMF."""
 
 _SYMBOLS = {
     "€": "EUR", "₹": "INR", "₽": "RUB", "₺": "TRY", "₪": "ILS", "₫": "VND", "₴": "UAH", "₦": "NGN", "₱": "PHP",
@@ -42,22 +42,22 @@ _SYMBOLS = {
     "$": "USD CAD AUD NZD MXN SGD HKD TWD ARS CLP COP UYU BBD BMD BND BSD BZD CVE DOP FJD GYD JMD KYD LRD NAD SBD SRD "
     "TTD XCD XCG",
 }  # fmt: skip
-"""Signs of CLDR, short forms without their last dot, and the currencies that are written with them."""
+"""Symbols of CLDR and abbreviations, without their last dot, and the currencies that use them."""
 
 _USUAL = {frozenset(_SYMBOLS[sign].split()): code for sign, code in (("£", "GBP"), ("₩", "KRW"))}
-"""Where the others that share the sign put a letter beside it, or are no money that a cinema is paid in abroad."""
+"""Shared symbols that stand for one currency alone: the others add a letter, or are hardly used abroad."""
 
 
 def resolve(name: str, likely: str) -> str | None:
-    """The ISO 4217 code that the name stands for. `likely`: which of several it is, if it is one of them.
+    """Returns the ISO 4217 code of a currency's name. `likely`: the code to prefer where the name has several.
 
-    None where nobody knows what it stands for, or which: `$` where dollars are not what the house takes.
+    None where the name is unknown or ambiguous, such as `$` where `likely` is no dollar.
     """
     return likeliest(meant(name), likely)
 
 
 def likeliest(codes: frozenset[str], likely: str) -> str | None:
-    """Which one it is, where that is known. `likely`: if it is one of them."""
+    """Returns `likely` if it is one of the codes, else the only one; None where there are several."""
     if likely in codes:
         return likely
     return next(iter(codes)) if len(codes) == 1 else _USUAL.get(codes)
@@ -65,7 +65,7 @@ def likeliest(codes: frozenset[str], likely: str) -> str | None:
 
 @bounded_cache(_CACHE_SIZE)
 def meant(name: str) -> frozenset[str]:
-    """All currencies that are called so, in any case of letters, and by each of its words if it is two: `US$ USD`."""
+    """Returns all currencies with this name; of several words, such as `US$ USD`, those that all of them name."""
     word = _word(name)
     found = _named(word)
     if found or " " not in word or len(word) > _MAX_LENGTH:
@@ -88,7 +88,7 @@ def _word(name: str) -> str:
 
 @cache
 def _codes() -> frozenset[str]:
-    """Every code that CLDR has a name for, but those that say that there is no currency."""
+    """Every code that CLDR names, without those for no currency and for tests."""
     return frozenset(Locale("en").currencies) - {"XXX", "XTS"}
 
 
@@ -107,7 +107,7 @@ def _known() -> Mapping[str, frozenset[str]]:
 
 
 def _english() -> list[tuple[str, str]]:
-    """The names, one and many, of the currencies that are legal tender somewhere today."""
+    """English names, singular and plural, of the currencies that are legal tender somewhere today."""
     territories = get_global("territory_currencies").values()
     current = {code for money in territories for code, _, ends, tender in money if tender and ends is None}
     names = [

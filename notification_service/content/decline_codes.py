@@ -1,8 +1,8 @@
-"""What gateways, banks and programs write where a payment failed: their codes, and phrases of whole words.
+"""The codes and phrases with which payment gateways and banks say why a payment failed.
 
-From the public documents of Stripe, Razorpay, Adyen, PayPal, Braintree, NPCI and ISO 8583. Codes are in small letters
-without what divides their words, one after the other; phrases have a semicolon between them, and lack the fillers
-that `reasons.py` leaves out.
+From the public documents of Stripe, Razorpay, Adyen, PayPal, Braintree, NPCI and ISO 8583. Codes are in lower case
+without separators, divided by spaces. Phrases are divided by semicolons, and lack the filler words that
+`decline_reasons.py` ignores.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from itertools import product
 class Reason(StrEnum):
     FUNDS = "funds"
     EXPIRED = "expired"
-    """The card has; a request, a session or a link that did is `TIMED_OUT`."""
+    """The card has expired; an expired request, session or link is `TIMED_OUT`."""
     DETAILS = "details"
-    """The number, the code or the address on file of a card do not fit."""
+    """Number, security code or address of a card are wrong."""
     LIMIT = "limit"
     CHECK = "check"
-    """The bank wanted a confirmation by its customer, such as 3-D Secure."""
+    """The bank required a confirmation by its customer, such as 3-D Secure."""
     SUSPECTED = "suspected"
-    """Lost, stolen, fraud: whoever reads the mail is told no more than that the bank stopped it."""
+    """Lost, stolen, fraud. The mail says only that the bank stopped the payment."""
     UNSUPPORTED = "unsupported"
     TECHNICAL = "technical"
     TIMED_OUT = "timed_out"
@@ -60,7 +60,7 @@ CODES: Mapping[Reason, str] = {
         instrumentdeclined payercannotpay processordeclined declinednongeneric paymentmethodproviderdecline
         testmodedecline newaccountinformationavailable bankdeclined issuerdeclined approvewithid""",
 }
-"""By any way of paying: Stripe's, Razorpay's, Adyen's, PayPal's and Braintree's own words."""
+"""For all payment methods: codes of Stripe, Razorpay, Adyen, PayPal and Braintree."""
 
 CARD_CODES: Mapping[Reason, str] = {
     Reason.FUNDS: "51",
@@ -81,7 +81,7 @@ CARD_CODES: Mapping[Reason, str] = {
     Reason.DECLINED: """carddeclined creditcardrefused pintryexceeded pintriesexceeded pinattemptsexceeded
         01 02 05 63 75""",
 }
-"""Of cards alone. The numbers are response codes of ISO 8583."""
+"""For cards alone. The numbers are response codes of ISO 8583."""
 
 UPI_CODES: Mapping[Reason, str] = {
     Reason.FUNDS: "z9",
@@ -92,7 +92,7 @@ UPI_CODES: Mapping[Reason, str] = {
     Reason.UNSUPPORTED: "zx xp ye",
     Reason.TECHNICAL: "u67 bt ir",
 }
-"""NPCI's: two letters that elsewhere may mean anything."""
+"""Codes of NPCI, for UPI alone: two or three characters that may mean anything elsewhere."""
 
 PROCESSOR_CODES: Mapping[Reason, str] = {
     Reason.FUNDS: "2001 5120",
@@ -104,7 +104,7 @@ PROCESSOR_CODES: Mapping[Reason, str] = {
     Reason.TECHNICAL: "3000",
     Reason.DECLINED: "2000 2015 2038 2044 2046 0500 5100 9510",
 }
-"""Braintree's and PayPal's numbers: another gateway's may mean anything, so only their own field is read by them."""
+"""Numbers of Braintree and PayPal, for their own field alone: those of other gateways may mean anything."""
 
 _RAN_OUT = (
     "request;collect request;session;link;intent;authorization;authorisation;authentication;otp;one time password;"

@@ -1,6 +1,6 @@
-"""Why a payment failed, as the reader may be told: known codes of gateways and banks, and whole words, nothing nearer.
+"""Finds out why a payment failed, from known codes and phrases alone, and what a mail may say about it.
 
-The sentences stand in `templates/_base/words.txt`, so that they can be changed and translated there.
+The sentences are in `templates/_base/words.txt`, where they can be changed and translated.
 """
 
 import re
@@ -23,7 +23,7 @@ class _Method(Enum):
     CARD = auto()
     UPI = auto()
     OTHER = auto()
-    """Like UPI something else than a card: nothing is said about one."""
+    """Any method but cards and UPI: the mail does not mention a card."""
     UNKNOWN = auto()
 
 
@@ -32,7 +32,7 @@ def _all(words: str) -> frozenset[str]:
 
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CLAUSES = re.compile(r"[.,;:!()\[\]{}\n]+|\s[-\u2013\u2014]+\s|\b(?:because|due|but|however|since)\b", re.IGNORECASE)
 _FILLERS = _all("the your a an has have had been is was were are this my their customer's")
 _NEGATIONS = _all("no not never without non none cannot nothing isnt wasnt hasnt")
@@ -43,7 +43,7 @@ _ANOTHER_CARD = _all("gift sim loyalty discount token session sd id membership")
 _CARD_WORDS = _all("card cards cvv cvc cvv2 cardholder avs")
 _TAKEN = _all("charged debited deducted captured settled paid taken withdrawn refund refunded reversed")
 _METHODS = (
-    # A gift card is none that a bank gave out.
+    # Gift cards are not issued by banks.
     (_Method.OTHER, re.compile(r"gift|voucher|coupon|points|loyalty|(store|account) credit")),
     (
         _Method.CARD,
@@ -61,7 +61,7 @@ _METHODS = (
     ),
     (_Method.CARD, re.compile(r"\b(credit|debit|cc|dc)\b")),
 )
-"""Who is named first in it says what the method is; what nobody here knows is `UNKNOWN`."""
+"""The first pattern that matches names the method; without a match it is `UNKNOWN`."""
 
 _WITHOUT_CARD = (_Method.UPI, _Method.OTHER)
 _OF_A_CARD = (Reason.EXPIRED, Reason.DETAILS)
@@ -72,19 +72,19 @@ _OF_A_PROGRAM = re.compile(
     r"://|[{}<>=\\]|\b(?:[Tt]raceback|[Ss]tack ?[Tt]race)\b|[Ee]xception\b|\w\(\)|\d+\.\d+\.\d+\.\d+:\d"
     r"|\bE(?:CONN|TIMEDOUT|NOTFOUND|PIPE|HOSTUNREACH|AI_)[A-Z]*\b|\bat [\w$.]+\("
 )
-"""What a program wrote for its programmers: it may hold a link, a host, a password."""
+"""Technical text, such as a stack trace: it may hold a link, a host name, a password."""
 
 _NOT_FOR_THE_PAYER = _all(
     "fraud fraudulent fraudster risk risky aml kyc sanction sanctions sanctioned ofac pep terrorist terrorism "
     "blacklist blacklisted blocklist blocklisted denylist stolen suspected suspicious suspicion radar laundering"
 )
-"""Whoever reads the mail is told no more than that the payment was stopped."""
+"""Words of a suspicion, which the mail does not repeat: it says only that the payment was stopped."""
 
 _NO_REASON = _all("success successful succeeded ok okay approved completed")
 _REFUSED = re.compile(r"DECLINED|REFUSED|REJECTED", re.IGNORECASE)
 _GATEWAY_CODES = ("error_code", "decline_code", "error_reason", "refusal_reason", "reason_code")
 _MAX_LENGTH = 300
-"""Characters: what is longer is a page of something, and names no one reason."""
+"""A longer text names no single reason."""
 
 
 def _by_code(*tables: Mapping[Reason, str]) -> dict[str, Reason]:
@@ -112,19 +112,19 @@ _MAX_PHRASE_LENGTH = max(len(phrase) for _, phrases in _KNOWN.values() for phras
 
 
 def reason(event: PaymentFailed) -> Reason | None:
-    """The reason that the event's code names, else its text; None where neither is known for certain."""
+    """Returns the reason that the event's code names, else its text; None where neither is certain."""
     method = _method(event.payment_method)
     found = [known for known in _found(event, method) if known]
-    # "Declined" is what a gateway says beside the reason, so a second, finer word is the better one.
+    # Gateways say "declined" beside the real reason, so a more specific one is preferred.
     chosen = next((known for known in found if known is not Reason.DECLINED), found[0] if found else None)
-    # Nobody knows whether a bank stands behind a wallet.
+    # Whether a bank is behind a wallet is unknown.
     return Reason.DECLINED if chosen is Reason.SUSPECTED and method in _WITHOUT_CARD else chosen
 
 
 def may_quote(event: PaymentFailed) -> bool:
-    """Whether, for want of a reason, the gateway's own words are shown.
+    """Whether the mail may quote the gateway's text where the reason is unknown.
 
-    Not where they are a program's, speak of a suspicion, or name a card where none was used.
+    Not where it is technical, mentions a suspicion, or names a card where none was used.
     """
     text = event.failure_reason or event.error_code or ""
     words = set(_words(text))
@@ -132,13 +132,13 @@ def may_quote(event: PaymentFailed) -> bool:
         return False
     if _method(event.payment_method) not in _WITHOUT_CARD:
         return True
-    return not (_CARD_WORDS & words or _sorted(text, *_KNOWN[_Method.CARD]))
+    return not (_CARD_WORDS & words or _reason_in(text, *_KNOWN[_Method.CARD]))
 
 
 def nothing_charged(event: PaymentFailed) -> bool:
-    """Whether that is known: the gateway itself calls a card's payment declined, and the reason lies with the bank.
+    """Whether surely no money was taken: the gateway calls a card payment declined, and the bank is the reason.
 
-    Elsewhere a bank may take the money first and give it back, as with UPI and transfers.
+    With other methods, such as UPI and transfers, a bank may take the money first and return it later.
     """
     answer = event.gateway_response or {}
     status = answer.get("gateway_status")
@@ -149,8 +149,8 @@ def nothing_charged(event: PaymentFailed) -> bool:
 
 
 def _may_be_taken(event: PaymentFailed, answer: Mapping[str, object]) -> bool:
-    said = (*_texts(event), *(str(name) for name, value in answer.items() if value))
-    return any(_TAKEN & set(_words(text)) for text in said)
+    texts = (*_texts(event), *(str(name) for name, value in answer.items() if value))
+    return any(_TAKEN & set(_words(text)) for text in texts)
 
 
 def _found(event: PaymentFailed, method: _Method) -> Iterator[Reason | None]:
@@ -158,7 +158,7 @@ def _found(event: PaymentFailed, method: _Method) -> Iterator[Reason | None]:
     if processor not in _OF_A_CARD or method not in _WITHOUT_CARD:
         yield processor
     for text in _texts(event):
-        yield _sorted(text, *_KNOWN[method])
+        yield _reason_in(text, *_KNOWN[method])
 
 
 def _method(name: str | None) -> _Method:
@@ -175,12 +175,12 @@ def _texts(event: PaymentFailed) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Whole words: `InsufficientFunds`, `INSUFFICIENT-FUNDS` and `insufficient funds` are two each."""
-    words = _WORD.findall(_HUMP.sub(" ", text).casefold())
+    """The whole words of a text: `InsufficientFunds`, `INSUFFICIENT-FUNDS` and `insufficient funds` have two each."""
+    words = _WORD.findall(_CAMEL_CASE.sub(" ", text).casefold())
     return ["cancelled" if word == "canceled" else word for word in words]
 
 
-def _sorted(text: str, codes: Mapping[str, Reason], phrases: Mapping[tuple[str, ...], Reason]) -> Reason | None:
+def _reason_in(text: str, codes: Mapping[str, Reason], phrases: Mapping[tuple[str, ...], Reason]) -> Reason | None:
     if len(text) > _MAX_LENGTH or "?" in text:
         return None
     if known := codes.get("".join(_words(text))):
@@ -188,14 +188,14 @@ def _sorted(text: str, codes: Mapping[str, Reason], phrases: Mapping[tuple[str, 
     clauses = [_words(clause) for clause in _CLAUSES.split(text)]
     if any(clause and _DENIALS.issuperset(clause) for clause in clauses):
         return None
-    found = {known for clause in clauses for known in _said(clause, phrases)}
+    found = {known for clause in clauses for known in _reasons_in(clause, phrases)}
     finer = found - {Reason.DECLINED}
-    # Two reasons at once: it is not told which.
+    # Two reasons at once are ambiguous.
     return finer.pop() if len(finer) == 1 else Reason.DECLINED if Reason.DECLINED in found else None
 
 
-def _said(clause: Sequence[str], phrases: Mapping[tuple[str, ...], Reason]) -> set[Reason]:
-    """What a clause says without a negation, a condition or an alternative beside it."""
+def _reasons_in(clause: Sequence[str], phrases: Mapping[tuple[str, ...], Reason]) -> set[Reason]:
+    """The reasons that a clause names without negation, condition or alternative."""
     words = [word for word in clause if word not in _FILLERS]
     found, left, at = set[Reason](), list[str](), 0
     while at < len(words):

@@ -1,4 +1,7 @@
-"""How values read in a mail: money, moments, showtimes, seats. Each unknown value stays None."""
+"""Formats values for a mail: amounts of money, times, showtimes, seats. These are the filters of the templates.
+
+An unknown value stays None.
+"""
 
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -21,51 +24,52 @@ from notification_service.foundation.caching import bounded_cache
 
 _MAX_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
-_TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+_DIRECTION_CONTROLS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _MAX_CURRENCY_LENGTH = 24
 _CACHE_SIZE = 1024
-"""A mail says each amount and moment several times, and hundreds of mails share one show."""
+"""A mail has each amount and time several times, and hundreds of mails share one show."""
 
 
 @pass_context
 def money(context: Context, amount: Amount | None) -> str | None:
-    style: Localization = context["style"]
+    localization: Localization = context["style"]
     if amount is None:
         return None
-    if found := priced(amount, style):
+    if found := priced(amount, localization):
         number, currency = found
-        return _money(str(number), currency, style.locale)
-    return isolated(_as_sent(amount, style), style)
+        return _money(str(number), currency, localization.locale)
+    return isolated(_as_sent(amount, localization), localization)
 
 
-def priced(amount: Amount, style: Localization) -> tuple[Decimal, str] | None:
-    """The number and its currency; None where either is not known for certain, and the amount stands as it was sent."""
-    if amount.number is not None and style.currency and not amount.units:
-        return amount.number, style.currency
-    currency = _currency_of(amount, style)
+def priced(amount: Amount, localization: Localization) -> tuple[Decimal, str] | None:
+    """Returns number and currency; None where either is uncertain, so that the amount is shown as it was sent."""
+    if amount.number is not None and localization.currency and not amount.units:
+        return amount.number, localization.currency
+    currency = _currency_of(amount, localization)
     if currency is None:
         return None
-    number = amount.value(_decimal_sign(style.lang), _places(currency))
+    number = amount.value(_decimal_sign(localization.lang), _places(currency))
     return None if number is None else (number, currency)
 
 
-def _currency_of(amount: Amount, style: Localization) -> str | None:
-    """What the amount itself says wins over the setting, and may not be other than what its event says."""
+def _currency_of(amount: Amount, localization: Localization) -> str | None:
+    """The currency of the amount itself, unless it contradicts that of the event, else the event's or the default."""
     if not amount.units:
-        return style.currency
+        return localization.currency
     meant = frozenset.intersection(*(currencies.meant(unit) for unit in amount.units))
-    if style.said is not None:
-        return style.currency if style.currency in meant else None
-    return currencies.likeliest(meant, style.currency or "")
+    if localization.event_currency is not None:
+        return localization.currency if localization.currency in meant else None
+    return currencies.likeliest(meant, localization.currency or "")
 
 
-def _as_sent(amount: Amount, style: Localization) -> str:
-    """With the event's own word for its currency beside a bare number. No other word is added."""
+def _as_sent(amount: Amount, localization: Localization) -> str:
+    """The amount as it was sent, with the event's own name for its currency where the amount has none."""
     bare = not amount.units and (amount.number is not None or amount.figure is not None)
-    word = style.said if bare and style.said and len(style.said) <= _MAX_CURRENCY_LENGTH else ""
-    # A number beside a number would be another one.
-    beside = "" if any(map(str.isdigit, word)) else word
-    return f"{amount.said} {beside}".rstrip()
+    name = (localization.event_currency or "") if bare else ""
+    # Beside an amount, digits would read as another amount.
+    if len(name) > _MAX_CURRENCY_LENGTH or any(map(str.isdigit, name)):
+        name = ""
+    return f"{amount.said} {name}".rstrip()
 
 
 @bounded_cache(_CACHE_SIZE)
@@ -78,11 +82,11 @@ def _places(currency: str) -> int:
     return get_currency_precision(currency)
 
 
-# By its text: 1 and 1.0 are equal, and take another plural in some languages.
+# Cached by its text: 1 and 1.0 are equal, but have different plurals in some languages.
 @bounded_cache(_CACHE_SIZE)
 def _money(amount: str, currency: str, locale: Locale) -> str:
     symbol = get_currency_symbol(currency, locale)
-    # Latin letters in another script are a foreign body, and "US$" in Arabic shows as "$US": there it is named.
+    # In another script, the currency's name replaces a Latin symbol: in Arabic, "US$" would show as "$US".
     named = not _is_latin(locale) and any(character.isascii() and character.isalpha() for character in symbol)
     shown = format_currency(Decimal(amount), currency, locale=locale, format_type="name" if named else "standard")
     return shown.replace("\u200f", "")
@@ -94,52 +98,52 @@ def _is_latin(locale: Locale) -> bool:
 
 @pass_context
 def moment(context: Context, when: datetime | None) -> str | None:
-    """Date and time with the zone's name."""
-    style: Localization = context["style"]
-    return None if when is None else _remembered(_spoken, when.astimezone(style.zone or UTC), style.locale)
+    """Format a time as date and time, with the zone's name."""
+    localization: Localization = context["style"]
+    return None if when is None else _cached(_full, when.astimezone(localization.zone or UTC), localization.locale)
 
 
 @pass_context
 def showtime(context: Context, text: str | None) -> str | None:
-    """The date and time that the text names, else the text as it is."""
+    """Format the date and time that the text names, else return the text as it is."""
     if text is None:
         return None
-    style: Localization = context["style"]
-    when = parse_showtime(text, style.zone)
-    return _remembered(_spoken, when, style.locale) if when else isolated(text, style)
+    localization: Localization = context["style"]
+    when = parse_showtime(text, localization.zone)
+    return _cached(_full, when, localization.locale) if when else isolated(text, localization)
 
 
 @pass_context
 def showtime_brief(context: Context, text: str | None) -> str | None:
-    """The same, short enough for a subject line."""
+    """Format like `showtime`, short enough for a subject line."""
     if text is None:
         return None
-    style: Localization = context["style"]
-    when = parse_showtime(text, style.zone)
-    return _remembered(_brief, when, style.locale) if when else text
+    localization: Localization = context["style"]
+    when = parse_showtime(text, localization.zone)
+    return _cached(_brief, when, localization.locale) if when else text
 
 
-def _remembered(say: Callable[[datetime, Locale], str], local: datetime, locale: Locale) -> str:
-    return _said(local.isoformat(), say, local.tzinfo, locale)
+def _cached(form: Callable[[datetime, Locale], str], local: datetime, locale: Locale) -> str:
+    return _cached_text(local.isoformat(), form, local.tzinfo, locale)
 
 
-# By its text: the same moment is equal in every zone, and reads otherwise in each.
+# Cached by its text: one time is equal in all zones, but reads differently in each.
 @bounded_cache(_CACHE_SIZE)
-def _said(text: str, say: Callable[[datetime, Locale], str], zone: tzinfo | None, locale: Locale) -> str:
+def _cached_text(text: str, form: Callable[[datetime, Locale], str], zone: tzinfo | None, locale: Locale) -> str:
     local = datetime.fromisoformat(text)
-    return say(local.astimezone(zone) if zone else local, locale)
+    return form(local.astimezone(zone) if zone else local, locale)
 
 
-def _spoken(local: datetime, locale: Locale) -> str:
+def _full(local: datetime, locale: Locale) -> str:
     day, hour = format_date(local, "full", locale), _hour(local, locale)
     zone = _zone_name(local, locale) if local.tzinfo else ""
-    if zone:  # a short name stays on the line of its hour
+    if zone:  # a no-break space keeps a short name beside its hour
         zone = ("\u00a0" if zone.isalpha() else " ") + zone
     return str(locale.datetime_formats["medium"].format(hour + zone, day))
 
 
 def _zone_name(local: datetime, locale: Locale) -> str:
-    """`EST`, and in full where the locale has no short name: a bare `+0100` tells few readers anything."""
+    """The zone's short name, such as `EST`; its long name where the short one would be an offset such as `+0100`."""
     short = get_timezone_name(local, "short", locale=locale)
     return short if short.isalpha() else get_timezone_name(local, "long", locale=locale)
 
@@ -159,23 +163,23 @@ def seats(context: Context, row: tuple[str, ...]) -> str | None:
 
 
 def listed(row: tuple[str, ...]) -> str:
-    """The seats in order, cut with a notice where there are more than a person would read."""
+    """Returns the first 30 seats in one line, and how many more there are."""
     more = f" (+{len(row) - _MAX_SEATS_SHOWN})" if len(row) > _MAX_SEATS_SHOWN else ""
     return ", ".join(row[:_MAX_SEATS_SHOWN]) + more
 
 
 def tickets(row: tuple[str, ...]) -> int | None:
-    """How many they are for certain."""
+    """Returns how many tickets the seats are; None where this is not certain."""
     return seating.count(row)
 
 
-def line(value: object) -> str:
-    """A value on one line."""
+def one_line(value: object) -> str:
+    """Returns the value's text on one line."""
     return " ".join(str(value).split())
 
 
 def readable(text: str | None) -> str | None:
-    """`credit_card` → `Credit card`: a word of the wire as a person writes it."""
+    """Returns an identifier as a person writes it: `credit_card` as `Credit card`."""
     if text is None:
         return None
     words = text.replace("_", " ").strip()
@@ -183,7 +187,7 @@ def readable(text: str | None) -> str | None:
 
 
 def cut(text: str, longest: int) -> str:
-    """At most so many characters, the last an ellipsis, and none without the marks that belong to it."""
+    """Shorten the text to this many characters, with an ellipsis, and without parting a letter from its marks."""
     if len(text) <= longest:
         return text
     end = max(longest - 1, 0)
@@ -196,21 +200,21 @@ def _joined(text: str, at: int) -> bool:
     return unicodedata.category(text[at]) in ("Mn", "Mc", "Me", "Sk") or "\u200d" in (text[at], text[at - 1])
 
 
-def calm(text: str) -> str:
-    """The text without overrides, embeddings and isolates of its own (UAX 9): left open, they turn what follows too."""
-    return text if text.isascii() else text.translate(_TURNING)
+def plain(text: str) -> str:
+    """Remove overrides, embeddings and isolates (UAX 9): unclosed, they would affect the text after them too."""
+    return text if text.isascii() else text.translate(_DIRECTION_CONTROLS)
 
 
-def may_turn(text: str, style: Localization) -> bool:
-    """Whether the text can hold anything that runs against the direction of the mail."""
-    return style.dir == "rtl" or not text.isascii()
+def may_need_isolation(text: str, localization: Localization) -> bool:
+    """Whether the text can hold letters that run against the direction of the mail. Cheap, and never wrongly False."""
+    return localization.dir == "rtl" or not text.isascii()
 
 
-def isolated(text: str, style: Localization) -> str:
-    """Where it may run against the direction of the mail, the text in isolates (UAX 9): `bdi` is not known widely."""
-    if not may_turn(text, style):
+def isolated(text: str, localization: Localization) -> str:
+    """Put the text in isolates (UAX 9) where it may run against the mail's direction. Few clients support `bdi`."""
+    if not may_need_isolation(text, localization):
         return text
-    if style.dir == "rtl" or any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
+    if localization.dir == "rtl" or any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
         return f"{_ISOLATE}{text}{_ISOLATED}"
     return text
 
@@ -223,6 +227,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "seats": seats,
     "tickets": tickets,
     "readable": readable,
-    "line": line,
+    "line": one_line,
     "cut": cut,
 }

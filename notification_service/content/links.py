@@ -1,4 +1,4 @@
-"""Which links a mail carries: those of the settings, and of an event only what the settings allow."""
+"""The links of a mail: those of the settings, and those of an event that the settings allow."""
 
 import re
 from collections.abc import Collection
@@ -26,10 +26,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class LinkPatterns:
-    """Where mails lead by setting; `{booking_id}` stands for the booking.
-
-    `hosts`: where a link of an event may lead.
-    """
+    """The links of the settings; `{booking_id}` stands for the booking. `hosts`: allowed in the links of events."""
 
     hosts: Collection[str] = ()
     retry: str | None = None
@@ -37,31 +34,31 @@ class LinkPatterns:
     support: str | None = None
 
 
-def for_event(event: Event, ways: LinkPatterns) -> tuple[Links, list[Remark]]:
-    """The links, and for each of the event's own that is left out a remark that says why."""
+def for_event(event: Event, patterns: LinkPatterns) -> tuple[Links, list[Remark]]:
+    """Returns the links, and a remark for each link of the event that is left out."""
     named = event.retry_url if isinstance(event, PaymentFailed) else None
-    why = refusal(named, ways.hosts) if named else None
-    retry = named if named and why is None else _filled(ways.retry, event.booking_id)
+    why = refusal(named, patterns.hosts) if named else None
+    retry = named if named and why is None else _filled(patterns.retry, event.booking_id)
     found = Links(
         retry=retry,
-        booking=_filled(ways.booking, event.booking_id),
-        support=_filled(ways.support, event.booking_id),
+        booking=_filled(patterns.booking, event.booking_id),
+        support=_filled(patterns.support, event.booking_id),
     )
     return found, [Remark("retry_url", f"is left out: {why}")] if why else []
 
 
 def _filled(pattern: str | None, booking_id: str | None) -> str | None:
-    """None where the booking is not known, or where its id would lead to another place than the pattern's."""
+    """The link; None where the booking is unknown, or where its id would lead out of the pattern's path."""
     if pattern is None or _BOOKING_ID not in pattern:
         return pattern
     link = pattern.replace(_BOOKING_ID, quote(booking_id, safe="")) if booking_id else ""
-    return link if link and len(link) <= _MAX_LENGTH and not _climbs(link) else None
+    return link if link and len(link) <= _MAX_LENGTH and not _leaves_its_path(link) else None
 
 
-def _climbs(link: str) -> bool:
-    """Whether a part of its path is `.` or `..` for any server, however often that decodes it before it looks.
+def _leaves_its_path(link: str) -> bool:
+    """Whether a part of its path is `.` or `..` for some server, however often that server decodes it.
 
-    Some servers take `%2F` or a backslash for a slash, and cut off what follows a semicolon.
+    Some servers read `%2F` or a backslash as a slash, and drop the text after a semicolon.
     """
     path = urlsplit(link).path
     while (decoded := unquote(path)) != path:
@@ -71,7 +68,7 @@ def _climbs(link: str) -> bool:
 
 
 def check_link(pattern: str | None) -> str | None:
-    """The pattern as it is. Raises `ValueError` where it is no https link."""
+    """Returns the pattern. Raises `ValueError` where it is no https link."""
     if not pattern:
         return pattern
     if _BOOKING_ID in pattern.partition("://")[2].partition("/")[0]:
@@ -83,13 +80,13 @@ def check_link(pattern: str | None) -> str | None:
         host = None
     if why := refusal(link, [host or ""]):
         raise ValueError(f"this is no link that a mail may carry: {why}")
-    if _climbs(link):
+    if _leaves_its_path(link):
         raise ValueError("this is no link that a mail may carry: a part of its path is . or ..")
     return pattern
 
 
 def refusal(url: str, hosts: Collection[str]) -> str | None:
-    """Why the link may not stand in a mail; None where it is https, plain to read, and leads to one of `hosts`.
+    """Returns why a mail may not have the link; None where it is a plain https link to one of `hosts`.
 
     Refused: other schemes, user names, ports, backslashes, control and non-ASCII characters (look-alike hosts).
     """

@@ -1,4 +1,4 @@
-"""In which language, time zone and currency a message speaks, and what holds where an event does not say."""
+"""The language, time zone and currency of a message, and the defaults where an event does not name them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from notification_service.contract.events import Event
 from notification_service.foundation.caching import bounded_cache
 
 _CACHE_SIZE = 1024
-"""A mail says each amount and moment several times, and hundreds of mails share one show."""
+"""A mail has each amount and time several times, and hundreds of mails share one show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cinema:
-    """What the events do not say about a cinema."""
+    """Facts about a cinema that no event carries."""
 
     address: str | None = None
     time_zone: str | None = None
@@ -27,19 +27,19 @@ class Cinema:
 
 @dataclass(frozen=True)
 class Localization:
-    """In which language, time zone and currency one mail speaks.
+    """The language, time zone and currency of one mail.
 
-    `zone`: None where nobody said one, or said one that is none. `currency`: None where the event says one that is
-    none; it is shown as it was `said` then.
+    `zone`: None where none is given, or the event names an unknown one. `currency`: None where the event names an
+    unknown one; the mail then shows `event_currency` as it was sent.
     """
 
     locale: Locale
     zone: tzinfo | None
     currency: str | None
     language: str = catalogues.SOURCE
-    """The catalogue; `locale` may be finer."""
-    said: str | None = None
-    """The event's own word for its currency."""
+    """The language of the catalogue; `locale` may name a region as well."""
+    event_currency: str | None = None
+    """The currency as the event names it."""
 
     @cached_property
     def lang(self) -> str:
@@ -52,23 +52,23 @@ class Localization:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What is taken where the event does not say. `cinemas` are found by name, in any case of letters."""
+    """Values for what an event does not name. `cinemas`: by lower-case name. `languages`: with a catalogue."""
 
     locale: str = "en_US"
     time_zone: str | None = None
     currency: str = "USD"
     cinemas: Mapping[str, Cinema] = field(default_factory=dict)
-    spoken: Collection[str] = (catalogues.SOURCE,)
+    languages: Collection[str] = (catalogues.SOURCE,)
 
     def for_event(self, event: Event, asked: str | None = None) -> Localization:
-        """`asked`: the locale of the reader, which the event's own wins over."""
-        locale = catalogues.choose((event.locale, asked), self.spoken) or _parsed(self.locale)
-        said = event.currency
-        currency = self.currency if said is None else currencies.resolve(said, self.currency)
-        return Localization(locale, self._zone(event), currency, locale.language, said)
+        """Returns the localization of an event's mail. `asked`: the reader's locale, where the event names none."""
+        locale = catalogues.choose((event.locale, asked), self.languages) or _parsed(self.locale)
+        named = event.currency
+        currency = self.currency if named is None else currencies.resolve(named, self.currency)
+        return Localization(locale, self._zone(event), currency, locale.language, named)
 
     def _zone(self, event: Event) -> tzinfo | None:
-        """Where the event says one that is none, no other is taken in its place."""
+        """The event's zone, else its cinema's, else the default. An unknown zone of the event is not replaced."""
         if event.time_zone is not None:
             return time_zones.find(event.time_zone)
         named = self.cinema(event).time_zone or self.time_zone
@@ -76,17 +76,17 @@ class Defaults:
 
     def cinema(self, event: Event) -> Cinema:
         name = getattr(event, "cinema_name", None)
-        return self.cinemas.get(name.casefold(), _NOWHERE) if name else _NOWHERE
+        return self.cinemas.get(name.casefold(), _UNKNOWN_CINEMA) if name else _UNKNOWN_CINEMA
 
 
-_NOWHERE = Cinema()
+_UNKNOWN_CINEMA = Cinema()
 
 
 _parsed = bounded_cache(_CACHE_SIZE)(Locale.parse)
 
 
 def check_locale(name: str) -> str:
-    """The name as it is. Raises `ValueError` where no such locale is known."""
+    """Returns the locale's name. Raises `ValueError` where it is unknown."""
     try:
         return str(Locale.parse(name.replace("-", "_")))
     except UnknownLocaleError as problem:

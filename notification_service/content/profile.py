@@ -1,19 +1,19 @@
-"""Who sends, and what the sender promises: the same in every message."""
+"""The sender of all messages: brand, defaults, links and policies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from notification_service.content import links
 from notification_service.content.branding import Brand
+from notification_service.content.links import LinkPatterns
 from notification_service.content.localization import Defaults
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What the house promises; nothing that is not known is said.
+    """What the cinema promises its customers. A promise that is not set is not mentioned.
 
     `refund_days`: business days such as `5-10` by payment method, and under `default`. `show_minutes`: how long a
-    show is taken to last in a calendar. `arrive_minutes`: how long before the show to come.
+    show lasts in a calendar. `arrive_minutes`: how long before the show to come.
     """
 
     refund_days: Mapping[str, str] = field(default_factory=dict)
@@ -27,9 +27,9 @@ class Policies:
 
 @dataclass(frozen=True, slots=True)
 class SenderProfile:
-    """Everything about whoever writes that is the same in every mail."""
+    """What is the same in every message of the sender."""
 
     brand: Brand
     defaults: Defaults = field(default_factory=Defaults)
-    ways: links.LinkPatterns = field(default_factory=links.LinkPatterns)
-    terms: Policies = field(default_factory=Policies)
+    links: LinkPatterns = field(default_factory=LinkPatterns)
+    policies: Policies = field(default_factory=Policies)

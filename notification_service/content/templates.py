@@ -1,4 +1,4 @@
-"""Jinja as the templates use it: one environment for each language, with `_("...")` for sentences."""
+"""The Jinja environment of the templates: one for each language, with `_("...")` for sentences."""
 
 import json
 from collections.abc import Callable, Mapping, MutableMapping
@@ -26,12 +26,13 @@ from notification_service.contract.events import (
 )
 
 SHARED = "_base"
+SAMPLES = "_samples"
 _STYLE = f"{SHARED}/style.css"
 _OF_THE_COMPILER = ("_block_vars", "_loop_vars")
 
 
-class Compiled(BytecodeCache):
-    """A template's code is the same in every language, so it is compiled once."""
+class SharedBytecode(BytecodeCache):
+    """Compiles each template once for all languages: its code is the same in each."""
 
     def __init__(self) -> None:
         self._codes: dict[str, bytes] = {}
@@ -44,8 +45,8 @@ class Compiled(BytecodeCache):
         self._codes[bucket.key] = bucket.bytecode_to_string()
 
 
-class Styled(FileSystemLoader):
-    """The templates under a directory, with the rules of their style sheet in the tags of each html."""
+class StyledLoader(FileSystemLoader):
+    """Loads the templates of a directory, and writes their style sheet into the tags of each HTML template."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -74,7 +75,7 @@ class Styled(FileSystemLoader):
 
 
 class Sentences:
-    """`_("...")` in one language: a translation, with its values put in. In html the values are escaped."""
+    """The function `_("...")` of one language: translates, and inserts values, escaped in HTML."""
 
     def __init__(self, translations: NullTranslations) -> None:
         self._translations = translations
@@ -85,20 +86,20 @@ class Sentences:
         if known is None:
             text = self._translations.gettext(sentence)
             known = self._known[sentence] = text, Markup(text)  # noqa: S704 - a catalogue is as trusted as a template
-        # Without a value too, so that a per cent sign is written in the same way in every sentence.
+        # Also without values, so that a percent sign is written `%%` in every sentence.
         return known[html] % values
 
 
 class _Environment(Environment):
-    """One whose globals are complete before the first template is loaded."""
+    """An environment whose globals are complete before the first template is loaded."""
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        """One dictionary: Jinja's chain of them is copied, key by key, for every mail."""
+        """Return one dictionary: Jinja's chain of several is copied for every mail, key by key."""
         return {**self.globals, **(d or {})}
 
 
 class _Context(Context):
-    """Calls macros and sentences itself: Jinja asks of each callable four times what it wants to be given."""
+    """Calls macros and sentences directly: Jinja inspects each callable four times before a call."""
 
     def call(self, callee: Any, /, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a template calls
         kind = type(callee)
@@ -115,7 +116,7 @@ class _Context(Context):
 def environment(
     loader: BaseLoader, translations: NullTranslations, compiled: BytecodeCache, known: Mapping[str, object]
 ) -> Environment:
-    """`known`: what is the same in every mail of the language, and so is known to macros too."""
+    """`known`: values that are the same in every mail of the language; macros can use them too."""
     made = _Environment(
         loader=loader,
         autoescape=lambda name: name is not None and name.endswith(".html"),
@@ -136,13 +137,10 @@ def environment(
     return made
 
 
-SAMPLES = "_samples"
-
-
 class SharedPhrases:
-    """The sentences that html and text share, as functions that return plain text, which html has to escape.
+    """The sentences that HTML and text parts share, as functions that return plain text, which HTML escapes.
 
-    A macro that html imports from a text template would count as safe there, whatever stands in its values.
+    Imported into an HTML template directly, a macro of a text template would count as safe, with unescaped values.
     """
 
     def __init__(self, module: object) -> None:
@@ -154,6 +152,6 @@ class SharedPhrases:
 
 
 def samples(directory: Path) -> list[tuple[str, Event]]:
-    """Every sample event beside the templates that becomes an e-mail, with its name."""
+    """Returns the name and event of each sample beside the templates that becomes an e-mail."""
     found = [(path.stem, json.loads(path.read_text("utf-8"))) for path in sorted((directory / SAMPLES).glob("*.json"))]
     return [(name, event) for name, data in found if (event := parse(data, str(data.get("event_type"))))]

@@ -1,1 +1,4 @@
-"""Templates seen before they are sent: proofs, checks, extraction, the gallery."""
+"""Previews of the mails: proofs, checks, the catalogues' upkeep, and the gallery.
+
+Imports bootstrap and everything below it.
+"""

@@ -1,4 +1,4 @@
-"""What is wrong with a mail, as far as no other program is needed to tell. `make mail-check` asks those too."""
+"""Checks a mail without other programs. `make mail-check` runs external checkers as well."""
 
 import re
 from collections import Counter
@@ -15,23 +15,23 @@ from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
 
 _ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted")
-_MAX_HTML_SIZE, _MAX_MESSAGE_SIZE = 40_000, 100_000
+_MAX_HTML_BYTES, _MAX_MESSAGE_BYTES = 40_000, 100_000
 _MAX_SUBJECT_LENGTH = 60
 _MAX_LINE_LENGTH = 998
 _LINK = re.compile(r"https://[^\s/]+\S*|mailto:[^@\s]+@[^@\s]+")
-_UNSAID = re.compile(
+_UNFILLED = re.compile(
     r"\b(?:None|null|undefined|NaN|Unknown Movie)\b|%\(\w+\)s|\{\{ *(?:event|person|brand|links|terms|cinema)\b"
 )
-_HOLE = re.compile(r"\S+[ \u00a0]{2,}\S+")
+_DOUBLE_SPACE = re.compile(r"\S+[ \u00a0]{2,}\S+")
 _EMPTY_LINES = re.compile(r"\n[ \t]*\n[ \t]*\n")
-_UNSEEN = re.compile(r"[\s\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_INVISIBLE = re.compile(r"[\s\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _BETWEEN = ".{0,3}"
-"""What may stand between a label and its value, without white space."""
+"""The text that may be between a label and its value, without white space."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailFault:
-    """`what` is wrong, and the `remedy`."""
+    """A fault, and its `remedy`."""
 
     what: str
     remedy: str
@@ -45,12 +45,12 @@ Findings = Iterator[MailFault]
 
 # ── the checks ───────────────────────────────────────────────────────────────────────────────────────
 def parts(mail: MailReading) -> Findings:
-    """RFC 2045 to 2047, as Python's own parser reads them; text first, html after it."""
+    """The MIME structure (RFC 2045 to 2047), by Python's parser: text first, then HTML."""
     for part in mail.message.walk():
         for defect in (*part.defects, *(d for value in part.values() for d in getattr(value, "defects", ()))):
-            said = str(defect) or type(defect).__name__
+            detail = str(defect) or type(defect).__name__
             yield MailFault(
-                f"{part.get_content_type()} does not parse cleanly ({said})", "tell the developers: mime.py"
+                f"{part.get_content_type()} does not parse cleanly ({detail})", "tell the developers: mime.py"
             )
     kinds = [part.get_content_type() for part in mail.message.walk() if part.get_content_maintype() == "text"]
     if kinds[:2] != ["text/plain", "text/html"]:
@@ -64,15 +64,17 @@ def headers(mail: MailReading) -> Findings:
             yield MailFault(f"the header {name} is missing", "tell the developers: mime.py")
     for name, count in counts.items():
         if count > 1:
-            yield MailFault(f"the header {name} stands there {count} times", "tell the developers: mime.py")
+            yield MailFault(f"the header {name} occurs {count} times", "tell the developers: mime.py")
 
 
 def sizes(mail: MailReading) -> Findings:
-    """Gmail shows the first 102 kB, and the rest behind a link."""
-    if (size := len(mail.mail.html.encode())) >= _MAX_HTML_SIZE:
-        yield MailFault(f"the html has {size} bytes", f"shorten {mail.template}/body.html to below {_MAX_HTML_SIZE}")
-    if (size := mail.bare_size) >= _MAX_MESSAGE_SIZE:
-        yield MailFault(f"the message has {size} bytes without attachments", f"shorten it to below {_MAX_MESSAGE_SIZE}")
+    """The size of the mail: Gmail shows 102 kB, and the rest behind a link."""
+    if (size := len(mail.mail.html.encode())) >= _MAX_HTML_BYTES:
+        yield MailFault(f"the html has {size} bytes", f"shorten {mail.template}/body.html to below {_MAX_HTML_BYTES}")
+    if (size := mail.bare_size) >= _MAX_MESSAGE_BYTES:
+        yield MailFault(
+            f"the message has {size} bytes without attachments", f"shorten it to below {_MAX_MESSAGE_BYTES}"
+        )
 
 
 def subject(mail: MailReading) -> Findings:
@@ -85,11 +87,13 @@ def subject(mail: MailReading) -> Findings:
 
 
 def lines(mail: MailReading) -> Findings:
-    """RFC 5322 §2.1.1."""
+    """Line ends and line lengths (RFC 5322 §2.1.1)."""
     if re.search(rb"(?<!\r)\n|\r(?!\n)", mail.raw):
         yield MailFault("a line does not end with CR LF", "tell the developers: mime.py")
     if (longest := max(map(len, mail.raw.split(b"\r\n")))) > _MAX_LINE_LENGTH:
-        yield MailFault(f"a line has {longest} bytes, and {_MAX_LINE_LENGTH} may pass", "tell the developers: mime.py")
+        yield MailFault(
+            f"a line has {longest} bytes, and {_MAX_LINE_LENGTH} are allowed", "tell the developers: mime.py"
+        )
 
 
 def links(mail: MailReading) -> Findings:
@@ -99,13 +103,13 @@ def links(mail: MailReading) -> Findings:
 
 
 def inline_images(mail: MailReading) -> Findings:
-    """RFC 2392: what is shown rides along, and what rides along is shown."""
+    """Each inline image is attached, and each image that is attached for it is shown (RFC 2392)."""
     there = {image.content_id for image in mail.mail.attachments if image.content_id}
     shown = {source.removeprefix("cid:") for source in mail.page.sources if source.startswith("cid:")}
     for missing in sorted(shown - there):
         yield MailFault(f"no part has the Content-ID {missing!r}", f"take cid:{missing} out of the html, or attach it")
-    for idle in sorted(there - shown):
-        yield MailFault(f"the image {idle!r} rides along and is not shown", f"show it as cid:{idle}")
+    for unused in sorted(there - shown):
+        yield MailFault(f"the image {unused!r} is attached and not shown", f"show it as cid:{unused}")
     for source in mail.page.sources:
         if not source.startswith(("cid:", "https://")):
             yield MailFault(f"the image {source[:80]!r} is neither inline nor https", "attach it, and show it as cid:")
@@ -120,34 +124,35 @@ def images(mail: MailReading) -> Findings:
 
 
 def facts(mail: MailReading) -> Findings:
-    """Whoever reads the text learns the same."""
-    text = _seen(mail.mail.text)
+    """The text part has the same facts as the HTML."""
+    text = _visible(mail.mail.text)
     for row in mail.page.facts:
-        if not re.search(_BETWEEN.join(re.escape(_seen(cell)) for cell in row), text):
+        if not re.search(_BETWEEN.join(re.escape(_visible(cell)) for cell in row), text):
             yield MailFault(f"the text does not say {': '.join(row)!r}", f"add it to {mail.template}/body.txt")
 
 
 def unknown_values(mail: MailReading) -> Findings:
-    """A value that is not known, and a place that was not filled, are never read by anybody."""
+    """Neither unknown values nor unfilled placeholders reach a reader."""
     places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
     for place, texts in places.items():
-        for found in sorted({found for text in texts for found in _UNSAID.findall(text)}):
+        for found in sorted({found for text in texts for found in _UNFILLED.findall(text)}):
             yield MailFault(f"the {place} says {found!r}", "put an {% if %} around what may be unknown")
 
 
 def holes(mail: MailReading) -> Findings:
-    """Two spaces in a row are left where a value is missing in a sentence."""
+    """Two spaces in a row show that a value is missing in a sentence."""
     places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
     for place, texts in places.items():
-        for found in sorted({found for text in texts for found in _HOLE.findall(text)}):
+        for found in sorted({found for text in texts for found in _DOUBLE_SPACE.findall(text)}):
             yield MailFault(
-                f"the {place} has two spaces in {found[:60]!r}", "a value is missing there, or a space too much"
+                f"the {place} has two spaces in {found[:60]!r}",
+                "a value is missing there, or there is a space too many",
             )
 
 
 def empty_rows(mail: MailReading) -> Findings:
-    for tag, count in sorted(Counter(mail.page.silent).items()):
-        yield MailFault(f"{count} <{tag}> in the html without a word", "put an {% if %} around it")
+    for tag, count in sorted(Counter(mail.page.empty).items()):
+        yield MailFault(f"{count} <{tag}> in the html without text", "put an {% if %} around it")
     if _EMPTY_LINES.search(mail.mail.text):
         yield MailFault("the text has two empty lines in a row", f"take one out of {mail.template}/body.txt")
     for label, *_ in filter(None, mail.page.facts):
@@ -171,22 +176,22 @@ CHECKS: tuple[Callable[[MailReading], Findings], ...] = (
 )
 
 
-def _seen(text: str) -> str:
-    """Without white space and the marks that say where to break and in which direction to read."""
-    return _UNSEEN.sub("", text)
+def _visible(text: str) -> str:
+    """The text without white space, break opportunities and direction marks."""
+    return _INVISIBLE.sub("", text)
 
 
 # ── all of them on all of it ─────────────────────────────────────────────────────────────────────────
 def findings(made: Proof) -> Findings:
     mail = read(made.template, made.mail, made.message)
     for check in CHECKS:
-        # Its subjects are too long on purpose, and nobody gets them.
+        # Subjects of the pseudo-locale are too long on purpose.
         if not (check is subject and made.language == PSEUDO):
             yield from check(mail)
 
 
 def translations(templates: Path, languages: Sequence[str]) -> Iterator[tuple[str, MailFault]]:
-    """What the catalogues of these languages lack, with the file's name."""
+    """Yields the faults in the catalogues of these languages, with the file's name."""
     for fault in extraction.faults(templates):
         name, _, what = fault.partition(": ")
         if name.removesuffix(".po") in languages:
@@ -195,19 +200,19 @@ def translations(templates: Path, languages: Sequence[str]) -> Iterator[tuple[st
 
 @dataclass(slots=True)
 class CheckReport:
-    """`found`: each finding with the sample and language, or the catalogue, where it was made."""
+    """`found`: the faults, each with its sample and language, or its catalogue."""
 
     mails: int
     languages: Sequence[str]
     found: list[tuple[str, MailFault]]
 
     def __str__(self) -> str:
-        well = "nothing to mend" if not self.found else f"{len(self.found)} to mend"
-        return f"{self.mails} mails in {', '.join(self.languages)} checked: {well}"
+        result = "nothing to mend" if not self.found else f"{len(self.found)} to mend"
+        return f"{self.mails} mails in {', '.join(self.languages)} checked: {result}"
 
 
 def run(settings: Settings, languages: Sequence[str] = ()) -> CheckReport:
-    """Every sample in each of these languages, or in all. Raises `ConfigurationError`."""
+    """Check every sample in each of these languages, or in all. Raises `ConfigurationError`."""
     samples = list(proofs.mailed(settings))
     renderer = bootstrap.load_renderer(settings)
     report = CheckReport(0, proofs.chosen(renderer, languages) or renderer.languages, [])
@@ -231,11 +236,11 @@ def as_json(report: CheckReport) -> Mapping[str, object]:
 
 
 def extract(templates: Path) -> Iterator[str]:
-    """Bring the catalogues up to date with the templates; what became of each, one line."""
+    """Update the catalogues from the templates. Yields one line for each, with its result."""
     before = {path: path.read_bytes() for path in (templates / LANGUAGES).glob("*.po")}
     files = extraction.update(templates)
     lacking = Counter(fault.partition(": ")[0] for fault in extraction.faults(templates))
     for path in files:
-        became = "was up to date" if path.read_bytes() == before[path] else "brought up to date"
+        result = "was up to date" if path.read_bytes() == before[path] else "brought up to date"
         to_do = f"{lacking[path.name]} to translate or to mend" if lacking[path.name] else "complete"
-        yield f"{path}: {became}, {to_do}"
+        yield f"{path}: {result}, {to_do}"

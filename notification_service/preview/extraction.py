@@ -1,4 +1,4 @@
-"""The catalogues kept up with the templates, and what is still to be translated in them."""
+"""Updates the catalogues from the templates, and finds what is still to be translated."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +16,9 @@ _WIDTH = 110
 
 
 def extract(templates: Path) -> Catalog:
-    """Every sentence that the templates hold, with the file that it stands in."""
+    """Returns every sentence of the templates, with its file."""
     catalog = Catalog(project="notification-service", charset="utf-8")
-    # Babel passes by folders that begin with an underscore, unless told not to.
+    # By default Babel skips folders that begin with an underscore.
     found = extract_from_dir(templates, _METHODS, _OPTIONS, directory_filter=lambda _: True)
     for filename, _, message, comments, context in sorted(found, key=lambda one: (one[0], one[1])):
         catalog.add(message, locations=[(filename, 0)], auto_comments=comments, context=context)
@@ -26,7 +26,7 @@ def extract(templates: Path) -> Catalog:
 
 
 def update(templates: Path) -> list[Path]:
-    """Bring every catalogue up to date with the templates: new sentences come in, old ones go."""
+    """Update every catalogue: add new sentences, drop old ones. Returns the files."""
     wanted, files = extract(templates), sorted((templates / LANGUAGES).glob("*.po"))
     for path in files:
         catalog = catalogues.read(path)
@@ -42,7 +42,7 @@ def _write(path: Path, catalog: Catalog) -> None:
 
 
 def faults(templates: Path) -> Iterator[str]:
-    """What a translator has to do: missing, unsure, outdated and spoiled sentences, one line each."""
+    """Yields a line for each sentence that is missing, fuzzy, outdated or broken."""
     wanted = extract(templates)
     for path in sorted((templates / LANGUAGES).glob("*.po")):
         catalog = catalogues.read(path)

@@ -1,4 +1,4 @@
-"""A mail as its reader's program takes it apart: what the checks and the gallery look at."""
+"""Parses a mail as a mail client does, for the checks and the gallery."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 from notification_service.channels.email.mail import Mail
 
 _VOID = frozenset({"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
-_SILENT = frozenset({"style", "script", "title", "head"})
-_SAYS_SOMETHING = frozenset({"a", "h1", "h2", "h3", "li", "p", "td", "th"})
+_WITHOUT_TEXT = frozenset({"style", "script", "title", "head"})
+_WITH_TEXT = frozenset({"a", "h1", "h2", "h3", "li", "p", "td", "th"})
 _STYLED_SOURCE = re.compile(r"""url\(\s*["']?([^"')\s]+)""")
 
 Attributes = dict[str, str]
@@ -18,24 +18,24 @@ Attributes = dict[str, str]
 
 @dataclass(slots=True)
 class Page:
-    """What the html shows. Outlook's conditional comments count where they hold links or images."""
+    """The content of the HTML. Links and images in Outlook's conditional comments count too."""
 
     links: list[str] = field(default_factory=list)
     images: list[Attributes] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
-    """Where images come from, those of the style sheets too."""
+    """Sources of images, also those of style sheets."""
     facts: list[list[str]] = field(default_factory=list)
     """The rows of each table.facts, cell by cell."""
     texts: list[str] = field(default_factory=list)
-    """Every piece of text between two tags, and the texts that stand for images."""
-    silent: list[str] = field(default_factory=list)
-    """The elements that were made to say something and say nothing."""
+    """Every piece of text between two tags, and the alternative texts of images."""
+    empty: list[str] = field(default_factory=list)
+    """The tags of elements that should have text and have none."""
     preheader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MailReading:
-    """`template` is the folder that the mail was made from."""
+    """A mail and its parsed parts. `template`: the folder that it was rendered from."""
 
     template: str
     mail: Mail
@@ -45,7 +45,7 @@ class MailReading:
 
     @property
     def bare_size(self) -> int:
-        """The bytes of the message without its attachments."""
+        """The size of the message without attachments, in bytes."""
         attached = (part for part in self.message.walk() if part.get_content_disposition() == "attachment")
         return len(self.raw) - sum(len(part.as_bytes()) for part in attached)
 
@@ -67,11 +67,11 @@ def page(html: str) -> Page:
 class _Element:
     tag: str
     classes: list[str]
-    said: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        return " ".join("".join(self.said).split())
+        return " ".join("".join(self.texts).split())
 
 
 class _Reader(HTMLParser):
@@ -88,7 +88,7 @@ class _Reader(HTMLParser):
             found.links.append(given["href"])
         if tag == "img":
             found.images.append(given)
-            self._say(given.get("alt") or "image")
+            self._add_text(given.get("alt") or "image")
         if tag == "tr" and self._inside("facts"):
             found.facts.append([])
         if tag not in _VOID:
@@ -105,15 +105,15 @@ class _Reader(HTMLParser):
         fact = element.tag in ("td", "th") and self._inside("facts")
         if fact and self.page.facts:
             self.page.facts[-1].append(element.text)
-        # A cell elsewhere may be there for the layout.
-        if element.tag in _SAYS_SOMETHING and not element.text and (fact or element.tag != "td"):
-            self.page.silent.append(element.tag)
+        # A cell outside of table.facts may serve the layout.
+        if element.tag in _WITH_TEXT and not element.text and (fact or element.tag != "td"):
+            self.page.empty.append(element.tag)
         if "preheader" in element.classes:
             self.page.preheader = element.text
 
     def handle_data(self, data: str) -> None:
-        if not any(element.tag in _SILENT for element in self._open):
-            self._say(data)
+        if not any(element.tag in _WITHOUT_TEXT for element in self._open):
+            self._add_text(data)
 
     def handle_comment(self, data: str) -> None:
         conditional = data.partition("<![endif]")[0]
@@ -122,10 +122,10 @@ class _Reader(HTMLParser):
         self.page.images += inner.images
         self.page.sources += inner.sources
 
-    def _say(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         self.page.texts.append(text)
         for element in self._open:
-            element.said.append(text)
+            element.texts.append(text)
 
     def _inside(self, name: str) -> bool:
         return any(name in element.classes for element in self._open)

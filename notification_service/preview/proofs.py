@@ -1,4 +1,4 @@
-"""Every template on every sample, as files to open: html, text, and the whole message."""
+"""Renders every sample to files: HTML, text, and the whole message."""
 
 import base64
 import html
@@ -31,7 +31,7 @@ _INLINE = re.compile(r"""(?<=src=["'])cid:([^"']+)""")
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One sample in one language (None: that which its event asks for), as it would go out."""
+    """The mail of one sample as it would go out. `language`: None for that of its event."""
 
     sample: str
     language: str | None
@@ -45,7 +45,7 @@ class Proof:
 
 
 def mailed(settings: Settings) -> Iterator[tuple[Sample, Notification]]:
-    """The samples that become a mail, the awkward ones too. Raises `ConfigurationError` that names the file."""
+    """Yields the samples that become a mail, with special cases. Raises `ConfigurationError` with the file."""
     templates = bootstrap.templates_directory(settings)
     for path in sorted((templates / SAMPLES).glob("*.json")):
         _check_sample(path)
@@ -72,7 +72,7 @@ def _check_sample(path: Path) -> None:
 def proof(
     settings: Settings, renderer: Renderer, sample: str, notification: Notification, language: str | None
 ) -> Proof:
-    """Raises `CompositionError` with file and line."""
+    """Render one sample. Raises `CompositionError` with file and line."""
     notification_id = facts.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL)
     ids = MessageIds(
         notification_id, notification.event_id, notification.template, notification.event.booking_id, datetime.now(UTC)
@@ -82,17 +82,17 @@ def proof(
 
 
 def chosen(renderer: Renderer, languages: Sequence[str]) -> Sequence[str]:
-    """The languages as they are. Raises `ConfigurationError` where nobody speaks one."""
+    """Returns the languages. Raises `ConfigurationError` where one has no catalogue."""
     for language in languages:
         if language not in renderer.languages:
-            raise ConfigurationError(f"--language {language!r} is none; there are {', '.join(renderer.languages)}")
+            raise ConfigurationError(f"--language {language!r} is unknown; there are {', '.join(renderer.languages)}")
     return languages
 
 
 def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every_language: bool = False) -> list[Proof]:
-    """What was written to `out` as .html, .txt and .eml, with an index.html.
+    """Write .html, .txt and .eml files and an index.html to `out`, and return the proofs.
 
-    Without `languages`, each sample is in the language that its event asks for, and its files do not name it.
+    Without `languages`, each sample is in the language of its event, and its file names have no language.
     """
     found = list(mailed(settings))
     renderer = bootstrap.load_renderer(settings)
@@ -111,7 +111,7 @@ def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every
 
 
 def with_images(mail: Mail) -> str:
-    """The html with its inline images in it, for a browser, which knows no Content-ID."""
+    """Returns the HTML with its inline images as data URLs: a browser cannot resolve a Content-ID."""
     images = {image.content_id: image for image in mail.attachments if image.content_id}
 
     def data(found: re.Match[str]) -> str:

@@ -28,10 +28,10 @@ BringIn = Callable[[bytes, str, str, str], Awaitable[None]]
 class ServerRefusals(Protocol):
     """What this worker's channel has learned about a refusal, by its fingerprint."""
 
-    def hear(self, fingerprint: str) -> None:
+    def mark_about_us(self, fingerprint: str) -> None:
         """Note that another worker found this refusal to be about our service."""
 
-    def still_ours(self, fingerprint: str) -> bool:
+    def is_about_us(self, fingerprint: str) -> bool:
         """Whether no message was accepted since the refusal was found to be about our service."""
 
 
@@ -78,8 +78,8 @@ class Recaller:
         have bounced meanwhile.
         """
         if new := order.opening not in self._known:
-            self._refusals.hear(order.fingerprint)
-        over = not self._refusals.still_ours(order.fingerprint)
+            self._refusals.mark_about_us(order.fingerprint)
+        over = not self._refusals.is_about_us(order.fingerprint)
         if new or over:
             await self._publish(order)
             self._known.add(order.opening)

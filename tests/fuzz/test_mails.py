@@ -40,7 +40,7 @@ FIRST_NAME, MESSAGE_ID = "the person's first name", "the message id"
 @functools.cache
 def renderer() -> Renderer:
     return load(
-        TEMPLATES, SenderProfile(Brand("Cinema", "help@cinema.example"), ways=LinkPatterns(hosts=["pay.example"]))
+        TEMPLATES, SenderProfile(Brand("Cinema", "help@cinema.example"), links=LinkPatterns(hosts=["pay.example"]))
     )
 
 

@@ -22,6 +22,7 @@ from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import oauth, providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint
 from notification_service.channels.email.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
 from notification_service.cli import doctor, send_test, smtp_login
 from notification_service.delivery.ports.channel import Accepted, Tried, Unavailable
@@ -67,8 +68,8 @@ class Clock:
 
 
 def client_credentials(endpoint: TokenEndpoint, hide: Secrecy, tls: ssl.SSLContext | None = None) -> TokenSource:
-    asked = oauth.Endpoint(endpoint.url, tls or ssl.create_default_context(), hide)
-    return oauth.ClientCredentials(asked, oauth.Client("app", SECRET, SCOPE))
+    asked = Endpoint(endpoint.url, tls or ssl.create_default_context(), hide)
+    return oauth.ClientCredentials(asked, Client("app", SECRET, SCOPE))
 
 
 def refresh_token(
@@ -79,8 +80,8 @@ def refresh_token(
     hide: Secrecy | None = None,
     clock: Callable[[], float] | None = None,
 ) -> oauth.RefreshToken:
-    asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), hide or Secrecy(mark="***", in_pieces=[first]))
-    client = oauth.Client("app", None, "https://outlook.office.com/SMTP.Send offline_access")
+    asked = Endpoint(endpoint.url, ssl.create_default_context(), hide or Secrecy(mark="***", in_pieces=[first]))
+    client = Client("app", None, "https://outlook.office.com/SMTP.Send offline_access")
     return oauth.RefreshToken(asked, client, first, kept, **({"clock": clock} if clock else {}))
 
 
@@ -441,8 +442,8 @@ async def test_it_is_renewed_before_it_ends_while_the_old_one_still_serves(endpo
 
 
 async def _settled(tokens: Tokens) -> None:
-    assert tokens._flight
-    await asyncio.wait([tokens._flight])
+    assert tokens._running
+    await asyncio.wait([tokens._running])
 
 
 async def test_an_endpoint_that_is_away_while_a_token_holds_costs_nobody_a_mail(endpoint: TokenEndpoint) -> None:
@@ -497,7 +498,7 @@ async def test_a_late_answer_does_not_make_a_token_live_longer(endpoint: TokenEn
     await asyncio.sleep(0.05)
     clock.now += 60
     token = await asking
-    assert (token.asked, token.stale, token.ends) == (1000, 1070, 1070)
+    assert (token.renew_at, token.unusable_at) == (1070, 1070)
     await tokens.close()
 
 
@@ -505,7 +506,7 @@ async def test_a_very_short_life_is_used_by_half(endpoint: TokenEndpoint) -> Non
     endpoint.gives["expires_in"] = 10
     tokens = tokens_of(endpoint, clock=Clock())
     token = await tokens.get()
-    assert (token.stale, token.ends) == (1005, 1005)
+    assert (token.renew_at, token.unusable_at) == (1005, 1005)
     await tokens.close()
 
 
@@ -665,7 +666,7 @@ def key_file(folder: Path, said: object) -> Path:
 
 async def test_a_service_account_signs_for_the_mailbox(endpoint: TokenEndpoint, tmp_path: Path) -> None:
     hide = Secrecy(mark="***")
-    asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), hide)
+    asked = Endpoint(endpoint.url, ssl.create_default_context(), hide)
     key = oauth.read_service_key(key_file(tmp_path, FILE))
     source = oauth.ServiceAccount(asked, key, USER, "https://mail.google.com/")
     await source.ask()
@@ -693,7 +694,7 @@ async def test_what_google_refuses_is_told_in_plain_words(
     endpoint: TokenEndpoint, tmp_path: Path, description: str, words: str
 ) -> None:
     endpoint.script.append(refusal("invalid_grant", description))
-    asked = oauth.Endpoint(endpoint.url, ssl.create_default_context(), Secrecy(mark="***"))
+    asked = Endpoint(endpoint.url, ssl.create_default_context(), Secrecy(mark="***"))
     source = oauth.ServiceAccount(asked, oauth.read_service_key(key_file(tmp_path, FILE)), USER, "any")
     with pytest.raises(NoLoginError) as caught:
         await source.ask()

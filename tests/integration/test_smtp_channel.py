@@ -462,7 +462,9 @@ async def test_the_server_is_greeted_with_the_name_that_is_set(smtp: SmtpServer)
             await channel.check()
     async with channel_to(smtp, ehlo_name="web-1") as (channel, _):
         assert isinstance(await send(channel), Accepted)
-        assert (await channel.check()).endswith("greeted as web-1, which is no full name: some ask for SMTP_EHLO_NAME")
+        assert (await channel.check()).endswith(
+            "greeted as web-1, which is no full name: some servers require one, set SMTP_EHLO_NAME"
+        )
     async with channel_to(smtp, ehlo_name="tickets.cinema.example") as (channel, _):
         assert (await channel.check()).endswith("greeted as tickets.cinema.example")
 

@@ -244,7 +244,7 @@ class Worker:
         if recall:
             recalls = cast("Recalls", _Recalls(stores, self.process))
             recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(to_broker))
-            breaker.refusals.alarmed = recaller.alarm
+            breaker.refusals.on_recall = recaller.alarm
             self.process.create_task(recaller.forever())
 
     @property

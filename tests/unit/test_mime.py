@@ -21,7 +21,7 @@ from notification_service.channels.email.mail import Attachment, Mail, OutgoingE
 from notification_service.channels.email.mime import (
     AttachmentError,
     SenderIdentity,
-    _kept,
+    _cached_quoted_line,
     _quoted,
     clean,
     compose,
@@ -64,14 +64,14 @@ def compose_one(
     *,
     event_id: str = "evt_1",
     booking_id: str | None = "B1",
-    most_attached: int = 1_000_000,
+    max_attachment_bytes: int = 1_000_000,
 ) -> OutgoingEmail:
     return compose(
         mail or Mail("You're booked: Inception, Tue 15 Dec, 8:00 PM", "Hello.\n", "<p>Hello.</p>\n"),
         to,
         sender_identity or SenderIdentity("tickets@cinema.example", "Cinema"),
         MessageIds(NOTIFICATION, event_id, "booking_confirmation", booking_id, DATE),
-        most_attached=most_attached,
+        max_attachment_bytes=max_attachment_bytes,
     )
 
 
@@ -289,11 +289,11 @@ def test_line_by_line_is_as_the_whole(text: str) -> None:
 
 
 def test_what_is_remembered_of_mails_is_bounded() -> None:
-    _kept.cache_clear()
+    _cached_quoted_line.cache_clear()
     _quoted("x" * 1001)
-    assert _kept.cache_info().currsize == 0
+    assert _cached_quoted_line.cache_info().currsize == 0
     _quoted("\n".join(map(str, range(5000))))
-    assert _kept.cache_info().currsize == 1024
+    assert _cached_quoted_line.cache_info().currsize == 1024
 
 
 # ── the rules of craft.md ────────────────────────────────────────────────────────────────────────────
@@ -514,12 +514,12 @@ def test_any_other_file_name_arrives_as_it_is(name: str) -> None:
 def test_more_bytes_than_the_setting_allows_are_refused(sizes: tuple[int, ...]) -> None:
     files = tuple(Attachment(f"{n}.bin", "application/octet-stream", b"x" * size) for n, size in enumerate(sizes))
     with pytest.raises(AttachmentError, match="MAX_ATTACHMENT_BYTES"):
-        compose_one(Mail("x", "x", "x", files), most_attached=100)
+        compose_one(Mail("x", "x", "x", files), max_attachment_bytes=100)
 
 
 def test_as_many_bytes_as_the_setting_allows_go_out() -> None:
     files = tuple(Attachment(f"{n}.bin", "application/octet-stream", b"x" * 50) for n in range(2))
-    message: Any = assert_well_formed(compose_one(Mail("x", "x", "x", files), most_attached=100))
+    message: Any = assert_well_formed(compose_one(Mail("x", "x", "x", files), max_attachment_bytes=100))
     assert len(list(message.iter_attachments())) == 2
 
 

@@ -870,7 +870,7 @@ async def test_a_file_beyond_the_limit_is_left_out_and_the_mail_goes(bytes_of_lo
 
 
 async def test_where_nothing_fits_no_word_is_lost_about_files() -> None:
-    bare = renderer().render("booking_confirmation", confirmed_event(), JANE, most_attached=1)
+    bare = renderer().render("booking_confirmation", confirmed_event(), JANE, max_attachment_bytes=1)
     whole = renderer().render("booking_confirmation", confirmed_event(), JANE)
     assert ([file.filename for file in whole.attachments], bare.attachments) == (["ticket.png", "booking.ics"], ())
     assert "calendar" in whole.text

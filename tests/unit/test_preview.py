@@ -40,7 +40,7 @@ def test_some_languages_are_chosen(tmp_path: Path) -> None:
 
 
 def test_a_language_that_nobody_speaks_is_named_with_those_that_are_spoken(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"'tlh' is none; there are en, "):
+    with pytest.raises(ConfigurationError, match=r"'tlh' is unknown; there are en, "):
         proofs.write(load(), tmp_path / "out", languages=["tlh"])
     assert not (tmp_path / "out").exists()
 

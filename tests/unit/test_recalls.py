@@ -51,7 +51,7 @@ class Scene:
     def worker(self) -> tuple[Recaller, Refusals]:
         refusals = Refusals()
         recaller = Recaller(self.recalls, refusals, self.bring_in)
-        refusals.alarmed = recaller.alarm
+        refusals.on_recall = recaller.alarm
         return recaller, refusals
 
     async def bring_in(self, body: bytes, event_type: str, event_id: str, replay: str) -> None:
@@ -82,7 +82,7 @@ async def test_what_bounced_is_published_at_once_and_again_when_mail_passes() ->
     scene = Scene()
     recaller, refusals = scene.worker()
     await scene.bounce("n1", "n2")
-    refusals.hear(WORDS)
+    refusals.mark_about_us(WORDS)
     recaller.alarm(WORDS, AT)
     assert await recaller.look() == 1
     assert [body for body, _ in scene.published] == [
@@ -100,7 +100,7 @@ async def test_what_another_worker_bounced_meanwhile_is_called_back_too() -> Non
     scene = Scene()
     (recaller, refusals), (other, _) = scene.worker(), scene.worker()
     await scene.bounce("n1")
-    refusals.hear(WORDS)
+    refusals.mark_about_us(WORDS)
     recaller.alarm(WORDS, AT)
     await recaller.look()
     await scene.bounce("n1", "n2", at=AT + timedelta(seconds=5))
@@ -115,14 +115,14 @@ async def test_a_worker_that_dies_in_the_middle_is_followed_by_another(published
     scene = Scene(left=published)
     recaller, refusals = scene.worker()
     await scene.bounce("n1", "n2", "n3")
-    refusals.hear(WORDS)
+    refusals.mark_about_us(WORDS)
     recaller.alarm(WORDS, AT)
     with pytest.raises(DependencyError):
         await recaller.look()
     scene.left = 1000
     follower, heard = scene.worker()
     assert await follower.look() == 1
-    assert heard.still_ours(WORDS)
+    assert heard.is_about_us(WORDS)
     assert len(set(scene.tokens)) == 3
     assert len(scene.published) == 3 + published
     heard.accepted("j@good.example")
@@ -144,11 +144,11 @@ async def test_what_bounced_before_or_is_not_kept_in_full_is_left() -> None:
 async def test_words_that_are_known_here_to_blame_their_addresses_are_not_heard_again() -> None:
     scene = Scene()
     recaller, refusals = scene.worker()
-    refusals.hear(WORDS)
+    refusals.mark_about_us(WORDS)
     refusals.accepted("j@good.example")
     recaller.alarm(WORDS, AT)
     assert await recaller.look() == 0
-    assert not refusals.still_ours(WORDS)
+    assert not refusals.is_about_us(WORDS)
 
 
 async def test_one_that_the_broker_refuses_holds_up_no_other_and_no_order() -> None:

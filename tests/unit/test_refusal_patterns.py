@@ -67,7 +67,7 @@ def everything(recipient: str) -> Tried:
 
 
 def breaker_over(server: Server, most: int = 8, refusals: Refusals | None = None) -> Breaker:
-    return Breaker(server, most, first_pause=PAUSE, longest_pause=4 * PAUSE, refusals=refusals)
+    return Breaker(server, most, first_pause_s=PAUSE, max_pause_s=4 * PAUSE, refusals=refusals)
 
 
 def state(breaker: Breaker) -> State:
@@ -75,7 +75,7 @@ def state(breaker: Breaker) -> State:
     return breaker.state
 
 
-async def told(breaker: Breaker, recipient: str) -> Verdict:
+async def verdict_on(breaker: Breaker, recipient: str) -> Verdict:
     return await breaker.deliver(mail(recipient), held, unmarked)
 
 
@@ -83,18 +83,18 @@ async def test_a_domain_that_refuses_us_alone_is_held_and_stops_nobody() -> None
     breaker = breaker_over(Server(refusing("bad.example")))
     with capture_logs() as lines:
         for number in range(32):
-            verdict = await told(breaker, f"guest{number}@bad.example")
+            verdict = await verdict_on(breaker, f"guest{number}@bad.example")
             assert isinstance(verdict, Deferred)
             assert verdict.about == "the server refuses us for bad.example"
         assert state(breaker) is State.CLOSED
-        assert await told(breaker, "jane@good.example") == ACCEPTED
+        assert await verdict_on(breaker, "jane@good.example") == ACCEPTED
     assert [line["domain"] for line in lines if line["event"] == "domain.held"] == ["bad.example"]
     assert list(breaker.refusals.held) == ["bad.example"]
 
 
 async def test_a_named_wait_of_a_domain_that_is_held_is_passed_on() -> None:
     breaker = breaker_over(Server(refusing("bad.example", verdict=replace(QUOTA, wait=600.0))))
-    verdict = await told(breaker, "jane@bad.example")
+    verdict = await verdict_on(breaker, "jane@bad.example")
     assert isinstance(verdict, Deferred)
     assert verdict.wait == 600
 
@@ -103,9 +103,9 @@ async def test_a_held_domain_that_takes_mail_again_is_released() -> None:
     server = Server(refusing("bad.example"))
     breaker = breaker_over(server)
     with capture_logs() as lines:
-        await told(breaker, "jane@bad.example")
+        await verdict_on(breaker, "jane@bad.example")
         server.answer = refusing()
-        assert await told(breaker, "jane@bad.example") == ACCEPTED
+        assert await verdict_on(breaker, "jane@bad.example") == ACCEPTED
     assert [line["event"] for line in lines] == ["domain.held", "domain.released"]
     assert not breaker.refusals.held
 
@@ -113,9 +113,9 @@ async def test_a_held_domain_that_takes_mail_again_is_released() -> None:
 async def test_two_domains_that_refuse_us_stop_the_channel_and_no_mail_is_blamed() -> None:
     server = Server(everything)
     breaker = breaker_over(server)
-    first = await told(breaker, "a@one.example")
+    first = await verdict_on(breaker, "a@one.example")
     assert isinstance(first, Deferred)
-    waiting = asyncio.create_task(told(breaker, "b@two.example"))
+    waiting = asyncio.create_task(verdict_on(breaker, "b@two.example"))
     await asyncio.sleep(PAUSE / 2)
     assert state(breaker) is State.OPEN
     assert breaker.reason == "550 5.4.5 Daily user sending limit exceeded"
@@ -133,7 +133,7 @@ async def test_six_mails_to_six_domains_all_go_out_when_it_is_mended(six: int) -
 
     async def until_it_ends(recipient: str) -> Verdict:
         nonlocal counted
-        while not isinstance(verdict := await told(breaker, recipient), Accepted):
+        while not isinstance(verdict := await verdict_on(breaker, recipient), Accepted):
             assert isinstance(verdict, Deferred | PutOff)
             counted += isinstance(verdict, Deferred)
             await asyncio.sleep(PAUSE)
@@ -152,10 +152,10 @@ async def test_the_probe_goes_to_a_domain_that_has_not_refused_us() -> None:
     server = Server(refusing("one.example", "two.example"))
     breaker = breaker_over(server, most=1)
     recipients = [*(f"{n}@one.example" for n in range(4)), *(f"{n}@two.example" for n in range(4)), "j@good.example"]
-    verdicts = await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in recipients)), 2)
+    verdicts = await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in recipients)), 2)
     assert verdicts[-1] == ACCEPTED
     assert all(isinstance(each, Deferred) for each in verdicts[:-1])
-    assert breaker._openings == 1
+    assert breaker._slots.generation == 1
     opened_by = server.seen.index("0@two.example")
     assert server.seen[opened_by + 1] == "j@good.example"
 
@@ -163,18 +163,18 @@ async def test_the_probe_goes_to_a_domain_that_has_not_refused_us() -> None:
 async def test_the_same_domains_stop_nobody_a_second_time_while_others_pass() -> None:
     breaker = breaker_over(Server(refusing("one.example", "two.example", "three.example")), most=1)
     attack = [f"{n}@{name}.example" for n in range(10) for name in ("one", "two")]
-    await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in [*attack, "j@good.example"])), 2)
-    assert breaker._openings == 1
+    await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in [*attack, "j@good.example"])), 2)
+    assert breaker._slots.generation == 1
     for each in [*attack, "x@three.example"]:
-        assert isinstance(await told(breaker, each), Deferred)
-    assert breaker._openings == 1
+        assert isinstance(await verdict_on(breaker, each), Deferred)
+    assert breaker._slots.generation == 1
     assert state(breaker) is State.CLOSED
 
 
 async def test_where_only_refused_domains_wait_they_make_room_for_others() -> None:
     breaker = breaker_over(Server(everything))
     verdicts = await asyncio.wait_for(
-        asyncio.gather(*(told(breaker, f"{n}@{name}.example") for n in range(8) for name in ("one", "two"))), 2
+        asyncio.gather(*(verdict_on(breaker, f"{n}@{name}.example") for n in range(8) for name in ("one", "two"))), 2
     )
     assert any(isinstance(each, PutOff) for each in verdicts)
     assert not breaker.waiting
@@ -183,14 +183,14 @@ async def test_where_only_refused_domains_wait_they_make_room_for_others() -> No
 
 async def test_an_untried_domain_is_probed_soon_however_long_the_channel_was_closed() -> None:
     server = Server(everything)
-    breaker = Breaker(server, 8, first_pause=PAUSE, longest_pause=60)
-    breaker._pause = 60
-    await told(breaker, "a@one.example")
-    waiting = asyncio.create_task(told(breaker, "b@two.example"))
+    breaker = Breaker(server, 8, first_pause_s=PAUSE, max_pause_s=60)
+    breaker._pause_s = 60
+    await verdict_on(breaker, "a@one.example")
+    waiting = asyncio.create_task(verdict_on(breaker, "b@two.example"))
     await asyncio.sleep(PAUSE)
-    breaker._untried_at = asyncio.get_running_loop().time() + PAUSE
+    breaker._untried_probe_at = asyncio.get_running_loop().time() + PAUSE
     server.answer = refusing("one.example", "two.example")
-    assert await asyncio.wait_for(told(breaker, "j@good.example"), 1) == ACCEPTED
+    assert await asyncio.wait_for(verdict_on(breaker, "j@good.example"), 1) == ACCEPTED
     assert isinstance(await asyncio.wait_for(waiting, 1), Deferred)
 
 
@@ -203,9 +203,9 @@ async def test_a_mail_that_was_under_way_and_is_accepted_closes_it_at_once() -> 
                 await gate.wait()
             return await super().send_once(envelope, before_handover)
 
-    breaker = Breaker(Slow(refusing("one.example", "two.example")), 8, first_pause=60)
-    good = asyncio.create_task(told(breaker, "j@good.example"))
-    bad = [asyncio.create_task(told(breaker, f"a@{name}.example")) for name in ("one", "two")]
+    breaker = Breaker(Slow(refusing("one.example", "two.example")), 8, first_pause_s=60)
+    good = asyncio.create_task(verdict_on(breaker, "j@good.example"))
+    bad = [asyncio.create_task(verdict_on(breaker, f"a@{name}.example")) for name in ("one", "two")]
     await asyncio.sleep(PAUSE)
     assert state(breaker) is State.OPEN
     gate.set()
@@ -220,10 +220,10 @@ async def test_many_domains_at_the_head_of_the_queue_do_not_cost_a_probe_each(ve
     evil = [f"evil{number}.example" for number in range(32)]
     server = Server(refusing(*evil, verdict=verdict))
     breaker = breaker_over(server)
-    ended = await asyncio.wait_for(asyncio.gather(*(told(breaker, f"a@{domain}") for domain in evil)), 5)
+    ended = await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, f"a@{domain}") for domain in evil)), 5)
     assert sum(isinstance(each, PutOff) for each in ended) >= 20
     assert len(server.seen) <= 12
-    assert await asyncio.wait_for(told(breaker, "a@good.example"), 5) == ACCEPTED
+    assert await asyncio.wait_for(verdict_on(breaker, "a@good.example"), 5) == ACCEPTED
 
 
 def test_who_has_raised_the_alarm_for_nothing_needs_more_domains_the_next_time() -> None:
@@ -251,11 +251,11 @@ async def test_a_domain_of_which_others_passed_opens_nothing_by_breaking_off() -
     server = Server(refusing("evil.example", verdict=IN_DOUBT))
     breaker = breaker_over(server)
     for _ in range(3):
-        await told(breaker, "a@evil.example")
+        await verdict_on(breaker, "a@evil.example")
     assert state(breaker) is State.OPEN
-    assert await asyncio.wait_for(told(breaker, "a@good.example"), 5) == ACCEPTED
+    assert await asyncio.wait_for(verdict_on(breaker, "a@good.example"), 5) == ACCEPTED
     for _ in range(9):
-        await told(breaker, "a@evil.example")
+        await verdict_on(breaker, "a@evil.example")
     assert state(breaker) is State.CLOSED
 
 
@@ -263,7 +263,7 @@ async def test_a_probe_that_says_nothing_of_us_does_not_close_it() -> None:
     answers: Mapping[str, Tried] = {"busy.example": deferred(), "gone.example": odd("550 5.1.1")}
     breaker = breaker_over(Server(lambda to: answers.get(to.rpartition("@")[2], QUOTA)), most=1)
     names = ("one", "two", "busy", "gone")
-    tasks = [asyncio.create_task(told(breaker, f"a@{name}.example")) for name in names]
+    tasks = [asyncio.create_task(verdict_on(breaker, f"a@{name}.example")) for name in names]
     await asyncio.wait(tasks[2:], timeout=1)
     assert state(breaker) is not State.CLOSED
     assert [type(task.result()) for task in tasks[2:]] == [Deferred, Refused]
@@ -278,9 +278,9 @@ async def test_an_attack_by_one_domain_leaves_others_at_full_speed() -> None:
     good = [f"{n}@good{n % 40}.example" for n in range(596)]
     bad = [f"{n}@evil.example" for n in range(32)]
     mixed = [*bad[:8], *good[:300], *bad[8:], *good[300:]]
-    verdicts = await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in mixed)), 10)
+    verdicts = await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in mixed)), 10)
     assert verdicts.count(ACCEPTED) == 596
-    assert breaker._openings == 0
+    assert breaker._slots.generation == 0
 
 
 async def test_two_domains_of_an_attacker_cost_one_probe() -> None:
@@ -289,9 +289,9 @@ async def test_two_domains_of_an_attacker_cost_one_probe() -> None:
     good = [f"{n}@good{n % 40}.example" for n in range(596)]
     bad = [f"{n}@{name}.example" for n in range(16) for name in ("evil", "worse")]
     mixed = [*bad, *good]
-    verdicts = await asyncio.wait_for(asyncio.gather(*(told(breaker, each) for each in mixed)), 10)
+    verdicts = await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in mixed)), 10)
     assert verdicts.count(ACCEPTED) == 596
-    assert breaker._openings <= 1
+    assert breaker._slots.generation <= 1
 
 
 # ── equal words in a row ─────────────────────────────────────────────────────────────────────────────
@@ -356,10 +356,10 @@ def test_three_equal_refusals_in_one_domain_hold_it_and_call_back_what_bounced()
 
 async def test_a_domain_that_refuses_everybody_in_words_of_its_own_stops_nobody_else() -> None:
     breaker = breaker_over(Server(refusing("one.example", verdict=odd())))
-    verdicts = [await told(breaker, f"{n}@one.example") for n in range(9)]
+    verdicts = [await verdict_on(breaker, f"{n}@one.example") for n in range(9)]
     assert [type(each) for each in verdicts] == [Refused] * 2 + [Deferred] * 7
     assert state(breaker) is State.CLOSED
-    assert await told(breaker, "jane@good.example") == ACCEPTED
+    assert await verdict_on(breaker, "jane@good.example") == ACCEPTED
 
 
 def test_refusals_that_name_the_address_are_not_counted() -> None:
@@ -380,7 +380,7 @@ def test_words_that_come_again_when_others_pass_blame_their_addresses() -> None:
     for each in typos:
         watched.read(each)
     watched.of.accepted("j@good.example")
-    assert not watched.of.still_ours("f1")
+    assert not watched.of.is_about_us("f1")
     assert [watched.read(each) for each in typos * 3] == [Refused] * 9
     watched.now += 3601
     assert len(watched.alarms) == 1
@@ -398,9 +398,9 @@ def test_words_whose_addresses_take_mail_again_may_mean_us_a_second_time() -> No
 
 def test_words_that_another_worker_found_to_be_about_us_block_at_once() -> None:
     watched = Watched()
-    watched.of.hear("f1")
+    watched.of.mark_about_us("f1")
     assert watched.read("a@one.example") is Blocked
-    assert watched.of.still_ours("f1")
+    assert watched.of.is_about_us("f1")
 
 
 @given(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.channels.email.smtp.replies import Blame, Phase, fingerprint, one_line, own_words, read
-from notification_service.channels.email.smtp.reply_codes import HINTS, About
+from notification_service.channels.email.smtp.refusal_causes import HINTS, Cause
+from notification_service.channels.email.smtp.replies import Blame, Phase, fingerprint, one_line, read, without_quotes
 
 CHANNEL, ACCOUNT, MOMENT, MESSAGE = Blame.CHANNEL, Blame.ACCOUNT, Blame.MOMENT, Blame.MESSAGE
 CONNECT, MAIL, RCPT, DATA = Phase.CONNECT, Phase.MAIL, Phase.RCPT, Phase.DATA
@@ -228,7 +228,7 @@ def test_what_a_server_quotes_of_another_blames_nobody(
     """The attack: customers choose addresses at servers of their own, and what those say is quoted to us."""
     reading = read(phase, code, f"{code // 100}.1.1 " + quote.format(f"{quoted[0]} {quoted[1]}"))
     assert reading.blame is (MOMENT if code < 500 else MESSAGE)
-    assert not reading.session
+    assert not reading.session_spent
 
 
 @given(st.sampled_from(QUOTES), st.text(st.characters(codec="ascii"), max_size=80), st.sampled_from((450, 550)))
@@ -238,7 +238,7 @@ def test_whatever_is_quoted_says_nothing_of_us(quote: str, said: str, code: int)
 
 def test_a_quote_that_begins_late_leaves_what_the_server_says_itself() -> None:
     text = "4.1.8 <tickets@cinema.example>: Sender address rejected: unverified address: host mx said: 550 no relay"
-    assert own_words(text) == "4.1.8 : Sender address rejected:"
+    assert without_quotes(text) == "4.1.8 : Sender address rejected:"
     assert read(RCPT, 450, text).blame is ACCOUNT
 
 
@@ -264,7 +264,7 @@ def test_a_refusal_of_us_comes_with_what_to_do(code: int, text: str, named: str)
 
 
 def test_there_is_a_hint_for_all_that_an_operator_can_mend() -> None:
-    assert set(HINTS) == set(About) - {About.RECIPIENT, About.ADDRESS, About.FULL}
+    assert set(HINTS) == set(Cause) - {Cause.RECIPIENT, Cause.ADDRESS, Cause.FULL}
     assert not any("\n" in hint for hint in HINTS.values())
 
 
@@ -292,7 +292,7 @@ def test_there_is_a_hint_for_all_that_an_operator_can_mend() -> None:
     ],
 )
 def test_what_belongs_to_the_session_alone_is_known(code: int, text: str) -> None:
-    assert read(MAIL, code, text).session
+    assert read(MAIL, code, text).session_spent
     assert read(MAIL, code, text).blame is CHANNEL
 
 
@@ -307,7 +307,7 @@ def test_what_belongs_to_the_session_alone_is_known(code: int, text: str) -> Non
     ],
 )
 def test_what_a_fresh_session_would_not_mend_is_not_the_sessions(text: str) -> None:
-    assert not read(MAIL, 421, text).session
+    assert not read(MAIL, 421, text).session_spent
 
 
 SAME = [
@@ -449,6 +449,6 @@ def test_no_reply_takes_long_to_read(text: str) -> None:
 def test_a_number_that_no_words_follow_is_no_quoted_reply() -> None:
     """An id can look like a reply code; equal refusals with other ids are equal all the same."""
     said = [f"Computer says no to this one (ref {number})" for number in (77, 277, 477, 577)]
-    assert [own_words(text) for text in said] == said
+    assert [without_quotes(text) for text in said] == said
     assert len({fingerprint(554, text) for text in said}) == 1
-    assert own_words("host mx.x said 550 no relay") == "host mx.x"
+    assert without_quotes("host mx.x said 550 no relay") == "host mx.x"

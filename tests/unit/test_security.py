@@ -25,13 +25,13 @@ MIB = 2**20
 IDS = MessageIds("0123456789abcdef0123456789abcdef", "evt-1", "booking_confirmation", "B-1", datetime.now(UTC))
 
 
-def composed(mail: Mail, most_attached: int) -> OutgoingEmail:
+def composed(mail: Mail, max_attachment_bytes: int) -> OutgoingEmail:
     return compose(
         mail,
         "jane@guests.example",
         SenderIdentity("tickets@cinema.example", "Cinema"),
         IDS,
-        most_attached=most_attached,
+        max_attachment_bytes=max_attachment_bytes,
     )
 
 

@@ -66,7 +66,7 @@ LOGO = Attachment("logo.png", "image/png", b"", "logo")
 WRONG: list[tuple[Callable[[MailReading], Findings], Spoil, str]] = [
     (checks.parts, raw(b"text/plain;", b"text/html;"), "text/html, text/html"),
     (checks.parts, raw(b'"=_alternative', b'"=_altered'), "does not parse cleanly"),
-    (checks.headers, raw(b"Subject: ", b"Subject: Twice\r\nSubject: "), "stands there 2 times"),
+    (checks.headers, raw(b"Subject: ", b"Subject: Twice\r\nSubject: "), "occurs 2 times"),
     (checks.headers, raw(b"\r\nDate: ", b"\r\nX-Date: "), "the header Date is missing"),
     (checks.sizes, html(BODY, "<p>" + "x" * 40_000 + "</p>" + BODY), "the html has "),
     (checks.sizes, raw(b"\r\n--=_alternative", b"x\r\n" * 40_000 + b"\r\n--=_alternative"), "without attach"),
@@ -82,7 +82,7 @@ WRONG: list[tuple[Callable[[MailReading], Findings], Spoil, str]] = [
     (
         checks.inline_images,
         lambda mail, raw: attached(*mail.attachments, LOGO)(mail, raw),
-        "'logo' rides along",
+        "'logo' is attached",
     ),
     (checks.inline_images, html("cid:ticket-qr", "http://example.com/a.png"), "neither inline nor https"),
     (checks.inline_images, html(BODY, "<style>p{background:url(data:x)}</style>" + BODY), "'data:x'"),
@@ -127,7 +127,7 @@ def test_no_sample_has_a_finding(language: str) -> None:
 
 def test_a_decoration_may_be_without_words_and_a_cell_of_the_layout_without_content() -> None:
     found = page('<table><tr><td></td></tr></table><a href="https://a.example/"><img src="cid:a" alt=""></a>')
-    assert found.silent == []
+    assert found.empty == []
 
 
 def test_only_the_pseudo_locale_may_have_a_long_subject() -> None:
@@ -199,7 +199,7 @@ def test_check_names_file_and_line_of_what_cannot_be_rendered_in_one_language(te
 
 
 def test_check_refuses_a_language_that_nobody_speaks() -> None:
-    with pytest.raises(ConfigurationError, match="'tlh' is none"):
+    with pytest.raises(ConfigurationError, match="'tlh' is unknown"):
         checks.run(SETTINGS, ["tlh"])
 
 

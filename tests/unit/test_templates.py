@@ -33,7 +33,7 @@ JANE, SOMEBODY = Recipient("jane.smith@example.com", "Jane"), Recipient("jane.sm
 
 
 def load(brand: Brand, templates: Path = TEMPLATES) -> Renderer:
-    return template_loading.load(templates, SenderProfile(brand, ways=LinkPatterns(hosts=[SHOP])))
+    return template_loading.load(templates, SenderProfile(brand, links=LinkPatterns(hosts=[SHOP])))
 
 
 RENDERERS = {"full": (load(FULL), JANE), "plain": (load(PLAIN), SOMEBODY)}

@@ -25,7 +25,6 @@ SHOWING = Showing(
     description="Seats A1, A2\nCode B1",
     organizer_name="Cine: Grand, Ltd",
     organizer_email="tickets@cine.example",
-    url="https://cine.example/b/1",
 )
 AWKWARD = st.text(
     st.one_of(
@@ -53,7 +52,6 @@ class Read:
     location: str | None
     description: str | None
     organizer: tuple[str, str] | None
-    url: str | None
     transparency: str | None
     alarms: tuple[tuple[str, object, str], ...]
 
@@ -83,7 +81,6 @@ def by_icalendar(content: bytes) -> Read:
         location=text("LOCATION"),
         description=text("DESCRIPTION"),
         organizer=(organizer.params.get("CN", ""), str(organizer)) if organizer is not None else None,
-        url=text("URL"),
         transparency=text("TRANSP"),
         alarms=tuple(
             (str(alarm["ACTION"]), alarm.decoded("TRIGGER"), str(alarm["DESCRIPTION"]))
@@ -112,7 +109,6 @@ def by_ical(content: bytes) -> Read:
         location=event.location,
         description=event.description,
         organizer=(event.organizer.common_name or "", str(event.organizer.uri)) if event.organizer else None,
-        url=str(event.url) if event.url else None,
         transparency=event.transparency,
         alarms=tuple((alarm.action, alarm.trigger, alarm.description or "") for alarm in event.alarm),
     )
@@ -161,7 +157,6 @@ def test_a_showing_is_read_with_everything_that_is_known(read: Reader) -> None:
         location="Grand, Hall 2",
         description="Seats A1, A2\nCode B1",
         organizer=("Cine: Grand, Ltd", "mailto:tickets@cine.example"),
-        url="https://cine.example/b/1",
         transparency="OPAQUE",
         alarms=(("DISPLAY", timedelta(hours=-2), "Inception begins in two hours"),),
     )
@@ -171,7 +166,7 @@ def test_a_showing_is_read_with_everything_that_is_known(read: Reader) -> None:
 def test_what_nobody_knows_has_no_line(read: Reader) -> None:
     content = publish(Showing("u@x.example", "Inception", START, 150), stamp=STAMP)
     found = read(content)
-    assert (found.location, found.description, found.organizer, found.url, found.alarms) == (None, None, None, None, ())
+    assert (found.location, found.description, found.organizer, found.alarms) == (None, None, None, ())
     assert not any(name in content for name in (b"LOCATION", b"DESCRIPTION", b"ORGANIZER", b"URL", b"VALARM", b"None"))
 
 
@@ -249,9 +244,7 @@ def test_any_text_is_read_as_it_was_written(read: Reader, one: str, two: str) ->
 def test_no_text_adds_a_property(read: Reader, text: str) -> None:
     plain = publish(SHOWING, stamp=STAMP, alarm="x")
     content = publish(
-        Showing(
-            f"u{text}", f"s{text}", START, 150, f"l{text}", f"d{text}", f"n{text}", f"{text}@x.example", f"h{text}"
-        ),
+        Showing(f"u{text}", f"s{text}", START, 150, f"l{text}", f"d{text}", f"n{text}", f"{text}@x.example"),
         stamp=STAMP,
         alarm=f"a{text}",
     )
@@ -275,15 +268,17 @@ def test_controls_and_what_turns_text_around_are_taken_out(read: Reader) -> None
 # ── folding ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("cluster", ["e\u0301", "👨‍👩‍👧‍👦", "👍🏽", "❤️", "नी", "ม้"])
-@pytest.mark.parametrize("before", range(12))
-def test_a_line_is_folded_between_letters(cluster: str, before: int) -> None:
-    content = publish(replace(SHOWING, summary="x" * before + cluster * 40), stamp=STAMP)
+@PARSERS
+@pytest.mark.parametrize("text", ["e\u0301", "👨‍👩‍👧‍👦", "👍🏽", "नी", "日", "é"])
+@pytest.mark.parametrize("before", range(4))
+def test_a_line_is_folded_between_characters_and_read_as_it_was(read: Reader, text: str, before: int) -> None:
+    summary = "x" * before + text * 40
+    content = publish(replace(SHOWING, summary=summary), stamp=STAMP)
     check_lines(content)
-    pieces = content.split(b"SUMMARY:")[1].split(b"\r\nLOCATION")[0].split(b"\r\n ")
-    assert len(pieces) > 1
-    for piece in pieces:
-        assert piece.decode().lstrip("x").replace(cluster, "") == ""
+    folded = content.split(b"SUMMARY:")[1].split(b"\r\nLOCATION")[0]
+    assert folded.count(b"\r\n ") >= 1
+    assert folded.replace(b"\r\n ", b"").decode() == summary
+    assert read(content).summary == summary
 
 
 def test_a_line_is_as_long_as_it_may_be() -> None:

@@ -1,4 +1,4 @@
-"""What rides along with a mail: the code to scan, the calendar file, and what the mail tells machines."""
+"""Makes the parts of a mail beside its text: QR code, calendar file, and JSON-LD for programs."""
 
 import uuid
 from datetime import UTC, datetime
@@ -12,14 +12,14 @@ from notification_service.contract.showtimes import parse_showtime
 from notification_service.delivery.ports.directory import Recipient
 
 QR_ID = "ticket-qr"
-"""The Content-ID of the code to scan (RFC 2392)."""
+"""The Content-ID of the QR code (RFC 2392)."""
 
-_BOOKINGS = uuid.UUID("5d0c5b1e-7d0a-5c0f-9c39-6a1d8f6b6f52")
-"""The namespace of the ids that bookings have in calendars; another one would make every booking another event."""
+_CALENDAR_IDS = uuid.UUID("5d0c5b1e-7d0a-5c0f-9c39-6a1d8f6b6f52")
+"""The namespace of calendar ids. It must never change: updates would no longer find their calendar entries."""
 
 
 def ticket_code(event: Event) -> qr.QrCode | None:
-    """The ticket's token, else the booking's id, to be scanned at the entrance."""
+    """Returns the QR code that is scanned at the entrance: the ticket's token, else the booking's id."""
     return qr.draw(code) if isinstance(event, BookingConfirmed) and (code := scanned(event)) else None
 
 
@@ -27,21 +27,21 @@ def scanned(event: Event) -> str | None:
     return event.ticket_token or event.booking_id
 
 
-def begins(event: Event, style: Localization) -> datetime | None:
-    """When the show begins, where that is known for certain, with its offset."""
+def begins(event: Event, localization: Localization) -> datetime | None:
+    """Returns the start of the show with its UTC offset; None where it is not certain."""
     text = getattr(event, "showtime", None)
-    when = parse_showtime(text, style.zone) if text else None
+    when = parse_showtime(text, localization.zone) if text else None
     return when if when and when.tzinfo else None
 
 
 def calendar_id(booking_id: str) -> str:
-    """The same for ever, so that a cancellation finds what the confirmation put in (RFC 5545 §3.8.4.7)."""
-    return str(uuid.uuid5(_BOOKINGS, booking_id))
+    """Returns the UID (RFC 5545 §3.8.4.7), which never changes, so that a cancellation finds the entry to remove."""
+    return str(uuid.uuid5(_CALENDAR_IDS, booking_id))
 
 
 def calendar_file(
     event: BookingConfirmed | BookingCancelled,
-    style: Localization,
+    localization: Localization,
     brand: Brand,
     cinema: Cinema,
     *,
@@ -49,8 +49,8 @@ def calendar_file(
     alarm: str,
     minutes: int,
 ) -> bytes | None:
-    """None where the event names no booking or no certain time. `minutes`: how long a show is taken to last."""
-    when = begins(event, style)
+    """Returns the calendar file; None where booking or start are unknown. `minutes`: the length of a show."""
+    when = begins(event, localization)
     if not event.booking_id or when is None:
         return None
     stamp = event.timestamp or datetime.now(UTC)
@@ -84,8 +84,8 @@ def calendar_file(
     )
 
 
-def json_ld(event: Event, style: Localization, person: Recipient, cinema: Cinema, url: str | None) -> str | None:
-    """schema.org's EventReservation, where everything is known that it has to say."""
+def json_ld(event: Event, localization: Localization, person: Recipient, cinema: Cinema, url: str | None) -> str | None:
+    """Returns a schema.org EventReservation; None where one of its required values is unknown."""
     if not isinstance(event, BookingConfirmed | BookingCancelled):
         return None
     return reservation.json_ld(
@@ -93,7 +93,7 @@ def json_ld(event: Event, style: Localization, person: Recipient, cinema: Cinema
         cancelled=isinstance(event, BookingCancelled),
         person=" ".join(name for name in (person.first_name, person.last_name) if name) or None,
         title=event.movie_title,
-        start=begins(event, style),
+        start=begins(event, localization),
         place_name=event.cinema_name,
         place_address=cinema.address,
         seats=event.seats if tickets(event.seats) else (),

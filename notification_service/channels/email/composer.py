@@ -1,4 +1,4 @@
-"""Composes e-mails: an event rendered by its template, then as MIME."""
+"""Composes e-mails: renders the event by its template, then writes the result as MIME."""
 
 from notification_service.channels.email import mime
 from notification_service.channels.email.mail import Mail, OutgoingEmail
@@ -12,7 +12,7 @@ from notification_service.foundation.addresses import read_mailbox
 
 
 class EmailComposer:
-    """`max_attachment_bytes`: what all files of a mail may have together; what does not fit is left out."""
+    """Composes e-mails. `max_attachment_bytes`: of all attachments together; those that do not fit are left out."""
 
     channel = ChannelKind.EMAIL
     address_field = "email"
@@ -38,10 +38,10 @@ class EmailComposer:
     def proof(
         self, event: Event, recipient: Recipient, ids: MessageIds, language: str | None = None
     ) -> tuple[Mail, OutgoingEmail]:
-        """The mail in its parts and as it goes out. `language`: one of the renderer's, whatever the event asks for.
+        """Returns the mail in its parts and as it goes out. `language`: one of the renderer's, instead of the event's.
 
         Raises `CompositionError`.
         """
-        most = self._max_attachment_bytes
-        mail = self.renderer.render(ids.template, event, recipient, language, most_attached=most)
-        return mail, mime.compose(mail, recipient.email or "", self._sender, ids, most_attached=most)
+        max_bytes = self._max_attachment_bytes
+        mail = self.renderer.render(ids.template, event, recipient, language, max_attachment_bytes=max_bytes)
+        return mail, mime.compose(mail, recipient.email or "", self._sender, ids, max_attachment_bytes=max_bytes)

@@ -1,4 +1,4 @@
-"""An e-mail as a template and as rendered parts, before it becomes bytes."""
+"""An e-mail as compiled templates, as rendered parts, and as the message that goes out."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ PARTS = ("subject.txt", "body.txt", "body.html")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that rides along, or an image that the html shows as `cid:<content_id>`."""
+    """An attached file, or an inline image that the HTML shows as `cid:<content_id>` (RFC 2392)."""
 
     filename: str
     media_type: str
@@ -28,26 +28,26 @@ class Mail:
     html: str = field(repr=False)
     attachments: tuple[Attachment, ...] = ()
     remarks: tuple[Remark, ...] = ()
-    """What an operator should know of it: a link that was left out, a language that nobody speaks."""
+    """For the operator, such as a link that was left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailTemplate:
-    """The three parts of one e-mail, compiled. `digest` names their content, shared parts included."""
+    """The three compiled parts of one e-mail. `digest`: of their sources, including shared ones and catalogues."""
 
     name: str
     digest: str
     subject: Template
     text: Template
     html: Template
-    words: "SharedPhrases"
+    phrases: SharedPhrases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEmail(OutgoingMessage):
-    """A message with CRLF line ends (RFC 5322); `sender` and `recipient` are the addresses of its envelope (RFC 5321).
+    """A message with CRLF line ends (RFC 5322). `sender`, `recipient`: the addresses of its envelope (RFC 5321).
 
-    `needs_smtputf8`: an address of it is not ASCII (RFC 6531).
+    `needs_smtputf8`: one of them is not ASCII (RFC 6531).
     """
 
     sender: str

@@ -1,4 +1,4 @@
-"""One mail as the bytes that go out: headers that cannot be forged, parts in the order that clients expect."""
+"""Writes a mail as MIME: header values that cannot inject anything, parts in the order that clients expect."""
 
 import base64
 import binascii
@@ -18,40 +18,40 @@ from notification_service.contract.outcomes import RejectReason
 from notification_service.delivery.ports.composer import MessageIds
 from notification_service.foundation.addresses import wire_local
 
-_FORGERY = re.compile(r"=\?|\?=")
+_ENCODED_WORD = re.compile(r"=\?|\?=")
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian, Hindi and many emoji are written with them."""
 
 _MAX_SUBJECT_LENGTH = 200
 _MAX_NAME_LENGTH = 100
 _MAX_DISPLAY_NAME_LENGTH = 60
-_WIDEST = 78
-"""Characters in a line of a header (RFC 5322 §2.1.1)."""
+_MAX_HEADER_LINE_LENGTH = 78
+"""RFC 5322 §2.1.1."""
 
-_LINES_KEPT = 1024
-_MAX_KEPT_LENGTH = 1000
-"""What one event says must not fill the memory."""
+_MAX_CACHED_LINES = 1024
+_MAX_CACHED_LENGTH = 1000
+"""Longer lines are not cached, so that the text of one event cannot fill the memory."""
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]')
 
 
 class AttachmentError(ValueError):
-    """An attachment breaks a limit, or its name is none."""
+    """An attachment exceeds the limit, or has an invalid file name."""
 
     reason = RejectReason.ATTACHMENT
 
 
 @dataclass(frozen=True)
 class SenderIdentity:
-    """Who the mails come from. `domain` stands on the right side of every id that we make up."""
+    """The sender of the mails. `domain`: the right side of Message-IDs and other generated ids."""
 
     address: str
     name: str
 
     @cached_property
     def sender(self) -> str:
-        """The address as it stands in header and envelope."""
+        """The address for header and envelope."""
         return _wire_address(self.address)
 
     @cached_property
@@ -65,37 +65,37 @@ class SenderIdentity:
 
 
 def message_id(notification_id: str, domain: str) -> str:
-    """The same for every try of a notification (RFC 5322 §3.6.4)."""
+    """Returns the Message-ID (RFC 5322 §3.6.4), which is the same for every attempt of a notification."""
     return f"<{notification_id}@{domain}>"
 
 
-def clean(text: str, longest: int) -> str:
-    """A value that is safe in a header: one line, no control or bidi characters, nothing that reads as encoded.
+def clean(text: str, max_length: int) -> str:
+    """Returns a value that is safe in a header: one line, no control or direction characters, no encoded words.
 
-    Python 3.11.7 decodes an encoded word in a value and writes its CR LF out (pitfalls.md, 17).
+    Python 3.11.7 decodes an encoded word in a value, and writes a CR LF in it to the header (pitfalls.md, 17).
     """
     if text.isprintable():
-        return _shortened(text, longest)
+        return _shortened(text, max_length)
     spaced = "".join(" " if character in "\r\n\t\v\f\u2028\u2029" else character for character in text)
     kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    return _shortened(kept, longest)
+    return _shortened(kept, max_length)
 
 
-def _shortened(text: str, longest: int) -> str:
-    while _FORGERY.search(text):
-        text = _FORGERY.sub("", text)
-    return " ".join(text.split())[:longest].rstrip()
+def _shortened(text: str, max_length: int) -> str:
+    while _ENCODED_WORD.search(text):
+        text = _ENCODED_WORD.sub("", text)
+    return " ".join(text.split())[:max_length].rstrip()
 
 
 def compose(
-    mail: Mail, to: str, sender_identity: SenderIdentity, ids: MessageIds, *, most_attached: int
+    mail: Mail, to: str, sender_identity: SenderIdentity, ids: MessageIds, *, max_attachment_bytes: int
 ) -> OutgoingEmail:
-    """The finished message (RFC 5322, RFC 2046), with CRLF line ends.
+    """Returns the finished message (RFC 5322, RFC 2046), with CRLF line ends.
 
-    `most_attached`: the bytes that all attachments may have together. Raises `AttachmentError`.
+    `max_attachment_bytes`: of all attachments together. Raises `AttachmentError`.
     """
-    _check(mail.attachments, most_attached)
-    # RFC 6532: where an address has to be UTF-8 anyway, the headers are too.
+    _check(mail.attachments, max_attachment_bytes)
+    # RFC 6532: where an address needs UTF-8, all headers use it.
     recipient = _wire_address(to)
     needs_utf8 = not (recipient + sender_identity.sender).isascii()
     head = _head(mail, recipient, sender_identity, ids, needs_utf8=needs_utf8)
@@ -112,7 +112,7 @@ def compose(
 
 
 def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: MessageIds, *, needs_utf8: bool) -> bytes:
-    """Every header but those of the content. Each value is one clean line before it is written here."""
+    """The headers, without those of the content. Each value is one clean line already."""
     domain, sender = sender_identity.domain, sender_identity.sender
     name, subject = sender_identity.display_name, clean(mail.subject, _MAX_SUBJECT_LENGTH)
     lines = [
@@ -124,7 +124,7 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
         *([f"References: <booking.{_thread(ids.booking_id)}@{domain}>"] if ids.booking_id else ()),
         "Auto-Submitted: auto-generated",
         "X-Auto-Response-Suppress: OOF, AutoReply",
-        # Gmail sums complaints up by its last field, which has to stay the same.
+        # Gmail groups complaints by the last field, so it is the same in all mails.
         f"Feedback-ID: {ids.template}:{domain}",
         f"X-Event-ID: {_token(ids.event_id)}",
         f"X-Notification-ID: {ids.notification_id}",
@@ -138,30 +138,32 @@ def _thread(booking_id: str) -> str:
     return hashlib.sha256(booking_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-@lru_cache(8)  # it is the letterhead's, the same in every mail
+@lru_cache(8)  # the sender's name is the same in every mail
 def _phrase(name: str, *, needs_utf8: bool) -> str:
-    """A display name (RFC 5322 §3.2.5): its specials are gone, but for the dot, which has to be quoted."""
+    """A display name (RFC 5322 §3.2.5), quoted where needed. `SenderIdentity` removed the specials but for the dot."""
     if not name.isascii() and not needs_utf8:
         return _encoded("From", name)
     return name if _ATOMS.fullmatch(name) else f'"{name}"'
 
 
 def _encoded(name: str, text: str) -> str:
-    """As encoded words (RFC 2047). `email.policy` of Python 3.11 loses the space between two of them."""
-    return Header(text, "utf-8", _WIDEST, name).encode(linesep="\r\n")
+    """The text as encoded words (RFC 2047). `email.policy` of Python 3.11 loses spaces between two of them."""
+    return Header(text, "utf-8", _MAX_HEADER_LINE_LENGTH, name).encode(linesep="\r\n")
 
 
 def _folded(line: str) -> str:
-    """Folded at its spaces (RFC 5322 §2.2.3). An unbroken value is never broken (pitfalls.md, 18, 21)."""
-    if len(line) <= _WIDEST or "\r\n" in line:
+    """The line folded at its spaces (RFC 5322 §2.2.3), and nowhere else (pitfalls.md, 18, 21)."""
+    if len(line) <= _MAX_HEADER_LINE_LENGTH or "\r\n" in line:
         return line
     return "\r\n ".join(
-        textwrap.wrap(line, _WIDEST - 1, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
+        textwrap.wrap(
+            line, _MAX_HEADER_LINE_LENGTH - 1, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
     )
 
 
 def _token(text: str) -> str:
-    """A value that is pure printable ASCII, percent-encoded where it is not, so that it never folds."""
+    """The value in printable ASCII, percent-encoded where needed, so that it never folds."""
     return "".join(
         c if "!" <= c <= "~" and c not in "%=?" else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace"))
         for c in text
@@ -172,7 +174,7 @@ def _body(mail: Mail) -> bytes:
     text, html = _text_part(mail.text, "plain"), _text_part(mail.html, "html")
     inline = [_file_part(attachment) for attachment in mail.attachments if attachment.content_id]
     attached = [_file_part(attachment) for attachment in mail.attachments if not attachment.content_id]
-    # Of all that is inside, so that the same mail is the same bytes, and nobody can write into it what will part it.
+    # A digest of the content: equal mails have equal bytes, and no content can contain its own boundary.
     mark = hashlib.sha256(b"".join((text, html, *inline, *attached))).hexdigest()[:32]
     shown = _multipart("related", mark, [html, *inline]) if inline else html
     body = _multipart("alternative", mark, [text, shown])
@@ -180,7 +182,7 @@ def _body(mail: Mail) -> bytes:
 
 
 def _multipart(kind: str, mark: str, parts: list[bytes]) -> bytes:
-    # Neither encoding of ours can hold "=_", and no kind begins as another does.
+    # Quoted-printable and base64 cannot contain "=_", and no kind is a prefix of another.
     boundary = f"=_{kind}_{mark}".encode()
     return b"".join(
         (
@@ -192,7 +194,7 @@ def _multipart(kind: str, mark: str, parts: list[bytes]) -> bytes:
 
 
 def _text_part(text: str, subtype: str) -> bytes:
-    """Quoted-printable by the C encoder: `set_content` takes milliseconds for the same (pitfalls.md, 19)."""
+    """A text part, encoded by C code: `set_content` takes milliseconds for the same (pitfalls.md, 19)."""
     return b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%b' % (
         subtype.encode(),
         _quoted(text),
@@ -200,18 +202,20 @@ def _text_part(text: str, subtype: str) -> bytes:
 
 
 def _quoted(text: str) -> bytes:
-    """Quoted-printable (RFC 2045 §6.7), line by line: nine of ten lines are the same in every mail of a language."""
+    """Encode as quoted-printable (RFC 2045 §6.7), line by line: nine of ten are equal in all mails of a language."""
     lines = text.replace("\r\n", "\n").split("\n")
-    return b"\r\n".join([_kept(line) if len(line) <= _MAX_KEPT_LENGTH else _quoted_line(line) for line in lines])
+    return b"\r\n".join(
+        [_cached_quoted_line(line) if len(line) <= _MAX_CACHED_LENGTH else _quoted_line(line) for line in lines]
+    )
 
 
 def _quoted_line(line: str) -> bytes:
-    # As if it were no text, so that a carriage return in it is encoded and not taken for a line end.
+    # `istext=False` encodes a carriage return instead of reading it as a line end.
     return binascii.b2a_qp(line.encode("utf-8", "replace"), istext=False).replace(b"\n", b"\r\n")
 
 
-_kept = lru_cache(_LINES_KEPT)(_quoted_line)
-"""A line with a name in it is gone when so many others have come. `bounded_cache` would take half as long again."""
+_cached_quoted_line = lru_cache(_MAX_CACHED_LINES)(_quoted_line)
+"""`lru_cache` drops lines with names in time. `bounded_cache` would take half as long again."""
 
 
 def _file_part(attachment: Attachment) -> bytes:
@@ -227,17 +231,19 @@ def _file_part(attachment: Attachment) -> bytes:
 
 
 def _filename(name: str) -> str:
-    """RFC 2183, and RFC 2231 where the name is not ASCII."""
+    """The parameter of RFC 2183; that of RFC 2231 where the name is not ASCII."""
     if not name.isascii():
         return f"filename*={encode_rfc2231(name, 'utf-8')}"
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'filename="{quoted}"'
 
 
-def _check(attachments: tuple[Attachment, ...], most: int) -> None:
+def _check(attachments: tuple[Attachment, ...], max_bytes: int) -> None:
     size = sum(len(attachment.content) for attachment in attachments)
-    if size > most:
-        raise AttachmentError(f"the attachments have {size} bytes together, and MAX_ATTACHMENT_BYTES allows {most}")
+    if size > max_bytes:
+        raise AttachmentError(
+            f"the attachments have {size} bytes together, and MAX_ATTACHMENT_BYTES allows {max_bytes}"
+        )
     for attachment in attachments:
         name = attachment.filename
         if not name or name in (".", "..") or any(c in name for c in "/\\\0") or clean(name, _MAX_NAME_LENGTH) != name:
@@ -250,5 +256,5 @@ def _wire_address(address: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str:
-    """IDNA 2008: Python's own codec knows 2003, and would send mail for `straße.example` to `strasse.example`."""
+    """Encode by IDNA 2008. Python's codec is IDNA 2003, and would turn `straße.example` into `strasse.example`."""
     return domain if domain.isascii() else idna.encode(domain).decode("ascii")

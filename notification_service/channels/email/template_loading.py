@@ -1,4 +1,4 @@
-"""Loads and compiles the e-mail templates, and renders each once, so that a fault stops the start."""
+"""Loads and compiles the e-mail templates, and renders each once, so that an error stops the start."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,20 +22,20 @@ from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 
-_WORDS = f"{SHARED}/words.txt"
+_PHRASES = f"{SHARED}/words.txt"
 
 
 def load(directory: Path, profile: SenderProfile) -> Renderer:
-    """Compile every template and render each once. Raises `ConfigurationError` that names file and line."""
+    """Compile every template, and render each once. Raises `ConfigurationError` with file and line."""
     translations_of = catalogues.load(directory)
-    spoken = [language for language in translations_of if language != catalogues.PSEUDO]
-    if catalogues.choose([profile.defaults.locale], spoken) is None:
+    languages = [language for language in translations_of if language != catalogues.PSEUDO]
+    if catalogues.choose([profile.defaults.locale], languages) is None:
         raise ConfigurationError(
             f"DEFAULT_LOCALE={profile.defaults.locale} has no catalogue under {directory / catalogues.LANGUAGES}; "
-            f"there are {', '.join(spoken)}"
+            f"there are {', '.join(languages)}"
         )
-    profile = replace(profile, defaults=replace(profile.defaults, spoken=spoken))
-    loader, compiled = templates.Styled(directory), templates.Compiled()
+    profile = replace(profile, defaults=replace(profile.defaults, languages=languages))
+    loader, compiled = templates.StyledLoader(directory), templates.SharedBytecode()
     try:
         renderer = Renderer(
             {
@@ -55,12 +55,12 @@ def load(directory: Path, profile: SenderProfile) -> Renderer:
         ) from problem
     except jinja2.TemplateSyntaxError as problem:
         raise ConfigurationError(f"template {problem.filename}:{problem.lineno}: {problem.message}") from problem
-    _prove(renderer, directory)
+    _render_once(renderer, directory)
     return renderer
 
 
 def _start(language: str) -> str:
-    """The side on which a line begins."""
+    """The side on which lines begin."""
     return "left" if catalogues.locale_of(language).text_direction == "ltr" else "right"
 
 
@@ -72,8 +72,8 @@ def _compile_all(environment: Environment, directory: Path) -> Mapping[str, Mail
 
 def _compile(environment: Environment, directory: Path, name: str) -> MailTemplate:
     subject, text, html = (environment.get_template(f"{name}/{part}") for part in PARTS)
-    words = SharedPhrases(environment.get_template(_WORDS).module)
-    return MailTemplate(name, _digest(directory, name), subject, text, html, words)
+    phrases = SharedPhrases(environment.get_template(_PHRASES).module)
+    return MailTemplate(name, _digest(directory, name), subject, text, html, phrases)
 
 
 def _digest(directory: Path, name: str) -> str:
@@ -84,11 +84,11 @@ def _digest(directory: Path, name: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _prove(renderer: Renderer, directory: Path) -> None:
-    """Render each template on an event of which nothing is known in every language, and on every sample in one."""
-    bare = [event for kind in EVENT_TYPES if (event := parse({}, kind))]
-    proofs = [(event, language) for event in bare for language in renderer.languages]
-    for event, language in [*proofs, *((sample, None) for _, sample in samples(directory))]:
+def _render_once(renderer: Renderer, directory: Path) -> None:
+    """Render each template for an empty event in every language, and for every sample in one language."""
+    empty = [event for kind in EVENT_TYPES if (event := parse({}, kind))]
+    cases = [(event, language) for event in empty for language in renderer.languages]
+    for event, language in [*cases, *((sample, None) for _, sample in samples(directory))]:
         try:
             renderer.render(RULES[type(event)].template, event, Recipient(email=None), language)
         except CompositionError as problem:

@@ -1,7 +1,7 @@
 """What the delivery needs from a channel: messages, verdicts, and the outbox for what was not sent."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -145,6 +145,40 @@ BeforeHandover = Callable[[], Awaitable[Fence]]
 
 NothingSent = Callable[[], Awaitable[None]]
 """Called after a try that certainly sent nothing, before the channel waits for the next."""
+
+
+class Transport(Protocol):
+    """Makes one attempt to send a message. It may be unavailable; a breaker in front of it makes a channel of it."""
+
+    name: str
+
+    async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried: ...
+    async def close(self) -> None: ...
+
+
+class LiveTransport(Transport, Protocol):
+    """A transport that really sends. It opens no connection before it is used.
+
+    `max_concurrency`: conversations at once. `provider`: the label of its replies in the metrics.
+    """
+
+    max_concurrency: int
+    provider: str
+
+    @property
+    def where(self) -> Mapping[str, str]:
+        """The server, and how the connection is secured: fields of the log line `service.starting`."""
+
+    @property
+    def open(self) -> int:
+        """How many sessions are open now, for the metrics."""
+
+    @property
+    def login_age(self) -> float | None:
+        """Seconds since the login was last renewed; None where it needs no renewal."""
+
+    async def check(self) -> str:
+        """Connects and logs in, and returns a sentence that says how. Raises `ChannelUnavailableError`."""
 
 
 class Channel(Protocol):

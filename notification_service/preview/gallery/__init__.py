@@ -1,1 +1,1 @@
-"""The mails in a browser, for whoever writes them: `notification-service preview --serve`."""
+"""The mails in a browser, for template authors: `notification-service preview --serve`."""

@@ -1,4 +1,4 @@
-"""The page around a mail. Whatever comes from a file or from the address is escaped here."""
+"""Writes the page around a mail, and escapes all text of files and addresses."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from notification_service.channels.email.mail import Attachment, Mail
 from notification_service.preview import checks, proofs
-from notification_service.preview.gallery.stage import Fault, LoadedTemplates
+from notification_service.preview.gallery.template_reloader import Fault, LoadedTemplates
 from notification_service.preview.mail_reader import MailReading, read
 from notification_service.preview.proofs import Proof
 
@@ -32,7 +32,7 @@ _HEAD = re.compile(r"<head[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What was asked for; its address is the page's."""
+    """The request of a page; `url` is its address."""
 
     sample: str
     language: str = "en"
@@ -57,34 +57,35 @@ class View:
 
 
 def framed(mail: Mail, scheme: str) -> str:
-    """The html as a client in that colour scheme shows it: no page can ask a browser for that, so the query gives way.
+    """Returns the HTML as a client in that colour scheme shows it.
 
-    Its links open nothing, since the frame may not open windows.
+    A page cannot choose the scheme of a frame, so the media query is replaced. Links open nothing, since the frame may
+    not open windows.
     """
     html = _SCHEME.sub(lambda found: _ALWAYS if found[1] == scheme else _NEVER, proofs.with_images(mail))
     html = _BOTH_SCHEMES.sub(rf"\g<1>{scheme}", html)
     return _HEAD.sub(lambda found: found[0] + '<base target="_blank">', html, count=1)
 
 
-def shown(scene: LoadedTemplates, view: View, made: Proof | Fault) -> str:
+def shown(loaded: LoadedTemplates, view: View, made: Proof | Fault) -> str:
     if isinstance(made, Fault):
-        title, content = "This mail cannot be rendered", _all_choices(scene, view) + _fault(made)
+        title, content = "This mail cannot be rendered", _all_choices(loaded, view) + _fault(made)
     else:
-        title, content = made.mail.subject, _mail(scene, view, made)
-    return _page(scene, view, title, content)
+        title, content = made.mail.subject, _mail(loaded, view, made)
+    return _page(loaded, view, title, content)
 
 
-def nothing(scene: LoadedTemplates, title: str, fault: Fault | None = None, root: str = "") -> str:
-    """The page where there is no such mail, or none at all."""
+def nothing(loaded: LoadedTemplates, title: str, fault: Fault | None = None, root: str = "") -> str:
+    """Returns the page for an unknown mail, or where there is none at all."""
     content = _fault(fault) if fault else f'<p><a href="{escape(root)}/">All samples</a></p>'
-    return _page(scene, View("", root=root), title, content)
+    return _page(loaded, View("", root=root), title, content)
 
 
-def _page(scene: LoadedTemplates, view: View, title: str, content: str) -> str:
+def _page(loaded: LoadedTemplates, view: View, title: str, content: str) -> str:
     return _PAGE.substitute(
         title=escape(title),
-        version=escape(scene.version),
-        samples=_samples(scene, view),
+        version=escape(loaded.version),
+        samples=_samples(loaded, view),
         content=content,
         root=escape(view.root),
         back='<p class="back"><a href="/console/">The console</a></p>' if view.root else "",
@@ -92,13 +93,13 @@ def _page(scene: LoadedTemplates, view: View, title: str, content: str) -> str:
 
 
 # ── left ─────────────────────────────────────────────────────────────────────────────────────────────
-def _samples(scene: LoadedTemplates, view: View) -> str:
-    ordered = sorted(scene.samples, key=lambda name: (scene.samples[name].template, name))
+def _samples(loaded: LoadedTemplates, view: View) -> str:
+    ordered = sorted(loaded.samples, key=lambda name: (loaded.samples[name].template, name))
     return "".join(
         f"<h2>{escape(template.replace('_', ' '))}</h2><ul>"
         + "".join(f"<li>{_link(replace(view, sample=name), view, name)}</li>" for name in names)
         + "</ul>"
-        for template, names in groupby(ordered, key=lambda name: scene.samples[name].template)
+        for template, names in groupby(ordered, key=lambda name: loaded.samples[name].template)
     )
 
 
@@ -108,31 +109,31 @@ def _link(to: View, here: View, words: str, attributes: str = "") -> str:
 
 
 # ── right ────────────────────────────────────────────────────────────────────────────────────────────
-def _mail(scene: LoadedTemplates, view: View, made: Proof) -> str:
+def _mail(loaded: LoadedTemplates, view: View, made: Proof) -> str:
     mail = read(made.template, made.mail, made.message)
     findings = {
         "In this mail": [str(one) for one in checks.findings(made)],
-        "In the catalogue": [str(one) for name, one in scene.untranslated if name == f"{view.language}.po"],
+        "In the catalogue": [str(one) for name, one in loaded.untranslated if name == f"{view.language}.po"],
     }
     names = {"html": "HTML", "findings": f"findings ({sum(map(len, findings.values()))})"}
     tabs = "".join(f"<li>{_link(replace(view, tab=tab), view, names.get(tab, tab))}</li>" for tab in TABS)
     tab = {"html": _html, "text": _text, "message": _message}.get(view.tab)
     content = tab(view, made) if tab else _findings({**findings, "Remarks": [*map(str, made.mail.remarks)]})
     return (
-        _about(scene, made, mail)
-        + _all_choices(scene, view)
+        _about(loaded, made, mail)
+        + _all_choices(loaded, view)
         + f'<nav class="tabs" aria-label="Parts"><ul>{tabs}</ul></nav>{content}'
     )
 
 
-def _about(scene: LoadedTemplates, made: Proof, mail: MailReading) -> str:
-    digest = "" if isinstance(scene.renderer, Fault) else scene.renderer.digest(made.template)
+def _about(loaded: LoadedTemplates, made: Proof, mail: MailReading) -> str:
+    digest = "" if isinstance(loaded.renderer, Fault) else loaded.renderer.digest(made.template)
     rows = {
         "Preheader": mail.page.preheader,
         "Template": f"{made.template}, content {digest}",
         "Size": f"html {_kilobytes(len(made.mail.html.encode()))} of 40 kB, "
         f"message {_kilobytes(mail.bare_size)} of 100 kB without attachments",
-        "Rides along": ", ".join(map(_attachment, made.mail.attachments)) or "nothing",
+        "Attached": ", ".join(map(_attachment, made.mail.attachments)) or "nothing",
     }
     return (
         '<dl class="about">'
@@ -149,10 +150,10 @@ def _kilobytes(size: int) -> str:
     return f"{size / 1000:.1f}"
 
 
-def _all_choices(scene: LoadedTemplates, view: View) -> str:
+def _all_choices(loaded: LoadedTemplates, view: View) -> str:
     return (
         '<div class="choices">'
-        + _choices("Language", scene.languages, view, lambda one: replace(view, language=one))
+        + _choices("Language", loaded.languages, view, lambda one: replace(view, language=one))
         + _choices("Scheme", SCHEMES, view, lambda one: replace(view, scheme=one))
         + _choices("Width", WIDTHS, view, lambda one: replace(view, width=one))
         + "</div>"
@@ -161,12 +162,13 @@ def _all_choices(scene: LoadedTemplates, view: View) -> str:
 
 def _choices(name: str, values: Iterable[str], view: View, to: Callable[[str], View]) -> str:
     links = "".join(
-        f"<li>{_link(to(value), view, _NAMES.get(value, value), _spoken(name, value))}</li>" for value in values
+        f"<li>{_link(to(value), view, _NAMES.get(value, value), _language_attribute(name, value))}</li>"
+        for value in values
     )
     return f'<nav aria-label="{name}"><h2>{name}</h2><ul>{links}</ul></nav>'
 
 
-def _spoken(name: str, value: str) -> str:
+def _language_attribute(name: str, value: str) -> str:
     return f' lang="{escape(value.replace("_", "-"))}"' if name == "Language" else ""
 
 
@@ -205,7 +207,7 @@ def _fault(fault: Fault) -> str:
         f'<span class="{"at-fault" if number == fault.line else "around"}">{number:4}  {escape(text)}</span>'
         for number, text in (fault.excerpt or {}).items()
     )
-    excerpt = f'<pre tabindex="0" role="region" aria-label="The lines at fault">{lines}</pre>' if lines else ""
+    excerpt = f'<pre tabindex="0" role="region" aria-label="The faulty lines">{lines}</pre>' if lines else ""
     return (
         f'<p class="fault" role="alert">{escape(fault.detail)}</p>{excerpt}'
         "<p>The mail comes back as soon as the file is saved without the fault.</p>"

@@ -1,4 +1,4 @@
-"""The gallery over HTTP, for this machine. Nothing here changes anything."""
+"""Serves the gallery over HTTP, read-only."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from notification_service.foundation.errors import ConfigurationError
 from notification_service.observability import serving
 from notification_service.preview.gallery import page
 from notification_service.preview.gallery.page import SCHEMES, TABS, WIDTHS, View
-from notification_service.preview.gallery.stage import Fault, LoadedTemplates, TemplateReloader
+from notification_service.preview.gallery.template_reloader import Fault, LoadedTemplates, TemplateReloader
 from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
 
@@ -33,39 +33,39 @@ _MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-same-origin"
 )
-"""A mail runs nothing and loads nothing, wherever it is opened; the page may measure it."""
+"""A mail runs no script and loads nothing, wherever it is opened. The page may measure its height."""
 
 
-def application(stage: TemplateReloader, host: str, root: str = "") -> Starlette:
-    """`root`: the path under which another application mounts this one."""
+def application(reloader: TemplateReloader, host: str, root: str = "") -> Starlette:
+    """Returns the gallery. `root`: the path under which another application mounts it."""
 
-    # These are no coroutines, so each is answered in a thread: to load the templates takes a moment.
+    # No coroutines, so that Starlette runs them in threads: loading the templates takes a moment.
     def start(_: Request) -> Response:
-        scene = stage.scene()
-        if not scene.samples:
-            fault = scene.renderer if isinstance(scene.renderer, Fault) else None
-            return _html(page.nothing(scene, "There is no sample to show", fault, root))
-        return RedirectResponse(View(min(scene.samples), root=root).url)
+        loaded = reloader.current()
+        if not loaded.samples:
+            fault = loaded.renderer if isinstance(loaded.renderer, Fault) else None
+            return _html(page.nothing(loaded, "There is no sample to show", fault, root))
+        return RedirectResponse(View(min(loaded.samples), root=root).url)
 
     def sample(request: Request) -> Response:
-        scene, view = _asked(stage, request)
-        return _html(page.shown(scene, replace(view, root=root), stage.proof(scene, view.sample, view.language)))
+        loaded, view = _asked(reloader, request)
+        return _html(page.shown(loaded, replace(view, root=root), reloader.proof(loaded, view.sample, view.language)))
 
     def frame(request: Request) -> Response:
-        made = _proof(stage, request)
+        made = _proof(reloader, request)
         return _html(page.framed(made.mail, request.path_params["scheme"]), policy=_MAIL_POLICY)
 
     def message(request: Request) -> Response:
-        made = _proof(stage, request)
+        made = _proof(reloader, request)
         named = {"Content-Disposition": f'attachment; filename="{made.name}.eml"'}
         return _answer(made.message, "message/rfc822", policy=_MAIL_POLICY, more=named)
 
     def version(_: Request) -> Response:
-        return _answer(stage.version(), "text/plain")
+        return _answer(reloader.version(), "text/plain")
 
     def missing(request: Request, problem: Exception) -> Response:
         code = problem.status_code if isinstance(problem, HTTPException) else 404
-        return _html(page.nothing(stage.scene(), f"There is no {request.scope['path']}", root=root), code=code)
+        return _html(page.nothing(reloader.current(), f"There is no {request.scope['path']}", root=root), code=code)
 
     app = Starlette(
         routes=[
@@ -78,10 +78,10 @@ def application(stage: TemplateReloader, host: str, root: str = "") -> Starlette
             Route("/gallery.js", _file("gallery.js", "text/javascript")),
         ],
         exception_handlers={HTTPException: missing},
-        # A page elsewhere could else reach this one under a name of its own (DNS rebinding).
+        # Against DNS rebinding: a page elsewhere could reach this one under a name of its own.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK if _is_loopback(host) else ["*"])],
     )
-    # The redirect would name the host that the request named.
+    # A redirect would repeat the host name of the request.
     app.router.redirect_slashes = False
     return app
 
@@ -90,19 +90,19 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost" or ip_address(host).is_loopback
 
 
-def _asked(stage: TemplateReloader, request: Request) -> tuple[LoadedTemplates, View]:
-    """What the address asks for, of what there is. Raises `HTTPException`."""
-    scene, asked = stage.scene(), {**request.query_params, **request.path_params}
-    known = {"sample": scene.samples, "language": scene.languages, "scheme": SCHEMES, "width": WIDTHS, "tab": TABS}
+def _asked(reloader: TemplateReloader, request: Request) -> tuple[LoadedTemplates, View]:
+    """The request's view. Raises `HTTPException` where it names something unknown."""
+    loaded, asked = reloader.current(), {**request.query_params, **request.path_params}
+    known = {"sample": loaded.samples, "language": loaded.languages, "scheme": SCHEMES, "width": WIDTHS, "tab": TABS}
     wanted = {name: value for name, value in asked.items() if name in known}
     if any(value not in known[name] for name, value in wanted.items()):
         raise HTTPException(404)
-    return scene, View(**wanted)
+    return loaded, View(**wanted)
 
 
-def _proof(stage: TemplateReloader, request: Request) -> Proof:
-    scene, view = _asked(stage, request)
-    made = stage.proof(scene, view.sample, view.language)
+def _proof(reloader: TemplateReloader, request: Request) -> Proof:
+    loaded, view = _asked(reloader, request)
+    made = reloader.proof(loaded, view.sample, view.language)
     if isinstance(made, Fault):
         raise HTTPException(404)
     return made
@@ -136,7 +136,7 @@ def _answer(
 
 
 def serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Until Ctrl-C; `announce` gets the address. Raises `ConfigurationError` where the port is taken."""
+    """Serve until Ctrl-C; `announce` gets the address. Raises `ConfigurationError` where the port is taken."""
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(settings, host, port, announce))
 

@@ -1,4 +1,4 @@
-"""One mail through one SMTP conversation, command by command, so that it is always known how far it got."""
+"""Sends one mail in one SMTP conversation, command by command, and records how far the conversation got."""
 
 import asyncio
 import re
@@ -18,7 +18,6 @@ from notification_service.channels.email.smtp.replies import (
     CLOSING,
     Blame,
     Phase,
-    ReplyVerdict,
     fingerprint,
     one_line,
     read,
@@ -43,7 +42,7 @@ from notification_service.foundation.errors import ChannelUnavailableError
 T = TypeVar("T")
 
 _NOT_ONE_ADDRESS = re.compile(r"[\s<>,\x00-\x1f\x7f]")
-"""aiosmtplib would take the first of what it finds in such a text, and say nothing of the rest (pitfalls.md, 14)."""
+"""aiosmtplib would use the first address that it finds in such a text, and drop the rest (pitfalls.md, 14)."""
 
 _NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 §3.7.1: non-ASCII addresses not permitted."""
@@ -52,8 +51,8 @@ _BROKEN_AT_RCPT = "the server breaks off or is silent when a recipient is named:
 
 
 @dataclass(slots=True)
-class _Talk:
-    """What is known of one conversation while it goes on. `hide`: takes our password out of what the server said."""
+class _Conversation:
+    """The progress of one conversation. `hide`: removes our password from the server's text."""
 
     hide: Callable[[str], str]
     recipient: str
@@ -62,7 +61,7 @@ class _Talk:
     phase: Phase = Phase.CONNECT
     session: Session | None = None
     session_is_over: bool = False
-    """It ended the session that was used before, and says nothing of a fresh one."""
+    """Only a session that was used before has ended; a fresh one may work."""
 
     def attempt(self, result: str, code: int | None, reply: str) -> Attempt:
         duration = round((time.monotonic() - self.started) * 1000, 1)
@@ -71,7 +70,11 @@ class _Talk:
 
 
 class SmtpChannel:
-    """`timeout` bounds each step before DATA; `data_timeout` the final reply, for which RFC 5321 allows 10 minutes."""
+    """The SMTP transport.
+
+    `timeout`: seconds for each command before DATA. `data_timeout`: seconds for the content and the final reply, for
+    which RFC 5321 §4.5.3.2.6 allows 10 minutes.
+    """
 
     name = "smtp"
 
@@ -91,7 +94,7 @@ class SmtpChannel:
             raise ValueError("the envelope's sender or recipient is not one plain address")
         verdict, over = await self._converse(mail, before_handover, fresh=False)
         if over:
-            # It had died unnoticed, or carried all that it may; nothing went out, and a new one may do.
+            # The session had died unnoticed, or reached its limit. Nothing was sent, and a fresh one may work.
             verdict, _ = await self._converse(mail, before_handover, fresh=True)
         return verdict
 
@@ -101,7 +104,7 @@ class SmtpChannel:
 
     @property
     def login_age(self) -> float | None:
-        """Seconds since the refresh token that logs us in was last renewed; None where there is none, or not known."""
+        """Seconds since the refresh token was last renewed; None where there is none, or this is not known."""
         return self._pool.tokens.grant.age if self._pool.tokens else None
 
     async def check(self) -> str:
@@ -110,18 +113,19 @@ class SmtpChannel:
             async with self._pool.session() as session:
                 session.keep()
         except BROKEN as problem:
-            said, code = self._pool.hide(str(problem)), getattr(problem, "code", None)
-            about = read(Phase.CONNECT, code, said).hint if code else ""
-            hint = self._provider.hint(code, said, about) or _own_hint(problem)
+            text, code = self._pool.hide(str(problem)), getattr(problem, "code", None)
+            by_text = read(Phase.CONNECT, code, text).hint if code else ""
+            hint = self._provider.hint(code, text, by_text) or _own_hint(problem)
             hint = hint or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
             name = type(problem).__name__
-            raise ChannelUnavailableError(f"{self.where['server']}: {name}: {said}: {hint}") from None
+            raise ChannelUnavailableError(f"{self.where['server']}: {name}: {text}: {hint}") from None
         tokens = self._pool.tokens
         login = f"login by {tokens.grant.name}{tokens.grant.remark}" if tokens else "login"
         login = login if server.username else "no login"
-        doomed = f"; {self._provider.doomed}" if self._provider.doomed and server.username else ""
-        greeted = f"greeted as {_told(server.ehlo_name)}"
-        return f"{self.where['server']} lets us in ({server.security}, {login}), {greeted}{doomed}"
+        warning = self._provider.login_warning
+        warning = f"; {warning}" if warning and server.username else ""
+        greeted = f"greeted as {_ehlo_name(server.ehlo_name)}"
+        return f"{self.where['server']} lets us in ({server.security}, {login}), {greeted}{warning}"
 
     async def close(self) -> None:
         await self._pool.close()
@@ -129,104 +133,113 @@ class SmtpChannel:
     async def _converse(
         self, mail: OutgoingEmail, before_handover: BeforeHandover, *, fresh: bool
     ) -> tuple[Tried, bool]:
-        """The verdict, and whether it only means that a session which was kept is over."""
-        talk = _Talk(self._pool.hide, mail.recipient)
+        """Returns the result, and whether it only says that a reused session has ended."""
+        conversation = _Conversation(self._pool.hide, mail.recipient)
         try:
-            async with self._pool.session(fresh=fresh) as talk.session:
-                verdict = await self._send(talk, talk.session, mail, before_handover)
+            async with self._pool.session(fresh=fresh) as conversation.session:
+                verdict = await self._send(conversation, conversation.session, mail, before_handover)
         except SMTPResponseException as problem:
-            verdict = self._refused(talk, problem.code, problem.message)
+            verdict = self._refused(conversation, problem.code, problem.message)
         except BROKEN as problem:
-            verdict = self._broken(talk, problem)
-        return verdict, talk.session_is_over
+            verdict = self._broken(conversation, problem)
+        return verdict, conversation.session_is_over
 
-    async def _send(self, talk: _Talk, session: Session, mail: OutgoingEmail, before_handover: BeforeHandover) -> Tried:
+    async def _send(
+        self, conversation: _Conversation, session: Session, mail: OutgoingEmail, before_handover: BeforeHandover
+    ) -> Tried:
         client = session.client
         options, encoding = ["BODY=8BITMIME"] if client.supports_extension("8bitmime") else [], "ascii"
         if mail.needs_smtputf8:
             if not client.supports_extension("smtputf8"):
                 session.keep()
                 why = "the address has non-ASCII letters before the @, and the server does not offer SMTPUTF8"
-                return Refused(talk.attempt("refused", None, why), _NO_SMTPUTF8)
+                return Refused(conversation.attempt("refused", None, why), _NO_SMTPUTF8)
             options, encoding = [*options, "SMTPUTF8"], "utf-8"
         try:
-            talk.phase = Phase.MAIL
+            conversation.phase = Phase.MAIL
             await self._within(
                 client.mail(mail.sender, options=options, encoding=encoding, timeout=None), self._timeout
             )
-            talk.phase = Phase.RCPT
+            conversation.phase = Phase.RCPT
             await self._within(client.rcpt(mail.recipient, encoding=encoding, timeout=None), self._timeout)
             if await before_handover() is Fence.LOST:
                 await self._reset(session)
                 return HandoverRefused()
-            talk.phase = Phase.DATA
+            conversation.phase = Phase.DATA
             reply = await self._within(client.data(mail.content, timeout=None), self._data_timeout)
         except SMTPResponseException as problem:
-            verdict = self._refused(talk, problem.code, problem.message)
-            if not (isinstance(verdict, Unavailable | InDoubt) or talk.session_is_over):
+            verdict = self._refused(conversation, problem.code, problem.message)
+            if not (isinstance(verdict, Unavailable | InDoubt) or conversation.session_is_over):
                 await self._reset(session)
             return verdict
         session.mails += 1
         session.keep()
-        return Accepted(talk.attempt("accepted", reply.code, reply.message))
+        return Accepted(conversation.attempt("accepted", reply.code, reply.message))
 
     async def _within(self, step: Awaitable[T], seconds: float) -> T:
-        """A deadline for the whole step, and no other.
+        """Await one command under a deadline for the whole of it.
 
-        The client's own timeouts begin anew with every byte, and would cost each step a second timer.
+        aiosmtplib's own timeouts restart with every byte, and would add a second timer to each command.
         """
         async with asyncio.timeout(seconds):
             return await step
 
     async def _reset(self, session: Session) -> None:
-        """Make the session ready for the next mail, or leave it to be thrown away; the verdict stands either way."""
+        """Make the session ready for the next mail. Where that fails, the session is discarded; the result stands."""
         try:
             await self._within(session.client.rset(), self._timeout)
         except BROKEN:
             return
         session.keep()
 
-    def _refused(self, talk: _Talk, code: int, text: str) -> Tried:
-        # After DATA, only a reply that is a refusal and surely ours says that nothing went out.
-        doubtful = not 400 <= code < 600 or (talk.session is not None and talk.session.out_of_step)  # noqa: PLR2004 - RFC 5321 §4.2.1
-        if talk.phase is Phase.DATA and doubtful:
-            return InDoubt(talk.attempt("in_doubt", code, text))
-        reading = read(talk.phase, code, text, talk.recipient)
-        # Postfix closes so after twenty addresses in one session that it does not know, whoever's the next mail is.
-        if (reading.session or code == CLOSING) and talk.session is not None and talk.session.reused:
-            talk.session_is_over = True
-            talk.session.ending = "the server takes no more mails on it"
-        hint = self._provider.hint(code, text, reading.hint)
-        match reading.blame:
+    def _refused(self, conversation: _Conversation, code: int, text: str) -> Tried:
+        # After DATA, only a refusal that certainly answers our command proves that nothing was sent.
+        doubtful = not 400 <= code < 600 or (conversation.session is not None and conversation.session.out_of_step)  # noqa: PLR2004 - RFC 5321 §4.2.1
+        if conversation.phase is Phase.DATA and doubtful:
+            return InDoubt(conversation.attempt("in_doubt", code, text))
+        verdict = read(conversation.phase, code, text, conversation.recipient)
+        # Postfix closes a session with 421 after twenty unknown recipients, whoever the next one is.
+        if (
+            (verdict.session_spent or code == CLOSING)
+            and conversation.session is not None
+            and conversation.session.reused
+        ):
+            conversation.session_is_over = True
+            conversation.session.close_reason = "the server takes no more mails on it"
+        hint = self._provider.hint(code, text, verdict.hint)
+        match verdict.blame:
             case Blame.CHANNEL:
-                return Unavailable(talk.attempt("unavailable", code, text), hint)
+                return Unavailable(conversation.attempt("unavailable", code, text), hint)
             case Blame.ACCOUNT:
-                return Blocked(talk.attempt("blocked", code, text), hint, reading.wait)
+                return Blocked(conversation.attempt("blocked", code, text), hint, verdict.wait)
             case Blame.MOMENT:
-                return Deferred(talk.attempt("deferred", code, text), reading.wait)
+                return Deferred(conversation.attempt("deferred", code, text), verdict.wait)
             case Blame.MESSAGE:
-                words = fingerprint(code, text, talk.recipient)
-                attempt, said = talk.attempt("refused", code, text), _code(reading, code)
-                return Refused(attempt, said, words, names_address=reading.names_address)
+                return Refused(
+                    conversation.attempt("refused", code, text),
+                    verdict.code if verdict.code == str(code) else f"{code} {verdict.code}",
+                    fingerprint(code, text, conversation.recipient),
+                    names_address=verdict.names_address,
+                )
 
-    def _broken(self, talk: _Talk, problem: BaseException) -> Tried:
+    def _broken(self, conversation: _Conversation, problem: BaseException) -> Tried:
         text = f"{type(problem).__name__}: {problem}"
-        if talk.phase is Phase.DATA:
-            return InDoubt(talk.attempt("in_doubt", None, text))
-        talk.session_is_over = talk.session is not None and talk.session.reused
-        if talk.phase is Phase.RCPT:
-            return Blocked(talk.attempt("blocked", None, text), _BROKEN_AT_RCPT)
+        if conversation.phase is Phase.DATA:
+            return InDoubt(conversation.attempt("in_doubt", None, text))
+        conversation.session_is_over = conversation.session is not None and conversation.session.reused
+        if conversation.phase is Phase.RCPT:
+            return Blocked(conversation.attempt("blocked", None, text), _BROKEN_AT_RCPT)
         hint = _own_hint(problem) or "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
-        return Unavailable(talk.attempt("unavailable", None, text), hint)
+        return Unavailable(conversation.attempt("unavailable", None, text), hint)
 
 
-def _told(ehlo_name: str) -> str:
-    return ehlo_name if is_qualified(ehlo_name) else f"{ehlo_name}, which is no full name: some ask for SMTP_EHLO_NAME"
+def _ehlo_name(ehlo_name: str) -> str:
+    return (
+        ehlo_name
+        if is_qualified(ehlo_name)
+        else f"{ehlo_name}, which is no full name: some servers require one, set SMTP_EHLO_NAME"
+    )
 
 
 def _own_hint(problem: BaseException) -> str:
     return problem.hint if isinstance(problem, NoLoginError) else ""
-
-
-def _code(reading: ReplyVerdict, code: int) -> str:
-    return reading.code if reading.code == str(code) else f"{code} {reading.code}"

@@ -1,4 +1,4 @@
-"""Kept SMTP sessions: opened once, checked, reused, and thrown away at the first thing that is not a clean reply."""
+"""A pool of SMTP sessions, which are reused, checked when idle, and discarded after anything but a clean reply."""
 
 import asyncio
 import itertools
@@ -19,16 +19,16 @@ from notification_service.foundation.redaction import Secrecy
 
 log = structlog.get_logger(__name__)
 
-# What aiosmtplib, the socket below it and the deadline around it raise when there is no conversation (any more).
+# Raised by aiosmtplib, the socket or a deadline when a conversation cannot begin or go on.
 BROKEN = (SMTPException, OSError, TimeoutError, EOFError, NoLoginError)
 
 _CLOSE_TIMEOUT_S = 2.0
-_NO_XOAUTH2 = "is this the provider's submission server? One that knows no tokens wants SMTP_AUTH=password"
+_NO_XOAUTH2 = "is this the provider's submission server? For one without token logins, set SMTP_AUTH=password"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to connect and how. `start_tls` and `implicit_tls` both False is plain text, which must be asked for."""
+    """Where to connect, and how. Without `start_tls` and `implicit_tls`, the connection is plain text."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Server:
     password: str | None = field(default=None, repr=False)
     timeout: float = 30.0
     ehlo_name: str = field(default_factory=own_name)
-    """RFC 5321 §4.1.1.1: how we greet it."""
+    """Our name in EHLO (RFC 5321 §4.1.1.1)."""
 
     @property
     def security(self) -> str:
@@ -47,7 +47,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many sessions there are, and how long one is kept: seconds idle before a check, seconds of age, mails."""
+    """The number of sessions, and for each: idle seconds before it is checked, its age in seconds, its mails."""
 
     sessions: int
     max_idle: float
@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Session:
-    """One login at the server. It goes back to the pool only if whoever used it called `keep`."""
+    """One connection that is logged in. It returns to the pool only if its user called `keep`."""
 
     name: str
     client: SMTP
@@ -66,17 +66,17 @@ class Session:
     mails: int = 0
     reused: bool = False
     kept: bool = False
-    ending: str = "the conversation was broken off"
-    """Why it is closed, should it not be kept."""
+    close_reason: str = "the conversation was broken off"
+    """Logged where the session is not kept."""
 
     @property
     def out_of_step(self) -> bool:
-        """The server said more than asked: the next command would take that for its reply (pitfalls.md, 11)."""
+        """The server sent more than one reply: the next command would take the rest for its own (pitfalls.md, 11)."""
         protocol = self.client.protocol
         return bool(protocol and protocol._buffer)  # noqa: SLF001 - aiosmtplib has no public name for it
 
     def keep(self) -> None:
-        """The last reply was clean and the server waits for the next MAIL."""
+        """Mark the session as reusable: the last reply was clean, and the server waits for the next MAIL."""
         self.kept = True
 
 
@@ -89,7 +89,7 @@ class Counts:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Built once: a new one for each connection costs tens of milliseconds (pitfalls.md, 16)."""
+    """Returns a context for all connections: building one takes tens of milliseconds (pitfalls.md, 16)."""
     context = ssl.create_default_context()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
@@ -98,7 +98,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class Pool:
-    """`tokens`: where logins are by XOAUTH2; the server has no password then."""
+    """`tokens`: for logins by XOAUTH2, where the server has no password."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Pool:
 
     @asynccontextmanager
     async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
-        """A session that is ready for MAIL; `fresh`: not one that was used before. Raises one of `BROKEN`."""
+        """Yields a session that is ready for MAIL; `fresh`: a new one. Raises one of `BROKEN`."""
         async with self._free:
             if fresh and self._idle:
                 self._discard(self._idle.pop(0), "makes room for a fresh one")
@@ -134,12 +134,12 @@ class Pool:
                 self._put_back(session)
 
     def hide(self, text: str) -> str:
-        """What a server said, should it have repeated our password, as it is or as AUTH sends it (RFC 4954)."""
+        """Returns a server's text without our password, which it may repeat, also as AUTH sends it (RFC 4954)."""
         text = self._secrecy(text)
         return self.tokens.hide(text) if self.tokens else text
 
     async def close(self) -> None:
-        """Say goodbye to every idle session."""
+        """Send QUIT on every idle session, and close it."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(self._quit(session) for session in idle))
         if self.tokens:
@@ -150,7 +150,7 @@ class Pool:
             session = self._idle.pop()
             alive = False
             try:
-                alive = not self._worn_out(session) and await self._alive(session)
+                alive = not self._is_spent(session) and await self._is_alive(session)
             finally:
                 if not alive:
                     self._discard(session, "worn out or dead")
@@ -160,11 +160,11 @@ class Pool:
             return session
         return None
 
-    def _worn_out(self, session: Session) -> bool:
+    def _is_spent(self, session: Session) -> bool:
         too_old = self._clock() - session.opened > self.limits.max_age
         return too_old or session.mails >= self.limits.max_mails or not session.client.is_connected
 
-    async def _alive(self, session: Session) -> bool:
+    async def _is_alive(self, session: Session) -> bool:
         if self._clock() - session.used < self.limits.max_idle:
             return True
         try:
@@ -175,25 +175,28 @@ class Pool:
         return True
 
     async def _open(self) -> Session:
-        """A token may be refused before its time: one that was held is dropped, and one more is tried."""
+        """Connect, with a token where there are tokens.
+
+        A token may be revoked before it expires: one from the cache is dropped, and a new one is tried once.
+        """
         if self.tokens is None:
             return await self._connect()
-        held = self.tokens.held
+        cached = self.tokens.cached
         token = await self.tokens.get()
         try:
             return await self._connect(token)
         except SMTPAuthenticationError as problem:
-            if not self._called_back(token, problem) or token is not held:
+            if not self._drop_refused(token, problem) or token is not cached:
                 raise
         token = await self.tokens.get()
         try:
             return await self._connect(token)
         except SMTPAuthenticationError as problem:
-            self._called_back(token, problem)
+            self._drop_refused(token, problem)
             raise
 
-    def _called_back(self, token: Token, problem: SMTPAuthenticationError) -> bool:
-        """Whether the server refuses the token for good, so that nobody else tries it; a 4xx blames no token."""
+    def _drop_refused(self, token: Token, problem: SMTPAuthenticationError) -> bool:
+        """Drop a token that the server refuses with a 5xx, so that no other login tries it. Returns whether it did."""
         refused = problem.code >= 500  # noqa: PLR2004 - RFC 5321 §4.2.1
         if refused and self.tokens:
             self.tokens.refused(token)
@@ -219,9 +222,9 @@ class Pool:
                 await client.connect()
         except BaseException as problem:
             client.close()
-            said = self.hide(str(problem))
-            log.warning("smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=said)
-            # aiosmtplib says it in these words, and has no error of its own for it.
+            text = self.hide(str(problem))
+            log.warning("smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=text)
+            # aiosmtplib has no exception class for this case, only this text.
             if token and "does not support XOAUTH2" in str(problem):
                 raise NoLoginError("the server offers no XOAUTH2", _NO_XOAUTH2) from problem
             raise
@@ -236,10 +239,10 @@ class Pool:
         if session.kept and session.client.is_connected and not session.out_of_step:
             self._idle.append(session)
         else:
-            self._discard(session, session.ending)
+            self._discard(session, session.close_reason)
 
     def _discard(self, session: Session, reason: str) -> None:
-        """Close at once, without goodbye: a client that is out of step would read a wrong reply (pitfalls.md, 11)."""
+        """Close at once, without QUIT: a client that is out of step would read a wrong reply (pitfalls.md, 11)."""
         session.client.close()
         self._closed(session, reason)
 

@@ -1,4 +1,4 @@
-"""What is particular about the providers that people use most: hosts, logins, and what their refusals mean."""
+"""The providers used most: hosts, logins, limits, and what an operator can do about their refusals."""
 
 import re
 from collections.abc import Mapping
@@ -9,38 +9,37 @@ SUBMISSION = 587
 
 @dataclass(frozen=True, slots=True)
 class OAuth:
-    """Where a provider's tokens come from. A scope is empty where it gives none in that way.
+    """A provider's token endpoint, and its scope for each grant; empty where it does not offer that grant.
 
-    `application`: client credentials; `person`: a refresh token; `delegate`: a service account. `tenant`: what stands
-    in the URL for a person's own account. `needs_secret`: a refresh token alone is not enough.
+    `application_scope`: client credentials. `person_scope`: refresh token. `delegate_scope`: service account.
+    `tenant`: the tenant in the URL for personal accounts. `needs_secret`: a refresh token needs a client secret too.
     """
 
     token_url: str
-    application: str = ""
-    person: str = ""
-    delegate: str = ""
+    application_scope: str = ""
+    person_scope: str = ""
+    delegate_scope: str = ""
     tenant: str = ""
     needs_secret: bool = False
 
 
 GOOGLE = OAuth(
     "https://oauth2.googleapis.com/token",
-    person="https://mail.google.com/",
-    delegate="https://mail.google.com/",
+    person_scope="https://mail.google.com/",
+    delegate_scope="https://mail.google.com/",
     needs_secret=True,
 )
-"""Also where the server has another name, as smtp-relay.gmail.com, and a service account logs in."""
+"""Also for servers under other names, such as smtp-relay.gmail.com, where a service account logs in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """`hints`: what an operator can do about a reply code. `setup`: the one thing that people miss.
+    """`setup`: the step that people miss. `plain`: without TLS, unless a setting says otherwise.
 
-    `said`: the same by the enhanced code of a reply, which wins; `refused`: for a login by token.
-    `plain`: without TLS, unless a setting says otherwise.
-    `doomed`: what `doctor` says about passwords that are still taken.
+    `hints`: what an operator can do, by reply code. `enhanced_hints`: the same by enhanced status code, which wins.
+    `oauth_hint`: the same for a login by token. `login_warning`: what `doctor` says about logins by password.
 
-    `mails_a_minute`, `mails_a_day`: the limits that they publish for one account; 0: none that we know.
+    `mails_a_minute`, `mails_a_day`: the published limits of one account; 0 where none is known.
     """
 
     name: str
@@ -53,28 +52,29 @@ class Provider:
     mails_a_minute: int = 0
     mails_a_day: int = 0
     hints: Mapping[int, str] = field(default_factory=dict)
-    said: Mapping[str, str] = field(default_factory=dict)
-    doomed: str = ""
+    enhanced_hints: Mapping[str, str] = field(default_factory=dict)
+    login_warning: str = ""
     oauth: OAuth | None = None
-    refused: str = (
+    oauth_hint: str = (
         "the server refuses the token: is SMTP_USERNAME the mailbox that it was made for, and does SMTP_OAUTH_SCOPE "
         "allow sending?"
     )
 
-    def hint(self, code: int | None, text: str = "", about: str = "") -> str:
-        """What an operator can do. `text`: the reply; `about`: what is known of it from its words."""
-        named = next((hint for said, hint in self.said.items() if re.search(rf"\b{re.escape(said)}\b", text)), "")
-        known = _HINTS.get(code or 0, "")
-        return named or self.hints.get(code or 0) or (known if code in _LOGIN else about or known)
+    def hint(self, code: int | None, text: str = "", by_text: str = "") -> str:
+        """Returns what an operator can do. `text`: the reply; `by_text`: the hint that follows from its phrases."""
+        found = (hint for code, hint in self.enhanced_hints.items() if re.search(rf"\b{re.escape(code)}\b", text))
+        by_code = _HINTS.get(code or 0, "")
+        return next(found, "") or self.hints.get(code or 0) or (by_code if code in _LOGIN else by_text or by_code)
 
     def by_token(self) -> "Provider":
-        """The same where SMTP_AUTH=oauth2: no password is at fault."""
-        logins = dict.fromkeys((530, 534, 535), self.refused)
-        return replace(self, hints={**self.hints, **logins}, said=self.said and _WITH_TOKEN, doomed="")
+        """Returns the provider with its hints for SMTP_AUTH=oauth2."""
+        hints = {**self.hints, **dict.fromkeys((530, 534, 535), self.oauth_hint)}
+        enhanced_hints = self.enhanced_hints and _OUTLOOK_OAUTH_HINTS
+        return replace(self, hints=hints, enhanced_hints=enhanced_hints, login_warning="")
 
 
 _LOGIN = frozenset({530, 534, 535, 538})
-"""RFC 4954 §6: these say all by themselves."""
+"""RFC 4954 §6: these codes are clear whatever the text is."""
 
 _HINTS = {
     421: "the server is busy or closing; sending pauses and is tried again",
@@ -100,17 +100,19 @@ _SMTP_AUTH_OFF = (
     "Authenticated SMTP is off for this mailbox or its organisation: an administrator turns it on with "
     "Set-CASMailbox -Identity MAILBOX -SmtpClientAuthenticationDisabled $false; "
 )
-_OUTLOOK_SAYS = {
+_OUTLOOK_HINTS = {
     "5.7.139": f"{_SMTP_AUTH_OFF}or passwords are: set SMTP_AUTH=oauth2, see docs/providers.md",
     "5.7.30": "Microsoft takes no passwords here any more: set SMTP_AUTH=oauth2, see docs/providers.md",
 }
-_WITH_TOKEN = {"5.7.139": f"{_SMTP_AUTH_OFF}for a token too; security defaults or Conditional Access may forbid it"}
-_OUTLOOK_REFUSED = (
+_OUTLOOK_OAUTH_HINTS = {
+    "5.7.139": f"{_SMTP_AUTH_OFF}for a token too; security defaults or Conditional Access may forbid it"
+}
+_OUTLOOK_OAUTH_HINT = (
     "Microsoft refuses the token: SMTP_USERNAME has to be the mailbox, and for client credentials the application "
     "needs SMTP.SendAsApp with an administrator's consent, New-ServicePrincipal with the Object ID of the *enterprise* "
     "application, and Add-MailboxPermission, which takes up to an hour; see docs/providers.md"
 )
-_GMAIL_REFUSED = (
+_GMAIL_OAUTH_HINT = (
     "Google refuses the token: SMTP_USERNAME has to be the mailbox that agreed, or that the service account acts for, "
     "and the scope https://mail.google.com/; see docs/providers.md"
 )
@@ -129,7 +131,7 @@ PROVIDERS = (
             454: "Gmail refuses logins for a while after too many of them: sending pauses and is tried again",
         },
         oauth=GOOGLE,
-        refused=_GMAIL_REFUSED,
+        oauth_hint=_GMAIL_OAUTH_HINT,
     ),
     Provider(
         "Outlook",
@@ -140,15 +142,16 @@ PROVIDERS = (
         mails_a_minute=30,  # Microsoft Learn, "Exchange Online limits", sending limits
         mails_a_day=10_000,
         hints={530: _OUTLOOK_LOGIN, 535: _OUTLOOK_LOGIN},
-        said=_OUTLOOK_SAYS,
-        doomed="Microsoft turns passwords off by default at the end of December 2026: set SMTP_AUTH=oauth2 before",
+        enhanced_hints=_OUTLOOK_HINTS,
+        login_warning="Microsoft turns passwords off by default at the end of December 2026: set SMTP_AUTH=oauth2 "
+        "before",
         oauth=OAuth(
             "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
-            application="https://outlook.office365.com/.default",
-            person="https://outlook.office.com/SMTP.Send offline_access",
+            application_scope="https://outlook.office365.com/.default",
+            person_scope="https://outlook.office.com/SMTP.Send offline_access",
             tenant="consumers",
         ),
-        refused=_OUTLOOK_REFUSED,
+        oauth_hint=_OUTLOOK_OAUTH_HINT,
     ),
     Provider(
         "Yahoo",
@@ -161,11 +164,11 @@ PROVIDERS = (
     ),
 )
 CATCHER = Provider("mailcatcher", "mailcatcher", port=1025, plain=True)
-"""That of docker-compose.yml, so that another server which is set there is not spoken to as the catcher is."""
+"""The mail catcher of docker-compose.yml. Its port and plain text do not apply to other servers."""
 
 
 def find(server: str) -> Provider:
-    """The provider that `server` names, by host or by short name; any other server is a custom one."""
+    """Returns the provider with this host or short name; any other server is a custom one."""
     wanted = server.strip().lower()
     for provider in PROVIDERS:
         if wanted in provider.aliases and "." in wanted:

@@ -1,4 +1,4 @@
-"""What it means that a token endpoint gives no token, and what an operator can do about it."""
+"""What an operator can do when a token endpoint refuses a token."""
 
 import re
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ _BY_NUMBER: Mapping[str, str] = {
 }
 
 _BY_WORDS: Mapping[str, str] = {
-    # Google says these in error_description: https://developers.google.com/identity/protocols/oauth2/service-account
+    # Texts of Google's error_description: https://developers.google.com/identity/protocols/oauth2/service-account
     "not authorized for any of the scopes": (
         "the service account may not act for this mailbox: Google Admin console, Security, API controls, Domain-wide "
         "delegation, add its client ID with the scope https://mail.google.com/; that can take a day"
@@ -84,7 +84,7 @@ _BY_WORDS: Mapping[str, str] = {
 }
 
 _BY_ERROR: Mapping[str, str] = {
-    # RFC 6749 §5.2, then Google's own words
+    # RFC 6749 §5.2, then Google's own codes
     "invalid_client": "SMTP_OAUTH_CLIENT_ID or SMTP_OAUTH_CLIENT_SECRET is wrong, or the secret has expired",
     "unauthorized_client": "the application may not ask for tokens in this way: see docs/providers.md",
     "invalid_scope": _SCOPE,
@@ -113,14 +113,14 @@ SERVICE_ACCOUNT: Mapping[str, str] = {
     "invalid_client": "the service account is not known: make a new key for SMTP_OAUTH_SERVICE_ACCOUNT_FILE",
     "unauthorized_client": _BY_WORDS["not authorized for any of the scopes"],
 }
-"""What an error means where only this grant was asked for."""
+"""Hints by error code for one grant each; they win over the general ones."""
 
 _NO_ENDPOINT = "SMTP_OAUTH_TOKEN_URL is no token endpoint, or SMTP_OAUTH_TENANT names no organisation"
 _UNKNOWN = "the token endpoint refuses us: check the SMTP_OAUTH_ settings, see docs/providers.md"
 
 
 def hint(status: int, error: str, description: str, by_grant: Mapping[str, str]) -> str:
-    """The most particular that is known: Microsoft's number, Google's words, the error of RFC 6749, the status."""
+    """Returns the most specific hint: by Microsoft's error number, by Google's text, by error code, by status."""
     numbers = (_BY_NUMBER[number] for number in _MICROSOFT.findall(description) if number in _BY_NUMBER)
     words = (hint for words, hint in _BY_WORDS.items() if words in description.lower())
     known = next(numbers, "") or next(words, "") or by_grant.get(error, "") or _BY_ERROR.get(error, "")

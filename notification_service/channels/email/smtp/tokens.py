@@ -1,4 +1,4 @@
-"""The token that logs in: asked for once by all who need it, renewed before it ends, dropped when it is refused."""
+"""Caches the access token: one request for all who wait, renewed before it expires, dropped when it is refused."""
 
 import asyncio
 import time
@@ -13,18 +13,15 @@ from notification_service.foundation.redaction import Secrecy
 log = structlog.get_logger(__name__)
 
 _RENEWED_AT = 0.8
-"""Of its life."""
-_MARGIN = 30.0
-"""Seconds before its end at which a token is no longer offered: a login takes a while, and clocks differ."""
-_AGAIN = 30.0
-"""Seconds between two tries to renew a token that still holds."""
-
-
-_SLOW = "the token endpoint is slow or away: sending pauses and is tried again; SMTP_OAUTH_TOKEN_URL says where it is"
+"""The share of a token's life after which it is renewed."""
+_MARGIN_S = 30.0
+"""A token is not used this shortly before it expires: a login takes a while, and clocks differ."""
+_RETRY_AFTER_S = 30.0
+"""Time between two attempts to renew a token that is still valid."""
 
 
 class NoLoginError(Exception):
-    """We cannot even try to log in. `hint`: what an operator can do about it."""
+    """No login can be attempted, for want of a token. `hint`: what an operator can do."""
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem)
@@ -33,47 +30,46 @@ class NoLoginError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a token endpoint gave. `seconds`: how long the token holds, counted from when it was asked for."""
+    """An access token and its lifetime in seconds, counted from the request."""
 
     token: str = field(repr=False)
     seconds: float
 
 
 class TokenSource(Protocol):
-    """A way to be given tokens. `name`: how it is called in log lines and by `doctor`."""
+    """An OAuth 2 grant. `name`: for log lines and `doctor`."""
 
     name: str
 
     async def ask(self) -> Granted:
-        """Raises `NoLoginError`."""
+        """Request an access token. Raises `NoLoginError`."""
 
     @property
     def age(self) -> float | None:
-        """Seconds since the refresh token was last renewed; None where there is none, or it is not known yet."""
+        """Seconds since the refresh token was last renewed; None where there is none, or this is not known yet."""
 
     @property
     def remark(self) -> str:
-        """What `doctor` adds to it; empty where there is nothing to say."""
+        """What `doctor` adds to the name; may be empty."""
 
     async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`asked`, `stale`, `ends`: when it was asked for, is to be renewed, is offered no more; seconds of our clock."""
+    """When it is to be renewed, and when it is no longer used, in seconds of the clock that `Tokens` was given."""
 
     text: str = field(repr=False)
-    asked: float
-    stale: float
-    ends: float
+    renew_at: float
+    unusable_at: float
 
     async def give(self) -> str:
-        """As aiosmtplib asks for it."""
+        """Returns the text, in the form that aiosmtplib asks for."""
         return self.text
 
 
 class Tokens:
-    """`deadline`: seconds that whoever waits for a token waits at most. `hide`: learns each token."""
+    """`deadline`: seconds that one request for a token may take. `hide`: removes tokens from texts."""
 
     def __init__(
         self, grant: TokenSource, hide: Secrecy, *, deadline: float, clock: Callable[[], float] = time.monotonic
@@ -83,42 +79,42 @@ class Tokens:
         self._deadline = deadline
         self._clock = clock
         self._token: Token | None = None
-        self._flight: asyncio.Task[Token] | None = None
+        self._running: asyncio.Task[Token] | None = None
         self._not_before = 0.0
 
     @property
-    def held(self) -> Token | None:
-        """The one that was given last, unless it was refused since."""
+    def cached(self) -> Token | None:
+        """The latest token, unless the mail server refused it."""
         return self._token
 
     async def get(self) -> Token:
-        """A token that holds. Raises `NoLoginError`."""
+        """Returns a valid token. Raises `NoLoginError`."""
         now, token = self._clock(), self._token
-        if token is None or now >= token.ends:
-            return await asyncio.shield(self._fly())
-        if now >= max(token.stale, self._not_before):
-            # Nobody waits for it: the old one holds meanwhile, and the endpoint may be away for a while.
-            self._not_before = now + _AGAIN
-            self._fly()
+        if token is None or now >= token.unusable_at:
+            return await asyncio.shield(self._request())
+        if now >= max(token.renew_at, self._not_before):
+            # Renewed in the background: the cached token is still valid if the endpoint is down.
+            self._not_before = now + _RETRY_AFTER_S
+            self._request()
         return token
 
     def refused(self, token: Token) -> None:
-        """The mail server does not take it: nobody else is to try it."""
+        """Drop a token that the mail server refuses."""
         if self._token is token:
             self._token = None
 
     async def close(self) -> None:
-        if self._flight is not None:
-            self._flight.cancel()
-            await asyncio.wait([self._flight])
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
         await self.grant.close()
 
-    def _fly(self) -> asyncio.Task[Token]:
-        """One request at a time, whoever waits for it and whoever gives up waiting."""
-        if self._flight is None or self._flight.done():
-            self._flight = asyncio.create_task(self._ask())
-            self._flight.add_done_callback(_seen)
-        return self._flight
+    def _request(self) -> asyncio.Task[Token]:
+        """The request under way, or a new one. It goes on when a caller stops waiting for it."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._ask())
+            self._running.add_done_callback(_retrieve_exception)
+        return self._running
 
     async def _ask(self) -> Token:
         asked, began = self._clock(), time.monotonic()
@@ -134,9 +130,9 @@ class Tokens:
             lives_s=round(granted.seconds),
             duration_ms=round((time.monotonic() - began) * 1000, 1),
         )
-        # At least half of a very short life is used.
-        usable = max(granted.seconds - _MARGIN, granted.seconds / 2)
-        self._token = Token(granted.token, asked, asked + min(granted.seconds * _RENEWED_AT, usable), asked + usable)
+        # Of a very short lifetime, at least half is used.
+        usable = max(granted.seconds - _MARGIN_S, granted.seconds / 2)
+        self._token = Token(granted.token, asked + min(granted.seconds * _RENEWED_AT, usable), asked + usable)
         return self._token
 
     async def _within(self, asking: Awaitable[Granted]) -> Granted:
@@ -150,7 +146,7 @@ class Tokens:
             ) from None
 
 
-def _seen(flight: asyncio.Task[Token]) -> None:
-    """Nobody may be left to wait for what it raised; it was logged."""
-    if not flight.cancelled():
-        flight.exception()
+def _retrieve_exception(task: asyncio.Task[Token]) -> None:
+    """Keep asyncio from reporting an exception that nobody awaits: it was logged."""
+    if not task.cancelled():
+        task.exception()

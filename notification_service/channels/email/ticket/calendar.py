@@ -1,42 +1,35 @@
-"""A showing as a calendar file (RFC 5545), and the word that it is off (RFC 5546).
+"""Calendar files (RFC 5545) that add a showing to a calendar, and that cancel it (RFC 5546).
 
-By hand: `icalendar` 7.3 takes a capital N after a backslash for a new line, and takes eight times as long.
+Written by hand: `icalendar` 7.3 reads a backslash before a capital N as a line break, and is eight times slower.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 _PRODUCT = "-//notification-service//ticket//EN"
-_WIDEST = 75
-"""Octets in a line (RFC 5545 §3.1)."""
-
-_WIDEST_CLUSTER = 40
-"""Octets: a family of four in skin tones. What is longer is no letter, and is cut where a character ends."""
+_MAX_LINE_OCTETS = 75
 
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _CONTROLS = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))
 _SURROGATES = range(0xD800, 0xE000)
-_TURNS = range(0x202A, 0x202F)
-"""Embeddings and overrides, which make a text read as another. The isolates that right-to-left needs do not."""
+_BIDI_OVERRIDES = range(0x202A, 0x202F)
+"""Embeddings and overrides, which can make a text read as another. The isolates, which right-to-left needs, stay."""
 
-_BARE: dict[int, str | None] = dict.fromkeys((*_CONTROLS, *_SURROGATES, *_TURNS))
-_TEXT = _BARE | str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n", "\t": " "})
-_QUOTED = _BARE | str.maketrans({'"': "'", "\n": " ", "\t": " "})
-_URI = _BARE | str.maketrans({"\n": "", "\t": "", " ": "%20", "\\": "%5C"})  # neither is allowed in one (RFC 3986 §2)
-_FOLLOWING = range(0x80, 0xC0)
-"""Octets of UTF-8 that begin no character."""
-
-_ZERO_WIDTH_JOINER = "\u200d".encode()
-_SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+_WITHOUT_CONTROLS: dict[int, str | None] = dict.fromkeys((*_CONTROLS, *_SURROGATES, *_BIDI_OVERRIDES))
+_TEXT = _WITHOUT_CONTROLS | str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n", "\t": " "})
+_QUOTED = _WITHOUT_CONTROLS | str.maketrans({'"': "'", "\n": " ", "\t": " "})
+_URI = _WITHOUT_CONTROLS | str.maketrans({"\n": "", "\t": "", " ": "%20", "\\": "%5C"})
+"""A URI allows neither spaces nor backslashes (RFC 3986 §2)."""
+_CONTINUATION_OCTETS = range(0x80, 0xC0)
+"""The octets of UTF-8 that begin no character."""
 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """What stands in a calendar. `start` knows its zone; one booking has one `uid` for ever.
+    """A calendar entry. `start` has a time zone. `uid`: one for each booking, the same in all its files.
 
-    RFC 5546 wants an organizer: only who has no `organizer_email` leaves it out.
+    RFC 5546 requires an organizer; without `organizer_email` it is left out.
     """
 
     uid: str
@@ -47,13 +40,12 @@ class Showing:
     description: str | None = None
     organizer_name: str = ""
     organizer_email: str = ""
-    url: str | None = None
 
 
 def publish(showing: Showing, *, stamp: datetime, alarm: str | None = None, sequence: int = 0) -> bytes:
-    """The file that puts the showing into a calendar. `alarm`: what is said two hours before it.
+    """Returns the file that adds the showing, or updates it. `alarm`: the text of a reminder two hours before it.
 
-    `sequence`: above that of every file which it replaces (RFC 5545 §3.8.7.4).
+    `sequence`: higher than in each file that this one replaces (RFC 5545 §3.8.7.4).
     """
     reminder = ("BEGIN:VALARM", "ACTION:DISPLAY", _text("DESCRIPTION", alarm), "TRIGGER:-PT2H", "END:VALARM")
     return _file(
@@ -68,7 +60,6 @@ def publish(showing: Showing, *, stamp: datetime, alarm: str | None = None, sequ
         _text("LOCATION", showing.location),
         _text("DESCRIPTION", showing.description),
         _organizer(showing.organizer_name, showing.organizer_email),
-        f"URL:{showing.url.translate(_URI)}" if showing.url else "",
         *(reminder if alarm else ()),
     )
 
@@ -85,7 +76,7 @@ def cancel(
     location: str | None = None,
     sequence: int = 1,
 ) -> bytes:
-    """The file that takes the showing out again: the same `uid`, a higher `sequence` (RFC 5546 §3.2.5)."""
+    """Returns the file that removes the showing: the same `uid`, a higher `sequence` (RFC 5546 §3.2.5)."""
     return _file(
         "CANCEL",
         _text("UID", uid),
@@ -100,7 +91,7 @@ def cancel(
 
 
 def _file(method: str, *event: str) -> bytes:
-    """Both components around the event's lines; the empty ones are what nobody knows."""
+    """Wrap the event's lines in VEVENT and VCALENDAR. Empty lines, of unknown values, are left out."""
     lines = (
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
@@ -127,8 +118,8 @@ def _moment(name: str, when: datetime) -> str:
 
 
 def _period(start: datetime, minutes: int) -> tuple[str, str]:
-    """In UTC, so that no VTIMEZONE has to come along."""
-    # Added in UTC: on the cinema's own clock, a night in which summer time ends would be an hour short.
+    """Start and end in UTC, so that no VTIMEZONE is needed."""
+    # Added in UTC: in local time, a show in the night when summer time ends would be an hour short.
     begin = start.astimezone(UTC)
     return _moment("DTSTART", begin), _moment("DTEND", begin + timedelta(minutes=minutes))
 
@@ -141,31 +132,13 @@ def _organizer(name: str, email: str) -> str:
 
 
 def _folded(line: bytes) -> bytes:
+    """Folded at 75 octets (RFC 5545 §3.1), never inside a character's UTF-8 sequence."""
     pieces: list[bytes] = []
-    at, room = 0, _WIDEST
-    while len(line) - at > room:
-        end = _cut(line, at + room)
-        pieces.append(line[at:end])
-        at, room = end, _WIDEST - 1  # the space that says so counts
-    return b"\r\n ".join([*pieces, line[at:]])
-
-
-def _cut(line: bytes, latest: int) -> int:
-    """Where to cut: before a character, and rather before one that does not join the one before it."""
-    fallback = 0
-    for at in range(latest, latest - _WIDEST_CLUSTER, -1):
-        if line[at] in _FOLLOWING:
-            continue
-        if not _joins(line, at):
-            return at
-        fallback = fallback or at
-    return fallback
-
-
-def _joins(line: bytes, at: int) -> bool:
-    character = line[at : at + 4].decode(errors="ignore")[0]
-    return (
-        character in "\u200d" + _SKIN_TONES
-        or unicodedata.category(character)[0] == "M"
-        or line.endswith(_ZERO_WIDTH_JOINER, 0, at)
-    )
+    start, room = 0, _MAX_LINE_OCTETS
+    while len(line) - start > room:
+        end = start + room
+        while line[end] in _CONTINUATION_OCTETS:
+            end -= 1
+        pieces.append(line[start:end])
+        start, room = end, _MAX_LINE_OCTETS - 1  # the space that marks a continuation line counts
+    return b"\r\n ".join([*pieces, line[start:]])

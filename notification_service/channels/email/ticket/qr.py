@@ -1,4 +1,4 @@
-"""A QR code (ISO/IEC 18004) as a PNG, drawn in a fifth of a millisecond."""
+"""Draws a QR code (ISO/IEC 18004) as a PNG, in a fifth of a millisecond."""
 
 import struct
 import zlib
@@ -8,12 +8,13 @@ from math import isqrt
 import zxingcpp
 
 _MAX_BYTES = 300
-_QUIET = 4
-"""Light modules around the code that the standard asks for."""
+_QUIET_ZONE = 4
+"""Light modules around the code, as the standard requires."""
 
-_NEAR = 400
+_TARGET_SIDE = 400
+"""In pixels; the side is the nearest multiple of the number of modules."""
 _MASK = 3
-"""Any of the eight can be read. To weigh all against each other takes ten times as long as to make the code."""
+"""Any of the eight masks can be read. Comparing them takes ten times as long as making the code."""
 
 _DARK = bytes.maketrans(b"\x00\xff", b"10")
 
@@ -23,50 +24,50 @@ _ONE_BIT_GREY = (1, 0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class QrCode:
-    """A square image. `side`: its pixels in each direction."""
+    """A square image. `side`: in pixels."""
 
     png: bytes = field(repr=False)
     side: int
 
 
 def draw(text: str) -> QrCode | None:
-    """The code that reads as `text`; None where there is nothing to say, or more than a phone reads off a screen.
+    """Returns the QR code of a text; None where it is empty, or too long for a phone to read from a screen.
 
-    The same text is the same bytes.
+    Equal texts give equal bytes.
     """
     try:
         size = len(text[: _MAX_BYTES + 1].encode())
-    except UnicodeEncodeError:  # half of a surrogate pair: no code could say it
+    except UnicodeEncodeError:  # half of a surrogate pair cannot be encoded
         return None
     if not 0 < size <= _MAX_BYTES:
         return None
-    return _pictured(_modules(text))
+    return _drawn(_modules(text))
 
 
 def _modules(text: str) -> list[str]:
-    """Row by row, `1` where a module is dark."""
-    # Without an ECI, readers guess: zbar takes é for 矇. It is left out where it says nothing: old scanners print it.
+    """The rows of modules; `1` is a dark one."""
+    # Without an ECI, scanners guess the encoding: zbar reads é as 矇. ASCII needs none, and old scanners print it.
     options = {} if text.isascii() else {"eci": "UTF-8"}
     code = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level="M", data_mask=_MASK, **options)
-    image = bytes(code.to_image(add_quiet_zones=False))  # type: ignore[call-overload]  # a buffer: its stub is silent
+    image = bytes(code.to_image(add_quiet_zones=False))  # type: ignore[call-overload]  # a buffer, which its stub does not say
     across, bits = isqrt(len(image)), image.translate(_DARK).decode()
     return [bits[start : start + across] for start in range(0, across * across, across)]
 
 
-def _pictured(modules: list[str]) -> QrCode:
-    across = len(modules) + 2 * _QUIET
-    scale = round(_NEAR / across)
+def _drawn(modules: list[str]) -> QrCode:
+    across = len(modules) + 2 * _QUIET_ZONE
+    scale = round(_TARGET_SIDE / across)
     side = across * scale
     width = -(-side // 8)
-    edge, gap, module, light = _QUIET * scale, "0" * (scale - 1), (1 << scale) - 1, (1 << side) - 1
+    edge, gap, module, light = _QUIET_ZONE * scale, "0" * (scale - 1), (1 << scale) - 1, (1 << side) - 1
     margin = _line(light, side, width) * edge
-    # A row of modules is a number with its digits `scale` bits apart; times `module`, each digit fills its bits.
+    # A row of modules is a number whose digits are `scale` bits apart; times `module`, each digit fills its bits.
     rows = (_line(light ^ (int(gap.join(row), 2) * module << edge), side, width) * scale for row in modules)
     return QrCode(_png(side, margin + b"".join(rows) + margin), side)
 
 
 def _line(pixels: int, side: int, width: int) -> bytes:
-    """One line of `side` pixels, filled up to `width` bytes, after the filter byte (0: none)."""
+    """One line of `side` pixels, padded to `width` bytes, after the filter byte (0: no filter)."""
     return b"\0" + (pixels << (8 * width - side)).to_bytes(width, "big")
 
 

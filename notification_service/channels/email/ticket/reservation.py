@@ -1,4 +1,7 @@
-"""A booking as mail programs read it: a schema.org EventReservation in JSON-LD."""
+"""Writes a booking for mail programs: a schema.org EventReservation in JSON-LD.
+
+It is no reservation of the rate limits (`delivery.rate_limits`).
+"""
 
 import json
 from datetime import datetime
@@ -19,11 +22,11 @@ def json_ld(
     seats: tuple[str, ...] = (),
     url: str | None = None,
 ) -> str | None:
-    """What goes between `<script type="application/ld+json">` and its end, as it is: nothing in it can end the script.
+    """Returns the content of a `<script type="application/ld+json">` element, escaped so that it cannot end it.
 
-    None where anything is unknown that Google asks for: half of it is worth nothing, and counts as an error.
+    None where a value that Google requires is unknown: an incomplete one counts as an error.
     """
-    if start is None or start.tzinfo is None:  # a moment without an offset is none
+    if start is None or start.tzinfo is None:  # a time without an offset is not certain
         return None
     if not all(text and text.strip() for text in (number, person, title, place_name, place_address)):
         return None
@@ -32,20 +35,20 @@ def json_ld(
         "@type": "EventReservation",
         "reservationNumber": number,
         "reservationStatus": f"http://schema.org/Reservation{'Cancelled' if cancelled else 'Confirmed'}",
-        "underName": {"@type": "Recipient", "name": person},
+        "underName": {"@type": "Person", "name": person},
         "reservationFor": {
-            # Not ScreeningEvent: Google lists the subtypes that it takes, and that one, being younger, is none of them.
+            # Not ScreeningEvent, which is not among the subtypes that Google supports.
             "@type": "Event",
             "name": title,
             "startDate": start.isoformat(timespec="seconds"),
             "location": {"@type": "Place", "name": place_name, "address": place_address},
         },
     }
-    if 0 < len(seats) <= _MAX_SEATS:  # some of the seats would be a lie to a program
+    if 0 < len(seats) <= _MAX_SEATS:  # a part of the seats would be wrong data
         reservation["reservedTicket"] = [_ticket(seat) for seat in seats]
     if url:
         reservation["url"] = url
-    # As ASCII, U+2028, U+2029 and halves of surrogate pairs are escapes too.
+    # `json.dumps` writes ASCII, so U+2028, U+2029 and halves of surrogate pairs are escaped too.
     return json.dumps(reservation, separators=(",", ":")).translate(_INERT)
 
 

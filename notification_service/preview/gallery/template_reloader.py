@@ -1,4 +1,4 @@
-"""What there is to show, loaded anew when a file of the templates changed."""
+"""Loads templates, catalogues and samples, again after each change of a file."""
 
 import hashlib
 import re
@@ -19,14 +19,14 @@ from notification_service.preview.checks import MailFault
 from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
 
-_PLACE = re.compile(r"(?P<file>/[^:\n]+):(?P<line>\d+)")
-_AROUND = 3
-"""Lines shown before and after the one at fault."""
+_FILE_AND_LINE = re.compile(r"(?P<file>/[^:\n]+):(?P<line>\d+)")
+_CONTEXT_LINES = 3
+"""Lines shown before and after the faulty one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why there is no mail; `excerpt` has the lines around the one at fault, by number."""
+    """Why there is no mail. `excerpt`: the lines around the faulty one, by number."""
 
     detail: str
     line: int | None = None
@@ -35,7 +35,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class LoadedTemplates:
-    """Everything as it was in one `version` of the files."""
+    """The content of one `version` of the files."""
 
     version: str
     languages: Sequence[str]
@@ -45,42 +45,46 @@ class LoadedTemplates:
 
 
 class TemplateReloader:
-    """Asked from several threads; the files are read by one of them."""
+    """Safe to use from several threads; one of them reads the files."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._templates = bootstrap.templates_directory(settings)
         self._lock = threading.Lock()
-        self._scene = LoadedTemplates("", (SOURCE,), {}, Fault("Nothing was loaded yet."))
+        self._loaded = LoadedTemplates("", (SOURCE,), {}, Fault("Nothing was loaded yet."))
 
     def version(self) -> str:
-        """Another one after each change of a file: of its time, its size or its name."""
+        """Returns a digest of names, sizes and times of all files."""
         seen = hashlib.sha256()
         for path in sorted(self._templates.rglob("*")):
-            # An editor may take a file away while this looks.
+            # An editor may remove a file meanwhile.
             if path.is_file() and (stat := _stat(path)):
                 seen.update(f"{path}\0{stat}\0".encode("utf-8", "surrogateescape"))
         return seen.hexdigest()[:16]
 
-    def scene(self) -> LoadedTemplates:
+    def current(self) -> LoadedTemplates:
+        """Returns the current files, which are read again if they changed."""
         with self._lock:
             version = self.version()
-            if version != self._scene.version:
-                self._scene = self._load(version)
-            return self._scene
+            if version != self._loaded.version:
+                self._loaded = self._load(version)
+            return self._loaded
 
-    def proof(self, scene: LoadedTemplates, sample: str, language: str) -> Proof | Fault:
-        if isinstance(scene.renderer, Fault):
-            return scene.renderer
+    def proof(self, loaded: LoadedTemplates, sample: str, language: str) -> Proof | Fault:
+        if isinstance(loaded.renderer, Fault):
+            return loaded.renderer
         try:
-            return proofs.proof(self._settings, scene.renderer, sample, scene.samples[sample], language)
+            return proofs.proof(self._settings, loaded.renderer, sample, loaded.samples[sample], language)
         except (CompositionError, AttachmentError) as problem:
             return self._fault(str(problem))
 
     def _load(self, version: str) -> LoadedTemplates:
-        spoken = sorted(path.stem for path in (self._templates / LANGUAGES).glob("*.po"))
-        languages = (SOURCE, *spoken, PSEUDO)
-        samples = self._scene.samples
+        languages = (
+            SOURCE,
+            *sorted(path.stem for path in (self._templates / LANGUAGES).glob("*.po")),
+            PSEUDO,
+        )
+        samples = self._loaded.samples
         try:
             samples = {sample.name: notification for sample, notification in proofs.mailed(self._settings)}
             renderer = bootstrap.load_renderer(self._settings)
@@ -92,14 +96,14 @@ class TemplateReloader:
         return LoadedTemplates(version, languages, samples, renderer, untranslated)
 
     def _fault(self, detail: str) -> Fault:
-        place = _PLACE.search(detail)
+        place = _FILE_AND_LINE.search(detail)
         if place is None:
             return Fault(detail)
         number, path = int(place["line"]), Path(place["file"]).resolve()
         if not path.is_relative_to(self._templates.resolve()) or not path.is_file():
             return Fault(detail, number)
         lines = enumerate(path.read_text("utf-8", "replace").splitlines(), start=1)
-        return Fault(detail, number, {at: text for at, text in lines if abs(at - number) <= _AROUND})
+        return Fault(detail, number, {at: text for at, text in lines if abs(at - number) <= _CONTEXT_LINES})
 
 
 def _stat(path: Path) -> tuple[int, int] | None:
