@@ -251,7 +251,7 @@ async def _assembled(
 ) -> Service:
     service, rabbit = settings.service, settings.rabbitmq
     database = client[settings.mongodb.database]
-    full, keys = service.record_recipient is RecipientRecord.FULL, settings.addresses.texts
+    full, keys = service.record_recipient is RecipientRecord.FULL, settings.addresses.plain_keys
     claims = RedisClaims(redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY)
     ledger = MongoLedger(database, settings.mongodb.collection, full_recipients=full, address_keys=keys)
     rates = RedisRates(redis_client, bootstrap.rate_limits(settings))

@@ -35,7 +35,14 @@ from notification_service.cli.terminal import say, say_document, say_in_lines, s
 from notification_service.console import app as console
 from notification_service.contract.rules import TEMPLATES
 from notification_service.foundation.addresses import NotAnAddressError, read_mailbox
-from notification_service.foundation.errors import ConfigurationError, DependencyError, EventRefusedError
+from notification_service.foundation.errors import (
+    EXIT_CONFIGURATION,
+    EXIT_OUTPUT,
+    EXIT_UNAVAILABLE,
+    ConfigurationError,
+    DependencyError,
+    EventRefusedError,
+)
 from notification_service.foundation.redaction import Secrecy
 from notification_service.observability import liveness, logging, streams
 from notification_service.observability.streams import LogOutput, UnwritableError
@@ -43,7 +50,7 @@ from notification_service.preview import checks as check_command, proofs as prev
 from notification_service.preview.gallery import server as gallery
 from notification_service.records import audit, erasure as keeping_command
 from notification_service.records.reconciliation import body_kept
-from notification_service.settings import EXIT_CONFIGURATION, EXIT_OUTPUT, EXIT_UNAVAILABLE, Settings, load
+from notification_service.settings import Settings, load
 
 _DRY = ": a dry run, nothing was changed"
 

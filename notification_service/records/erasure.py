@@ -36,7 +36,7 @@ async def _keeping(settings: Settings, *, by_address: bool = False) -> AsyncIter
             await search.ping()
             await search.prepare()
         full = settings.service.record_recipient is RecipientRecord.FULL
-        yield MongoRetention(database, collection, settings.addresses.texts, full_recipients=full)
+        yield MongoRetention(database, collection, settings.addresses.plain_keys, full_recipients=full)
     except StoreUnavailableError as problem:
         raise DependencyError(f"MONGODB_URI: {problem}") from problem
     finally:

@@ -101,7 +101,7 @@ def test_what_is_missing_is_named_and_live_refuses(
     ("values", "named"),
     [
         ({**WORKSPACE, REFRESH: "r"}, "unset one"),
-        ({**OUTLOOK, FILE: "key.json"}, "Outlook knows no service accounts"),
+        ({**OUTLOOK, FILE: "key.json"}, "Outlook supports no service accounts"),
         ({**PERSONAL, "SMTP_OAUTH_SCOPE": "https://outlook.office.com/SMTP.Send"}, "offline_access"),
     ],
 )
