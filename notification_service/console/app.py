@@ -280,7 +280,7 @@ class _Console:
         )
 
     async def _record(self, request: Request) -> Mapping[str, Any]:
-        record = await self._desk.search.one(request.path_params["notification"])
+        record = await self._desk.search.find(request.path_params["notification"])
         if record is None:
             raise HTTPException(404, "There is no record of this notification.")
         return record

@@ -61,7 +61,7 @@ class Access:
     async def _standing(self, what: str, offered: str) -> str | None:
         """Its key, where it stands. What has not the form of an id costs no question."""
         key = self._key(what, offered)
-        return key if _ID.fullmatch(offered) and await self._sessions.stands(key) else None
+        return key if _ID.fullmatch(offered) and await self._sessions.exists(key) else None
 
     def _key(self, what: str, text: str) -> str:
         return hmac.new(self._token, f"{what}\0{text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()

@@ -48,7 +48,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(moment=_moment, exactly=_exactly, machine=_machine, words=_words, standing=timeline.standing)
+    made.filters.update(moment=_moment, exactly=_exactly, machine=_machine, words=_words)
+    made.filters.update(current_outcome=timeline.current_outcome)
     made.globals.update(
         signs=_SIGNS, outcomes=OUTCOMES, for_a_person=FOR_A_PERSON, series=charts.SERIES, parked_queue=PARKED
     )

@@ -175,7 +175,7 @@ class ConsoleQueries:
             # What waits in the parking queue is replayed from there.
             if record["outcome"] != "bounced" and record.get("reason") != ParkReason.UNMOVABLE:
                 continue
-            body, reason = reconciliation.body_kept(record), f"{record['outcome']}({record.get('reason')})"
+            body, reason = reconciliation.stored_body(record), f"{record['outcome']}({record.get('reason')})"
             words = str(record.get("detail") or "")
             event_id, event_type = str(record["event_id"]), str(record["event_type"])
             at = record["updated_at"]
@@ -209,14 +209,13 @@ class ConsoleQueries:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[ConsoleQueries]:
     """With a connection of its own, so that no search makes a mail wait for a place in the pool."""
-    client = mongo.connect(settings.mongodb.uri.get_secret_value())
-    desk = ConsoleQueries(settings, client[settings.mongodb.database])
-    preparing = asyncio.create_task(desk.prepare())
-    try:
-        yield desk
-    finally:
-        preparing.cancel()
-        await asyncio.gather(preparing, return_exceptions=True)
-        await desk.hours.close()
-        await desk.audits.close()
-        client.close()
+    async with mongo.open_database(settings.mongodb.uri.get_secret_value(), settings.mongodb.database) as database:
+        console_queries = ConsoleQueries(settings, database)
+        preparing = asyncio.create_task(console_queries.prepare())
+        try:
+            yield console_queries
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+            await console_queries.hours.close()
+            await console_queries.audits.close()

@@ -1,8 +1,6 @@
 """The mail of a record, made again from it, and whether it is the one that went out. Pure, but for the templates."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mail import Mail, OutgoingEmail
@@ -13,9 +11,8 @@ from notification_service.delivery import booking_history
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.composer import CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
-from notification_service.records.reconciliation import event_kept
-
-Record = Mapping[str, Any]
+from notification_service.delivery.ports.ledger import Record
+from notification_service.records.reconciliation import stored_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ def event_of(record: Record) -> Event | NotMade:
         return NotMade("The event could not be read, so no mail belongs to it.")
     if not record.get("event_data"):
         return NotMade("The record no longer holds what the mail is made of.")
-    data = event_kept(record)
+    data = stored_event(record)
     if data is None:
         return NotMade(
             "The record does not hold the whole event: it shows addresses masked (RECORD_RECIPIENT=masked), or "

@@ -1,7 +1,7 @@
-"""Calls back what bounced before it was known that the server refuses us and not these mails.
+"""Recalls bounces: replays mails that bounced before it was known that the server refuses the service, not the mails.
 
-The order stands in the ledger until it is carried out, so that whoever gave it may die: every worker looks for orders,
-and each bounce is called back under one token, however often it is published.
+An order is stored in the ledger until it is carried out, so it survives the worker that gave it. Every worker polls for
+orders. Each bounce has one replay token, so that it is replayed once, however often it is published.
 """
 
 import asyncio
@@ -12,42 +12,42 @@ from typing import Protocol
 
 import structlog
 
-from notification_service.delivery.ports.recalls import Order, Recalls, Record
+from notification_service.delivery.ports.ledger import Record
+from notification_service.delivery.ports.recalls import Order, Recalls
 from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.records.reconciliation import body_kept
+from notification_service.records.reconciliation import stored_body
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY, _LOOK_SOON = 30.0, 3.0
-"""Seconds between two looks; soon, where an order is open."""
+_POLL_INTERVAL_S, _OPEN_ORDER_INTERVAL_S = 30.0, 3.0
 
 BringIn = Callable[[bytes, str, str, str], Awaitable[None]]
-"""Publishes a body, its event type, its id and the token of the wish, confirmed. Raises `DependencyError`."""
+"""Publishes a body with its event type, event id and replay token, confirmed. Raises `DependencyError`."""
 
 
 class ServerRefusals(Protocol):
-    """What this worker's channel knows of the words that an order is about."""
+    """What this worker's breaker knows about the refusals with a fingerprint."""
 
     def hear(self, fingerprint: str) -> None:
-        """Another worker found that they are about us."""
+        """Take over from another worker that these refusals are the service's fault."""
 
     def still_ours(self, fingerprint: str) -> bool:
-        """Whether nothing was accepted since they were known to be about us."""
+        """Whether no mail was accepted since the refusals were known to be the service's fault."""
 
 
 class Recaller:
-    def __init__(self, recalls: Recalls, words: ServerRefusals, bring_in: BringIn) -> None:
+    def __init__(self, recalls: Recalls, refusals: ServerRefusals, bring_in: BringIn) -> None:
         self._recalls = recalls
-        self._words = words
+        self._refusals = refusals
         self._bring_in = bring_in
-        self._given: list[Order] = []
+        self._new_orders: list[Order] = []
         self._known: set[str] = set()
         self._wake = asyncio.Event()
 
     def alarm(self, fingerprint: str, since: datetime) -> None:
-        """This worker found words to be about us."""
+        """Order a recall: this worker found that these refusals are the service's fault."""
         now = datetime.now(UTC)
-        self._given.append(Order(fingerprint, since, f"{now:%Y%m%dT%H%M%S.%f}"))
+        self._new_orders.append(Order(fingerprint, since, f"{now:%Y%m%dT%H%M%S.%f}"))
         log.warning("recall.ordered", fingerprint=fingerprint, since=since.isoformat())
         self._wake.set()
 
@@ -55,60 +55,65 @@ class Recaller:
         while True:
             self._wake.clear()
             try:
-                pause = _LOOK_SOON if await self.look() else _LOOK_EVERY
+                pause = _OPEN_ORDER_INTERVAL_S if await self.carry_out_orders() else _POLL_INTERVAL_S
             except (StoreUnavailableError, DependencyError) as problem:
                 log.warning("recall.failed", problem=str(problem))
-                pause = _LOOK_SOON
+                pause = _OPEN_ORDER_INTERVAL_S
             await _first_of(self._wake, pause)
 
-    async def look(self) -> int:
-        """Carry out what can be; how many orders are left. Raises `StoreUnavailableError` and `DependencyError`."""
-        while self._given:
-            await self._recalls.order(self._given[0])
-            del self._given[0]
+    async def carry_out_orders(self) -> int:
+        """Carry out the orders. Returns how many are left. Raises `StoreUnavailableError` and `DependencyError`."""
+        while self._new_orders:
+            await self._recalls.order(self._new_orders[0])
+            del self._new_orders[0]
         orders = await self._recalls.orders()
         left = [order for order in orders if not await self._carry_out(order)]
         self._known &= {order.opening for order in left}
         return len(left)
 
     async def _carry_out(self, order: Order) -> bool:
-        """Once when it is new, since these mails may be the only ones that probe; and once when mail passes again.
+        """Replay when the order is new, as these mails may be the only probes, and again once mail is accepted.
 
-        What another worker bounced meanwhile is among the latter.
+        The second time includes what other workers bounced meanwhile. Returns whether the order is done.
         """
         if new := order.opening not in self._known:
-            self._words.hear(order.fingerprint)
-        over = not self._words.still_ours(order.fingerprint)
+            self._refusals.hear(order.fingerprint)
+        over = not self._refusals.still_ours(order.fingerprint)
         if new or over:
-            await self._call_back(order)
+            await self._replay_bounces(order)
             self._known.add(order.opening)
         if over:
             await self._recalls.carried_out(order)
         return over
 
-    async def _call_back(self, order: Order) -> None:
-        published = lacking = refused = 0
+    async def _replay_bounces(self, order: Order) -> None:
+        published = incomplete = refused = 0
         async for batch in self._recalls.bounced_by(order.fingerprint, order.since):
             for record in batch:
-                body = body_kept(record)
+                body = stored_body(record)
                 if body is None:
-                    lacking += 1
+                    incomplete += 1
                     continue
                 event_id = str(record["event_id"])
                 try:
                     await self._bring_in(body, str(record["event_type"]), event_id, _token(record, order))
                 except EventRefusedError as problem:
-                    # The others are called back all the same; this one a person may replay, as any bounce.
-                    log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - it says all
+                    # The others go on; a person may replay this one, as any bounce.
+                    log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - the text is enough
                     refused += 1
                 else:
                     published += 1
-        told = {"events": published, "not_kept": lacking, "refused": refused}
-        log.info("recall.published", fingerprint=order.fingerprint, **told)
+        log.info(
+            "recall.published",
+            fingerprint=order.fingerprint,
+            events=published,
+            not_kept=incomplete,
+            refused=refused,
+        )
 
 
 def _token(record: Record, order: Order) -> str:
-    """Of this bounce of it, so that one which comes twice is granted once."""
+    """Returns the replay token of this bounce: the same in every worker, so that it is granted once."""
     text = f"{record['_id']} {order.opening} {record['updated_at'].isoformat()}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from notification_service.content.localization import check_locale
 from notification_service.contract.time_zones import check_zone
+from notification_service.delivery.ports.retention import RetentionPolicy
 from notification_service.delivery.retries import DEFAULT_DELAYS_S
 from notification_service.settings.choices import DeliveryMode, Environment, LogFormat, RecipientRecord
 from notification_service.settings.fields import (
@@ -71,6 +72,10 @@ class ServiceSettings(SettingsGroup):
     default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
     default_time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     default_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+
+    @property
+    def retention_policy(self) -> RetentionPolicy:
+        return RetentionPolicy(self.record_days_full, self.record_days)
 
     @property
     def retention_problem(self) -> str | None:
