@@ -381,7 +381,7 @@ MUTANTS = (
     Mutant(
         "http: a further client finds a place",
         "observability/serving.py",
-        "self._least_missed().cut_off()",
+        "self._to_close().cut_off()",
         "connection.cut_off()",
         ("tests/unit/test_serving.py", "-k", "further"),
     ),
