@@ -25,7 +25,7 @@ from benchmarks import results
 from notification_service.cli import find
 from notification_service.console import app as console_app, queries
 from notification_service.console.auth import Access
-from notification_service.console.public_address import Front
+from notification_service.console.public_address import PublicAddress
 from notification_service.settings import Settings, load
 from notification_service.stores.memory.sessions import MemorySessions
 from notification_service.stores.mongo.search import Place as PageEnd, SearchQuery
@@ -125,7 +125,7 @@ async def measure(place: Place, asked: DeliveryRequest) -> tuple[list[results.Ro
     dearest: list[results.Row] = []
     async with queries.opened(settings) as behind:
         await behind.prepare()
-        app = console_app.application(behind, Access(scene.TOKEN, MemorySessions()), Front(None))
+        app = console_app.application(behind, Access(scene.TOKEN, MemorySessions()), PublicAddress(None))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console.example")
         async with client:
             await client.post("/console/login", data={"token": scene.TOKEN})

@@ -17,7 +17,7 @@ from benchmarks import results
 from benchmarks.material import publication
 from benchmarks.measuring import cpu_seconds, fresh_place, memory_mb
 from benchmarks.programs import CONNECTIONS, PREFETCH
-from notification_service.stores.mongo.documents import FACTS
+from notification_service.stores.mongo.schema import FACTS
 from tests.stack.local import LocalStack
 from tests.stack.place import RECORDS, Document, Place, Service, until
 from tests.stack.smtp import SmtpServer

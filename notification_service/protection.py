@@ -1,6 +1,6 @@
-"""Whether what is said to RabbitMQ, Redis and MongoDB is protected: judged by how the client of each reads its URL.
+"""Whether the connections to RabbitMQ, Redis and MongoDB are protected, by the way each client reads its URL.
 
-Apart from the settings, which are read where none of these clients is needed.
+A module apart from the settings: it imports the clients, and the settings are also read where none is needed.
 """
 
 from notification_service.broker import lenient_decoding
@@ -9,10 +9,10 @@ from notification_service.stores.redis import client as redis
 
 
 def unprotected(*, rabbitmq: str, redis_url: str, mongodb: str) -> dict[str, str]:
-    """The faults, by the name of the link. Raises `ConfigurationError` where a URL cannot be read."""
-    judged = {
+    """Returns the faults by the name of the server. Raises `ConfigurationError` if a URL cannot be read."""
+    checked = {
         "rabbitmq": ("RABBITMQ_URL", lenient_decoding.unprotected(rabbitmq)),
         "redis": ("REDIS_URL", redis.unprotected(redis_url)),
         "mongodb": ("MONGODB_URI", mongo.unprotected(mongodb)),
     }
-    return {link: f"{setting} {fault}" for link, (setting, fault) in judged.items() if fault}
+    return {server: f"{setting} {fault}" for server, (setting, fault) in checked.items() if fault}

@@ -332,22 +332,22 @@ MUTANTS = (
     Mutant(
         "console: no form from another site",
         "console/middleware.py",
-        "elif request.method not in _CHANGES_NOTHING and not self._front.is_from_here(request.headers):",
+        "elif request.method not in _SAFE_METHODS and not self._public_address.is_from_here(request.headers):",
         "elif False:",
         ("tests/console/test_http.py", "-k", "elsewhere"),
     ),
     Mutant(
         "console: no request for another host",
         "console/middleware.py",
-        "if not self._front.is_addressed(request.headers):",
+        "if not self._public_address.is_addressed(request.headers):",
         "if False:",
         ("tests/console/test_http.py", "-k", "gateway"),
     ),
     Mutant(
         "console: no form of another session",
         "console/sign_in.py",
-        'if not self._access.is_word(form.pop("word", ""), self._front.session(request)):',
-        'if form.pop("word", None) is None:',
+        'if not self._access.is_csrf_token(form.pop(_CSRF_FIELD, ""), self._public_address.session(request)):',
+        "if form.pop(_CSRF_FIELD, None) is None:",
         ("tests/console/test_http.py", "-k", "own_session"),
     ),
     Mutant(
@@ -381,7 +381,7 @@ MUTANTS = (
     Mutant(
         "http: a further client finds a place",
         "observability/serving.py",
-        "self._least_missed().cut_off()",
+        "self._to_close().cut_off()",
         "connection.cut_off()",
         ("tests/unit/test_serving.py", "-k", "further"),
     ),

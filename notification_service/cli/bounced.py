@@ -10,10 +10,10 @@ from notification_service.cli import terminal
 from notification_service.cli.find import moment
 from notification_service.cli.options import text_option
 from notification_service.foundation.addresses import mask, mask_in
-from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.records.reconciliation import body_kept
+from notification_service.foundation.errors import EventRefusedError
+from notification_service.records import database
+from notification_service.records.reconciliation import stored_body
 from notification_service.settings import Settings
-from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.client import Document
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 
@@ -53,7 +53,7 @@ async def replay(
     moved = []
     async with parking.bringing_in(settings.rabbitmq.url.get_secret_value()) as bring_in:
         for record in records:
-            if body := body_kept(record):
+            if body := stored_body(record):
                 try:
                     await bring_in(body, str(record["event_type"]), str(record["event_id"]), secrets.token_hex(8))
                 except EventRefusedError as problem:
@@ -66,13 +66,8 @@ async def replay(
 
 @asynccontextmanager
 async def _recalls(settings: Settings) -> AsyncIterator[MongoRecalls]:
-    client = mongo.connect(settings.mongodb.uri.get_secret_value())
-    try:
-        yield MongoRecalls(client[settings.mongodb.database], settings.mongodb.collection)
-    except StoreUnavailableError as problem:
-        raise DependencyError(f"MONGODB_URI: {problem}") from problem
-    finally:
-        client.close()
+    async with database.opened(settings) as db:
+        yield MongoRecalls(db, settings.mongodb.collection)
 
 
 def table(records: Sequence[Document]) -> None:
@@ -106,5 +101,5 @@ def _told(record: Document) -> dict[str, Any]:
         "detail": said,
         "fingerprint": fingerprint,
         "bounced_at": record["updated_at"].isoformat(),
-        "kept_in_full": body_kept(record) is not None,
+        "kept_in_full": stored_body(record) is not None,
     }

@@ -150,20 +150,19 @@ async def _redis(settings: Settings) -> str:
 
 
 async def _mongodb(settings: Settings) -> str:
-    client = mongo.connect(settings.mongodb.uri.get_secret_value())
-    try:
-        await MongoLedger(client[settings.mongodb.database], settings.mongodb.collection, full_recipients=True).ping()
-    except StoreUnavailableError as problem:
-        raise _Wrong(f"MONGODB_URI: {problem}: no mail is sent without the ledger") from problem
-    finally:
-        client.close()
+    uri, name = settings.mongodb.uri.get_secret_value(), settings.mongodb.database
+    async with mongo.open_database(uri, name) as database:
+        try:
+            await MongoLedger(database, settings.mongodb.collection, full_recipients=True).ping()
+        except StoreUnavailableError as problem:
+            raise _Wrong(f"MONGODB_URI: {problem}: no mail is sent without the ledger") from problem
     return f"answers; records go to {settings.mongodb.database}.{settings.mongodb.collection}"
 
 
 async def _transport(settings: Settings) -> str:
     if not settings.live:
         return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
-    channel = bootstrap.channel(settings)
+    channel = bootstrap.transport(settings)
     try:
         return await channel.check()
     finally:

@@ -3,20 +3,21 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from notification_service.cli import terminal
 from notification_service.cli.options import given, text_option
 from notification_service.cli.terminal import say
+from notification_service.delivery.ports.ledger import Record
 from notification_service.foundation.addresses import mask_in
-from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
+from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
-from notification_service.records import timeline
+from notification_service.records import database, timeline
 from notification_service.records.reconciliation import OUTCOMES
 from notification_service.settings import RecipientRecord, Settings
-from notification_service.stores.mongo import client as mongo, documents
+from notification_service.stores.mongo import documents
 from notification_service.stores.mongo.search import MongoSearch, Page, Place, SearchQuery
 
 Term = Annotated[str | None, typer.Argument(help="A booking, an event, a notification or an address.", callback=given)]
@@ -33,8 +34,6 @@ Since = Annotated[
 ]
 Until = Annotated[str | None, text_option(metavar="TIME", help="Only what began before it; likewise.")]
 After = Annotated[str | None, text_option("--after", help="The page that follows, as the last one named it.")]
-
-Record = Mapping[str, Any]
 
 _AGO = re.compile(r"([0-9]{1,6}) ?([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -63,19 +62,14 @@ def place(after: str | None) -> Place | None:
 
 async def look(settings: Settings, which: SearchQuery, limit: int, after: Place | None) -> tuple[Page, Record | None]:
     """A page, and where it is of one record, that one in full. Raises `DependencyError`."""
-    client = mongo.connect(settings.mongodb.uri.get_secret_value())
     full = settings.service.record_recipient is RecipientRecord.FULL
-    search = MongoSearch(client[settings.mongodb.database], settings.mongodb.collection, full_recipients=full)
-    try:
+    async with database.opened(settings) as db:
+        search = MongoSearch(db, settings.mongodb.collection, full_recipients=full)
         await search.ping()
         await search.prepare()
         page = await search.page(which, limit=limit, after=after)
         alone = len(page.records) == 1 and page.following is None and after is None
-        return page, await search.one(page.records[0]["_id"]) if alone else None
-    except StoreUnavailableError as problem:
-        raise DependencyError(f"MONGODB_URI: {problem}") from problem
-    finally:
-        client.close()
+        return page, await search.find(page.records[0]["_id"]) if alone else None
 
 
 def table(page: Page, *, addresses: bool) -> None:
@@ -93,7 +87,7 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
     return (
         f"{record['created_at']:%Y-%m-%d %H:%M:%S}",
         record.get("template") or "none",
-        f"{timeline.standing(record)}{reason}",
+        f"{timeline.current_outcome(record)}{reason}",
         record.get("booking_id") or "",
         _may_show(str(record.get("recipient") or ""), addresses=addresses),
         record["_id"],
@@ -109,7 +103,7 @@ def story(record: Record, *, addresses: bool) -> None:
         say(f"{name.replace('_', ' '):13}{_may_show(words, addresses=in_full)}")
     say()
     for moment in timeline.moments(record):
-        said = _may_show(moment.said, addresses=addresses)
+        said = _may_show(moment.detail, addresses=addresses)
         say(f"{moment.at:%Y-%m-%d %H:%M:%S}  {moment.what:12}{said}".rstrip())
 
 

@@ -35,15 +35,22 @@ from notification_service.cli.terminal import say, say_document, say_in_lines, s
 from notification_service.console import app as console
 from notification_service.contract.rules import TEMPLATES
 from notification_service.foundation.addresses import NotAnAddressError, read_mailbox
-from notification_service.foundation.errors import ConfigurationError, DependencyError, EventRefusedError
+from notification_service.foundation.errors import (
+    EXIT_CONFIGURATION,
+    EXIT_OUTPUT,
+    EXIT_UNAVAILABLE,
+    ConfigurationError,
+    DependencyError,
+    EventRefusedError,
+)
 from notification_service.foundation.redaction import Secrecy
 from notification_service.observability import liveness, logging, streams
 from notification_service.observability.streams import LogOutput, UnwritableError
 from notification_service.preview import checks as check_command, proofs as preview_command
 from notification_service.preview.gallery import server as gallery
 from notification_service.records import audit, erasure as keeping_command
-from notification_service.records.reconciliation import body_kept
-from notification_service.settings import EXIT_CONFIGURATION, EXIT_OUTPUT, EXIT_UNAVAILABLE, Settings, load
+from notification_service.records.reconciliation import stored_body
+from notification_service.settings import Settings, load
 
 _DRY = ": a dry run, nothing was changed"
 
@@ -341,7 +348,7 @@ def bounced_replay(
         )
     settings = _settings(quiet=True)
     found = asyncio.run(bounced_command.look(settings, wanted))
-    moved = [each for each in found if body_kept(each)]
+    moved = [each for each in found if stored_body(each)]
     refused: list[EventRefusedError] = []
     if not as_json:
         bounced_command.table(found)
@@ -355,7 +362,7 @@ def bounced_replay(
         _end_with(refused)
         return
     say(f"{len(moved)} {'would be ' if dry_run else ''}on their way again")
-    if lacking := sum(body_kept(each) is None for each in found):
+    if lacking := sum(stored_body(each) is None for each in found):
         say(f"{lacking} are not kept in full: the booking system has to publish them again")
     _end_with(refused)
 

@@ -29,7 +29,7 @@ async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tupl
     """For each mail its template, whether the server took it, and what it said. `template`: one, or `all`."""
     if settings.unconfigured:
         raise ConfigurationError(settings.unconfigured)
-    channel = bootstrap.channel(settings)
+    channel = bootstrap.transport(settings)
     try:
         for message in _messages(settings, to, template):
             verdict = await channel.send_once(message, _go_on)

@@ -1,4 +1,4 @@
-"""Who may see the console: one token, a session that is kept apart from its id, and a word in each form of it."""
+"""Access to the console: one token, sessions, and a CSRF token for the forms of each session."""
 
 import hashlib
 import hmac
@@ -8,16 +8,16 @@ import secrets
 from notification_service.delivery.ports.sessions import Sessions
 
 SESSION_SECONDS = 8 * 3600
-KNOWN_SECONDS = 90 * 86400
-"""How long a browser that signed in is known again when it signs in the next time."""
+KNOWN_BROWSER_SECONDS = 90 * 86400
+"""How long a browser that signed in is recognized at the next sign-in."""
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Access:
-    """A session is 32 random bytes, so nothing that a browser holds says anything of the token.
+    """A session id is 32 random bytes, so a cookie reveals nothing about the token.
 
-    What is kept of it is a digest under the token: who can read the store cannot be anybody, and a new token ends
-    every session. Methods that wait raise `StoreUnavailableError`.
+    The store holds its HMAC under the token: reading the store lets nobody in, and a new token ends every session.
+    Coroutines raise `StoreUnavailableError`.
     """
 
     def __init__(self, token: str, sessions: Sessions) -> None:
@@ -25,43 +25,43 @@ class Access:
         self._sessions = sessions
 
     def admits(self, offered: str) -> bool:
-        """In the same time, whatever is offered and however long it is."""
+        """Compare in constant time, whatever is offered."""
         return hmac.compare_digest(_digest(offered), self._token)
 
     async def begin(self) -> str:
-        """The id of a new session, for its cookie."""
-        return await self._begun("session", SESSION_SECONDS)
+        """Begin a session, and return its id for the cookie."""
+        return await self._new_id("session", SESSION_SECONDS)
 
-    async def knows(self, session: str) -> bool:
-        return bool(await self._standing("session", session))
+    async def is_session(self, session: str) -> bool:
+        return bool(await self._existing_key("session", session))
 
     async def end(self, session: str) -> None:
         await self._sessions.end(self._key("session", session))
 
     async def remember(self) -> str:
-        """The id of a browser that has signed in. It opens nothing; its attempts are counted apart from others'."""
-        return await self._begun("browser", KNOWN_SECONDS)
+        """Returns an id for a browser that signed in. It opens nothing; attempts with it are counted separately."""
+        return await self._new_id("browser", KNOWN_BROWSER_SECONDS)
 
     async def browser(self, known: str) -> str | None:
-        """Under which name its attempts are counted; None for one that never signed in."""
-        return await self._standing("browser", known)
+        """Returns the name under which the browser's attempts are counted; None if it never signed in."""
+        return await self._existing_key("browser", known)
 
-    def word(self, session: str) -> str:
-        """What every form of this session carries against forms that other sites send."""
+    def csrf_token(self, session: str) -> str:
+        """Returns the token that every form of this session carries, against forms of other sites."""
         return hashlib.sha256(f"form\0{session}".encode("utf-8", "replace")).hexdigest()
 
-    def is_word(self, offered: str, session: str) -> bool:
-        return hmac.compare_digest(offered.encode("utf-8", "replace"), self.word(session).encode())
+    def is_csrf_token(self, offered: str, session: str) -> bool:
+        return hmac.compare_digest(offered.encode("utf-8", "replace"), self.csrf_token(session).encode())
 
-    async def _begun(self, what: str, seconds: int) -> str:
+    async def _new_id(self, what: str, seconds: int) -> str:
         made = secrets.token_urlsafe(32)
         await self._sessions.begin(self._key(what, made), seconds)
         return made
 
-    async def _standing(self, what: str, offered: str) -> str | None:
-        """Its key, where it stands. What has not the form of an id costs no question."""
+    async def _existing_key(self, what: str, offered: str) -> str | None:
+        """Returns its key if it exists. A malformed id costs no query."""
         key = self._key(what, offered)
-        return key if _ID.fullmatch(offered) and await self._sessions.stands(key) else None
+        return key if _ID.fullmatch(offered) and await self._sessions.exists(key) else None
 
     def _key(self, what: str, text: str) -> str:
         return hmac.new(self._token, f"{what}\0{text}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()

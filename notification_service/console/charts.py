@@ -1,4 +1,4 @@
-"""Outcomes over time: counted an hour at a time and kept, then drawn as stacked bars."""
+"""Outcomes over time: counted by the hour, cached, and drawn as stacked bars."""
 
 import asyncio
 import time
@@ -15,21 +15,21 @@ SERIES: Mapping[str, tuple[str, ...]] = {
     "bounced": ("bounced",),
     "for a person": ("rejected", "parked", "unknown"),
 }
-"""What is told apart in a chart, from the ground up, and the outcomes that it stands for."""
+"""The series of a chart, from the bottom up, with their outcomes."""
 
 WIDTH, HEIGHT = 720, 220
 _LEFT, _TOP, _BOTTOM = 44, 10, 26
 _HOUR = timedelta(hours=1)
-_STALE, _LATELY = 600.0, timedelta(hours=2)
-_AT_ONCE = 0.15
-"""Seconds that a page waits for the count; what is not there by then is on the next one."""
+_MAX_AGE_S, _RECENT = 600.0, timedelta(hours=2)
+_COUNT_WAIT_S = 0.15
+"""How long a page waits for the count; hours that are missing then are on the next page."""
 
 Tally = Callable[[datetime, datetime], Awaitable[Mapping[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One bar: `counts` by series, None where it has not been counted yet."""
+    """One bar. `counts`: by series; None if it is not counted yet."""
 
     since: datetime
     counts: Mapping[str, int] | None
@@ -40,23 +40,23 @@ class Span:
 
 
 class Hours:
-    """Counts each hour once, the newest first, and again when it is young or old news."""
+    """Counts each hour once, newest first, and again if it is recent or its count is older than 10 minutes."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
         self._counted: dict[datetime, tuple[float, Mapping[str, int]]] = {}
         self._counting: asyncio.Task[None] | None = None
 
-    async def spans(self, now: datetime, hours: int, hours_a_span: int) -> list[Span]:
-        """The oldest first. Raises `StoreUnavailableError`."""
+    async def spans(self, now: datetime, hours: int, hours_per_span: int) -> list[Span]:
+        """Returns the bars, oldest first. Raises `StoreUnavailableError`."""
         newest = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         wanted = [newest - each * _HOUR for each in range(hours)]
         if self._counting is None or self._counting.done():
             self._counting = asyncio.create_task(self._count(wanted))
-        done, _ = await asyncio.wait({self._counting}, timeout=_AT_ONCE)
+        done, _ = await asyncio.wait({self._counting}, timeout=_COUNT_WAIT_S)
         for task in done:
             task.result()
-        begins = [wanted[at : at + hours_a_span] for at in range(0, hours, hours_a_span)]
+        begins = [wanted[at : at + hours_per_span] for at in range(0, hours, hours_per_span)]
         return [Span(each[-1], self._sum(each)) for each in reversed(begins)]
 
     async def close(self) -> None:
@@ -67,8 +67,8 @@ class Hours:
     async def _count(self, wanted: Sequence[datetime]) -> None:
         for hour in wanted:
             counted_at, _ = self._counted.get(hour, (0.0, {}))
-            still_moves = hour >= wanted[0] - _LATELY
-            if not counted_at or still_moves or time.monotonic() - counted_at > _STALE:
+            is_recent = hour >= wanted[0] - _RECENT
+            if not counted_at or is_recent or time.monotonic() - counted_at > _MAX_AGE_S:
                 self._counted[hour] = time.monotonic(), await self._tally(hour, hour + _HOUR)
         for hour in sorted(self._counted)[: -24 * 8]:
             del self._counted[hour]
@@ -93,7 +93,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Where everything stands, in units of the viewBox. `series`: those of which there is something."""
+    """Positions in units of the viewBox. `series`: those that are not empty."""
 
     bars: Sequence[Bar]
     lines: Sequence[tuple[float, str]]
@@ -105,7 +105,7 @@ class Chart:
 
 
 def draw(spans: Sequence[Span], series: Sequence[str], when: str) -> Chart:
-    """`when`: how a moment is written (strftime)."""
+    """`when`: the strftime format of a time."""
     totals = [sum((span.counts or {}).get(name, 0) for name in series) for span in spans]
     top, ground = _round_up(max(totals, default=0)), HEIGHT - _BOTTOM
     scale, step = (ground - _TOP) / top, (WIDTH - _LEFT) / max(len(spans), 1)
@@ -125,7 +125,7 @@ def _bars(spans: Sequence[Span], series: Sequence[str], when: str, scale: float,
         y = float(HEIGHT - _BOTTOM)
         for name in series:
             if count := (span.counts or {}).get(name, 0):
-                # One of ten thousand is still to be seen.
+                # One of ten thousand is still visible.
                 height = max(scale * count, 1.5)
                 y -= height
                 says = f"{span.since:{when}}: {count:,} {name}"
@@ -140,7 +140,7 @@ def _bars(spans: Sequence[Span], series: Sequence[str], when: str, scale: float,
 
 
 def _round_up(most: int) -> int:
-    """An even number with one or two digits that count: the middle line is a whole one."""
+    """Returns an even number with one or two significant digits, so that the middle line is a whole number."""
     power: int = 10 ** (len(str(most)) - 1)
     tops = (each * power for each in (1, 2, 4, 6, 8, 10, 20))
     return next(top for top in tops if top >= most and top % 2 == 0)

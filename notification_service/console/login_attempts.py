@@ -1,4 +1,4 @@
-"""Attempts to sign in: from which address each comes, how many it may make, and how many lines the log has of them."""
+"""Limits for attempts to sign in, by client address, and for the log lines about them."""
 
 import time
 from collections import deque
@@ -8,18 +8,18 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_MAX, _SECONDS = 5, 60
+_MAX_ATTEMPTS, _WINDOW_S = 5, 60
 _MAX_ADDRESSES = 10_000
-_CALM, _STEP, _SLOWEST = 20, 0.05, 2.0
+_UNDELAYED_ATTEMPTS, _DELAY_STEP_S, _MAX_DELAY_S = 20, 0.05, 2.0
 _MAX_LINES = 20
 _HOST_BITS = 64
-"""Of an IPv6 address: the part that whoever has it chooses."""
+"""The part of an IPv6 address that its owner can choose."""
 
 
-class Transport:
-    """So many in a minute from one address. Those of all addresses together only make each of them slower.
+class AttemptLimit:
+    """Allows 5 attempts a minute for each address. Many attempts from all addresses together only delay each one.
 
-    Nothing here waits, so what is asked and what is counted are one step, however many attempts come at once.
+    No method awaits, so check and count are one step, however many attempts arrive at once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,12 +28,12 @@ class Transport:
         self._all: deque[float] = deque(maxlen=1000)
 
     def take(self, address: str) -> float:
-        """Count one more and return 0, or the seconds until this address may make another."""
+        """Count an attempt and return 0, or return the seconds until this address may try again."""
         now = self._clock()
         made = _since(now, self._made.pop(address, deque()))
         self._made[address] = made
-        if len(made) >= _MAX:
-            return made[0] + _SECONDS - now
+        if len(made) >= _MAX_ATTEMPTS:
+            return made[0] + _WINDOW_S - now
         made.append(now)
         self._all.append(now)
         if len(self._made) > _MAX_ADDRESSES:
@@ -41,20 +41,20 @@ class Transport:
         return 0
 
     def give_back(self, address: str) -> None:
-        """The latest of this address was right, and is none that counts."""
+        """Uncount the latest attempt of this address: it was successful."""
         for made in (self._made.get(address), self._all):
             if made:
                 made.pop()
 
     @property
-    def slowness(self) -> float:
-        """Seconds that each attempt takes longer now."""
+    def delay_s(self) -> float:
+        """The delay for each attempt at present."""
         _since(self._clock(), self._all)
-        return min(_SLOWEST, max(0, len(self._all) - _CALM) * _STEP)
+        return min(_MAX_DELAY_S, max(0, len(self._all) - _UNDELAYED_ATTEMPTS) * _DELAY_STEP_S)
 
 
-class Lines:
-    """So many lines in a minute; what was left out is counted for the next one."""
+class LogLimit:
+    """Allows 20 log lines a minute, and counts those that were left out for the next line."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -62,7 +62,7 @@ class Lines:
         self._left_out = 0
 
     def take(self) -> int | None:
-        """None where this one is left out, else how many were before it."""
+        """Returns None if this line is to be left out, else how many were left out before it."""
         now = self._clock()
         if len(_since(now, self._written)) >= _MAX_LINES:
             self._left_out += 1
@@ -73,18 +73,18 @@ class Lines:
 
 
 def sender(peer: str, forwarded: Sequence[str], proxies: Sequence[Network]) -> str:
-    """Who a request comes from: the connection's address or, where that is a proxy of ours, whom it names.
+    """Returns the client's address: that of the connection or, if that is a trusted proxy, of `X-Forwarded-For`.
 
-    Of the addresses in `X-Forwarded-For`, the last that is no proxy of ours counts: what stands before it was written
-    by whoever sent the request. An IPv6 network of 64 bits counts as one sender.
+    Of the latter, the last address that is no trusted proxy counts: the client may have written those before it.
+    An IPv6 /64 network counts as one client.
     """
     found = _address(peer)
     hops = [hop for line in forwarded for hop in line.split(",")]
     while found and hops and any(found in network for network in proxies):
-        named = _address(hops.pop())
-        if named is None:
+        hop = _address(hops.pop())
+        if hop is None:
             break
-        found = named
+        found = hop
     match found:
         case IPv6Address():
             return str(IPv6Network((int(found) >> _HOST_BITS << _HOST_BITS, _HOST_BITS)))
@@ -94,7 +94,7 @@ def sender(peer: str, forwarded: Sequence[str], proxies: Sequence[Network]) -> s
 
 
 def _address(text: str) -> Address | None:
-    """As some proxies write it, also with a port. Without a zone, which may be any text."""
+    """Parse an address with or without a port, and without its zone, which may be any text."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -108,7 +108,7 @@ def _address(text: str) -> Address | None:
 
 
 def _since(now: float, made: deque[float]) -> deque[float]:
-    """Without what is older than a minute."""
-    while made and made[0] <= now - _SECONDS:
+    """Remove times that are older than a minute."""
+    while made and made[0] <= now - _WINDOW_S:
         made.popleft()
     return made

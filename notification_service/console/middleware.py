@@ -1,4 +1,4 @@
-"""The door of the console: who is let in, which forms are taken, and what every answer says of itself."""
+"""Middleware of the console: checks of host and origin, security headers, and the session that every page needs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notification_service.console import pages
 from notification_service.console.auth import Access
-from notification_service.console.public_address import Front
+from notification_service.console.public_address import PublicAddress
 from notification_service.foundation.errors import StoreUnavailableError
 
 ROOT = "/console"
-_CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS", "TRACE")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 _MAX_FORM_SIZE = 16 * 1024
-_AGAIN = 5
-"""Seconds after which it is worth another try."""
+_RETRY_AFTER_S = 5
 
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; form-action 'self'; "
@@ -28,7 +27,7 @@ _PAGE_POLICY = (
 _HEADERS = {
     "Content-Security-Policy": _PAGE_POLICY,
     "X-Content-Type-Options": "nosniff",
-    # Under no-referrer a browser would say of our own forms that they come from nowhere.
+    # With no-referrer, browsers send `Origin: null` for the console's own forms.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -36,12 +35,12 @@ _HEADERS = {
 }
 
 
-class Door:
-    """Before anything else: takes no request for another host and no form from elsewhere, and puts on the headers."""
+class RequestChecks:
+    """Refuses requests for another host and forms from other sites, and sets the security headers."""
 
-    def __init__(self, app: ASGIApp, front: Front) -> None:
+    def __init__(self, app: ASGIApp, public_address: PublicAddress) -> None:
         self._app = app
-        self._front = front
+        self._public_address = public_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
@@ -52,26 +51,26 @@ class Door:
             await send(message)
 
         request = Request(scope)
-        if not self._front.is_addressed(request.headers):
+        if not self._public_address.is_addressed(request.headers):
             answer: ASGIApp = refused("This is not the address of the console: CONSOLE_URL names another host.", 421)
-        elif request.method not in _CHANGES_NOTHING and not self._front.is_from_here(request.headers):
+        elif request.method not in _SAFE_METHODS and not self._public_address.is_from_here(request.headers):
             answer = refused("This form was not sent from the console: open the console and send it from there.", 403)
         else:
             answer = self._app
         await answer(scope, receive, with_headers)
 
 
-class Guard:
-    """Lets nobody further without a session. What is open stands before it in the routes, so no path is read twice."""
+class SessionRequired:
+    """Answers a request without a session with the login page. Public routes are outside of it."""
 
-    def __init__(self, app: ASGIApp, access: Access, front: Front) -> None:
+    def __init__(self, app: ASGIApp, access: Access, public_address: PublicAddress) -> None:
         self._app = app
         self._access = access
-        self._front = front
+        self._public_address = public_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            known = await self._access.knows(self._front.session(Request(scope)))
+            known = await self._access.is_session(self._public_address.session(Request(scope)))
         except StoreUnavailableError:
             answer: ASGIApp = closed()
         else:
@@ -80,7 +79,7 @@ class Guard:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form, the last of each name. Raises `HTTPException` where it is too large or none."""
+    """Returns the fields of a form, the last of each name. Raises `HTTPException` if it is too large or not a form."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -89,7 +88,7 @@ async def read_form(request: Request) -> dict[str, str]:
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=40)
     except ValueError as problem:
-        raise HTTPException(400, "This is no form.") from problem
+        raise HTTPException(400, "This is not a form.") from problem
     return {name: values[-1].strip() for name, values in fields.items()}
 
 
@@ -98,9 +97,9 @@ def html(view: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN
 
 
 def closed() -> Response:
-    """Nobody can be let in or out while the sessions cannot be read. Strangers see it: it names no server."""
-    answer = html("closed", code=503, seconds=_AGAIN)
-    answer.headers["Retry-After"] = str(_AGAIN)
+    """The page for when sessions cannot be read, since Redis does not answer. It is shown without a session."""
+    answer = html("closed", code=503, seconds=_RETRY_AFTER_S)
+    answer.headers["Retry-After"] = str(_RETRY_AFTER_S)
     return answer
 
 

@@ -1,4 +1,4 @@
-"""The pages as html. Jinja escapes every value; nothing here asks anybody anything."""
+"""Renders pages as HTML. Jinja escapes every value. No I/O."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -22,15 +22,15 @@ _SIGNS = {
     "sent": "✓", "simulated": "◌", "pending": "…", "waiting": "↻", "skipped": "»", "bounced": "✕", "rejected": "!",
     "parked": "‖", "unknown": "?",
 }  # fmt: skip
-"""Beside its colour and its word, each outcome has a sign."""
+"""A sign for each outcome, for those who cannot tell the colours apart."""
 
 
 def _moment(moment: object) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if isinstance(moment, datetime) else "not known"
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if isinstance(moment, datetime) else "unknown"
 
 
 def _exactly(moment: object) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3] if isinstance(moment, datetime) else "not known"
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3] if isinstance(moment, datetime) else "unknown"
 
 
 def _machine(moment: object) -> str:
@@ -49,7 +49,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(moment=_moment, exactly=_exactly, machine=_machine, words=_words, standing=timeline.standing)
+    made.filters.update(moment=_moment, exactly=_exactly, machine=_machine, words=_words)
+    made.filters.update(current_outcome=timeline.current_outcome)
     made.globals.update(
         signs=_SIGNS, outcomes=OUTCOMES, for_a_person=FOR_A_PERSON, series=charts.SERIES, parked_queue=PARKED
     )
@@ -60,14 +61,14 @@ _ENVIRONMENT = _environment()
 
 
 class _Record(dict[str, Any]):
-    """A record as a view reads it: what it does not have is None."""
+    """A record as a view reads it: missing fields are None."""
 
     def __missing__(self, name: str) -> None:
         return None
 
 
 def page(view: str, *, addresses: bool = False, **values: Any) -> str:  # noqa: ANN401 - whatever a page shows
-    """`addresses`: in full. Otherwise the pages mask them in all that others wrote."""
+    """Render a view. `addresses`: show addresses in full; otherwise they are masked in all foreign text."""
     shown: Callable[[object], str] = str if addresses else _masked
     if "records" in values:
         values["records"] = [_Record(each) for each in values["records"]]
@@ -77,7 +78,7 @@ def page(view: str, *, addresses: bool = False, **values: Any) -> str:  # noqa: 
 
 
 def event_text(record: Mapping[str, Any]) -> str:
-    """What the record keeps of its event, to be read by a person."""
+    """Returns the event of a record as indented JSON."""
     return json.dumps(record.get("event_data"), ensure_ascii=False, indent=2, default=str)
 
 

@@ -1,4 +1,4 @@
-"""What lies behind the pages: the records, the parked events, the books, the templates."""
+"""The data of the pages: records, parked events, audits and templates."""
 
 import asyncio
 import secrets
@@ -34,12 +34,12 @@ from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 from notification_service.stores.mongo.search import MongoSearch
 
 _CLOSE_TIMEOUT_S = 5.0
-"""Seconds that an audit has to let go of what it asks, when the service ends."""
+"""How long the service waits for an audit to end when it stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which parked events; all that is given has to hold. `until`: what was parked later was not shown."""
+    """Which parked events to select; all given conditions hold. `until`: later ones were not shown for confirmation."""
 
     event_ids: frozenset[str] = frozenset()
     reason: str | None = None
@@ -48,7 +48,7 @@ class Choice:
     until: datetime | None = None
 
     @property
-    def narrow(self) -> bool:
+    def is_limited(self) -> bool:
         return bool(self.event_ids or self.reason or self.event_type or self.older_than)
 
     def __call__(self, event: ParkedEvent) -> bool:
@@ -60,7 +60,7 @@ class Choice:
 
 
 class Audits:
-    """One audit at a time, on a thread and a loop of its own: the mails do not wait for it."""
+    """Runs one audit at a time, on a thread with its own event loop, so that mails do not wait for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -86,12 +86,12 @@ class Audits:
             await asyncio.wait({self._under_way}, timeout=seconds)
 
     async def close(self) -> None:
-        """End the one that is under way: a process does not end before its threads."""
+        """Cancel a running audit: a process does not end before its threads."""
         self._closed = True
         if self._under_way is None or self._under_way.done():
             return
         if self._stop is not None:
-            with suppress(RuntimeError):  # its loop has ended by itself
+            with suppress(RuntimeError):  # its loop has already ended
                 self._stop()
         await asyncio.wait({self._under_way}, timeout=_CLOSE_TIMEOUT_S)
 
@@ -100,11 +100,11 @@ class Audits:
 
     async def _stoppable(self) -> AuditReport:
         loop = asyncio.get_running_loop()
-        looking = loop.create_task(audit.examine(self._settings))
-        self._stop = partial(loop.call_soon_threadsafe, looking.cancel)
+        examining = loop.create_task(audit.examine(self._settings))
+        self._stop = partial(loop.call_soon_threadsafe, examining.cancel)
         if self._closed:
-            looking.cancel()
-        return await looking
+            examining.cancel()
+        return await examining
 
     def _ended(self, task: asyncio.Task[AuditReport]) -> None:
         if task.cancelled():
@@ -115,7 +115,7 @@ class Audits:
 
 
 class ConsoleQueries:
-    """Methods raise `StoreUnavailableError` and `DependencyError` where MongoDB or RabbitMQ do not answer."""
+    """Methods raise `StoreUnavailableError` and `DependencyError` if MongoDB or RabbitMQ does not answer."""
 
     def __init__(self, settings: Settings, database: mongo.Database) -> None:
         full = settings.service.record_recipient is RecipientRecord.FULL
@@ -131,58 +131,58 @@ class ConsoleQueries:
         self._url = settings.rabbitmq.url.get_secret_value()
 
     async def prepare(self) -> None:
-        """What the first page would wait for."""
+        """Load in advance what the first page needs."""
         await self._templates()
         await asyncio.to_thread(self.templates.current)
         await self.search.prepare()
 
     async def mail(self, record: Mapping[str, Any]) -> Made | NotMade:
-        """The mail of a record as it went out, or as it would be made now."""
+        """Returns the mail of a record as it was sent, or as it would be made now."""
         event = reconstruction.event_of(record)
         if isinstance(event, NotMade):
             return event
         composer = await self._templates()
         ids = booking_ids(event, ChannelKind.EMAIL)
-        told = await self.search.event_data_of(ids) if ids else []
-        told += await self.search.event_data_of(booking_history.further(told))
+        events = await self.search.event_data_of(ids) if ids else []
+        events += await self.search.event_data_of(booking_history.further(events))
         return reconstruction.make(
             record,
             event,
-            await self._person(event, record),
-            history=BookingHistory(told, composer.renderer.zone),
+            await self._recipient(event, record),
+            history=BookingHistory(events, composer.renderer.zone),
             composer=composer,
         )
 
     async def parked(self) -> int:
-        """How many events wait for a person."""
+        """Returns the depth of the parking queue."""
         return (await parking.depths(self._url, [PARKED]))[PARKED]
 
     async def look(self, choice: Choice) -> list[ParkedEvent]:
         return await self._parking(parking.look, choice)
 
     async def replay(self, choice: Choice, moved_one: parking.Told, refused_one: parking.Refused) -> None:
-        """Says what was moved while it is: where it breaks off, that much was done."""
+        """Replay events, and report each one as it is moved, so that the caller knows how far it got after an error."""
         await self._parking(partial(parking.replay, moved_one=moved_one, refused_one=refused_one), choice)
 
     async def discard(self, choice: Choice, moved_one: parking.Told) -> None:
-        """Likewise."""
+        """Discard events; reports them as `replay` does."""
         await self._parking(partial(parking.discard, moved_one=moved_one), choice)
 
     async def bounced(self, notification_id: str) -> ParkedEvent | None:
-        """What waits in no queue, as an event that could be published again; None where its record does not say all."""
+        """Returns a bounced or unmovable event from its record; None if there is none or it is not stored in full."""
         wanted = Bounces(notification=notification_id)
         for record in [each async for batch in self._recalls.bounced(wanted) for each in batch]:
-            # What waits in the parking queue is replayed from there.
+            # An event in the parking queue is replayed from there.
             if record["outcome"] != "bounced" and record.get("reason") != ParkReason.UNMOVABLE:
                 continue
-            body, reason = reconciliation.body_kept(record), f"{record['outcome']}({record.get('reason')})"
-            words = str(record.get("detail") or "")
+            body, reason = reconciliation.stored_body(record), f"{record['outcome']}({record.get('reason')})"
+            detail = str(record.get("detail") or "")
             event_id, event_type = str(record["event_id"]), str(record["event_type"])
             at = record["updated_at"]
-            return ParkedEvent(event_id, event_type, reason, words, at, body) if body else None
+            return ParkedEvent(event_id, event_type, reason, detail, at, body) if body else None
         return None
 
-    async def bring_back(self, event: ParkedEvent) -> None:
+    async def replay_bounced(self, event: ParkedEvent) -> None:
         async with parking.bringing_in(self._url) as bring_in:
             await bring_in(event.body, event.event_type, event.event_id, secrets.token_hex(8))
 
@@ -190,8 +190,8 @@ class ConsoleQueries:
         found: list[ParkedEvent] = await act(self._url, choice, max_bytes=self.settings.service.max_event_bytes)
         return found
 
-    async def _person(self, event: Event, record: Mapping[str, Any]) -> Recipient:
-        """Whom the record names, with what is known of them now."""
+    async def _recipient(self, event: Event, record: Mapping[str, Any]) -> Recipient:
+        """Returns the recipient of the record, with the current data of the user."""
         found = await recipients.find(event, self._directory, await self._templates())
         address = str(record.get("recipient") or "") or None
         if not isinstance(found, recipients.Addressee) or (address and found.address != address):
@@ -208,15 +208,14 @@ class ConsoleQueries:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[ConsoleQueries]:
-    """With a connection of its own, so that no search makes a mail wait for a place in the pool."""
-    client = mongo.connect(settings.mongodb.uri.get_secret_value())
-    desk = ConsoleQueries(settings, client[settings.mongodb.database])
-    preparing = asyncio.create_task(desk.prepare())
-    try:
-        yield desk
-    finally:
-        preparing.cancel()
-        await asyncio.gather(preparing, return_exceptions=True)
-        await desk.hours.close()
-        await desk.audits.close()
-        client.close()
+    """With a client of its own, so that no mail waits for a search to free a connection."""
+    async with mongo.open_database(settings.mongodb.uri.get_secret_value(), settings.mongodb.database) as database:
+        console_queries = ConsoleQueries(settings, database)
+        preparing = asyncio.create_task(console_queries.prepare())
+        try:
+            yield console_queries
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+            await console_queries.hours.close()
+            await console_queries.audits.close()

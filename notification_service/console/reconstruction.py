@@ -1,8 +1,6 @@
-"""The mail of a record, made again from it, and whether it is the one that went out. Pure, but for the templates."""
+"""Makes the mail of a record again, and compares it with the one that was sent."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mail import Mail, OutgoingEmail
@@ -13,14 +11,13 @@ from notification_service.delivery import booking_history
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.composer import CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
-from notification_service.records.reconciliation import event_kept
-
-Record = Mapping[str, Any]
+from notification_service.delivery.ports.ledger import Record
+from notification_service.records.reconciliation import stored_event
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`sure`: whether its bytes are those that were handed over; None where the record does not say which they were."""
+    """`sure`: whether its bytes are those that were handed over; None if the record has no digest of them."""
 
     mail: Mail
     message: OutgoingEmail = field(repr=False)
@@ -34,39 +31,39 @@ class NotMade:
 
 
 def event_of(record: Record) -> Event | NotMade:
-    """The event as the record keeps it."""
+    """Returns the event of a record."""
     if not record.get("template"):
         return NotMade("The event could not be read, so no mail belongs to it.")
     if not record.get("event_data"):
-        return NotMade("The record no longer holds what the mail is made of.")
-    data = event_kept(record)
+        return NotMade("The record no longer holds its event.")
+    data = stored_event(record)
     if data is None:
         return NotMade(
             "The record does not hold the whole event: it shows addresses masked (RECORD_RECIPIENT=masked), or "
             "the database could not hold all of it."
         )
     event = events.parse(data, str(record.get("event_type")))
-    return event or NotMade("The event in the record is none of ours.")
+    return event or NotMade("The service has no such event type.")
 
 
 def make(
     record: Record,
     event: Event,
-    person: Recipient,
+    recipient: Recipient,
     *,
     history: BookingHistory,
     composer: EmailComposer,
 ) -> Made | NotMade:
-    """`history`: what was reported of its booking."""
+    """`history`: the events of its booking."""
     template = str(record["template"])
     relevance = booking_history.relevance_when_sent(history, str(record["_id"]), event)
     try:
         ids = MessageIds(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]
         )
-        mail, message = composer.proof(relevance.event, person, ids)
+        mail, message = composer.proof(relevance.event, recipient, ids)
     except (CompositionError, AttachmentError, ValueError, KeyError) as problem:
-        return NotMade(f"It cannot be made: {problem}")
+        return NotMade(f"The mail cannot be made: {problem}")
     sure, note = _compared(record, message, composer)
     return Made(mail, message, sure, note)
 
@@ -74,11 +71,11 @@ def make(
 def _compared(record: Record, message: OutgoingEmail, composer: EmailComposer) -> tuple[bool | None, str]:
     known = record.get("mail_digest")
     if known == message.digest:
-        return True, "Made again from the record, and byte for byte the mail that was made for this notification."
+        return True, "Made again from the record; byte for byte the mail of this notification."
     changed = record.get("template_digest") != composer.digest(message.template)
     why = "its template has changed since" if changed else "a setting, the user or the booking has changed since"
     if known:
-        return False, f"As it would be made now. What went out differed: {why}."
+        return False, f"As it would be made now. The mail that was sent differs: {why}."
     if changed:
-        return None, "As it would be made now; its template has changed since the record was begun."
+        return None, "As it would be made now; its template has changed since the record was created."
     return None, "As it would be made now; the record does not hold the digest of a mail to compare it with."

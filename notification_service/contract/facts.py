@@ -4,6 +4,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+REPORT_FIELD = "refund_transaction_id"
+"""The field of an event's body that holds `Fact.report`."""
+
 
 class ChannelKind(StrEnum):
     """The ways to reach somebody. The value is part of notification ids, records, queue names and metrics."""

@@ -1,5 +1,10 @@
 """Errors, typed by who is at fault: a store, the operator, a channel, a dependency."""
 
+EXIT_UNAVAILABLE = 69
+EXIT_OUTPUT = 74
+EXIT_CONFIGURATION = 78
+"""The exit codes of sysexits.h for these errors, and for output that cannot be written."""
+
 
 class StoreUnavailableError(Exception):
     """Redis or MongoDB cannot be reached: no message is to blame, and the call may be repeated.

@@ -1,4 +1,4 @@
 """Logs, metrics, traces, health: what operators see.
 
-Observes the delivery; the delivery does not know it.
+Imports delivery, which does not import it.
 """

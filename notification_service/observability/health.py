@@ -1,4 +1,4 @@
-"""The HTTP side: is it alive, is it ready, what does it count. Nothing here changes anything."""
+"""The HTTP endpoints for liveness, readiness, health and metrics. All are read-only."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that the service stands on. `needed`: without it the service is not ready."""
+    """The state of one dependency. `needed`: without it the service is not ready."""
 
     state: str
     ok: bool
@@ -25,7 +25,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`ready`: it takes deliveries. `degraded`: it does, but not everything is as it should be."""
+    """`ready`: every needed part is up. `degraded`: some other part is not."""
 
     parts: dict[str, Part]
     mode: str
@@ -53,14 +53,14 @@ def application(examine: Examine, metrics: Callable[[], bytes]) -> Starlette:
         return JSONResponse({"status": "UP", "version": __version__})
 
     async def health(_: Request) -> Response:
-        """For the gateway in front: the service answers, and this is how it is."""
+        """Always 200, for a gateway that only needs to know that the service answers."""
         return JSONResponse(_page(await examine()))
 
     async def ready(_: Request) -> Response:
         readiness = await examine()
         return JSONResponse(_page(readiness), status_code=200 if readiness.ready else 503)
 
-    async def counted(_: Request) -> Response:
+    async def scrape(_: Request) -> Response:
         return Response(metrics(), media_type=_METRICS_TYPE)
 
     app = Starlette(
@@ -69,10 +69,10 @@ def application(examine: Examine, metrics: Callable[[], bytes]) -> Starlette:
             Route("/health", health),
             Route("/actuator/health", health),
             Route("/readyz", ready),
-            Route("/metrics", counted),
+            Route("/metrics", scrape),
         ]
     )
-    # The redirect would name the host that the request named.
+    # A redirect would repeat the host of the request, which the client chooses.
     app.router.redirect_slashes = False
     return app
 

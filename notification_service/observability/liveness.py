@@ -1,6 +1,6 @@
-"""`python -m notification_service.observability.liveness`: what the image's health check runs every 30 seconds.
+"""`python -m notification_service.observability.liveness`: the health check of the image, run every 30 s.
 
-Apart from the command line, whose other commands take a second of CPU to import.
+It is separate from the command line, which takes a second of CPU time to import.
 """
 
 import sys
@@ -14,7 +14,7 @@ _WAIT_TIMEOUT_S = 3.0
 
 
 class NotAliveError(Exception):
-    """The service does not answer; the text says where it was asked."""
+    """The service does not answer; the text has the URL."""
 
 
 def ask(port: int) -> None:

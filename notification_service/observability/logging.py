@@ -1,4 +1,4 @@
-"""Structured logs: JSON on a pipe, coloured on a terminal, one pipeline of processors for us and for every library."""
+"""Structured logs: JSON on a pipe, coloured on a terminal, with the same processors for every library."""
 
 import logging
 import sys
@@ -24,7 +24,7 @@ def configure(
     secrets: Collection[str] = (),
     stream: TextIO | LogOutput | None = None,
 ) -> None:
-    """Set the process's logging up, once. Addresses are masked and `secrets` never pass, whatever logs them."""
+    """Configure the logging of the process, once. Addresses and `secrets` are masked, whoever logs them."""
     out = stream or sys.stdout
     console = style is LogFormat.CONSOLE or (style is LogFormat.AUTO and out.isatty())
     shared: list[Processor] = [
@@ -66,64 +66,66 @@ def configure(
             ],
         )
     )
-    # A line that cannot be written would be printed as it was before it was redacted.
+    # logging would print a line that cannot be written without redaction.
     logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    # Its warnings are a line for each request of a stranger that is none.
+    # It warns about each malformed request, which anybody can send.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def finish() -> None:
-    """Hand over what still waits for a slow reader, for a second at most."""
+    """Write out lines that wait for a slow reader, for 1 s at most."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and isinstance(handler.stream, LogOutput):
             handler.stream.finish()
 
 
 def _arrange(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - structlog's own signature
-    """When, how grave and what come first; what is not known is not written."""
+    """Put timestamp, level and event first, and leave out None."""
     first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
     return {key: value for key, value in {**first, **event}.items() if value is not None}
 
 
-_OF_LINES = ("exception", "stack")
+_MULTILINE = ("exception", "stack")
 
 
 def _visible(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401 - as above
-    """Nothing that a terminal obeys; a traceback's lines are indented, so that none passes for a line of the log."""
+    """Escape control characters, and indent tracebacks, so that no line of one looks like a line of the log."""
     return {
-        shown(key): in_lines(value, indent="  ") if key in _OF_LINES and isinstance(value, str) else _seen(value)
+        shown(key): in_lines(value, indent="  ") if key in _MULTILINE and isinstance(value, str) else _escaped(value)
         for key, value in event.items()
     }
 
 
-def _seen(value: Any) -> Any:  # noqa: ANN401 - whatever is logged
+def _escaped(value: Any) -> Any:  # noqa: ANN401 - whatever is logged
     match value:
         case str():
             return shown(value)
         case dict():
-            return {_seen(key): _seen(each) for key, each in value.items()}
+            return {_escaped(key): _escaped(each) for key, each in value.items()}
         case list():
-            return [_seen(each) for each in value]
+            return [_escaped(each) for each in value]
     return value
 
 
-_OURS = ("timestamp", "level", "event", "logger")
-"""Fields whose words are our own."""
+_OWN_FIELDS = ("timestamp", "level", "event", "logger")
+"""Fields whose text is from the code, not from data."""
 
 
 class Redaction:
-    """Masks every address and every secret in a line, however deep it lies in it; a weak secret by `Secrecy`'s rule."""
+    """Masks every address and secret in a line, however deeply nested; see `Secrecy` for short secrets."""
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
         self._secrecy = Secrecy(secrets)
 
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401
-        return {key: self.text(str(value)) if key in _OURS else self._clean(value) for key, value in event.items()}
+        return {
+            key: self.text(str(value)) if key in _OWN_FIELDS else self._clean(value) for key, value in event.items()
+        }
 
     def _clean(self, value: Any) -> Any:  # noqa: ANN401 - whatever is logged
         match value:
@@ -140,5 +142,5 @@ class Redaction:
         return self.text(str(value))
 
     def text(self, text: str) -> str:
-        # A lone surrogate cannot be written, and would take its line with it.
+        # A lone surrogate cannot be encoded, and the whole line would be lost.
         return mask_in(self._secrecy.text(text.encode("utf-8", "replace").decode()))

@@ -1,4 +1,4 @@
-"""What Prometheus reads. Every label is one of a closed set: an id or an address never becomes one."""
+"""Prometheus metrics. Every label has a closed set of values: ids and addresses are never labels."""
 
 import math
 import platform
@@ -38,14 +38,14 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_LATE_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
-_MINUTES = (0, 5, 15, 30, 60, 120, 360, 720, 1440, 4320, 10080)
-_ENHANCED = re.compile(r"[45]\.[0-7](?=\.)")
+_DELAY_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
+_MINUTES_BEFORE_SHOW = (0, 5, 15, 30, 60, 120, 360, 720, 1440, 4320, 10080)
+_ENHANCED_CODE = re.compile(r"[45]\.[0-7](?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What is read when Prometheus asks. `talking`, `waiting`: mails in a conversation, and in the queue for one."""
+    """Values that are read at each scrape. `talking`: mails in an SMTP transaction; `waiting`: mails before one."""
 
     under_way: Callable[[], int]
     smtp_open: Callable[[], int]
@@ -62,27 +62,27 @@ class Gauges:
 
 
 class Metrics:
-    """`provider`: the name by which channels/smtp/providers knows the server."""
+    """`provider`: the name of the mail provider, as in `channels/email/smtp/providers.py`."""
 
     def __init__(self, retry_schedule: RetrySchedule, provider: str) -> None:
         self.registry = CollectorRegistry()
-        self._ladder = retry_schedule
+        self._retry_schedule = retry_schedule
         self._provider = provider.lower()
         self._events = Counter(
             "notification_events_total",
-            "Deliveries settled, by event type and outcome; a second report of a fact counts too.",
+            "Messages settled, by event type and outcome; a repeated report of a fact counts too.",
             ("event_type", "outcome"),
             registry=self.registry,
         )
         self._retries = Counter(
             "notification_retries_total",
-            "Deliveries put on a rung of the retry ladder, in seconds; counted: those that used up a retry.",
+            "Messages put into a retry queue, by its delay in seconds (rung); counted: true if it used up a retry.",
             ("rung", "counted"),
             registry=self.registry,
         )
         self._handling = Histogram(
             "notification_handling_seconds",
-            "From delivery to settlement.",
+            "From receipt of a message to its settlement.",
             ("outcome",),
             buckets=_SECONDS,
             registry=self.registry,
@@ -95,7 +95,7 @@ class Metrics:
         )
         stages = Histogram(
             "notification_stage_seconds",
-            "One stage of an event's way, its waiting included.",
+            "One stage of handling an event, waiting included.",
             ("stage",),
             buckets=_STAGE_SECONDS,
             registry=self.registry,
@@ -103,30 +103,30 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in Stage}
         self._replies = Counter(
             "notification_smtp_replies_total",
-            "The last word of each conversation, by class: 2xx, 4xx, 5xx, or none where it broke off.",
+            "The last reply of each SMTP transaction, by class: 2xx, 4xx, 5xx, or none if the connection broke.",
             ("provider", "reply"),
             registry=self.registry,
         )
         self._remarks = Counter(
             "notification_remarks_total",
-            "What a mail had to go without, or an event said in an unexpected way, by field of the event.",
+            "Fields of events that were left out of a mail or had an unexpected form, by field.",
             ("field",),
             registry=self.registry,
         )
         self._handed_over, self._accepted = (
             _by_template(self.registry, name, text)
             for name, text in (
-                ("notification_handed_over_delay_seconds", "From the event's own time to its mail being made."),
-                ("notification_accepted_delay_seconds", "From the event's own time to the server's 250."),
+                ("notification_handed_over_delay_seconds", "From the event's own time to its mail being composed."),
+                ("notification_accepted_delay_seconds", "From the event's own time to the server's 250 reply."),
             )
         )
         self._left = Histogram(
             "notification_before_show_minutes",
-            "Minutes left before the show when its ticket was accepted; the bucket 0 holds those that came too late.",
-            buckets=_MINUTES,
+            "Minutes before the show when its ticket was accepted; bucket 0 counts those that were too late.",
+            buckets=_MINUTES_BEFORE_SHOW,
             registry=self.registry,
         )
-        Info("notification_build", "What runs here.", registry=self.registry).info(
+        Info("notification_build", "Version of the service and of Python.", registry=self.registry).info(
             {"version": __version__, "python": platform.python_version()}
         )
         ProcessCollector(registry=self.registry)
@@ -134,15 +134,15 @@ class Metrics:
     def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None:
         match settlement:
             case Done(outcome) | Park(outcome):
-                word = summarize(outcome).outcome if outcome else "ignored"
+                label = summarize(outcome).outcome if outcome else "ignored"
             case Retry(wait, counted, _, not_before, _):
-                word = "waits"
-                delay = self._ladder.delay_within(wait) if not_before else self._ladder.delay_for(wait)
+                label = "waits"
+                delay = self._retry_schedule.delay_within(wait) if not_before else self._retry_schedule.delay_for(wait)
                 self._retries.labels(str(delay), str(counted).lower()).inc()
             case _:
                 assert_never(settlement)
-        self._events.labels(_kind(inbound), word).inc()
-        self._handling.labels(word).observe(seconds)
+        self._events.labels(_event_type(inbound), label).inc()
+        self._handling.labels(label).observe(seconds)
 
     def watched(self, inbound: InboundMessage) -> AbstractContextManager[InboundMessage]:
         return nullcontext(inbound)
@@ -157,9 +157,9 @@ class Metrics:
         self._closed.labels(closing.template, closing.channel, summarize(outcome).outcome, _reason(outcome)).inc()
         if not isinstance(outcome, Sent):
             return
-        for clock, at in ((self._handed_over, closing.ready_at), (self._accepted, closing.closed_at)):
+        for histogram, at in ((self._handed_over, closing.ready_at), (self._accepted, closing.closed_at)):
             if closing.event_at and at:
-                clock.labels(closing.template).observe(max(0.0, _seconds(closing.event_at, at)))
+                histogram.labels(closing.template).observe(max(0.0, _seconds(closing.event_at, at)))
         if closing.show_at:
             self._left.observe(_seconds(closing.closed_at, closing.show_at) / 60)
 
@@ -167,39 +167,43 @@ class Metrics:
         self._remarks.labels(remark.field).inc()
 
     def attempted(self, attempt: Attempt) -> None:
-        """Each conversation with the server, also those that are tried again without anybody noticing."""
+        """Count an SMTP transaction, including those that are retried at once."""
         self._replies.labels(self._provider, f"{attempt.code // 100}xx" if attempt.code else "none").inc()
 
     def watch(self, gauges: Gauges) -> None:
         for name, text, value in (
-            ("notification_jobs_under_way", "Deliveries being handled now.", gauges.under_way),
+            ("notification_jobs_under_way", "Messages being handled now.", gauges.under_way),
             ("notification_smtp_connections", "SMTP sessions open now.", gauges.smtp_open),
-            ("notification_smtp_talking", "Mails in a conversation with the server now.", gauges.talking),
-            ("notification_smtp_waiting", "Mails that are ready and wait for a conversation.", gauges.waiting),
+            ("notification_smtp_talking", "Mails in an SMTP transaction now.", gauges.talking),
+            ("notification_smtp_waiting", "Mails that are ready and wait for an SMTP connection.", gauges.waiting),
             (
                 "notification_channel_available",
-                "1 while the breaker lets every mail through, 0 while it holds mail back.",
+                "1 while the breaker is closed and every mail is sent, 0 while it holds mail back.",
                 lambda: gauges.breaker() is State.CLOSED,
             ),
             (
                 "notification_domains_held",
-                "Domains whose server refuses us, and which alone are held back.",
+                "Domains whose server refuses the service; only mail to them is held back.",
                 gauges.domains_held,
             ),
-            ("notification_consuming", "1 while the service takes deliveries from RabbitMQ.", gauges.consuming),
+            ("notification_consuming", "1 while the service consumes from RabbitMQ.", gauges.consuming),
             ("notification_simulated", "1 while no mail is sent for real.", lambda: gauges.simulated),
         ):
             _gauge(self.registry, name, text, value)
-        breaker = Gauge("notification_breaker_state", "1 for the state it is in.", ("state",), registry=self.registry)
+        breaker = Gauge(
+            "notification_breaker_state", "1 for the current state of the breaker.", ("state",), registry=self.registry
+        )
         for state in State:
             breaker.labels(state).set_function(_is(gauges.breaker, state))
         lag = Gauge(
-            "notification_ledger_lag_seconds", "How long the oldest ending waits to be written.", registry=self.registry
+            "notification_ledger_lag_seconds",
+            "How long the oldest outcome has been waiting to be written to MongoDB.",
+            registry=self.registry,
         )
         lag.set_function(gauges.ledger_lag)
         age = Gauge(
             "notification_smtp_login_age_seconds",
-            "Since the refresh token that logs us in was last renewed; NaN where there is none, or not known yet.",
+            "Since the OAuth refresh token was last renewed; NaN if there is none or its age is unknown.",
             registry=self.registry,
         )
         age.set_function(lambda: math.nan if (seconds := gauges.login_age()) is None else seconds)
@@ -228,7 +232,7 @@ class _Timed:
 
 
 def _by_template(registry: CollectorRegistry, name: str, text: str) -> Histogram:
-    return Histogram(name, text, ("template",), buckets=_LATE_SECONDS, registry=registry)
+    return Histogram(name, text, ("template",), buckets=_DELAY_SECONDS, registry=registry)
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str, value: Callable[[], float]) -> None:
@@ -240,15 +244,15 @@ def _is(breaker: Callable[[], State], state: State) -> Callable[[], float]:
 
 
 def _reason(outcome: Outcome) -> str:
-    """A bounce's code is the server's to choose, so only its class and subject stay (RFC 3463 §3)."""
+    """The reason as a label. Of a bounce's code, which the server chooses, only class and subject (RFC 3463 §3)."""
     if isinstance(outcome, Bounced):
-        found = _ENHANCED.search(outcome.code)
+        found = _ENHANCED_CODE.search(outcome.code)
         return found.group() if found else "5"
     return str(summarize(outcome).reason or "")
 
 
-def _kind(inbound: InboundMessage) -> str:
-    """A routing key is the sender's to choose, so only ours become labels."""
+def _event_type(inbound: InboundMessage) -> str:
+    """The event type as a label; `other` for a routing key that the service does not know."""
     return inbound.routing_key if inbound.routing_key in EVENT_TYPES else "other"
 
 

@@ -1,7 +1,7 @@
-"""Serves an application over HTTP: how long a client may take, how many may be connected, what every answer says.
+"""Serves an application over HTTP, with timeouts, a limit on connections, and security headers.
 
-Whoever can reach the port may try anything, without a login: a client that is slow, silent or speaks no HTTP costs a
-connection for some seconds, and nobody else anything.
+The port is open to clients without a login: one that is slow, silent or does not speak HTTP costs a connection for some
+seconds, and does not affect the others.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 log = structlog.get_logger(__name__)
 
 _CLOSE_TIMEOUT_S = 2
-"""Seconds that clients have to finish when the service ends; uvicorn by itself waits for ever for half a request."""
+"""How long open requests may take when the service stops; uvicorn would wait for ever for half a request."""
 
 _MAX_TASKS = 1000
-"""Requests that are worked on at once, also for clients that have gone meanwhile."""
+"""Requests in progress at once, including those whose client is gone."""
 
 _MAX_HEAD_SIZE = 16 * 1024
 
@@ -38,16 +38,16 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What an answer says where its application does not say otherwise."""
+"""Headers of every answer, unless the application sets them."""
 _REFUSAL = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds for each part of an exchange, and the number of clients.
+    """Timeouts in seconds for each part of an exchange, and the number of connections.
 
-    `head`: until the whole head of a request is there, from the connection or the last answer on. `body`: until its
-    body is. `answer`: until it is answered, and the answer is read.
+    `head`: from the connection or the last answer until the head of a request is complete. `body`: until its body is
+    complete. `answer`: until the answer is sent and read.
     """
 
     head: float = 10.0
@@ -58,9 +58,9 @@ class Limits:
 
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, host: str, port: int, limits: Limits | None = None) -> AsyncIterator[None]:
-    """Serve while the block runs, and end soon after it. Raises `OSError` where the port is taken."""
+    """Serve while the block runs. Raises `OSError` if the port is taken."""
     listening = socket.create_server((host, port))
-    made: Any = functools.partial(_Connection, room=_Room(limits or Limits()))
+    made: Any = functools.partial(_Connection, pool=_ConnectionPool(limits or Limits()))
     server = _Server(
         uvicorn.Config(
             _answering(app),
@@ -69,7 +69,7 @@ async def serving(app: ASGIApp, host: str, port: int, limits: Limits | None = No
             log_config=None,
             access_log=False,
             lifespan="off",
-            # Whoever connects could else say who they are.
+            # A client could forge its address otherwise.
             proxy_headers=False,
             server_header=False,
             limit_concurrency=_MAX_TASKS,
@@ -87,7 +87,7 @@ async def serving(app: ASGIApp, host: str, port: int, limits: Limits | None = No
 
 
 def _answering(app: ASGIApp) -> ASGIApp:
-    """Puts the headers on every answer, and writes nothing into the log about clients that went or were cut off."""
+    """Set the headers of every answer, and log nothing about clients that disconnected or were cut off."""
     too_large = PlainTextResponse("The head of the request is too large.", 431, {"Connection": "close"})
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,15 +121,15 @@ def _size(scope: Scope) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the service, which drains before it goes."""
+    """Leaves the signals to the service, which drains before it stops."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-class _Room:
-    """The connections that are open. A further one always finds a place, so nobody can fill them all for others."""
+class _ConnectionPool:
+    """The open connections. When they are too many, one is closed, so that no client can lock the others out."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -138,23 +138,23 @@ class _Room:
     def admit(self, connection: "_Connection") -> None:
         self._open[connection] = None
         if len(self._open) > self.limits.connections:
-            self._least_missed().cut_off()
+            self._to_close().cut_off()
 
     def forget(self, connection: "_Connection") -> None:
         self._open.pop(connection, None)
 
-    def _least_missed(self) -> "_Connection":
-        """Of the address that has most: one that has asked for nothing, else the one that came first."""
+    def _to_close(self) -> "_Connection":
+        """Returns the oldest connection of the busiest address, preferably one without a complete request."""
         busiest, _ = Counter(each.address for each in self._open).most_common(1)[0]
         return min((each for each in self._open if each.address == busiest), key=lambda each: each.is_answered)
 
 
 class _Connection(H11Protocol):
-    """uvicorn's own, but nothing of a client is waited for without an end."""
+    """uvicorn's protocol, with a deadline for everything that a client sends or reads."""
 
-    def __init__(self, *args: Any, room: _Room, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    def __init__(self, *args: Any, pool: _ConnectionPool, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args, **options)
-        self._room = room
+        self._pool = pool
         self._deadline: asyncio.TimerHandle | None = None
         self._waits_for: tuple[object, str] = (None, "")
         self._untouched = self.conn.our_state
@@ -165,45 +165,45 @@ class _Connection(H11Protocol):
 
     @property
     def _cycle(self) -> RequestResponseCycle | None:
-        """The latest exchange. uvicorn's own type forgets that there is none at first."""
+        """The latest exchange; None at first, which uvicorn's type does not say."""
         return self.cycle
 
     @property
     def is_answered(self) -> bool:
-        """Whether a whole request is there, and its answer is being made."""
+        """Whether a complete request is being answered."""
         return self._waits_for[1] == "answer"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._room.admit(self)
-        self._look()
+        self._pool.admit(self)
+        self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline:
             self._deadline.cancel()
-        self._room.forget(self)
+        self._pool.forget(self)
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
         super().handle_events()
-        self._look()
+        self._set_deadline()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._look()
+        self._set_deadline()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def cut_off(self) -> None:
-        """Let go of the client at once, whatever has been sent or asked for."""
-        self._room.forget(self)
-        self._tell_gone()
+        """Close the connection at once."""
+        self._pool.forget(self)
+        self._mark_disconnected()
         self.transport.abort()
 
-    def _look(self) -> None:
-        """Set a deadline for what is waited for now. More of the same part of an exchange does not move it."""
-        cycle, limits = self._cycle, self._room.limits
+    def _set_deadline(self) -> None:
+        """Set the deadline for the current part of the exchange. More bytes of the same part do not move it."""
+        cycle, limits = self._cycle, self._pool.limits
         if cycle is None or cycle.response_complete:
             part, seconds = "head", limits.answer if self.transport.get_write_buffer_size() else limits.head
         elif cycle.more_body:
@@ -224,18 +224,18 @@ class _Connection(H11Protocol):
         self.cut_off()
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
-        """Answer in place of the application, unless something was answered already; then close."""
+        """Answer instead of the application, unless an answer has begun; then close the connection."""
         working = self._cycle is not None and not self._cycle.response_complete
         if not self.cycle.response_started if working else self.conn.our_state is self._untouched:
             headers = {**_HEADERS, **_REFUSAL, "Content-Length": str(len(why))}
             head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{why}".encode())
         if working:
-            self._tell_gone()
+            self._mark_disconnected()
         self.transport.close()
 
-    def _tell_gone(self) -> None:
-        """The application need not wait for this client any more."""
+    def _mark_disconnected(self) -> None:
+        """Tell the application that the client is gone."""
         if self._cycle is not None:
             self._cycle.disconnected = True
             self._cycle.message_event.set()

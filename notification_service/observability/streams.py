@@ -1,4 +1,4 @@
-"""Standard output and standard error where nobody reads them, or where they have no room."""
+"""Standard output and error when nobody reads them or the disk is full."""
 
 import errno
 import io
@@ -12,14 +12,14 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = select.PIPE_BUF
-"""Bytes that a pipe which is ready takes without blocking."""
-_MAX_WAITING = 1024 * 1024
-_LAST_SECONDS = 1.0
+_MAX_WRITE_SIZE = select.PIPE_BUF
+"""Bytes that a ready pipe takes without blocking (POSIX)."""
+_MAX_BUFFER_SIZE = 1024 * 1024
+_FINISH_TIMEOUT_S = 1.0
 
 
 class UnwritableError(Exception):
-    """What a command has to say cannot be written. `quiet`: whoever read it has gone, and misses nothing."""
+    """The output of a command cannot be written. `quiet`: the reader closed the pipe, so there is nobody to tell."""
 
     def __init__(self, name: str, problem: OSError) -> None:
         super().__init__(f"{name} cannot be written: {problem.strerror}; the rest of the output is lost")
@@ -27,7 +27,7 @@ class UnwritableError(Exception):
 
 
 class CheckedStream(io.TextIOWrapper):
-    """Raises `UnwritableError`, which is no `OSError`: no library takes it for one of its own and hides it."""
+    """Raises `UnwritableError`, which is no `OSError`, so that no library catches it as one of its own."""
 
     title = ""
 
@@ -50,7 +50,7 @@ class CheckedStream(io.TextIOWrapper):
             self._fail(problem)
 
     def _fail(self, problem: OSError) -> Never:
-        # What is left in the buffer would be tried again when the interpreter ends, and make its exit code 120.
+        # The interpreter would flush the rest of the buffer when it exits, fail, and exit with code 120.
         lost = os.open(os.devnull, os.O_WRONLY)
         os.dup2(lost, self.fileno())
         os.close(lost)
@@ -58,15 +58,15 @@ class CheckedStream(io.TextIOWrapper):
 
 
 def check() -> None:
-    """From here on, what cannot be written raises `UnwritableError`."""
+    """Make standard output and error raise `UnwritableError`."""
     sys.stdout = CheckedStream.around(sys.stdout, "standard output")
     sys.stderr = CheckedStream.around(sys.stderr, "standard error")
 
 
 class LogOutput(io.TextIOBase):
-    """Log lines on a file descriptor. Writing them never blocks and never raises: the service goes on unheard.
+    """Writes log lines to a file descriptor without ever blocking or raising.
 
-    Up to 1 MiB waits for a reader that is slow; further lines are dropped, and counted in `log.dropped`.
+    Up to 1 MiB is buffered for a slow reader; further lines are dropped, and counted in `log.dropped`.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -85,12 +85,12 @@ class LogOutput(io.TextIOBase):
 
     @property
     def waiting(self) -> int:
-        """Bytes that a reader has not taken yet."""
+        """Bytes in the buffer."""
         return len(self._waiting)
 
     def write(self, line: str, /) -> int:
         encoded = line.encode("utf-8", "replace")
-        if len(self._waiting) + len(encoded) > _MAX_WAITING:
+        if len(self._waiting) + len(encoded) > _MAX_BUFFER_SIZE:
             self._dropped += 1
         else:
             self._waiting += encoded
@@ -98,25 +98,25 @@ class LogOutput(io.TextIOBase):
         return len(line)
 
     def _pass_on(self) -> None:
-        # A descriptor that never becomes ready again, as its reader has gone, is ready too: writing says so.
+        # poll also reports a descriptor whose reader is gone; the write then fails.
         while self._waiting and self._ready.poll(0):
             try:
-                written = os.write(self._descriptor, self._waiting[:_AT_ONCE])
+                written = os.write(self._descriptor, self._waiting[:_MAX_WRITE_SIZE])
             except BlockingIOError:
                 return
             except OSError:
-                # The rest of a line must not stand before the next one as if it were its beginning.
+                # End a line that was written in part, so that the next one begins on a line of its own.
                 self._waiting[:] = b"\n" if self._within_line else b""
                 return
             self._within_line = self._waiting[written - 1] != ord("\n")
             del self._waiting[:written]
         if self._dropped and not self._waiting:
             dropped, self._dropped = self._dropped, 0
-            log.warning("log.dropped", lines=dropped, problem="whoever reads standard output is too slow")
+            log.warning("log.dropped", lines=dropped, problem="the reader of standard output is too slow")
 
     def finish(self) -> None:
-        """Give a slow reader the time that it is worth at the end of the process."""
-        deadline = time.monotonic() + _LAST_SECONDS
+        """Wait up to 1 s for a slow reader at the end of the process."""
+        deadline = time.monotonic() + _FINISH_TIMEOUT_S
         while self._waiting and (left := deadline - time.monotonic()) > 0:
             self._ready.poll(left * 1000)
             self._pass_on()

@@ -1,4 +1,4 @@
-"""Spans for OpenTelemetry: one for a delivery, with one for each stage below it. Needs the extra `tracing`."""
+"""OpenTelemetry spans: one for each message, with one for each stage below it. Needs the extra `tracing`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,13 +35,13 @@ _TIMEOUT_S = 5
 
 
 class Tracing:
-    """Observes beside `beside`. Spans leave from a thread of their own, and are dropped where nobody takes them.
+    """Records spans, and passes every call on to `observer`. Spans are exported by a thread, and dropped if that fails.
 
-    They carry no ids and no addresses: the log lines with the same trace_id have those.
+    They have no ids and no addresses; the log lines with the same trace_id have the ids.
     """
 
-    def __init__(self, beside: Observer, exporter: SpanExporter) -> None:
-        self._beside = beside
+    def __init__(self, observer: Observer, exporter: SpanExporter) -> None:
+        self._observer = observer
         resource = Resource.create({SERVICE_NAME: "notification-service", SERVICE_VERSION: __version__})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -49,50 +49,54 @@ class Tracing:
 
     @contextmanager
     def watched(self, inbound: InboundMessage) -> Iterator[InboundMessage]:
-        """The delivery's trace is our span from here on, in what is logged and in what is published on."""
+        """Replace the trace of the message by this span, for what is logged and published from here on."""
         event_type = inbound.routing_key if inbound.routing_key in EVENT_TYPES else "other"
-        about: dict[str, AttributeValue] = {
+        attributes: dict[str, AttributeValue] = {
             "messaging.system": "rabbitmq",
             "messaging.operation.type": "process",
             "messaging.rabbitmq.destination.routing_key": event_type,
             "notification.attempt": inbound.attempt,
         }
         with (
-            self._beside.watched(inbound) as watched,
-            self._span(f"process {event_type}", SpanKind.CONSUMER, _parent(inbound.trace), about) as span,
+            self._observer.watched(inbound) as watched,
+            self._span(f"process {event_type}", SpanKind.CONSUMER, _parent(inbound.trace), attributes) as span,
         ):
             yield replace(watched, trace=_trace_of(span, inbound.trace))
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        with self._beside.timed(stage), self._span(stage, SpanKind.INTERNAL):
+        with self._observer.timed(stage), self._span(stage, SpanKind.INTERNAL):
             yield
 
     def remarked(self, remark: Remark) -> None:
-        self._beside.remarked(remark)
+        self._observer.remarked(remark)
 
     def closed(self, closing: ClosedNotification) -> None:
-        told = summarize(closing.outcome)
+        summary = summarize(closing.outcome)
         trace.get_current_span().set_attribute("notification.template", closing.template)
-        if told.reason:
-            trace.get_current_span().set_attribute("notification.reason", str(told.reason))
-        self._beside.closed(closing)
+        if summary.reason:
+            trace.get_current_span().set_attribute("notification.reason", str(summary.reason))
+        self._observer.closed(closing)
 
     def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None:
-        trace.get_current_span().set_attribute("notification.outcome", _word(settlement))
-        self._beside.settled(inbound, settlement, seconds)
+        trace.get_current_span().set_attribute("notification.outcome", _outcome(settlement))
+        self._observer.settled(inbound, settlement, seconds)
 
     def close(self) -> None:
-        """Send what is left; blocks for seconds where nobody answers."""
+        """Export the remaining spans. Blocks, for seconds if the collector does not answer."""
         self._provider.shutdown()
 
     @contextmanager
     def _span(
-        self, name: str, kind: SpanKind, parent: Context | None = None, about: dict[str, AttributeValue] | None = None
+        self,
+        name: str,
+        kind: SpanKind,
+        parent: Context | None = None,
+        attributes: dict[str, AttributeValue] | None = None,
     ) -> Iterator[Span]:
-        """Without the text of an exception, which may hold an address."""
+        """A span that records no text of an exception, which may contain an address."""
         with self._tracer.start_as_current_span(
-            name, parent, kind, about, record_exception=False, set_status_on_exception=False
+            name, parent, kind, attributes, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
                 yield span
@@ -102,30 +106,30 @@ class Tracing:
 
 
 def exporter(endpoint: str) -> SpanExporter:
-    """To a collector's OTLP over HTTP, such as `http://collector:4318/v1/traces`."""
+    """Export to a collector by OTLP over HTTP, such as `http://collector:4318/v1/traces`."""
     return OTLPSpanExporter(endpoint=endpoint, timeout=_TIMEOUT_S)
 
 
-def _parent(named: Trace | None) -> Context:
-    if named is None:
+def _parent(parent: Trace | None) -> Context:
+    if parent is None:
         return Context()
     context = SpanContext(
-        trace_id=int(named.trace_id, 16),
-        span_id=int(named.span_id, 16),
+        trace_id=int(parent.trace_id, 16),
+        span_id=int(parent.span_id, 16),
         is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED if named.sampled else TraceFlags.DEFAULT),
-        trace_state=TraceState.from_header([named.state] if named.state else []),
+        trace_flags=TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT),
+        trace_state=TraceState.from_header([parent.state] if parent.state else []),
     )
     return trace.set_span_in_context(NonRecordingSpan(context), Context())
 
 
-def _trace_of(span: Span, named: Trace | None) -> Trace:
+def _trace_of(span: Span, parent: Trace | None) -> Trace:
     context = span.get_span_context()
-    state = named.state if named else None
+    state = parent.state if parent else None
     return Trace(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled, state)
 
 
-def _word(settlement: Settlement) -> str:
+def _outcome(settlement: Settlement) -> str:
     match settlement:
         case Retry():
             return "waits"

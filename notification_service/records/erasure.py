@@ -1,4 +1,4 @@
-"""`retention` and `erase`: what records say of people, by their age, and of one person at once."""
+"""`retention` and `erase`: remove personal data from records by their age, and that of one person everywhere."""
 
 import asyncio
 import json
@@ -15,49 +15,47 @@ from notification_service.broker.parking import ParkedEvent
 from notification_service.broker.topology import AGAIN, PARKED, retry_queue
 from notification_service.contract.facts import ChannelKind
 from notification_service.contract.outcomes import PENDING
-from notification_service.delivery.ports.retention import RetentionPolicy
 from notification_service.foundation.address_digests import names, texts_in, texts_of_id
 from notification_service.foundation.addresses import NotAnAddressError, mask, mask_in, read_mailbox
-from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
+from notification_service.foundation.errors import ConfigurationError, DependencyError
+from notification_service.records import database
 from notification_service.records.retention import Sweeper, SweepResult
 from notification_service.settings import RecipientRecord, Settings
-from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.retention import MongoRetention
 from notification_service.stores.mongo.search import MongoSearch
 
 
 @asynccontextmanager
-async def _keeping(settings: Settings, *, by_address: bool = False) -> AsyncIterator[MongoRetention]:
-    client = mongo.connect(settings.mongodb.uri.get_secret_value())
-    database, collection = client[settings.mongodb.database], settings.mongodb.collection
-    try:
+async def _records(settings: Settings, *, by_address: bool = False) -> AsyncIterator[MongoRetention]:
+    """`by_address`: with the indexes of a search by address."""
+    collection = settings.mongodb.collection
+    async with database.opened(settings) as db:
         if by_address:
-            search = MongoSearch(database, collection, full_recipients=True)
+            search = MongoSearch(db, collection, full_recipients=True)
             await search.ping()
             await search.prepare()
         full = settings.service.record_recipient is RecipientRecord.FULL
-        yield MongoRetention(database, collection, settings.addresses.texts, full_recipients=full)
-    except StoreUnavailableError as problem:
-        raise DependencyError(f"MONGODB_URI: {problem}") from problem
-    finally:
-        client.close()
+        yield MongoRetention(db, collection, settings.addresses.plain_keys, full_recipients=full)
 
 
 async def sweep(settings: Settings, *, dry: bool) -> SweepResult:
-    """Raises `ConfigurationError` where no age is set, `DependencyError` where MongoDB does not answer."""
-    ages = RetentionPolicy(settings.service.record_days_full, settings.service.record_days)
-    if not ages.given:
-        raise ConfigurationError("retention: neither RECORD_DAYS_FULL nor RECORD_DAYS is set, so records stay for ever")
-    async with _keeping(settings) as keeping:
-        return await Sweeper(keeping, ages, pause=0).sweep(datetime.now(UTC), dry=dry)
+    """Raises `ConfigurationError` if no age is set, `DependencyError` if MongoDB does not answer."""
+    policy = settings.service.retention_policy
+    if not policy.enabled:
+        raise ConfigurationError(
+            "retention: neither RECORD_DAYS_FULL nor RECORD_DAYS is set, so records are kept for ever"
+        )
+    async with _records(settings) as records:
+        return await Sweeper(records, policy, pause_s=0).sweep(datetime.now(UTC), dry=dry)
 
 
 @dataclass(slots=True)
-class Erased:
-    """`under_way`: records in a worker's hand, left as they are. `left`: records that cannot be changed, and why.
+class ErasureReport:
+    """`under_way`: records that a worker holds, left unchanged. `left`: records that cannot be changed, and why.
 
-    `parked`: events in the parking queue that name the address, of which `discarded` are gone. `outbox`: files that
-    name it. `waiting`: events in queues that nobody can look into. `unsearched`: what could not be searched, and why.
+    `parked`: parked events with the address; `discarded`: how many of them were discarded. `outbox`: files with it.
+    `waiting`: messages in other queues, which cannot be searched. `unsearched`: what was not searched, with
+    the reason.
     """
 
     address: str
@@ -74,40 +72,40 @@ class Erased:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is known to be left."""
+        """Whether no trace is known to be left."""
         return not (self.under_way or self.left or self.unsearched or len(self.parked) > self.discarded)
 
     def sentences(self, *, dry: bool, delay: int) -> Iterator[str]:
-        yield f"{self.records} records name {self.address}, {self.changed} of them do not any more"
+        yield f"{self.records} records contain {self.address}; it was removed from {self.changed} of them"
         if self.under_way:
             yield (
-                f"{len(self.under_way)} are in a worker's hand just now: erase once more in a minute; "
-                "`reconcile` says whether one stands still"
+                f"{len(self.under_way)} are being worked on: erase again in a minute; "
+                "`reconcile` reports records that are stalled"
             )
         for each in self.left:
-            yield f"it still says the address, and could not be changed: {each}"
+            yield f"still contains the address, and could not be changed: {each}"
         for each in self.outbox:
-            yield f"a kept mail names it, {'to be removed' if dry else 'removed'}: {each}"
+            yield f"a mail in the outbox contains it, {'to be removed' if dry else 'removed'}: {each}"
         if self.parked and self.discarded < len(self.parked):
-            yield from (f"a parked event names it: {mask_in(event_id)}" for event_id in self.parked)
+            yield from (f"a parked event contains it: {mask_in(event_id)}" for event_id in self.parked)
             yield (
-                "they are sent to nobody, but they say the address until PARKING_DAYS are over: "
-                "erase with --discard-parked throws them away"
+                "they are sent to nobody, but contain the address until PARKING_DAYS are over: "
+                "`erase --discard-parked` discards them"
             )
         elif self.discarded:
-            yield f"{self.discarded} parked events that named it are thrown away"
+            yield f"{self.discarded} parked events that contained it were discarded"
         if self.waiting:
             yield (
-                f"{self.waiting} events wait in other queues, which cannot be looked into: that of an erased record "
-                f"ends unsent when its turn comes, within {delay} s while the service runs, and one that is new is "
-                "recorded like any other; erase once more when the queues are empty"
+                f"{self.waiting} events wait in other queues, which cannot be searched: an event of an erased record "
+                f"is not sent when its turn comes, within {delay} s while the service runs; a new event is "
+                "recorded as usual; erase again when the queues are empty"
             )
         yield from (f"not searched: {each}" for each in self.unsearched)
 
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """Where an address is still named: `records` and lines of facts, `parked` events, and files of the `outbox`."""
+    """Where an address was found: ids of `records` and facts, `parked` events, and files of the `outbox`."""
 
     address: str
     records: list[str]
@@ -119,71 +117,71 @@ class Traces:
         return len(self.records) + len(self.parked) + len(self.outbox)
 
     def sentences(self) -> Iterator[str]:
-        named = {"record": self.records, "parked event": self.parked, "kept mail": self.outbox}
-        for what, found in named.items():
-            yield from (f"{self.address} is named by the {what} {mask_in(each)}" for each in found)
+        found = {"record": self.records, "parked event": self.parked, "mail in the outbox": self.outbox}
+        for what, places in found.items():
+            yield from (f"{self.address} is in the {what} {mask_in(each)}" for each in places)
         yield f"{self.count} traces of {self.address}"
 
 
-async def erase(settings: Settings, text: str, *, dry: bool, discard_parked: bool = False) -> Erased:
-    """Raises `ConfigurationError` for a text that is no address, `DependencyError` where MongoDB does not answer."""
-    address = _read(text)
-    erased = Erased(mask(address))
+async def erase(settings: Settings, text: str, *, dry: bool, discard_parked: bool = False) -> ErasureReport:
+    """Raises `ConfigurationError` for a text that is no address, `DependencyError` if MongoDB does not answer."""
+    address = _parse_address(text)
+    report = ErasureReport(mask(address))
     if settings.service.record_recipient is RecipientRecord.MASKED and not settings.addresses.keys:
-        erased.unsearched.append(
-            "records that were written under RECORD_RECIPIENT=masked without ADDRESS_KEYS show no address and have no "
-            "digest: they cannot be found by one, and say its first letter and its domain until RECORD_DAYS_FULL"
+        report.unsearched.append(
+            "records that were written with RECORD_RECIPIENT=masked and without ADDRESS_KEYS have no address and "
+            "no digest: they cannot be found, and show its first letter and its domain until RECORD_DAYS_FULL"
         )
     try:
-        erased.parked = [each.event_id for each in await _parked(settings, address)]
-        erased.waiting = sum((await parking.depths(_broker(settings), _queues(settings))).values())
+        report.parked = [each.event_id for each in await _parked(settings, address)]
+        report.waiting = sum((await parking.depths(_broker(settings), _queues(settings))).values())
     except DependencyError as problem:
-        erased.unsearched.append(f"the parking queue: {problem}; erase once more when RabbitMQ answers")
-    async with _keeping(settings, by_address=True) as keeping:
-        await _erase_records(keeping, address, erased, dry=dry)
-    erased.outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, dry=dry)
-    if discard_parked and erased.parked and not dry:
-        gone = await parking.discard(
-            _broker(settings), partial(_names, address), max_bytes=settings.service.max_event_bytes
+        report.unsearched.append(f"the parking queue: {problem}; erase again when RabbitMQ answers")
+    async with _records(settings, by_address=True) as records:
+        await _erase_records(records, address, report, dry=dry)
+    report.outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, dry=dry)
+    if discard_parked and report.parked and not dry:
+        discarded = await parking.discard(
+            _broker(settings), partial(_contains, address), max_bytes=settings.service.max_event_bytes
         )
-        erased.discarded = len(gone)
-    return erased
+        report.discarded = len(discarded)
+    return report
 
 
-async def _erase_records(keeping: MongoRetention, address: str, erased: Erased, *, dry: bool) -> None:
-    if await keeping.key_is_lost():
-        erased.unsearched.append(
-            "masked records whose digests were made under a key that ADDRESS_KEYS does not name any more: add it, "
-            "behind the present one. What shows its addresses was read, and is found"
+async def _erase_records(records: MongoRetention, address: str, report: ErasureReport, *, dry: bool) -> None:
+    if await records.key_is_lost():
+        report.unsearched.append(
+            "masked records whose digests were made with a key that is no longer in ADDRESS_KEYS: add it behind the "
+            "current one. Records that show addresses in full were read and are found"
         )
     if not dry:
-        erased.older = await keeping.digest()
-        await keeping.erase_facts(address)
-    async for batch in keeping.addressed_to(address, erased.parked):
-        at_rest = [record for record in batch if record.get("outcome") != PENDING]
-        erased.records += len(batch)
-        erased.under_way += [str(record["_id"]) for record in batch if record.get("outcome") == PENDING]
+        report.older = await records.digest()
+        await records.erase_facts(address)
+    async for batch in records.addressed_to(address, report.parked):
+        settled = [record for record in batch if record.get("outcome") != PENDING]
+        report.records += len(batch)
+        report.under_way += [str(record["_id"]) for record in batch if record.get("outcome") == PENDING]
         if not dry:
-            changed = await keeping.erase(at_rest, datetime.now(UTC), address)
-            erased.changed += changed.count
-            erased.left += [f"{name}: {problem}" for name, problem in changed.left.items()]
+            changed = await records.erase(settled, datetime.now(UTC), address)
+            report.changed += changed.count
+            report.left += [f"{name}: {problem}" for name, problem in changed.left.items()]
 
 
 async def verify(settings: Settings, text: str) -> Traces:
-    """Reads every record, every parked event and every kept mail. Raises as `erase`, and where RabbitMQ is away."""
-    address = _read(text)
-    async with _keeping(settings) as keeping:
-        records = [each async for each in keeping.traces(address)]
+    """Search every record, parked event and mail in the outbox. Raises as `erase`, and if RabbitMQ does not answer."""
+    address = _parse_address(text)
+    async with _records(settings) as store:
+        records = [each async for each in store.traces(address)]
     parked = [each.event_id for each in await _parked(settings, address)]
     outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, dry=True)
     return Traces(mask(address), records, parked, outbox)
 
 
-def _read(text: str) -> str:
+def _parse_address(text: str) -> str:
     try:
         return read_mailbox(text)
     except NotAnAddressError as problem:
-        raise ConfigurationError(f"erase: --address is no mail address: {problem}") from problem
+        raise ConfigurationError(f"erase: --address is not a mail address: {problem}") from problem
 
 
 def _broker(settings: Settings) -> str:
@@ -196,20 +194,20 @@ def _queues(settings: Settings) -> list[str]:
 
 
 async def _parked(settings: Settings, address: str) -> list[ParkedEvent]:
-    """Those that name it. Where the service has never run, there is no queue of them."""
+    """Returns the parked events that contain the address. There is no parking queue before the service first ran."""
     if not (await parking.depths(_broker(settings), [PARKED]))[PARKED]:
         return []
-    wanted = partial(_names, address)
-    return await parking.look(_broker(settings), wanted, max_bytes=settings.service.max_event_bytes)
+    matches = partial(_contains, address)
+    return await parking.look(_broker(settings), matches, max_bytes=settings.service.max_event_bytes)
 
 
-def _names(address: str, event: ParkedEvent) -> bool:
+def _contains(address: str, event: ParkedEvent) -> bool:
     body = event.body.decode("utf-8", "replace")
     texts = (event.event_type, event.reason, event.detail, event.properties, body)
-    return names(address, (*texts, *texts_of_id(event.event_id), *_read_texts(body)))
+    return names(address, (*texts, *texts_of_id(event.event_id), *_texts_of_body(body)))
 
 
-def _read_texts(body: str) -> Iterator[str]:
+def _texts_of_body(body: str) -> Iterator[str]:
     try:
         yield from texts_in(json.loads(body))
     except (ValueError, RecursionError):
@@ -217,15 +215,15 @@ def _read_texts(body: str) -> Iterator[str]:
 
 
 def _clear_outbox(folder: Path, address: str, *, dry: bool) -> list[str]:
-    """The kept mails, and unfinished ones, that name an address; `dry`: they stay."""
-    kept = [each for each in sorted(folder.glob("*.*")) if each.suffix in (".eml", ".tmp")]
-    found = [each for each in kept if _mail_names(each, address)]
+    """Delete the mails in the outbox that contain an address, and return their paths. `dry`: delete nothing."""
+    mails = [each for each in sorted(folder.glob("*.*")) if each.suffix in (".eml", ".tmp")]
+    found = [each for each in mails if _mail_contains(each, address)]
     for each in found if not dry else ():
         each.unlink(missing_ok=True)
     return [str(each) for each in found]
 
 
-def _mail_names(path: Path, address: str) -> bool:
+def _mail_contains(path: Path, address: str) -> bool:
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -12,9 +12,10 @@ from typing import Protocol
 
 import structlog
 
-from notification_service.delivery.ports.recalls import Order, Recalls, Record
+from notification_service.delivery.ports.ledger import Record
+from notification_service.delivery.ports.recalls import Order, Recalls
 from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.records.reconciliation import body_kept
+from notification_service.records.reconciliation import stored_body
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +56,13 @@ class Recaller:
         while True:
             self._wake.clear()
             try:
-                pause = _OPEN_ORDER_INTERVAL_S if await self.look() else _LOOK_INTERVAL_S
+                pause = _OPEN_ORDER_INTERVAL_S if await self.carry_out_orders() else _LOOK_INTERVAL_S
             except (StoreUnavailableError, DependencyError) as problem:
                 log.warning("recall.failed", problem=str(problem))
                 pause = _OPEN_ORDER_INTERVAL_S
             await _wait_for(self._wake, pause)
 
-    async def look(self) -> int:
+    async def carry_out_orders(self) -> int:
         """Carry out orders, and return how many stay open. Raises `StoreUnavailableError` and `DependencyError`."""
         while self._new_orders:
             await self._recalls.order(self._new_orders[0])
@@ -91,7 +92,7 @@ class Recaller:
         published = lacking = refused = 0
         async for batch in self._recalls.bounced_by(order.fingerprint, order.since):
             for record in batch:
-                body = body_kept(record)
+                body = stored_body(record)
                 if body is None:
                     lacking += 1
                     continue

@@ -1,4 +1,4 @@
-"""What one record, one event and one line of a publisher's list mean to an auditor. Pure."""
+"""The rules of `reconcile` for one record, one event and one line of a publisher's list. No I/O."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from notification_service.contract import events
 from notification_service.contract.events import EVENT_TYPES, UnreadableEventError
-from notification_service.contract.facts import ChannelKind, Fact, notification_id
+from notification_service.contract.facts import REPORT_FIELD, ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import (
     FOR_A_PERSON,
@@ -24,6 +24,7 @@ from notification_service.contract.outcomes import (
 )
 from notification_service.delivery import planning
 from notification_service.delivery.ports.claims import ClaimStatus
+from notification_service.delivery.ports.ledger import Record
 from notification_service.delivery.ports.recalls import Order
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.addresses import mask_in
@@ -41,82 +42,82 @@ _SHAPE: Mapping[str, type] = {
     "attempts": list,
 }
 
-_MARGIN = timedelta(seconds=60)
+_TOLERANCE = timedelta(seconds=60)
 _MASKED = "***@"
-_CHANGED = re.compile(r"\ufffd|\"…\"|\"-?0x[0-9a-f]{16,}\"")
-"""What stands in records older than `event_whole` for what they could not hold: a character, a depth, a number."""
+_REPLACED = re.compile(r"\ufffd|\"…\"|\"-?0x[0-9a-f]{16,}\"")
+"""Placeholders in records older than `event_whole`, for characters, nesting and numbers that they could not hold."""
 _ALTERED = ("\ufffd", "?")
-"""What stands in a record for characters that no database holds."""
-_TAMPERED = "records are written by the service alone: see who changed it, and ask the mail server's log what went out"
+"""Placeholders in a record for characters that MongoDB cannot hold."""
+_TAMPERED = (
+    "only the service writes records: find out who changed it, and check the mail server's log for what went out"
+)
 _LATE = "start the service if it is down; if its queues are empty, `reconcile --repair` publishes its event again"
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One plain sentence on what is wrong and what to do. `stands_still`: publishing its event again may mend it."""
+    """What is wrong and what to do, in one sentence. `is_stalled`: publishing its event again may help."""
 
     notification_id: str
     text: str
-    stands_still: bool = False
+    is_stalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """The time of the audit, and the settings that limit how long a notification may take."""
+    """The time of the audit, and the settings that say how long each step may take."""
 
     now: datetime
-    lease: float
+    lease_s: float
     retry_schedule: RetrySchedule
 
-    def examine(self, record: Record, standing: ClaimStatus) -> list[Finding]:
-        """`standing`: all its fields false where Redis knows nothing or does not answer."""
-        wrong = list(_misshapen(record)) or list(_contradictions(record, standing))
+    def examine(self, record: Record, claim: ClaimStatus) -> list[Finding]:
+        """`claim`: the default if Redis has no claim or does not answer."""
+        wrong = list(_misshapen(record)) or list(_contradictions(record, claim))
         if wrong:
-            return [Finding(str(record["_id"]), f"{named(record)} {text}; {_TAMPERED}") for text in wrong]
-        late = [] if standing.alive else self._standing_still(record)
-        return [Finding(str(record["_id"]), f"{named(record)} {text}; {_LATE}", stands_still=True) for text in late]
+            return [Finding(str(record["_id"]), f"{describe(record)} {text}; {_TAMPERED}") for text in wrong]
+        late = [] if claim.alive else self._stalled(record)
+        return [Finding(str(record["_id"]), f"{describe(record)} {text}; {_LATE}", is_stalled=True) for text in late]
 
-    def _standing_still(self, record: Record) -> Iterator[str]:
+    def _stalled(self, record: Record) -> Iterator[str]:
         touched: datetime = record["updated_at"]
-        if record["outcome"] == PENDING and self.now - touched > timedelta(seconds=2 * self.lease) + _MARGIN:
-            yield f"is pending since {_when(touched)}, and no worker is known to hold it"
+        if record["outcome"] == PENDING and self.now - touched > timedelta(seconds=2 * self.lease_s) + _TOLERANCE:
+            yield f"has been pending since {_when(touched)}, and no worker holds its claim"
         if record["outcome"] == WAITING:
             due = record["due_at"] if isinstance(record.get("due_at"), datetime) else touched
-            # Its rung may be longer than the wait that was asked for.
+            # It waits in a queue whose delay may be longer than the wait that was asked for.
             delay = timedelta(seconds=self.retry_schedule.delay_for((due - touched).total_seconds()))
-            if self.now > due + delay + _MARGIN:
+            if self.now > due + delay + _TOLERANCE:
                 yield f"waits for a retry that was due {_when(due)}"
 
 
-def named(record: Record) -> str:
-    """How a sentence calls a record: an operator searches for these."""
+def describe(record: Record) -> str:
+    """Returns the ids by which an operator finds the record."""
     booking = f", booking {shown(record['booking_id'])}" if record.get("booking_id") else ""
     return f"notification {record['_id']} (event {shown(record.get('event_id'))}{booking})"
 
 
-def event_kept(record: Record) -> Mapping[str, Any] | None:
-    """The event of a record as it came; None where the record does not keep all of it."""
-    body = body_kept(record)
+def stored_event(record: Record) -> Mapping[str, Any] | None:
+    """Returns the event of a record as it was published; None if the record does not hold all of it."""
+    body = stored_body(record)
     try:
         return None if body is None else events.read_object(body, max_bytes=sys.maxsize)
     except UnreadableEventError:
         return None
 
 
-def body_kept(record: Record) -> bytes | None:
-    """The event of a record in JSON, as it came; None where the record does not keep all of it."""
+def stored_body(record: Record) -> bytes | None:
+    """Returns the JSON body of a record's event as it was published; None if the record does not hold all of it."""
     if text := record.get("event_json"):
         return str(text).encode()
     data = record.get("event_data")
-    whole = record.get("event_whole", not _CHANGED.search(_json(data)))
+    whole = record.get("event_whole", not _REPLACED.search(_json(data)))
     if not whole or not isinstance(data, Mapping) or "raw" in data or _MASKED in _json(data):
         return None
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError):
-        # No version of the service wrote what no JSON can hold, or an old one wrote an infinity.
+        # Written by somebody else, or an infinity written by an old version.
         return None
 
 
@@ -124,50 +125,50 @@ def _json(data: object) -> str:
     return json.dumps(data, ensure_ascii=False, default=str)
 
 
-def told_twice(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:
-    """Findings and notes on an event that several records name."""
+def shared_event(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:
+    """Returns findings and notes about an event that several records contain."""
     ids = ", ".join(str(record["_id"]) for record in records)
     templates = [(record["template"], record.get("notification_type")) for record in records if record.get("template")]
     if len(set(templates)) < len(templates):
-        text = f"event {shown(event_id)} is in {len(records)} records of one kind of mail, {ids}; {_TAMPERED}"
+        text = f"event {shown(event_id)} is in {len(records)} records of the same e-mail, {ids}; {_TAMPERED}"
         return [Finding(str(records[0]["_id"]), text)], []
     if len({template for template, _ in templates}) < len(templates):
         # One for each channel.
         return [], []
-    return [], [f"event {shown(event_id)} is in {len(records)} records, {ids}: its producer has used one id twice"]
+    return [], [f"event {shown(event_id)} is in {len(records)} records, {ids}: the producer used one event id twice"]
 
 
 def to_decide(record: Record) -> str:
     return (
-        f"{named(record)} may have gone out: ask the mail server's log for {record.get('message_id')}, "
+        f"{describe(record)} may have gone out: search the mail server's log for {record.get('message_id')}, "
         "then `parked replay` or `parked discard` it"
     )
 
 
-def ordered(order: Order) -> str:
+def open_order(order: Order) -> str:
     return (
-        f"what bounced by {order.fingerprint} since {_when(order.since)} is called back when a mail is accepted again: "
-        "see the log's channel.breaker"
+        f"bounces with the fingerprint {order.fingerprint} since {_when(order.since)} are recalled "
+        "once a mail is accepted: see the log's channel.breaker"
     )
 
 
-def lost(notification: str) -> Finding:
+def missing_record(notification: str) -> Finding:
     text = (
-        f"notification {notification} has a verdict in Redis and no record: who removed it? "
-        f"Restore it from a backup, or delete the key notification:{notification} if it is not missed"
+        f"notification {notification} has a verdict in Redis and no record: find out who removed it. "
+        f"Restore it from a backup, or delete the key notification:{notification} if the record is not needed"
     )
     return Finding(notification, text)
 
 
 def not_recorded(event_id: str, channel: ChannelKind, parked: str | None, waiting: Mapping[str, int]) -> Finding:
-    """`parked`: the reason, where it waits for a person. `waiting`: how many wait where to be taken up."""
+    """`parked`: the reason, if the event is parked. `waiting`: the depths of the other queues that are not empty."""
     if parked is not None:
         where = f"it is parked, {parked}: `parked show` it, then `parked replay` or `parked discard` it"
     elif waiting:
         depths = " and ".join(f"{depth} in {name}" for name, depth in waiting.items())
-        where = f"{depths} wait: start the service, or if they do not fall, see its log"
+        where = f"{depths} are waiting: start the service, or check its log if the number does not fall"
     else:
-        where = "no queue holds one that is ready: if it stays so for a minute, publish it again (--repair)"
+        where = "no queue has a ready message: if that lasts for a minute, publish it again (--repair)"
     by = "" if channel is ChannelKind.EMAIL else f" of its {channel}"
     return Finding("", f"event {shown(event_id)} was confirmed and has no record{by}; {where}")
 
@@ -175,47 +176,49 @@ def not_recorded(event_id: str, channel: ChannelKind, parked: str | None, waitin
 def _misshapen(record: Record) -> Iterator[str]:
     for name, kind in _SHAPE.items():
         if not isinstance(record.get(name), kind):
-            yield f"has no {name} that could be read"
+            yield f"has no readable {name}"
 
 
-def _contradictions(record: Record, standing: ClaimStatus) -> Iterator[str]:
+def _contradictions(record: Record, claim: ClaimStatus) -> Iterator[str]:
     outcome, reason = record["outcome"], record.get("reason")
     if outcome not in STATUS_OF:
-        yield f"has the outcome {_quoted(outcome)}, which is none"
+        yield f"has the unknown outcome {_quoted(outcome)}"
         return
     if record["status"] != STATUS_OF[outcome]:
-        yield f"has the status {_quoted(record['status'])} and the outcome {outcome!r}, which do not fit"
+        yield f"has the status {_quoted(record['status'])}, which does not fit the outcome {outcome!r}"
     if outcome in _REASONS and str(reason) not in set(_REASONS[outcome]):
-        yield f"is {outcome} for the reason {_quoted(reason)}, which is none"
+        yield f"is {outcome} for the unknown reason {_quoted(reason)}"
     if outcome == "sent":
-        yield from _not_sent(record)
+        yield from _unproven_sent(record)
     if record.get("event_id") not in record["event_ids"]:
-        yield "does not name its own event among its event_ids"
-    if not _knows_itself(record):
-        yield f"does not have the id of its own fact, {_quoted(record['fact'])}"
+        yield "does not list its own event in event_ids"
+    if not _has_own_id(record):
+        yield f"has an id that does not follow from its fact, {_quoted(record['fact'])}"
     if record.get("message_id") and str(record["message_id"]).strip("<>").partition("@")[0] != record["_id"]:
-        yield f"has the Message-ID {_quoted(record['message_id'])}, which belongs to another"
-    erased = reason == SkipReason.ERASED and standing.decided in (*FOR_A_PERSON, "bounced")
-    if outcome not in (PENDING, WAITING) and standing.decided not in (None, outcome) and not erased:
-        yield f"says {outcome}, and Redis remembers {_quoted(standing.decided)}"
+        yield f"has the Message-ID {_quoted(record['message_id'])}, which belongs to another notification"
+    erased = reason == SkipReason.ERASED and claim.decided in (*FOR_A_PERSON, "bounced")
+    if outcome not in (PENDING, WAITING) and claim.decided not in (None, outcome) and not erased:
+        yield f"is {outcome}, but the verdict in Redis is {_quoted(claim.decided)}"
 
 
-def _not_sent(record: Record) -> Iterator[str]:
-    taken = any(isinstance(attempt, Mapping) and attempt.get("result") == "accepted" for attempt in record["attempts"])
-    # An outcome that was taken from the verdict in Redis has no attempt: its worker was lost with that.
-    if not taken and not record.get("repaired"):
-        yield "says sent, and no attempt of it was accepted"
+def _unproven_sent(record: Record) -> Iterator[str]:
+    accepted = any(
+        isinstance(attempt, Mapping) and attempt.get("result") == "accepted" for attempt in record["attempts"]
+    )
+    # An outcome that was restored from the verdict in Redis has no attempt: the worker crashed before writing it.
+    if not accepted and not record.get("repaired"):
+        yield "is sent, but none of its attempts was accepted"
     if not isinstance(record.get("sent_at"), datetime):
-        yield "says sent, and not when"
+        yield "is sent, but has no sent_at"
 
 
-def _knows_itself(record: Record) -> bool:
-    """A fact may be reported under a name of its own, as a second refund is: then the id is that of both.
+def _has_own_id(record: Record) -> bool:
+    """Returns whether the id follows from the fact, alone or with its report: a second refund, or a further mail.
 
-    A further mail about a booking has the id of its event in its own.
+    The report of a further mail about a booking is the id of its event.
     """
     fact, template, data = record["fact"], str(record.get("template") or "none"), record.get("event_data")
-    report = data.get("refund_transaction_id") if isinstance(data, Mapping) else None
+    report = data.get(REPORT_FIELD) if isinstance(data, Mapping) else None
     reports = [None, str(record.get("event_id")), *([str(report).strip()] if report else [])]
     if any(mark in f"{fact}{report}" for mark in _ALTERED):
         return True
@@ -233,7 +236,7 @@ def _when(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """An event that the broker has confirmed to its publisher. `event_type`: None where only its id is known."""
+    """An event that RabbitMQ confirmed to its publisher. `event_type`: None if only its id is known."""
 
     event_id: str
     event_type: str | None = None
@@ -241,10 +244,9 @@ class Confirmed:
 
 
 def read_line(line: str) -> Confirmed | None:
-    """A line of a publisher's list: an id, or an object with one. None for an event of another kind.
+    """Parse a line of a publisher's list: an event id, or an event. Returns None for an event of another service.
 
-    Its `routing_key`, where the publisher writes one beside the fields, says the type as it does in the broker.
-    Raises `ValueError`.
+    A `routing_key` beside the event's fields gives the type, as it does in RabbitMQ. Raises `ValueError`.
     """
     line = line.strip()
     if not line.startswith("{"):
@@ -254,13 +256,13 @@ def read_line(line: str) -> Confirmed | None:
     if "event_id" not in event:
         raise ValueError("an event without event_id")
     routing_key = event.get("routing_key")
-    named = InboundMessage(body, routing_key if isinstance(routing_key, str) else "")
-    inbound = planning.under_its_type(named, max_bytes=sys.maxsize)
+    listed = InboundMessage(body, routing_key if isinstance(routing_key, str) else "")
+    inbound = planning.under_its_type(listed, max_bytes=sys.maxsize)
     ours = inbound.routing_key in EVENT_TYPES
     if not ours and inbound.routing_key:
         return None
-    # The service's own reading of it: what is too long for an id is known by its digest.
-    known = inbound if ours else InboundMessage(body, EVENT_TYPES[0])
-    event_id = planning.event_id(known, max_bytes=sys.maxsize)
+    # Read as the service reads it: an id that is too long is replaced by its digest.
+    readable = inbound if ours else InboundMessage(body, EVENT_TYPES[0])
+    event_id = planning.event_id(readable, max_bytes=sys.maxsize)
     whole = ours and len(event) > len({"event_id", "event_type"})
     return Confirmed(event_id, inbound.routing_key, body) if whole else Confirmed(event_id)

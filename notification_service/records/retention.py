@@ -1,4 +1,4 @@
-"""How long a record is kept in full, then without what it says of a person, then not at all."""
+"""Sweeps old records: first removes their personal data, later the whole record."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
-_EVERY = 3600.0
-_PAUSE = 0.2
-"""Seconds between two batches: the events that come meanwhile go first."""
+_INTERVAL_S = 3600.0
+_PAUSE_S = 0.2
+"""Between two batches, so that the delivery of events is not slowed down."""
 
-_ALL_AGAIN = 24
-"""One sweep in so many looks at all that is old: what was under way when it was passed over is closed by then."""
+_FULL_SWEEP_EVERY = 24
+"""One sweep in so many reads all old records again, as those that were open at the last one may be closed now."""
 
-_MAX_SAID = 20
-"""Records of one sweep that the log names; the rest are counted."""
+_MAX_LOGGED = 20
+"""How many records that could not be changed one sweep logs by their id; the rest are counted."""
 
-_UNDATED = "its created_at is no date, so nobody knows how old it is"
+_UNDATED = "its created_at is not a date, so its age is unknown"
 
 
 @dataclass(slots=True)
 class SweepResult:
-    """`left`: records that should have been changed and could not be."""
+    """The numbers of changed records. `left`: records that could not be changed."""
 
     stripped: int = 0
     removed: int = 0
@@ -36,30 +36,35 @@ class SweepResult:
     left: int = 0
 
     def leave(self, records: Mapping[str, str]) -> None:
-        """Say which, and why."""
-        for notification_id, problem in islice(records.items(), max(_MAX_SAID - self.left, 0)):
+        """Count and log records that could not be changed, with the reason."""
+        for notification_id, problem in islice(records.items(), max(_MAX_LOGGED - self.left, 0)):
             log.warning("retention.left", notification_id=notification_id, problem=problem)
         self.left += len(records)
 
 
 class Sweeper:
-    """Any number of workers may sweep at once: each change is made to a record as it was read, or not at all."""
+    """Several workers may sweep at once: a record is changed only if it is still as it was read."""
 
     def __init__(
-        self, keeping: RecordRetention, ages: RetentionPolicy, *, pause: float = _PAUSE, every: float = _EVERY
+        self,
+        records: RecordRetention,
+        policy: RetentionPolicy,
+        *,
+        pause_s: float = _PAUSE_S,
+        interval_s: float = _INTERVAL_S,
     ) -> None:
-        self._keeping = keeping
-        self._ages = ages
-        self._pause = pause
-        self._every = every
+        self._records = records
+        self._policy = policy
+        self._pause_s = pause_s
+        self._interval_s = interval_s
         self._stripped_up_to: datetime | None = None
         self._sweeps = 0
 
     async def forever(self) -> None:
-        """Whatever a sweep meets, the service goes on, and the next sweep comes."""
-        while self._ages.given:
+        """Sweep once per interval. A failed sweep is logged, and the next one follows."""
+        while self._policy.enabled:
             try:
-                swept = await self.sweep(datetime.now(UTC))
+                result = await self.sweep(datetime.now(UTC))
             except StoreUnavailableError as problem:
                 log.warning("retention.failed", problem=str(problem))
             except Exception as problem:
@@ -67,44 +72,44 @@ class Sweeper:
             else:
                 log.info(
                     "retention.swept",
-                    stripped=swept.stripped,
-                    removed=swept.removed,
-                    facts=swept.facts,
-                    left=swept.left,
+                    stripped=result.stripped,
+                    removed=result.removed,
+                    facts=result.facts,
+                    left=result.left,
                 )
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(self._interval_s)
 
     async def sweep(self, now: datetime, *, dry: bool = False) -> SweepResult:
         """Raises `StoreUnavailableError`. `dry`: count, and change nothing."""
-        swept = SweepResult()
-        again = self._sweeps % _ALL_AGAIN == 0
-        oldest = self._ages.removed_before(now)
-        if again and self._ages.given:
-            swept.leave(dict.fromkeys(await self._keeping.undated(), _UNDATED))
+        result = SweepResult()
+        is_full_sweep = self._sweeps % _FULL_SWEEP_EVERY == 0
+        oldest = self._policy.removed_before(now)
+        if is_full_sweep and self._policy.enabled:
+            result.leave(dict.fromkeys(await self._records.undated(), _UNDATED))
         if oldest:
-            await self._remove(oldest, swept, dry=dry)
-        if before := self._ages.stripped_before(now):
-            if again:
+            await self._remove(oldest, result, dry=dry)
+        if before := self._policy.stripped_before(now):
+            if is_full_sweep:
                 self._stripped_up_to = oldest
-            await self._strip(before, now, swept, dry=dry)
+            await self._strip(before, now, result, dry=dry)
         self._sweeps += 1
-        return swept
+        return result
 
-    async def _remove(self, oldest: datetime, swept: SweepResult, *, dry: bool) -> None:
-        async for batch in self._keeping.made_between(None, oldest):
-            changed = ChangeResult(len(batch)) if dry else await self._keeping.remove(batch)
-            swept.removed += changed.count
-            swept.leave(changed.left)
-            await asyncio.sleep(self._pause)
-        swept.facts = 0 if dry else await self._keeping.forget_facts(oldest)
+    async def _remove(self, oldest: datetime, result: SweepResult, *, dry: bool) -> None:
+        async for batch in self._records.created_between(None, oldest):
+            changed = ChangeResult(len(batch)) if dry else await self._records.remove(batch)
+            result.removed += changed.count
+            result.leave(changed.left)
+            await asyncio.sleep(self._pause_s)
+        result.facts = 0 if dry else await self._records.forget_facts(oldest)
 
-    async def _strip(self, before: datetime, now: datetime, swept: SweepResult, *, dry: bool) -> None:
-        async for batch in self._keeping.made_between(self._stripped_up_to, before):
+    async def _strip(self, before: datetime, now: datetime, result: SweepResult, *, dry: bool) -> None:
+        async for batch in self._records.created_between(self._stripped_up_to, before):
             full = [record for record in batch if "stripped_at" not in record]
-            changed = ChangeResult(len(full)) if dry else await self._keeping.strip(full, now)
-            swept.stripped += changed.count
-            swept.leave(changed.left)
-            made = batch[-1]["created_at"]
-            if isinstance(made, datetime):
-                self._stripped_up_to = made
-            await asyncio.sleep(self._pause)
+            changed = ChangeResult(len(full)) if dry else await self._records.strip(full, now)
+            result.stripped += changed.count
+            result.leave(changed.left)
+            created_at = batch[-1]["created_at"]
+            if isinstance(created_at, datetime):
+                self._stripped_up_to = created_at
+            await asyncio.sleep(self._pause_s)

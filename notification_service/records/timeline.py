@@ -1,44 +1,42 @@
-"""What happened to one notification, from its record, in the order in which it happened. Pure."""
+"""The history of one notification, read from its record. No I/O."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from notification_service.contract.outcomes import PENDING, WAITING
+from notification_service.delivery.ports.ledger import Record
 
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """`what`: the word of an outcome, an attempt's result, or what else happened. `said`: the words of the server."""
+    """`what`: an outcome, an attempt's result, or another step. `detail`: its reason, or the reply of the server."""
 
     at: datetime
     what: str
-    said: str = ""
+    detail: str = ""
     kind: str = "event"
 
 
 def moments(record: Record) -> list[Moment]:
-    """Its creation, each attempt, each earlier end that a replay reopened, and how it stands."""
-    return sorted(_told(record), key=lambda moment: moment.at)
+    """Returns the creation, each attempt, each outcome that a replay reopened, and the current outcome, in order."""
+    return sorted(_unsorted(record), key=lambda moment: moment.at)
 
 
-def standing(record: Record) -> str:
-    """How it stands in one word; a record that an earlier service wrote has only the three of the validator."""
+def current_outcome(record: Record) -> str:
+    """Returns the outcome; records of the service's predecessor have only the `status` of the validator."""
     return str(record.get("outcome") or record.get("status") or "unreadable")
 
 
-def _told(record: Record) -> Iterator[Moment]:
+def _unsorted(record: Record) -> Iterator[Moment]:
     yield Moment(_moment(record.get("created_at")), "created", f"for {record.get('event_type') or 'an event'}")
     for attempt in _listed(record.get("attempts")):
         yield Moment(_moment(attempt.get("at")), str(attempt.get("result")), _attempt(attempt), "attempt")
     for end in _listed(record.get("history")):
-        yield Moment(_moment(end.get("updated_at")), "reopened", f"it was {standing(end)}{_why(end)}")
-    if (outcome := standing(record)) != PENDING:
+        yield Moment(_moment(end.get("updated_at")), "reopened", f"it was {current_outcome(end)}{_why(end)}")
+    if (outcome := current_outcome(record)) != PENDING:
         yield Moment(_moment(record.get("updated_at")), outcome, _why(record).removeprefix(": "), "outcome")
     if outcome == WAITING and isinstance(due := record.get("due_at"), datetime):
         yield Moment(due, "next try")
@@ -57,7 +55,7 @@ def _attempt(attempt: Record) -> str:
 def _why(record: Record) -> str:
     words = [str(record[name]) for name in ("reason", "detail") if record.get(name)]
     if record.get("possible_duplicate"):
-        words.append("it may have gone out twice")
+        words.append("it may have been sent twice")
     return f": {'; '.join(words)}" if words else ""
 
 

@@ -1,4 +1,4 @@
-"""What the service remembers: claims and rates in Redis, the ledger in MongoDB, and in-memory twins of both.
+"""The stores: claims, rates and sessions in Redis, records in MongoDB, and in-memory twins of both.
 
-Imports delivery's ports, contract and foundation.
+Imports the ports, rate limits and retention policy of delivery, contract and foundation.
 """

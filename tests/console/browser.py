@@ -79,9 +79,9 @@ class Visit:
 
     def look_at_books(self) -> None:
         self.go("/console/books")
-        self.page.get_by_role("button", name="Look").click()
+        self.page.get_by_role("button", name="Check").click()
         for _ in range(100):
-            if not self.page.get_by_text("being looked at").count():
+            if not self.page.get_by_text("check has been running").count():
                 break
             self.page.wait_for_timeout(100)
             self.page.reload()

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 
 from notification_service.console import app as console_app, queries
 from notification_service.console.auth import Access
-from notification_service.console.public_address import Front
+from notification_service.console.public_address import PublicAddress
 from notification_service.console.queries import ConsoleQueries
 from notification_service.delivery.ports.sessions import Sessions
 from notification_service.settings import Network, Settings, load
@@ -54,7 +54,9 @@ async def behind(settings: Settings) -> AsyncIterator[ConsoleQueries]:
 def console(
     behind: ConsoleQueries, sessions: Sessions | None = None, url: str | None = None, *proxies: Network
 ) -> Starlette:
-    return console_app.application(behind, Access(scene.TOKEN, sessions or MemorySessions()), Front(url), proxies)
+    return console_app.application(
+        behind, Access(scene.TOKEN, sessions or MemorySessions()), PublicAddress(url), proxies
+    )
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_everything_can_be_done_without_a_mouse(browser: Browser, address: str) 
         expect(page.get_by_role("heading", level=1)).to_have_text("Replay 1 event?")
         page.get_by_role("link", name="Cancel").focus()
         page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", level=1)).to_have_text("What waits")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Waiting")
 
 
 def test_a_script_in_a_record_stays_text(browser: Browser, address: str, ids: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ from starlette.types import Message
 from notification_service.console import app as console_app, queries, reconstruction
 from notification_service.console.app import serving
 from notification_service.console.auth import Access
-from notification_service.console.public_address import Front
+from notification_service.console.public_address import PublicAddress
 from notification_service.console.queries import ConsoleQueries
 from notification_service.settings import Settings
 from notification_service.stores.redis import client as redis
@@ -194,7 +194,9 @@ async def test_every_worker_knows_a_session_and_a_new_token_ends_it(behind: Cons
             await client.post("/console/login", data={"token": scene.TOKEN})
             kept = dict(client.cookies)
         second = console(behind, RedisSessions(other))
-        changed = console_app.application(behind, Access("another token of ours", RedisSessions(other)), Front(None))
+        changed = console_app.application(
+            behind, Access("another token of ours", RedisSessions(other)), PublicAddress(None)
+        )
         for app, code in ((second, 200), (changed, 401)):
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, cookies=kept) as client:
@@ -456,12 +458,12 @@ async def test_pages_lead_to_older_ones(operator: httpx.AsyncClient) -> None:
 
 
 async def test_the_books_say_what_reconcile_says(operator: httpx.AsyncClient, behind: ConsoleQueries) -> None:
-    assert "Nobody has looked" in (await operator.get("/console/books")).text or behind.audits.report
+    assert "No check has run" in (await operator.get("/console/books")).text or behind.audits.report
     answer = await operator.post("/console/books", data={"word": await word(operator)})
     assert answer.headers["location"] == "/console/books"
     await behind.audits.wait(60)
     text = (await operator.get("/console/books")).text
-    assert "they balance" in text
+    assert "consistent" in text
     assert "notification.parked" in text
 
 
@@ -532,7 +534,7 @@ async def test_what_was_parked_after_the_count_is_not_meant(
 ) -> None:
     form = {"word": await word(operator), "do": "discard", "reason": "no_recipient", "confirmed": "yes"}
     answer = await operator.post("/console/parked", data={**form, "until": "2020-01-01T00:00:00+00:00"})
-    assert "0 events thrown away" in answer.text
+    assert "0 events discarded" in answer.text
     assert await parked(behind, scene.PARKED)
 
 
@@ -543,7 +545,7 @@ async def test_a_replay_goes_the_ordinary_way(operator: httpx.AsyncClient, seen:
     assert until is not None
     with structlog.testing.capture_logs() as lines:
         done = await operator.post("/console/parked", data={**form, "confirmed": "yes", "until": until[1]})
-    assert "1 event on the way again" in done.text
+    assert "1 event replayed" in done.text
     assert [line for line in lines if line["event"] == "console.acted"] == [
         {
             "event": "console.acted",
@@ -574,7 +576,7 @@ async def test_what_bounced_is_replayed_from_its_record(operator: httpx.AsyncCli
     # It is refused again, so that the scene stays as it was.
     seen.smtp.script(scene.RULES)
     done = await operator.post("/console/bounced", data={**form, "confirmed": "yes"})
-    assert "1 event on the way again" in done.text
+    assert "1 event replayed" in done.text
     for _ in range(100):
         if len(record(seen, "bounced")["attempts"]) == 2:
             break
@@ -588,7 +590,7 @@ async def test_what_bounced_is_replayed_from_its_record(operator: httpx.AsyncCli
 async def test_what_did_not_bounce_is_not_replayed_so(operator: httpx.AsyncClient, seen: Place, event_id: str) -> None:
     found = seen.record(event_id)
     form = {"word": await word(operator), "notification": found["_id"] if found else "none", "confirmed": "yes"}
-    assert "It is not bounced any more" in (await operator.post("/console/bounced", data=form)).text
+    assert "It is no longer bounced" in (await operator.post("/console/bounced", data=form)).text
 
 
 # ── mails that cannot be shown ───────────────────────────────────────────────────────────────────────
@@ -598,7 +600,7 @@ async def test_what_did_not_bounce_is_not_replayed_so(operator: httpx.AsyncClien
         ({"template": None}, "could not be read"),
         ({"event_data": None}, "no longer holds"),
         ({"event_data": {"user_email": "j***@example.com"}}, "masked"),
-        ({"event_type": "booking.pending_payment"}, "none of ours"),
+        ({"event_type": "booking.pending_payment"}, "no such event type"),
     ],
     ids=str,
 )

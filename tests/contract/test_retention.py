@@ -53,7 +53,7 @@ async def record(database: mongo.Database, name: str = "n1") -> Any:  # noqa: AN
 
 
 async def old(keeping: MongoRetention, after: datetime | None = None) -> list[Any]:
-    return [each async for batch in keeping.made_between(after, NOW) for each in batch]
+    return [each async for batch in keeping.created_between(after, NOW) for each in batch]
 
 
 async def test_a_record_without_its_person_says_what_became_of_it_and_nothing_of_anybody(
@@ -231,7 +231,7 @@ async def test_whatever_a_field_of_an_old_record_holds_it_loses_its_person_and_t
     lacking = [{k: v for k, v in malformed(f"no {name}").items() if k != name} for name in ("outcome", "recipient")]
     records = [*odd, *lacking, malformed("well", created_at=AT + timedelta(days=1))]
     await database["old"].insert_many(records)
-    swept = await Sweeper(shelf, RetentionPolicy(7, 0), pause=0).sweep(NOW)
+    swept = await Sweeper(shelf, RetentionPolicy(7, 0), pause_s=0).sweep(NOW)
     assert (swept.stripped, swept.left) == (len(records), 0)
     assert await database["old"].count_documents({"recipient": "", "stripped_at": NOW}) == len(records)
 
@@ -241,7 +241,7 @@ async def test_a_record_whose_age_is_not_known_stays_and_the_others_are_swept(
     shelf: MongoRetention, database: mongo.Database, value: object
 ) -> None:
     await database["old"].insert_many([malformed("odd", created_at=value), malformed("well")])
-    swept = await Sweeper(shelf, RetentionPolicy(7, 0), pause=0).sweep(NOW)
+    swept = await Sweeper(shelf, RetentionPolicy(7, 0), pause_s=0).sweep(NOW)
     # MongoDB compares a list by each of its elements, so that one has an age.
     assert (swept.stripped, swept.left) == ((2, 0) if isinstance(value, list) else (1, 1))
     assert (await shelf.undated() == ["odd"]) == (not isinstance(value, list))

@@ -158,11 +158,11 @@ async def test_pages_follow_each_other_without_a_gap(search: MongoSearch, wanted
 
 async def test_a_list_holds_no_events_and_one_record_is_whole(search: MongoSearch) -> None:
     listed = (await search.page(SearchQuery(term="n042"), limit=1)).records[0]
-    whole = await search.one("n042")
+    whole = await search.find("n042")
     assert "event_data" not in listed
     assert whole is not None
     assert whole["event_data"] == {"movie_title": "Inception"}
-    assert await search.one("nothing") is None
+    assert await search.find("nothing") is None
 
 
 async def test_what_is_created_ahead_of_our_clock_is_found(database: mongo.Database, search: MongoSearch) -> None:

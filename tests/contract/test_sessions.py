@@ -31,11 +31,11 @@ def key() -> str:
 
 
 async def test_one_stands_from_its_beginning_to_its_end(sessions: Sessions, key: str) -> None:
-    assert not await sessions.stands(key)
+    assert not await sessions.exists(key)
     await sessions.begin(key, 60)
-    assert await sessions.stands(key)
+    assert await sessions.exists(key)
     await sessions.end(key)
-    assert not await sessions.stands(key)
+    assert not await sessions.exists(key)
 
 
 async def test_the_end_of_one_is_the_end_of_no_other(sessions: Sessions, key: str) -> None:
@@ -43,27 +43,27 @@ async def test_the_end_of_one_is_the_end_of_no_other(sessions: Sessions, key: st
     await sessions.begin(f"{key}-other", 60)
     await sessions.end(f"{key}-other")
     await sessions.end(f"{key}-unknown")
-    assert await sessions.stands(key)
+    assert await sessions.exists(key)
 
 
 async def test_its_time_ends_it(sessions: Sessions, key: str) -> None:
     await sessions.begin(key, 1)
-    assert await sessions.stands(key)
+    assert await sessions.exists(key)
     await asyncio.sleep(1.2)
-    assert not await sessions.stands(key)
+    assert not await sessions.exists(key)
 
 
 async def test_another_worker_knows_it(stack: LocalStack, key: str) -> None:
     async with redis.connect(stack.redis_url) as one, redis.connect(stack.redis_url) as other:
         await RedisSessions(one).begin(key, 60)
-        assert await RedisSessions(other).stands(key)
+        assert await RedisSessions(other).exists(key)
         await RedisSessions(other).end(key)
-        assert not await RedisSessions(one).stands(key)
+        assert not await RedisSessions(one).exists(key)
 
 
 async def test_no_redis_is_said_so(key: str) -> None:
     async with redis.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
         sessions = RedisSessions(client)
-        for asked in (sessions.begin(key, 60), sessions.stands(key), sessions.end(key)):
+        for asked in (sessions.begin(key, 60), sessions.exists(key), sessions.end(key)):
             with pytest.raises(StoreUnavailableError):
                 await asked

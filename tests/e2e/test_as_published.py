@@ -249,4 +249,4 @@ def test_what_an_older_version_altered_is_left_to_its_producer(place: Place, alt
     place.database[RECORDS].update_one({}, {**old, "$unset": {"event_whole": ""}})
     report = asyncio.run(examine(Judge(place).settings(), repair=True))
     assert report.published == 0
-    assert "its producer has to publish it again" in report.notes[0]
+    assert "the producer has to publish it again" in report.notes[0]

@@ -77,7 +77,7 @@ def test_what_was_discarded_is_named_in_the_log(place: Place) -> None:
             form = {"word": word, "do": "discard", "confirmed": "yes", "until": "2099-01-01T00:00:00+00:00"}
             assert operator.post("/console/parked", data={**form, "older": "-1"}).status_code == 400
             assert service.said("console.acted") == []
-            assert "102 events thrown away" in operator.post("/console/parked", data={**form, "reason": "no_"}).text
+            assert "102 events discarded" in operator.post("/console/parked", data={**form, "reason": "no_"}).text
         lines = service.said("console.acted")
         assert [(line["action"], line["address"], line["events"]) for line in lines] == [
             ("discard", "127.0.0.1", 102)

@@ -7,7 +7,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from notification_service.stores.mongo.documents import VALIDATOR
+from notification_service.stores.mongo.schema import VALIDATOR
 from tests.samples import CONTRACT, fresh, sample
 from tests.stack.place import RECORDS, Place, until
 from tests.stack.publisher import event

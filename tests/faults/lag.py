@@ -66,7 +66,7 @@ def _say(own: float, late: float) -> None:
 
 
 def _time_operations(service: Service) -> None:
-    groups = service.ledger._writes._groups
+    groups = service.parts.ledger._writes._groups
     inner = groups._answer
 
     async def timed(operations: Sequence[Write]) -> Sequence[Written | Exception]:
@@ -91,7 +91,7 @@ async def run(settings: Settings) -> None:
     async with opened(settings) as service:
         _time_operations(service)
         watching = asyncio.create_task(watch(_say))
-        app = health.application(service.examine, service.metrics.page)
+        app = health.application(service.examine, service.parts.metrics.page)
         async with serving.serving(app, settings.service.http_host, settings.service.port):
             await service.run(stop)
         watching.cancel()

@@ -91,7 +91,7 @@ def test_one_after_the_other_they_are_called_back_too(place: Place, judge: Judge
             until(lambda tried=tried: place.smtp.stats().counts.get("rule:dot:reply", 0) > tried)  # type: ignore[misc]
         until(lambda: service.said("recall.ordered"), timeout=PATIENCE)
         until(lambda: service.said("recall.published"), timeout=PATIENCE)
-        assert any("is called back when a mail is accepted" in note for note in judge.balance().notes)
+        assert any("are recalled once a mail is accepted" in note for note in judge.balance().notes)
         judge.publish(*events[3:])
         place.smtp.clear()
         assert_all_sent(place, judge)

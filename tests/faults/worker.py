@@ -79,15 +79,15 @@ class Crash:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def put_into(self, service: Service) -> None:
-        self._around(service.claims, "claim", before="claim.before", after="claim.after")
-        self._around(service.claims, "decide", after="decide.after")
-        self._around(service.ledger, "open", after="open.after")
-        self._around(service.ledger, "close", after="close.after")
-        self._around(service.ledger, "postpone", after="postpone.after")
-        self._around(service.link, "publish", after="publish.after")
+        self._around(service.parts.claims, "claim", before="claim.before", after="claim.after")
+        self._around(service.parts.claims, "decide", after="decide.after")
+        self._around(service.parts.ledger, "open", after="open.after")
+        self._around(service.parts.ledger, "close", after="close.after")
+        self._around(service.parts.ledger, "postpone", after="postpone.after")
+        self._around(service.parts.link, "publish", after="publish.after")
         if booking := os.environ.get("KILLED_BY"):
             _kill_by(booking, service)
-        channel = service.breaker._transport
+        channel = service.parts.email.breaker._transport
         if not isinstance(channel, SmtpChannel):
             raise TypeError("the crash points need the real way out")
         _put(channel, "send_once", partial(self._attempt, channel.send_once))
@@ -134,17 +134,17 @@ class Crash:
 
 
 def _kill_by(booking: str, service: Service) -> None:
-    story = getattr(service.consumer._handle, "__self__", None)
-    if not isinstance(story, Pipeline):
+    pipeline = getattr(service.parts.email.consumer._handle, "__self__", None)
+    if not isinstance(pipeline, Pipeline):
         raise TypeError("the consumer hands its deliveries to something else than the pipeline")
-    compose = story.composer.compose
+    compose = pipeline.composer.compose
 
     def deadly(event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingMessage:
         if event.booking_id == booking:
             os.kill(os.getpid(), signal.SIGKILL)
         return compose(event, recipient, ids)
 
-    _put(story.composer, "compose", deadly)
+    _put(pipeline.composer, "compose", deadly)
 
 
 def _put(part: object, method: str, wrapped: object) -> None:
@@ -158,7 +158,7 @@ async def run(settings: Settings, crash: Crash) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with opened(settings) as service:
         crash.put_into(service)
-        app = health.application(service.examine, service.metrics.page)
+        app = health.application(service.examine, service.parts.metrics.page)
         async with serving.serving(app, settings.service.http_host, settings.service.port):
             await service.run(stop)
 

@@ -114,19 +114,19 @@ async def client(sentinel: Sentinel) -> AsyncIterator[redis.Client]:
 async def test_the_next_primary_is_found_by_way_of_the_sentinel_that_answers(
     client: redis.Client, primary: Redis
 ) -> None:
-    assert await redis.answered(client.set("claimed", "by us"))
-    await redis.answered(client.wait(1, 1000))
+    assert await redis.translate_errors(client.set("claimed", "by us"))
+    await redis.translate_errors(client.wait(1, 1000))
     primary.kill()
     with pytest.raises(StoreUnavailableError):
-        await redis.answered(client.get("claimed"))
+        await redis.translate_errors(client.get("claimed"))
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            assert await redis.answered(client.set("again", "1"))
+            assert await redis.translate_errors(client.set("again", "1"))
             break
         except StoreUnavailableError:
             await asyncio.sleep(0.1)
-    assert await redis.answered(client.get("claimed")) == "by us"
+    assert await redis.translate_errors(client.get("claimed")) == "by us"
 
 
 async def test_more_callers_than_connections_wait_their_turn(client: redis.Client) -> None:
@@ -229,11 +229,11 @@ async def test_after_a_failover_no_call_fails_and_none_goes_to_the_old_node(
 ) -> None:
     script = behind.script(WRITE)
     await asyncio.gather(*(behind.get(str(n)) for n in range(8)))  # several connections to the old one
-    await redis.answered(script(["before"], ["1"]))
+    await redis.translate_errors(script(["before"], ["1"]))
     await asyncio.to_thread(change, pair)
     pair.lead_to_the_new_one()
     for n in range(20):
-        assert await redis.answered(script([f"after {n}"], ["1"])) == 1
+        assert await redis.translate_errors(script([f"after {n}"], ["1"])) == 1
     with Plain.from_url(pair.replica.url) as new:
         assert new.dbsize() >= 20
 
@@ -244,10 +244,10 @@ async def test_where_no_primary_is_behind_the_address_a_call_fails_soon(pair: Pa
     for _ in range(3):
         started = time.monotonic()
         with pytest.raises(StoreUnavailableError, match="read only replica"):
-            await redis.answered(script(["x"], ["1"]))
+            await redis.translate_errors(script(["x"], ["1"]))
         assert time.monotonic() - started < 2
     pair.lead_to_the_new_one()
-    assert await redis.answered(script(["x"], ["1"])) == 1
+    assert await redis.translate_errors(script(["x"], ["1"])) == 1
 
 
 def _redis_of(service: Service) -> dict[str, Any]:

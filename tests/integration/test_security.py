@@ -74,21 +74,21 @@ class Troubled(places.Service):
 
 def put_trouble_into(service: Service, says: str) -> None:
     """Each of these calls raises when it is first made."""
-    story = getattr(service.consumer._handle, "__self__", None)
-    if not isinstance(story, Pipeline):
+    pipeline = getattr(service.parts.email.consumer._handle, "__self__", None)
+    if not isinstance(pipeline, Pipeline):
         raise TypeError("the consumer hands its deliveries to something else than the pipeline")
     parts: dict[str, tuple[object, Exception]] = {
-        "claim": (service.claims, RuntimeError(says)),
-        "mark_sending": (service.claims, RuntimeError(says)),
-        "decide": (service.claims, RuntimeError(says)),
-        "reserve": (story.state._rates, RuntimeError(says)),
-        "open": (service.ledger, RuntimeError(says)),
-        "close": (service.ledger, RuntimeError(says)),
-        "user": (story.directory, RuntimeError(says)),
-        "compose": (story.composer, RuntimeError(says)),
-        "send_once": (service.breaker._transport, RuntimeError(says)),
-        "keep": (story.outbox, OSError(says)),
-        "publish": (service.link, AMQPConnectionError(says)),
+        "claim": (service.parts.claims, RuntimeError(says)),
+        "mark_sending": (service.parts.claims, RuntimeError(says)),
+        "decide": (service.parts.claims, RuntimeError(says)),
+        "reserve": (pipeline.state._rates, RuntimeError(says)),
+        "open": (service.parts.ledger, RuntimeError(says)),
+        "close": (service.parts.ledger, RuntimeError(says)),
+        "user": (pipeline.directory, RuntimeError(says)),
+        "compose": (pipeline.composer, RuntimeError(says)),
+        "send_once": (service.parts.email.breaker._transport, RuntimeError(says)),
+        "keep": (pipeline.outbox, OSError(says)),
+        "publish": (service.parts.link, AMQPConnectionError(says)),
     }
     for method, (part, problem) in parts.items():
         setattr(part, method, _fails_once(method, getattr(part, method), problem))
@@ -111,7 +111,7 @@ async def run(settings: Settings) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with opened(settings) as service:
         put_trouble_into(service, os.environ[SAYS])
-        app = health.application(service.examine, service.metrics.page)
+        app = health.application(service.examine, service.parts.metrics.page)
         async with serving.serving(app, settings.service.http_host, settings.service.port):
             await service.run(stop)
 

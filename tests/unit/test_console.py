@@ -12,8 +12,8 @@ from hypothesis import given, strategies as st
 from notification_service.broker.parking import ParkedEvent, age_in_hours
 from notification_service.console.auth import SESSION_SECONDS, Access
 from notification_service.console.charts import HEIGHT, SERIES, Hours, Span, draw
-from notification_service.console.login_attempts import Lines, Transport, sender
-from notification_service.console.public_address import Front
+from notification_service.console.login_attempts import AttemptLimit, LogLimit, sender
+from notification_service.console.public_address import PublicAddress
 from notification_service.console.queries import Choice
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.records.reconciliation import OUTCOMES
@@ -41,27 +41,27 @@ async def test_a_session_is_known_until_its_time_is_over_or_somebody_ends_it() -
     access = console(clock)
     session, other = await access.begin(), await access.begin()
     clock.now += SESSION_SECONDS - 1
-    assert await access.knows(session)
+    assert await access.is_session(session)
     await access.end(session)
-    assert not await access.knows(session)
-    assert await access.knows(other)
+    assert not await access.is_session(session)
+    assert await access.is_session(other)
     clock.now += 1
-    assert not await access.knows(other)
+    assert not await access.is_session(other)
 
 
 async def test_another_worker_knows_a_session_and_another_token_does_not() -> None:
     sessions = MemorySessions()
     session = await Access("token", sessions).begin()
-    assert await Access("token", sessions).knows(session)
-    assert not await Access("another", sessions).knows(session)
+    assert await Access("token", sessions).is_session(session)
+    assert not await Access("another", sessions).is_session(session)
 
 
 async def test_nothing_else_is_a_session() -> None:
     access = console(Clock())
     session = await access.begin()
     flipped = [session[:at] + chr(ord(session[at]) ^ 1) + session[at + 1 :] for at in range(len(session))]
-    for forged in (*flipped, "", session + " ", session * 2, "\u00e9" * 43, "\ud800", access.word(session)):
-        assert not await access.knows(forged)
+    for forged in (*flipped, "", session + " ", session * 2, "\u00e9" * 43, "\ud800", access.csrf_token(session)):
+        assert not await access.is_session(forged)
 
 
 async def test_what_is_kept_of_a_session_opens_nothing_and_what_a_browser_holds_says_nothing_of_the_token() -> None:
@@ -75,24 +75,24 @@ async def test_what_is_kept_of_a_session_opens_nothing_and_what_a_browser_holds_
     sessions = SimulatedSend()
     access = Access("token", sessions)
     session = await access.begin()
-    assert not await access.knows(kept[0])
+    assert not await access.is_session(kept[0])
     assert session not in kept[0]
     # The word is the same under any token, so it confirms no guess of one.
-    assert Access("another", sessions).word(session) == access.word(session)
+    assert Access("another", sessions).csrf_token(session) == access.csrf_token(session)
 
 
 async def test_the_word_of_a_form_belongs_to_one_session() -> None:
     access = console(Clock())
     one, other = await access.begin(), await access.begin()
-    assert access.is_word(access.word(one), one)
-    for wrong in (access.word(other), "", one, "é", "\ud800"):
-        assert not access.is_word(wrong, one)
+    assert access.is_csrf_token(access.csrf_token(one), one)
+    for wrong in (access.csrf_token(other), "", one, "é", "\ud800"):
+        assert not access.is_csrf_token(wrong, one)
 
 
 # ── attempts ─────────────────────────────────────────────────────────────────────────────────────────
 def test_who_tries_five_times_waits_for_the_oldest_to_be_forgotten() -> None:
     clock = Clock()
-    attempts = Transport(clock)
+    attempts = AttemptLimit(clock)
     for _ in range(5):
         assert attempts.take("a") == 0
         clock.now += 1
@@ -104,7 +104,7 @@ def test_who_tries_five_times_waits_for_the_oldest_to_be_forgotten() -> None:
 
 
 def test_what_was_right_does_not_count_and_forgives_nothing_else() -> None:
-    attempts = Transport(Clock())
+    attempts = AttemptLimit(Clock())
     for _ in range(20):
         assert attempts.take("a") == 0
         attempts.give_back("a")
@@ -116,21 +116,21 @@ def test_what_was_right_does_not_count_and_forgives_nothing_else() -> None:
 
 def test_attempts_of_all_addresses_slow_each_other_down_and_lock_nobody_out() -> None:
     clock = Clock()
-    attempts = Transport(clock)
+    attempts = AttemptLimit(clock)
     waited = []
     for number in range(1000):
         assert attempts.take(f"guesser {number}") == 0
-        waited.append(attempts.slowness)
+        waited.append(attempts.delay_s)
     assert waited[:20] == [0] * 20
     assert waited == sorted(waited)
     assert waited[-1] == 2
     assert attempts.take("operator") == 0
     clock.now += 60
-    assert attempts.slowness == 0
+    assert attempts.delay_s == 0
 
 
 def test_strangers_do_not_fill_the_memory() -> None:
-    attempts = Transport(Clock())
+    attempts = AttemptLimit(Clock())
     for number in range(10_100):
         attempts.take(str(number))
     assert len(attempts._made) == 10_000
@@ -139,7 +139,7 @@ def test_strangers_do_not_fill_the_memory() -> None:
 
 def test_strangers_do_not_fill_the_log() -> None:
     clock = Clock()
-    lines = Lines(clock)
+    lines = LogLimit(clock)
     assert [lines.take() for _ in range(100)] == [0] * 20 + [None] * 80
     clock.now += 60
     assert [lines.take(), lines.take()] == [80, 0]
@@ -214,7 +214,7 @@ URL = "https://console.example"
     ],
 )
 def test_a_form_is_from_here_by_what_the_browser_says(url: str | None, headers: dict[str, str], here: bool) -> None:  # noqa: FBT001 - a case
-    assert Front(url).is_from_here(headers) is here
+    assert PublicAddress(url).is_from_here(headers) is here
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_form_is_from_here_by_what_the_browser_says(url: str | None, headers: 
     ],
 )
 def test_only_the_host_that_is_named_is_answered(url: str | None, host: str, taken: bool) -> None:  # noqa: FBT001 - a case
-    assert Front(url).is_addressed({"host": host}) is taken
+    assert PublicAddress(url).is_addressed({"host": host}) is taken
 
 
 # ── charts and choices ───────────────────────────────────────────────────────────────────────────────
@@ -314,7 +314,7 @@ def test_a_choice_means_what_has_everything_that_is_given_and_was_shown() -> Non
         Choice(frozenset({"e1"}), until=NOW - HOUR),
     ):
         assert not other(event)
-    assert [Choice().narrow, Choice(until=NOW).narrow, Choice(reason="x").narrow] == [False, False, True]
+    assert [Choice().is_limited, Choice(until=NOW).is_limited, Choice(reason="x").is_limited] == [False, False, True]
 
 
 @pytest.mark.parametrize("text", ["-1", "-0.1", "nan", "inf", "-inf", "1e300", "87841", "", "old", "1h", "0x10"])

@@ -92,14 +92,14 @@ def test_with_both_the_service_starts_in_production_and_speaks_tls_to_all(monkey
         monkeypatch.delenv(name, raising=False)
     for name, value in {**_documents()["ConfigMap"]["data"], **_documents()["Secret"]["stringData"]}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=r"RABBITMQ_URL, REDIS_URL, MONGODB_URI, SMTP_PASSWORD is one that"):
+    with pytest.raises(ConfigurationError, match=r"RABBITMQ_URL, REDIS_URL, MONGODB_URI, SMTP_PASSWORD is a well"):
         load(None)
     for name, value in _documents()["Secret"]["stringData"].items():
         monkeypatch.setenv(name, value.replace("change-me", "kX4-own-Zq7"))
     settings = load(None)
     assert settings.console.token is None, "the form opens the console"
     assert settings.live
-    assert not settings.plaintext
+    assert not settings.unprotected_links
     assert _container()["envFrom"] == [
         {"configMapRef": {"name": _documents()["ConfigMap"]["metadata"]["name"]}},
         {"secretRef": {"name": _documents()["Secret"]["metadata"]["name"]}},

@@ -89,7 +89,7 @@ def test_our_own_name_is_this_machines_full_name_or_its_address() -> None:
 def test_the_setting_is_what_the_server_hears(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMTP_SERVER", "mail.cinema.example")
     monkeypatch.setenv("SMTP_EHLO_NAME", "tickets.cinema.example")
-    channel = bootstrap.channel(load(None))
+    channel = bootstrap.transport(load(None))
     assert channel._pool.server.ehlo_name == "tickets.cinema.example"  # type: ignore[attr-defined]  # the SMTP one
 
 

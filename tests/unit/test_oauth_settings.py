@@ -101,7 +101,7 @@ def test_what_is_missing_is_named_and_live_refuses(
     ("values", "named"),
     [
         ({**WORKSPACE, REFRESH: "r"}, "unset one"),
-        ({**OUTLOOK, FILE: "key.json"}, "Outlook knows no service accounts"),
+        ({**OUTLOOK, FILE: "key.json"}, "Outlook supports no service accounts"),
         ({**PERSONAL, "SMTP_OAUTH_SCOPE": "https://outlook.office.com/SMTP.Send"}, "offline_access"),
     ],
 )
@@ -142,7 +142,7 @@ def test_plain_text_stays_possible_for_a_relay_on_the_same_machine(environment: 
 def test_a_password_that_still_stands_there_is_not_used(environment: pytest.MonkeyPatch) -> None:
     settings = loaded(environment, {**OUTLOOK, "SMTP_PASSWORD": "canary"})
     assert settings.live
-    channel = bootstrap.channel(settings)
+    channel = bootstrap.transport(settings)
     assert channel._pool.server.password is None  # type: ignore[attr-defined]  # an SmtpChannel
 
 

@@ -23,7 +23,7 @@ from notification_service.contract.outcomes import (
     waits_for_a_person,
 )
 from notification_service.foundation.errors import StoreUnavailableError
-from notification_service.stores.mongo.documents import VALIDATOR
+from notification_service.stores.mongo.schema import VALIDATOR
 
 EVERY: list[Outcome] = [
     Sent(),

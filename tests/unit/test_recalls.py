@@ -84,15 +84,15 @@ async def test_what_bounced_is_published_at_once_and_again_when_mail_passes() ->
     await scene.bounce("n1", "n2")
     refusals.mark_about_us(WORDS)
     recaller.alarm(WORDS, AT)
-    assert await recaller.look() == 1
+    assert await recaller.carry_out_orders() == 1
     assert [body for body, _ in scene.published] == [
         '{"booking_id": "n1"}',
         '{"booking_id": "n2"}',
     ]
-    assert await recaller.look() == 1
+    assert await recaller.carry_out_orders() == 1
     assert len(scene.published) == 2
     refusals.accepted("j@good.example")
-    assert await recaller.look() == 0
+    assert await recaller.carry_out_orders() == 0
     assert scene.tokens[:2] == scene.tokens[2:], "the same bounce has another token"
 
 
@@ -102,12 +102,12 @@ async def test_what_another_worker_bounced_meanwhile_is_called_back_too() -> Non
     await scene.bounce("n1")
     refusals.mark_about_us(WORDS)
     recaller.alarm(WORDS, AT)
-    await recaller.look()
+    await recaller.carry_out_orders()
     await scene.bounce("n1", "n2", at=AT + timedelta(seconds=5))
     refusals.accepted("j@good.example")
-    assert await recaller.look() == 0
+    assert await recaller.carry_out_orders() == 0
     assert len(set(scene.tokens)) == 3, "a second bounce is another one"
-    assert await other.look() == 0
+    assert await other.carry_out_orders() == 0
 
 
 @pytest.mark.parametrize("published", range(3))
@@ -118,15 +118,15 @@ async def test_a_worker_that_dies_in_the_middle_is_followed_by_another(published
     refusals.mark_about_us(WORDS)
     recaller.alarm(WORDS, AT)
     with pytest.raises(DependencyError):
-        await recaller.look()
+        await recaller.carry_out_orders()
     scene.left = 1000
     follower, heard = scene.worker()
-    assert await follower.look() == 1
+    assert await follower.carry_out_orders() == 1
     assert heard.is_about_us(WORDS)
     assert len(set(scene.tokens)) == 3
     assert len(scene.published) == 3 + published
     heard.accepted("j@good.example")
-    assert await follower.look() == 0
+    assert await follower.carry_out_orders() == 0
 
 
 async def test_what_bounced_before_or_is_not_kept_in_full_is_left() -> None:
@@ -137,7 +137,7 @@ async def test_what_bounced_before_or_is_not_kept_in_full_is_left() -> None:
     record = scene.ledger.records["n1"]
     record.intent.event_data["user_email"] = "j***@one.example"  # type: ignore[index]  # a dict, in fact
     recaller.alarm(WORDS, AT - timedelta(days=1))
-    await recaller.look()
+    await recaller.carry_out_orders()
     assert scene.published == []
 
 
@@ -147,7 +147,7 @@ async def test_words_that_are_known_here_to_blame_their_addresses_are_not_heard_
     refusals.mark_about_us(WORDS)
     refusals.accepted("j@good.example")
     recaller.alarm(WORDS, AT)
-    assert await recaller.look() == 0
+    assert await recaller.carry_out_orders() == 0
     assert not refusals.is_about_us(WORDS)
 
 
@@ -156,7 +156,7 @@ async def test_one_that_the_broker_refuses_holds_up_no_other_and_no_order() -> N
     recaller, refusals = scene.worker()
     await scene.bounce("n1", "n2")
     recaller.alarm(WORDS, AT)
-    assert await recaller.look() == 1
+    assert await recaller.carry_out_orders() == 1
     refusals.accepted("j@good.example")
-    assert await recaller.look() == 0
+    assert await recaller.carry_out_orders() == 0
     assert {body for body, _ in scene.published} == {'{"booking_id": "n2"}'}

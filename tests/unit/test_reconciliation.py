@@ -30,20 +30,20 @@ from notification_service.records.reconciliation import (
     Confirmed,
     Deadlines,
     Finding,
-    body_kept,
-    event_kept,
-    lost,
-    named,
+    describe,
+    missing_record,
     not_recorded,
     read_line,
+    shared_event,
+    stored_body,
+    stored_event,
     to_decide,
-    told_twice,
 )
 from notification_service.stores.mongo import documents
 from tests.samples import CONTRACT, sample
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-RULES = Deadlines(NOW, lease=30, retry_schedule=RetrySchedule(5))
+RULES = Deadlines(NOW, lease_s=30, retry_schedule=RetrySchedule(5))
 FACT, TEMPLATE = "booking:B1:confirmed", "booking_confirmation"
 OWN_ID = notification_id(Fact(FACT), None, TEMPLATE, ChannelKind.EMAIL)
 DECIDED = ClaimStatus(decided="sent")
@@ -123,36 +123,36 @@ def test_a_verdict_that_waits_for_a_person_may_be_older_than_an_erasure(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"outcome": "delivered"}, "the outcome 'delivered', which is none"),
-        ({"outcome": None}, "has no outcome that could be read"),
-        ({"outcome": ["sent"]}, "has no outcome that could be read"),
-        ({"status": "failed"}, "has the status 'failed' and the outcome 'sent', which do not fit"),
-        ({"status": 1}, "has no status that could be read"),
-        ({"fact": None}, "has no fact that could be read"),
-        ({"event_ids": "e1"}, "has no event_ids that could be read"),
-        ({"event_type": None}, "has no event_type that could be read"),
-        ({"event_ids": ["other"]}, "does not name its own event"),
-        ({"updated_at": "yesterday"}, "has no updated_at that could be read"),
-        ({"attempts": None}, "has no attempts that could be read"),
-        ({"attempts": [{"result": "deferred"}]}, "no attempt of it was accepted"),
-        ({"attempts": ["accepted"]}, "no attempt of it was accepted"),
-        ({"sent_at": None}, "says sent, and not when"),
-        ({"sent_at": "yesterday"}, "says sent, and not when"),
-        ({"outcome": "skipped", "status": "failed", "reason": "bored"}, "for the reason 'bored', which is none"),
-        ({"outcome": "parked", "status": "failed", "reason": ["x"]}, "for the reason ['x'], which is none"),
-        ({"outcome": "rejected", "status": "failed"}, "for the reason None, which is none"),
-        ({"outcome": "bounced", "status": "failed"}, "says bounced, and Redis remembers 'sent'"),
-        ({"fact": "booking:B2:confirmed"}, "does not have the id of its own fact, 'booking:B2:confirmed'"),
-        ({"template": "payment_failed"}, "does not have the id of its own fact"),
-        ({"notification_type": "sms"}, "does not have the id of its own fact"),
+        ({"outcome": "delivered"}, "the unknown outcome 'delivered'"),
+        ({"outcome": None}, "has no readable outcome"),
+        ({"outcome": ["sent"]}, "has no readable outcome"),
+        ({"status": "failed"}, "has the status 'failed', which does not fit the outcome 'sent'"),
+        ({"status": 1}, "has no readable status"),
+        ({"fact": None}, "has no readable fact"),
+        ({"event_ids": "e1"}, "has no readable event_ids"),
+        ({"event_type": None}, "has no readable event_type"),
+        ({"event_ids": ["other"]}, "does not list its own event"),
+        ({"updated_at": "yesterday"}, "has no readable updated_at"),
+        ({"attempts": None}, "has no readable attempts"),
+        ({"attempts": [{"result": "deferred"}]}, "none of its attempts was accepted"),
+        ({"attempts": ["accepted"]}, "none of its attempts was accepted"),
+        ({"sent_at": None}, "is sent, but has no sent_at"),
+        ({"sent_at": "yesterday"}, "is sent, but has no sent_at"),
+        ({"outcome": "skipped", "status": "failed", "reason": "bored"}, "for the unknown reason 'bored'"),
+        ({"outcome": "parked", "status": "failed", "reason": ["x"]}, "for the unknown reason ['x']"),
+        ({"outcome": "rejected", "status": "failed"}, "for the unknown reason None"),
+        ({"outcome": "bounced", "status": "failed"}, "is bounced, but the verdict in Redis is 'sent'"),
+        ({"fact": "booking:B2:confirmed"}, "has an id that does not follow from its fact, 'booking:B2:confirmed'"),
+        ({"template": "payment_failed"}, "has an id that does not follow from its fact"),
+        ({"notification_type": "sms"}, "has an id that does not follow from its fact"),
         ({"message_id": "<other@cinema.example>"}, "which belongs to another"),
     ],
 )
 def test_what_was_changed_by_hand_is_named(changes: dict[str, Any], said: str) -> None:
     found = RULES.examine(record(**changes), DECIDED)
     assert said in texts(found)
-    assert all(named(record()) in each.text and "see who changed it" in each.text for each in found)
-    assert not any(each.stands_still for each in found)
+    assert all(describe(record()) in each.text and "find out who changed it" in each.text for each in found)
+    assert not any(each.is_stalled for each in found)
 
 
 def test_no_finding_shows_an_address_or_moves_a_terminal() -> None:
@@ -171,7 +171,9 @@ def test_a_second_refund_has_an_id_with_its_report() -> None:
     own = notification_id(fact, "R1", "payment_refund", ChannelKind.EMAIL)
     refund = record(_id=own, fact=fact.key, template="payment_refund", message_id=f"<{own}@x>", event_data=data)
     assert RULES.examine(refund, DECIDED) == []
-    assert "own fact" in texts(RULES.examine({**refund, "event_data": {"refund_transaction_id": "R3"}}, DECIDED))
+    assert "follow from its fact" in texts(
+        RULES.examine({**refund, "event_data": {"refund_transaction_id": "R3"}}, DECIDED)
+    )
 
 
 def test_a_fact_with_a_character_that_no_database_holds_is_believed() -> None:
@@ -181,7 +183,7 @@ def test_a_fact_with_a_character_that_no_database_holds_is_believed() -> None:
 @pytest.mark.parametrize(("seconds", "late"), [(119, False), (121, True)])
 def test_pending_stands_still_after_two_leases_and_a_minute(seconds: int, *, late: bool) -> None:
     found = RULES.examine(pending(timedelta(seconds=seconds)), ClaimStatus())
-    assert [each.stands_still for each in found] == [True] * late
+    assert [each.is_stalled for each in found] == [True] * late
     assert "start the service if it is down" in texts(found) or not late
 
 
@@ -192,13 +194,13 @@ def test_what_a_worker_holds_does_not_stand_still() -> None:
 
 def test_a_verdict_without_its_outcome_stands_still() -> None:
     """The next delivery of its event writes the outcome."""
-    assert [each.stands_still for each in RULES.examine(pending(timedelta(days=1)), DECIDED)] == [True]
+    assert [each.is_stalled for each in RULES.examine(pending(timedelta(days=1)), DECIDED)] == [True]
 
 
 @pytest.mark.parametrize(("seconds", "late"), [(30 + 59, False), (30 + 61, True)])
 def test_waiting_stands_still_a_rung_and_a_minute_past_its_time(seconds: int, *, late: bool) -> None:
     found = RULES.examine(waiting(timedelta(seconds=seconds + 20), timedelta(seconds=seconds)), ClaimStatus())
-    assert [each.stands_still for each in found] == [True] * late
+    assert [each.is_stalled for each in found] == [True] * late
     assert "waits for a retry that was due" in texts(found) or not late
 
 
@@ -208,12 +210,12 @@ def test_waiting_without_a_time_is_due_at_once() -> None:
 
 def test_one_event_in_two_records_is_found_and_two_facts_of_one_second_are_told() -> None:
     one, other = record(), record(_id="other")
-    findings, notes = told_twice("e1", [one, other])
-    assert f"event e1 is in 2 records of one kind of mail, {OWN_ID}, other" in texts(findings)
+    findings, notes = shared_event("e1", [one, other])
+    assert f"event e1 is in 2 records of the same e-mail, {OWN_ID}, other" in texts(findings)
     assert notes == []
-    findings, notes = told_twice("e1", [one, record(_id="other", template="booking_cancellation")])
+    findings, notes = shared_event("e1", [one, record(_id="other", template="booking_cancellation")])
     assert (findings, "its producer has used one id twice" in notes[0]) == ([], True)
-    assert told_twice("e1", [record(template=None), record(_id="other", template=None), one])[0] == []
+    assert shared_event("e1", [record(template=None), record(_id="other", template=None), one])[0] == []
 
 
 @pytest.mark.parametrize(
@@ -235,24 +237,25 @@ def test_one_event_in_two_records_is_found_and_two_facts_of_one_second_are_told(
     ids=ascii,
 )
 def test_what_an_older_version_changed_is_not_kept_in_full(data: object, *, kept: bool) -> None:
-    assert (event_kept({"event_data": data}) is not None) is kept
+    assert (stored_event({"event_data": data}) is not None) is kept
 
 
 @pytest.mark.parametrize("data", [{"user": {"email": "j***@example.com"}}, {"raw": "{broken"}], ids=ascii)
 def test_what_is_masked_or_unread_is_not_kept_whatever_its_record_says(data: object) -> None:
-    assert body_kept({"event_data": data, "event_whole": True}) is None
+    assert stored_body({"event_data": data, "event_whole": True}) is None
 
 
 def test_an_event_without_a_record_is_named_with_what_to_do() -> None:
     assert (
-        "1 in a and 2 in b wait: start the service" in not_recorded("e", ChannelKind.EMAIL, None, {"a": 1, "b": 2}).text
+        "1 in a and 2 in b are waiting: start the service"
+        in not_recorded("e", ChannelKind.EMAIL, None, {"a": 1, "b": 2}).text
     )
     assert "publish it again" in not_recorded("e", ChannelKind.EMAIL, None, {}).text
     assert (
         "it is parked, parked(internal_error): `parked show`"
         in not_recorded("e", ChannelKind.EMAIL, "parked(internal_error)", {}).text
     )
-    assert "delete the key notification:n1" in lost("n1").text
+    assert "delete the key notification:n1" in missing_record("n1").text
     assert f"the mail server's log for <{OWN_ID}@cinema.example>" in to_decide(record())
 
 

@@ -15,8 +15,8 @@ from notification_service.delivery.intents import of_unreadable
 from notification_service.delivery.planning import UnreadableMessage, plan
 from notification_service.delivery.ports.ledger import Intent
 from notification_service.foundation.addresses import mask_in
-from notification_service.records.reconciliation import body_kept, event_kept
-from notification_service.stores.mongo import documents
+from notification_service.records.reconciliation import stored_body, stored_event
+from notification_service.stores.mongo import documents, personal_data
 from tests.unit.fakes import LARGEST, inbound
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -71,9 +71,9 @@ def numbers(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
 @pytest.mark.parametrize("text", ODD, ids=lambda text: text[:30])
 def test_an_event_that_no_database_holds_is_published_again_as_it_came(text: str) -> None:
     record = record_of(said(text))
-    body = body_kept(record)
+    body = stored_body(record)
     assert body is not None
-    assert repr(event_kept(record)) == repr(said(text))
+    assert repr(stored_event(record)) == repr(said(text))
     assert numbers(body.decode()) == numbers(text)
 
 
@@ -91,7 +91,7 @@ def test_what_differs_from_its_event_is_marked(text: str) -> None:
 def test_any_event_is_published_again_as_it_came_or_not_at_all(data: dict[str, Any]) -> None:
     event = said(json.dumps(data))
     record = record_of(event)
-    body = body_kept(record)
+    body = stored_body(record)
     if body is not None:
         again = said(body.decode())
         assert repr(again) == repr(event)
@@ -106,19 +106,19 @@ def test_masked_no_event_is_altered_and_none_stands_there_beside(data: dict[str,
     event = said(json.dumps(data))
     record = record_of(event, mask_in)
     assert "event_json" not in record
-    body = body_kept(record)
+    body = stored_body(record)
     assert body is None or repr(said(body.decode())) == repr(event)
 
 
 def test_an_address_that_is_hidden_in_escapes_is_not_kept_masked() -> None:
     record = record_of(said('{"a": 1e999, "to": "jane\\u0040guests.example"}'), mask_in)
     assert "jane" not in repr(record)
-    assert body_kept(record) is None
+    assert stored_body(record) is None
 
 
 def test_an_event_that_is_too_large_to_stand_there_twice_is_not_published_again() -> None:
     record = record_of(said('{"a": 1e999, "b": "' + "x" * (4 * 1024 * 1024) + '"}'))
-    assert (record["event_whole"], "event_json" in record, body_kept(record)) == (False, False, None)
+    assert (record["event_whole"], "event_json" in record, stored_body(record)) == (False, False, None)
 
 
 @pytest.mark.parametrize("body", [b"\x1f\x8b broken", b"{broken", b"\xff\0"])
@@ -127,12 +127,12 @@ def test_what_is_no_event_is_never_published_again(body: bytes) -> None:
     assert isinstance(planned, UnreadableMessage)
     record = bson.decode(bson.encode(documents.pending(of_unreadable(planned, ChannelKind.EMAIL), str)))
     assert list(record["event_data"]) == ["raw"]
-    assert body_kept(record) is None
+    assert stored_body(record) is None
 
 
 def test_nothing_of_it_is_left_without_its_person() -> None:
     record = record_of(said('{"n": 1e999, "user_email": "jane@guests.example"}'))
-    left = documents.without_person(record, NOW)
+    left = personal_data.without_person(record, NOW)
     assert "jane" in record["event_json"]
     assert "jane" not in repr(left)
     assert not {"event_json", "event_whole"} & left.keys()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from notification_service.delivery.ports.retention import ChangeResult, Record, RetentionPolicy
+from notification_service.delivery.ports.ledger import Record
+from notification_service.delivery.ports.retention import ChangeResult, RetentionPolicy
 from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
 from notification_service.records.retention import Sweeper, SweepResult
 from notification_service.settings import load
@@ -27,7 +28,7 @@ class Shelf:
         self.stubborn: set[object] = set()
         self.without_date: list[str] = []
 
-    async def made_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
+    async def created_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
         earliest = after or datetime.min.replace(tzinfo=UTC)
         found = [each for each in self.records if earliest <= _made(each) < before]
         self.read.append(len(found))
@@ -66,14 +67,14 @@ def _made(record: Record) -> datetime:
 
 async def test_each_age_has_its_fate() -> None:
     shelf = Shelf(0, 29.9, 30.1, 364, 366)
-    swept = await Sweeper(shelf, RetentionPolicy(30, 365), pause=0).sweep(NOW)
+    swept = await Sweeper(shelf, RetentionPolicy(30, 365), pause_s=0).sweep(NOW)
     assert swept == SweepResult(stripped=2, removed=1, facts=7)
     assert shelf.left == {"0": True, "1": True, "2": False, "3": False}
 
 
 async def test_a_second_sweep_finds_nothing_and_reads_little() -> None:
     shelf = Shelf(*range(20, 40))
-    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause=0)
+    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause_s=0)
     assert (await sweeper.sweep(NOW)).stripped == 20
     assert await sweeper.sweep(NOW) == SweepResult()
     assert shelf.read == [20, 1]
@@ -82,7 +83,7 @@ async def test_a_second_sweep_finds_nothing_and_reads_little() -> None:
 async def test_what_was_under_way_when_it_was_passed_over_is_found_within_a_day() -> None:
     shelf = Shelf(20, 30)
     late = shelf.records.pop()
-    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause=0)
+    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause_s=0)
     await sweeper.sweep(NOW)
     shelf.records.append(late)
     stripped = [(await sweeper.sweep(NOW)).stripped for _ in range(24)]
@@ -91,21 +92,21 @@ async def test_what_was_under_way_when_it_was_passed_over_is_found_within_a_day(
 
 async def test_a_dry_run_counts_the_same_and_changes_nothing() -> None:
     shelf = Shelf(0, 30.1, 364, 366)
-    swept = await Sweeper(shelf, RetentionPolicy(30, 365), pause=0).sweep(NOW, dry=True)
+    swept = await Sweeper(shelf, RetentionPolicy(30, 365), pause_s=0).sweep(NOW, dry=True)
     assert (swept.stripped, swept.removed) == (2, 1)
     assert list(shelf.left.values()) == [True] * 4
 
 
 async def test_without_an_age_nothing_is_even_read() -> None:
     shelf = Shelf(10_000)
-    assert await Sweeper(shelf, RetentionPolicy(0, 0), pause=0).sweep(NOW) == SweepResult()
+    assert await Sweeper(shelf, RetentionPolicy(0, 0), pause_s=0).sweep(NOW) == SweepResult()
     assert shelf.read == []
 
 
 async def test_what_cannot_be_changed_is_said_and_the_others_are_swept() -> None:
     shelf = Shelf(20, 21, 22, 23, 24)
     shelf.stubborn, shelf.without_date = {"4", "2"}, ["x"]
-    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause=0)
+    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause_s=0)
     with capture_logs() as said:
         assert await sweeper.sweep(NOW) == SweepResult(stripped=3, left=3)
         # Until tomorrow, only what is as old as the youngest of them is read again.
@@ -121,27 +122,27 @@ async def test_of_many_that_cannot_be_changed_some_are_named_and_all_are_counted
     shelf = Shelf(*range(20, 60))
     shelf.stubborn = {each["_id"] for each in shelf.records}
     with capture_logs() as said:
-        assert (await Sweeper(shelf, RetentionPolicy(10, 0), pause=0).sweep(NOW)).left == 40
+        assert (await Sweeper(shelf, RetentionPolicy(10, 0), pause_s=0).sweep(NOW)).left == 40
     assert len(said) == 20
 
 
 async def test_a_date_that_is_none_is_no_mark_to_go_on_from() -> None:
     shelf = Shelf(22, 21)
-    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause=0)
-    shelf.made_between = _with_a_list_of_dates(shelf)  # type: ignore[method-assign]  # as MongoDB compares lists
+    sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause_s=0)
+    shelf.created_between = _with_a_list_of_dates(shelf)  # type: ignore[method-assign]  # as MongoDB compares lists
     await sweeper.sweep(NOW)
     assert await sweeper.sweep(NOW) == SweepResult()
 
 
 def _with_a_list_of_dates(shelf: Shelf) -> Any:  # noqa: ANN401 - the protocol's method
-    inner = shelf.made_between
+    inner = shelf.created_between
 
-    async def made_between(after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
+    async def created_between(after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
         assert after is None or isinstance(after, datetime)
         async for batch in inner(after, before):
             yield [*batch, {"_id": "list", "created_at": [NOW], "stripped_at": NOW}]
 
-    return made_between
+    return created_between
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ async def test_whatever_a_sweep_meets_the_next_one_comes(problem: Exception) -> 
             return await super().strip(records, at)
 
     with capture_logs() as said:
-        sweeping = asyncio.create_task(Sweeper(Odd(20), RetentionPolicy(10, 0), pause=0, every=0.01).forever())
+        sweeping = asyncio.create_task(Sweeper(Odd(20), RetentionPolicy(10, 0), pause_s=0, interval_s=0.01).forever())
         async with asyncio.timeout(5):
             await swept.wait()
         sweeping.cancel()

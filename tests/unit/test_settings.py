@@ -51,7 +51,7 @@ CANARIES = {
 CONFIGURED = {
     "SMTP_SERVER": "mail.cinema.example",
     "SMTP_USERNAME": "mailer",
-    "SMTP_PASSWORD": "word",
+    "SMTP_PASSWORD": "app-5word",
     "FROM_EMAIL": "tickets@cinema.example",
 }
 
@@ -352,7 +352,10 @@ def test_simulate_is_never_live(environment: pytest.MonkeyPatch) -> None:
         ({"SMTP_SERVER": ""}, "SMTP_SERVER is not set"),
         ({"SMTP_PASSWORD": ""}, "SMTP_USERNAME is set, and SMTP_PASSWORD is not"),
         ({"SMTP_USERNAME": ""}, "SMTP_PASSWORD is set, and SMTP_USERNAME is not"),
-        ({"FROM_EMAIL": ""}, "FROM_EMAIL is not set, and SMTP_USERNAME is no mail address that could stand for it"),
+        (
+            {"FROM_EMAIL": ""},
+            "FROM_EMAIL is not set, and SMTP_USERNAME is not a mail address to use instead",
+        ),
         (
             {"SMTP_SERVER": "gmail", "SMTP_USERNAME": "", "SMTP_PASSWORD": ""},
             "Gmail needs SMTP_USERNAME and SMTP_PASSWORD (an app password)",
@@ -450,7 +453,7 @@ def test_in_production_plain_text_is_refused_unless_it_is_allowed_by_name(
     ],
 )
 def test_mongodb_says_tls_in_its_options(environment: pytest.MonkeyPatch, uri: str, *, safe: bool) -> None:
-    assert ("mongodb" in loaded(environment, MONGODB_URI=uri).plaintext) is not safe
+    assert ("mongodb" in loaded(environment, MONGODB_URI=uri).unprotected_links) is not safe
 
 
 AMQPS, REDISS, TLS = "amqps://u:canary@h/", "rediss://:canary@h/0", "mongodb://u:canary@h/?tls=true"
@@ -616,7 +619,7 @@ def test_the_catcher_of_the_compose_file_is_known_and_every_other_server_is_not_
 
 
 def test_in_development_plain_text_is_no_fault(environment: pytest.MonkeyPatch) -> None:
-    assert set(loaded(environment).plaintext) == {"rabbitmq", "redis", "mongodb"}
+    assert set(loaded(environment).unprotected_links) == {"rabbitmq", "redis", "mongodb"}
 
 
 @pytest.mark.parametrize("url", ["collector:4318", "http://user:secret@collector:4318/v1/traces", "ftp://x/"])
@@ -639,12 +642,12 @@ def test_where_spans_go_is_an_address_without_a_login(url: str, monkeypatch: pyt
     ],
 )
 def test_one_plain_address_among_several_is_plain(environment: pytest.MonkeyPatch, url: str, plain: bool) -> None:  # noqa: FBT001 - a case
-    assert ("rabbitmq" in loaded(environment, RABBITMQ_URL=url).plaintext) is plain
+    assert ("rabbitmq" in loaded(environment, RABBITMQ_URL=url).unprotected_links) is plain
 
 
 def test_sentinel_with_tls_is_no_plain_text(environment: pytest.MonkeyPatch) -> None:
-    assert "redis" not in loaded(environment, REDIS_URL="rediss+sentinel://one,two/main/0").plaintext
-    assert "redis" in loaded(environment, REDIS_URL="redis+sentinel://one,two/main/0").plaintext
+    assert "redis" not in loaded(environment, REDIS_URL="rediss+sentinel://one,two/main/0").unprotected_links
+    assert "redis" in loaded(environment, REDIS_URL="redis+sentinel://one,two/main/0").unprotected_links
 
 
 def test_the_password_of_each_address_is_a_secret(environment: pytest.MonkeyPatch) -> None:
@@ -701,5 +704,5 @@ def test_nobody_is_made_a_proxy_by_mistake(environment: pytest.MonkeyPatch, prox
 def test_the_console_has_a_port_of_its_own(environment: pytest.MonkeyPatch) -> None:
     assert loaded(environment, PORT="8085").console.token is None
     token = "canary-of-sixteen-letters"
-    assert "CONSOLE_PORT is PORT" in refusal(environment, PORT="8085", CONSOLE_TOKEN=token)
+    assert "CONSOLE_PORT is the same as PORT" in refusal(environment, PORT="8085", CONSOLE_TOKEN=token)
     assert loaded(environment, PORT="8085", CONSOLE_PORT="8084", CONSOLE_TOKEN=token).console.port == 8084

@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from notification_service.records.timeline import Moment, moments, standing
+from notification_service.records.timeline import Moment, current_outcome, moments
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ def test_each_attempt_and_each_end_is_told_in_its_order_with_the_words_of_the_se
         Moment(after(1), "deferred", "451 busy · after 10 ms · connection 3", "attempt"),
         Moment(after(30), "reopened", "it was parked: retries_exhausted; busy"),
         Moment(after(40), "accepted", "250 2.0.0 Ok: 7 · after 12 ms", "attempt"),
-        Moment(after(41), "sent", "it may have gone out twice", "outcome"),
+        Moment(after(41), "sent", "it may have been sent twice", "outcome"),
     ]
 
 
@@ -49,4 +49,4 @@ def test_a_record_of_any_shape_is_told() -> None:
         "created_at": "yesterday",
     }
     assert {each.what for each in moments(strange)} == {"created", "5", "unreadable"}
-    assert standing({"status": "sent"}) == "sent"
+    assert current_outcome({"status": "sent"}) == "sent"

@@ -82,15 +82,16 @@ import sys
 sys.modules["opentelemetry"] = None  # what an extra that is not installed looks like
 import asyncio
 from contextlib import AsyncExitStack
-from notification_service import service, settings
+from notification_service import settings
+from notification_service.bootstrap import assembly
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.delivery.observer import NoObserver
 metrics = NoObserver()
-assert service._observer(settings.load(None), metrics, AsyncExitStack()) is metrics
+assert assembly._observer(settings.load(None), metrics, AsyncExitStack()) is metrics
 import os
 os.environ["TRACING_ENDPOINT"] = "http://127.0.0.1:1/v1/traces"
 try:
-    service._observer(settings.load(None), metrics, AsyncExitStack())
+    assembly._observer(settings.load(None), metrics, AsyncExitStack())
 except ConfigurationError as problem:
     print(problem)
 """

@@ -66,8 +66,8 @@ async def test_the_start_the_mode_the_breaker_and_the_metrics_agree(
     with capture_logs() as lines:
         async with service.opened(settings) as opened:
             (mode,) = (line["mode"] for line in lines if line["event"] == "service.starting")
-            assert (mode, opened.mode, opened.breaker.name, opened.breaker._max_concurrency) == said
-            assert f"notification_simulated {float(said == SIMULATED)}\n" in opened.metrics.page().decode()
+            assert (mode, opened.mode, opened.parts.email.breaker.name, opened.parts.email.breaker._max_concurrency) == said
+            assert f"notification_simulated {float(said == SIMULATED)}\n" in opened.parts.metrics.page().decode()
 
 
 def test_a_reply_without_a_code_is_told_without_one() -> None:

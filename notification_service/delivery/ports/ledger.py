@@ -10,6 +10,9 @@ from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.foundation.address_digests import stand_in
 
+Record = Mapping[str, Any]
+"""A record of the ledger as MongoDB holds it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

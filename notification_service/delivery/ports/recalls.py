@@ -1,9 +1,11 @@
 """What a recall of bounced notifications needs from the records."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
+
+from notification_service.delivery.ports.ledger import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +15,6 @@ class Order:
     fingerprint: str
     since: datetime
     opening: str
-
-
-Record = Mapping[str, Any]
 
 
 class Recalls(Protocol):

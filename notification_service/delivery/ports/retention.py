@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-Record = Mapping[str, Any]
+from notification_service.delivery.ports.ledger import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class RetentionPolicy:
     whole: float
 
     @property
-    def given(self) -> bool:
+    def enabled(self) -> bool:
         return bool(self.full or self.whole)
 
     def stripped_before(self, now: datetime) -> datetime | None:
@@ -40,7 +40,7 @@ class RecordRetention(Protocol):
     A record that was changed since it was read is left as it is.
     """
 
-    def made_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
+    def created_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
         """Our records whose notification is closed, the oldest first, a batch at a time."""
 
     async def undated(self) -> Sequence[str]:

@@ -8,7 +8,7 @@ class Sessions(Protocol):
 
     async def begin(self, key: str, seconds: int) -> None: ...
 
-    async def stands(self, key: str) -> bool:
-        """Whether it was begun, has not ended, and its seconds are not over."""
+    async def exists(self, key: str) -> bool:
+        """Whether the session was begun, has not ended, and has not expired."""
 
     async def end(self, key: str) -> None: ...

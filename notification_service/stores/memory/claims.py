@@ -1,4 +1,4 @@
-"""In-memory claims: the twin of those in Redis."""
+"""In-memory claims: the twin of `stores/redis/claims.py`."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -26,14 +26,14 @@ class _Claim:
 
 
 class MemoryClaims:
-    """`server`: which history of writes it has; "" where that is hidden. A store that has lost writes has another."""
+    """`server` identifies the history of writes: a store that lost writes has another one; "" if it is unknown."""
 
     def __init__(self, lease_seconds: float = 30, clock: Callable[[], float] = time.monotonic) -> None:
         self.server = "one"
         self._lease = lease_seconds
         self._clock = clock
         self._claims: dict[str, _Claim] = {}
-        self._begun: dict[str, int] = {}
+        self._starts: dict[str, int] = {}
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
         now = self._clock()
@@ -48,7 +48,7 @@ class MemoryClaims:
             return Decided(held.outcome)
         if held.owner != owner and held.until > now:
             return Held(held.until - now)
-        # Our own claim, asked for again because the answer was lost, is as fresh as it was.
+        # A repeated claim by the same owner, after a lost answer, is as fresh as the first.
         fresh = held.owner == owner and held.state == "claimed"
         before, held.owner, held.until = held.owner, owner, now + self._lease
         certain = bool(self.server) and held.server == self.server
@@ -105,13 +105,13 @@ class MemoryClaims:
         return renewed
 
     async def begin(self, delivery: str) -> int:
-        before = self._begun.get(delivery, 0)
-        self._begun[delivery] = before + 1
+        before = self._starts.get(delivery, 0)
+        self._starts[delivery] = before + 1
         return before
 
     async def end(self, delivery: str, *, forget: bool = False) -> None:
-        left = 0 if forget else self._begun.get(delivery, 0) - 1
+        left = 0 if forget else self._starts.get(delivery, 0) - 1
         if left > 0:
-            self._begun[delivery] = left
+            self._starts[delivery] = left
         else:
-            self._begun.pop(delivery, None)
+            self._starts.pop(delivery, None)

@@ -1,4 +1,4 @@
-"""In-memory directory: the twin of the one in MongoDB."""
+"""In-memory directory: the twin of `stores/mongo/directory.py`."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,29 +11,29 @@ T = TypeVar("T")
 
 
 class MemoryDirectory:
-    """`users` by id, and whose a booking is, with ids in whatever type a database may hold them."""
+    """`users` by id, and the user id of each booking; ids have any type that a database may hold."""
 
     def __init__(self, users: Mapping[Any, Recipient], users_of_bookings: Mapping[Any, Any]) -> None:
         self._users = users
         self._users_of_bookings = users_of_bookings
 
     async def user(self, user_id: str) -> Recipient | None:
-        found = _of(self._users, user_id)
-        return _readable(found) if found else None
+        found = _find(self._users, user_id)
+        return _cleaned(found) if found else None
 
     async def user_of_booking(self, booking_id: str) -> Recipient | None:
-        user_id = as_text(_of(self._users_of_bookings, booking_id))
+        user_id = as_text(_find(self._users_of_bookings, booking_id))
         return await self.user(user_id) if user_id else None
 
 
-def _of(held: Mapping[Any, T], text: str) -> T | None:
-    return next((held[key] for key in spellings(text) if key in held), None)
+def _find(documents: Mapping[Any, T], text: str) -> T | None:
+    return next((documents[key] for key in spellings(text) if key in documents), None)
 
 
-def _readable(person: Recipient) -> Recipient:
+def _cleaned(recipient: Recipient) -> Recipient:
     return Recipient(
-        email=placeholders.known(person.email),
-        first_name=placeholders.name(person.first_name),
-        last_name=placeholders.name(person.last_name),
-        locale=placeholders.known(person.locale),
+        email=placeholders.known(recipient.email),
+        first_name=placeholders.name(recipient.first_name),
+        last_name=placeholders.name(recipient.last_name),
+        locale=placeholders.known(recipient.locale),
     )

@@ -1,4 +1,4 @@
-"""In-memory twins of the stores, for `demo`, `preview` and the tests. They pass the contract suite of the real ones."""
+"""In-memory ledger and recalls: the twins of `stores/mongo/ledger.py` and `stores/mongo/recalls.py`."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Record:
-    """One record, in the words that the real ledger writes."""
+    """One record, with the fields that the real ledger writes."""
 
     intent: Intent
     entry: Entry
@@ -65,7 +65,7 @@ class MemoryLedger:
         return Opened()
 
     async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
-        return [_told(self.records[each]) for each in notification_ids if each in self.records]
+        return [_recorded_event(self.records[each]) for each in notification_ids if each in self.records]
 
     async def take_over(
         self,
@@ -94,14 +94,14 @@ class MemoryLedger:
         record.owner, record.updated_at = owner, at
         record.history += [was] if was else []
         if intent is not None:
-            of_event = {name: getattr(intent, name) for name in ("event_id", "event_type", "event_data")}
-            record.intent = replace(record.intent, **of_event)
+            event_fields = {name: getattr(intent, name) for name in ("event_id", "event_type", "event_data")}
+            record.intent = replace(record.intent, **event_fields)
         record.entry = replace(
             record.entry,
             outcome=None,
             waiting=False,
             possible_duplicate=possible_duplicate or record.entry.possible_duplicate,
-            event_ids=_with(record.entry.event_ids, event_id),
+            event_ids=_added(record.entry.event_ids, event_id),
             owner=owner,
             event_id=record.intent.event_id,
             replays=(*record.entry.replays, replay) if replay else record.entry.replays,
@@ -178,7 +178,7 @@ class MemoryLedger:
 
     async def note_event(self, notification_id: str, event_id: str) -> None:
         if record := self.records.get(notification_id):
-            record.entry = replace(record.entry, event_ids=_with(record.entry.event_ids, event_id))
+            record.entry = replace(record.entry, event_ids=_added(record.entry.event_ids, event_id))
 
     async def note_later(self, notification_id: str, later: str) -> None:
         if (record := self.records.get(notification_id)) and later not in record.later:
@@ -188,15 +188,15 @@ class MemoryLedger:
         return self._first_reports.setdefault(fact, report)
 
     async def note_paid(self, booking_id: str, at: datetime | None) -> None:
-        moments = [each for each in (self._paid.get(booking_id, Paid(None)).at, at) if each]
-        self._paid[booking_id] = Paid(max(moments, default=None))
+        times = [each for each in (self._paid.get(booking_id, Paid(None)).at, at) if each]
+        self._paid[booking_id] = Paid(max(times, default=None))
 
     async def paid(self, booking_id: str) -> Paid | None:
         return self._paid.get(booking_id)
 
 
 class MemoryRecalls:
-    """Of the records of a ledger's twin."""
+    """Recalls of the bounced records of a `MemoryLedger`."""
 
     def __init__(self, ledger: MemoryLedger) -> None:
         self._ledger = ledger
@@ -238,19 +238,19 @@ def _bounced(record: Record) -> Mapping[str, Any]:
     }
 
 
-def _told(record: Record) -> RecordedEvent:
-    made = record.intent.created_at
+def _recorded_event(record: Record) -> RecordedEvent:
+    created_at = record.intent.created_at
     return RecordedEvent(
         record.intent.notification_id,
         record.intent.event_type,
         record.intent.event_data,
         record.entry.outcome,
         record.entry.waiting,
-        record.updated_at or made,
-        made,
+        record.updated_at or created_at,
+        created_at,
         record.later,
     )
 
 
-def _with(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:
+def _added(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:
     return event_ids if event_id in event_ids else (*event_ids, event_id)

@@ -1,4 +1,4 @@
-"""In-memory refresh tokens: the twin of those in MongoDB."""
+"""In-memory refresh tokens: the twin of `stores/mongo/refresh_tokens.py`."""
 
 from notification_service.delivery.ports.refresh_tokens import KeptToken
 

@@ -1,4 +1,4 @@
-"""The keys of the digests of addresses: those of the settings, and one that the database keeps for want of them."""
+"""The keys for digests of addresses: those of the settings, and one in the database if there are none."""
 
 import secrets
 from collections.abc import Sequence
@@ -7,36 +7,36 @@ from contextlib import suppress
 from pymongo.errors import DuplicateKeyError
 
 from notification_service.foundation.address_digests import Digests
-from notification_service.stores.mongo import documents
-from notification_service.stores.mongo.client import Database, Document, answered
+from notification_service.stores.mongo.client import Database, Document, translate_errors
+from notification_service.stores.mongo.schema import FACTS
 
 _ID = "key:addresses"
-"""No fact of a booking or a payment begins so. It has no date, so it never grows old."""
+"""No fact of a booking or payment begins with this. The document has no date, so retention never removes it."""
 
 
 async def digests(database: Database, keys: Sequence[str], *, full_recipients: bool) -> Digests:
-    """Raises `StoreUnavailableError`.
+    """Returns the digests under all known keys. Raises `StoreUnavailableError`.
 
-    Without ADDRESS_KEYS a key is made once and kept beside the records. Where those mask their addresses it would let
-    whoever reads the database guess them, so they have no digests then.
+    Without ADDRESS_KEYS a key is created once and stored beside the records. Masked records get no digests then, since
+    whoever reads the database could guess their addresses with that key.
     """
-    kept = await _kept(database)
-    known = Digests([*keys, *([kept["secret"]] if full_recipients or keys else [])])
+    stored = await _stored(database)
+    known = Digests([*keys, *([stored["secret"]] if full_recipients or keys else [])])
     first = known.known[:1]
-    if first and first[0] not in kept.get("used", ()):
-        await answered(database[documents.FACTS].update_one({"_id": _ID}, {"$addToSet": {"used": first[0]}}))
+    if first and first[0] not in stored.get("used", ()):
+        await translate_errors(database[FACTS].update_one({"_id": _ID}, {"$addToSet": {"used": first[0]}}))
     return known
 
 
 async def lost(database: Database, known: Digests) -> bool:
-    """Whether records may have digests under a key that is not known any more."""
-    return not set((await _kept(database)).get("used", ())) <= set(known.known)
+    """Returns whether records may have digests under a key that is no longer known."""
+    return not set((await _stored(database)).get("used", ())) <= set(known.known)
 
 
-async def _kept(database: Database) -> Document:
-    facts = database[documents.FACTS]
-    if found := await answered(facts.find_one({"_id": _ID})):
+async def _stored(database: Database) -> Document:
+    facts = database[FACTS]
+    if found := await translate_errors(facts.find_one({"_id": _ID})):
         return found
     with suppress(DuplicateKeyError):  # another worker was faster
-        await answered(facts.insert_one({"_id": _ID, "secret": secrets.token_hex(32), "used": []}))
-    return await answered(facts.find_one({"_id": _ID})) or {"secret": "", "used": []}
+        await translate_errors(facts.insert_one({"_id": _ID, "secret": secrets.token_hex(32), "used": []}))
+    return await translate_errors(facts.find_one({"_id": _ID})) or {"secret": "", "used": []}

@@ -1,18 +1,19 @@
-"""The ledger as an auditor reads it: every record once, in batches, and the one write of a repair."""
+"""Reads the records for `reconcile`, in batches, and marks a record that is published again."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime
-from typing import Any
 
+from notification_service.contract.facts import REPORT_FIELD
 from notification_service.contract.outcomes import WAITING
-from notification_service.stores.mongo.client import Database, Document, answered, in_batches
+from notification_service.delivery.ports.ledger import Record
+from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
 
-_BATCH = 500
+_BATCH_SIZE = 500
 _OURS = {"$or": [{name: {"$exists": True}} for name in ("outcome", "fact", "event_ids")]}
-"""What else stands in a deployed collection has none of these fields."""
-_OWN = ("event_id", "event_ids", "event_type", "fact", "notification_type", "template", "booking_id", "message_id")
+"""Foreign documents in a deployed collection have none of these fields."""
+_IDENTITY = ("event_id", "event_ids", "event_type", "fact", "notification_type", "template", "booking_id", "message_id")
 _STATE = ("status", "outcome", "reason", "owner", "updated_at", "due_at", "sent_at", "repaired")
-_FIELDS = dict.fromkeys((*_OWN, *_STATE, "attempts.result", "event_data.refund_transaction_id"), 1)
+_FIELDS = dict.fromkeys((*_IDENTITY, *_STATE, "attempts.result", f"event_data.{REPORT_FIELD}"), 1)
 
 
 class MongoAudit:
@@ -22,41 +23,44 @@ class MongoAudit:
         self._records = database[collection]
 
     def batches(self) -> AsyncIterator[list[Document]]:
-        """Our records, without what their events held; memory holds one batch of them."""
-        return in_batches(self._records.find(_OURS, _FIELDS), _BATCH)
+        """Yield the service's records without their events, one batch in memory at a time."""
+        return in_batches(self._records.find(_OURS, _FIELDS), _BATCH_SIZE)
 
-    async def again(self, notification_ids: Collection[object]) -> list[Document]:
-        """These records as they stand now."""
+    async def read(self, notification_ids: Collection[object]) -> list[Document]:
+        """Returns these records as they are now."""
         found = self._records.find({"_id": {"$in": list(notification_ids)}}, _FIELDS)
-        return list(await answered(found.to_list(None)))
+        return list(await translate_errors(found.to_list(None)))
 
-    async def known(self, notification_ids: Collection[str]) -> set[str]:
-        """Those of them that have a record."""
+    async def existing(self, notification_ids: Collection[str]) -> set[str]:
+        """Returns those of the ids that have a record."""
         found = self._records.find({"_id": {"$in": list(notification_ids)}}, {"_id": 1})
-        return {str(each["_id"]) for each in await answered(found.to_list(None))}
+        return {str(each["_id"]) for each in await translate_errors(found.to_list(None))}
 
     async def records_of(self, event_ids: Collection[str]) -> dict[str, list[Document]]:
-        """Which records name each of these events, by their ids, templates and channels."""
+        """Returns the records that name each event, with `event_ids`, template and channel only."""
         wanted = set(event_ids)
         found = self._records.find(
             {"event_ids": {"$in": list(wanted)}}, {"event_ids": 1, "template": 1, "notification_type": 1}
         ).sort("_id")
-        named: dict[str, list[Document]] = {}
-        for record in await answered(found.to_list(None)):
+        by_event: dict[str, list[Document]] = {}
+        for record in await translate_errors(found.to_list(None)):
             for event_id in wanted.intersection(filter(_is_text, record["event_ids"])):
-                named.setdefault(event_id, []).append(record)
-        return named
+                by_event.setdefault(event_id, []).append(record)
+        return by_event
 
-    async def event_of(self, record: Mapping[str, Any]) -> Document:
-        """What a record keeps of its event, in the fields that hold it; empty where the record is gone."""
-        kept = {"event_data": 1, "event_json": 1, "event_whole": 1}
-        return await answered(self._records.find_one({"_id": record["_id"]}, kept)) or {}
+    async def event_of(self, record: Record) -> Document:
+        """Returns the fields of a record that hold its event; empty if the record is gone."""
+        fields = {"event_data": 1, "event_json": 1, "event_whole": 1}
+        return await translate_errors(self._records.find_one({"_id": record["_id"]}, fields)) or {}
 
-    async def touch(self, record: Mapping[str, Any], now: datetime) -> bool:
-        """Whether it stood as it was read until now, and so is ours to publish again: of several copies, one's."""
+    async def touch(self, record: Record, now: datetime) -> bool:
+        """Update the time of a record that has not changed since it was read. Returns whether that succeeded.
+
+        Of several processes that repair at once, one succeeds and publishes the event again.
+        """
         fields: Document = {"updated_at": now, **({"due_at": now} if record["outcome"] == WAITING else {})}
         as_read = {name: record.get(name) for name in ("_id", "outcome", "owner", "updated_at")}
-        done = await answered(self._records.update_one(as_read, {"$set": fields}))
+        done = await translate_errors(self._records.update_one(as_read, {"$set": fields}))
         return bool(done.modified_count)
 
 

@@ -1,10 +1,11 @@
-"""The connection to MongoDB and its grouped writes. The only module that knows Motor."""
+"""The connection to MongoDB, with grouped reads and writes. The only module that imports Motor."""
 
 import asyncio
 import re
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection as Distinct, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from enum import Enum, auto
 from itertools import chain
 from typing import Any, TypeVar
@@ -30,23 +31,23 @@ _TIMEOUT_MS = 2000
 _OPERATION_MS = 5000
 _DUPLICATE_KEY = 11000
 _MAX_GROUP_SIZE = 100
-_PASSING = frozenset(
+_TRANSIENT_CODES = frozenset(
     {
         *(6, 7, 11, 24, 46, 50, 63, 89, 90, 91, 112, 117, 133, 134, 150, 175, 189, 202, 211, 216, 246, 262, 279, 317),
         *(365, 371, 391, 462, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436, 14031),
     }
 )
-"""Codes of a server that steps down, is busy, times out or has no room: no document is at fault.
+"""Error codes of a server that steps down, is busy, times out or has no space: no document is at fault.
 
-MongoDB's error_codes.yml: those that may be tried again, of an election, a shutdown or a stale shard, 365 (no room in
-the cache just now), 371 (an administrator blocks writes), 462 (too many requests), 14031 (no room on the disk).
+From MongoDB's error_codes.yml: the retriable codes, those of an election, a shutdown or a stale shard, 365 (cache
+full), 371 (an administrator blocks writes), 462 (too many requests) and 14031 (disk full).
 """
 
 
 def connect(uri: str) -> Client:
-    """A client whose operations end within five seconds, and whose writes are in the journal when they are answered.
+    """Returns a client whose operations end within 5 s, and whose writes are journaled before they are acknowledged.
 
-    No connection is opened yet.
+    It connects on first use. Raises `ConfigurationError` if the URI cannot be read.
     """
     _parsed(uri)
     try:
@@ -55,30 +56,37 @@ def connect(uri: str) -> Client:
         raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
 
 
-_SWITCHES = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+@asynccontextmanager
+async def open_database(uri: str, name: str) -> AsyncIterator[Database]:
+    """A database over a client of its own (see `connect`), which is closed at the end of the block."""
+    client = connect(uri)
+    try:
+        yield client[name]
+    finally:
+        client.close()
+
+
+_INSECURE_OPTIONS = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 
 
 def unprotected(uri: str) -> str | None:
-    """What in the address lets others read along or answer in the server's place, as the driver reads it; or None.
+    """Returns what in the URI, as the driver reads it, leaves the connection unprotected; None if nothing does.
 
-    It says nothing of a `mongodb+srv` address but what is written there: nobody is asked. Raises `ConfigurationError`.
+    A `mongodb+srv` URI is judged without a DNS query. Raises `ConfigurationError`.
     """
     by_srv = re.match(r"mongodb\+srv://", uri, re.IGNORECASE)
-    said = _parsed(uri)["options"]
-    if not said.get("tls", bool(by_srv)):
+    options = _parsed(uri)["options"]
+    if not options.get("tls", bool(by_srv)):
         return "has to say tls=true"
-    switch = next((name for name in _SWITCHES if said.get(name)), None)
-    return f"says {switch}=true, so anybody may answer in the server's place" if switch else None
+    option = next((name for name in _INSECURE_OPTIONS if options.get(name)), None)
+    return f"says {option}=true, so anybody may impersonate the server" if option else None
 
 
 def _parsed(uri: str) -> dict[str, Any]:
-    """As the client reads it, but nobody is asked where a `mongodb+srv` address leads.
-
-    Raises `ConfigurationError`.
-    """
+    """Parse the URI as the client does, but without a DNS query for `mongodb+srv`. Raises `ConfigurationError`."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            # Leniently, as the client does: an option that it does not understand has no effect.
+            # Lenient, as the client is: an unknown option has no effect.
             found = parse_uri(re.sub(r"^mongodb\+srv:", "mongodb:", uri, flags=re.IGNORECASE), warn=True)
     except (PyMongoError, ValueError, OSError):
         raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
@@ -97,15 +105,15 @@ def _client(uri: str) -> Client:
         w="majority",
         readPreference="primary",
         tz_aware=True,
-        # A date beyond the year 9999, or a text that is no UTF-8, is not to make a whole batch unreadable.
+        # A date after the year 9999 or a text that is not UTF-8 must not make a whole batch unreadable.
         datetime_conversion="DATETIME_AUTO",
         unicode_decode_error_handler="replace",
         appname="notification-service",
     )
 
 
-async def answered(call: Awaitable[T]) -> T:
-    """Raises `StoreUnavailableError` where there was no answer; what a server answered is the caller's to read."""
+async def translate_errors(call: Awaitable[T]) -> T:
+    """Await a call of the driver. Raises `StoreUnavailableError` for its errors, except `DuplicateKeyError`."""
     try:
         return await call
     except DuplicateKeyError:
@@ -115,18 +123,18 @@ async def answered(call: Awaitable[T]) -> T:
 
 
 def unavailable(problem: PyMongoError) -> StoreUnavailableError:
-    """What the driver says, without the page that it says about its topology."""
+    """The driver's error without its long description of the topology."""
     return StoreUnavailableError("MongoDB", f"{type(problem).__name__}: {str(problem).partition(' (configured')[0]}")
 
 
 async def in_batches(
-    cursor: Cursor, size: int, wanted: Callable[[Document], bool] = lambda _: True
+    cursor: Cursor, size: int, matches: Callable[[Document], bool] = lambda _: True
 ) -> AsyncIterator[list[Document]]:
-    """What a query finds and is `wanted`; memory holds one batch of it. Raises `StoreUnavailableError`."""
+    """Yield the documents of a query that match, one batch in memory at a time. Raises `StoreUnavailableError`."""
     batch: list[Document] = []
     try:
         async for document in cursor.batch_size(size):
-            if wanted(document):
+            if matches(document):
                 batch.append(document)
             if len(batch) == size:
                 yield batch
@@ -138,31 +146,35 @@ async def in_batches(
 
 
 class Written(Enum):
-    """What became of one write of a group."""
+    """The result of one write of a group."""
 
     DONE = auto()
     DUPLICATE = auto()
     UNCERTAIN = auto()
-    """The group matched fewer documents than it has updates: read to know."""
+    """The group matched fewer documents than it has updates: read the document to find out."""
 
 
 class WriteRefusedError(Exception):
-    """The database refuses this document, by its validator for instance; repeating it is of no use."""
+    """The database refuses this document, for instance by its validator; a repetition is useless."""
 
 
 Spellings = Callable[[str], Sequence[Any]]
-"""Every value of `_id` that a key may stand for."""
+"""Returns every value of `_id` that a key may mean."""
 
 
-def _as_it_is(key: str) -> Sequence[Any]:
+def _only_itself(key: str) -> Sequence[Any]:
     return (key,)
 
 
 class ReadsById:
-    """Documents of one collection by their `_id`. `fields`: as in `find`."""
+    """Reads documents of one collection by `_id`. `fields`: the projection, as in `find`."""
 
     def __init__(
-        self, groups: "_ReadGroups", collection: Collection, fields: Mapping[str, int], spellings: Spellings = _as_it_is
+        self,
+        groups: "_ReadGroups",
+        collection: Collection,
+        fields: Mapping[str, int],
+        spellings: Spellings = _only_itself,
     ) -> None:
         self._groups = groups
         self._blocking = collection.delegate
@@ -170,55 +182,59 @@ class ReadsById:
         self._spellings = spellings
 
     async def find(self, key: str) -> Document | None:
-        """The document of that `_id`; of several, that of the first spelling. Raises `StoreUnavailableError`."""
+        """Returns the document; of several, that of the first spelling. Raises `StoreUnavailableError`."""
         return await self._groups.ask((self, key))
 
     def read(self, keys: Distinct[str]) -> dict[str, Document]:
-        """For a thread: it blocks. Raises `PyMongoError`."""
+        """Read many documents at once. Blocks, so call it in a thread. Raises `PyMongoError`."""
         spelled = {key: self._spellings(key) for key in keys}
-        wanted = list(dict.fromkeys(chain.from_iterable(spelled.values())))
-        held = {document["_id"]: document for document in self._blocking.find({"_id": {"$in": wanted}}, self._fields)}
-        return {key: held[found[0]] for key, forms in spelled.items() if (found := [f for f in forms if f in held])}
+        ids = list(dict.fromkeys(chain.from_iterable(spelled.values())))
+        found = {document["_id"]: document for document in self._blocking.find({"_id": {"$in": ids}}, self._fields)}
+        return {
+            key: next(found[form] for form in forms if form in found)
+            for key, forms in spelled.items()
+            if any(form in found for form in forms)
+        }
 
 
-_Question = tuple[ReadsById, str]
-_ReadGroups = Batcher[_Question, Document | None]
+_Read = tuple[ReadsById, str]
+_ReadGroups = Batcher[_Read, Document | None]
 
 
 class GroupedReads:
-    """What jobs read by `_id` at the same moment, of whichever collection: all of it is one way to a thread and back.
+    """Groups concurrent reads by `_id`, from any collection, into one call to a worker thread.
 
-    The way costs about as much as a read. The thread is its own, as one group is under way at a time.
+    The switch to a thread costs about as much as a read. One group is in progress at a time, on one thread.
     """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
         self._groups: _ReadGroups = Batcher(self._read_group, _MAX_GROUP_SIZE)
 
-    def of(self, collection: Collection, fields: Mapping[str, int], spellings: Spellings = _as_it_is) -> ReadsById:
+    def of(self, collection: Collection, fields: Mapping[str, int], spellings: Spellings = _only_itself) -> ReadsById:
         return ReadsById(self._groups, collection, fields, spellings)
 
-    async def _read_group(self, questions: Sequence[_Question]) -> list[Document | Exception | None]:
-        wanted: dict[ReadsById, set[str]] = {}
-        for of, key in questions:
-            wanted.setdefault(of, set()).add(key)
-        found = await answered(asyncio.get_running_loop().run_in_executor(self._thread, _read_all, wanted))
-        return [_document(found[of], key) for of, key in questions]
+    async def _read_group(self, reads: Sequence[_Read]) -> list[Document | Exception | None]:
+        keys: dict[ReadsById, set[str]] = {}
+        for collection, key in reads:
+            keys.setdefault(collection, set()).add(key)
+        found = await translate_errors(asyncio.get_running_loop().run_in_executor(self._thread, _read_all, keys))
+        return [_document(found[collection], key) for collection, key in reads]
 
 
 _Found = dict[str, Document] | StoreUnavailableError
 
 
-def _read_all(wanted: Mapping[ReadsById, Distinct[str]]) -> dict[ReadsById, _Found]:
-    """One after the other. A server that does not answer the first is not asked the next: five seconds are enough."""
+def _read_all(keys_by_collection: Mapping[ReadsById, Distinct[str]]) -> dict[ReadsById, _Found]:
+    """Read one collection after the other, and stop at the first timeout: a group takes 5 s at most."""
     found: dict[ReadsById, _Found] = {}
-    for of, keys in wanted.items():
+    for collection, keys in keys_by_collection.items():
         try:
-            found[of] = of.read(keys)
+            found[collection] = collection.read(keys)
         except OperationFailure as problem:
             if problem.timeout:
                 raise
-            found[of] = unavailable(problem)
+            found[collection] = unavailable(problem)
     return found
 
 
@@ -227,14 +243,14 @@ def _document(found: _Found, key: str) -> Document | Exception | None:
 
 
 class GroupedWrites:
-    """Bulk writes across notifications: a single insert through Motor costs several times as much (pitfalls.md, 22)."""
+    """Groups concurrent writes into bulk writes: a single insert costs several times as much (pitfalls.md, 22)."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._groups: Batcher[Write, Written] = Batcher(self._write_group, _MAX_GROUP_SIZE)
 
     async def write(self, operation: Write) -> Written:
-        """Raises `StoreUnavailableError`, after which the write may or may not be done, and `WriteRefusedError`."""
+        """Raises `StoreUnavailableError`, after which the write may have been done or not, and `WriteRefusedError`."""
         return await self._groups.ask(operation)
 
     async def _write_group(self, operations: Sequence[Write]) -> list[Written | Exception]:
@@ -246,10 +262,10 @@ class GroupedWrites:
                 raise StoreUnavailableError("MongoDB", str(result["writeConcernErrors"][0].get("errmsg"))) from problem
         except PyMongoError as problem:
             raise unavailable(problem) from problem
-        return _read(result, operations)
+        return _results(result, operations)
 
 
-def _read(result: dict[str, Any], operations: Sequence[Write]) -> list[Written | Exception]:
+def _results(result: dict[str, Any], operations: Sequence[Write]) -> list[Written | Exception]:
     updates = sum(isinstance(operation, UpdateOne) for operation in operations)
     updated = Written.DONE if result["nMatched"] == updates else Written.UNCERTAIN
     answers: list[Written | Exception] = [
@@ -263,4 +279,4 @@ def _read(result: dict[str, Any], operations: Sequence[Write]) -> list[Written |
 def _error(code: int, text: str) -> Written | Exception:
     if code == _DUPLICATE_KEY:
         return Written.DUPLICATE
-    return StoreUnavailableError("MongoDB", text) if code in _PASSING else WriteRefusedError(text)
+    return StoreUnavailableError("MongoDB", text) if code in _TRANSIENT_CODES else WriteRefusedError(text)

@@ -1,4 +1,4 @@
-"""Who a user is, from the booking system's own collections. Read only."""
+"""Looks up users in the booking system's own collections, read-only."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _FIELDS = {"email": 1, "first_name": 1, "last_name": 1, "locale": 1}
 
 
 class MongoDirectory:
-    """An id is found as whatever the database holds it: a text, an ObjectId, a number, a UUID."""
+    """Finds an id in whatever type the database has it: text, ObjectId, number or UUID."""
 
     def __init__(self, database: Database) -> None:
         reads = GroupedReads()
@@ -21,7 +21,7 @@ class MongoDirectory:
 
     async def user(self, user_id: str) -> Recipient | None:
         found = await self._users.find(user_id)
-        return _person(found) if found else None
+        return _recipient(found) if found else None
 
     async def user_of_booking(self, booking_id: str) -> Recipient | None:
         booking = await self._bookings.find(booking_id)
@@ -29,7 +29,7 @@ class MongoDirectory:
         return await self.user(user_id) if user_id else None
 
 
-def _person(document: Mapping[str, Any]) -> Recipient:
+def _recipient(document: Mapping[str, Any]) -> Recipient:
     return Recipient(
         email=placeholders.known(document.get("email")),
         first_name=placeholders.name(document.get("first_name")),

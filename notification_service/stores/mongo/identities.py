@@ -1,4 +1,4 @@
-"""Ids of users and bookings: events say them as text, and a database may hold them in another type."""
+"""Ids of users and bookings: text in events, possibly another type in the database."""
 
 import re
 import uuid
@@ -11,11 +11,11 @@ _MAX_INTEGER_SIZE = 2**63
 _HEX = re.compile(r"[0-9a-fA-F]{24}")
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?|[0-9a-fA-F]{32}")
-"""With its dashes, without them, and in the braces of .NET."""
+"""With or without dashes, or in the braces of .NET."""
 
 
 def spellings(text: str) -> tuple[Any, ...]:
-    """Every value of `_id` that this text may stand for, the text itself first."""
+    """Returns every value of `_id` that a text may mean, the text itself first."""
     forms: list[Any] = [text]
     if _HEX.fullmatch(text):
         forms += [ObjectId(text), text.lower()]
@@ -27,7 +27,7 @@ def spellings(text: str) -> tuple[Any, ...]:
 
 
 def as_text(value: object) -> str | None:
-    """An id of the database as events say it, or None where it is none."""
+    """Returns an id of the database as text, as events have it; None if the value is not an id."""
     match value:
         case str():
             return value.strip() or None

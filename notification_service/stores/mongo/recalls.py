@@ -1,4 +1,4 @@
-"""What bounced, for whoever calls it back: the orders to do so, and the records with their events."""
+"""The orders to recall bounces, and the bounced records with their events."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from notification_service.contract.outcomes import ParkReason
 from notification_service.delivery.ports.recalls import Order
 from notification_service.stores.mongo import documents
-from notification_service.stores.mongo.client import Database, Document, answered, in_batches
+from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
+from notification_service.stores.mongo.schema import FACTS
 
-_BATCH = 100
-_ORDERS = "recall:"
-"""Before the fingerprint, the id of an order; no fact of a booking or a payment begins so."""
+_BATCH_SIZE = 100
+_ID_PREFIX = "recall:"
+"""The `_id` of an order is this prefix and the fingerprint; no fact of a booking or payment begins with it."""
 _FIELDS = dict.fromkeys(
     (
         *("event_id", "event_ids", "event_type", "booking_id", "template", "recipient"),
@@ -24,10 +25,10 @@ _FIELDS = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Bounces:
-    """Which records; all that is given has to hold.
+    """Which records to select; all given conditions hold.
 
-    `code`: any part of the server's, such as 550 or 5.4.5, or `unmovable`. `since`: when they bounced. `domain`: of the
-    address, as it is written.
+    `code`: a part of the server's code, such as 550 or 5.4.5, or `unmovable`. `since`: the earliest time of the bounce.
+    `domain`: that of the address, as the record has it.
     """
 
     notification: str | None = None
@@ -43,8 +44,8 @@ class Bounces:
         return any((self.notification, self.event, self.code, self.fingerprint, self.since, self.template, self.domain))
 
     @property
-    def _standing(self) -> Document:
-        """What bounced or is `unmovable` waits in no queue; what is named is found wherever its event lies."""
+    def _outcomes(self) -> Document:
+        """Bounced and `unmovable` events are in no queue. A notification or event given by id may also be in one."""
         if self.fingerprint:
             return {"outcome": "bounced"}
         if self.notification or self.event:
@@ -53,18 +54,18 @@ class Bounces:
 
     @property
     def query(self) -> Document:
-        asked: Document = {
-            **self._standing,
+        conditions: Document = {
+            **self._outcomes,
             "_id": self.notification,
             "event_ids": documents.storable_text(self.event) if self.event else None,
             "fingerprint": self.fingerprint,
             "updated_at": {"$gte": self.since} if self.since else None,
             "template": self.template,
         }
-        return {name: value for name, value in asked.items() if value is not None}
+        return {name: value for name, value in conditions.items() if value is not None}
 
-    def holds(self, record: Document) -> bool:
-        """What no query says."""
+    def matches(self, record: Document) -> bool:
+        """Check the conditions that no query can express."""
         code = self.code is None or self.code in str(record.get("reason")).split()
         domain = str(record.get("recipient")).rpartition("@")[2].casefold()
         return code and (self.domain is None or self.domain.casefold() == domain)
@@ -75,27 +76,27 @@ class MongoRecalls:
 
     def __init__(self, database: Database, collection: str) -> None:
         self._records = database[collection]
-        self._orders = database[documents.FACTS]
+        self._orders = database[FACTS]
 
     async def order(self, order: Order) -> None:
         first = {"opening": order.opening, "created_at": datetime.now(UTC)}
         change = {"$setOnInsert": first, "$min": {"since": order.since}}
-        await answered(self._orders.update_one({"_id": _ORDERS + order.fingerprint}, change, upsert=True))
+        await translate_errors(self._orders.update_one({"_id": _ID_PREFIX + order.fingerprint}, change, upsert=True))
 
     async def orders(self) -> list[Order]:
-        found = self._orders.find({"_id": {"$gte": _ORDERS, "$lt": _ORDERS + "g"}})
+        found = self._orders.find({"_id": {"$gte": _ID_PREFIX, "$lt": _ID_PREFIX + "g"}})
         return [
-            Order(str(each["_id"]).removeprefix(_ORDERS), each["since"], each["opening"])
-            for each in await answered(found.to_list(None))
+            Order(str(each["_id"]).removeprefix(_ID_PREFIX), each["since"], each["opening"])
+            for each in await translate_errors(found.to_list(None))
         ]
 
     async def carried_out(self, order: Order) -> None:
-        which = {"_id": _ORDERS + order.fingerprint, "opening": order.opening}
-        await answered(self._orders.delete_one(which))
+        which = {"_id": _ID_PREFIX + order.fingerprint, "opening": order.opening}
+        await translate_errors(self._orders.delete_one(which))
 
     def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[list[Document]]:
         return self.bounced(Bounces(fingerprint=fingerprint, since=since))
 
     def bounced(self, wanted: Bounces) -> AsyncIterator[list[Document]]:
-        """The records with their events, a batch at a time, in no order: a database sorts only so many of them."""
-        return in_batches(self._records.find(wanted.query, _FIELDS), _BATCH, wanted.holds)
+        """Yield the records with their events, a batch at a time, unsorted: MongoDB limits how many it sorts."""
+        return in_batches(self._records.find(wanted.query, _FIELDS), _BATCH_SIZE, wanted.matches)

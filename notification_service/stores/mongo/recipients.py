@@ -1,4 +1,4 @@
-"""Records of one address in any case of letters: by their key, and by a look for spellings where there is none yet."""
+"""Finds the records of one address in any case of letters: by `recipient_key`, and older ones by their spellings."""
 
 import re
 from itertools import groupby
@@ -6,28 +6,28 @@ from itertools import groupby
 from pymongo import ASCENDING, IndexModel
 
 from notification_service.foundation.addresses import domain_spellings, key
-from notification_service.stores.mongo.client import Collection, Document, answered
+from notification_service.stores.mongo.client import Collection, Document, translate_errors
 
 UNKEYED: Document = {"recipient_key": None}
-"""Records that were written before records had a key."""
+"""Records of versions that wrote no `recipient_key`."""
 
 SPELLINGS_INDEX = IndexModel([("recipient_key", ASCENDING), ("recipient", ASCENDING)])
-"""A look for spellings goes through its entries without a key, and reads no record."""
+"""`spellings` reads the entries without a key from this index, and no records."""
 
 
 async def spellings(records: Collection, address: str) -> list[str]:
-    """How records without a key write this address. Raises `StoreUnavailableError`.
+    """Returns how records without a key spell this address. Raises `StoreUnavailableError`.
 
-    It costs a walk along the index entries of all such records, and nothing once there are none of them.
+    It scans the index entries of all such records; without any it costs nothing.
     """
-    looked_for = {**UNKEYED, "recipient": {"$regex": _pattern(address), "$options": "i"}}
-    stages: list[Document] = [{"$match": looked_for}, {"$group": {"_id": "$recipient"}}]
-    found = await answered(records.aggregate(stages).to_list(None))
+    condition = {**UNKEYED, "recipient": {"$regex": _pattern(address), "$options": "i"}}
+    stages: list[Document] = [{"$match": condition}, {"$group": {"_id": "$recipient"}}]
+    found = await translate_errors(records.aggregate(stages).to_list(None))
     return sorted(each["_id"] for each in found if key(each["_id"]) == key(address))
 
 
 def _pattern(address: str) -> str:
-    """Of more than is meant where letters are not ASCII: servers differ in what is the same letter there."""
+    """A pattern that matches too much where letters are not ASCII: servers differ in how they fold case there."""
     local = address.rpartition("@")[0]
     domains = "|".join(dict.fromkeys(map(_loose, domain_spellings(address))))
     return f"^{_loose(local)}@(?:{domains})$" if local else f"^{_loose(address)}$"

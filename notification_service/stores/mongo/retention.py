@@ -1,35 +1,35 @@
-"""Records that grow old, and those of one person: what they say of somebody is taken out, or they go."""
+"""Finds records by age or by address, and removes their personal data or the whole record."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Any
 
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from notification_service.contract.outcomes import WAITING, Skipped, SkipReason
+from notification_service.delivery.ports.ledger import Record
 from notification_service.delivery.ports.retention import ChangeResult
 from notification_service.foundation.address_digests import MORE, Digests, names, stand_in, texts_in, texts_of_id
 from notification_service.foundation.addresses import key
-from notification_service.stores.mongo import address_keys, documents
-from notification_service.stores.mongo.client import Database, Document, answered, in_batches, unavailable
+from notification_service.stores.mongo import address_keys, documents, personal_data
+from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors, unavailable
 from notification_service.stores.mongo.recipients import UNKEYED, spellings
+from notification_service.stores.mongo.schema import FACTS
 
-_BATCH = 500
-_SOME = 100
+_BATCH_SIZE = 500
+_MAX_UNDATED = 100
 _OURS: Document = {"fact": {"$exists": True}}
 _CLOSED: Document = {"outcome": {"$nin": list(documents.OPEN)}}
 _UNDATED: Document = {
     "$or": [{"created_at": None}, {"created_at": {"$type": ["number", "string", "object", "bool", "timestamp"]}}]
 }
-"""By the index on `created_at`: each of these is one range of it, as "no date" is not."""
+"""Each of these types is one range of the index on `created_at`; "not a date" would be none."""
 
-Record = Mapping[str, Any]
 _Write = ReplaceOne[Document] | DeleteOne | UpdateOne
 
 UNDIGESTED: Document = {"address_digests": None}
-"""Records that were written before records had digests of the addresses that they name."""
+"""Records of versions that wrote no digests of addresses."""
 
 
 def _names(record: Record, address: str) -> bool:
@@ -48,26 +48,26 @@ class MongoRetention:
     ) -> None:
         self._database = database
         self._records = database[collection]
-        self._facts = database[documents.FACTS]
+        self._facts = database[FACTS]
         self._keys = address_keys
         self._full = full_recipients
 
-    async def made_between(self, after: datetime | None, before: datetime) -> AsyncIterator[list[Document]]:
-        """By the index on `created_at`."""
-        made: Document = {"$lt": before, **({"$gte": after} if after else {})}
-        async for batch in self._batches({"created_at": made, **_OURS, **_CLOSED}, sort="created_at"):
+    async def created_between(self, after: datetime | None, before: datetime) -> AsyncIterator[list[Document]]:
+        """Yield closed records by their age, over the index on `created_at`."""
+        created: Document = {"$lt": before, **({"$gte": after} if after else {})}
+        async for batch in self._batches({"created_at": created, **_OURS, **_CLOSED}, sort="created_at"):
             yield batch
 
     async def undated(self) -> list[str]:
-        """The ids of some of our records that say no time at which they were made."""
-        found = self._records.find({**_OURS, **_CLOSED, **_UNDATED}, {"_id": 1}).limit(_SOME)
-        return [str(each["_id"]) for each in await answered(found.to_list(_SOME))]
+        """Returns the ids of up to 100 records whose `created_at` is not a date."""
+        found = self._records.find({**_OURS, **_CLOSED, **_UNDATED}, {"_id": 1}).limit(_MAX_UNDATED)
+        return [str(each["_id"]) for each in await translate_errors(found.to_list(_MAX_UNDATED))]
 
     async def addressed_to(self, address: str, event_ids: Sequence[str] = ()) -> AsyncIterator[list[Document]]:
-        """Each record whose mail goes to an address, or whose event or replies name it, in any spelling.
+        """Yield each record of which the recipient, the event or a reply contains the address, in any spelling.
 
-        By the index on `address_digests` and that on `recipient_key`, and older records by that on `recipient`. Those
-        that have no digests yet, or such under a key that is lost, are read. `event_ids`: of events that name it.
+        It uses the indexes on `address_digests` and `recipient_key`, and for older records that on `recipient`. Records
+        without digests, or with digests under a lost key, are read. `event_ids`: further events that contain it.
         """
         seen = set[str]()
         async for batch in self._found(address, event_ids):
@@ -96,16 +96,16 @@ class MongoRetention:
             yield [each for each in batch if _names(each, address)]
 
     async def key_is_lost(self) -> bool:
-        """Whether some records have digests under a key that the settings do not name any more."""
+        """Returns whether records have digests under a key that is no longer in the settings."""
         return await address_keys.lost(self._database, await self._digests())
 
     async def _digests(self) -> Digests:
         return await address_keys.digests(self._database, self._keys, full_recipients=self._full)
 
     async def digest(self) -> int:
-        """Give digests to the records of earlier versions, so that nobody has to read them again. How many have some.
+        """Add digests to the records of earlier versions, so that they need not be read again. Returns how many.
 
-        Without a key there are none to give.
+        Without a key there are no digests.
         """
         digests, count = await self._digests(), 0
         if not digests.known:
@@ -119,43 +119,42 @@ class MongoRetention:
         return count
 
     async def traces(self, address: str) -> AsyncIterator[str]:
-        """The id of each record of ours, and of each line of the facts, that names an address: all of them are read."""
+        """Yield the id of each record and each fact that contains an address. Reads all of them."""
         async for batch in self._batches(_OURS, sort="_id"):
             for each in batch:
                 if _names(each, address):
                     yield str(each["_id"])
-        async for lines in in_batches(self._facts.find({}), _BATCH):
-            for each in lines:
+        async for batch in in_batches(self._facts.find({}), _BATCH_SIZE):
+            for each in batch:
                 if _names(each, address):
-                    yield f"{documents.FACTS} {stand_in(str(each['_id']))}"
+                    yield f"{FACTS} {stand_in(str(each['_id']))}"
 
     async def erase_facts(self, address: str) -> int:
-        """What reported a fact first is known again, and does not name the address any more."""
+        """Replace the address in reports of facts by a digest, by which they are still recognized. Returns how many."""
         found = self._facts.find({"address_digests": {"$in": (await self._digests()).sought(address)}})
         count = 0
-        async for batch in in_batches(found, _BATCH):
+        async for batch in in_batches(found, _BATCH_SIZE):
             for each in batch:
                 report = {"report": stand_in(str(each["report"]))}
                 change = {"$set": report, "$unset": {"address_digests": ""}}
-                count += (await answered(self._facts.update_one({"_id": each["_id"]}, change))).modified_count
+                count += (await translate_errors(self._facts.update_one({"_id": each["_id"]}, change))).modified_count
         return count
 
     def _batches(self, which: Document, *, sort: str) -> AsyncIterator[list[Document]]:
-        return in_batches(self._records.find(which).sort(sort, 1), _BATCH)
+        return in_batches(self._records.find(which).sort(sort, 1), _BATCH_SIZE)
 
     async def strip(self, records: Sequence[Record], at: datetime) -> ChangeResult:
-        """How many now say nothing of a person; one that was changed since it was read is not among them."""
-        return await self._write(records, lambda each: ReplaceOne(_as_read(each), documents.without_person(each, at)))
+        """Remove the personal data of records that have not changed since they were read."""
+        return await self._write(
+            records, lambda each: ReplaceOne(_as_read(each), personal_data.without_person(each, at))
+        )
 
     async def erase(self, records: Sequence[Record], at: datetime, address: str = "") -> ChangeResult:
-        """The same, and what a retry or a replay would send is closed: its event, when it comes back, sends nothing.
-
-        No name that stays, of a booking or an event, holds the `address` any more.
-        """
+        """As `strip`, and close what a retry or replay would send. No id of a booking or event keeps `address`."""
 
         def erased(record: Record) -> Document:
-            left = _erased(record, at)
-            return documents.without_address(left, address) if address else left
+            result = _erased(record, at)
+            return personal_data.without_address(result, address) if address else result
 
         return await self._write(records, lambda each: ReplaceOne(_as_read(each), erased(each)))
 
@@ -163,13 +162,13 @@ class MongoRetention:
         return await self._write(records, lambda each: DeleteOne(_as_read(each)))
 
     async def _write(self, records: Sequence[Record], change: Callable[[Record], _Write]) -> ChangeResult:
-        """Whatever is odd about one record, the others are changed."""
+        """A record that cannot be changed does not keep the others from being changed."""
         writes: list[tuple[str, _Write]] = []
         left: dict[str, str] = {}
         for each in records:
             try:
                 writes.append((str(each["_id"]), change(each)))
-            except Exception as problem:  # noqa: BLE001 - an old record may hold anything, and each is said
+            except Exception as problem:  # noqa: BLE001 - an old record may hold anything; each failure is reported
                 left[str(each["_id"])] = type(problem).__name__
         if not writes:
             return ChangeResult(0, left)
@@ -177,7 +176,7 @@ class MongoRetention:
         return ChangeResult(count, {**left, **{writes[index][0]: why for index, why in refused.items()}})
 
     async def _written(self, writes: Sequence[_Write]) -> tuple[int, dict[int, str]]:
-        """How many documents it changed, and why the server refuses a write, by its place."""
+        """Returns the number of changed documents, and why the server refused a write, by its index."""
         try:
             done = (await self._records.bulk_write(writes, ordered=False)).bulk_api_result
         except BulkWriteError as problem:
@@ -186,31 +185,31 @@ class MongoRetention:
                 raise unavailable(problem) from problem
         except PyMongoError as problem:
             raise unavailable(problem) from problem
-        refused = {error["index"]: f"MongoDB refuses it: {error['code']}" for error in done["writeErrors"]}
+        refused = {error["index"]: f"refused by MongoDB: {error['code']}" for error in done["writeErrors"]}
         return done["nModified"] + done["nRemoved"], refused
 
     async def forget_facts(self, before: datetime) -> int:
-        """Which report of a fact came first, where no record of that time is left."""
-        gone = 0
+        """Delete facts that are older than every record. Returns how many."""
+        count = 0
         while True:
-            old = self._facts.find({"created_at": {"$lt": before}}, {"_id": 1}).limit(_BATCH)
-            ids = [each["_id"] for each in await answered(old.to_list(_BATCH))]
+            old = self._facts.find({"created_at": {"$lt": before}}, {"_id": 1}).limit(_BATCH_SIZE)
+            ids = [each["_id"] for each in await translate_errors(old.to_list(_BATCH_SIZE))]
             if not ids:
-                return gone
-            gone += (await answered(self._facts.delete_many({"_id": {"$in": ids}}))).deleted_count
+                return count
+            count += (await translate_errors(self._facts.delete_many({"_id": {"$in": ids}}))).deleted_count
 
 
 def _as_read(record: Record) -> Document:
-    """Its `event_ids` too: a further event of its fact is noted there, and nowhere else."""
+    """A query for the record as it was read. A further event of its fact changes `event_ids` alone."""
     return {name: record.get(name) for name in ("_id", "outcome", "owner", "updated_at", "event_ids")}
 
 
 def _erased(record: Record, at: datetime) -> Document:
-    left, outcome = documents.without_person(record, at), record.get("outcome")
-    if outcome in documents.MENDABLE:
-        past = {name: left[name] for name in ("status", "outcome", "reason", "updated_at") if name in left}
-        left["history"] = [*left.get("history", ()), past]
-    if outcome in (WAITING, *documents.MENDABLE):
-        left.pop("due_at", None)
-        left |= documents.closed(Skipped(SkipReason.ERASED), at, str)
-    return left | {"erased_at": at}
+    result, outcome = personal_data.without_person(record, at), record.get("outcome")
+    if outcome in documents.REOPENABLE:
+        past = {name: result[name] for name in ("status", "outcome", "reason", "updated_at") if name in result}
+        result["history"] = [*result.get("history", ()), past]
+    if outcome in (WAITING, *documents.REOPENABLE):
+        result.pop("due_at", None)
+        result |= documents.closed(Skipped(SkipReason.ERASED), at, str)
+    return result | {"erased_at": at}

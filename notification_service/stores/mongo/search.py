@@ -1,4 +1,4 @@
-"""The ledger as a person searches it: the newest first, a page at a time, each page by an index."""
+"""Searches the records for a person: newest first, a page at a time, each page over an index."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,16 @@ from pymongo.errors import PyMongoError
 
 from notification_service.delivery.ports.ledger import RecordedEvent
 from notification_service.foundation.addresses import NotAnAddressError, key, mask, read_mailbox
-from notification_service.stores.mongo.client import Database, Document, answered, unavailable
-from notification_service.stores.mongo.documents import TOLD, event_data_of, storable_text
+from notification_service.stores.mongo.client import Database, Document, translate_errors, unavailable
+from notification_service.stores.mongo.documents import RECORDED_EVENT_FIELDS, recorded_event, storable_text
 from notification_service.stores.mongo.recipients import SPELLINGS_INDEX, spellings
+from notification_service.stores.mongo.schema import INDEX_BUILD_TIMEOUT_S
 
 log = structlog.get_logger(__name__)
 
 _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 _BY_TIME = [("created_at", ASCENDING), ("_id", ASCENDING)]
-"""Read backwards. SecantusDB loses what lies at the end of a range in an index that descends."""
+"""Read backwards: SecantusDB loses the end of a range in a descending index."""
 _INDEXES = [
     *(
         IndexModel([(name, ASCENDING), *_BY_TIME])
@@ -30,20 +31,17 @@ _INDEXES = [
     SPELLINGS_INDEX,
     IndexModel([*_BY_TIME, ("outcome", ASCENDING)]),
 ]
-_BUILDING = 600
-"""Seconds that the indexes of a large collection may take; the collection is open meanwhile."""
-
-_BEGINNING = re.compile(r"([0-9a-f]{8,31})(?:…|\.\.\.)?")
+_ID_PREFIX = re.compile(r"([0-9a-f]{8,31})(?:…|\.\.\.)?")
 _MESSAGE_ID = re.compile(r"<?([0-9a-f]{32})@[^@\s]+")
 
-_MAX_ALIKE = 1000
-"""Records whose ids begin alike; by chance there are two of them among 90,000."""
+_MAX_SAME_PREFIX = 1000
+"""Records whose ids share a prefix of 8 characters; by chance, two of 90,000 records do."""
 
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-_AHEAD = timedelta(days=366)
-"""What another machine's clock may be ahead."""
-_REACHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), timedelta(days=2), timedelta(days=20))
-_LIST = dict.fromkeys(
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_CLOCK_SKEW = timedelta(days=366)
+"""How far ahead another machine's clock may be."""
+_STRETCHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), timedelta(days=2), timedelta(days=20))
+_PAGE_FIELDS = dict.fromkeys(
     (
         "event_id",
         "event_type",
@@ -65,7 +63,7 @@ _LIST = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page ends and the next begins, as one word that an address or a command line can carry."""
+    """Where a page ends and the next begins, as a text for a URL or a command line."""
 
     created_at: datetime
     notification_id: str
@@ -78,17 +76,17 @@ class Place:
         """Raises `ValueError`."""
         moment, _, notification_id = text.partition("-")
         created_at = datetime.strptime(moment, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-        if not _EVER <= created_at <= datetime.now(UTC) + _AHEAD:
-            raise ValueError(f"nothing was created at {created_at}")
+        if not _EPOCH <= created_at <= datetime.now(UTC) + _MAX_CLOCK_SKEW:
+            raise ValueError(f"no record was created at {created_at}")
         return cls(created_at, notification_id)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What a record has to have. `term`: a booking, an event, a notification or an address, whichever it is.
+    """Which records to find; all given conditions hold. `term`: a booking, event or notification id, or an address.
 
-    A notification is known by its id, by the first eight characters or more of it, as tables show them, and by
-    the Message-ID of its mail. `since` is part of the time, `until` is not.
+    A notification is found by its id, by the first 8 or more characters of it, and by the Message-ID of its mail.
+    `since` is inclusive, `until` exclusive.
     """
 
     term: str | None = None
@@ -103,43 +101,49 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`following`: where the next page begins, or None where this is the last."""
+    """`following`: where the next page begins; None if this is the last one."""
 
     records: Sequence[Document]
     following: Place | None
 
 
 class MongoSearch:
-    """`full_recipients`: whether the records show addresses in full. Methods raise `StoreUnavailableError`."""
+    """`full_recipients`: whether records show addresses in full. Methods raise `StoreUnavailableError`."""
 
     def __init__(self, database: Database, collection: str, *, full_recipients: bool) -> None:
         self._records = database[collection]
         self._full = full_recipients
 
     async def prepare(self) -> None:
-        """Create the indexes that are missing. Where that is refused or takes long, searches are slow, not wrong."""
+        """Create the indexes that are missing. If that fails or takes too long, searches are slow, but not wrong."""
         try:
-            with pymongo.timeout(_BUILDING):
+            with pymongo.timeout(INDEX_BUILD_TIMEOUT_S):
                 await self._records.create_indexes(_INDEXES)
         except PyMongoError as problem:
             log.warning("search.not_prepared", problem=str(problem)[:200])
 
     async def ping(self) -> None:
-        """For whoever does not want to wait for a server that is away as long as its indexes may take."""
-        await answered(self._records.database.command("ping"))
+        """Fail fast if the server is down, before `prepare`, which may take minutes."""
+        await translate_errors(self._records.database.command("ping"))
 
-    async def one(self, notification_id: str) -> Document | None:
-        """The whole record."""
-        return await answered(self._records.find_one({"_id": notification_id}))
+    async def find(self, notification_id: str) -> Document | None:
+        """Returns the whole record."""
+        return await translate_errors(self._records.find_one({"_id": notification_id}))
 
     async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
-        """What these records keep of their events."""
-        found = self._records.find({"_id": {"$in": list(notification_ids)}}, TOLD) if notification_ids else None
-        return [event_data_of(each) for each in await answered(found.to_list(None))] if found is not None else []
+        """Returns the events of these records."""
+        found = (
+            self._records.find({"_id": {"$in": list(notification_ids)}}, RECORDED_EVENT_FIELDS)
+            if notification_ids
+            else None
+        )
+        return (
+            [recorded_event(each) for each in await translate_errors(found.to_list(None))] if found is not None else []
+        )
 
-    async def page(self, wanted: SearchQuery, *, limit: int, after: Place | None = None) -> Page:
-        """At most `limit` records, those created last first, without their events and attempts."""
-        found = [await self._newest(each, wanted, limit + 1, after) for each in await self._meanings(wanted)]
+    async def page(self, search: SearchQuery, *, limit: int, after: Place | None = None) -> Page:
+        """Returns at most `limit` records, newest first, without their events and attempts."""
+        found = [await self._newest(each, search, limit + 1, after) for each in await self._queries(search)]
         distinct = {record["_id"]: record for record in chain.from_iterable(found)}
         ordered = sorted(distinct.values(), key=_newness, reverse=True)
         records, last = ordered[:limit], ordered[limit - 1 : limit]
@@ -147,60 +151,60 @@ class MongoSearch:
         return Page(records, following)
 
     async def tally(self, since: datetime, until: datetime) -> dict[str, int]:
-        """How many of our records of each outcome were created in that time, `until` not included."""
+        """Returns how many records of each outcome were created in that time, `until` excluded."""
         created = {"created_at": {"$gte": since, "$lt": until}}
         stages: list[Document] = [{"$match": created}, {"$group": {"_id": "$outcome", "records": {"$sum": 1}}}]
-        groups = await answered(self._records.aggregate(stages).to_list(None))
+        groups = await translate_errors(self._records.aggregate(stages).to_list(None))
         return {str(each["_id"]): each["records"] for each in groups if each["_id"] is not None}
 
-    async def _newest(self, which: Document, wanted: SearchQuery, most: int, after: Place | None) -> list[Document]:
-        """Read back in time, each stretch ten times as long as the one before it, until there are `most`.
+    async def _newest(self, query: Document, search: SearchQuery, limit: int, after: Place | None) -> list[Document]:
+        """Read back in time in stretches, each about ten times as long as the last, until `limit` records are found.
 
-        So little is read on any server: some sort all that they find before the first record is given out.
+        Some servers sort all matches before they return the first one; a stretch keeps that small.
         """
-        if "_id" in which:
-            named = await answered(self._records.find(which, _LIST).to_list(_MAX_ALIKE))
+        if "_id" in query:
+            matches = await translate_errors(self._records.find(query, _PAGE_FIELDS).to_list(_MAX_SAME_PREFIX))
             place = (after.created_at, after.notification_id) if after else None
-            return [record for record in named if place is None or _newness(record) < place]
+            return [record for record in matches if place is None or _newness(record) < place]
         found: list[Document] = []
-        reaches = () if {"booking_id", "event_ids"} & which.keys() else _REACHES
-        for stretch in _stretches(wanted.since or _EVER, wanted.until, after, reaches):
-            if len(found) < most:
-                found += await self._read({**which, **stretch}, most - len(found))
+        stretches = () if {"booking_id", "event_ids"} & query.keys() else _STRETCHES
+        for created in _stretches(search.since or _EPOCH, search.until, after, stretches):
+            if len(found) < limit:
+                found += await self._read({**query, **created}, limit - len(found))
         return found
 
-    async def _read(self, which: Document, most: int) -> list[Document]:
-        """The newest of ours. What else stands in a deployed collection has ids of another type.
+    async def _read(self, query: Document, limit: int) -> list[Document]:
+        """Returns the newest of the service's records. Foreign documents in the collection have ids of another type.
 
-        A condition on the type would be one more for the server to plan by, and it plans by the wrong one.
+        The type is checked here: as a condition of the query it would make the server choose the wrong index.
         """
         found: list[Document] = []
-        cursor = self._records.find(which, _LIST).sort(_NEWEST_FIRST).batch_size(most + 1)
+        cursor = self._records.find(query, _PAGE_FIELDS).sort(_NEWEST_FIRST).batch_size(limit + 1)
         try:
             async for record in cursor:
                 if isinstance(record["_id"], str):
                     found.append(record)
-                if len(found) == most:
+                if len(found) == limit:
                     break
             await cursor.close()
         except PyMongoError as problem:
             raise unavailable(problem) from problem
         return found
 
-    async def _meanings(self, wanted: SearchQuery) -> list[Document]:
-        """A query for each thing that `term` may be and each outcome: one `$or` of them is answered by no index."""
-        given = dict(_given(wanted))
-        ends: list[Document] = [{"outcome": outcome} for outcome in wanted.outcomes] or [{}]
-        addressed = [{}] if wanted.address is None else await self._addressed(wanted.address)
-        meanings = [{}] if wanted.term is None else await self._named(storable_text(wanted.term))
-        return [{**meaning, **to, **given, **end} for meaning in meanings for to in addressed for end in ends]
+    async def _queries(self, search: SearchQuery) -> list[Document]:
+        """Returns a query for each meaning of `term` and each outcome: no index serves an `$or` of them."""
+        given = dict(_ids(search))
+        ends: list[Document] = [{"outcome": outcome} for outcome in search.outcomes] or [{}]
+        recipients = [{}] if search.address is None else await self._by_address(search.address)
+        terms = [{}] if search.term is None else await self._by_term(storable_text(search.term))
+        return [{**term, **to, **given, **end} for term in terms for to in recipients for end in ends]
 
-    async def _named(self, term: str) -> list[Document]:
-        named = [{"_id": _identity(term)}, {"booking_id": term}, {"event_ids": term}]
-        return [*named, *(await self._addressed(term) if "@" in term else ())]
+    async def _by_term(self, term: str) -> list[Document]:
+        ids = [{"_id": _identity(term)}, {"booking_id": term}, {"event_ids": term}]
+        return [*ids, *(await self._by_address(term) if "@" in term else ())]
 
-    async def _addressed(self, text: str) -> list[Document]:
-        """As the records write it, in any case of letters. Masked, it stands for everybody whose address looks so."""
+    async def _by_address(self, text: str) -> list[Document]:
+        """Match an address in any case of letters. Masked records match every address with the same mask."""
         try:
             address = read_mailbox(text)
         except NotAnAddressError:
@@ -212,19 +216,19 @@ class MongoSearch:
         return [{"recipient_key": key(address)}, *({"recipient": written} for written in older)]
 
 
-def _given(wanted: SearchQuery) -> Iterator[tuple[str, object]]:
-    if wanted.notification is not None:
-        yield "_id", _identity(wanted.notification)
-    if wanted.booking is not None:
-        yield "booking_id", storable_text(wanted.booking)
-    if wanted.event is not None:
-        yield "event_ids", storable_text(wanted.event)
+def _ids(search: SearchQuery) -> Iterator[tuple[str, object]]:
+    if search.notification is not None:
+        yield "_id", _identity(search.notification)
+    if search.booking is not None:
+        yield "booking_id", storable_text(search.booking)
+    if search.event is not None:
+        yield "event_ids", storable_text(search.event)
 
 
 def _identity(text: str) -> str | Document:
-    """What the `_id` is, or between what it lies."""
-    if beginning := _BEGINNING.fullmatch(text):
-        return {"$gte": beginning[1], "$lt": beginning[1] + "g"}
+    """A condition on `_id`: the id itself, or the range of a prefix."""
+    if prefix := _ID_PREFIX.fullmatch(text):
+        return {"$gte": prefix[1], "$lt": prefix[1] + "g"}
     message_id = _MESSAGE_ID.match(text)
     return message_id[1] if message_id else text
 
@@ -234,19 +238,19 @@ def _newness(record: Document) -> tuple[datetime, str]:
 
 
 def _stretches(
-    since: datetime, until: datetime | None, after: Place | None, reaches: Sequence[timedelta]
+    since: datetime, until: datetime | None, after: Place | None, stretches: Sequence[timedelta]
 ) -> Iterator[Document]:
-    """Times of creation, one next to the other, backwards from the end of the last page."""
+    """Yield adjacent ranges of `created_at`, backwards from the end of the last page."""
     below: Document = {"$lt": until} if until else {}
     if after is not None and (until is None or after.created_at < until):
         until, below = after.created_at, {"$lt": after.created_at}
         yield {"created_at": until, "_id": {"$lt": after.notification_id}}
-    # Without an end the first stretch has none either: the clocks of other workers may be ahead.
+    # Without `until` the first range is open: the clocks of other workers may be ahead.
     end = until or datetime.now(UTC)
-    for reach in reaches:
-        if end - since <= reach:  # not the other way round: the beginning may lie before all time
+    for stretch in stretches:
+        if end - since <= stretch:  # not `end - stretch <= since`: the difference may be before year 1
             break
-        begin = end - reach
+        begin = end - stretch
         yield {"created_at": {"$gte": begin, **below}}
         end, below = begin, {"$lt": begin}
     yield {"created_at": {"$gte": since, **below}}

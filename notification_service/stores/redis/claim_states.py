@@ -1,15 +1,15 @@
-"""The claims as an auditor reads them; nothing is changed."""
+"""Reads claims and verdicts for `reconcile`; changes nothing."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
 
 from notification_service.delivery.ports.claims import ClaimStatus
-from notification_service.stores.redis.client import Client, answered
+from notification_service.stores.redis.client import Client, translate_errors
 
 _PREFIX = "notification:"
-_BATCH = 500
-# A key that is no claim, though it is called like one, is passed over.
+_BATCH_SIZE = 500
 
+# A key with our prefix that is not a hash is skipped.
 _READ = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -33,23 +33,23 @@ class RedisClaimStates:
         self._read = redis.script(_READ)
 
     async def of(self, notification_ids: Sequence[str]) -> dict[str, ClaimStatus]:
-        found = await answered(self._read(keys=[_PREFIX + each for each in notification_ids], args=[]))
-        return {each: _standing(*answer) for each, answer in zip(notification_ids, found, strict=True)}
+        found = await translate_errors(self._read(keys=[_PREFIX + each for each in notification_ids], args=[]))
+        return {each: _status(*answer) for each, answer in zip(notification_ids, found, strict=True)}
 
     async def batches(self) -> AsyncIterator[list[str]]:
-        """The ids of all notifications that Redis knows."""
+        """Yield the ids of all notifications that have a claim or a verdict."""
         cursor = None
         while cursor != 0:
-            cursor, keys = await answered(self._redis.scan(cursor or 0, match=f"{_PREFIX}*", count=_BATCH))
+            cursor, keys = await translate_errors(self._redis.scan(cursor or 0, match=f"{_PREFIX}*", count=_BATCH_SIZE))
             yield [str(key).removeprefix(_PREFIX) for key in keys]
 
 
-def _standing(alive: int, verdict: str) -> ClaimStatus:
+def _status(alive: int, verdict: str) -> ClaimStatus:
     return ClaimStatus(bool(alive), _outcome(verdict) if verdict else None)
 
 
 def _outcome(verdict: str) -> str:
-    """As it stands where it cannot be read: whoever compares it sees that it is none."""
+    """Returns the outcome, or the raw text of a verdict that cannot be parsed, which equals no outcome."""
     try:
         return str(json.loads(verdict)["outcome"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Claims in Redis (or Valkey): who works on a notification now, and what became of it lately."""
+"""Claims in Redis (or Valkey): who works on a notification, and the recent verdicts."""
 
 import json
 from collections.abc import Awaitable, Collection, Mapping
@@ -14,16 +14,19 @@ from notification_service.delivery.ports.claims import (
     Tenure,
 )
 from notification_service.foundation.addresses import mask_in
-from notification_service.stores.redis.client import Client, answered
+from notification_service.stores.redis.client import Client, translate_errors
 
 _PREFIX = "notification:"
 _PREFIX_STARTS = "notification-starts:"
 _STARTS_SECONDS = 86400
-# A claim is a hash: state, owner, until (ms of the server's own clock), server, verdict.
-# The states: claimed → sending → (its owner lost) doubted → resending → decided.
+# A claim is a hash: state, owner, until (ms of the server's own clock), server, verdict. Its states:
+#   claimed → sending; a lost lease turns sending into doubted at the next claim → resending. Each of them → decided.
+#   unmark: sending → claimed, resending → doubted. release deletes any of them but decided.
+#   reopen: decided → claimed, or doubted if the verdict was unknown.
+# A key expires VERDICT_DAYS after its last claim, mark or verdict.
 
-# Which history of writes the server has: another one after a restart (run_id), and after a failover to a replica and
-# back (master_replid, which changes with each promotion). Empty where an ACL hides INFO: then no claim is certain.
+# Identifies the server's history of writes: run_id changes with each restart, and master_replid with each promotion of
+# a replica. Empty if an ACL forbids INFO; then no claim is certain.
 _SERVER = """
 local function server()
   local found = ''
@@ -72,8 +75,8 @@ else
   answer = 'doubtful again'
 end
 local certain = here ~= '' and held[5] == here
--- A doubt that is not certain stays so: a marker may be lost that its next owner would have to know of. And a claim of
--- our own that is asked for again may stand at the server of before too, where others see it.
+-- An uncertain doubt stays uncertain: the marker for its next owner may be lost. A repeated claim by the same owner
+-- keeps its stamp: the first may have been made at the former server, where other workers still see it.
 local stamp = state == 'claimed' and held[2] ~= owner and here or held[5] or ''
 redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease, 'server', stamp)
 redis.call('PEXPIRE', key, ARGV[3])
@@ -108,7 +111,7 @@ if held[1] == 'sending' then redis.call('HSET', KEYS[1], 'state', 'claimed') end
 if held[1] == 'resending' then redis.call('HSET', KEYS[1], 'state', 'doubted') end
 """
 
-# Told again after a lost answer, the same owner's verdict still stands.
+# Idempotent: the same verdict again, after a lost answer, succeeds.
 _DECIDE = """
 local held = redis.call('HMGET', KEYS[1], 'state', 'owner', 'verdict')
 if held[1] and held[2] ~= ARGV[1] then return 0 end
@@ -155,7 +158,7 @@ if ARGV[1] == '1' or redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEY
 
 
 class RedisClaims:
-    """`lease_seconds`: how long a claim stands without renewal. `verdict_seconds`: how long a verdict is remembered."""
+    """`lease_seconds`: how long a claim holds without renewal. `verdict_seconds`: how long a verdict is kept."""
 
     def __init__(self, redis: Client, *, lease_seconds: float, verdict_seconds: float) -> None:
         self._redis = redis
@@ -173,16 +176,17 @@ class RedisClaims:
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
-        await answered(self._redis.probe())
+        await translate_errors(self._redis.probe())
 
     async def certain(self) -> bool:
-        """Whether the server says who it is, so that a claim can prove anything. Raises `StoreUnavailableError`."""
-        return bool(await answered(self._certain(keys=[], args=[])))
+        """Whether the server can identify itself, without which no claim is certain. Raises `StoreUnavailableError`."""
+        return bool(await translate_errors(self._certain(keys=[], args=[])))
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
-        wish = "reopen" if reopen else ""
-        answer, detail, *certain = await answered(
-            self._claim(keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms, wish])
+        answer, detail, *certain = await translate_errors(
+            self._claim(
+                keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms, "reopen" if reopen else ""]
+            )
         )
         match answer:
             case "fresh":
@@ -192,7 +196,7 @@ class RedisClaims:
             case "held":
                 return Held(float(detail) / 1000)
             case "decided":
-                return Decided(_read(detail))
+                return Decided(_from_json(detail))
             case _:
                 return InterruptedSend(again=answer == "doubtful again", certain=certain == [1])
 
@@ -203,11 +207,11 @@ class RedisClaims:
         return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
 
     async def unmark(self, notification_id: str, owner: str) -> None:
-        await answered(self._unmark(keys=[_key(notification_id)], args=[owner]))
+        await translate_errors(self._unmark(keys=[_key(notification_id)], args=[owner]))
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         return await _fence(
-            self._decide(keys=[_key(notification_id)], args=[owner, _written(outcome), self._verdict_ms])
+            self._decide(keys=[_key(notification_id)], args=[owner, _to_json(outcome), self._verdict_ms])
         )
 
     async def release(self, notification_id: str, owner: str) -> Fence:
@@ -215,45 +219,45 @@ class RedisClaims:
 
     async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
         ids = list(held)
-        known = [text for each in held.values() for text in (each.owner, _marker(each))]
-        renewed = await answered(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *known]))
+        owners = [text for each in held.values() for text in (each.owner, _marker(each))]
+        renewed = await translate_errors(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *owners]))
         return [ids[index - 1] for index in renewed]
 
     async def begin(self, delivery: str) -> int:
-        return int(await answered(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1
+        return int(await translate_errors(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1
 
     async def end(self, delivery: str, *, forget: bool = False) -> None:
-        await answered(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
+        await translate_errors(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
 
 
 _FENCES = (Fence.LOST, Fence.HELD, Fence.HELD_HERE)
 
 
 async def _fence(call: Awaitable[int]) -> Fence:
-    return _FENCES[await answered(call)]
+    return _FENCES[await translate_errors(call)]
 
 
 def _marker(tenure: Tenure) -> str:
     return "" if not tenure.sending else "again" if tenure.again else "sending"
 
 
-def _written(outcome: Outcome) -> str:
-    told = summarize(outcome)
+def _to_json(outcome: Outcome) -> str:
+    summary = summarize(outcome)
     return json.dumps(
         {
-            "status": told.status,
-            "outcome": told.outcome,
-            "reason": told.reason,
-            "detail": mask_in(told.detail) if told.detail else None,
-            "possible_duplicate": told.possible_duplicate,
-            **({"fingerprint": told.fingerprint} if told.fingerprint else {}),
+            "status": summary.status,
+            "outcome": summary.outcome,
+            "reason": summary.reason,
+            "detail": mask_in(summary.detail) if summary.detail else None,
+            "possible_duplicate": summary.possible_duplicate,
+            **({"fingerprint": summary.fingerprint} if summary.fingerprint else {}),
         }
     )
 
 
-def _read(verdict: str) -> Outcome:
-    told = json.loads(verdict)
-    return recall(Summary(**{**told, "status": Status(told["status"])}))
+def _from_json(verdict: str) -> Outcome:
+    fields = json.loads(verdict)
+    return recall(Summary(**{**fields, "status": Status(fields["status"])}))
 
 
 def _key(notification_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The connection to Redis (or Valkey). The only module that knows its client."""
+"""The connection to Redis (or Valkey). The only module that imports its client."""
 
 import asyncio
 import hashlib
@@ -23,12 +23,12 @@ from notification_service.foundation.hosts import is_host
 
 T = TypeVar("T")
 
-_TIMEOUT_S, _DEADLINE = 1.0, 2.5
+_TIMEOUT_S, _GROUP_TIMEOUT_S = 1.0, 2.5
 _MAX_GROUP_SIZE = 100
 _BY_DIGEST = "EVALSHA"
 
 _PROBE_KEY = "notification-probe"
-# It writes, as the work does: a PING is answered by a replica too, and by a server that is full.
+# A write, as in real work: a replica and a server without memory still answer PING.
 _PROBE = "return redis.call('SET', KEYS[1], 1, 'PX', 60000)"
 
 
@@ -44,7 +44,7 @@ class _Call:
 
 
 class Client(Redis):
-    """Redis' own client, and scripts that go out in groups: alone, each costs several times as much."""
+    """Redis' own client, with scripts sent in groups: sent alone, each costs several times as much."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
         super().__init__(**options)
@@ -55,48 +55,48 @@ class Client(Redis):
         return Script(self, text)
 
     async def probe(self) -> None:
-        """Do what the work does, in one group with it: what the work meets, this meets."""
+        """Write a key by a script, in the same group as concurrent calls, so that it fails where they would."""
         await self._probe([_PROBE_KEY], [])
 
     async def _call(self, calls: Sequence[_Call]) -> list[Any]:
-        """What a server that is the primary no longer has refused is asked again, once, over new connections.
+        """Send a group of calls. Calls that a former primary refused are sent again, once, over new connections.
 
-        A planned failover leaves the connections to the old primary standing, while its address leads to the new one.
+        After a planned failover, open connections still lead to the old primary, and its address to the new one.
         """
-        answers = await self._known(calls)
+        answers = await self._run_scripts(calls)
         refused = {index: calls[index] for index, answer in enumerate(answers) if _is_no_primary(answer)}
         if refused:
             await self.connection_pool.disconnect(inuse_connections=False)
-            for index, answer in zip(refused, await self._known(list(refused.values())), strict=True):
+            for index, answer in zip(refused, await self._run_scripts(list(refused.values())), strict=True):
                 answers[index] = answer
         return answers
 
-    async def _known(self, calls: Sequence[_Call]) -> list[Any]:
-        answers = await self._together([call.command for call in calls])
+    async def _run_scripts(self, calls: Sequence[_Call]) -> list[Any]:
+        answers = await self._send([call.command for call in calls])
         unknown = {index: calls[index] for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)}
         if unknown:
-            for index, answer in zip(unknown, await self._told(unknown), strict=True):
+            for index, answer in zip(unknown, await self._load_and_run(unknown), strict=True):
                 answers[index] = answer
         return answers
 
-    async def _told(self, calls: Mapping[int, _Call]) -> list[Any]:
-        """The same calls again, after the server was told the scripts: it forgets them when it starts anew."""
+    async def _load_and_run(self, calls: Mapping[int, _Call]) -> list[Any]:
+        """Load the scripts, which the server loses when it restarts, and send the calls again."""
         for text in {call.script.text for call in calls.values()}:
             await self.script_load(text)
-        return await self._together([call.command for call in calls.values()])
+        return await self._send([call.command for call in calls.values()])
 
-    async def _together(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        # For the whole group: it waits for a connection, then for the server, then for the retry (pitfalls.md, 10).
-        async with asyncio.timeout(_DEADLINE), self.pipeline(transaction=False) as pipeline:
+    async def _send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        # One timeout for the connection, the answers and the client's retry together (pitfalls.md, 10).
+        async with asyncio.timeout(_GROUP_TIMEOUT_S), self.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute(raise_on_error=False))
 
 
 def _is_no_primary(answer: object) -> bool:
-    """Whether a server says that it takes no writes because of its place among the others.
+    """Returns whether the server refused a write because it is a replica or has too few replicas itself.
 
-    It is a replica, or nobody follows it any more (`min-replicas-to-write`). Such a script has written nothing.
+    The latter is `min-replicas-to-write`. A script that was refused so has written nothing.
     """
     return isinstance(answer, ReadOnlyError | MasterDownError) or (
         isinstance(answer, ResponseError) and str(answer).startswith("NOREPLICAS")
@@ -116,10 +116,11 @@ class Script:
 
 
 def connect(url: str) -> Client:
-    """A client that answers or fails within about two seconds. No connection is opened yet.
+    """Returns a client that connects on first use. Raises `ConfigurationError` if the URL cannot be read.
 
-    One retry over a fresh connection, so that an idle one that the server has closed costs no event its claim;
-    the claim's owner token makes that retry safe (pitfalls.md, 9).
+    Each send of a group ends within 2.5 s. A group is sent again after scripts had to be loaded, and once more after a
+    failover; the loading is bounded by the timeouts of the client alone (1 s each, one retry). That retry uses a new
+    connection, as the server may have closed an idle one; owner tokens make it safe (pitfalls.md, 9).
     """
     try:
         return Client.from_pool(_pool(url))  # type: ignore[return-value]  # annotated with the base class
@@ -128,14 +129,14 @@ def connect(url: str) -> Client:
 
 
 def unprotected(url: str) -> str | None:
-    """What in the address lets others read along or answer in the server's place, as the client reads it; or None.
+    """Returns what in the URL, as the client reads it, leaves the connection unprotected; None if nothing does.
 
     Raises `ConfigurationError`.
     """
     try:
         pool = _pool(url)
-        asked = pool.sentinel_manager.sentinels if isinstance(pool, _SentinelPool) else ()
-        pools = (pool, *(sentinel.connection_pool for sentinel in asked))
+        sentinels = pool.sentinel_manager.sentinels if isinstance(pool, _SentinelPool) else ()
+        pools = (pool, *(sentinel.connection_pool for sentinel in sentinels))
         connections = [each.make_connection() for each in pools]  # none is opened
     except (ValueError, TypeError, RedisError):
         raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
@@ -148,13 +149,13 @@ def _fault(connection: object) -> str | None:
     if not isinstance(connection, SSLConnection):
         return "has to be rediss:// or unix://"
     tls = connection.ssl_context
-    switches = (
+    options = (
         ("ssl_cert_reqs", tls.cert_reqs is ssl.CERT_REQUIRED),
         ("ssl_check_hostname", tls.check_hostname),
-        ("ssl_ciphers", tls.ciphers is None),  # among them are some that need no certificate
+        ("ssl_ciphers", tls.ciphers is None),  # some of them need no certificate
     )
-    switch = next((name for name, sound in switches if not sound), None)
-    return f"sets {switch}, so anybody may answer in the server's place" if switch else None
+    option = next((name for name, is_safe in options if not is_safe), None)
+    return f"sets {option}, so anybody may impersonate the server" if option else None
 
 
 def _pool(url: str) -> BlockingConnectionPool:
@@ -162,13 +163,13 @@ def _pool(url: str) -> BlockingConnectionPool:
         return _sentinel_pool(**found.groupdict(default=""))
     pool = BlockingConnectionPool.from_url(url, timeout=_TIMEOUT_S, **_options())
     by_socket = pool.connection_class is UnixDomainSocketConnection
-    if not (pool.connection_kwargs.get("path") if by_socket else _named(url)):
-        raise ValueError("it leads nowhere")
+    if not (pool.connection_kwargs.get("path") if by_socket else _has_host(url)):
+        raise ValueError("no host or socket path")
     return pool
 
 
-def _named(url: str) -> bool:
-    """Whether it names a host. Without one redis-py takes this machine; so it does of port 0 for the usual one."""
+def _has_host(url: str) -> bool:
+    """Whether the URL names a host and no port 0, for which redis-py would take localhost and 6379."""
     parsed = urlsplit(url)
     return is_host(parsed.hostname) and parsed.port != 0
 
@@ -181,16 +182,16 @@ def _options() -> dict[str, Any]:
         "health_check_interval": 30,
         "retry": Retry(NoBackoff(), 1),
         "decode_responses": True,
-        # A question to Redis Enterprise that costs every new connection a round trip.
+        # A feature of Redis Enterprise that costs each new connection a round trip.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Asks the sentinels who is the primary, and waits for a connection to it: redis-py's own pool does not wait."""
+    """Asks the sentinels for the primary, and waits for a free connection; redis-py's own pool does not wait."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
-        """The sentinels too, which redis-py leaves connected."""
+        """Also disconnect from the sentinels, which redis-py does not."""
         await super().disconnect(inuse_connections)
         for sentinel in self.sentinel_manager.sentinels:
             await sentinel.aclose()
@@ -203,14 +204,16 @@ _SENTINEL_PORT = 26379
 
 
 def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: str) -> BlockingConnectionPool:
-    """`login` is for the primary; the sentinels are asked without one, with TLS where the primary has it."""
-    said: dict[str, Any] = dict(parse_url(f"{scheme}://{login}sentinel{rest}"))
-    del said["host"]
-    tls = {"ssl": True, **{key: said[key] for key in said if key.startswith("ssl_")}} if scheme == "rediss" else {}
-    said.pop("connection_class", None)
-    asked = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
+    """`login` is for the primary. Sentinels get no login, and TLS if the primary has it."""
+    options: dict[str, Any] = dict(parse_url(f"{scheme}://{login}sentinel{rest}"))
+    del options["host"]
+    tls = (
+        {"ssl": True, **{key: options[key] for key in options if key.startswith("ssl_")}} if scheme == "rediss" else {}
+    )
+    options.pop("connection_class", None)
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
         [_host_and_port(host) for host in hosts.split(",")],
-        # No second try at one that does not answer, before the next is asked.
+        # No retry at one sentinel before the next one is tried.
         sentinel_kwargs={
             "socket_timeout": _TIMEOUT_S,
             "socket_connect_timeout": _TIMEOUT_S,
@@ -218,18 +221,18 @@ def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: s
             **tls,
         },
     )
-    return _SentinelPool(unquote(primary), asked, timeout=_TIMEOUT_S, **{**_options(), **said, **tls})  # type: ignore[no-untyped-call]  # as above
+    return _SentinelPool(unquote(primary), sentinel, timeout=_TIMEOUT_S, **{**_options(), **options, **tls})  # type: ignore[no-untyped-call]  # as above
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
     parsed = urlsplit(f"//{text.strip()}")
     if not is_host(parsed.hostname):
-        raise ValueError("a host is missing")
+        raise ValueError("a sentinel has no host")
     return parsed.hostname, parsed.port or _SENTINEL_PORT
 
 
-async def answered(call: Awaitable[T]) -> T:
-    """Raises `StoreUnavailableError`."""
+async def translate_errors(call: Awaitable[T]) -> T:
+    """Await a call of the client. Raises `StoreUnavailableError` for its errors."""
     try:
         return await call
     except (RedisError, OSError, TimeoutError) as problem:

@@ -1,22 +1,22 @@
-"""How many mails go where, counted over all workers."""
+"""Rate limits in Redis (or Valkey), shared by all workers."""
 
 from notification_service.delivery.rate_limits import RateLimits, Reservation
-from notification_service.stores.redis.client import Client, answered
+from notification_service.stores.redis.client import Client, translate_errors
 
 _PREFIX = "notification-rate:"
 
-# Each key holds the moment (ms of the server's own clock) at which its bucket is empty again. ARGV has whether a place
-# is taken only where it is free now, then for each limit the number of its lanes, and for each lane its window and
-# interval in ms. The first limit that lets it wait ends it.
+# Each key holds the time (ms of the server's own clock) at which its bucket is empty again. ARGV: 1 to reserve only a
+# place that is free now; then for each limit the number of its buckets, and for each bucket its window and interval in
+# ms. The script stops at the first limit that has no place now.
 _RESERVE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local only_now, key, at, limit, wait, places = ARGV[1] == '1', 0, 2, 0, 0, {}
 while wait == 0 and at <= #ARGV do
-  local lanes, best, chosen, empty = tonumber(ARGV[at]), nil, nil, nil
+  local buckets, best, chosen, empty = tonumber(ARGV[at]), nil, nil, nil
   limit = limit + 1
   at = at + 1
-  for _ = 1, lanes do
+  for _ = 1, buckets do
     key = key + 1
     local ahead, interval = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
     at = at + 2
@@ -34,23 +34,23 @@ return {math.ceil(wait), wait > 0 and limit or 0}
 
 
 class RedisRates:
-    """What is beyond a limit gets a time of its own, one after the other."""
+    """Messages beyond a limit get consecutive times."""
 
     def __init__(self, redis: Client, rate_limits: RateLimits) -> None:
-        self._quotas = rate_limits
+        self._rate_limits = rate_limits
         self._reserve = redis.script(_RESERVE)
 
     async def reserve(
         self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False
     ) -> Reservation:
-        found = self._quotas.of(address, ticket=ticket, taken=taken)
-        if not found:
+        limits = self._rate_limits.of(address, ticket=ticket, taken=taken)
+        if not limits:
             return Reservation()
-        keys = [f"{_PREFIX}{lane.key}" for limit in found for lane in limit.lanes]
+        keys = [f"{_PREFIX}{bucket.key}" for limit in limits for bucket in limit.lanes]
         args: list[float] = [int(only_now)]
-        for limit in found:
+        for limit in limits:
             args.append(len(limit.lanes))
-            for lane in limit.lanes:
-                args += (lane.window * 1000, lane.interval * 1000)
-        wait, which = await answered(self._reserve(keys=keys, args=args))
-        return Reservation(float(wait) / 1000, found[which - 1].setting) if which else Reservation()
+            for bucket in limit.lanes:
+                args += (bucket.window * 1000, bucket.interval * 1000)
+        wait, which = await translate_errors(self._reserve(keys=keys, args=args))
+        return Reservation(float(wait) / 1000, limits[which - 1].setting) if which else Reservation()

@@ -1,21 +1,21 @@
-"""Who is signed in to the console. Redis forgets a session by itself when its time is over."""
+"""Sessions of the console in Redis (or Valkey), which expires them by itself."""
 
-from notification_service.stores.redis.client import Client, answered
+from notification_service.stores.redis.client import Client, translate_errors
 
 _PREFIX = "notification-session:"
 
 
 class RedisSessions:
-    """Keeps what it is given as the key alone, which is no session's id: who reads Redis can be nobody."""
+    """Stores only the keyed digest of a session id, so that reading Redis lets nobody in."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
     async def begin(self, key: str, seconds: int) -> None:
-        await answered(self._redis.set(_PREFIX + key, 1, ex=seconds))
+        await translate_errors(self._redis.set(_PREFIX + key, 1, ex=seconds))
 
-    async def stands(self, key: str) -> bool:
-        return bool(await answered(self._redis.exists(_PREFIX + key)))
+    async def exists(self, key: str) -> bool:
+        return bool(await translate_errors(self._redis.exists(_PREFIX + key)))
 
     async def end(self, key: str) -> None:
-        await answered(self._redis.delete(_PREFIX + key))
+        await translate_errors(self._redis.delete(_PREFIX + key))

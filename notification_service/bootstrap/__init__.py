@@ -1,0 +1,37 @@
+"""The composition root: settings → parts. `assembly` connects them for the service.
+
+Imports everything below it; nothing below it imports this package.
+"""
+
+from notification_service.bootstrap.mail_transport import tls, transport
+from notification_service.bootstrap.parts import (
+    ChannelParts,
+    Stores,
+    build_channel,
+    email_composer,
+    load_renderer,
+    pipeline,
+    profile,
+    rate_limits,
+    retry_schedule,
+    sender_identity,
+    templates_directory,
+    unusable_outbox,
+)
+
+__all__ = [
+    "ChannelParts",
+    "Stores",
+    "build_channel",
+    "email_composer",
+    "load_renderer",
+    "pipeline",
+    "profile",
+    "rate_limits",
+    "retry_schedule",
+    "sender_identity",
+    "templates_directory",
+    "tls",
+    "transport",
+    "unusable_outbox",
+]

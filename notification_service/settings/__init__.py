@@ -1,0 +1,55 @@
+"""Every setting, read once from the environment (or `.env`) into one frozen tree: the only reader of the environment.
+
+Setting names are those of the deployed booking system where it has one; `.env.example` explains each of them.
+"""
+
+from notification_service.settings.choices import (
+    DeliveryMode,
+    Environment,
+    Grant,
+    LogFormat,
+    Login,
+    RecipientRecord,
+    Security,
+    ServiceLink,
+    TransportKind,
+)
+from notification_service.settings.fields import Network
+from notification_service.settings.loading import load
+from notification_service.settings.presentation import BrandSettings, SenderSettings
+from notification_service.settings.servers import (
+    AddressKeySettings,
+    ConsoleSettings,
+    MongoSettings,
+    RabbitSettings,
+    RedisSettings,
+)
+from notification_service.settings.service import CinemaSettings, ServiceSettings
+from notification_service.settings.smtp import SmtpSettings
+from notification_service.settings.tree import Settings, plain
+
+__all__ = [
+    "AddressKeySettings",
+    "BrandSettings",
+    "CinemaSettings",
+    "ConsoleSettings",
+    "DeliveryMode",
+    "Environment",
+    "Grant",
+    "LogFormat",
+    "Login",
+    "MongoSettings",
+    "Network",
+    "RabbitSettings",
+    "RecipientRecord",
+    "RedisSettings",
+    "Security",
+    "SenderSettings",
+    "ServiceLink",
+    "ServiceSettings",
+    "Settings",
+    "SmtpSettings",
+    "TransportKind",
+    "load",
+    "plain",
+]

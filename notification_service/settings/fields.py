@@ -1,0 +1,158 @@
+"""The types of single settings, with the checks that each value has to pass."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from notification_service.channels.email.smtp.greeting import check_name
+from notification_service.content.links import check_link
+from notification_service.contract.rules import TEMPLATES
+from notification_service.foundation.addresses import NotAnAddressError, parse_address
+from notification_service.foundation.credentials import misread, published
+from notification_service.foundation.hosts import is_host
+from notification_service.settings.choices import ServiceLink
+
+Network = IPv4Network | IPv6Network
+
+_MIN_KEY_LENGTH = 16
+
+
+class SettingsGroup(BaseSettings):
+    """The settings that share one prefix in the environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_file=".env", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+
+def _split(value: object) -> object:
+    """Split a text at its commas, so that a list needs no JSON."""
+    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+
+def _check_address(text: str | None) -> str | None:
+    try:
+        return parse_address(text) if text else None
+    except NotAnAddressError as problem:
+        raise ValueError(f"not a mail address: {problem}") from None
+
+
+def _check_delays(delays: tuple[int, ...]) -> tuple[int, ...]:
+    if not delays or list(delays) != sorted(set(delays)):
+        raise ValueError("expected one or more delays in whole seconds, in rising order")
+    return delays
+
+
+def _check_template(name: str) -> str:
+    if name not in TEMPLATES:
+        raise ValueError(f"unknown template {name!r}; known: {', '.join(TEMPLATES)}")
+    return name
+
+
+def _has_host(url: str) -> bool:
+    """Whether a URL names a host, and no port that cannot exist."""
+    try:
+        parts = urlsplit(url)
+        return is_host(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _check_host(name: str) -> str:
+    if not is_host(name):
+        raise ValueError(f"{name!r} is not a host name; write it without https:// and without a port")
+    return name
+
+
+def _check_smtp_server(name: str | None) -> str | None:
+    if name and not is_host(name.strip()):
+        raise ValueError("neither a host name nor gmail, outlook or yahoo; the port goes into SMTP_PORT")
+    return name
+
+
+def _check_collector(url: str | None) -> str | None:
+    """Refuse a login in the URL, so that it is no secret: credentials go into OTEL_EXPORTER_OTLP_HEADERS."""
+    if url and not (re.fullmatch(r"https?://[^/@\s]+/\S*", url) and _has_host(url)):
+        raise ValueError("not the URL of a collector, without a login in it, such as http://collector:4318/v1/traces")
+    return url
+
+
+def _check_token_url(url: str | None) -> str | None:
+    """Require https or this machine, since secrets are sent there; refuse a login and a fragment."""
+    allowed = r"https://[^/@\s#]+/[^\s#]*|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/[^\s#]*"
+    if url and not (re.fullmatch(allowed, url) and _has_host(url)):
+        raise ValueError("not the https URL of a token endpoint")
+    return url
+
+
+def _normalize_origin(url: str | None) -> str | None:
+    """Returns the origin as a browser writes it: in lower case, without the default port and without a path."""
+    if not url:
+        return None
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", url):
+        raise ValueError("expected a scheme and a host, such as https://notifications.cinema.example")
+    scheme, host = urlsplit(url.lower()).scheme, urlsplit(url.lower()).netloc
+    return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
+
+
+def _check_proxies(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("a network of all addresses would let every client forge its address; name your proxies only")
+    return networks
+
+
+def _check_console_token(token: SecretStr) -> SecretStr:
+    if published(token.get_secret_value()):
+        raise ValueError(
+            "this token is from an example or a row of keys, so anybody can guess it; make one with "
+            'python3 -c "import secrets; print(secrets.token_urlsafe(32))", or leave it empty to turn the console off'
+        )
+    return token
+
+
+def _check_url_login(url: SecretStr) -> SecretStr:
+    if misread(url.get_secret_value()):
+        raise ValueError(
+            "its login holds one of / ? # where a client would end the host; write them as %2F, %3F and %23 "
+            "(and @ as %40, : as %3A, % as %25)"
+        )
+    return url
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < _MIN_KEY_LENGTH:
+        raise ValueError(f"a key needs at least {_MIN_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
+    return key
+
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Days = Annotated[float, Field(ge=0)]
+Limit = Annotated[int, Field(ge=0)] | None
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+Address = Annotated[str | None, AfterValidator(_check_address)]
+AddressKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode, BeforeValidator(_split)]
+BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
+Collector = Annotated[str | None, AfterValidator(_check_collector)]
+ConsoleToken = Annotated[SecretStr, Field(min_length=16), AfterValidator(_check_console_token)] | None
+EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if name else None)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(_split)]
+Links = Annotated[tuple[ServiceLink, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_proxies)]
+Origin = Annotated[str | None, AfterValidator(_normalize_origin)]
+RetryDelays = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_delays)
+]
+SafeLink = Annotated[str | None, AfterValidator(check_link)]
+SecretUrl = Annotated[SecretStr, AfterValidator(_check_url_login)]
+SmtpServer = Annotated[str | None, AfterValidator(_check_smtp_server)]
+TemplateNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_template)], ...], NoDecode, BeforeValidator(_split)
+]
+Tenant = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+$")]
+TokenUrl = Annotated[str | None, AfterValidator(_check_token_url)]

@@ -1,0 +1,70 @@
+"""Reads the environment and `.env` into the tree, and refuses settings that do not fit together."""
+
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.settings.choices import DeliveryMode, Environment
+from notification_service.settings.fields import SettingsGroup
+from notification_service.settings.tree import Settings
+
+
+def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Settings:
+    """Read the environment. Raises `ConfigurationError`, which names each setting at fault and hides its value.
+
+    `links=False` leaves out the check in production that all connections are protected: it imports the clients of
+    RabbitMQ, Redis and MongoDB, which takes half a second.
+    """
+    parts: dict[str, SettingsGroup] = {}
+    faults: list[str] = []
+    for name, field in Settings.model_fields.items():
+        kind: type[SettingsGroup] = field.annotation  # type: ignore[assignment]  # every field of the tree is a group
+        prefix = kind.model_config.get("env_prefix", "")
+        try:
+            parts[name] = kind(_env_file=env_file)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ConfigurationError(f"{env_file} cannot be read: {_describe(problem)}") from None
+        except SettingsError as problem:
+            # Its text names the field without its prefix, and hides the value.
+            field_name = re.search(r'field "(\w+)"', str(problem))
+            faults.append(
+                f"{prefix}{field_name[1].upper() if field_name else 'a setting'}: expected JSON, see .env.example"
+            )
+        except ValidationError as problem:
+            faults += [
+                f"{prefix}{str(fault['loc'][0]).upper()}: {fault['msg']}"
+                for fault in problem.errors(include_input=False, include_url=False)
+            ]
+    if faults:
+        raise ConfigurationError("; ".join(faults))
+    settings = Settings(**parts)
+    if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
+        raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
+    if problem_text := settings.service.retention_problem:
+        raise ConfigurationError(problem_text)
+    if settings.console.token and settings.console.port == settings.service.port:
+        raise ConfigurationError("CONSOLE_PORT is the same as PORT: the console needs a port of its own")
+    if settings.service.environment is Environment.PRODUCTION:
+        _check_production(settings, links=links)
+    return settings
+
+
+def _check_production(settings: Settings, *, links: bool) -> None:
+    if links and (unprotected := settings.unprotected_links):
+        raise ConfigurationError(
+            f"ENVIRONMENT=production, but {', '.join(unprotected.values())}; if the network itself is protected, "
+            f"PLAINTEXT_ALLOWED={','.join(unprotected)} allows it"
+        )
+    if well_known := settings.well_known_secrets:
+        raise ConfigurationError(
+            f"ENVIRONMENT=production, but the password in {', '.join(well_known)} is a well-known one, such as "
+            "change-me: change it on the server and here"
+        )
+
+
+def _describe(problem: OSError | UnicodeDecodeError) -> str:
+    """Without the bytes of the file, which may be those of a secret."""
+    return problem.strerror or "" if isinstance(problem, OSError) else f"invalid UTF-8 at byte {problem.start}"

@@ -1,0 +1,102 @@
+"""The tree of all settings, and what follows from several groups of them together."""
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from notification_service.foundation.addresses import NotAnAddressError, parse_address
+from notification_service.foundation.credentials import passwords, published, published_login, sent_by_auth
+from notification_service.settings.choices import DeliveryMode, Security, ServiceLink, TransportKind
+from notification_service.settings.presentation import BrandSettings, SenderSettings
+from notification_service.settings.servers import (
+    AddressKeySettings,
+    ConsoleSettings,
+    MongoSettings,
+    RabbitSettings,
+    RedisSettings,
+)
+from notification_service.settings.service import ServiceSettings
+from notification_service.settings.smtp import SmtpSettings
+
+
+class Settings(BaseModel):
+    """Secrets are `SecretStr`, so no repr shows one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rabbitmq: RabbitSettings
+    redis: RedisSettings
+    mongodb: MongoSettings
+    addresses: AddressKeySettings
+    smtp: SmtpSettings
+    sender: SenderSettings
+    brand: BrandSettings
+    console: ConsoleSettings
+    service: ServiceSettings
+
+    @property
+    def transport(self) -> TransportKind:
+        """The chosen transport, whether or not its settings are complete. Only this property decides it."""
+        return TransportKind.SMTP
+
+    @property
+    def unconfigured(self) -> str | None:
+        """Why no real mail can be sent, in one sentence that names the setting; None if it can be."""
+        no_sender = "FROM_EMAIL is not set, and SMTP_USERNAME is not a mail address to use instead"
+        sender = None if self.sender_address else no_sender
+        match self.transport:
+            case TransportKind.SMTP:
+                return self.smtp.missing or sender
+
+    @property
+    def sender_address(self) -> str | None:
+        if self.sender.email:
+            return self.sender.email
+        try:
+            return parse_address(self.smtp.username or "")
+        except NotAnAddressError:
+            return None
+
+    @property
+    def live(self) -> bool:
+        return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
+
+    @property
+    def unprotected_links(self) -> dict[ServiceLink, str]:
+        """The connections that are not protected and not listed in PLAINTEXT_ALLOWED, with the reason.
+
+        Raises `ConfigurationError` if a URL cannot be read.
+        """
+        from notification_service import protection  # noqa: PLC0415 - it imports the clients, which the health check does not need
+
+        urls = (self.rabbitmq.url, self.redis.url, self.mongodb.uri)
+        rabbitmq, redis, mongodb = (url.get_secret_value() for url in urls)
+        found = protection.unprotected(rabbitmq=rabbitmq, redis_url=redis, mongodb=mongodb)
+        faults = {ServiceLink(name): fault for name, fault in found.items()}
+        management = plain(self.rabbitmq.management_url)
+        if management and not management.lower().startswith("https://"):
+            faults.setdefault(ServiceLink.RABBITMQ, "RABBITMQ_MANAGEMENT_URL has to be https://")
+        if self.smtp.server and self.smtp.username and self.smtp.protection is Security.PLAIN:
+            faults[ServiceLink.SMTP] = (
+                f"SMTP_USERNAME would log in at {self.smtp.host}:{self.smtp.connect_port} in plain text: SMTP_SECURITY "
+                "has to be starttls or implicit"
+            )
+        return {link: fault for link, fault in faults.items() if link not in self.service.plaintext_allowed}
+
+    def secrets(self) -> list[str]:
+        """Every secret in the tree, with the passwords inside URLs, for the redaction of logs."""
+        groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
+        held = [value.get_secret_value() for group in groups for _, value in group if isinstance(value, SecretStr)]
+        held += self.addresses.plain_keys
+        sent = sent_by_auth(self.smtp.username or "", plain(self.smtp.password) or "") if self.smtp.password else ()
+        return [*sent, *(secret for whole in held for secret in (whole, *passwords(whole)) if secret)]
+
+    @property
+    def well_known_secrets(self) -> list[str]:
+        """The settings whose secret is a published default or an example."""
+        urls = {"RABBITMQ_URL": self.rabbitmq.url, "REDIS_URL": self.redis.url, "MONGODB_URI": self.mongodb.uri}
+        smtp = {f"SMTP_{name.upper()}": value for name, value in self.smtp if isinstance(value, SecretStr)}
+        known = [name for name, url in urls.items() if published_login(url.get_secret_value())]
+        return known + [name for name, secret in smtp.items() if published(secret.get_secret_value())]
+
+
+def plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
