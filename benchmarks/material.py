@@ -35,7 +35,7 @@ def write(folder: Path) -> Path:
     renderer = bootstrap.load_renderer(read)
     for number, kind in enumerate(MIX):
         body = publication(number).body
-        notice = planning.plan(InboundMessage(body, kind), largest=read.service.max_event_bytes)
+        notice = planning.plan(InboundMessage(body, kind), max_bytes=read.service.max_event_bytes)
         if not isinstance(notice, Notification):
             raise TypeError(f"the sample {kind} makes no mail: {notice}")
         mail = renderer.render(notice.template, notice.event, _JANE)

@@ -273,7 +273,7 @@ async def _assembled(
         rabbit.url.get_secret_value(),
         _topology(settings, pipeline.policy.retry_schedule, others),
         prefetch=rabbit.prefetch,
-        held_too_long=partial(_hold_shorter, breaker, pipeline.poison_guard),
+        on_ack_timeout=partial(_hold_shorter, breaker, pipeline.poison_guard),
     )
     consumer = _consumer(link, pipeline, observer)
     unlimited = replace(stores, rates=RedisRates(redis_client, RateLimits()))
@@ -335,7 +335,7 @@ def _consumer(link: BrokerConnection, pipeline: Pipeline, observer: Observer) ->
         policy.retry_schedule,
         observer,
         channel=pipeline.composer.channel,
-        largest=policy.max_event_bytes,
+        max_bytes=policy.max_event_bytes,
     )
 
 

@@ -85,9 +85,9 @@ MUTANTS = (
     ),
     Mutant(
         "order: the verdict after the 250, not before",
-        "delivery/pipeline.py",
-        "        verdict = await self.channel.deliver(\n",
-        "        await self.books.close(job, Sent())\n        verdict = await self.channel.deliver(\n",
+        "delivery/sending.py",
+        "            verdict = await self.channel.deliver(\n",
+        "            await self.state.close(job, Sent())\n            verdict = await self.channel.deliver(\n",
         ("tests/faults/test_worker_crash_points.py", "-k", "after_rcpt or after_the_marker"),
     ),
     Mutant(
@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "order: the copy before the ack",
         "broker/consumer.py",
-        "        pause = 0.2\n",
-        "        pause = 0.2\n        await _ack(message)\n",
+        "        waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)\n",
+        "        waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)\n        await _ack(message)\n",
         ("tests/faults/test_broker_outages.py", "-k", "retry_queue_is_missing"),
     ),
     Mutant(
@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant(
         "fence: without a claim, the entry",
         "delivery/state.py",
-        "fence is Fence.HELD_HERE or (fence is Fence.HELD and self._claim_may_be_anothers(job))",
+        "fence is Fence.HELD_HERE or (fence is Fence.HELD and self._has_to_ask_ledger(job))",
         "fence is Fence.HELD_HERE",
         ("tests/model/test_model_counterexamples.py",),
     ),
@@ -275,8 +275,8 @@ MUTANTS = (
     Mutant(
         "poison_guard: starts are counted",
         "delivery/poison_guard.py",
-        "            return await self._claims.begin(inbound)",
-        "            return 0 * await self._claims.begin(inbound)",
+        "            return await self._claims.begin(key)",
+        "            return 0 * await self._claims.begin(key)",
         ("tests/unit/test_pipeline.py",),
     ),
     Mutant(
@@ -289,14 +289,14 @@ MUTANTS = (
     Mutant(
         "limits: what came back often leaves a queue that drops it",
         "broker/consumer.py",
-        "_returns(message) >= _OFTEN",
+        "_returns(message) >= _MAX_RETURNS",
         "_returns(message) < 0",
         ("tests/integration/test_delivery_limits.py", "-k", "again_and_again"),
     ),
     Mutant(
         "shutdown: a job in hand is drained",
         "broker/consumer.py",
-        "time.monotonic() + grace",
+        "time.monotonic() + grace_s",
         "time.monotonic()",
         ("tests/e2e/test_lifecycle.py", "-k", "sigterm_lets"),
     ),

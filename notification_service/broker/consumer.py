@@ -1,4 +1,4 @@
-"""Takes deliveries in, has them handled, and settles them: the only place that acks."""
+"""Takes messages from RabbitMQ, has them handled, and settles them: the only place that acks."""
 
 import asyncio
 import time
@@ -16,14 +16,14 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.lenient_decoding import LOST
 from notification_service.broker.messages import (
-    _DEFAULT_LARGEST,
     _MAX_TYPE_LENGTH,
     ATTEMPT,
+    DEFAULT_MAX_EVENT_BYTES,
     EVENT_TYPE,
+    LIMITS_PASSED,
     NOT_BEFORE,
+    REDELIVERED,
     REPLAY,
-    SUSPECT,
-    TURNS,
     _parking_slip,
     _returns,
     _trace_headers,
@@ -39,27 +39,29 @@ from notification_service.contract.outcomes import Outcome, Parked, ParkReason, 
 from notification_service.delivery.observer import Observer, Stage
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
+from notification_service.foundation.backoff import pauses
 
 log = structlog.get_logger(__name__)
 
 Handle = Callable[[InboundMessage], Awaitable[Settlement]]
 
 
-_MAX_PAUSE = 10.0
-_LOOK_AGAIN = 0.1
-_BEFORE_GIVING_BACK = 5.0
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.2, 10.0
+_POLL_S = 0.1
+_REQUEUE_PAUSE_S = 5.0
 _CLOSE_TIMEOUT_S = 5.0
-_HEAVY = 2**20
-"""Bytes. A body is copied several times on its way out, so larger ones go one after the other."""
-_OFTEN = 3
-"""Returns after which an event is moved to a queue of ours. RabbitMQ 4 drops it from a quorum queue that says nothing
-after 20 of them, silently where it has no dead-letter exchange; ours takes 1,000 and parks what is beyond."""
-_MAX_REST, _MAX_STAY = 60.0, 300.0
-"""Seconds that a delivery is held whose copy the broker refuses: at a time, and before it is given back."""
+_LARGE_BODY_BYTES = 2**20
+"""Larger bodies are published one at a time, since publishing copies a body several times."""
+_MAX_RETURNS = 3
+"""Returns after which a message is moved to a queue of ours. RabbitMQ 4 limits a quorum queue without
+`x-delivery-limit` to 20 returns, and drops the message where no dead-letter exchange is set. Our queues allow 1,000,
+and dead-letter to the parking queue."""
+_MAX_WAIT_S, _MAX_HOLD_S = 60.0, 300.0
+"""How long a message that no queue accepts is held: between two tries, and until it is requeued."""
 
 
 class Consumer:
-    """`largest`: the bytes of an event that is read for its type."""
+    """`max_bytes`: the largest body that is read for its event type."""
 
     def __init__(
         self,
@@ -69,36 +71,37 @@ class Consumer:
         observer: Observer,
         *,
         channel: ChannelKind = ChannelKind.EMAIL,
-        largest: int = _DEFAULT_LARGEST,
+        max_bytes: int = DEFAULT_MAX_EVENT_BYTES,
     ) -> None:
         self._channel = channel
-        self._largest = largest
+        self._max_bytes = max_bytes
         self._link = link
         self._handle = handle
-        self._ladder = retry_schedule
+        self._retry_schedule = retry_schedule
         self._observer = observer
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heavy = asyncio.Lock()
+        self._large_body_lock = asyncio.Lock()
 
     @property
     def under_way(self) -> int:
         return len(self._tasks)
 
     async def on_message(self, message: AbstractIncomingMessage) -> None:
-        """Hands over to a task of its own: a lost channel cancels this callback, not the job (pitfalls.md, 1)."""
+        """Start a task for the message: a lost channel cancels this callback, but not the task (pitfalls.md, 1)."""
         task = asyncio.create_task(self._process(message))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    async def drain(self, grace: float, let_go: Callable[[], None]) -> int:
-        """Let the jobs finish for `grace` seconds; then end them. How many did not finish: they stay unacked.
+    async def drain(self, grace_s: float, release_waiting: Callable[[], None]) -> int:
+        """Wait up to `grace_s` seconds for the tasks, then cancel them. Returns how many did not finish.
 
-        `let_go` ends those that wait for what will not come in that time; it is called again and again.
+        Their messages stay unacked. `release_waiting` is called repeatedly: it ends the waits that would outlast
+        the grace period.
         """
-        deadline, ended = time.monotonic() + grace, 0
+        deadline, ended = time.monotonic() + grace_s, 0
         while self._tasks and time.monotonic() < deadline:
-            let_go()
-            done, _ = await asyncio.wait(self._tasks, timeout=_LOOK_AGAIN)
+            release_waiting()
+            done, _ = await asyncio.wait(self._tasks, timeout=_POLL_S)
             ended += sum(task.cancelled() for task in done)
         unfinished = list(self._tasks)
         for task in unfinished:
@@ -113,24 +116,21 @@ class Consumer:
             log.error("delivery.unsettled", problem=f"{type(problem).__name__}: {problem}")
 
     async def _process(self, message: AbstractIncomingMessage) -> None:
-        """One delivery.
-
-        An error beside its handling gives it back: unacked, it would wait for ever (pitfalls.md, 3).
-        """
+        """Handle and settle one message, or requeue it: unacked, it would wait for ever (pitfalls.md, 3)."""
         try:
-            await self._work_off(message)
+            await self._handle_and_settle(message)
         except Exception as problem:
             log.exception("delivery.unsettled", problem=type(problem).__name__)
-            # What fails each time is not to keep a core busy with it.
-            await asyncio.sleep(_BEFORE_GIVING_BACK)
-            await _give_back(message)
+            # A pause, since a message that fails each time would keep a core busy.
+            await asyncio.sleep(_REQUEUE_PAUSE_S)
+            await _requeue(message)
 
-    async def _work_off(self, message: AbstractIncomingMessage) -> None:
+    async def _handle_and_settle(self, message: AbstractIncomingMessage) -> None:
         started = time.monotonic()
-        with self._observer.watched(read(message, largest=self._largest)) as inbound:
+        with self._observer.watched(read(message, max_bytes=self._max_bytes)) as inbound:
             if inbound.is_express_copy:
-                await self._run_ahead(message, inbound)
-            elif _came_back_often(message) and await self._bring_home(message, inbound):
+                await self._handle_express_copy(message, inbound)
+            elif _returned_often(message) and await self._move_to_own_queue(message, inbound):
                 log.warning(
                     "event.moved",
                     event_type=inbound.routing_key,
@@ -138,19 +138,19 @@ class Consumer:
                     returns=_returns(message),
                 )
             else:
-                await self._see_through(message, inbound, started)
+                await self._handle_ordinary(message, inbound, started)
 
-    async def _run_ahead(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> None:
-        """A copy that only saves time. Whatever becomes of it, the one in the ordinary queue finds what was written."""
+    async def _handle_express_copy(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> None:
+        """Handle a copy from the express lane and ack it in any case: the ordinary copy is the one that counts."""
         if not inbound.redelivered:
             await self._handled(inbound)
         await _ack(message)
 
-    async def _bring_home(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> bool:
-        """Whether it waits in the way back now; a copy that the broker refuses has to be handled where it is."""
+    async def _move_to_own_queue(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> bool:
+        """Move a message to our own queue. Returns False where the broker refuses the copy, or the channel is lost."""
         slip = {
             EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
-            SUSPECT: inbound.redelivered or None,
+            REDELIVERED: inbound.redelivered or None,
             **_trace_headers(inbound),
         }
         try:
@@ -158,36 +158,37 @@ class Consumer:
         except MessageRefusedError:
             return False
 
-    async def _see_through(self, message: AbstractIncomingMessage, inbound: InboundMessage, started: float) -> None:
+    async def _handle_ordinary(self, message: AbstractIncomingMessage, inbound: InboundMessage, started: float) -> None:
         settlement = await self._handled(inbound)
         with self._observer.timed(Stage.SETTLE):
             try:
                 settled = settlement if await self._settle(message, inbound, settlement) else None
             except MessageRefusedError as problem:
-                settled = await self._stay(message, inbound, settlement, str(problem))
+                settled = await self._hold_unmovable(message, inbound, settlement, str(problem))
         if settled:
             self._observer.settled(inbound, settled, time.monotonic() - started)
 
-    async def _stay(
+    async def _hold_unmovable(
         self, message: AbstractIncomingMessage, inbound: InboundMessage, settlement: Settlement, problem: str
     ) -> Settlement | None:
-        """See a delivery through whose copy the broker refuses; by what it was settled, None where it was not.
+        """Handle a message again and again whose copy the broker refuses, so that it can be neither retried nor parked.
 
-        It waits in hand, and its record is all that is left of it. What has none by then is given back.
+        It is held unacked until it has an outcome: its record is then all that is left of it. Returns the settlement,
+        or None where the message was requeued instead.
         """
         log.error("event.unmovable", event_type=inbound.routing_key, bytes=len(message.body), problem=problem)
-        deadline = time.monotonic() + _MAX_STAY
+        deadline = time.monotonic() + _MAX_HOLD_S
         while True:
             if isinstance(settlement, Retry):
                 inbound = replace(inbound, attempt=inbound.attempt + settlement.counted)
-                goes_on = await self._link.rest(min(settlement.seconds, _MAX_REST))
+                goes_on = await self._link.wait_unless_stopping(min(settlement.seconds, _MAX_WAIT_S))
                 if not goes_on or time.monotonic() > deadline or not _still_ours(message):
-                    await _give_back(message)
+                    await _requeue(message)
                     return None
             inbound = replace(inbound, unmovable=True)
             settlement = await self._handled(inbound)
             if not isinstance(settlement, Retry):
-                _say_kept(inbound, settlement)
+                _log_not_parked(inbound, settlement)
                 return settlement if await _ack(message) else None
 
     async def _handled(self, inbound: InboundMessage) -> Settlement:
@@ -195,24 +196,24 @@ class Consumer:
             return await self._handle(inbound)
         except Exception as problem:
             log.exception("delivery.failed", event_type=inbound.routing_key, problem=type(problem).__name__)
-            return self._after(problem, inbound)
+            return self._settlement_after_error(problem, inbound)
 
-    def _after(self, problem: Exception, inbound: InboundMessage) -> Settlement:
-        """An unforeseen fault: retries, then the parking queue, never unacked for ever (pitfalls.md, 3)."""
-        # Its text may hold an address of a server with its password; the log has it, without those.
+    def _settlement_after_error(self, problem: Exception, inbound: InboundMessage) -> Settlement:
+        """The settlement after an unexpected error: a retry, and after the last one parking (pitfalls.md, 3)."""
+        # The exception's text may hold a server's URL with its password: logs are redacted, headers are not.
         detail = type(problem).__name__
-        seconds = self._ladder.next_wait(inbound.attempt, None, jitter=1)
+        seconds = self._retry_schedule.next_wait(inbound.attempt, None, jitter=1)
         if inbound.unmovable:
-            # No record of it may be written, and then there is nothing else than this delivery.
-            return Retry(_MAX_REST, counted=False, reason=detail)
+            # Its record may not be written yet, so the message is all there is.
+            return Retry(_MAX_WAIT_S, counted=False, reason=detail)
         if seconds is None:
             return Park(Parked(ParkReason.INTERNAL_ERROR, detail))
         return Retry(seconds, counted=True, reason=detail)
 
     async def _settle(self, message: AbstractIncomingMessage, inbound: InboundMessage, settlement: Settlement) -> bool:
-        """Whether it was settled; a delivery whose channel is gone comes again, and finds what was written down.
+        """Settle the message. Returns False where its channel is lost: it comes again, and finds the outcome written.
 
-        Raises `MessageRefusedError` where the broker takes no copy of it.
+        Raises `MessageRefusedError` where the broker refuses a copy of it.
         """
         match settlement:
             case Done():
@@ -220,18 +221,19 @@ class Consumer:
             case Park(outcome):
                 moved = await self._move(message, PARKED, _parking_slip(inbound, outcome, self._channel))
                 if moved:
-                    _say_parked(inbound, outcome)
+                    _log_parked(inbound, outcome)
             case Retry(seconds, counted, reason, not_before, limits_passed):
-                # A crowd that was given times of its own must not come back together.
-                delay = self._ladder.delay_within(seconds) if not_before else self._ladder.delay_for(seconds)
+                # With a due time, the longest delay before it, so that messages do not all come back in one moment.
+                schedule = self._retry_schedule
+                delay = schedule.delay_within(seconds) if not_before else schedule.delay_for(seconds)
                 attempt = inbound.attempt + counted
                 slip = {
                     ATTEMPT: attempt,
                     EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
                     REPLAY: inbound.replay,
-                    SUSPECT: inbound.redelivered or None,
+                    REDELIVERED: inbound.redelivered or None,
                     NOT_BEFORE: not_before or inbound.not_before,
-                    TURNS: inbound.limits_passed if limits_passed is None else limits_passed,
+                    LIMITS_PASSED: inbound.limits_passed if limits_passed is None else limits_passed,
                     **_trace_headers(inbound),
                 }
                 moved = await self._move(message, retry_queue(self._channel, delay), slip)
@@ -242,11 +244,11 @@ class Consumer:
         return moved and await _ack(message)
 
     async def _move(self, message: AbstractIncomingMessage, queue: str, headers: dict[str, Any]) -> bool:
-        """Publish a copy, confirmed, before the original is acked; a crash between the two is one copy too many.
+        """Publish a copy and wait for the confirm; the caller then acks the original. A crash in between leaves both.
 
-        One that the broker refuses is tried once more without anything that its producer wrote around the body.
+        A copy that the broker refuses is published once more without the producer's headers and properties.
         """
-        async with self._heavy if len(message.body) > _HEAVY else nullcontext():
+        async with self._large_body_lock if len(message.body) > _LARGE_BODY_BYTES else nullcontext():
             try:
                 return await self._publish_copy(message, queue, copied(message, headers))
             except MessageRefusedError as problem:
@@ -254,39 +256,41 @@ class Consumer:
                 return await self._publish_copy(message, queue, bare(message, headers))
 
     async def _publish_copy(self, message: AbstractIncomingMessage, queue: str, copy: aio_pika.Message) -> bool:
-        """Whether it was taken, before the original was somebody else's. Raises `MessageRefusedError`."""
-        pause = 0.2
+        """Publish until it is confirmed. Returns False where the original went back to the broker meanwhile.
+
+        Raises `MessageRefusedError`.
+        """
+        waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)
         while _still_ours(message):
             try:
                 await self._link.publish(copy, queue)
             except LOST as problem:
-                why = f"{type(problem).__name__}: {problem}"
-                log.error("publish.failed", queue=queue, problem=why, pause_s=pause)  # noqa: TRY400 - it says all
+                pause_s, why = next(waits), f"{type(problem).__name__}: {problem}"
+                log.error("publish.failed", queue=queue, problem=why, pause_s=round(pause_s, 1))  # noqa: TRY400 - why
             else:
                 return True
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _MAX_PAUSE)
+            await asyncio.sleep(pause_s)
         return False
 
 
-def _came_back_often(message: AbstractIncomingMessage) -> bool:
-    return message.consumer_tag not in AGAIN_QUEUES and _returns(message) >= _OFTEN
+def _returned_often(message: AbstractIncomingMessage) -> bool:
+    return message.consumer_tag not in AGAIN_QUEUES and _returns(message) >= _MAX_RETURNS
 
 
-def _say_kept(inbound: InboundMessage, settlement: Done | Park) -> None:
-    """What is parked in no queue: the record alone can bring it back."""
+def _log_not_parked(inbound: InboundMessage, settlement: Done | Park) -> None:
+    """Log that a message is parked in no queue, so that only its record can bring it back."""
     if isinstance(settlement, Park):
-        told = summarize(settlement.outcome)
-        log.error("event.not_parked", event_type=inbound.routing_key, outcome=told.outcome, reason=told.reason)
+        summary = summarize(settlement.outcome)
+        log.error("event.not_parked", event_type=inbound.routing_key, outcome=summary.outcome, reason=summary.reason)
 
 
-def _say_parked(inbound: InboundMessage, outcome: Outcome) -> None:
-    told = summarize(outcome)
-    log.warning("event.parked", event_type=inbound.routing_key, outcome=told.outcome, reason=told.reason)
+def _log_parked(inbound: InboundMessage, outcome: Outcome) -> None:
+    summary = summarize(outcome)
+    log.warning("event.parked", event_type=inbound.routing_key, outcome=summary.outcome, reason=summary.reason)
 
 
 def _still_ours(message: AbstractIncomingMessage) -> bool:
-    """Whether it can still be acked: the broker gives what stood on a lost channel to somebody else."""
+    """Whether it can still be acked: the broker redelivers the messages of a lost channel to others."""
     try:
         return not message.channel.is_closed
     except ChannelInvalidStateError:
@@ -302,7 +306,7 @@ async def _ack(message: AbstractIncomingMessage) -> bool:
     return True
 
 
-async def _give_back(message: AbstractIncomingMessage) -> None:
+async def _requeue(message: AbstractIncomingMessage) -> None:
     try:
         await message.nack(requeue=True)
     except LOST as problem:

@@ -1,8 +1,8 @@
-"""Publishes what the broker may refuse: one at a time, on a connection that nobody else needs.
+"""Publishes messages that the broker may refuse: one at a time, on a connection of their own.
 
-To a message that it does not take, RabbitMQ answers by closing the channel (406: larger than max_message_size, a header
-that it reads itself) or the whole connection (501: more headers than a frame holds). Among other publishes nobody can
-tell whose fault that is, and everybody pays. Alone, a refusal is proof, and costs no session.
+RabbitMQ refuses a message by closing the channel (406: larger than max_message_size, or a header that RabbitMQ itself
+reads) or the whole connection (501: more headers than fit in a frame). With several messages in flight, nobody can tell
+which one it was, and all of them fail. Alone on its connection, the message is known to be refused, and no other fails.
 """
 
 import asyncio
@@ -20,40 +20,40 @@ log = structlog.get_logger(__name__)
 _TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 3.0
 _FRAMES = ("FRAME_ERROR", "SYNTAX_ERROR", "UNEXPECTED_FRAME")
-"""How the broker's text begins where it closes the connection because of what it read."""
+"""How the broker's text begins when it closes the connection because of a frame that it read."""
 _CONTENT_TOO_LARGE = 311
-"""AMQP 0-9-1 §1.8's own word for it, which RabbitMQ does not use."""
+"""The reply code of AMQP 0-9-1 §1.8; RabbitMQ itself uses 406."""
 
 
 class MessageRefusedError(Exception):
-    """The broker does not take this message, nor would it the next time; the text is the broker's."""
+    """The broker refuses this message, and would refuse it again. The text is the broker's."""
 
 
 def blames_a_message(problem: BaseException) -> bool:
-    """Whether the broker closed because of something that was published, and not for reasons of its own."""
+    """Whether the broker closed the channel or connection because of a published message."""
     if isinstance(problem, ChannelClosed):
         return isinstance(problem, ChannelPreconditionFailed) or problem.args[:1] == (_CONTENT_TOO_LARGE,)
     return isinstance(problem, ConnectionClosed) and str(problem).startswith(_FRAMES)
 
 
 class IsolatedPublisher:
-    """`name`: what the broker calls the connection, which is made when the first message needs it."""
+    """Connects when the first message is published. `name`: the name of the connection at the broker."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
         self._name = name
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
 
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
-        """Returns when the broker has confirmed it. Raises `MessageRefusedError`, or one of `LOST`."""
-        async with self._turn:
+        """Publish, and return when the broker has confirmed it. Raises `MessageRefusedError`, or one of `LOST`."""
+        async with self._lock:
             channel = await self._ready()
             try:
                 await confirmed(channel, message, queue)
             except DeliveryError:
-                # The broker answered, and the channel stands.
+                # The broker answered on a channel that stays open.
                 raise
             except LOST as problem:
                 await self.close()
@@ -62,10 +62,10 @@ class IsolatedPublisher:
                 raise
 
     async def close(self) -> None:
-        """What is under way fails with one of `LOST`."""
+        """Close the connection. A message in flight fails with one of `LOST`."""
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
-            await goodbye(connection)
+            await close_quietly(connection)
 
     async def _ready(self) -> AbstractChannel:
         if self._channel is None or self._channel.is_closed:
@@ -78,18 +78,18 @@ class IsolatedPublisher:
 
 
 async def confirmed(channel: AbstractChannel, message: aio_pika.Message, queue: str) -> None:
-    """Publish to a queue, and wait for its confirm. Raises `MessageRefusedError` where no frame can hold it."""
+    """Publish to a queue, and wait for the confirm. Raises `MessageRefusedError` where its headers fit in no frame."""
     try:
         await channel.default_exchange.publish(message, queue, mandatory=True)
     except LOST:
         raise
     except Exception as problem:
-        # pamqp's errors have no kind in common.
+        # pamqp's errors have no common base class.
         raise MessageRefusedError(f"{type(problem).__name__}: {problem}") from problem
 
 
-async def goodbye(connection: AbstractConnection) -> None:
-    """Close it, unless the other end no longer listens."""
+async def close_quietly(connection: AbstractConnection) -> None:
+    """Close the connection; an error or a timeout is only logged."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()

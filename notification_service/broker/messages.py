@@ -1,4 +1,4 @@
-"""AMQP messages read and copied: the headers of ours, and what of a producer's headers travels on."""
+"""Reads AMQP messages, and makes copies of them with our headers and those of the producer that fit."""
 
 import time
 from collections.abc import Mapping
@@ -22,39 +22,25 @@ from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.trace_context import NO_HEADERS
 
 log = structlog.get_logger(__name__)
-
-
 ATTEMPT = "x-attempt"
-
-
 EVENT_TYPE = "x-event-type"
-
-
 REPLAY = "x-replay"
-
-
-SUSPECT = "x-suspect"
-
-
+REDELIVERED = "x-suspect"
 NOT_BEFORE = "x-not-before"
-
-
-TURNS = "x-turns"
-
-
+LIMITS_PASSED = "x-turns"
 CHANNEL = "x-channel"
 
 
-_OURS = (ATTEMPT, EVENT_TYPE, REPLAY, SUSPECT, NOT_BEFORE, TURNS, CHANNEL)
-"""What we alone write, so it counts only on what came from a queue of ours. No copy takes it over from a message."""
+_OURS = (ATTEMPT, EVENT_TYPE, REPLAY, REDELIVERED, NOT_BEFORE, LIMITS_PASSED, CHANNEL)
+"""Headers that only we write: they count only on messages from our own queues, and are not copied from others."""
 
 
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
-"""What earlier stays in other queues have written on a message."""
+"""Prefixes of the headers that RabbitMQ or we wrote in other queues. Copies do not carry them."""
 
 
 _FOR_THE_BROKER = ("CC", "BCC")
-"""What RabbitMQ itself obeys when a message is published: a copy is for one queue."""
+"""Headers by which RabbitMQ routes a published message to further queues: a copy is for one queue only."""
 
 
 _MAX_HEADER_LENGTH = 500
@@ -64,35 +50,33 @@ _MAX_TOKEN_LENGTH = 200
 
 
 _MAX_TYPE_LENGTH = 255
-"""No routing key is longer, and so no type of ours."""
+"""AMQP's limit for a routing key, and so for an event type."""
 
 
 _MAX_HEADERS = 4096
 """Bytes of all headers of a copy: with the other properties they fit the smallest frame of RabbitMQ 4, 8 KiB."""
 
 
-_FURTHEST = timedelta(days=31).total_seconds()
-"""No limit gives a time that is further off; what a header says beyond it is no time."""
+_MAX_DELAY_S = timedelta(days=31).total_seconds()
+"""No rate limit makes a message wait longer; a later time in the header is ignored."""
 
 
-_DEFAULT_LARGEST = 256 * 1024
-
-
+DEFAULT_MAX_EVENT_BYTES = 256 * 1024
 _RETURNS = "x-delivery-count"
 
 
 def _returns(message: AbstractIncomingMessage) -> int:
-    """How often it came back, where its queue counts that: quorum queues do."""
+    """How often the message came back to its queue. Only quorum queues count that."""
     return _count(message.headers.get(_RETURNS))
 
 
 def _parking_slip(inbound: InboundMessage, outcome: Outcome, channel: ChannelKind) -> dict[str, Any]:
-    told = summarize(outcome)
+    summary = summarize(outcome)
     return {
         EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
         CHANNEL: channel.value,
-        "x-reason": f"{told.outcome}({told.reason})" if told.reason else told.outcome,
-        "x-detail": _writable(mask_in(told.detail or ""), _MAX_HEADER_LENGTH),
+        "x-reason": f"{summary.outcome}({summary.reason})" if summary.reason else summary.outcome,
+        "x-detail": _writable(mask_in(summary.detail or ""), _MAX_HEADER_LENGTH),
         "x-parked-at": datetime.now(UTC).isoformat(),
         **_trace_headers(inbound),
     }
@@ -102,13 +86,13 @@ def _trace_headers(inbound: InboundMessage) -> Mapping[str, str | None]:
     return inbound.trace.headers if inbound.trace else NO_HEADERS
 
 
-def _writable(text: str, longest: int) -> str:
-    """At most so many bytes, without lone surrogates, which JSON can bring and a header cannot hold."""
-    return text[:longest].encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
+def _writable(text: str, max_bytes: int) -> str:
+    """The text cut to `max_bytes` of UTF-8. Lone surrogates, which JSON allows, are replaced."""
+    return text[:max_bytes].encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
 
 
-def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -> InboundMessage:
-    """The message in our own words. Headers of ours are believed only where nobody else can have written them."""
+def read(message: AbstractIncomingMessage, *, max_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> InboundMessage:
+    """Read a message. Our headers count only where nobody else can have written them."""
     ours = {name: message.headers.get(name) for name in _OURS} if is_from_us(message) else {}
     event_type, replay = ours.get(EVENT_TYPE), ours.get(REPLAY)
     inbound = InboundMessage(
@@ -118,26 +102,27 @@ def read(message: AbstractIncomingMessage, *, largest: int = _DEFAULT_LARGEST) -
         content_encoding=message.content_encoding or None,
         content_type=message.content_type or None,
         attempt=_count(ours.get(ATTEMPT)),
-        not_before=_soon(ours.get(NOT_BEFORE)),
-        limits_passed=_count(ours.get(TURNS)),
+        not_before=_due(ours.get(NOT_BEFORE)),
+        limits_passed=_count(ours.get(LIMITS_PASSED)),
         replay=replay if isinstance(replay, str) and 0 < len(replay) <= _MAX_TOKEN_LENGTH else None,
         is_express_copy=message.consumer_tag == EXPRESS,
-        redelivered=bool(message.redelivered or ours.get(SUSPECT)),
+        redelivered=bool(message.redelivered or ours.get(REDELIVERED)),
         trace=trace_context.read(message.headers),
     )
-    return planning.under_its_type(inbound, largest=largest)
+    return planning.under_its_type(inbound, max_bytes=max_bytes)
 
 
 def _came_under(message: AbstractIncomingMessage) -> str:
-    """Its producer's routing key: what the broker parked, which comes without a consumer, has another one by then."""
+    """The producer's routing key, also of a message that the broker parked under another one."""
     death = dead_letters.first(message.headers) if message.consumer_tag is None else None
     return death.routing_key if death else message.routing_key or ""
 
 
 def is_from_us(message: AbstractIncomingMessage) -> bool:
-    """Whether we published it: a consumer's tag is its queue's name, and what is parked comes without a consumer.
+    """Whether we published the message.
 
-    The broker parks too, what came to its delivery limit: then its headers are those of where it died.
+    A consumed message shows its queue in the consumer tag. A parked one is fetched without a consumer; where the broker
+    parked it, at a delivery limit, its headers are those it had in the queue where it was dead-lettered.
     """
     if message.consumer_tag is not None:
         return message.consumer_tag in AGAIN_QUEUES
@@ -151,9 +136,9 @@ def _is_ours(queue: str) -> bool:
 
 
 def channel_of(message: AbstractIncomingMessage) -> ChannelKind:
-    """The channel that a parked message belongs to. One without a header is an e-mail's, as all once were.
+    """The channel of a parked message. Without our header it is e-mail, the only channel of older versions.
 
-    What the broker itself parked carries its producer's headers: its queue tells.
+    A message that the broker parked has its producer's headers only, so its first queue decides.
     """
     if not is_from_us(message):
         return channel_by_queue(str(message.headers.get("x-first-death-queue")))
@@ -167,16 +152,15 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-def _soon(value: object) -> int | None:
+def _due(value: object) -> int | None:
     moment = _count(value)
-    return moment if 0 < moment <= time.time() + _FURTHEST else None
+    return moment if 0 < moment <= time.time() + _MAX_DELAY_S else None
 
 
 def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
-    """The same message for another queue, persistent, with `headers` in place of what earlier stays wrote on it.
+    """A persistent copy for another queue with `headers`, and as many of the producer's as fit beside them.
 
-    A header that is None is taken off, and so is every header of ours that `headers` does not name. Of the others as
-    many are kept as fit beside them.
+    A header that is None is removed, and so is every header of ours that `headers` does not name.
     """
     return aio_pika.Message(
         message.body,
@@ -185,7 +169,7 @@ def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pik
         content_encoding=message.content_encoding,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         correlation_id=message.correlation_id,
-        # aiormq makes an id up for a message without one, and the copy would be another event.
+        # For a message without an id aiormq makes one up, and the copy would count as another event.
         message_id=message.message_id or body_id(message.body),
         timestamp=message.timestamp,
         type=message.type,
@@ -194,7 +178,7 @@ def copied(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pik
 
 
 def bare(message: AbstractIncomingMessage, headers: dict[str, Any]) -> aio_pika.Message:
-    """The same event with as little around it as it takes to read it."""
+    """A copy with `headers`, and of the producer's properties only those that are needed to read the body."""
     return aio_pika.Message(
         message.body,
         headers=_written(headers),
@@ -210,21 +194,21 @@ def _written(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_producers(key: str, value: object) -> bool:
-    """Whether a copy takes it over: texts, numbers and moments, none of ours, and nothing that the broker obeys."""
+    """Whether a copy carries a producer's header: a text, number or time that neither we nor the broker interpret."""
     theirs = key not in _OURS and key not in _FOR_THE_BROKER and not key.startswith(_STALE)
     return theirs and isinstance(value, str | bool | int | float | datetime)
 
 
 def _size(key: str, value: Any) -> int | None:  # noqa: ANN401 - whatever a producer wrote
-    """Bytes in a frame; None for what cannot be written again, such as a number that only a longer kind holds."""
+    """The bytes of a header in a frame; None where pamqp cannot encode it, such as a number that is too large."""
     try:
         return len(encode.field_table({key: value})) - len(encode.field_table({}))
-    except Exception:  # noqa: BLE001 - pamqp's errors have no kind in common
+    except Exception:  # noqa: BLE001 - pamqp's errors have no common base class
         return None
 
 
 def _fitting(message: AbstractIncomingMessage, headers: Mapping[str, Any]) -> dict[str, Any]:
-    """`headers`, and of those that a producer wrote as many as fit beside them, the shortest first."""
+    """`headers`, and as many of the producer's as fit beside them, the shortest first."""
     fitting = _written(headers)
     left = _MAX_HEADERS - sum(_size(key, value) or 0 for key, value in fitting.items())
     theirs = {key: value for key, value in message.headers.items() if key not in headers and _is_producers(key, value)}

@@ -79,14 +79,14 @@ def _raised(problem: EventRefusedError) -> None:
     raise problem
 
 
-async def look(url: str, wanted: ParkedFilter, *, largest: int) -> list[ParkedEvent]:
-    """What waits, the oldest first; nothing is moved. `largest`: the bytes of an event that is read for its id."""
+async def look(url: str, wanted: ParkedFilter, *, max_bytes: int) -> list[ParkedEvent]:
+    """What waits, the oldest first; nothing is moved. `max_bytes`: the bytes of an event that is read for its id."""
     async with _open(url) as channel:
-        return [event async for event, _ in _parked(channel, largest) if wanted(event)]
+        return [event async for event, _ in _parked(channel, max_bytes) if wanted(event)]
 
 
 async def replay(
-    url: str, wanted: ParkedFilter, *, largest: int, moved_one: Told = _untold, refused_one: Refused = _raised
+    url: str, wanted: ParkedFilter, *, max_bytes: int, moved_one: Told = _untold, refused_one: Refused = _raised
 ) -> list[ParkedEvent]:
     """Send what is wanted through the ordinary way again: each copy is confirmed before the original is acked.
 
@@ -94,7 +94,7 @@ async def replay(
     """
     moved = []
     async with _open(url) as channel, _apart(url) as publish:
-        async for event, message in _parked(channel, largest):
+        async for event, message in _parked(channel, max_bytes):
             if wanted(event):
                 slip = {REPLAY: secrets.token_hex(8), EVENT_TYPE: event.event_type}
                 try:
@@ -115,11 +115,11 @@ async def _either(publish: Publish, queue: str, copy: aio_pika.Message, barer: a
         await publish(barer, queue)
 
 
-async def discard(url: str, wanted: ParkedFilter, *, largest: int, moved_one: Told = _untold) -> list[ParkedEvent]:
+async def discard(url: str, wanted: ParkedFilter, *, max_bytes: int, moved_one: Told = _untold) -> list[ParkedEvent]:
     """Throw away what is wanted. Its record stays, and keeps saying what became of it."""
     gone = []
     async with _open(url) as channel:
-        async for event, message in _parked(channel, largest):
+        async for event, message in _parked(channel, max_bytes):
             if wanted(event):
                 await message.ack()
                 gone.append(event)
@@ -232,7 +232,9 @@ async def _open(url: str) -> AsyncIterator[AbstractChannel]:
             raise DependencyError(f"RabbitMQ broke off: {type(problem).__name__}: {problem}; look again") from problem
 
 
-async def _parked(channel: AbstractChannel, largest: int) -> AsyncIterator[tuple[ParkedEvent, AbstractIncomingMessage]]:
+async def _parked(
+    channel: AbstractChannel, max_bytes: int
+) -> AsyncIterator[tuple[ParkedEvent, AbstractIncomingMessage]]:
     """Each message that is there now, once: what is parked meanwhile is for the next look."""
     try:
         queue = await channel.declare_queue(PARKED, passive=True)
@@ -242,19 +244,19 @@ async def _parked(channel: AbstractChannel, largest: int) -> AsyncIterator[tuple
         message = await queue.get(fail=False, timeout=_TIMEOUT_S)
         if message is None:
             return
-        yield _event(message, largest), message
+        yield _event(message, max_bytes), message
 
 
-def _event(message: AbstractIncomingMessage, largest: int) -> ParkedEvent:
-    inbound = read(message, largest=largest)
+def _event(message: AbstractIncomingMessage, max_bytes: int) -> ParkedEvent:
+    inbound = read(message, max_bytes=max_bytes)
     slip = _slip(message)
     return ParkedEvent(
-        event_id=planning.event_id(inbound, largest=largest),
+        event_id=planning.event_id(inbound, max_bytes=max_bytes),
         event_type=inbound.routing_key,
         reason=str(slip.get("x-reason", "")),
         detail=str(slip.get("x-detail", "")),
         parked_at=_moment(slip.get("x-parked-at")),
-        body=_readable(inbound, largest),
+        body=_readable(inbound, max_bytes),
         channel=channel_of(message),
         properties=repr((message.message_id, message.correlation_id, message.user_id, message.app_id, message.headers)),
     )
@@ -271,9 +273,9 @@ def _slip(message: AbstractIncomingMessage) -> Mapping[str, Any]:
     return {"x-reason": f"broker({death.reason})", "x-detail": detail, "x-parked-at": death.at.isoformat()}
 
 
-def _readable(inbound: InboundMessage, largest: int) -> bytes:
+def _readable(inbound: InboundMessage, max_bytes: int) -> bytes:
     try:
-        return bodies.text_of(inbound.content, largest=largest).encode("utf-8", "surrogatepass")
+        return bodies.text_of(inbound.content, max_bytes=max_bytes).encode("utf-8", "surrogatepass")
     except NotReadError:
         return inbound.body
 

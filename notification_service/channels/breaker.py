@@ -16,8 +16,8 @@ from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeHandover,
     Blocked,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     InDoubt,
     NothingSent,
     OutgoingMessage,
@@ -115,7 +115,7 @@ class Breaker:
                     return replace(slot, attempt=last_attempt)
                 tried = await self._transport.send_once(message, before_handover)
                 verdict = self._judge(message.recipient, tried, stale=slot != self._slots.generation)
-            if not isinstance(tried, ClaimLost):
+            if not isinstance(tried, HandoverRefused):
                 last_attempt = tried.attempt
                 if self._on_attempt:
                     self._on_attempt(last_attempt)

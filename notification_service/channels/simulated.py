@@ -9,7 +9,7 @@ from notification_service.contract.outcomes import Simulated
 from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeHandover,
-    ClaimLost,
+    HandoverRefused,
     Outbox,
     OutgoingMessage,
     SimulatedSend,
@@ -30,7 +30,7 @@ class SimulatedChannel:
     async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         at, started = datetime.now(UTC), time.monotonic()
         if await before_handover() is Fence.LOST:
-            return ClaimLost()
+            return HandoverRefused()
         try:
             path = await self._outbox.keep(message)
         except OSError as problem:

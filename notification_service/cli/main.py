@@ -390,8 +390,8 @@ def _move_parked(
 
 def _parking(act: Parking, wanted: ParkedFilter, **facts: Callable[[ParkedEvent], None]) -> list[ParkedEvent]:
     settings = _settings(quiet=True)
-    url, largest = settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
-    return asyncio.run(act(url, wanted, largest=largest, **facts))
+    url, max_bytes = settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
+    return asyncio.run(act(url, wanted, max_bytes=max_bytes, **facts))
 
 
 @template.command("check")

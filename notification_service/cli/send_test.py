@@ -46,7 +46,7 @@ def _messages(settings: Settings, to: str, template: str) -> list[OutgoingEmail]
     composer = bootstrap.email_composer(settings, bootstrap.load_renderer(settings))
     messages: dict[str, OutgoingEmail] = {}
     for sample in samples.load(bootstrap.templates_directory(settings), variants=False):
-        notification = planning.plan(sample.inbound, largest=settings.service.max_event_bytes)
+        notification = planning.plan(sample.inbound, max_bytes=settings.service.max_event_bytes)
         if not isinstance(notification, Notification) or template not in ("all", notification.template):
             continue
         # An id of its own each time, or a mailbox would show only the first of several tests.

@@ -10,9 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from notification_service.broker.topology import PARKED
 from notification_service.console import charts
+from notification_service.contract.outcomes import FOR_A_PERSON
 from notification_service.foundation.addresses import mask_in
 from notification_service.records import timeline
-from notification_service.records.reconciliation import FOR_A_PERSON, OUTCOMES
+from notification_service.records.reconciliation import OUTCOMES
 
 _VIEWS = Path(__file__).parent / "views"
 STYLE = (_VIEWS / "console.css").read_bytes()

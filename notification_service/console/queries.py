@@ -187,7 +187,7 @@ class ConsoleQueries:
             await bring_in(event.body, event.event_type, event.event_id, secrets.token_hex(8))
 
     async def _parking(self, act: Callable[..., Any], choice: Choice) -> list[ParkedEvent]:
-        found: list[ParkedEvent] = await act(self._url, choice, largest=self.settings.service.max_event_bytes)
+        found: list[ParkedEvent] = await act(self._url, choice, max_bytes=self.settings.service.max_event_bytes)
         return found
 
     async def _person(self, event: Event, record: Mapping[str, Any]) -> Recipient:

@@ -59,7 +59,7 @@ def make(
 ) -> Made | NotMade:
     """`history`: what was reported of its booking."""
     template = str(record["template"])
-    relevance = booking_history.told_beside(history, str(record["_id"]), event)
+    relevance = booking_history.relevance_when_sent(history, str(record["_id"]), event)
     try:
         ids = MessageIds(
             str(record["_id"]), str(record.get("event_id")), template, event.booking_id, record["created_at"]

@@ -66,19 +66,19 @@ class Said(dict[str, Any]):
         self.exact = exact
 
 
-def text_of(body: Body, *, largest: int) -> str:
-    """The body, unpacked, as text. `largest`: bytes, packed and unpacked. Raises `NotReadError`."""
+def text_of(body: Body, *, max_bytes: int) -> str:
+    """The body, unpacked, as text. `max_bytes`: bytes, packed and unpacked. Raises `NotReadError`."""
     names = _names(body.encoding)
-    return _decoded(_unpacked(body.content, names, largest), [*names, *_CHARSET.findall(body.content_type or "")])
+    return _decoded(_unpacked(body.content, names, max_bytes), [*names, *_CHARSET.findall(body.content_type or "")])
 
 
-def read(body: Body, *, largest: int) -> object:
-    """The JSON in the body (RFC 8259): an object as `Said`. `largest`: bytes. Raises `NotReadError`.
+def read(body: Body, *, max_bytes: int) -> object:
+    """The JSON in the body (RFC 8259): an object as `Said`. `max_bytes`: bytes. Raises `NotReadError`.
 
     What packs it is told by its bytes where nothing says it. It is UTF-8; UTF-16 and UTF-32 are known by their
     zeros, and another charset is believed where the bytes are no UTF-8 and their sender names it.
     """
-    text = text_of(body, largest=largest)
+    text = text_of(body, max_bytes=max_bytes)
     try:
         return _parsed(text)
     except RecursionError:
@@ -104,13 +104,13 @@ def _names(encoding: str | None) -> list[str]:
     return [name for each in (encoding or "").lower().split(",") if (name := each.strip())]
 
 
-def _unpacked(content: bytes, names: list[str], largest: int) -> bytes:
+def _unpacked(content: bytes, names: list[str], max_bytes: int) -> bytes:
     """Unpacked as its sender says, and as often as its bytes say; what is packed only by its name stays as it is."""
-    _within(len(content), largest, "")
+    _within(len(content), max_bytes, "")
     layers = [formats for name in reversed(names) if (formats := _PACKED.get(name))]
     for formats in layers[:_MAX_LAYERS]:
         try:
-            content = _inflated(content, formats, largest)
+            content = _inflated(content, formats, max_bytes)
         except TooLargeError:
             raise
         except NotReadError:
@@ -119,24 +119,24 @@ def _unpacked(content: bytes, names: list[str], largest: int) -> bytes:
     for _ in range(_MAX_LAYERS):
         if not content.startswith(_GZIP_BEGINS):
             break
-        content = _inflated(content, (_GZIP,), largest)
+        content = _inflated(content, (_GZIP,), max_bytes)
     return content
 
 
-def _inflated(content: bytes, formats: tuple[int, ...], largest: int) -> bytes:
+def _inflated(content: bytes, formats: tuple[int, ...], max_bytes: int) -> bytes:
     """Unpacked by the first of the formats that it has."""
     *others, last = formats
     for wbits in others:
         try:
-            return _inflate(content, wbits, largest)
+            return _inflate(content, wbits, max_bytes)
         except TooLargeError:
             raise
         except NotReadError:
             continue
-    return _inflate(content, last, largest)
+    return _inflate(content, last, max_bytes)
 
 
-def _inflate(content: bytes, wbits: int, largest: int) -> bytes:
+def _inflate(content: bytes, wbits: int, max_bytes: int) -> bytes:
     """All members of it, one behind the other (RFC 1952 §2.2), zeros behind the last one passed over."""
     unpacked, member = bytearray(), zlib.decompressobj(wbits)
     try:
@@ -148,8 +148,8 @@ def _inflate(content: bytes, wbits: int, largest: int) -> bytes:
                         break
                     member = zlib.decompressobj(wbits)
                 # One byte beyond the limit shows that there is more, and no more of it is ever made.
-                unpacked += member.decompress(rest, largest + 1 - len(unpacked))
-                _within(len(unpacked), largest, " or more, unpacked")
+                unpacked += member.decompress(rest, max_bytes + 1 - len(unpacked))
+                _within(len(unpacked), max_bytes, " or more, unpacked")
                 rest = member.unused_data
     except zlib.error as problem:
         raise NotReadError(f"the body cannot be unpacked: {problem}") from None
@@ -162,9 +162,9 @@ def _pieces(content: bytes) -> Iterator[bytes]:
     return (content[start : start + _AT_ONCE] for start in range(0, len(content), _AT_ONCE))
 
 
-def _within(length: int, largest: int, how: str) -> None:
-    if length > largest:
-        raise TooLargeError(f"the body has {length} bytes{how}, and MAX_EVENT_BYTES allows {largest}")
+def _within(length: int, max_bytes: int, how: str) -> None:
+    if length > max_bytes:
+        raise TooLargeError(f"the body has {length} bytes{how}, and MAX_EVENT_BYTES allows {max_bytes}")
 
 
 def _perhaps(encoding: str | None) -> str:

@@ -1,4 +1,4 @@
-"""One message as it came from the broker, and the ids of events whose body names none. Pure."""
+"""A message from the broker in the service's own terms, and the id of an event that has none. Pure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,39 +9,37 @@ from notification_service.contract import bodies
 from notification_service.contract.bodies import Body, Said
 from notification_service.foundation.trace_context import Trace
 
-_EXCERPT = 1024
-
-
+_EXCERPT_LENGTH = 1024
 _MAX_ID_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
-    """One message from the broker, in our own words. `attempt` counts the retries that lie behind it."""
+    """One message from the broker. `attempt`: how many retries it has had."""
 
     body: bytes = field(repr=False)
     routing_key: str
-    """The type of its event, where it is one of ours."""
+    """The type of its event, where that is known."""
     message_id: str | None = None
     content_encoding: str | None = None
     content_type: str | None = None
     attempt: int = 0
     replay: str | None = None
-    """The token of a person's wish to have it again, after it was parked; each wish is granted once."""
+    """The token of a replay. Each token is granted once."""
     not_before: int | None = None
-    """Unix seconds: the time that it was given because of a limit."""
+    """Unix time before which it is not handled: set by a rate limit, or by a wait that a server asked for."""
     limits_passed: int = 0
-    """How many limits lie behind it, in the order of `rate_limits.ORDER`."""
+    """How many rate limits it has passed, in the order of `rate_limits.ORDER`."""
     is_express_copy: bool = False
-    """A copy on the express lane: the same message comes, or came, by the ordinary way too."""
+    """Whether it came by the express lane: the ordinary queue has the same message."""
     redelivered: bool = False
-    """It came back after it had been handed out: its worker was lost, perhaps because of it."""
+    """The broker delivered it before: its worker was lost, perhaps because of this message."""
     unfinished_starts: int = 0
-    """How many of its starts were never ended."""
+    """How many workers began to handle it and never finished."""
     unmovable: bool = False
-    """The broker takes no copy of it: it can wait in no other queue, neither for its time nor for a person."""
+    """The broker refuses every copy of it, so it can be moved to no retry queue and not be parked."""
     trace: Trace | None = None
-    """The span that its headers name, or ours below it."""
+    """The trace context of its headers, or of our span below it."""
 
     @property
     def content(self) -> Body:
@@ -49,16 +47,16 @@ class InboundMessage:
 
 
 def _excerpt(inbound: InboundMessage) -> Mapping[str, Any]:
-    return Said({"raw": bodies.beginning(inbound.content, characters=_EXCERPT)}, exact=False)
+    return Said({"raw": bodies.beginning(inbound.content, characters=_EXCERPT_LENGTH)}, exact=False)
 
 
 def nameless_id(inbound: InboundMessage) -> str:
-    """The id of an event whose body names none, or cannot be read."""
+    """The id of an event whose body has none or cannot be read."""
     return _id(inbound.message_id) or body_id(inbound.body)
 
 
 def _id(text: str | None) -> str | None:
-    """As producers may write it: one that no log, record or header could hold is known by its digest."""
+    """A producer's id, or a digest of it where it is too long or not printable."""
     if not text or (len(text) <= _MAX_ID_LENGTH and text.isprintable()):
         return text
     return body_id(text.encode("utf-8", "surrogatepass"))

@@ -1,12 +1,13 @@
-"""The closed set of endings of a notification, and the errors by who is at fault."""
+"""How a notification can end: a closed set of outcomes, each with its status and its reasons."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 
 class Status(StrEnum):
-    """The three words that a deployed audit collection accepts."""
+    """The values of a record's `status`. The schema of deployed audit collections accepts no other."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -30,8 +31,9 @@ class RejectReason(StrEnum):
     NO_RECIPIENT = "no_recipient"
     BAD_ADDRESS = "bad_address"
     TEMPLATE_ERROR = "template_error"
+    """Only in records of older versions: today such an event is parked."""
     ATTACHMENT = "attachment"
-    """These two stand on records of older versions only: the one parks today, the other is a remark."""
+    """Only in records of older versions: today the message goes out with a remark."""
 
 
 class ParkReason(StrEnum):
@@ -40,31 +42,33 @@ class ParkReason(StrEnum):
     INTERNAL_ERROR = "internal_error"
     TEMPLATE_ERROR = "template_error"
     UNMOVABLE = "unmovable"
-    """The broker takes no copy of its event, so it could not be tried later, and lies in no queue."""
+    """RabbitMQ refuses every copy of the event: no retry is possible, and the event is in no queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A server said 250."""
+    """A provider accepted it."""
 
     possible_duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """Simulation was asked for, so nothing went out; the mail lies in the outbox."""
+    """Simulation was asked for: nothing was sent, and the message is in the outbox at `path`."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
+    """By rule, nothing is sent."""
+
     reason: SkipReason
 
 
 @dataclass(frozen=True, slots=True)
 class Bounced:
-    """A server refused this address or this content for good. `fingerprint`: of its reply, equal for equal refusals."""
+    """A provider refused this address or this content for good. Equal refusals have an equal `fingerprint`."""
 
     code: str
     detail: str
@@ -73,7 +77,7 @@ class Bounced:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The event can never become a mail as it is; a person can mend and replay it."""
+    """The event cannot become a message as it is. A person can correct and replay it."""
 
     reason: RejectReason
     detail: str
@@ -81,7 +85,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """We gave up; the event waits for a replay and the mail, if one was rendered, lies in the outbox."""
+    """The service gave up. The event waits for a replay; the message, if it was composed, is in the outbox."""
 
     reason: ParkReason
     detail: str
@@ -89,17 +93,39 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may have gone out, and the policy for this mail is to let a person decide."""
+    """The message may have gone out, and its policy leaves it to a person to send it again."""
 
     detail: str
 
 
 Outcome = Sent | Simulated | Skipped | Bounced | Rejected | Parked | Unknown
 
+PENDING = "pending"
+"""The `outcome` of a record that a worker has opened and not yet closed."""
+
+WAITING = "waiting"
+"""The `outcome` of a record whose notification waits to be tried again; nothing was sent so far."""
+
+STATUS_OF: Mapping[str, Status] = {
+    PENDING: Status.PENDING,
+    WAITING: Status.PENDING,
+    "sent": Status.SENT,
+    "simulated": Status.PENDING,
+    "skipped": Status.FAILED,
+    "bounced": Status.FAILED,
+    "rejected": Status.FAILED,
+    "parked": Status.FAILED,
+    "unknown": Status.PENDING,
+}
+"""Each value of a record's `outcome`, and its `status`."""
+
+FOR_A_PERSON = ("rejected", "parked", "unknown")
+"""The outcomes whose events wait in the parking queue, where a person can correct and replay them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An outcome in the words of the record, of the logs and of the metrics."""
+    """An outcome as it stands in records, logs and metrics."""
 
     status: Status
     outcome: str
@@ -109,35 +135,28 @@ class Summary:
     fingerprint: str | None = None
 
 
-PENDING = "pending"
-"""The `outcome` of a record whose notification is under way: the intent."""
-
-WAITING = "waiting"
-"""The `outcome` of a record whose notification stands on the retry ladder: nothing went out so far."""
-
-
 def summarize(outcome: Outcome) -> Summary:
     match outcome:
         case Sent(possible_duplicate):
-            return Summary(Status.SENT, "sent", possible_duplicate=possible_duplicate)
+            return Summary(STATUS_OF["sent"], "sent", possible_duplicate=possible_duplicate)
         case Simulated(path):
-            return Summary(Status.PENDING, "simulated", detail=path)
+            return Summary(STATUS_OF["simulated"], "simulated", detail=path)
         case Skipped(reason):
-            return Summary(Status.FAILED, "skipped", reason)
+            return Summary(STATUS_OF["skipped"], "skipped", reason)
         case Bounced(code, detail, fingerprint):
-            return Summary(Status.FAILED, "bounced", code, detail, fingerprint=fingerprint or None)
+            return Summary(STATUS_OF["bounced"], "bounced", code, detail, fingerprint=fingerprint or None)
         case Rejected(reason, detail):
-            return Summary(Status.FAILED, "rejected", reason, detail)
+            return Summary(STATUS_OF["rejected"], "rejected", reason, detail)
         case Parked(reason, detail):
-            return Summary(Status.FAILED, "parked", reason, detail)
+            return Summary(STATUS_OF["parked"], "parked", reason, detail)
         case Unknown(detail):
-            return Summary(Status.PENDING, "unknown", detail=detail)
+            return Summary(STATUS_OF["unknown"], "unknown", detail=detail)
         case _:
             assert_never(outcome)
 
 
 def recall(summary: Summary) -> Outcome:
-    """The inverse of `summarize`, for a verdict read back from a store."""
+    """Read an outcome back from a store: the inverse of `summarize`. Raises `ValueError` where it is unknown."""
     detail = summary.detail or ""
     match summary.outcome:
         case "sent":
@@ -155,14 +174,13 @@ def recall(summary: Summary) -> Outcome:
         case "unknown":
             return Unknown(detail)
         case other:
-            raise ValueError(f"{other!r} is no outcome")
+            raise ValueError(f"unknown outcome {other!r}")
 
 
 def waits_for_a_person(outcome: Outcome) -> bool:
-    """Whether the event is kept in the parking queue, where an operator can mend and replay it."""
-    return isinstance(outcome, Rejected | Parked | Unknown)
+    return summarize(outcome).outcome in FOR_A_PERSON
 
 
 def may_be_reopened(outcome: Outcome) -> bool:
-    """Whether it can be had again. The event of a bounced mail waits nowhere, but its record still has it."""
+    """Whether a replay may send it. A bounced event is in no queue, but its record has it."""
     return isinstance(outcome, Bounced) or waits_for_a_person(outcome)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from notification_service.contract import events
+from notification_service.contract import values
 
 _NAMES = (
     # PayU's `txnid` is the shop's own.
@@ -31,7 +31,7 @@ def _text(value: object) -> str | None:
     if isinstance(value, Mapping):
         value = value.get("id", value.get("transId"))
     try:
-        text = events.exact(value)
+        text = values.exact(value)
     except (ValueError, OverflowError):
         return None
     return None if text is None or not text.strip("0-") else text

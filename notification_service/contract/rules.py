@@ -1,4 +1,4 @@
-"""Which event becomes which notification, and which business fact it reports. Pure."""
+"""The rule of each event type: its template, and the business fact that it reports. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ E = TypeVar("E", events.BookingConfirmed, events.BookingCancelled, events.Bookin
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`until_showtime`: a mail that nobody needs when the show has begun. What else makes one needless: `stories`."""
+    """`until_showtime`: the message is obsolete once the show has begun. See also `delivery/booking_history.py`."""
 
     template: str
     fact: Callable[[Any], Fact | None]
@@ -29,7 +29,7 @@ def _of_payment(happened: str) -> Callable[[Any], Fact | None]:
 
 
 def _payment(event: events.PaymentSucceeded | events.PaymentFailed, happened: str) -> Fact | None:
-    """By our own name for the payment, else by the gateway's: beside its booking, as test gateways count from 1."""
+    """By our transaction id, else by the gateway's id together with the booking, since test gateways count from 1."""
     gateway = payment_ids.gateway_id(event.gateway_response)
     alias = f"gateway:{event.booking_id or ''}:{gateway}:{happened}" if gateway else None
     if event.transaction_id:
@@ -62,7 +62,7 @@ _OF_THE_SHOW = ("movie_title", "showtime", "seats", "cinema_name", "currency", "
 
 
 TICKETS = tuple(event_type for event_type, model in events.MODELS.items() if RULES[model].until_showtime)
-"""The types of the events whose mail somebody needs at the door."""
+"""The types of the events whose message is needed at the entrance."""
 
 
 TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
@@ -73,13 +73,13 @@ def says_which_show(event: events.BookingCancelled | events.BookingRefunded) -> 
 
 
 def filled(event: E, confirmed: Event) -> E:
-    """The event with what its booking's confirmation said of the show, where the event itself says nothing."""
+    """The event, with details of the show that it lacks taken from its booking's confirmation."""
     unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and getattr(event, name) in (None, ())]
     return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
 
 
 def booking_ids(event: Event, channel: ChannelKind) -> tuple[str, str] | None:
-    """The notifications of the booking's first confirmation and of its first cancellation."""
+    """The notification ids of the booking's first confirmation and first cancellation."""
     rules = RULES[events.BookingConfirmed], RULES[events.BookingCancelled]
     facts = [rule.fact(event) for rule in rules]
     ids = [notification_id(fact, None, rule.template, channel) for fact, rule in zip(facts, rules, strict=True) if fact]
@@ -87,12 +87,12 @@ def booking_ids(event: Event, channel: ChannelKind) -> tuple[str, str] | None:
 
 
 def receipt_id(event: events.PaymentFailed, channel: ChannelKind) -> str | None:
-    """The notification of the same payment's success."""
+    """The notification id of the same payment's success."""
     rule = RULES[events.PaymentSucceeded]
     fact = rule.fact(event)
     return notification_id(fact, None, rule.template, channel) if fact else None
 
 
 def is_ticket(event: Event) -> bool:
-    """Whether somebody needs its mail at the door, and nobody afterwards."""
+    """Whether its message is needed at the entrance, and obsolete afterwards."""
     return RULES[type(event)].until_showtime

@@ -1,8 +1,8 @@
-"""What was told of a booking so far, and what a further event means beside it. Pure.
+"""The earlier messages about a booking, and what a further event means beside them. Pure.
 
-The mails about one booking are ordered by the timestamps of their events. The first confirmation and the first
-cancellation have the ids of their facts; what is news after them has the id of the event that decided it, and stands
-in the list of the first confirmation's record before it has a record of its own.
+Messages are ordered by the timestamps of their events. The first confirmation and the first cancellation of a booking
+have the notification ids of their facts. A later message has an id that includes its event's id, and is listed in the
+record of the first confirmation before it has a record of its own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,16 +24,16 @@ from notification_service.delivery import show_changes
 from notification_service.delivery.ports.ledger import Paid, RecordedEvent
 from notification_service.delivery.show_changes import Zone
 
-_LONG_AGO, _FOR_EVER = datetime(MINYEAR, 1, 1, tzinfo=UTC), datetime(MAXYEAR, 1, 1, tzinfo=UTC)
+_DISTANT_PAST, _DISTANT_FUTURE = datetime(MINYEAR, 1, 1, tzinfo=UTC), datetime(MAXYEAR, 1, 1, tzinfo=UTC)
 
-Off = TypeVar("Off", BookingCancelled, BookingRefunded)
+CancelledOrRefunded = TypeVar("CancelledOrRefunded", BookingCancelled, BookingRefunded)
 T = TypeVar("T", BookingCancelled, BookingConfirmed)
 BookingEvent = BookingConfirmed | BookingCancelled
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedBooking:
-    """One mail of the story. `at`: when its event happened, where that is known."""
+    """One message about the booking. `at`: when its event happened, where that is known."""
 
     report: RecordedEvent
     event: BookingEvent
@@ -44,22 +44,22 @@ class ReportedBooking:
 
     @property
     def went_out(self) -> bool:
-        """As far as its reader is concerned: what may have gone out is taken for read."""
+        """Whether the recipient has it. A message that may have been sent counts."""
         return isinstance(self.report.outcome, Sent | Simulated | Unknown)
 
     @property
     def stands(self) -> bool:
-        """Whether it is what the reader knows last, or is about to know."""
+        """Whether the recipient has it or will get it."""
         return self.went_out or self.report.outcome in (None, Skipped(SkipReason.DUPLICATE))
 
     def before(self, moment: datetime | None) -> bool:
-        """Whether it is older for certain."""
+        """Whether its event is certainly older."""
         return self.at is not None and moment is not None and self.at < moment
 
 
 @dataclass(frozen=True, slots=True)
 class Relevance:
-    """What a mail comes to in the light of its story: not sent for a reason, put off, or sent as `event` says it."""
+    """What becomes of a message: skipped as `obsolete`, sent later (`wait`), or sent with the content of `event`."""
 
     event: events.Event
     obsolete: SkipReason | None = None
@@ -67,99 +67,101 @@ class Relevance:
 
 
 class BookingHistory:
-    """`tellings`: what the ledger says of the booking's mails, as far as they were asked for."""
+    """`records`: those entries of the booking that were read from the ledger."""
 
-    def __init__(self, tellings: Iterable[RecordedEvent], zone: Zone) -> None:
+    def __init__(self, records: Iterable[RecordedEvent], zone: Zone) -> None:
         self._zone = zone
         self.later: set[str] = set()
-        chapters = []
-        for report in tellings:
+        reports = []
+        for report in records:
             self.later.update(report.later)
             if event := _read(report):
-                chapters.append(ReportedBooking(report, event))
-        chapters.sort(key=lambda chapter: chapter.at or _LONG_AGO)
-        self._confirmations = [each for each in chapters if isinstance(each.event, BookingConfirmed)]
-        self._cancellations = [each for each in chapters if isinstance(each.event, BookingCancelled)]
+                reports.append(ReportedBooking(report, event))
+        reports.sort(key=lambda earlier: earlier.at or _DISTANT_PAST)
+        self._confirmations = [each for each in reports if isinstance(each.event, BookingConfirmed)]
+        self._cancellations = [each for each in reports if isinstance(each.event, BookingCancelled)]
 
     def up_to(self, moment: datetime | None) -> "BookingHistory":
-        """As far as its events had happened by then."""
+        """The history without later events."""
         then = BookingHistory((), self._zone)
         then.later = self.later
         then._confirmations = [each for each in self._confirmations if not _after(each.at, moment)]
         then._cancellations = [each for each in self._cancellations if not _after(each.at, moment)]
         return then
 
-    # ── is it news? ──────────────────────────────────────────────────────────────────────────────────
+    # ── does an event get a notification of its own? ─────────────────────────────────────────────────
     def is_news(self, event: BookingEvent) -> bool:
-        """Whether an event, beside the mail that its fact has already, is to have one of its own.
+        """Whether an event gets a notification of its own, beside the one that its fact has.
 
-        Only what is newer for certain is: an event without a timestamp tells nobody anything new.
+        It does only if it is certainly newer, so an event without a timestamp never does.
         """
-        return self._is_booked_anew(event) if isinstance(event, BookingConfirmed) else self._is_off_again(event)
+        return (
+            self._is_confirmed_anew(event) if isinstance(event, BookingConfirmed) else self._is_cancelled_again(event)
+        )
 
-    def _is_booked_anew(self, event: BookingConfirmed) -> bool:
+    def _is_confirmed_anew(self, event: BookingConfirmed) -> bool:
         if not all(each.before(event.timestamp) for each in self._cancellations):
             return False
         standing = [each for each in self._confirmations if each.stands]
         latest = standing[-1] if standing else self._confirmations[-1] if self._confirmations else None
         if latest is None or not latest.before(event.timestamp):
             return False
-        # What was rejected is taken up again under its own id by whatever event knows more.
+        # A rejected notification is taken over, under its own id, by an event that has what was missing.
         if isinstance(latest.report.outcome, Rejected):
             return False
-        if not self._holds(latest):
+        if not self._is_not_cancelled(latest):
             return True
         shown = self._shown(latest)
         return shown is not None and show_changes.since(shown, event, self._zone) is not None
 
-    def _is_off_again(self, event: BookingCancelled) -> bool:
-        """There was a confirmation since the last cancellation."""
+    def _is_cancelled_again(self, event: BookingCancelled) -> bool:
+        """Whether the booking was confirmed since its last cancellation."""
         between = [each for each in self._confirmations if each.stands and each.before(event.timestamp)]
-        return any(map(self._holds, between))
+        return any(map(self._is_not_cancelled, between))
 
-    def _holds(self, confirmation: ReportedBooking) -> bool:
-        """Whether every cancellation is older than it."""
+    def _is_not_cancelled(self, confirmation: ReportedBooking) -> bool:
+        """Whether every cancellation is older."""
         return all(off.before(confirmation.at) for off in self._cancellations)
 
-    # ── what it says, and whether it still has to ────────────────────────────────────────────────────
-    def relevance(self, own_id: str, event: BookingEvent, *, hand_ends: datetime) -> Relevance:
-        """`hand_ends`: what was in a worker's hand, and was touched before this moment, is in nobody's any more."""
+    # ── is a message still relevant, and what does it say? ───────────────────────────────────────────
+    def relevance(self, own_id: str, event: BookingEvent, *, claims_lapsed_before: datetime) -> Relevance:
+        """`claims_lapsed_before`: a pending entry that was not changed since has no worker any more."""
         if isinstance(event, BookingCancelled):
             return self._of_cancellation(own_id, event)
-        return self._of_confirmation(own_id, event, hand_ends)
+        return self._of_confirmation(own_id, event, claims_lapsed_before)
 
-    def _of_confirmation(self, own_id: str, event: BookingConfirmed, hand_ends: datetime) -> Relevance:
-        now, ours = event.timestamp, self._ours(own_id, event)
+    def _of_confirmation(self, own_id: str, event: BookingConfirmed, claims_lapsed_before: datetime) -> Relevance:
+        now, calendar_fields = event.timestamp, self._calendar_fields(own_id, event)
         if not all(each.before(now) for each in self._cancellations):
             return Relevance(event, SkipReason.SUPERSEDED)
         others = [each for each in self._confirmations if each.report.notification_id != own_id]
         if not all(each.before(now) for each in others):
             return Relevance(event, SkipReason.SUPERSEDED)
-        if any(_in_hand(each.report, hand_ends) for each in others):
+        if any(_is_under_way(each.report, claims_lapsed_before) for each in others):
             return Relevance(event, wait=True)
-        report = [each for each in others if each.went_out and self._holds(each)]
+        report = [each for each in others if each.went_out and self._is_not_cancelled(each)]
         shown = self._shown(report[-1]) if report else None
         if shown is None:
-            return Relevance(_with(event, **ours, changed_from=None))
+            return Relevance(_with(event, **calendar_fields, changed_from=None))
         since = show_changes.since(shown, event, self._zone)
-        whole = _with(filled(event, shown), **ours, changed_from=since)
+        whole = _with(filled(event, shown), **calendar_fields, changed_from=since)
         return Relevance(whole, None if since else SkipReason.DUPLICATE)
 
     def _of_cancellation(self, own_id: str, event: BookingCancelled) -> Relevance:
-        """One that was overtaken by a later booking, which was told while it waited, would be read as the last word.
+        """A cancellation is superseded where a later booking was confirmed while the cancellation waited.
 
-        Both the events' clock and ours have to say so: what we learnt after the confirmation is told.
+        It would be read as the newest message. Both the events' timestamps and our records have to be in that order.
         """
         own = next((each for each in self._cancellations if each.report.notification_id == own_id), None)
         overtaken = own is not None and any(
             own.before(each.at) and each.went_out and own.report.created_at < each.report.created_at
             for each in self._confirmations
         )
-        report = _with(self.completed(event), **self._ours(own_id, event))
+        report = _with(self.completed(event), **self._calendar_fields(own_id, event))
         return Relevance(report, SkipReason.SUPERSEDED if overtaken else None)
 
-    def completed(self, event: Off) -> Off:
-        """The event with what was told of the show last before it, where it says nothing of its own."""
+    def completed(self, event: CancelledOrRefunded) -> CancelledOrRefunded:
+        """The event, with details of the show that it lacks taken from the last confirmation before it."""
         known = [
             each for each in self._confirmations if event.timestamp is None or not _after(each.at, event.timestamp)
         ]
@@ -168,9 +170,9 @@ class BookingHistory:
         return filled(event, shown) if shown else event
 
     def is_overtaken(self, event: PaymentFailed, paid: Paid | None) -> bool:
-        """Whether the booking is confirmed or paid: who is then asked to try again pays twice, whatever came first.
+        """Whether the booking is confirmed or paid, so that a request to try again would lead to a second payment.
 
-        But for an attempt after the booking was cancelled, with nothing paid or confirmed since.
+        The order of the events does not matter, except after a cancellation with nothing paid or confirmed since.
         """
         moments = [each.at for each in self._confirmations] + ([paid.at] if paid else [])
         off = [each.at for each in self._cancellations]
@@ -183,26 +185,26 @@ class BookingHistory:
             or not _before(last_off, event.timestamp)
         )
 
-    def _shown(self, chapter: ReportedBooking) -> BookingConfirmed | None:
-        """All that its reader knew of the show: what it said, and what was told before it."""
-        since = max((each.at for each in self._cancellations if each.at and not chapter.before(each.at)), default=None)
+    def _shown(self, earlier: ReportedBooking) -> BookingConfirmed | None:
+        """The details of the show that the recipient knew with this message, from it and those before it."""
+        since = max((each.at for each in self._cancellations if each.at and not earlier.before(each.at)), default=None)
         shown: BookingConfirmed | None = None
         for each in self._confirmations:
-            known = each is chapter or (each.went_out and _after(chapter.at, each.at) and not each.before(since))
+            known = each is earlier or (each.went_out and _after(earlier.at, each.at) and not each.before(since))
             if known and isinstance(each.event, BookingConfirmed):
                 shown = filled(each.event, shown) if shown else each.event
         return shown
 
-    def _ours(self, own_id: str, event: BookingEvent) -> dict[str, int | None]:
-        """The sequence of its calendar file (RFC 5545 §3.8.7.4), where it is another than that of a mail alone."""
+    def _calendar_fields(self, own_id: str, event: BookingEvent) -> dict[str, int | None]:
+        """The SEQUENCE of its calendar file (RFC 5545 §3.8.7.4); None where it is that of a first message."""
         sequence, alone = self._sequence(own_id, event), int(isinstance(event, BookingCancelled))
         return {"sequence": None if sequence == alone else sequence}
 
     def _sequence(self, own_id: str, event: BookingEvent) -> int:
-        """Higher than that of every older mail about the booking, and the same whenever it is made again.
+        """A number higher than in every older message about the booking, and the same each time it is computed.
 
-        Even for confirmations and what is further, odd for the first cancellation, so that one which is out of order
-        never shares a number.
+        It is even for confirmations and later messages and odd for the first cancellation, so that a cancellation which
+        arrives out of order never has the number of another message.
         """
         further = [
             each for each in (*self._confirmations, *self._cancellations) if each.report.notification_id in self.later
@@ -216,24 +218,24 @@ class BookingHistory:
         return 2 * (len(older) + (own_id in self.later) + booked_anew)
 
 
-def told_beside(story: BookingHistory, own_id: str, event: events.Event) -> Relevance:
-    """How a mail reads that was sent at some time beside the others of its booking."""
+def relevance_when_sent(history: BookingHistory, own_id: str, event: events.Event) -> Relevance:
+    """The relevance that a message had when it was sent, for reconstructing it."""
     match event:
         case BookingConfirmed() | BookingCancelled():
-            return story.up_to(event.timestamp).relevance(own_id, event, hand_ends=_FOR_EVER)
+            return history.up_to(event.timestamp).relevance(own_id, event, claims_lapsed_before=_DISTANT_FUTURE)
         case BookingRefunded() if not says_which_show(event):
-            return Relevance(story.completed(event))
+            return Relevance(history.completed(event))
         case _:
             return Relevance(event)
 
 
-def further(tellings: Sequence[RecordedEvent]) -> list[str]:
-    """The ids of the further mails that these name."""
-    return [later for report in tellings for later in report.later]
+def further(records: Sequence[RecordedEvent]) -> list[str]:
+    """The notification ids of the later messages that these records list."""
+    return [later for report in records for later in report.later]
 
 
 def contradicts(report: RecordedEvent, event: BookingConfirmed, zone: Zone) -> bool:
-    """Whether the entry is that of a newer event, which says otherwise."""
+    """Whether the record is that of a newer event which contradicts this one."""
     known = _read(report)
     if not isinstance(known, BookingConfirmed) or not _after(known.timestamp, event.timestamp):
         return False
@@ -249,13 +251,13 @@ def _read(report: RecordedEvent) -> BookingEvent | None:
     try:
         event = events.parse(report.data, report.event_type)
     except UnreadableEventError:
-        # It stood there, and nobody knows what it said or when.
+        # There was such an event, and its content and time are unknown.
         event = events.parse({}, report.event_type)
     return event if isinstance(event, BookingConfirmed | BookingCancelled) else None
 
 
-def _in_hand(report: RecordedEvent, hand_ends: datetime) -> bool:
-    return report.outcome is None and not report.waiting and report.updated_at > hand_ends
+def _is_under_way(report: RecordedEvent, claims_lapsed_before: datetime) -> bool:
+    return report.outcome is None and not report.waiting and report.updated_at > claims_lapsed_before
 
 
 def _before(one: datetime | None, other: datetime | None) -> bool:

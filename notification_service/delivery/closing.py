@@ -1,4 +1,4 @@
-"""How work on a notification ends: its outcome is recorded first, and then the broker is told."""
+"""Ends the work on a notification: records the outcome or the retry, and returns the settlement for the broker."""
 
 import math
 import random
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 _MIN_WAIT_S = 5.0
 _EASTMOST_ZONE = timezone(timedelta(hours=14))
-"""Where a show begins first, should nobody have said in which zone it is."""
+"""The zone in which a show begins first, assumed where its own is unknown."""
 _WAIT_FOR_EARLIER_S = 2.0
 _LOST_TO = {Fence.LOST: "another worker took it over", Fence.NO_ENTRY: "its entry is gone"}
 _UNMOVABLE = "RabbitMQ refuses a copy of its event, so it could not be tried later"
@@ -42,7 +42,7 @@ _UNMOVABLE = "RabbitMQ refuses a copy of its event, so it could not be tried lat
 
 @dataclass(frozen=True, slots=True)
 class Closer:
-    """`channel_name`: the transport, for the metrics. `zone`: the time zone in which an event's show takes place."""
+    """`channel_name`: the transport, for metrics. `zone`: the time zone in which an event's show takes place."""
 
     state: DeliveryState
     observer: Observer
@@ -55,8 +55,8 @@ class Closer:
     async def close(self, job: Job, outcome: Outcome, attempt: Attempt | None = None) -> Settlement:
         with self.observer.timed(Stage.OUTCOME):
             fence = await self.state.close(job, outcome, attempt)
-        # What is parked needs no entry: one that the database refuses must not make its event go round for ever. Of
-        # what no queue takes, the entry is all that is left.
+        # A parked event needs no entry: one that MongoDB refuses must not be retried for ever. Of an event that no
+        # queue accepts, the entry is all that is left.
         needs_no_entry = isinstance(outcome, Parked) and not job.inbound.unmovable
         if fence is Fence.LOST or (fence is Fence.NO_ENTRY and not needs_no_entry):
             return self.after_lease(_LOST_TO[fence])
@@ -79,16 +79,16 @@ class Closer:
         attempt: Attempt | None = None,
         server_wait_s: float | None = None,
     ) -> Settlement:
-        """Nothing went out. The next delay of the schedule, or, where it ends, the event is parked."""
+        """Nothing was sent: wait for the next delay of the schedule, or park the event after the last retry."""
         job.sending = False
-        jitter = random.random()  # noqa: S311 - it scatters a crowd
+        jitter = random.random()  # noqa: S311 - no secret
         seconds = self.retry_schedule.next_wait(job.inbound.attempt, server_wait_s, jitter)
         if job.inbound.unmovable:
             reason, detail, seconds = ParkReason.UNMOVABLE, f"{_UNMOVABLE}: {detail}", None
         if seconds is not None:
             wait = self._before_the_show(max(seconds, server_wait_s or 0), job.notification.event)
             await self.state.postpone(job, wait, detail, attempt)
-            # What is no delay of the schedule has a time of its own, and goes round until then.
+            # A wait that is none of the delays gets a due time, until which the message goes round.
             due = None if wait == seconds else math.ceil(time.time() + wait)
             return Retry(wait, counted=True, reason=detail, not_before=due)
         if job.message is not None:
@@ -96,7 +96,7 @@ class Closer:
         return await self.close(job, Parked(reason, detail), attempt)
 
     async def step_back(self, job: Job, found: Opened | AlreadyThere) -> Settlement:
-        """The newer event's own delivery sends the message."""
+        """Leave the notification to a newer event, whose message says otherwise."""
         await self.state.note_event(job, found)
         await self.state.leave(job)
         outcome = Skipped(SkipReason.SUPERSEDED)
@@ -104,7 +104,7 @@ class Closer:
         return Done(outcome)
 
     async def give_way(self, job: Job) -> Settlement:
-        """What its message says depends on whether one that is under way is sent."""
+        """Wait for an earlier message about the booking: whether it is sent decides what this one says."""
         reason = "an earlier mail about its booking is under way"
         await self.state.postpone(job, _WAIT_FOR_EARLIER_S, reason, None)
         if job.inbound.is_express_copy:
@@ -112,11 +112,11 @@ class Closer:
         return Retry(_WAIT_FOR_EARLIER_S, counted=False, reason=reason)
 
     def after_lease(self, reason: str) -> Retry:
-        """When it comes back, whoever else works on it has finished, or has lost its claim."""
+        """Come back after a lease, when another worker has finished or lost its claim."""
         return Retry(self.lease_s, counted=False, reason=reason)
 
     def _before_the_show(self, wait: float, event: Event) -> float:
-        """Of the seconds to wait, at most half of those that a ticket has left: several tries come before its show."""
+        """Limit a ticket's wait to half of the time until its show, so that several tries come before it."""
         show_at = self._show_at(event)
         if show_at is None:
             return wait
@@ -125,7 +125,7 @@ class Closer:
         return min(wait, max(left / 2, _MIN_WAIT_S))
 
     def _show_at(self, event: Event) -> datetime | None:
-        """Of a ticket. Other messages are none, and no one waits for them at the door."""
+        """When the show of a ticket begins; None for any other message."""
         shown = event.showtime if isinstance(event, BookingConfirmed) else None
         return parse_showtime(shown, self.zone(event)) if shown else None
 
@@ -133,8 +133,8 @@ class Closer:
         try:
             path = await self.outbox.keep(message)
         except OSError as problem:
-            # The parked event still holds all that the message is made of.
-            log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text says it all
+            # The message can be composed again from the parked event.
+            log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text is enough
         else:
             log.warning("mail.simulated", reason="nothing was sent: gave up after the last retry", path=path)
 

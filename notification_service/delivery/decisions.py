@@ -1,4 +1,4 @@
-"""What a notification's standing in the two memories means for the job that has just claimed it. Pure."""
+"""Decides the next step of a job from the claim in Redis and the entry in the ledger. Pure."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from notification_service.foundation.addresses import key, mask
 
 @dataclass(frozen=True, slots=True)
 class ClaimsUnavailable:
-    """Redis cannot be asked, so the ledger's unique entry is the only claim."""
+    """Redis is unavailable, so the ledger's unique entry is the only claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """Nothing went out yet, or one more mail is allowed: go on to send."""
+    """Send: nothing was sent yet, or one resend is allowed."""
 
     take_over: bool
     possible_duplicate: bool = False
@@ -23,7 +23,7 @@ class Proceed:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyEnded:
-    """It ended like this. `repair`: the ledger does not say so yet."""
+    """The notification has this outcome. `repair`: the ledger lacks it."""
 
     outcome: Outcome
     repair: bool = False
@@ -31,12 +31,12 @@ class AlreadyEnded:
 
 @dataclass(frozen=True, slots=True)
 class WaitOutLease:
-    """Pending in the ledger, unknown to Redis: wait out one lease under a sending marker, then doubt."""
+    """Pending in the ledger without a claim in Redis: set a sending mark, wait for a lease, then assume a doubt."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitForRedis:
-    """Nobody can be asked who works on it: wait until somebody can."""
+    """Only Redis can say who works on it: wait until it answers."""
 
 
 Step = Proceed | AlreadyEnded | WaitOutLease | WaitForRedis
@@ -47,9 +47,9 @@ _HELD = Unknown("the worker was lost while sending, and the policy for this mail
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRequest:
-    """What the delivery asks for. `resend`: the unknown policy of this mail; without it, a person decides.
+    """What decides beside the stores. `resend`: the unknown policy; where it is false, a person decides.
 
-    `replay`: the token of a wish to have it again. `recipient`: whom it would go to, where that is known.
+    `replay`: the token of a replay. `recipient`: the address of the message, where it is known.
     """
 
     event_id: str
@@ -65,7 +65,7 @@ def next_step(
         return _decided(claim.outcome, found)
     if isinstance(found, AlreadyThere) and found.entry.outcome is not None:
         step = _closed(found.entry, found.entry.outcome, asked)
-        # Two of them could open it again at once: that takes a claim.
+        # Reopening takes a claim: two workers could do it at once.
         return WaitForRedis() if isinstance(claim, ClaimsUnavailable) and isinstance(step, Proceed) else step
     match claim:
         case Granted():
@@ -89,28 +89,28 @@ def _closed(entry: Entry, outcome: Outcome, asked: DeliveryRequest) -> Step:
 
 
 def knows_better(entry: Entry, outcome: Outcome, asked: DeliveryRequest) -> bool:
-    """Another event may know what a rejected one lacked, or another address than the one that bounced."""
+    """Whether another event may have what a rejected one lacked, or another address than the one that bounced."""
     if asked.event_id in entry.event_ids:
         return False
     return isinstance(outcome, Rejected) or (isinstance(outcome, Bounced) and _is_another(asked.recipient, entry))
 
 
 def _is_another(recipient: str | None, entry: Entry) -> bool:
-    """Where records show addresses masked, two that look alike count as one."""
+    """Whether it is another address. Where the record's is masked, addresses with the same mask count as equal."""
     if not recipient or not entry.recipient:
         return False
     return key(entry.recipient) not in (key(recipient), key(mask(recipient)))
 
 
 def _granted(claim: Granted, found: Opened | AlreadyThere, *, resend: bool) -> Step:
-    """A lapsed claim without a sending marker proves that nothing went out if it is certain and the entry's owner's."""
+    """Nothing was sent if the lapsed claim had no sending mark, is certain, and belonged to the entry's owner."""
     match found:
         case Opened():
             return Proceed(take_over=False)
         case AlreadyThere(entry) if entry.waiting:
             return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
         case AlreadyThere(entry) if claim.fresh or claim.before != entry.owner:
-            # Redis lost its memory. If a resend had begun, the one extra mail may be out already.
+            # Redis lost the claim. If a resend had begun, its message may have been sent already.
             return AlreadyEnded(_LOST_TWICE, repair=True) if entry.possible_duplicate else WaitOutLease()
         case AlreadyThere(entry) if claim.certain and not entry.sending:
             return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
@@ -119,7 +119,7 @@ def _granted(claim: Granted, found: Opened | AlreadyThere, *, resend: bool) -> S
 
 
 def _doubtful(claim: InterruptedSend, found: Opened | AlreadyThere, *, resend: bool) -> Step:
-    """The entry knows of a resend whose marker Redis has lost, or that was marked in the entry alone."""
+    """The entry also shows a resend whose mark Redis has lost, or that was marked in the entry only."""
     if not isinstance(found, AlreadyThere):
         return _in_doubt(resent=claim.again, resend=resend)
     entry = found.entry
@@ -130,7 +130,7 @@ def _doubtful(claim: InterruptedSend, found: Opened | AlreadyThere, *, resend: b
 
 
 def _in_doubt(*, resent: bool, resend: bool) -> Step:
-    """`resent`: the policy's one more mail may be out already."""
+    """`resent`: the one resend that is allowed may have been sent already."""
     if resent:
         return AlreadyEnded(_LOST_TWICE, repair=True)
     return Proceed(take_over=True, possible_duplicate=True) if resend else AlreadyEnded(_HELD, repair=True)

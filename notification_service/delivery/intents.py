@@ -1,4 +1,4 @@
-"""What is written down before anything is handed to a provider, or of what never will be. Pure."""
+"""Makes the intent of a notification, and of a message that cannot be read. Pure."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ def of_job(job: Job, channel: ChannelKind, template_digest: str, message_id: str
 
 
 def of_unreadable(event: UnreadableMessage, channel: ChannelKind) -> Intent:
-    """Under the digest of its bytes, so that the same bytes are one record however often they come."""
+    """The fact is the digest of the body, so that equal bodies have one record."""
     fact = Fact(f"unreadable:{event.digest}")
     return Intent(
         notification_id=notification_id(fact, None, "none", channel),

@@ -1,4 +1,4 @@
-"""One job for each notification at a time: a delivery that comes again joins the job that still runs."""
+"""Runs one job for each notification at a time; a further message for it waits for the running job."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ from notification_service.delivery.settlements import Retry, Settlement
 
 @dataclass(slots=True)
 class Job:
-    """The work on one delivery of one notification, under an owner token that is never used again."""
+    """The work on one message for one notification, under an owner token that is never used again."""
 
     notification_id: str
     notification: Notification
@@ -28,27 +28,27 @@ class Job:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
     lease: Lease | None = None
-    """None where Redis could not be asked: then the ledger's entry is the claim."""
+    """None where Redis was unavailable: the ledger's entry is then the only claim."""
     possible_duplicate: bool = False
     sending: bool = False
-    """Between the sending marker and a clear reply: it may have gone out."""
+    """From the sending mark to a clear reply: the message may have been sent."""
     marked: bool = False
-    """The ledger's entry may say that it is being sent."""
+    """The ledger's entry may have a sending mark."""
     seen_at: float = field(default_factory=time.monotonic)
-    """When the ledger last said that its entry is ours."""
+    """When the ledger last confirmed that the entry is ours (monotonic clock)."""
     recipient: str | None = None
     remarks: tuple[Remark, ...] = ()
-    """What an operator should know of its event and its mail, such as a link that was left out."""
+    """What an operator should know of the event and its message, such as a link that was left out."""
     message: OutgoingMessage | None = field(default=None, repr=False)
     further: bool = False
-    """A mail about a booking beside the first of its kind."""
+    """A later message about a booking, beside the first of its kind."""
     relevance: Relevance | None = None
     looked_at: float = 0.0
-    """When it was last asked whether anybody still needs it, by the monotonic clock."""
-    whole_story: bool = False
-    """Whether there may be other mails of its kind about its booking."""
+    """When its relevance was last checked (monotonic clock)."""
+    has_siblings: bool = False
+    """Whether there may be other messages of its kind about its booking."""
     ready_at: datetime | None = None
-    """When its mail was first handed to the channel."""
+    """When its message was first handed to the channel."""
 
     @property
     def duration_ms(self) -> float:
@@ -57,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class SeparateNotification:
-    """The event is news beside the notification of its fact: it has one of its own."""
+    """The event says something new: it gets a notification of its own, beside that of its fact."""
 
 
 JobResult = Settlement | SeparateNotification
@@ -69,7 +69,7 @@ class Jobs:
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     async def run(self, notification_id: str, work: Callable[[], Awaitable[E]]) -> E | Retry:
-        """Do the work, after any job for the same notification; one that has to wait is waited for with it."""
+        """Do the work after any running job for the notification, or return that job's `Retry`."""
         while running := self._running.get(notification_id):
             settlement = await asyncio.shield(running)
             if isinstance(settlement, Retry):

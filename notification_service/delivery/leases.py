@@ -1,4 +1,4 @@
-"""Keeps the claims of the jobs that run here alive, in one call for all of them."""
+"""Renews the claims of all jobs of this process, in one call."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ from notification_service.foundation.errors import StoreUnavailableError
 
 @dataclass(slots=True)
 class Lease:
-    """`valid_until` is this process's own monotonic clock: a job that slept past it must not begin to send."""
+    """`valid_until`: monotonic clock of this process. A job that is suspended beyond it must not begin to send."""
 
     owner: str
     valid_until: float
     sending: bool = False
     again: bool = False
-    """As in `ports.Tenure`."""
+    """As in `ports.claims.Tenure`."""
 
     @property
     def valid(self) -> bool:
@@ -29,18 +29,18 @@ class Leases:
     def __init__(self, claims: Claims, seconds: float) -> None:
         self.seconds = seconds
         self._claims = claims
-        self._held: dict[str, Lease] = {}
+        self._leases: dict[str, Lease] = {}
 
     @contextmanager
-    def kept(self, notification_id: str, lease: Lease | None) -> Iterator[None]:
+    def renewed(self, notification_id: str, lease: Lease | None) -> Iterator[None]:
         if lease is None:
             yield
             return
-        self._held[notification_id] = lease
+        self._leases[notification_id] = lease
         try:
             yield
         finally:
-            del self._held[notification_id]
+            del self._leases[notification_id]
 
     async def renew_forever(self) -> None:
         while True:
@@ -49,10 +49,10 @@ class Leases:
                 await self._renew()
 
     async def _renew(self) -> None:
-        if not self._held:
+        if not self._leases:
             return
         asked = time.monotonic()
-        held = {key: Tenure(lease.owner, lease.sending, lease.again) for key, lease in self._held.items()}
-        for notification_id in await self._claims.renew(held):
-            if notification_id in self._held:
-                self._held[notification_id].valid_until = asked + self.seconds
+        tenures = {key: Tenure(lease.owner, lease.sending, lease.again) for key, lease in self._leases.items()}
+        for notification_id in await self._claims.renew(tenures):
+            if notification_id in self._leases:
+                self._leases[notification_id].valid_until = asked + self.seconds

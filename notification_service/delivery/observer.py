@@ -1,4 +1,4 @@
-"""What somebody who watches is told while an event is worked off. Nothing here knows who that is."""
+"""The events that the delivery reports to metrics and tracing, without depending on either."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from notification_service.delivery.settlements import Settlement
 
 
 class Stage(StrEnum):
-    """The parts of an event's way, in their order."""
+    """The stages of handling a message, in their order."""
 
     PARSE = "parse"
     CLAIM = "claim"
@@ -27,7 +27,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClosedNotification:
-    """A notification whose outcome is written. `ready_at`: when its mail was first handed to the channel.
+    """A notification whose outcome is written. `ready_at`: when its message was first handed to the channel.
 
     `show_at`: as the event names it; None where it names none, or no zone is known.
     """
@@ -42,24 +42,24 @@ class ClosedNotification:
 
 
 class Observer(Protocol):
-    """Called on the way of every event: it is quick, waits for nothing and never raises."""
+    """Called for every message. Implementations are quick, do no I/O and never raise."""
 
     def watched(self, inbound: InboundMessage) -> AbstractContextManager[InboundMessage]:
-        """Around all that is done with a delivery; what it yields is worked on."""
+        """Wraps the handling of a message; the message that it yields is handled."""
 
     def timed(self, stage: Stage) -> AbstractContextManager[None]:
-        """Around one stage; one that raises has taken its time too."""
+        """Measures one stage, also where it raises."""
 
     def remarked(self, remark: Remark) -> None: ...
 
     def closed(self, closing: ClosedNotification) -> None: ...
 
     def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None:
-        """The broker took it; `seconds` since it handed the delivery over."""
+        """The message was settled, `seconds` after it was received."""
 
 
 class NoObserver:
-    """Nobody watches."""
+    """Observes nothing."""
 
     def watched(self, inbound: InboundMessage) -> AbstractContextManager[InboundMessage]:
         return nullcontext(inbound)

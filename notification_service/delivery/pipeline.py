@@ -1,29 +1,27 @@
-"""One event through the guarantee: planned, claimed, recorded, checked, composed, sent, closed."""
+"""The way of one event: plan its notification, claim it, compare claim and ledger, then send or finish.
+
+`sending` has the way from there to the provider, `closing` how each notification ends.
+"""
 
 import asyncio
-import math
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import structlog
 
-from notification_service.contract.events import Event, PaymentSucceeded
+from notification_service.contract.events import PaymentSucceeded
 from notification_service.contract.facts import Fact, notification_id
-from notification_service.contract.inbound import InboundMessage, body_id
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
     Parked,
     ParkReason,
     Rejected,
-    Sent,
     Skipped,
     SkipReason,
-    Unknown,
     summarize,
 )
-from notification_service.contract.remarks import Remark
 from notification_service.contract.rules import is_ticket
 from notification_service.delivery import intents, planning, recipients
 from notification_service.delivery.closing import Closer, log_fields, settlement_of
@@ -41,26 +39,18 @@ from notification_service.delivery.jobs import Job, JobResult, Jobs, SeparateNot
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver, Observer, Stage
 from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
-from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
 from notification_service.delivery.ports.channel import (
-    Accepted,
     Channel,
-    ClaimLost,
-    Deferred,
-    InDoubt,
     Outbox,
-    OutgoingMessage,
-    PutOff,
-    Refused,
-    SimulatedSend,
-    Verdict,
 )
 from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Held, InterruptedSend
-from notification_service.delivery.ports.composer import Composer, CompositionError, MessageIds
+from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
 from notification_service.delivery.relevance import RelevanceCheck, may_be_news
 from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.sending import Sender
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
@@ -69,16 +59,10 @@ from notification_service.foundation.addresses import mask
 log = structlog.get_logger(__name__)
 
 _REDIS_WAIT_S = 10.0
-_SOON_SENT_S = 0.3
+_OTHER_COPY_WAIT_S = 0.3
 _TURN_WAIT_S = 5.0
-_OVER = {
-    "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)",
-    "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails (DOMAIN_MAILS_PER_MINUTE)",
-    "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute (SMTP_MAILS_PER_MINUTE)",
-    "SMTP_MAILS_PER_DAY": "our mail server takes no more a day (SMTP_MAILS_PER_DAY)",
-}
-_MAX_STARTS, _MAX_UNREAD_STARTS = 3, 10
-"""Starts that never ended, after which a message is given up, and after which the event is not even read any more."""
+_MAX_UNREAD_STARTS = 10
+"""Unfinished starts of a message, after which it is parked without being read: reading may be what kills workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +75,7 @@ class Policy:
     hold_unknown: frozenset[str] = frozenset()
     """Templates whose message is never sent again when it may have gone out."""
     express: bool = False
-    """Whether each ticket's event comes twice, one copy ahead."""
+    """Whether each ticket's event also comes as a copy on the express lane."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +94,7 @@ class Pipeline:
     observer: Observer = field(default_factory=NoObserver)
     relevance: RelevanceCheck = field(init=False)
     closer: Closer = field(init=False)
+    sender: Sender = field(init=False)
 
     def __post_init__(self) -> None:
         lease_s, zone = self.leases.seconds, self.policy.zone
@@ -119,31 +104,29 @@ class Pipeline:
         )
         object.__setattr__(self, "relevance", relevance)
         object.__setattr__(self, "closer", closer)
+        sender = Sender(self.state, self.composer, self.channel, self.observer, relevance, closer, self.poison_guard)
+        object.__setattr__(self, "sender", sender)
 
     async def handle(self, inbound: InboundMessage) -> Settlement:
-        """What becomes of a message. It returns when everything that the settlement promises is written down."""
+        """Handle one message. Everything that the returned settlement promises is already written when it returns."""
         structlog.contextvars.clear_contextvars()
         if trace := inbound.trace:
             structlog.contextvars.bind_contextvars(trace_id=trace.trace_id, span_id=trace.span_id)
         if not inbound.redelivered:
             return await self._handle(inbound)
-        async with self.poison_guard.turn(self._guarded(inbound)) as unfinished_starts:
+        async with self.poison_guard.turn(guard_key(self.composer.channel, inbound)) as unfinished_starts:
             if unfinished_starts is None:
-                return Retry(_TURN_WAIT_S, counted=False, reason="what came back before it goes first")
+                return Retry(_TURN_WAIT_S, counted=False, reason="other redelivered messages go first")
             return await self._handle(replace(inbound, unfinished_starts=unfinished_starts))
-
-    def _guarded(self, inbound: InboundMessage) -> str:
-        """The name under which the starts of a message are counted."""
-        return self.composer.channel.own(body_id(inbound.body))
 
     async def _handle(self, inbound: InboundMessage) -> Settlement:
         if inbound.unfinished_starts >= _MAX_UNREAD_STARTS:
-            detail = f"{_lost_workers(inbound)}; it was not read again"
+            detail = f"{lost_workers(inbound)}; it was not read again"
             return await self._record_unreadable(planning.unread(inbound, Parked(ParkReason.CRASHED_WORKERS, detail)))
         if (early := (inbound.not_before or 0) - time.time()) > 0 and not inbound.unmovable:
             return Retry(early, counted=False, reason="its time has not come", not_before=inbound.not_before)
         with self.observer.timed(Stage.PARSE):
-            planned = planning.plan(inbound, largest=self.policy.max_event_bytes)
+            planned = planning.plan(inbound, max_bytes=self.policy.max_event_bytes)
         match planned:
             case IgnoredEvent(event_type):
                 log.debug("event.not_ours", event_type=event_type)
@@ -160,13 +143,13 @@ class Pipeline:
         found = await self.state.record(intents.of_unreadable(event, self.composer.channel), event.outcome)
         erased = Skipped(SkipReason.ERASED)
         if isinstance(found, AlreadyThere) and found.entry.outcome == erased:
-            # Parked once more, it would say again what somebody had erased.
+            # Parking it again would bring back personal data that was erased.
             log.info("event.duplicate", outcome=summarize(erased).outcome)
             return Done(erased)
         log.warning("event.rejected", event_type=event.event_type, **log_fields(event.outcome))
         return Park(event.outcome)
 
-    # ── which notification it is ─────────────────────────────────────────────────────────────────────
+    # ── the notification id ──────────────────────────────────────────────────────────────────────────
     async def _notify(self, notification: Notification, inbound: InboundMessage) -> Settlement:
         channel = self.composer.channel
         notification = await self._by_first_report(notification)
@@ -181,24 +164,24 @@ class Pipeline:
         return result
 
     async def _by_first_report(self, notification: Notification) -> Notification:
-        """A payment by the name under which it was reported first; that it was made is noted for its booking."""
+        """Give a payment the fact key under which it was first reported, and note for its booking that it is paid."""
         fact, event = notification.fact, notification.event
         if not isinstance(event, PaymentSucceeded):
             return notification
-        first, _ = await asyncio.gather(self._first_name(fact), self._note_paid(event))
+        first, _ = await asyncio.gather(self._first_key(fact), self._note_paid(event))
         return replace(notification, fact=fact.known_as(first))
 
-    async def _first_name(self, fact: Fact) -> str:
+    async def _first_key(self, fact: Fact) -> str:
         return await self.state.first_report(fact.alias, fact.key) if fact.alias else fact.key
 
     async def _note_paid(self, event: PaymentSucceeded) -> None:
         if event.booking_id:
             await self.state.note_paid(event.booking_id, event.timestamp)
 
-    # ── whose work it is ─────────────────────────────────────────────────────────────────────────────
+    # ── the claim ────────────────────────────────────────────────────────────────────────────────────
     async def _run_alone(self, job: Job) -> JobResult:
         notification = job.notification
-        # For the rest of this message, its settlement in the broker included.
+        # Bound for the rest of this message, including its settlement.
         structlog.contextvars.bind_contextvars(
             event_id=notification.event_id,
             notification_id=job.notification_id,
@@ -217,34 +200,38 @@ class Pipeline:
             log.exception("job.failed", problem=type(problem).__name__)
             if job.sending:
                 return self.closer.after_lease("it failed while it was sending")
-            # What it says may hold a password: the log hides those, a record does not.
+            # The exception's text may hold a password: logs are redacted, records are not.
             detail = f"{type(problem).__name__}: the log's job.failed says more"
             return await self.closer.retry(job, ParkReason.INTERNAL_ERROR, detail)
 
     async def _claim(self, job: Job) -> JobResult:
         answer = await self._ask_for_claim(job)
-        if isinstance(answer, Decided) and isinstance(answer.outcome, Bounced) and await self._knows_better(job):
+        if isinstance(answer, Decided) and isinstance(answer.outcome, Bounced) and await self._has_another_address(job):
             answer = await self.state.claim(job, reopen=True)
         if isinstance(answer, Held):
             if job.inbound.is_express_copy:
                 return Done(None)
             log.info("event.claimed_elsewhere", wait_s=answer.seconds)
             return Retry(answer.seconds, counted=False, reason="another worker holds it")
-        with self.leases.kept(job.notification_id, job.lease):
-            return await self._work(job, answer)
+        with self.leases.renewed(job.notification_id, job.lease):
+            return await self._compare(job, answer)
 
     async def _ask_for_claim(self, job: Job) -> ClaimAnswer | ClaimsUnavailable:
-        """A ticket that another worker has in hand is soon sent: waiting here costs less than another round."""
+        """Claim the notification. A ticket that is claimed elsewhere is asked for twice.
+
+        Its other copy on the express lane is usually sent within milliseconds, and a short wait here costs less than a
+        round through a retry queue.
+        """
         with self.observer.timed(Stage.CLAIM):
             answer = await self.state.claim(job)
         if not isinstance(answer, Held) or job.inbound.is_express_copy or not self._is_on_express_lane(job):
             return answer
-        await asyncio.sleep(_SOON_SENT_S)
+        await asyncio.sleep(_OTHER_COPY_WAIT_S)
         with self.observer.timed(Stage.CLAIM):
             return await self.state.claim(job)
 
-    async def _knows_better(self, job: Job) -> bool:
-        """Whether its event names another address than the one that bounced. Redis does not know; the ledger does."""
+    async def _has_another_address(self, job: Job) -> bool:
+        """Whether the event leads to another address than the one that bounced, which only the ledger has."""
         await self._find_recipient(job)
         found = await self.state.open(job, self._intent(job))
         if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
@@ -254,7 +241,8 @@ class Pipeline:
     def _is_on_express_lane(self, job: Job) -> bool:
         return self.policy.express and is_ticket(job.notification.event)
 
-    async def _work(self, job: Job, claim: Granted | InterruptedSend | Decided | ClaimsUnavailable) -> JobResult:
+    # ── claim and ledger ─────────────────────────────────────────────────────────────────────────────
+    async def _compare(self, job: Job, claim: Granted | InterruptedSend | Decided | ClaimsUnavailable) -> JobResult:
         decided = isinstance(claim, Decided)
         with self.observer.timed(Stage.FIND):
             recipient = Recipient(None) if decided else await self._find_recipient(job)
@@ -263,19 +251,15 @@ class Pipeline:
         if await self.relevance.is_news(job, found):
             await self.state.leave(job)
             return SeparateNotification()
-        job.whole_story = job.further or (isinstance(found, AlreadyThere) and bool(found.entry.later))
+        job.has_siblings = job.further or (isinstance(found, AlreadyThere) and bool(found.entry.later))
         match next_step(claim, found, self._request(job)):
             case Proceed(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
-                if take_over and await self.relevance.is_older(job, found):
-                    return await self.closer.step_back(job, found)
-                if take_over and await self.state.take_over(job, found, self._intent(job)) is Fence.LOST:
-                    return self.closer.after_lease("another worker closed it")
-                return await self._begin(job, recipient)
+                return await self._proceed(job, found, recipient, take_over=take_over)
             case AlreadyEnded(outcome, repair=True) if may_be_news(job, found):
                 if await self.state.repair(job, outcome) is not Fence.HELD:
                     return self.closer.after_lease("another worker closed it otherwise")
-                return await self._work(job, claim)
+                return await self._compare(job, claim)
             case AlreadyEnded(outcome, repair):
                 return await self._finish(job, found, outcome, repair=repair)
             case WaitOutLease():
@@ -284,6 +268,15 @@ class Pipeline:
                 return self.closer.after_lease("Redis forgot who works on it")
             case WaitForRedis():
                 return Retry(_REDIS_WAIT_S, counted=False, reason="Redis cannot be asked who works on it")
+
+    async def _proceed(
+        self, job: Job, found: Opened | AlreadyThere, recipient: Recipient | Rejected | Skipped, *, take_over: bool
+    ) -> Settlement:
+        if take_over and await self.relevance.is_older(job, found):
+            return await self.closer.step_back(job, found)
+        if take_over and await self.state.take_over(job, found, self._intent(job)) is Fence.LOST:
+            return self.closer.after_lease("another worker closed it")
+        return await self.sender.send(job, recipient)
 
     def _request(self, job: Job) -> DeliveryRequest:
         resend = job.notification.template not in self.policy.hold_unknown
@@ -297,18 +290,17 @@ class Pipeline:
     async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
         if await self.state.finish(job, found, outcome, repair=repair) is not Fence.HELD:
             return self.closer.after_lease("another worker closed it otherwise")
-        said = {"outcome": summarize(outcome).outcome, "duration_ms": job.duration_ms}
+        fields = {"outcome": summarize(outcome).outcome, "duration_ms": job.duration_ms}
         if repair:
-            log.info("outcome.repaired", **said)
+            log.info("outcome.repaired", **fields)
         elif self._is_on_express_lane(job) and _other_copy_was_first(job, found):
-            log.debug("event.was_ahead", **said)
+            log.debug("event.was_ahead", **fields)
         else:
-            log.info("event.duplicate", **said)
+            log.info("event.duplicate", **fields)
         return settlement_of(outcome)
 
-    # ── from the claim to the handover ───────────────────────────────────────────────────────────────
     async def _find_recipient(self, job: Job) -> Recipient | Rejected | Skipped:
-        found = await self.state.through_outage(
+        found = await self.state.outages.wait_for_mongodb(
             lambda: recipients.find(job.notification.event, self.directory, self.composer)
         )
         if isinstance(found, recipients.Addressee):
@@ -317,124 +309,8 @@ class Pipeline:
             return found.recipient
         return found
 
-    async def _begin(self, job: Job, recipient: Recipient | Rejected | Skipped) -> Settlement:
-        self._remark(job, *job.notification.remarks)
-        if isinstance(recipient, Rejected | Skipped):
-            return await self.closer.close(job, recipient)
-        self._remark(job, *recipients.passed_over(job.notification.event, recipient, self.composer))
-        if job.inbound.unfinished_starts >= _MAX_STARTS:
-            return await self._give_up_after_crashes(job)
-        relevance = await self.relevance.check(job)
-        if relevance.obsolete:
-            return await self.closer.close(job, Skipped(relevance.obsolete))
-        if relevance.wait:
-            return await self.closer.give_way(job)
-        if wait := await self._wait_for_limits(job):
-            return wait
-        if job.possible_duplicate:
-            log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
-        try:
-            job.message = self._compose(job, relevance.event, recipient)
-        except CompositionError as problem:
-            log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
-            return await self.closer.close(job, Parked(ParkReason.TEMPLATE_ERROR, str(problem)))
-        job.ready_at = datetime.now(UTC)
-        with self.observer.timed(Stage.SEND):
-            verdict = await self.channel.deliver(
-                job.message, lambda: self._before_handover(job), lambda: self.state.nothing_sent(job)
-            )
-        return await self._conclude(job, verdict)
-
-    def _remark(self, job: Job, *remarks: Remark) -> None:
-        job.remarks += remarks
-        for remark in remarks:
-            log.warning("mail.warning", field=remark.field, remark=str(remark))
-            self.observer.remarked(remark)
-
-    async def _give_up_after_crashes(self, job: Job) -> Settlement:
-        detail = _lost_workers(job.inbound)
-        outcome = Unknown(detail) if job.possible_duplicate else Parked(ParkReason.CRASHED_WORKERS, detail)
-        settlement = await self.closer.close(job, outcome)
-        await self.poison_guard.end(self._guarded(job.inbound), forget=True)
-        return settlement
-
-    async def _wait_for_limits(self, job: Job) -> Retry | Done | None:
-        """What is beyond a limit gets a time of its own, and takes its turn at each limit only once.
-
-        A copy on the express lane takes none that is not free: the ordinary one will. What no queue takes goes on.
-        """
-        if job.inbound.attempt or job.possible_duplicate or job.inbound.unmovable:
-            return None
-        ticket, only_now = is_ticket(job.notification.event), job.inbound.is_express_copy
-        reservation = await self.state.reserve(
-            job.recipient or "", ticket=ticket, taken=job.inbound.limits_passed, only_now=only_now
-        )
-        if not reservation.seconds:
-            return None
-        reason, due = _OVER[reservation.limit], math.ceil(time.time() + reservation.seconds)
-        if only_now:
-            await self.state.postpone(job, 0, reason, None)
-            return Done(None)
-        await self.state.postpone(job, reservation.seconds, reason, None)
-        return Retry(reservation.seconds, counted=False, reason=reason, not_before=due, limits_passed=reservation.taken)
-
-    def _compose(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
-        notification = job.notification
-        ids = MessageIds(
-            job.notification_id,
-            notification.event_id,
-            notification.template,
-            notification.event.booking_id,
-            job.created_at,
-        )
-        with self.observer.timed(Stage.COMPOSE):
-            message = self.composer.compose(event, recipient, ids)
-        self._remark(job, *message.remarks)
-        return message
-
-    async def _before_handover(self, job: Job) -> Fence:
-        """Right before the first byte of content."""
-        relevance = await self.relevance.recheck(job)
-        if relevance and (relevance.obsolete or relevance.wait):
-            return Fence.LOST
-        return await self.state.mark_sending(job)
-
-    # ── what the provider said ───────────────────────────────────────────────────────────────────────
-    async def _conclude(self, job: Job, verdict: Verdict) -> Settlement:
-        closer = self.closer
-        match verdict:
-            case Accepted(attempt):
-                return await closer.close(job, Sent(job.possible_duplicate), attempt)
-            case SimulatedSend(outcome, attempt):
-                return await closer.close(job, outcome, attempt)
-            case Refused(attempt, code, fingerprint):
-                return await closer.close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
-            case Deferred(attempt, server_wait_s, about):
-                detail = ": ".join(filter(None, (about, attempt.reply or attempt.result)))
-                return await closer.retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, server_wait_s)
-            case PutOff(seconds, reason, tried):
-                job.sending = False
-                await self.state.postpone(job, seconds, reason, tried)
-                return Retry(seconds, counted=False, reason=reason)
-            case InDoubt(attempt):
-                log.warning("mail.in_doubt", reply=attempt.reply, connection=attempt.connection)
-                await self.state.note_attempt(job, attempt)
-                return closer.after_lease("it may have gone out")
-            case ClaimLost() if job.relevance and job.relevance.obsolete:
-                return await closer.close(job, Skipped(job.relevance.obsolete))
-            case ClaimLost() if job.relevance and job.relevance.wait:
-                return await closer.give_way(job)
-            case ClaimLost():
-                reason = "the claim was lost before DATA"
-                await self.state.postpone(job, self.leases.seconds, reason, None)
-                return closer.after_lease(reason)
-
 
 def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:
-    """As far as can be told: a producer that publishes an event twice does the same."""
-    came_back = job.inbound.attempt or job.inbound.replay or job.inbound.redelivered
-    return not came_back and isinstance(found, AlreadyThere) and found.entry.knows(job.notification.event_id)
-
-
-def _lost_workers(inbound: InboundMessage) -> str:
-    return f"{inbound.unfinished_starts} workers were lost while they had it in hand"
+    """Whether the express copy was probably handled first. A producer that publishes an event twice looks the same."""
+    retried = job.inbound.attempt or job.inbound.replay or job.inbound.redelivered
+    return not retried and isinstance(found, AlreadyThere) and found.entry.knows(job.notification.event_id)

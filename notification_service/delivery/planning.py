@@ -1,10 +1,10 @@
-"""Which event becomes which e-mail, and which business fact it reports. Pure: bytes in, a plan out."""
+"""Plans the notification of an inbound message: its event, fact and template, or why there is none. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notification_service.contract import events
+from notification_service.contract import events, values
 from notification_service.contract.events import Event, EventReading, UnreadableEventError
 from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage, _excerpt, _id, digest_of, nameless_id
@@ -17,7 +17,7 @@ _NAMELESS = "the event names neither a booking nor a payment, so no mail could s
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """An event that becomes an e-mail."""
+    """An event that becomes a message."""
 
     event: Event
     event_id: str
@@ -25,96 +25,96 @@ class Notification:
     fact: Fact
     data: Mapping[str, Any] = field(repr=False)
     remarks: tuple[Remark, ...] = ()
-    """What could not be read of it, or was read otherwise than it stood."""
+    """The fields that could not be read, or were read as something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoredEvent:
-    """An event of another kind: never an error."""
+    """An event of a type that has no notification. This is not an error."""
 
     event_type: str
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableMessage:
-    """Bytes that can never become a notice. `digest` stands for them, however often they come."""
+    """A body that cannot become a notification. `digest`: of its bytes, so that each body has one record."""
 
     event_id: str
     event_type: str
     outcome: Rejected | Parked
     digest: str
     data: Mapping[str, Any] = field(repr=False)
-    """What could be read of it; of bytes that are no JSON object, their beginning."""
+    """What could be read of it; the beginning of a body that is no JSON object."""
 
 
-def plan(inbound: InboundMessage, *, largest: int) -> Notification | IgnoredEvent | UnreadableMessage:
-    """What to do with a delivery. `largest`: the most bytes that a body may have."""
+def plan(inbound: InboundMessage, *, max_bytes: int) -> Notification | IgnoredEvent | UnreadableMessage:
+    """Plan what to do with a message. `max_bytes`: the largest body that is read."""
     digest = digest_of(inbound.body)
     event_type, event_id = inbound.routing_key, nameless_id(inbound)
     try:
-        data = events.read_object(inbound.content, largest=largest)
+        data = events.read_object(inbound.content, max_bytes=max_bytes)
         event_type = _event_type(inbound.routing_key, data)
         event_id = _id(_text(data.get("event_id"))) or event_id
         reading = events.read(data, event_type)
         if reading is None:
             return IgnoredEvent(event_type)
-        return _notice(reading, event_id, data)
+        return _notification(reading, event_id, data)
     except UnreadableEventError as problem:
-        # The error itself would keep its frames, and so the whole body, until the collector runs.
+        # The result does not keep the error: its frames would keep the whole body in memory.
         found = problem.data or _excerpt(inbound)
         return UnreadableMessage(event_id, event_type, Rejected(problem.reason, problem.detail), digest, found)
 
 
-def under_its_type(inbound: InboundMessage, *, largest: int) -> InboundMessage:
-    """The delivery under the type of its event, which its body says where the routing key is a queue's name."""
+def under_its_type(inbound: InboundMessage, *, max_bytes: int) -> InboundMessage:
+    """The message with its event type as routing key, read from the body where the routing key is a queue's name."""
     if inbound.routing_key in events.MODELS:
         return inbound
     try:
-        data = events.read_object(inbound.content, largest=largest)
+        data = events.read_object(inbound.content, max_bytes=max_bytes)
     except UnreadableEventError:
         return inbound
     return replace(inbound, routing_key=_event_type(inbound.routing_key, data))
 
 
 def _event_type(routing_key: str, data: Mapping[str, Any]) -> str:
-    """The routing key decides where it is one of ours, else what the body says, if that is."""
+    """The routing key where it is a known type, else the type in the body."""
     if routing_key in events.MODELS:
         return routing_key
     said = _text(data.get("event_type"))
     return (said and events.known_type(said)) or events.known_type(routing_key) or routing_key or said or ""
 
 
-def _on_its_type(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]:
+def _type_remarks(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]:
     said = data.get("event_type")
     text = _text(said)
     if (said is None or isinstance(said, str)) and not text:
         return ()
-    # Both spellings of a refund are on the wire.
+    # A refund's type has two spellings.
     if text and events.MODELS.get(text) is events.MODELS[event_type]:
         return ()
     return (Remark("event_type", f"does not name the type that the event counts as, {event_type}"),)
 
 
 def unread(inbound: InboundMessage, outcome: Parked) -> UnreadableMessage:
-    """A delivery that is set aside without a look into it."""
+    """A message that is given up without reading its body."""
     return UnreadableMessage(
         nameless_id(inbound), inbound.routing_key, outcome, digest_of(inbound.body), _excerpt(inbound)
     )
 
 
-def event_id(inbound: InboundMessage, *, largest: int) -> str:
-    """The id under which the delivery's record is found."""
-    match plan(inbound, largest=largest):
+def event_id(inbound: InboundMessage, *, max_bytes: int) -> str:
+    """The event id that the message has in its record."""
+    match plan(inbound, max_bytes=max_bytes):
         case Notification(event_id=known) | UnreadableMessage(event_id=known):
             return known
         case IgnoredEvent():
             return nameless_id(inbound)
 
 
-def _notice(reading: EventReading, event_id: str, data: Mapping[str, Any]) -> Notification:
+def _notification(reading: EventReading, event_id: str, data: Mapping[str, Any]) -> Notification:
     event = reading.event
     rule = RULES[type(event)]
-    # An event that names no booking and no payment can only be told apart by its own id.
+    # An event that names no booking and no payment is identified by its own id only.
     fact = rule.fact(event) or Fact(f"event:{event_id}")
     if fact.key.startswith("event:") and not event.booking_id:
         raise UnreadableEventError(
@@ -123,7 +123,7 @@ def _notice(reading: EventReading, event_id: str, data: Mapping[str, Any]) -> No
             data,
         )
     return Notification(
-        event, event_id, rule.template, fact, data, (*_on_its_type(event.event_type, data), *reading.remarks)
+        event, event_id, rule.template, fact, data, (*_type_remarks(event.event_type, data), *reading.remarks)
     )
 
 
@@ -131,11 +131,11 @@ def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value.strip() or None
     try:
-        return events.exact(value)
+        return values.exact(value)
     except (ValueError, OverflowError):
         return None
 
 
 def further_id(notification: Notification, channel: ChannelKind) -> str:
-    """The id of a further mail about a booking: of the booking, the kind, and the event that decided it."""
+    """The notification id of a further message about a booking: from its fact, template and event."""
     return notification_id(Fact(notification.fact.key, notification.event_id), None, notification.template, channel)

@@ -1,4 +1,9 @@
-"""Handles redelivered messages one at a time, so that one which kills its worker is found (pitfalls.md, 28)."""
+"""Finds messages that kill their workers, by counting the starts that never ended (pitfalls.md, 28).
+
+Redelivered messages start one after the other, so that the one which kills its worker is not counted together with
+the others that were lost with it. The next one starts when the job of the last has ended, or after `start_interval_s`:
+what kills its worker does so at once, and a job that takes longer only waits for a server.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,99 +11,110 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from notification_service.contract.facts import ChannelKind
+from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.delivery.ports.claims import Claims
 from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
-_WAIT_TIMEOUT_S = 5.0
-_MAX_LENGTH = 60.0
-"""Seconds that a delivery waits for its turn, unacked: with many that came back, the last would be held for minutes."""
+_START_INTERVAL_S = 5.0
+_MAX_WAIT_S = 60.0
+"""With many redelivered messages, the last would otherwise stay unacked for minutes."""
+
+
+def guard_key(channel: ChannelKind, inbound: InboundMessage) -> str:
+    """The key under which the starts of a message are counted."""
+    return channel.own(body_id(inbound.body))
+
+
+def lost_workers(inbound: InboundMessage) -> str:
+    return f"{inbound.unfinished_starts} workers were lost while they had it in hand"
 
 
 class PoisonGuard:
-    """`patience`: seconds after which the next one may start, since what kills its worker does so at once.
+    """`max_wait_s`: how long a message waits for its turn, unacked, before it has to come again."""
 
-    `longest`: seconds after which one that has had no turn is to come again.
-    """
-
-    def __init__(self, claims: Claims, patience: float = _WAIT_TIMEOUT_S, longest: float = _MAX_LENGTH) -> None:
+    def __init__(
+        self, claims: Claims, start_interval_s: float = _START_INTERVAL_S, max_wait_s: float = _MAX_WAIT_S
+    ) -> None:
         self._claims = claims
-        self._patience = patience
-        self._longest = longest
+        self._start_interval_s = start_interval_s
+        self._max_wait_s = max_wait_s
         self._free = asyncio.Lock()
-        self._here: set[str] = set()
+        self._started: set[str] = set()
 
     def allow_to_wait(self, seconds: float) -> None:
-        self._longest = min(self._longest, seconds)
+        """Lower `max_wait_s`, where the broker allows less time until the ack."""
+        self._max_wait_s = min(self._max_wait_s, seconds)
 
     @asynccontextmanager
-    async def turn(self, inbound: str) -> AsyncIterator[int | None]:
-        """Yields how many earlier starts of `inbound` never ended: those of workers that are gone. None: not its turn.
+    async def turn(self, key: str) -> AsyncIterator[int | None]:
+        """Wait for a turn, and yield how many earlier starts of the message never ended; None where no turn came.
 
-        A lost connection ends no job, so a delivery that comes back to a worker that still has it is not counted.
+        A lost connection ends no job: a message that comes back to the worker that still handles it is not counted.
         """
-        async with self._next() as its_turn:
+        async with self._wait_for_turn() as its_turn:
             if not its_turn:
                 yield None
                 return
-            if inbound in self._here:
+            if key in self._started:
                 yield 0
                 return
-            self._here.add(inbound)
+            self._started.add(key)
             try:
-                async with self._start(inbound) as unfinished_starts:
+                async with self._start(key) as unfinished_starts:
                     yield unfinished_starts
             finally:
-                self._here.discard(inbound)
+                self._started.discard(key)
 
     @asynccontextmanager
-    async def _start(self, inbound: str) -> AsyncIterator[int]:
-        """It is over when its job ends or the patience does: a job that only waits, for a server, has killed nobody."""
-        unfinished_starts, job_ended = await self._begin(inbound), asyncio.Event()
-        ending = asyncio.create_task(self._end_in_time(inbound, job_ended))
+    async def _start(self, key: str) -> AsyncIterator[int]:
+        """Count a start. It has ended when its job ends, or survives `start_interval_s`."""
+        unfinished_starts, job_ended = await self._begin(key), asyncio.Event()
+        ending = asyncio.create_task(self._end_in_time(key, job_ended))
         try:
             yield unfinished_starts
         finally:
             job_ended.set()
             await ending
 
-    async def _end_in_time(self, inbound: str, job_ended: asyncio.Event) -> None:
+    async def _end_in_time(self, key: str, job_ended: asyncio.Event) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._start_interval_s):
                 await job_ended.wait()
-        await self.end(inbound)
+        await self.end(key)
 
-    async def end(self, inbound: str, *, forget: bool = False) -> None:
-        """`forget`: it was set aside, so a replay has all its starts again."""
+    async def end(self, key: str, *, forget: bool = False) -> None:
+        """Note that a start has ended. `forget`: the message was parked, so its replay begins at 0 again."""
         try:
-            await self._claims.end(inbound, forget=forget)
+            await self._claims.end(key, forget=forget)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
 
-    async def _begin(self, inbound: str) -> int:
+    async def _begin(self, key: str) -> int:
         try:
-            return await self._claims.begin(inbound)
+            return await self._claims.begin(key)
         except StoreUnavailableError as problem:
             log.warning("claims.unavailable", problem=str(problem))
             return 0
 
     @asynccontextmanager
-    async def _next(self) -> AsyncIterator[bool]:
-        if not await self._came_up():
+    async def _wait_for_turn(self) -> AsyncIterator[bool]:
+        if not await self._acquire():
             yield False
             return
-        passing_on = asyncio.get_running_loop().call_later(self._patience, self._free.release)
+        release = asyncio.get_running_loop().call_later(self._start_interval_s, self._free.release)
         try:
             yield True
         finally:
-            if passing_on.when() > asyncio.get_running_loop().time():
-                passing_on.cancel()
+            if release.when() > asyncio.get_running_loop().time():
+                release.cancel()
                 self._free.release()
 
-    async def _came_up(self) -> bool:
+    async def _acquire(self) -> bool:
         try:
-            async with asyncio.timeout(self._longest):
+            async with asyncio.timeout(self._max_wait_s):
                 await self._free.acquire()
         except TimeoutError:
             return False

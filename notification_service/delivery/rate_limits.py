@@ -1,25 +1,25 @@
-"""How many mails may go where: to one address, to one domain, through our server. Pure; the stores count.
+"""Rate limits: how many messages may go to one address, to one domain, and through our server. Pure; the stores count.
 
-Each limit is a bucket that empties evenly (the generic cell rate algorithm, ITU-T I.371): so many mails go at once,
-each further one is given a time of its own. Where a limit is shared by everybody, tickets have a part of it to
-themselves, so that ten thousand refunds are not in front of the customer at the door.
+Each limit is a bucket that drains evenly (the generic cell rate algorithm, ITU-T I.371): a burst goes at once, and each
+further message gets a time of its own. Of limits that all messages share, tickets have a part to themselves, so that
+they do not wait behind ten thousand refunds.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Each limit holds for the turns that are taken at it. A mail that then waits at a later one goes after its turn, and
-# may come closer to the next of its domain: to shift a turn that was taken would take it from another.
+# Each limit holds for the places that are taken at it. A message that then waits at a later limit goes after its place,
+# and may come closer to the next one of its domain.
 ORDER = ("RECIPIENT_MAILS_PER_HOUR", "DOMAIN_MAILS_PER_MINUTE", "SMTP_MAILS_PER_MINUTE", "SMTP_MAILS_PER_DAY")
-"""A mail takes its turns in this order, and waits at the first that has none for it: a place at the next would be
-used long before the mail comes there."""
+"""A message takes a place at each limit in this order, and waits at the first that is exhausted: a place at the next
+one would have passed long before the message gets there."""
 
 _OF_TICKETS = 0.3
-"""The part of a shared limit that tickets have to themselves."""
+"""The part of a shared limit that is reserved for tickets."""
 
 _TOO_FEW = 4
-"""Of fewer mails nobody can have a part to themselves."""
+"""Limits below this are too small to reserve a part."""
 
 _AT_ONCE_OF_A_MINUTE, _AT_ONCE_OF_A_DAY = 0.1, 0.5
 _ANY = "*"
@@ -28,7 +28,7 @@ _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`window`: seconds that it may be ahead of its even rate. `interval`: seconds a mail."""
+    """`window`: how many seconds it may be ahead of its even rate. `interval`: seconds for each message."""
 
     key: str
     window: float
@@ -37,9 +37,9 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`seconds` until a mail may go, 0 being now; `limit`: the setting that says so.
+    """`seconds` until a message may go, 0 being now. `limit`: the setting that makes it wait.
 
-    `taken`: how many limits of `ORDER` lie behind it then.
+    `taken`: how many limits of `ORDER` it has passed then.
     """
 
     seconds: float = 0
@@ -52,7 +52,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """One setting, and the buckets that a mail may choose from; whichever is free first is taken."""
+    """One setting and its buckets, of which the one that is free first is used."""
 
     setting: str
     lanes: tuple[Bucket, ...]
@@ -60,9 +60,9 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Mails; 0: as many as there are. `per_domain`: by domain, `*` for every other one; `server`: whose limit it is.
+    """Messages allowed; 0 is unlimited. `per_domain_minute`: by domain, `*` for every other one.
 
-    `grain`: seconds that a mail may come later than its time.
+    `server`: whose limits `per_minute` and `per_day` are. `grain`: seconds that a message may be later than its time.
     """
 
     per_address_hour: int = 0
@@ -73,11 +73,11 @@ class RateLimits:
     grain: float = 0
 
     def of(self, address: str, *, ticket: bool, taken: int = 0) -> list[RateLimit]:
-        """What a mail to this address has to keep, the first `taken` of `ORDER` left out."""
+        """The limits for a message to this address, without the first `taken` of `ORDER`."""
         address = address.lower()
         domain = address.rpartition("@")[2]
         domains = self.per_domain_minute or {}
-        # No key shows an address.
+        # Hashed, so that no key of the store contains an address.
         hashed = hashlib.sha256(address.encode()).hexdigest()[:32]
         found = (
             _own(hashed, self.per_address_hour),
@@ -96,12 +96,12 @@ class RateLimits:
 
 
 def _own(key: str, most: int) -> tuple[Bucket, ...]:
-    """A limit of ours: all that is allowed in an hour may go at once."""
+    """Our own limit: an hour's messages may go at once."""
     return (Bucket(key, _HOUR, _HOUR / most),) if most else ()
 
 
 def _shared(key: str, most: int, seconds: float, at_once: float, *, ticket: bool) -> tuple[Bucket, ...]:
-    """A limit of somebody else's: no stretch of that length ever holds more than `most`."""
+    """A limit that others enforce: no period of that length ever has more than `most`."""
     if not most:
         return ()
     tickets = round(most * _OF_TICKETS) if most >= _TOO_FEW else 0

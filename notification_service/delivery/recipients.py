@@ -19,7 +19,7 @@ class Addressee:
 
 
 async def find(event: Event, directory: Directory, composer: Composer) -> Addressee | Rejected | Skipped:
-    """Whom the message goes to, or why there is nobody. Raises `StoreUnavailableError`."""
+    """Find the recipient, or the reason why there is none. Raises `StoreUnavailableError`."""
     faults, name = [], composer.address_field
     for source, ask in _SOURCES:
         if recipient := await ask(event, directory, name):
@@ -41,7 +41,7 @@ async def find(event: Event, directory: Directory, composer: Composer) -> Addres
 
 
 def passed_over(event: Event, recipient: Recipient, composer: Composer) -> tuple[Remark, ...]:
-    """What the event says of its own recipient, where the message goes to another address because that is none."""
+    """A remark where the event's own address is invalid, so that the message goes to another one."""
     name = composer.address_field
     said = getattr(event, f"user_{name}", None)
     if not said or said == getattr(recipient, name):

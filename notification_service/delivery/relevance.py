@@ -21,10 +21,10 @@ from notification_service.delivery.booking_history import BookingEvent, BookingH
 from notification_service.delivery.jobs import Job
 from notification_service.delivery.ports.ledger import AlreadyThere, Opened
 from notification_service.delivery.show_changes import Zone
-from notification_service.delivery.state import DeliveryState, is_of_another
+from notification_service.delivery.state import DeliveryState, is_of_another_event
 
 _FRESH_S = 0.2
-"""How long an answer holds: an ordinary message is at its first byte by then."""
+"""How long an answer is used. An ordinary message has reached its handover by then."""
 
 
 class RelevanceCheck:
@@ -37,7 +37,7 @@ class RelevanceCheck:
         self._lease_s = lease_s
 
     async def check(self, job: Job) -> Relevance:
-        """What is known of its booking by now decides. The job keeps the answer."""
+        """Decide by what is known of the booking now, and keep the answer in the job."""
         job.looked_at, event = time.monotonic(), job.notification.event
         match event:
             case BookingConfirmed() | BookingCancelled():
@@ -51,16 +51,16 @@ class RelevanceCheck:
         return job.relevance
 
     async def recheck(self, job: Job) -> Relevance | None:
-        """Right before the handover: what has waited, for a connection or in the breaker, may be obsolete by now.
+        """Check again right before the handover: a message that waited in the channel may be obsolete by now.
 
-        None where the last answer still holds.
+        None where the last answer is recent enough.
         """
         return await self.check(job) if time.monotonic() - job.looked_at > _FRESH_S else None
 
     async def is_news(self, job: Job, found: Opened | AlreadyThere) -> bool:
-        """Whether the event gets a notification of its own, beside that of its fact, which is closed.
+        """Whether the event gets a notification of its own, beside the closed one of its fact.
 
-        That is written down first: whoever finds the event again, or sends the message of its fact again, knows of it.
+        If so, this is first noted in the ledger, so that the event is recognised when it comes again.
         """
         event = job.notification.event
         if not may_be_news(job, found) or not isinstance(event, BookingEvent):
@@ -76,9 +76,9 @@ class RelevanceCheck:
         return news
 
     async def is_older(self, job: Job, found: Opened | AlreadyThere) -> bool:
-        """Whether the entry is by now that of a newer event, which contradicts this one."""
+        """Whether a newer event, which contradicts this one, has taken the entry over."""
         event = job.notification.event
-        if not isinstance(event, BookingConfirmed) or not is_of_another(job, found):
+        if not isinstance(event, BookingConfirmed) or not is_of_another_event(job, found):
             return False
         recorded = await self._state.event_data_of([job.notification_id])
         return any(booking_history.contradicts(each, event, self._zone) for each in recorded)
@@ -86,11 +86,11 @@ class RelevanceCheck:
     async def _beside_its_booking(self, job: Job, event: BookingEvent) -> Relevance:
         if self._has_begun(event):
             return Relevance(event, SkipReason.EXPIRED)
-        # Of a first confirmation there is one question: whether its booking was cancelled.
-        whole = job.whole_story or isinstance(event, BookingCancelled)
+        # For a first confirmation the only question is whether its booking was cancelled.
+        whole = job.has_siblings or isinstance(event, BookingCancelled)
         history = await self._history(event, whole=whole)
-        hand_ends = datetime.now(UTC) - timedelta(seconds=2 * self._lease_s)
-        relevance = history.relevance(job.notification_id, event, hand_ends=hand_ends)
+        claims_lapsed_before = datetime.now(UTC) - timedelta(seconds=2 * self._lease_s)
+        relevance = history.relevance(job.notification_id, event, claims_lapsed_before=claims_lapsed_before)
         return replace(relevance, obsolete=SkipReason.EXPIRED) if self._has_begun(relevance.event) else relevance
 
     def _has_begun(self, event: Event) -> bool:
@@ -115,6 +115,6 @@ class RelevanceCheck:
 
 
 def may_be_news(job: Job, found: Opened | AlreadyThere) -> bool:
-    """Whether it is another report on a booking than those of which its entry knows."""
+    """Whether the event is a report on a booking that its entry does not have yet."""
     known = not isinstance(found, AlreadyThere) or found.entry.knows(job.notification.event_id)
     return isinstance(job.notification.event, BookingEvent) and not job.further and not known

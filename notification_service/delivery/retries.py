@@ -1,11 +1,11 @@
-"""The retry ladder: how long a mail waits for its next try."""
+"""The retry schedule: how long a message waits for its next try."""
 
 from dataclasses import dataclass
 
 DEFAULT_DELAYS_S = (5, 30, 120, 600, 3600)
-"""Seconds, one queue each: a fixed time to live, so that nothing waits behind something that waits longer."""
+"""Each delay has a queue with a fixed time to live, so that no message waits behind one with a longer delay."""
 
-_ONE_IN = 4
+_LONGER_DELAY_ONE_IN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +15,17 @@ class RetrySchedule:
 
     delays: tuple[int, ...] = DEFAULT_DELAYS_S
 
-    def next_wait(self, attempt: int, named: float | None, jitter: float) -> int | None:
-        """The rung for the retry after `attempt` earlier ones, in seconds; None when all are used up.
+    def next_wait(self, attempt: int, server_wait_s: float | None, jitter: float) -> int | None:
+        """The delay in seconds for the retry after `attempt` earlier ones; None when all retries are used up.
 
-        A wait that the server `named` is honoured as far as there are rungs; what is longer needs a time of its own.
-        `jitter`, in [0, 1): one mail in four takes the rung above, so that a crowd that failed together does not come
-        back together.
+        `server_wait_s`: what the server asked for; the delay is at least that, or the longest. `jitter`, in [0, 1): one
+        message in four takes the next longer delay, so that messages which failed together are not retried together.
         """
         if attempt >= self.most:
             return None
         index = min(attempt, len(self.delays) - 1)
-        index = max(index, self._delay_at_least(named or 0))
-        if jitter * _ONE_IN < 1:
+        index = max(index, self._delay_at_least(server_wait_s or 0))
+        if jitter * _LONGER_DELAY_ONE_IN < 1:
             index = min(index + 1, len(self.delays) - 1)
         return self.delays[index]
 
@@ -34,9 +33,9 @@ class RetrySchedule:
         return next((index for index, delay in enumerate(self.delays) if delay >= seconds), len(self.delays) - 1)
 
     def delay_within(self, seconds: float) -> int:
-        """The longest rung that is over by then, else the shortest: what has a time of its own waits on from there."""
+        """The longest delay of at most `seconds`, else the shortest; a message that is not due then waits again."""
         return next((delay for delay in reversed(self.delays) if delay <= seconds), self.delays[0])
 
     def delay_for(self, seconds: float) -> int:
-        """The shortest rung that waits at least that long, else the longest there is."""
+        """The shortest delay of at least `seconds`, else the longest."""
         return self.delays[self._delay_at_least(seconds)]

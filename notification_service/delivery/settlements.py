@@ -1,4 +1,4 @@
-"""What becomes of a delivery in the broker. The consumer is the only place that acts on it."""
+"""How a message is settled in the broker. Only the consumer acts on it."""
 
 from dataclasses import dataclass
 
@@ -7,25 +7,24 @@ from notification_service.contract.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Acked: the outcome is written, or there was nothing to do."""
+    """Ack: the outcome is written, or there was nothing to do."""
 
     outcome: Outcome | None
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Moved to the parking queue, then acked: a person decides."""
+    """Move to the parking queue, then ack: a person decides."""
 
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Moved to a rung of the retry ladder, then acked. `counted`: it uses up one of the retries.
+    """Move to a retry queue, then ack. `counted`: it uses up one of the retries.
 
-    `not_before`: unix seconds, where a single delay may be too short. `limits_passed`: how many limits lie behind it
-    then; None:
-    as many as before.
+    `not_before`: Unix time until which the message goes round, where one delay is too short. `limits_passed`: how many
+    rate limits it need not pass again; None: as many as before.
     """
 
     seconds: float

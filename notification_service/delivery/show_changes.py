@@ -20,19 +20,19 @@ _EASTMOST, _WESTMOST = timedelta(hours=14), timedelta(hours=-12)
 
 
 def since(before: BookingConfirmed, now: BookingConfirmed, zone: Zone) -> Shown | None:
-    """What of `before` is no longer so; None where nothing certainly is. What one of them does not say is no change."""
+    """Those details of `before` that have certainly changed, or None. A missing detail is no change."""
     one, other = filled(before, now), filled(now, before)
-    told = {
+    same_by_field = {
         "showtime": _same_time(one.showtime, zone(one), other.showtime, zone(other)),
         "cinema_name": _pieces(one.cinema_name or "") == _pieces(other.cinema_name or ""),
         "seats": set(map(_seat, one.seats)) == set(map(_seat, other.seats)),
     }
-    changed = {name: getattr(one, name) for name, same in told.items() if not same}
+    changed = {name: getattr(one, name) for name, same in same_by_field.items() if not same}
     return Shown.model_construct(**changed) if changed else None
 
 
 def _same_time(text: str | None, zone: tzinfo | None, other_text: str | None, other_zone: tzinfo | None) -> bool:
-    """Whether both may name one moment. What only one of them names in words that can be read is not known."""
+    """Whether both may be one moment, as they may where only one of them can be read."""
     one = parse_showtime(text, zone) if text else None
     other = parse_showtime(other_text, other_zone) if other_text else None
     if one is None and other is None:
@@ -47,7 +47,7 @@ def _may_be_one_moment(one: datetime, other: datetime) -> bool:
     local, absolute = (one, other) if one.tzinfo is None else (other, one)
     if absolute.replace(tzinfo=None) == local:
         return True
-    # An offset is the cinema's own. UTC is also how a machine writes any zone, and nobody said which one that is.
+    # A non-zero offset is the cinema's own. UTC may stand for a time that was converted from any zone.
     apart = local - absolute.replace(tzinfo=None)
     return not absolute.utcoffset() and _WESTMOST <= apart <= _EASTMOST and not apart % _QUARTER
 

@@ -1,4 +1,4 @@
-"""What many jobs ask for at the same moment, asked together."""
+"""Answers questions that are asked at the same time in one call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,16 +10,16 @@ A = TypeVar("A")
 
 
 class Batcher(Generic[Q, A]):
-    """What is asked while one group is under way is the next group, so that nobody waits for a group to fill.
+    """Collects questions while a call is under way, and sends them with the next one; nobody waits for a full batch.
 
-    `answer` gets at most `largest` questions and gives one answer for each; an exception among them is raised for
-    whoever asked that question. One that `answer` itself raises is raised for everybody who waits at that moment, those
-    of the next group too: they would ask the same silent server, and wait as long again.
+    `answer` gets at most `max_size` questions, and returns an answer for each. An exception among the answers is raised
+    for that question alone. An exception that `answer` raises is raised for everybody who waits at that moment, also
+    for the next batch: it would ask the same silent server, and wait as long again.
     """
 
-    def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]], largest: int) -> None:
+    def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]], max_size: int) -> None:
         self._answer = answer
-        self._largest = largest
+        self._max_size = max_size
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -27,20 +27,20 @@ class Batcher(Generic[Q, A]):
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._worker is None or self._worker.done():
-            # A context of its own, or its log lines would carry the ids of whoever came first.
-            self._worker = asyncio.create_task(self._work_off(), context=Context())
+            # In a context of its own: its log lines would otherwise carry the ids of the first caller.
+            self._worker = asyncio.create_task(self._answer_all(), context=Context())
         return await future
 
-    async def _work_off(self) -> None:
+    async def _answer_all(self) -> None:
         while self._waiting:
-            group, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
+            batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
             answers: Sequence[A | Exception]
             try:
-                answers = await self._answer([question for question, _ in group])
+                answers = await self._answer([question for question, _ in batch])
             except Exception as problem:  # noqa: BLE001 - every waiting caller gets it
-                group, self._waiting = group + self._waiting, []
-                answers = [problem] * len(group)
-            for (_, future), answer in zip(group, answers, strict=True):
+                batch, self._waiting = batch + self._waiting, []
+                answers = [problem] * len(batch)
+            for (_, future), answer in zip(batch, answers, strict=True):
                 _resolve(future, answer)
 
 

@@ -1,4 +1,4 @@
-"""What was worked out is not worked out again, within bounds that no event can break."""
+"""`lru_cache` with a bound on the size of each key, so that an event's text cannot fill the memory."""
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
@@ -7,21 +7,21 @@ from typing import Concatenate, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MAX_LENGTH = 64
+_MAX_KEY_LENGTH = 64
 
 
-def bounded_cache(most: int) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
-    """`lru_cache` for the `most` last calls, unless the text is long: what an event says must not fill the memory."""
+def bounded_cache(max_entries: int) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
+    """Cache the last `max_entries` results, except those for texts of more than 64 characters."""
 
     def decorate(call: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
-        kept = lru_cache(most)(call)
+        cached = lru_cache(max_entries)(call)
 
         @wraps(call)
-        def chosen(text: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            if len(text) > _MAX_LENGTH:
+        def bounded(text: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            if len(text) > _MAX_KEY_LENGTH:
                 return call(text, *args, **kwargs)
-            return kept(text, *args, **kwargs)  # type: ignore[arg-type]  # what cannot be a key fails at the first call
+            return cached(text, *args, **kwargs)  # type: ignore[arg-type]  # an unhashable argument fails at once
 
-        return chosen
+        return bounded
 
     return decorate

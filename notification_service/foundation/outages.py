@@ -1,30 +1,32 @@
-"""An outage is told of once in a while, and when it is over: not by each event that notices it."""
+"""Decides when an outage is worth a log line: one every 10 s while it lasts, and one on recovery."""
 
 import time
 from collections.abc import Callable
 
-_TELL_AGAIN = 10.0
+_REPEAT_S = 10.0
 
 
 class Outage:
+    """The state of one dependency. `clock`: seconds."""
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._tell_at: float | None = None
+        self._next_line_at: float | None = None
 
     @property
     def lasts(self) -> bool:
-        return self._tell_at is not None
+        return self._next_line_at is not None
 
     def begins(self) -> bool:
-        """It was noticed; whether that is worth a line."""
-        if self._tell_at is not None and self._clock() < self._tell_at:
+        """Note a failed call. Returns whether to log it."""
+        if self._next_line_at is not None and self._clock() < self._next_line_at:
             return False
-        self._tell_at = self._clock() + _TELL_AGAIN
+        self._next_line_at = self._clock() + _REPEAT_S
         return True
 
     def ends(self) -> bool:
-        """There was an answer; whether there was none before."""
-        if self._tell_at is None:
+        """Note a successful call. Returns whether it ends an outage."""
+        if self._next_line_at is None:
             return False
-        self._tell_at = None
+        self._next_line_at = None
         return True

@@ -50,7 +50,7 @@ def mailed(settings: Settings) -> Iterator[tuple[Sample, Notification]]:
     for path in sorted((templates / SAMPLES).glob("*.json")):
         _check_sample(path)
     for sample in samples.load(templates, variants=True):
-        notification = planning.plan(sample.inbound, largest=settings.service.max_event_bytes)
+        notification = planning.plan(sample.inbound, max_bytes=settings.service.max_event_bytes)
         if isinstance(notification, Notification):
             yield sample, notification
 

@@ -13,6 +13,7 @@ from notification_service.broker.delivery_limits import Fate
 from notification_service.broker.parking import BringIn
 from notification_service.broker.topology import PARKED, again_queue, fed_queue, retry_queue
 from notification_service.contract.facts import ChannelKind
+from notification_service.contract.outcomes import FOR_A_PERSON
 from notification_service.delivery.ports.claims import ClaimStatus
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import (
@@ -22,7 +23,7 @@ from notification_service.foundation.errors import (
     StoreUnavailableError,
 )
 from notification_service.records import reconciliation
-from notification_service.records.reconciliation import FOR_A_PERSON, Confirmed, Finding, Record, Rules, named
+from notification_service.records.reconciliation import Confirmed, Deadlines, Finding, Record, named
 from notification_service.settings import Settings, plain
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.audit import MongoAudit
@@ -93,7 +94,7 @@ async def _audit(
         bring_in = await opened.enter_async_context(parking.bringing_in(url)) if repair else None
         books = MongoAudit(client[settings.mongodb.database], settings.mongodb.collection)
         retry_schedule = RetrySchedule(service.max_retry_attempts, service.retry_rungs)
-        rules = Rules(datetime.now(UTC), service.lease_seconds, retry_schedule)
+        rules = Deadlines(datetime.now(UTC), service.lease_seconds, retry_schedule)
         recalls = MongoRecalls(client[settings.mongodb.database], settings.mongodb.collection)
         yield _Audit(books, recalls, RedisClaimStates(claims), rules, url, service.max_event_bytes, bring_in, others)
 
@@ -115,7 +116,7 @@ class _Audit:
     books: MongoAudit
     recalls: MongoRecalls
     standings: RedisClaimStates | None
-    rules: Rules
+    rules: Deadlines
     rabbitmq_url: str
     largest: int
     bring_in: BringIn | None
@@ -210,7 +211,7 @@ class _Audit:
         """Those of them that wait for a person, and why."""
         if not missing or not self.report.queues[PARKED]:
             return {}
-        wait = await parking.look(self.rabbitmq_url, lambda each: each.event_id in missing, largest=self.largest)
+        wait = await parking.look(self.rabbitmq_url, lambda each: each.event_id in missing, max_bytes=self.largest)
         return {(each.event_id, each.channel): each.reason for each in wait}
 
     def look_at_parked(self) -> None:

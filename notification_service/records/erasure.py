@@ -144,7 +144,7 @@ async def erase(settings: Settings, text: str, *, dry: bool, discard_parked: boo
     erased.outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, dry=dry)
     if discard_parked and erased.parked and not dry:
         gone = await parking.discard(
-            _broker(settings), partial(_names, address), largest=settings.service.max_event_bytes
+            _broker(settings), partial(_names, address), max_bytes=settings.service.max_event_bytes
         )
         erased.discarded = len(gone)
     return erased
@@ -200,7 +200,7 @@ async def _parked(settings: Settings, address: str) -> list[ParkedEvent]:
     if not (await parking.depths(_broker(settings), [PARKED]))[PARKED]:
         return []
     wanted = partial(_names, address)
-    return await parking.look(_broker(settings), wanted, largest=settings.service.max_event_bytes)
+    return await parking.look(_broker(settings), wanted, max_bytes=settings.service.max_event_bytes)
 
 
 def _names(address: str, event: ParkedEvent) -> bool:

@@ -1,7 +1,7 @@
-"""Calls back what bounced before it was known that the server refuses us and not these mails.
+"""Publishes bounced events again, once their refusals are known to be about our service and not the messages.
 
-The order stands in the ledger until it is carried out, so that whoever gave it may die: every worker looks for orders,
-and each bounce is called back under one token, however often it is published.
+The order is stored until it is carried out, so it survives the worker that gave it. Every worker looks for orders. Each
+bounce has one token in an order, so that it is sent once, however often it is published.
 """
 
 import asyncio
@@ -18,36 +18,36 @@ from notification_service.records.reconciliation import body_kept
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY, _LOOK_SOON = 30.0, 3.0
-"""Seconds between two looks; soon, where an order is open."""
+_LOOK_INTERVAL_S, _OPEN_ORDER_INTERVAL_S = 30.0, 3.0
+"""The time between two looks for orders; the second while one is open."""
 
 BringIn = Callable[[bytes, str, str, str], Awaitable[None]]
-"""Publishes a body, its event type, its id and the token of the wish, confirmed. Raises `DependencyError`."""
+"""Publishes a body with event type, id and replay token, and waits for the confirm. Raises `DependencyError`."""
 
 
 class ServerRefusals(Protocol):
-    """What this worker's channel knows of the words that an order is about."""
+    """What this worker's channel has learned about a refusal, by its fingerprint."""
 
     def mark_about_us(self, fingerprint: str) -> None:
-        """Another worker found that they are about us."""
+        """Note that another worker found this refusal to be about our service."""
 
     def is_about_us(self, fingerprint: str) -> bool:
-        """Whether nothing was accepted since they were known to be about us."""
+        """Whether no message was accepted since the refusal was found to be about our service."""
 
 
 class Recaller:
-    def __init__(self, recalls: Recalls, words: ServerRefusals, bring_in: BringIn) -> None:
+    def __init__(self, recalls: Recalls, refusals: ServerRefusals, bring_in: BringIn) -> None:
         self._recalls = recalls
-        self._words = words
+        self._refusals = refusals
         self._bring_in = bring_in
-        self._given: list[Order] = []
+        self._new_orders: list[Order] = []
         self._known: set[str] = set()
         self._wake = asyncio.Event()
 
     def alarm(self, fingerprint: str, since: datetime) -> None:
-        """This worker found words to be about us."""
+        """Order a recall: this worker found a refusal to be about our service."""
         now = datetime.now(UTC)
-        self._given.append(Order(fingerprint, since, f"{now:%Y%m%dT%H%M%S.%f}"))
+        self._new_orders.append(Order(fingerprint, since, f"{now:%Y%m%dT%H%M%S.%f}"))
         log.warning("recall.ordered", fingerprint=fingerprint, since=since.isoformat())
         self._wake.set()
 
@@ -55,38 +55,39 @@ class Recaller:
         while True:
             self._wake.clear()
             try:
-                pause = _LOOK_SOON if await self.look() else _LOOK_EVERY
+                pause = _OPEN_ORDER_INTERVAL_S if await self.look() else _LOOK_INTERVAL_S
             except (StoreUnavailableError, DependencyError) as problem:
                 log.warning("recall.failed", problem=str(problem))
-                pause = _LOOK_SOON
-            await _first_of(self._wake, pause)
+                pause = _OPEN_ORDER_INTERVAL_S
+            await _wait_for(self._wake, pause)
 
     async def look(self) -> int:
-        """Carry out what can be; how many orders are left. Raises `StoreUnavailableError` and `DependencyError`."""
-        while self._given:
-            await self._recalls.order(self._given[0])
-            del self._given[0]
+        """Carry out orders, and return how many stay open. Raises `StoreUnavailableError` and `DependencyError`."""
+        while self._new_orders:
+            await self._recalls.order(self._new_orders[0])
+            del self._new_orders[0]
         orders = await self._recalls.orders()
         left = [order for order in orders if not await self._carry_out(order)]
         self._known &= {order.opening for order in left}
         return len(left)
 
     async def _carry_out(self, order: Order) -> bool:
-        """Once when it is new, since these mails may be the only ones that probe; and once when mail passes again.
+        """Publish the bounces of an order twice: when it is new, and when the server accepts messages again.
 
-        What another worker bounced meanwhile is among the latter.
+        The first time, since they may be the only messages that show whether it does; the second time, since more may
+        have bounced meanwhile.
         """
         if new := order.opening not in self._known:
-            self._words.mark_about_us(order.fingerprint)
-        over = not self._words.is_about_us(order.fingerprint)
+            self._refusals.mark_about_us(order.fingerprint)
+        over = not self._refusals.is_about_us(order.fingerprint)
         if new or over:
-            await self._call_back(order)
+            await self._publish(order)
             self._known.add(order.opening)
         if over:
             await self._recalls.carried_out(order)
         return over
 
-    async def _call_back(self, order: Order) -> None:
+    async def _publish(self, order: Order) -> None:
         published = lacking = refused = 0
         async for batch in self._recalls.bounced_by(order.fingerprint, order.since):
             for record in batch:
@@ -98,22 +99,22 @@ class Recaller:
                 try:
                     await self._bring_in(body, str(record["event_type"]), event_id, _token(record, order))
                 except EventRefusedError as problem:
-                    # The others are called back all the same; this one a person may replay, as any bounce.
+                    # The others are still published; a person can replay this one.
                     log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - it says all
                     refused += 1
                 else:
                     published += 1
-        told = {"events": published, "not_kept": lacking, "refused": refused}
-        log.info("recall.published", fingerprint=order.fingerprint, **told)
+        counts = {"events": published, "not_kept": lacking, "refused": refused}
+        log.info("recall.published", fingerprint=order.fingerprint, **counts)
 
 
 def _token(record: Record, order: Order) -> str:
-    """Of this bounce of it, so that one which comes twice is granted once."""
+    """A token of this bounce in this order, so that it is granted once."""
     text = f"{record['_id']} {order.opening} {record['updated_at'].isoformat()}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-async def _first_of(wake: asyncio.Event, seconds: float) -> None:
+async def _wait_for(wake: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await wake.wait()

@@ -13,7 +13,15 @@ from notification_service.contract import events
 from notification_service.contract.events import EVENT_TYPES, UnreadableEventError
 from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage
-from notification_service.contract.outcomes import PENDING, WAITING, ParkReason, RejectReason, SkipReason, Status
+from notification_service.contract.outcomes import (
+    FOR_A_PERSON,
+    PENDING,
+    STATUS_OF,
+    WAITING,
+    ParkReason,
+    RejectReason,
+    SkipReason,
+)
 from notification_service.delivery import planning
 from notification_service.delivery.ports.claims import ClaimStatus
 from notification_service.delivery.ports.recalls import Order
@@ -21,19 +29,7 @@ from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.printable import shown
 
-_STATUS = {
-    PENDING: Status.PENDING,
-    WAITING: Status.PENDING,
-    "sent": Status.SENT,
-    "simulated": Status.PENDING,
-    "skipped": Status.FAILED,
-    "bounced": Status.FAILED,
-    "rejected": Status.FAILED,
-    "parked": Status.FAILED,
-    "unknown": Status.PENDING,
-}
-OUTCOMES = tuple(_STATUS)
-FOR_A_PERSON = ("rejected", "parked", "unknown")
+OUTCOMES = tuple(STATUS_OF)
 _REASONS: Mapping[str, type[StrEnum]] = {"skipped": SkipReason, "rejected": RejectReason, "parked": ParkReason}
 _SHAPE: Mapping[str, type] = {
     "outcome": str,
@@ -67,8 +63,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The moment of the look, and the settings that say how long what may take."""
+class Deadlines:
+    """The time of the audit, and the settings that limit how long a notification may take."""
 
     now: datetime
     lease: float
@@ -104,7 +100,7 @@ def event_kept(record: Record) -> Mapping[str, Any] | None:
     """The event of a record as it came; None where the record does not keep all of it."""
     body = body_kept(record)
     try:
-        return None if body is None else events.read_object(body, largest=sys.maxsize)
+        return None if body is None else events.read_object(body, max_bytes=sys.maxsize)
     except UnreadableEventError:
         return None
 
@@ -184,10 +180,10 @@ def _misshapen(record: Record) -> Iterator[str]:
 
 def _contradictions(record: Record, standing: ClaimStatus) -> Iterator[str]:
     outcome, reason = record["outcome"], record.get("reason")
-    if outcome not in _STATUS:
+    if outcome not in STATUS_OF:
         yield f"has the outcome {_quoted(outcome)}, which is none"
         return
-    if record["status"] != _STATUS[outcome]:
+    if record["status"] != STATUS_OF[outcome]:
         yield f"has the status {_quoted(record['status'])} and the outcome {outcome!r}, which do not fit"
     if outcome in _REASONS and str(reason) not in set(_REASONS[outcome]):
         yield f"is {outcome} for the reason {_quoted(reason)}, which is none"
@@ -254,17 +250,17 @@ def read_line(line: str) -> Confirmed | None:
     if not line.startswith("{"):
         return Confirmed(line)
     body = line.encode("utf-8", "surrogatepass")
-    event = events.read_object(body, largest=sys.maxsize)
+    event = events.read_object(body, max_bytes=sys.maxsize)
     if "event_id" not in event:
         raise ValueError("an event without event_id")
     routing_key = event.get("routing_key")
     named = InboundMessage(body, routing_key if isinstance(routing_key, str) else "")
-    inbound = planning.under_its_type(named, largest=sys.maxsize)
+    inbound = planning.under_its_type(named, max_bytes=sys.maxsize)
     ours = inbound.routing_key in EVENT_TYPES
     if not ours and inbound.routing_key:
         return None
     # The service's own reading of it: what is too long for an id is known by its digest.
     known = inbound if ours else InboundMessage(body, EVENT_TYPES[0])
-    event_id = planning.event_id(known, largest=sys.maxsize)
+    event_id = planning.event_id(known, max_bytes=sys.maxsize)
     whole = ours and len(event) > len({"event_id", "event_type"})
     return Confirmed(event_id, inbound.routing_key, body) if whole else Confirmed(event_id)

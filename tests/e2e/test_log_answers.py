@@ -53,7 +53,8 @@ def test_every_command_of_the_page_answers(place: Place, tmp_path: Path) -> None
         return found
 
     assert re.search(
-        r"event\.waits.*mailbox busy.*\n(.*\n)*.*notification\.closed\tbooking_confirmation\tsent", of("BOOK-1")
+        r"event\.retry_scheduled.*mailbox busy.*\n(.*\n)*.*notification\.closed\tbooking_confirmation\tsent",
+        of("BOOK-1"),
     )
     assert "event.parked\trejected\tno_recipient" in of('"warning"')
     assert "mailbox busy" in of('"retry ')

@@ -92,9 +92,9 @@ def deliveries() -> st.SearchStrategy[InboundMessage]:
 @fuzzed_more
 def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(inbound: InboundMessage) -> None:
     started = time.thread_time()
-    planned = planning.plan(inbound, largest=LARGEST)
+    planned = planning.plan(inbound, max_bytes=LARGEST)
     assert isinstance(planned, Notification | IgnoredEvent | UnreadableMessage)
-    assert planning.event_id(inbound, largest=LARGEST)
+    assert planning.event_id(inbound, max_bytes=LARGEST)
     assert time.thread_time() - started < LONGEST
 
 
@@ -102,7 +102,7 @@ def test_any_bytes_are_ours_or_not_ours_or_unreadable_in_no_time(inbound: Inboun
 @fuzzed_more
 def test_what_is_unreadable_can_be_recorded(data: dict[str, Any], routing_key: str, message_id: str | None) -> None:
     body = json.dumps({**data, "event_type": "booking.confirmed", "booking_id": []}).encode()
-    planned = planning.plan(InboundMessage(body, routing_key, message_id=message_id), largest=LARGEST)
+    planned = planning.plan(InboundMessage(body, routing_key, message_id=message_id), max_bytes=LARGEST)
     assert isinstance(planned, UnreadableMessage)
     record = pending(intents.of_unreadable(planned, ChannelKind.EMAIL), str)
     bson.encode(record | closed(planned.outcome, datetime.now(UTC), str))
@@ -136,7 +136,7 @@ class NoOutbox:
 async def assert_ends(inbound: InboundMessage) -> None:
     world = World()
     settlement = await world.pipeline.handle(inbound)
-    planned = planning.plan(inbound, largest=LARGEST)
+    planned = planning.plan(inbound, max_bytes=LARGEST)
     records = list(world.ledger.records.values())
     assert len(records) == (not isinstance(planned, IgnoredEvent))
     assert isinstance(settlement, Done | Park), "with every part up nothing has to wait"

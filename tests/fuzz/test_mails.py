@@ -66,7 +66,7 @@ async def mail_of(event_type: str, armed: dict[str, str]) -> tuple[Notification,
     first_name = armed.get(FIRST_NAME, "Jane").encode("utf-8", "replace").decode()
     directory = MemoryDirectory({"u": Recipient(RECIPIENT, first_name)}, {})
     inbound = InboundMessage(json.dumps(data).encode(), event_type, message_id=armed.get(MESSAGE_ID))
-    planned = planning.plan(inbound, largest=LARGEST_HERE)
+    planned = planning.plan(inbound, max_bytes=LARGEST_HERE)
     if not isinstance(planned, Notification):
         return None
     composer = EmailComposer(renderer(), SenderIdentity(SENDER, "Cinema"), max_attachment_bytes=MOST_ATTACHED)

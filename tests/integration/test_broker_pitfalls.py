@@ -193,7 +193,7 @@ class Moody(BrokerConnection):
 async def test_an_error_while_it_is_settled_leaves_nothing_unacked_for_ever(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("notification_service.broker.consumer._BEFORE_GIVING_BACK", 0.1)
+    monkeypatch.setattr("notification_service.broker.consumer._REQUEUE_PAUSE_S", 0.1)
 
     async def handle(_: InboundMessage) -> Settlement:
         return UNFORESEEN
@@ -251,7 +251,7 @@ async def parks_both(url: str, properties: Basic.Properties, routing_key: str) -
         await publish(url, named("good"))
         await comes_to(url, **{WORK: 0, PARKED: 2})
         assert link.problem is None
-    parked = await parking.look(url, lambda _: True, largest=1000)
+    parked = await parking.look(url, lambda _: True, max_bytes=1000)
     assert "good" in {each.event_id for each in parked}
     assert {(each.reason, each.body) for each in parked} == {("parked(internal_error)", b"{}")}
 
@@ -265,7 +265,7 @@ async def test_what_cannot_be_written_in_a_header_can_be_parked(url: str) -> Non
     async with consuming(BrokerConnection(url, plan(), prefetch=20), handle):
         await publish(url, named("m1"))
         await comes_to(url, **{WORK: 0, PARKED: 1})
-    (parked,) = await parking.look(url, lambda _: True, largest=1000)
+    (parked,) = await parking.look(url, lambda _: True, max_bytes=1000)
     assert parked.detail == "half ? of a letter"
 
 

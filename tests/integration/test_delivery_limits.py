@@ -32,8 +32,8 @@ def url(stack: LocalStack) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions that are lost are built up again without the pauses."""
-    monkeypatch.setattr(link_module, "_SHORTEST_PAUSE", 0.01)
-    monkeypatch.setattr(link_module, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(link_module, "_MIN_PAUSE", 0.01)
+    monkeypatch.setattr(link_module, "_MAX_PAUSE", 0.01)
 
 
 def quorum(stack: LocalStack) -> dict[str, Any]:
@@ -91,11 +91,11 @@ async def test_what_a_policy_has_the_broker_park_is_listed_and_replayed(
     await publish(url, named("m1"))
     await give_back(url, ALLOWED + 1)
     await comes_to(url, **{WORK: 0, PARKED: 1})
-    (parked,) = await parking.look(url, lambda _: True, largest=1000)
+    (parked,) = await parking.look(url, lambda _: True, max_bytes=1000)
     assert (parked.event_id, parked.event_type, parked.reason) == ("m1", "booking.confirmed", "broker(delivery_limit)")
     assert parking.age(parked) < timedelta(minutes=5)
     assert WORK in parked.detail
-    await parking.replay(url, lambda each: each.event_type == "booking.confirmed", largest=1000)
+    await parking.replay(url, lambda each: each.event_type == "booking.confirmed", max_bytes=1000)
     async with consuming(BrokerConnection(url, plan(), prefetch=20), handle):
         await comes_to(url, **{WORK: 0, PARKED: 0, AGAIN: 0})
         await seen(lambda: taken)

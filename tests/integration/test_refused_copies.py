@@ -134,7 +134,7 @@ async def test_a_lost_connection_blames_nobody(url: str, stack: LocalStack) -> N
         await seen(lambda: link.consuming)
         await link.publish(message(LARGE), PARKED)
         await link.publish(message(1), PARKED)
-        assert not link._suspects
+        assert not link._refused
 
 
 async def test_what_cannot_wait_elsewhere_is_handled_again_and_acked_when_it_is_done(
@@ -191,8 +191,8 @@ async def test_what_has_no_record_is_given_back_after_a_while_and_not_lost(
     handle: Handle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(CONSUMER + "_LONGEST_REST", 0.1)
-    monkeypatch.setattr(CONSUMER + "_LONGEST_STAY", 0.3)
+    monkeypatch.setattr(CONSUMER + "_MAX_WAIT_S", 0.1)
+    monkeypatch.setattr(CONSUMER + "_MAX_HOLD_S", 0.3)
     again: list[bool] = []
 
     async def seen_again(inbound: InboundMessage) -> Settlement:
@@ -221,7 +221,7 @@ async def test_a_shutdown_waits_for_nothing_that_waits_in_hand(url: str, narrow:
     link = BrokerConnection(url, plan(), prefetch=20)
     consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
     running = asyncio.create_task(link.run({ChannelKind.EMAIL: consumer.on_message}))
-    await seen(lambda: consumer.under_way == 1 and link._apart._channel is None and link._suspects)
+    await seen(lambda: consumer.under_way == 1 and link._isolated._channel is None and link._refused)
     await asyncio.sleep(0.2)
     await link.stop_consuming()
     async with asyncio.timeout(5):

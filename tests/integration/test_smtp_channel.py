@@ -18,8 +18,8 @@ from notification_service.channels.email.smtp.pool import Limits, Pool, Server, 
 from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     InDoubt,
     Refused,
     Tried,
@@ -122,7 +122,7 @@ def arrived(smtp: SmtpServer, envelope: OutgoingEmail) -> int:
 
 
 def connection(verdict: Tried) -> str | None:
-    assert not isinstance(verdict, ClaimLost)
+    assert not isinstance(verdict, HandoverRefused)
     return verdict.attempt.connection
 
 
@@ -164,7 +164,7 @@ async def test_a_lost_claim_withdraws_the_mail_before_data_and_keeps_the_session
 
     envelope = mail()
     async with channel_to(smtp) as (channel, pool):
-        assert await channel.send_once(envelope, lost) == ClaimLost()
+        assert await channel.send_once(envelope, lost) == HandoverRefused()
         assert isinstance(await send(channel), Accepted)
         assert pool.counts.opened == 1
     assert arrived(smtp, envelope) == 0

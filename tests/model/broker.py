@@ -126,7 +126,7 @@ class _Publishing:
         self._broker.publish(copy, queue)
         await self._process.gate(f"broker.publish {queue} done")
 
-    async def rest(self, seconds: float) -> bool:
+    async def wait_unless_stopping(self, seconds: float) -> bool:
         await asyncio.sleep(seconds)
         return True
 

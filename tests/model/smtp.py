@@ -11,8 +11,8 @@ from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeHandover,
     Blocked,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     InDoubt,
     OutgoingMessage,
     Refused,
@@ -90,7 +90,7 @@ class LiveTransport:
 
     async def _data(self, reply: Reply, envelope: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         if await before_handover() is Fence.LOST:
-            return ClaimLost()
+            return HandoverRefused()
         await self._process.gate("smtp.data")
         if reply in (Reply.OK, Reply.LOST_AFTER_THE_DOT):
             self._server.keep(envelope, self._process)

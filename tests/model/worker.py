@@ -14,19 +14,21 @@ from notification_service.broker import parking
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.email.composer import EmailComposer
+from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
 from notification_service.content.profile import SenderProfile
 from notification_service.contract.events import Event
 from notification_service.contract.outcomes import Bounced
-from notification_service.delivery.jobs import Job, Jobs
+from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
-from notification_service.delivery.ports.channel import Outbox, OutgoingMessage
+from notification_service.delivery.ports.channel import Outbox
 from notification_service.delivery.ports.claims import Claims
+from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.delivery.ports.ledger import Ledger
 from notification_service.delivery.ports.recalls import Recalls
@@ -113,23 +115,24 @@ class _Shelf:
         return "shelf"
 
 
+_MAILS: dict[tuple[str, str, str | None], OutgoingEmail] = {}
+
+
+class _CachingComposer(EmailComposer):
+    """Composes each mail once for all runs: only its date would differ, and composing takes most of the time."""
+
+    def compose(self, event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingEmail:
+        key = (ids.notification_id, ids.event_id, recipient.email)
+        if key not in _MAILS:
+            _MAILS[key] = super().compose(event, recipient, ids)
+        return _MAILS[key]
+
+
 @functools.cache
 def _composer() -> EmailComposer:
     renderer = load(TEMPLATES, SenderProfile(Brand("Cinema")))
-    return EmailComposer(renderer, SenderIdentity("tickets@cinema.example", "Cinema"), max_attachment_bytes=1000)
-
-
-_MAILS: dict[tuple[str, str, str | None], OutgoingMessage] = {}
-
-
-class _Story(Pipeline):
-    """The pipeline, which composes a mail once for all runs: only its date would differ, and it costs the most time."""
-
-    def _compose(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
-        key = (job.notification_id, job.notification.event_id, recipient.email)
-        if key not in _MAILS:
-            _MAILS[key] = super()._compose(job, event, recipient)
-        return _MAILS[key]
+    sender = SenderIdentity("tickets@cinema.example", "Cinema")
+    return _CachingComposer(renderer, sender, max_attachment_bytes=1000)
 
 
 _Written = dict[str, Any]
@@ -267,7 +270,7 @@ class Worker:
 def _pipeline(
     claims: Claims, ledger: Ledger, leases: Leases, *, hold: bool, express: bool, transport: Breaker
 ) -> Pipeline:
-    return _Story(
+    return Pipeline(
         state=DeliveryState(claims, ledger, leases, MemoryRates()),
         leases=leases,
         directory=cast("Directory", MemoryDirectory({}, {})),

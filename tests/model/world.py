@@ -46,7 +46,7 @@ class Setting:
 
 class World:
     def __init__(self, setting: Setting) -> None:
-        random.seed(1)  # the package scatters its pauses; here every run of a schedule is the same
+        random.seed(1)  # the package jitters its pauses; here every run of a schedule is the same
         self.setting = setting
         self.clock = Clock()
         self.broker = Broker(self.clock, refusing=setting.refusing)

@@ -16,8 +16,8 @@ from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
     BeforeHandover,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     InDoubt,
     NothingSent,
     OutgoingMessage,
@@ -79,7 +79,7 @@ def inbound(data: Any, routing_key: str | None = None, **more: Any) -> InboundMe
 
 
 def notification(data: dict[str, Any], routing_key: str | None = None) -> Notification:
-    planned = planning.plan(inbound(data, routing_key), largest=LARGEST)
+    planned = planning.plan(inbound(data, routing_key), max_bytes=LARGEST)
     assert isinstance(planned, Notification)
     return planned
 
@@ -124,6 +124,6 @@ class ScriptedChannel:
 
     async def _to_the_end(self, verdict: Verdict, message: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         if await before_handover() is Fence.LOST:
-            return ClaimLost()
+            return HandoverRefused()
         self.handed_over.append(message)
         return verdict

@@ -55,7 +55,7 @@ def told(event_type: str, **said: Any) -> dict[str, Any]:  # noqa: ANN401 - what
 
 
 def mailed(event_type: str, **said: Any) -> tuple[Notification, Mail]:  # noqa: ANN401 - whatever JSON holds
-    notification = plan(inbound(told(event_type, **said), event_type), largest=LARGEST)
+    notification = plan(inbound(told(event_type, **said), event_type), max_bytes=LARGEST)
     assert isinstance(notification, Notification)
     return notification, renderer().render(
         notification.template, notification.event, Recipient("jane@guests.example", "Jane")

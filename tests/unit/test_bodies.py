@@ -31,7 +31,7 @@ def bare(content: bytes) -> bytes:
 
 def fault_of(content: bytes, encoding: str | None = None) -> str:
     with pytest.raises(NotReadError) as caught:
-        read(Body(content, encoding), largest=LARGEST)
+        read(Body(content, encoding), max_bytes=LARGEST)
     return str(caught.value)
 
 
@@ -62,7 +62,7 @@ def fault_of(content: bytes, encoding: str | None = None) -> str:
     ids=lambda value: repr(value)[:20],
 )
 def test_a_packed_body_is_unpacked_and_a_plain_one_is_not(content: bytes, encoding: str | None) -> None:
-    assert read(Body(content, encoding), largest=LARGEST) == EVENT
+    assert read(Body(content, encoding), max_bytes=LARGEST) == EVENT
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_bomb_is_never_unpacked_beyond_the_limit(packed: Any) -> None:  # noqa
     assert len(bomb) < LARGEST
     tracemalloc.start()
     with pytest.raises(TooLargeError, match=f"{LARGEST + 1} bytes or more, unpacked, and MAX_EVENT_BYTES allows"):
-        read(Body(bomb, "gzip" if packed is gzipped else "deflate"), largest=LARGEST)
+        read(Body(bomb, "gzip" if packed is gzipped else "deflate"), max_bytes=LARGEST)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 10 * LARGEST
@@ -103,9 +103,9 @@ def test_a_bomb_is_never_unpacked_beyond_the_limit(packed: Any) -> None:  # noqa
 
 def test_a_body_of_the_largest_size_is_read_packed_too() -> None:
     content = b'{"a": "' + b"x" * (LARGEST - 9) + b'"}'
-    assert read(Body(gzipped(content), "gzip"), largest=LARGEST) == json.loads(content)
+    assert read(Body(gzipped(content), "gzip"), max_bytes=LARGEST) == json.loads(content)
     with pytest.raises(TooLargeError):
-        read(Body(gzipped(content), "gzip"), largest=LARGEST - 1)
+        read(Body(gzipped(content), "gzip"), max_bytes=LARGEST - 1)
 
 
 def test_many_members_take_no_long_time() -> None:
@@ -119,7 +119,7 @@ def test_many_members_take_no_long_time() -> None:
 @example(bare(b"{}"), "gzip")
 def test_any_bytes_under_any_name_are_read_or_refused(content: bytes, encoding: str | None) -> None:
     with suppress(NotReadError):
-        read(Body(content, encoding, f"application/json; charset={encoding}"), largest=200)
+        read(Body(content, encoding, f"application/json; charset={encoding}"), max_bytes=200)
     assert len(beginning(Body(content, encoding), characters=50)) <= 50
 
 
@@ -128,7 +128,7 @@ def test_any_bytes_under_any_name_are_read_or_refused(content: bytes, encoding: 
 
 @pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
 def test_unicode_is_known_by_its_bytes(charset: str) -> None:
-    assert read(Body(PLAIN.decode().encode(charset)), largest=LARGEST) == EVENT
+    assert read(Body(PLAIN.decode().encode(charset)), max_bytes=LARGEST) == EVENT
 
 
 @pytest.mark.parametrize("where", [{"content_type": "application/json; Charset={}"}, {"encoding": "{}"}])
@@ -136,26 +136,26 @@ def test_unicode_is_known_by_its_bytes(charset: str) -> None:
 def test_another_charset_is_read_where_it_is_named(where: dict[str, str], charset: str) -> None:
     content = PLAIN.decode().encode(charset)
     named = {name: text.format(charset) for name, text in where.items()}
-    assert read(Body(content, **named), largest=LARGEST) == EVENT
+    assert read(Body(content, **named), max_bytes=LARGEST) == EVENT
     assert "not UTF-8" in fault_of(content)
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", "us-ascii", "utf-16"])
 def test_what_is_utf_8_is_read_so_whatever_is_named(charset: str) -> None:
-    assert read(Body(PLAIN, content_type=f"application/json; charset={charset}"), largest=LARGEST) == EVENT
+    assert read(Body(PLAIN, content_type=f"application/json; charset={charset}"), max_bytes=LARGEST) == EVENT
 
 
 @pytest.mark.parametrize("charset", ["rot13", "zlib", "utf-7", "unicode_escape", "punycode", "no such", "\0", ""])
 def test_no_other_codec_of_python_is_believed(charset: str) -> None:
     with pytest.raises(NotReadError):
-        read(Body(b'{"a": "\xff"}', charset, f"text/plain; charset={charset}"), largest=LARGEST)
+        read(Body(b'{"a": "\xff"}', charset, f"text/plain; charset={charset}"), max_bytes=LARGEST)
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def value(literal: str) -> tuple[Any, bool]:
-    said = read(Body(b'{"it": %s}' % literal.encode()), largest=LARGEST)
+    said = read(Body(b'{"it": %s}' % literal.encode()), max_bytes=LARGEST)
     assert isinstance(said, Said)
     assert said.text == f'{{"it": {literal}}}'
     return said["it"], said.exact
@@ -199,7 +199,7 @@ def test_what_is_no_json_is_refused(literal: str) -> None:
 
 @given(st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=4))
 def test_what_python_writes_is_exact(data: dict[str, Any]) -> None:
-    said = read(Body(json.dumps(data).encode()), largest=LARGEST)
+    said = read(Body(json.dumps(data).encode()), max_bytes=LARGEST)
     assert isinstance(said, Said)
     assert (said, said.exact) == (data, True)
 
@@ -208,4 +208,4 @@ def test_what_cannot_be_read_is_shown_as_far_as_it_can_be() -> None:
     assert beginning(Body(gzipped(b"<ticket>\xff\0"), "gzip"), characters=20) == "<ticket>\\xff\0"
     assert beginning(Body(b"\x1f\x8b\x08", "gzip"), characters=20) == "\x1f\\x8b\x08"
     assert beginning(Body(b"x" * 100), characters=20) == "x" * 20
-    assert text_of(Body(b"no JSON"), largest=LARGEST) == "no JSON"
+    assert text_of(Body(b"no JSON"), max_bytes=LARGEST) == "no JSON"

@@ -65,7 +65,7 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
     first, changed = (record(cinema, event_id) for event_id in ("on 10", "on 11"))
     assert first.later == (changed.intent.notification_id,)
     assert first.intent.fact == changed.intent.fact
-    notification = planning.plan(on(11, "C1"), largest=LARGEST)
+    notification = planning.plan(on(11, "C1"), max_bytes=LARGEST)
     assert isinstance(notification, planning.Notification)
     assert changed.intent.notification_id == planning.further_id(notification, ChannelKind.EMAIL)
     assert changed.subject
@@ -75,7 +75,7 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
 async def test_a_change_whose_worker_died_before_it_had_a_record_is_told_by_the_next_one() -> None:
     cinema = Cinema()
     await told(cinema, on(10))
-    notification = planning.plan(on(11, "C1"), largest=LARGEST)
+    notification = planning.plan(on(11, "C1"), max_bytes=LARGEST)
     assert isinstance(notification, planning.Notification)
     (first,) = cinema.ledger.records
     await cinema.ledger.note_later(first, planning.further_id(notification, ChannelKind.EMAIL))

@@ -9,8 +9,8 @@ import pytest
 from notification_service.channels.breaker import Breaker, State
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     OutgoingMessage,
     PutOff,
     Tried,
@@ -98,7 +98,7 @@ def breaker_over(
 
 
 @pytest.mark.parametrize(
-    "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, ClaimLost()], ids=lambda v: type(v).__name__
+    "verdict", [ACCEPTED, deferred(), refused(), IN_DOUBT, HandoverRefused()], ids=lambda v: type(v).__name__
 )
 async def test_a_verdict_on_one_mail_does_not_open_the_breaker(verdict: Tried) -> None:
     transport = ScriptedTransport()

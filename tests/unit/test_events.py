@@ -25,7 +25,7 @@ def event(event_type: str = "booking.confirmed", /, **fields: Any) -> Any:  # no
 
 def problem_of(body: bytes) -> UnreadableEventError:
     with pytest.raises(UnreadableEventError) as caught:
-        read_object(body, largest=LARGEST)
+        read_object(body, max_bytes=LARGEST)
     return caught.value
 
 
@@ -251,7 +251,7 @@ def test_what_a_gateway_answered_may_be_an_object_in_a_text() -> None:
 
 
 def test_half_a_surrogate_pair_becomes_something_that_can_be_written() -> None:
-    data = read_object(b'{"movie_title": "A \\ud800 film", "seats": ["\\udfff"]}', largest=LARGEST)
+    data = read_object(b'{"movie_title": "A \\ud800 film", "seats": ["\\udfff"]}', max_bytes=LARGEST)
     read = event(**data)
     assert (read.movie_title, read.seats) == ("A ? film", ("?",))
 
@@ -328,11 +328,11 @@ def test_what_is_no_event_is_rejected_with_its_reason(body: bytes, reason: Rejec
 
 def test_a_body_of_the_largest_size_is_read() -> None:
     body = b'{"a": "' + b"x" * (LARGEST - 9) + b'"}'
-    assert len(read_object(body, largest=len(body))["a"]) == LARGEST - 9
+    assert len(read_object(body, max_bytes=len(body))["a"]) == LARGEST - 9
 
 
 def test_a_byte_order_mark_is_no_fault() -> None:
-    assert read_object(b'\xef\xbb\xbf{"a": 1}', largest=LARGEST) == {"a": 1}
+    assert read_object(b'\xef\xbb\xbf{"a": 1}', max_bytes=LARGEST) == {"a": 1}
 
 
 # ── whatever comes ───────────────────────────────────────────────────────────────────────────────────
@@ -346,7 +346,7 @@ EVENTS = st.dictionaries(st.sampled_from(FIELDS) | st.text(), JSON, max_size=5)
 def read_whole(body: bytes, event_type: str) -> Event | None:
     """Anything but `UnreadableEventError` fails the test."""
     try:
-        return parse(read_object(body, largest=LARGEST), event_type)
+        return parse(read_object(body, max_bytes=LARGEST), event_type)
     except UnreadableEventError:
         return None
 

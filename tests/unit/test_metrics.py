@@ -103,7 +103,7 @@ def test_retries_are_told_by_rung() -> None:
     metrics.settled(
         InboundMessage(b"{}", "booking.confirmed", None), Retry(12, counted=True, reason="421 eve@evil"), 0.1
     )
-    assert value(metrics.registry, "notification_retries_total", delay="30", counted="true") == 1
+    assert value(metrics.registry, "notification_retries_total", rung="30", counted="true") == 1
     assert b"evil" not in metrics.page()
 
 

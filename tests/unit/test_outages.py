@@ -1,7 +1,7 @@
 from notification_service.foundation.outages import Outage
 
 
-def test_an_outage_is_told_of_once_in_ten_seconds_and_its_end_once() -> None:
+def test_an_outage_is_logged_every_ten_seconds_and_its_end_once() -> None:
     now = 0.0
     outage = Outage(lambda: now)
     assert not outage.ends()

@@ -84,7 +84,7 @@ def test_the_reasons_are_a_closed_list(word: str, reason: str | None) -> None:
 
 @pytest.mark.parametrize("word", ["", "pending", "waiting", "Sent", "failed"])
 def test_a_word_that_is_no_outcome_is_refused(word: str) -> None:
-    with pytest.raises(ValueError, match="is no outcome"):
+    with pytest.raises(ValueError, match="unknown outcome"):
         recall(Summary(Status.PENDING, word))
 
 

@@ -42,7 +42,7 @@ from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
-    ClaimLost,
+    HandoverRefused,
     OutgoingMessage,
     PutOff,
     SimulatedSend,
@@ -432,7 +432,7 @@ async def test_in_doubt_waits_out_the_lease_and_uses_up_no_retry() -> None:
 
 
 async def test_withdrawn_waits_and_counts_nothing() -> None:
-    cinema = Cinema([ClaimLost()])
+    cinema = Cinema([HandoverRefused()])
     settlement = await cinema.handle()
     assert isinstance(settlement, Retry)
     assert not settlement.counted
@@ -1085,7 +1085,7 @@ async def test_the_copy_ahead_takes_no_turn_that_is_not_free() -> None:
 
 async def test_the_copy_ahead_leaves_to_the_ordinary_one_what_another_worker_holds_or_nobody_can_read() -> None:
     cinema = Cinema()
-    notification = planning.plan(confirmed(), largest=LARGEST)
+    notification = planning.plan(confirmed(), max_bytes=LARGEST)
     assert isinstance(notification, planning.Notification)
     await cinema.claims.claim(
         facts.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL), "somebody else"

@@ -47,7 +47,7 @@ def test_each_routing_key_becomes_its_mail(event_type: str, template: str) -> No
 
 @pytest.mark.parametrize("event_type", ["booking.pending_payment", "payment.process", "", "x" * 300])
 def test_anything_else_is_not_ours_whatever_it_holds(event_type: str) -> None:
-    assert plan(inbound({"seats": 7}, event_type), largest=LARGEST) == IgnoredEvent(event_type)
+    assert plan(inbound({"seats": 7}, event_type), max_bytes=LARGEST) == IgnoredEvent(event_type)
 
 
 QUEUES = ["notification.again", "notification.express", "notification.booking_events", "booking_confirmed", "", "x.y"]
@@ -87,7 +87,7 @@ def test_a_class_in_its_package_and_a_type_with_its_version_are_ours(said: str) 
     ["payment_intent.payment_failed", "refund.booking.confirmed", "confirmed", "no.kind.v1", "v1", ",", "...", "\\"],
 )
 def test_the_end_of_another_name_is_no_type_of_ours(said: str) -> None:
-    assert isinstance(plan(inbound({"event_type": said, "booking_id": "B"}, "q"), largest=LARGEST), IgnoredEvent)
+    assert isinstance(plan(inbound({"event_type": said, "booking_id": "B"}, "q"), max_bytes=LARGEST), IgnoredEvent)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_key_in_another_case_is_a_type_where_the_body_names_none(routing_key: 
 @given(st.text() | st.sampled_from(EVENT_TYPES), st.text() | st.sampled_from(EVENT_TYPES))
 def test_an_event_is_read_under_a_type_of_ours_that_its_key_or_its_body_names(routing_key: str, said: str) -> None:
     made = inbound({"booking_id": "B", "event_type": said}, routing_key)
-    typed = planning.under_its_type(made, largest=LARGEST).routing_key
-    planned = plan(made, largest=LARGEST)
+    typed = planning.under_its_type(made, max_bytes=LARGEST).routing_key
+    planned = plan(made, max_bytes=LARGEST)
     if routing_key in EVENT_TYPES or said in EVENT_TYPES:
         assert isinstance(planned, planning.Notification)
     if isinstance(planned, planning.Notification):
@@ -238,7 +238,7 @@ def test_the_template_and_the_channel_are_part_of_the_id() -> None:
     ],
 )
 def test_the_event_id_falls_back_to_the_message_id(data: dict[str, Any], message_id: str, expected: str) -> None:
-    planned = plan(inbound({"booking_id": "B", **data}, message_id=message_id), largest=LARGEST)
+    planned = plan(inbound({"booking_id": "B", **data}, message_id=message_id), max_bytes=LARGEST)
     assert isinstance(planned, planning.Notification | UnreadableMessage)
     assert planned.event_id == expected
 
@@ -253,7 +253,7 @@ def test_without_any_id_the_digest_of_the_body_stands_for_it() -> None:
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_an_event_that_names_neither_booking_nor_payment_is_rejected(event_type: str) -> None:
     data = {"event_id": "e", "user_email": "a@b.example", "booking_id": "", "transaction_id": "  "}
-    planned = plan(inbound(data, event_type), largest=LARGEST)
+    planned = plan(inbound(data, event_type), max_bytes=LARGEST)
     assert isinstance(planned, UnreadableMessage)
     assert planned.event_id == "e"
     assert planned.outcome.reason is RejectReason.SCHEMA
@@ -261,7 +261,7 @@ def test_an_event_that_names_neither_booking_nor_payment_is_rejected(event_type:
 
 
 def test_the_same_unreadable_bytes_have_the_same_digest() -> None:
-    one, two, again = (plan(inbound(body), largest=LARGEST) for body in (b"{", b"[", b"{"))
+    one, two, again = (plan(inbound(body), max_bytes=LARGEST) for body in (b"{", b"[", b"{"))
     assert isinstance(one, UnreadableMessage)
     assert isinstance(two, UnreadableMessage)
     assert isinstance(again, UnreadableMessage)

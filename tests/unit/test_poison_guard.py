@@ -20,7 +20,7 @@ async def test_one_at_a_time_in_the_order_of_their_coming() -> None:
 
 
 async def test_one_that_takes_long_lets_the_next_one_start_and_hands_over_once() -> None:
-    poison_guard, at_once, most = PoisonGuard(MemoryClaims(), patience=0.02), 0, 0
+    poison_guard, at_once, most = PoisonGuard(MemoryClaims(), start_interval_s=0.02), 0, 0
 
     async def handled(name: str, seconds: float) -> None:
         nonlocal at_once, most
@@ -58,7 +58,7 @@ async def test_a_start_that_only_waits_is_over_when_a_poison_would_have_struck()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
-            group.create_task(waits(PoisonGuard(claims, patience=0.02)))
+            group.create_task(waits(PoisonGuard(claims, start_interval_s=0.02)))
             await asyncio.sleep(0.06)
     assert seen == [0, 0, 0, 0]
     assert await claims.begin("n") == 0
@@ -66,7 +66,7 @@ async def test_a_start_that_only_waits_is_over_when_a_poison_would_have_struck()
 
 async def test_what_comes_back_to_the_worker_that_still_has_it_is_not_counted() -> None:
     claims = MemoryClaims()
-    poison_guard = PoisonGuard(claims, patience=0.01)
+    poison_guard = PoisonGuard(claims, start_interval_s=0.01)
     async with poison_guard.turn("n") as first, poison_guard.turn("n") as second:
         assert (first, second) == (0, 0)
     assert await claims.begin("n") == 0

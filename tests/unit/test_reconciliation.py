@@ -28,8 +28,8 @@ from notification_service.foundation.printable import shown
 from notification_service.records.reconciliation import (
     OUTCOMES,
     Confirmed,
+    Deadlines,
     Finding,
-    Rules,
     body_kept,
     event_kept,
     lost,
@@ -43,7 +43,7 @@ from notification_service.stores.mongo import documents
 from tests.samples import CONTRACT, sample
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-RULES = Rules(NOW, lease=30, retry_schedule=RetrySchedule(5))
+RULES = Deadlines(NOW, lease=30, retry_schedule=RetrySchedule(5))
 FACT, TEMPLATE = "booking:B1:confirmed", "booking_confirmation"
 OWN_ID = notification_id(Fact(FACT), None, TEMPLATE, ChannelKind.EMAIL)
 DECIDED = ClaimStatus(decided="sent")
@@ -266,7 +266,7 @@ def test_a_line_with_a_whole_event_is_read_as_the_service_reads_it(name: str) ->
     data = sample(name)
     line = json.dumps(data)
     told, inbound = read_line(line), InboundMessage(line.encode(), name)
-    if isinstance(plan(inbound, largest=10**6), IgnoredEvent):
+    if isinstance(plan(inbound, max_bytes=10**6), IgnoredEvent):
         assert told is None
     else:
         assert told == Confirmed(data["event_id"], name, line.encode())

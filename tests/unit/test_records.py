@@ -52,7 +52,7 @@ ODD = [
 
 
 def said(text: str) -> Said:
-    found = read(Body(text.encode("utf-8")), largest=10**7)
+    found = read(Body(text.encode("utf-8")), max_bytes=10**7)
     assert isinstance(found, Said)
     return found
 
@@ -123,7 +123,7 @@ def test_an_event_that_is_too_large_to_stand_there_twice_is_not_published_again(
 
 @pytest.mark.parametrize("body", [b"\x1f\x8b broken", b"{broken", b"\xff\0"])
 def test_what_is_no_event_is_never_published_again(body: bytes) -> None:
-    planned = plan(inbound(body), largest=LARGEST)
+    planned = plan(inbound(body), max_bytes=LARGEST)
     assert isinstance(planned, UnreadableMessage)
     record = bson.decode(bson.encode(documents.pending(of_unreadable(planned, ChannelKind.EMAIL), str)))
     assert list(record["event_data"]) == ["raw"]

@@ -78,7 +78,7 @@ def test_ten_thousand_seats_are_cut_with_a_notice_and_cost_no_memory() -> None:
 def test_more_seats_than_an_event_may_have_bytes_are_not_even_read() -> None:
     bomb = b'{"booking_id": "B-1", "seats": [' + b'"A-1",' * 10_000_000 + b'"A-1"]}'
     with at_most(MIB):
-        planned = plan(inbound(bomb), largest=LARGEST)
+        planned = plan(inbound(bomb), max_bytes=LARGEST)
     assert isinstance(planned, UnreadableMessage)
     assert planned.outcome.reason is RejectReason.TOO_LARGE
     assert len(str(planned.data)) < 2000

@@ -592,6 +592,7 @@ def test_in_production_no_login_goes_over_plain_text(
     environment: pytest.MonkeyPatch, server: str, security: str, *, refused: bool
 ) -> None:
     values = {**SAFE, **CONFIGURED, "SMTP_SERVER": server, "SMTP_SECURITY": security, "ENVIRONMENT": "production"}
+    values["SMTP_PASSWORD"] = "canary-smtp"
     if not refused:
         assert loaded(environment, **values).live
         return

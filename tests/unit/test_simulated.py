@@ -5,7 +5,7 @@ from pathlib import Path
 from notification_service.channels.outbox import FileOutbox
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.outcomes import Simulated
-from notification_service.delivery.ports.channel import ClaimLost, SimulatedSend, Unavailable
+from notification_service.delivery.ports.channel import HandoverRefused, SimulatedSend, Unavailable
 from notification_service.delivery.ports.claims import Fence
 from tests.unit.fakes import envelope, files, held
 
@@ -33,7 +33,7 @@ async def test_a_lost_claim_keeps_nothing(tmp_path: Path) -> None:
     async def lost() -> Fence:
         return Fence.LOST
 
-    assert await SimulatedChannel(FileOutbox(tmp_path)).send_once(envelope(), lost) == ClaimLost()
+    assert await SimulatedChannel(FileOutbox(tmp_path)).send_once(envelope(), lost) == HandoverRefused()
     assert files(tmp_path) == {}
 
 

@@ -13,7 +13,7 @@ from notification_service.delivery.ports.claims import Fence
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One conversation with a provider about one mail."""
+    """One conversation with a provider about one message."""
 
     at: datetime
     result: str
@@ -39,20 +39,20 @@ class OutgoingMessage:
 
     @property
     def digest(self) -> str:
-        """Of the content, 32 hexadecimal digits: a message that is composed again from its record is known by it."""
+        """32 hexadecimal digits of the content's SHA-256, by which a message that is composed again is compared."""
         return hashlib.sha256(self.content).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A server said 250."""
+    """The provider accepted the message (SMTP: 250 after DATA)."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSend:
-    """A simulating channel kept the mail instead of sending it."""
+    """A simulating channel wrote the message to the outbox instead of sending it."""
 
     outcome: Simulated
     attempt: Attempt
@@ -60,9 +60,9 @@ class SimulatedSend:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The moment is to blame (4xx), or the server of this domain: nothing went out. `wait`: seconds that were named.
+    """Refused for now (4xx), or by one domain's server: nothing was sent. `wait`: seconds that the server asked for.
 
-    `about`: what the reply is about, where that is not the mail.
+    `about`: what the reply is about, where that is not the message.
     """
 
     attempt: Attempt
@@ -72,9 +72,9 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """The channel is closed, and needs the place of this mail for others: it may come again in `seconds`.
+    """The channel is unavailable, and has no place where the message could wait: it comes again in `seconds`.
 
-    Nothing went out, and no message is at fault. `attempt`: where it has been tried.
+    Nothing was sent, and the message is not at fault. `attempt`: the last one, where the message was tried.
     """
 
     seconds: float
@@ -84,10 +84,10 @@ class PutOff:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The message is to blame (5xx): it will never be accepted. `code`: RFC 3463 where there is one.
+    """The message is refused for good (5xx). `code`: the enhanced status code (RFC 3463) where there is one.
 
-    `fingerprint`: of the reply without what differs from mail to mail, so that equal refusals are known.
-    `names_address`: it says that there is nobody of this address, so that its equals tell nothing of us.
+    `fingerprint`: of the reply without the parts that differ between messages, so that equal refusals are recognised.
+    `names_address`: the reply says that the mailbox does not exist, so equal replies are not about our service.
     """
 
     attempt: Attempt
@@ -98,9 +98,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The server refuses us at a step where it could refuse a recipient: our sender, client, quota or reputation.
+    """The provider refuses the service where it could refuse a recipient: our sender, client, quota or reputation.
 
-    Nothing went out, and no message is at fault. `hint`: what an operator can do. `wait`: seconds named.
+    Nothing was sent, and the message is not at fault. `hint`: what an operator can do. `wait`: seconds that the server
+    asked for.
     """
 
     attempt: Attempt
@@ -110,7 +111,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """The channel is to blame: nothing went out, and no message is at fault. `hint`: what an operator can do."""
+    """The transport failed: nothing was sent, and the message is not at fault. `hint`: what an operator can do."""
 
     attempt: Attempt
     hint: str
@@ -118,29 +119,32 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """The conversation broke after DATA began: it may have gone out (RFC 1047)."""
+    """The conversation broke after DATA began, so the message may have been sent (RFC 1047)."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimLost:
-    """Our claim was lost before DATA: nothing went out, and somebody else sees to it."""
+class HandoverRefused:
+    """`before_handover` did not allow the handover, so nothing was sent.
+
+    The claim was lost, MongoDB could not confirm it, or the notification became obsolete or has to wait for another.
+    """
 
 
-Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | ClaimLost
+Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused
 
 
-Tried = Accepted | SimulatedSend | Deferred | Refused | InDoubt | ClaimLost | Unavailable | Blocked
-"""What one try of a way out comes to; a channel turns the last two into a verdict, or waits."""
+Tried = Accepted | SimulatedSend | Deferred | Refused | InDoubt | HandoverRefused | Unavailable | Blocked
+"""The result of one try of a transport. For the last two, the channel waits or returns a verdict."""
 
 
 BeforeHandover = Callable[[], Awaitable[Fence]]
-"""Called when the server has accepted the recipient and nothing of the mail was handed over yet."""
+"""Called when the server has accepted the recipient, before any content is handed over."""
 
 
 NothingSent = Callable[[], Awaitable[None]]
-"""Called when a try has ended and surely nothing went out, before a further one is waited for."""
+"""Called after a try that certainly sent nothing, before the channel waits for the next."""
 
 
 class Transport(Protocol):
@@ -178,7 +182,7 @@ class LiveTransport(Transport, Protocol):
 
 
 class Channel(Protocol):
-    """A way out that waits until it is available, so it is never `Unavailable`."""
+    """Sends messages, and waits while its transport is unavailable."""
 
     name: str
 
@@ -188,7 +192,7 @@ class Channel(Protocol):
 
 
 class Outbox(Protocol):
-    """Where mail is kept that was simulated or given up."""
+    """Keeps messages that were simulated or given up."""
 
     async def keep(self, message: OutgoingMessage) -> str:
-        """Where it lies now. Raises `OSError` when it cannot be kept."""
+        """Keep the message, and return its path. Raises `OSError`."""

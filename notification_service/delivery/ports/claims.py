@@ -10,9 +10,9 @@ from notification_service.contract.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The notification is ours. `fresh`: the store knew nothing of it, which is either true or a lost memory.
+    """The notification is ours. `fresh`: there was no claim, or the store has lost it.
 
-    `before`: whose lapsed claim it was. `certain`: the store has lost no write since that claim was made, so its
+    `before`: the owner whose claim lapsed. `certain`: the store has lost no write since that claim was made, so that
     owner had not begun to send.
     """
 
@@ -30,10 +30,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class InterruptedSend:
-    """An owner was lost after it had begun to send. The notification is ours now, under the unknown policy.
+    """An owner was lost after it had begun to send. The notification is ours now; the unknown policy decides.
 
-    `again`: that owner was itself resending, so the policy's one more mail is used up. `certain`: the store has lost
-    no write since that claim was made, so without `again` nobody has resent.
+    `again`: that owner was already resending, so no further resend is allowed. `certain`: the store has lost no write
+    since that claim was made, so without `again` nobody has resent.
     """
 
     again: bool = False
@@ -42,6 +42,8 @@ class InterruptedSend:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
+    """The notification has an outcome."""
+
     outcome: Outcome
 
 
@@ -54,14 +56,14 @@ class Fence(Enum):
     HELD = auto()
     LOST = auto()
     NO_ENTRY = auto()
-    """The ledger has none of this notification: the database refused it, or a person removed it."""
+    """The ledger has no entry of this notification: the database refused it, or a person removed it."""
     HELD_HERE = auto()
-    """It stands, but another server made it, and may still serve it to others, who would see nothing of this."""
+    """It stands here, but was made at another Redis server, which others may still ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """What a job that holds a claim knows of it. `again`: what it sends is the policy's one more mail."""
+    """What a renewal writes: the owner, whether it is sending, and whether that is a resend (`again`)."""
 
     owner: str
     sending: bool = False
@@ -72,42 +74,42 @@ class Claims(Protocol):
     """Every method raises `StoreUnavailableError`. `owner` is a token of one job, never reused."""
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
-        """`reopen`: it is wanted again, so a verdict that may be reopened is none any more."""
+        """Claim a notification. `reopen`: also where its outcome may be reopened."""
 
     async def mark_sending(
         self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
     ) -> Fence:
-        """From here on, whoever finds the claim without its owner has to doubt whether the mail went out.
+        """Mark that sending begins: whoever finds the claim without its owner has to assume a doubt.
 
-        `again`: this is the policy's one more mail, also where the store forgot the first.
-        `create_if_missing`: where nobody holds the notification, claim it; without that, a claim that is gone is lost,
-        since another worker may have taken it and let it go in the meantime. HELD_HERE where the claim was made at a
-        server that this one is not.
+        `again`: this is a resend, also where the store has lost the mark of the first. `create_if_missing`: create the
+        claim if it is absent. Otherwise an absent claim is LOST, since another worker may have taken and released it.
         """
 
     async def unmark(self, notification_id: str, owner: str) -> None:
-        """The server has said that nothing went out, and the same owner will try again: take `mark_sending` back."""
+        """Undo `mark_sending`: the provider said that nothing was sent, and the same owner tries again."""
 
-    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence: ...
+    async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
+        """Replace the claim by the outcome, if it is still the owner's."""
+
     async def release(self, notification_id: str, owner: str) -> Fence:
-        """Nothing went out: whoever comes next may start again."""
+        """Remove the claim: nothing was sent, and the next worker may start again."""
 
     async def renew(self, held: Mapping[str, "Tenure"]) -> Collection[str]:
-        """Push the leases of these notifications out; the ids of those that still stood.
+        """Renew the leases, and return the ids of the notifications whose claims still stood.
 
-        A sending marker that the store has lost meanwhile is set again; a claim never becomes more certain by this.
+        A sending mark that the store has lost is set again. A renewal does not make a claim `certain`.
         """
 
-    async def begin(self, inbound: str) -> int:
-        """A delivery that may kill its worker starts once more; how many of its starts before have not ended."""
+    async def begin(self, key: str) -> int:
+        """Count a start of a redelivered message, and return how many earlier ones have not ended."""
 
-    async def end(self, inbound: str, *, forget: bool = False) -> None:
-        """A start of it has ended; `forget`: and so have all others."""
+    async def end(self, key: str, *, forget: bool = False) -> None:
+        """Note that a start has ended. `forget`: set the count to 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimStatus:
-    """What the claims know, for an auditor. `alive`: a worker holds it now. `decided`: the outcome of its verdict."""
+    """For the audit: `alive`: a worker holds the claim now. `decided`: the outcome of the verdict, if there is one."""
 
     alive: bool = False
     decided: str | None = None

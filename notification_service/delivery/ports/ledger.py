@@ -1,4 +1,4 @@
-"""What the pipeline needs from the outside, named for the need. Adapters and in-memory twins implement it."""
+"""What the delivery needs from the ledger, which holds one entry for each notification."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from notification_service.foundation.address_digests import stand_in
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is written down before anything is handed to a provider."""
+    """The entry as it is first written, before anything is handed to a provider."""
 
     notification_id: str
     owner: str
@@ -32,7 +32,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the ledger holds of a notification. `outcome` is None while it is pending or waiting."""
+    """What decisions read of a record. `outcome` is None while it is pending or waiting."""
 
     notification_id: str
     outcome: Outcome | None
@@ -42,17 +42,17 @@ class Entry:
     created_at: datetime
     owner: str = ""
     replays: tuple[str, ...] = ()
-    """The wishes to have it again that were granted already."""
+    """The tokens of the replays that were granted."""
     recipient: str = ""
-    """As the record shows it, in full or masked; empty where it names nobody."""
+    """In full or masked, as records are configured; empty where there is none."""
     sending: bool = False
-    """Its owner has begun to send, and could not rely on its claim to say so."""
+    """Its owner has begun to send, and the claim in Redis was no sufficient fence."""
     event_id: str = field(default="", compare=False)
-    """The event whose mail it is: of several, the one that was taken up last."""
+    """The event that the message is about: of several, the last that took the entry over."""
     later: tuple[str, ...] = field(default=(), compare=False)
-    """The further mails about its booking, which have entries of their own."""
+    """The ids of later notifications about its booking, which have entries of their own."""
     erased: bool = field(default=False, compare=False)
-    """Its person was erased: nothing that is noted of it may name an address."""
+    """Its person was erased: nothing that is added to it may contain an address."""
 
     def knows(self, event_id: str) -> bool:
         return event_id in self.event_ids or (self.erased and stand_in(event_id) in self.event_ids)
@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """What an entry keeps of its event, and what became of its mail: `outcome` is None while that is open."""
+    """The event of an entry, and its outcome, which is None while it is open."""
 
     notification_id: str
     event_type: str
@@ -74,30 +74,31 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A booking was paid; `at`: when its payment's event says so last, where one does."""
+    """A booking was paid. `at`: the latest timestamp of its payments' events, where they have one."""
 
     at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The intent is written, and it is ours."""
+    """The intent was written; the entry is ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadyThere:
-    """An entry stood there before."""
+    """There was an entry before."""
 
     entry: Entry
 
 
 class Ledger(Protocol):
-    """Every method raises `StoreUnavailableError`, and may be repeated after it: each write is idempotent."""
+    """Every method raises `StoreUnavailableError`, and may be repeated after it: all writes are idempotent."""
 
-    async def open(self, intent: Intent) -> Opened | AlreadyThere: ...
+    async def open(self, intent: Intent) -> Opened | AlreadyThere:
+        """Write the intent, unless there is an entry."""
 
     async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
-        """What the entries say that stand there, in the order of their ids."""
+        """The events and outcomes of those entries that exist, in the order of `notification_ids`."""
 
     async def take_over(
         self,
@@ -113,13 +114,12 @@ class Ledger(Protocol):
         replay: str | None = None,
         intent: Intent | None = None,
     ) -> Fence:
-        """Pending again, for this event, and `owner` is the one whose close is accepted; `was` goes into its history.
+        """Reopen the entry for this event under a new `owner`, the only one whose `close` is then accepted.
 
-        `seen`, `sending`: whose it was and whether it was marked when it was looked at; it is lost if somebody else
-        took it over, or its owner began to send, since. `replay`: the wish that this grants. `intent`: of this event,
-        where the entry was another's: from now on it is of this one.
-
-        An entry that is closed is left alone, unless it may be reopened.
+        `seen`, `sending`: the owner and the sending mark that were read; the result is `Fence.LOST` where either has
+        changed since. `was`: the outcome that is appended to the history. `replay`: the token that this grants.
+        `intent`: replaces the entry's own where that is of another event. A closed entry is left alone unless its
+        outcome may be reopened.
         """
 
     async def close(
@@ -134,7 +134,7 @@ class Ledger(Protocol):
         message: OutgoingMessage | None = None,
         attempt: Attempt | None = None,
     ) -> Fence:
-        """Write the outcome, once. `owner` None: whoever owns it, to repair from a verdict."""
+        """Write the outcome, once. Without `owner`, whoever owns the entry: a repair from the verdict in Redis."""
 
     async def postpone(
         self,
@@ -146,30 +146,30 @@ class Ledger(Protocol):
         reason: str,
         attempt: Attempt | None,
     ) -> None:
-        """The notification waits on the retry ladder; nothing went out."""
+        """Note that nothing was sent, and that the notification waits until `due_at`."""
 
     async def mark_sending(self, notification_id: str, owner: str) -> Fence:
-        """The fence where the claim alone is none: the pending entry is still the owner's, and says that it sends.
+        """Mark a pending entry that is still the owner's as being sent: the fence where Redis alone is not enough.
 
-        Whoever takes over an entry that is marked has to doubt whether the mail went out.
+        Whoever takes over a marked entry has to assume that the message may have been sent.
         """
 
     async def unmark(self, notification_id: str, owner: str) -> None:
-        """The server has said that nothing went out, and the same owner will try again."""
+        """Undo `mark_sending`: the provider said that nothing was sent, and the same owner tries again."""
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
-        """A conversation that broke after DATA began: the entry stays pending."""
+        """Add an attempt that broke after DATA began; the entry stays pending."""
 
     async def note_event(self, notification_id: str, event_id: str) -> None:
-        """A further event reported the same fact."""
+        """Add an event that reported the same fact."""
 
     async def note_later(self, notification_id: str, later: str) -> None:
-        """A further mail about the booking of this entry will have an entry of its own, `later`."""
+        """Note that a later notification about the same booking gets the entry `later`."""
 
     async def first_report(self, fact: str, report: str) -> str:
-        """The report that first stood for this fact: `report` itself, or one that came before it."""
+        """The first report of this fact: `report`, or one that was noted before it."""
 
     async def note_paid(self, booking_id: str, at: datetime | None) -> None:
-        """The booking was paid; of several moments the last stays."""
+        """Note that the booking was paid; the latest time is kept."""
 
     async def paid(self, booking_id: str) -> Paid | None: ...

@@ -9,8 +9,8 @@ class Rates(Protocol):
     async def reserve(
         self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False
     ) -> Reservation:
-        """When a mail to this address may go, as the first limit says that has no place for it now.
+        """Take a place at each limit in turn, up to the first that is exhausted: its time is returned.
 
-        Each call takes places; with `only_now` none where the mail may not go at once. `taken`: what
-        `Reservation.taken` said the last time. Raises `StoreUnavailableError`.
+        `only_now`: take no place at all unless the message may go at once. `taken`: the `Reservation.taken` of the
+        last call for this message. Raises `StoreUnavailableError`.
         """

@@ -1,4 +1,4 @@
-"""What a recall of bounced mail needs from the records."""
+"""What a recall of bounced notifications needs from the records."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """To publish again what bounced by this fingerprint since then. `opening`: which time that its words were ours."""
+    """An order to publish again what bounced with this fingerprint since then. `opening`: its unique id."""
 
     fingerprint: str
     since: datetime
@@ -19,15 +19,15 @@ Record = Mapping[str, Any]
 
 
 class Recalls(Protocol):
-    """Orders, and what they are about. Every method raises `StoreUnavailableError`, and may be repeated after it."""
+    """Every method raises `StoreUnavailableError`, and may be repeated after it."""
 
     async def order(self, order: Order) -> None:
-        """One at a time for each fingerprint: a further one reaches as far back as either."""
+        """Store an order. A second order for its fingerprint is merged into it, with the earlier `since`."""
 
     async def orders(self) -> Sequence[Order]:
-        """Those that are not carried out."""
+        """The orders that are not yet carried out."""
 
     async def carried_out(self, order: Order) -> None: ...
 
     def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[Sequence[Record]]:
-        """The records, with their events, a batch at a time."""
+        """The records that bounced with this fingerprint, with their events, in batches."""

@@ -35,7 +35,7 @@ class RetentionPolicy:
 
 
 class RecordRetention(Protocol):
-    """The records as something that grows old. Every method raises `StoreUnavailableError`.
+    """Removes old records, in two steps. Every method raises `StoreUnavailableError`.
 
     A record that was changed since it was read is left as it is.
     """

@@ -28,8 +28,8 @@ from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeHandover,
     Blocked,
-    ClaimLost,
     Deferred,
+    HandoverRefused,
     InDoubt,
     OutgoingMessage,
     Refused,
@@ -164,7 +164,7 @@ class SmtpChannel:
             await self._within(client.rcpt(mail.recipient, encoding=encoding, timeout=None), self._timeout)
             if await before_handover() is Fence.LOST:
                 await self._reset(session)
-                return ClaimLost()
+                return HandoverRefused()
             conversation.phase = Phase.DATA
             reply = await self._within(client.data(mail.content, timeout=None), self._data_timeout)
         except SMTPResponseException as problem:

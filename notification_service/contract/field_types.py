@@ -1,0 +1,200 @@
+"""The types of the fields of an event: each reads leniently, and says in JSON Schema what a producer may rely on.
+
+A value that cannot be read costs its field, never the event: the field is None, and a remark about it is appended to
+the validation context.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+
+from notification_service.contract import amounts, placeholders, seating, showtimes, values
+from notification_service.contract.remarks import Remark
+
+T = TypeVar("T")
+
+UNREADABLE_TEXT = ""
+"""A currency or zone that was given and cannot be read. It is not None, so no default takes its place."""
+
+
+def _remark(info: ValidationInfo, text: str) -> None:
+    """Add a remark on the field, without the field's value, which may be personal."""
+    if info.context is not None:
+        info.context.append(Remark(info.field_name or "event", text))
+
+
+def _read(reader: Callable[[Any], T | None], value: object, info: ValidationInfo) -> T | None:
+    if value is None:
+        return None
+    try:
+        return reader(value)
+    except values.UNREADABLE:
+        _remark(info, "is left out: it cannot be read")
+        return None
+
+
+def _read_without_default(reader: Callable[[Any], str | None], value: object, info: ValidationInfo) -> str | None:
+    if type(value) is str and "&" not in value:
+        return placeholders.known(value)
+    try:
+        return reader(value)
+    except values.UNREADABLE:
+        _remark(info, "cannot be read: nothing else is taken in its place")
+        return UNREADABLE_TEXT
+
+
+# Where the type of a value is what it should be, the validators skip the readers: most fields of most events do.
+
+
+def _name(value: object, info: ValidationInfo) -> str | None:
+    return placeholders.known(value) if type(value) is str else _read(values.exact, value, info)
+
+
+def _text(value: object, info: ValidationInfo) -> str | None:
+    if type(value) is str and "&" not in value:
+        return placeholders.known(value)
+    return _read(values.text, value, info)
+
+
+def _amount(value: object, info: ValidationInfo) -> amounts.Amount | None:
+    return _read(values.money, value, info)
+
+
+def _showtime(value: object, info: ValidationInfo) -> str | None:
+    if type(value) is str and "&" not in value:
+        text = placeholders.known(value)
+        return None if text is None or showtimes.is_unset(text) else text
+    return _read(values.showtime, value, info)
+
+
+def _moment(value: object, info: ValidationInfo) -> datetime | None:
+    return _read(values.moment, value, info)
+
+
+def _seats(value: object, info: ValidationInfo) -> tuple[str, ...]:
+    # In a text, HTML entities are decoded before it is split into seats, so the parts are not decoded again.
+    if isinstance(value, str):
+        seats, unread = seating.read(values.plain(value), values.exact)
+    else:
+        seats, unread = seating.read(values.unwrap_deep(value), values.plain)
+    if unread:
+        _remark(info, "are not all shown: some of them cannot be read")
+    return seats
+
+
+def _flag(value: object, info: ValidationInfo) -> bool | None:
+    return value if type(value) is bool else _read(values.flag, value, info)
+
+
+def _object(value: object, info: ValidationInfo) -> dict[str, Any] | None:
+    return value if type(value) is dict else _read(values.json_object, value, info)
+
+
+def _currency(value: object, info: ValidationInfo) -> str | None:
+    return _read_without_default(values.currency, value, info)
+
+
+def _zone(value: object, info: ValidationInfo) -> str | None:
+    return _read_without_default(values.zone, value, info)
+
+
+def _schema(description: str, **schema: Any) -> WithJsonSchema:  # noqa: ANN401 - whatever JSON Schema says
+    return WithJsonSchema({"description": description, **schema})
+
+
+_ANY_TEXT = ["string", "number", "null"]
+
+Text = Annotated[
+    str | None,
+    PlainValidator(_text),
+    _schema(
+        "A number reads as its text, an entity of HTML as its character. Blank, and words such as `Unknown`, mean "
+        "that it is not known.",
+        type=_ANY_TEXT,
+    ),
+]
+Name = Annotated[
+    str | None,
+    PlainValidator(_name),
+    _schema(
+        "As it is; a number is its exact text. Blank, and words such as `null`, mean that it is not known.",
+        type=_ANY_TEXT,
+    ),
+]
+Amount = Annotated[
+    amounts.Amount | None,
+    PlainValidator(_amount),
+    PlainSerializer(lambda amount: amount and amount.said),
+    _schema(
+        "In the currency's own unit, with or without its name: `30.00`, `30.00 EUR`, `$30`, an object of `amount` and "
+        "`currency`. A text that can be read in two ways, such as `1,234`, is shown as it is where the language of "
+        "the mail does not decide. Zero means that it is not known.",
+        anyOf=[
+            {"type": "number", "minimum": 0, "exclusiveMaximum": 10**12},
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"amount": {"type": ["number", "string"]}, "currency": {"type": "string"}},
+                "required": ["amount"],
+            },
+            {"type": "null"},
+        ],
+    ),
+]
+Showtime = Annotated[
+    str | None,
+    PlainValidator(_showtime),
+    _schema(
+        "ISO 8601, a date with an hour such as `2026-12-15 08:00 PM`, or seconds or milliseconds since 1970. Without "
+        "an offset it is the cinema's clock. Any other text is shown as it is, and is taken for no moment.",
+        type=["string", "number", "array", "object", "null"],
+    ),
+]
+Moment = Annotated[
+    datetime | None,
+    PlainValidator(_moment),
+    _schema(
+        "ISO 8601, or seconds or milliseconds since 1970; without an offset it is UTC. What is no moment is not known.",
+        type=["string", "number", "null"],
+    ),
+]
+Seats = Annotated[
+    tuple[str, ...],
+    PlainValidator(_seats),
+    _schema(
+        "Their names: a list, a text with commas, objects with a row and a number, or with a label. Blank ones are "
+        "left out, and each is named once.",
+        type=["array", "string", "number", "object", "null"],
+        items={"type": ["string", "number", "object", "array", "null"]},
+    ),
+]
+Flag = Annotated[
+    bool | None,
+    PlainValidator(_flag),
+    _schema("`yes` and `no`, 1 and 0 are read too. Unset: not known.", type=["boolean", "string", "number", "null"]),
+]
+Object = Annotated[
+    dict[str, Any] | None,
+    PlainValidator(_object),
+    _schema("What the gateway answered. Anything but an object is passed over.", type=["object", "string", "null"]),
+]
+Currency = Annotated[
+    str | None,
+    PlainValidator(_currency),
+    _schema(
+        "A code or number of ISO 4217, a sign such as `₹`, a name such as `Euro`. What is no currency is shown beside "
+        "the amount as it is. Unset: DEFAULT_CURRENCY.",
+        type=["string", "number", "object", "null"],
+    ),
+]
+Zone = Annotated[
+    str | None,
+    PlainValidator(_zone),
+    _schema(
+        "A name of the IANA database or of Windows in any case of letters, or an offset. Where it is none, no zone is "
+        "taken in its place. Unset: the cinema's, else DEFAULT_TIME_ZONE.",
+        type=["string", "null"],
+    ),
+]

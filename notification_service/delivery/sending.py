@@ -1,0 +1,187 @@
+"""Sends the message of a claimed notification: limits, composition, handover, and what the provider's answer means."""
+
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from notification_service.contract.events import Event
+from notification_service.contract.outcomes import (
+    Bounced,
+    Parked,
+    ParkReason,
+    Rejected,
+    Sent,
+    Skipped,
+    Unknown,
+)
+from notification_service.contract.remarks import Remark
+from notification_service.contract.rules import is_ticket
+from notification_service.delivery import recipients
+from notification_service.delivery.closing import Closer
+from notification_service.delivery.jobs import Job
+from notification_service.delivery.observer import Observer, Stage
+from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
+from notification_service.delivery.ports.channel import (
+    Accepted,
+    Channel,
+    Deferred,
+    HandoverRefused,
+    InDoubt,
+    OutgoingMessage,
+    PutOff,
+    Refused,
+    SimulatedSend,
+    Verdict,
+)
+from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.composer import Composer, CompositionError, MessageIds
+from notification_service.delivery.ports.directory import Recipient
+from notification_service.delivery.relevance import RelevanceCheck
+from notification_service.delivery.settlements import Done, Retry, Settlement
+from notification_service.delivery.state import DeliveryState
+
+log = structlog.get_logger(__name__)
+
+LIMIT_REASONS = {
+    "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)",
+    "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails (DOMAIN_MAILS_PER_MINUTE)",
+    "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute (SMTP_MAILS_PER_MINUTE)",
+    "SMTP_MAILS_PER_DAY": "our mail server takes no more a day (SMTP_MAILS_PER_DAY)",
+}
+_MAX_STARTS = 3
+"""Unfinished starts of a message, after which it is parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Takes a job from its claim to the settlement of its message."""
+
+    state: DeliveryState
+    composer: Composer
+    channel: Channel
+    observer: Observer
+    relevance: RelevanceCheck
+    closer: Closer
+    poison_guard: PoisonGuard
+
+    async def send(self, job: Job, recipient: Recipient | Rejected | Skipped) -> Settlement:
+        self._remark(job, *job.notification.remarks)
+        if isinstance(recipient, Rejected | Skipped):
+            return await self.closer.close(job, recipient)
+        self._remark(job, *recipients.passed_over(job.notification.event, recipient, self.composer))
+        if job.inbound.unfinished_starts >= _MAX_STARTS:
+            return await self._park_after_crashes(job)
+        relevance = await self.relevance.check(job)
+        if relevance.obsolete:
+            return await self.closer.close(job, Skipped(relevance.obsolete))
+        if relevance.wait:
+            return await self.closer.give_way(job)
+        if wait := await self._wait_for_limits(job):
+            return wait
+        return await self._compose_and_deliver(job, relevance.event, recipient)
+
+    def _remark(self, job: Job, *remarks: Remark) -> None:
+        job.remarks += remarks
+        for remark in remarks:
+            log.warning("mail.warning", field=remark.field, remark=str(remark))
+            self.observer.remarked(remark)
+
+    async def _park_after_crashes(self, job: Job) -> Settlement:
+        detail = lost_workers(job.inbound)
+        outcome = Unknown(detail) if job.possible_duplicate else Parked(ParkReason.CRASHED_WORKERS, detail)
+        settlement = await self.closer.close(job, outcome)
+        await self.poison_guard.end(guard_key(self.composer.channel, job.inbound), forget=True)
+        return settlement
+
+    async def _wait_for_limits(self, job: Job) -> Retry | Done | None:
+        """Take a place at each rate limit; None where the message may go now, else when it comes back.
+
+        A retry and a resend have their places already. A message that was put off after it had passed all limits takes
+        places again, so that the pace holds after an outage too. An express copy takes a place only where one is free
+        now, since the ordinary copy takes one anyway. A message that no queue accepts cannot wait, so it goes.
+        """
+        if job.inbound.attempt or job.possible_duplicate or job.inbound.unmovable:
+            return None
+        ticket, only_now = is_ticket(job.notification.event), job.inbound.is_express_copy
+        reservation = await self.state.reserve(
+            job.recipient or "", ticket=ticket, taken=job.inbound.limits_passed, only_now=only_now
+        )
+        if not reservation.seconds:
+            return None
+        reason, due = LIMIT_REASONS[reservation.limit], math.ceil(time.time() + reservation.seconds)
+        if only_now:
+            await self.state.postpone(job, 0, reason, None)
+            return Done(None)
+        await self.state.postpone(job, reservation.seconds, reason, None)
+        return Retry(reservation.seconds, counted=False, reason=reason, not_before=due, limits_passed=reservation.taken)
+
+    async def _compose_and_deliver(self, job: Job, event: Event, recipient: Recipient) -> Settlement:
+        if job.possible_duplicate:
+            log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
+        try:
+            job.message = self._compose(job, event, recipient)
+        except CompositionError as problem:
+            log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
+            return await self.closer.close(job, Parked(ParkReason.TEMPLATE_ERROR, str(problem)))
+        job.ready_at = datetime.now(UTC)
+        with self.observer.timed(Stage.SEND):
+            verdict = await self.channel.deliver(
+                job.message, lambda: self._before_handover(job), lambda: self.state.nothing_sent(job)
+            )
+        return await self._settle(job, verdict)
+
+    def _compose(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
+        notification = job.notification
+        ids = MessageIds(
+            job.notification_id,
+            notification.event_id,
+            notification.template,
+            notification.event.booking_id,
+            job.created_at,
+        )
+        with self.observer.timed(Stage.COMPOSE):
+            message = self.composer.compose(event, recipient, ids)
+        self._remark(job, *message.remarks)
+        return message
+
+    async def _before_handover(self, job: Job) -> Fence:
+        """Check relevance and claim again, right before the first byte of content."""
+        relevance = await self.relevance.recheck(job)
+        if relevance and (relevance.obsolete or relevance.wait):
+            return Fence.LOST
+        return await self.state.mark_sending(job)
+
+    async def _settle(self, job: Job, verdict: Verdict) -> Settlement:
+        closer = self.closer
+        match verdict:
+            case Accepted(attempt):
+                return await closer.close(job, Sent(job.possible_duplicate), attempt)
+            case SimulatedSend(outcome, attempt):
+                return await closer.close(job, outcome, attempt)
+            case Refused(attempt, code, fingerprint):
+                return await closer.close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
+            case Deferred(attempt, server_wait_s, about):
+                detail = ": ".join(filter(None, (about, attempt.reply or attempt.result)))
+                return await closer.retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, server_wait_s)
+            case PutOff(seconds, reason, tried):
+                job.sending = False
+                await self.state.postpone(job, seconds, reason, tried)
+                return Retry(seconds, counted=False, reason=reason)
+            case InDoubt(attempt):
+                log.warning("mail.in_doubt", reply=attempt.reply, connection=attempt.connection)
+                await self.state.note_attempt(job, attempt)
+                return closer.after_lease("it may have gone out")
+            case HandoverRefused():
+                return await self._after_refused_handover(job)
+
+    async def _after_refused_handover(self, job: Job) -> Settlement:
+        if job.relevance and job.relevance.obsolete:
+            return await self.closer.close(job, Skipped(job.relevance.obsolete))
+        if job.relevance and job.relevance.wait:
+            return await self.closer.give_way(job)
+        reason = "the claim was lost before DATA"
+        await self.state.postpone(job, self.closer.lease_s, reason, None)
+        return self.closer.after_lease(reason)
