@@ -1,4 +1,4 @@
-"""Logins by token: against a mail server that somebody else wrote, and a token endpoint that misbehaves on request."""
+"""Logins by token: against a mail server by another author, and a scripted token endpoint."""
 
 import asyncio
 import base64

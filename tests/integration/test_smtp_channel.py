@@ -1,4 +1,4 @@
-"""The SMTP channel and its pool against a server that misbehaves on request: whatever it does, the verdict is true."""
+"""The SMTP transport and its pool against a scripted server that misbehaves: the verdict is always correct."""
 
 import asyncio
 import contextlib

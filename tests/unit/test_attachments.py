@@ -1,4 +1,4 @@
-"""What rides along: the code, the calendar file and its life cycle, and what machines are told."""
+"""The parts of a mail beside its text: QR code, calendar file and its updates, JSON-LD."""
 
 import json
 import re

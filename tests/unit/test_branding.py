@@ -1,4 +1,4 @@
-"""The brand's colours stay readable whatever colour is set, and its logo is an image that a mail can carry."""
+"""The brand's colours stay readable whatever colour is set, and its logo is an image fit for a mail."""
 
 import struct
 import zlib

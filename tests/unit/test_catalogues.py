@@ -1,4 +1,4 @@
-"""Every mail in every language: complete catalogues, the right direction, and no word that is in no catalogue."""
+"""Every mail in every language: complete catalogues, the right direction, and no text outside the catalogues."""
 
 import calendar
 import re

@@ -1,4 +1,4 @@
-"""The style sheet in the tags: what css-inline makes of the whole page, worked out before there is one."""
+"""Inlining style sheet rules when templates are loaded equals what css-inline makes of the rendered page."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What gateways and banks write is sorted into reasons that a person understands, and nothing more is claimed."""
+"""Texts of gateways and banks are mapped to reasons, and nothing more is claimed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What was made fast does the same as the plain way beside it."""
+"""The fast paths give the same results as the plain code."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How showtimes, moments, money and seats read in a mail."""
+"""How showtimes, times, amounts and seats are formatted."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

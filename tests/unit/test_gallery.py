@@ -1,4 +1,4 @@
-"""The gallery as it is started by an author: a real server, asked as a browser asks."""
+"""The gallery, over HTTP on a real server."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The name that a mail server is greeted with."""
+"""The name in EHLO."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Only a plain https link to a host that we named gets into a mail."""
+"""Only plain https links to allowed hosts get into a mail."""
 
 import posixpath
 import re

@@ -1,4 +1,4 @@
-"""The bytes that go out: no value of an event or a setting can forge a header, a part or an address."""
+"""The MIME message: no value of an event or a setting can inject a header, a part or an address."""
 
 import binascii
 import email

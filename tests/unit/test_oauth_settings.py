@@ -1,4 +1,4 @@
-"""SMTP_AUTH=oauth2: few settings are enough, what is missing is named, and whoever has none of it pays nothing."""
+"""SMTP_AUTH=oauth2: few settings suffice, missing ones are named, and without it none of its libraries is loaded."""
 
 import subprocess
 import sys

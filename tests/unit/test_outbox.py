@@ -1,4 +1,4 @@
-"""Mail that is kept: whole or not at all, once for each notification."""
+"""The outbox: files are written atomically, one for each notification."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The mails as files to open."""
+"""The mails as files."""
 
 import re
 from email import message_from_bytes, policy

@@ -1,4 +1,4 @@
-"""What an operator is told about the providers that people use most."""
+"""The hints for operators about the providers used most."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who is refused because of us: one domain is held, two stop the channel, and equal words in a row are about us."""
+"""Refusals of the service: one domain is held, two stop the channel, and equal wordings in a row are about us."""
 
 import asyncio
 from collections.abc import Callable, Mapping

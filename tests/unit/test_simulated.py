@@ -1,4 +1,4 @@
-"""The channel that sends nothing and says so."""
+"""The simulated transport sends nothing, and logs a warning."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each check passes every sample and stops a mail that is wrong in its one way; what the author reads of it."""
+"""Each check passes every sample, and finds the one fault that it is for."""
 
 import json
 import shutil

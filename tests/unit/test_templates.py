@@ -1,4 +1,4 @@
-"""The five e-mails as they are sent: every sample, and every event of which less is known."""
+"""The e-mails as they are sent: every sample, and every event with fewer fields."""
 
 import re
 import shutil

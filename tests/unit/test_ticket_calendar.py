@@ -1,4 +1,4 @@
-"""A ticket's calendar file, as two parsers that know nothing of each other read it: icalendar and ical."""
+"""A ticket's calendar file, as two independent parsers read it: icalendar and ical."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

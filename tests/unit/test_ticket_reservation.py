@@ -1,4 +1,4 @@
-"""The reservation that mail programs read: complete or absent, and inert in html."""
+"""The JSON-LD reservation: complete or absent, and unable to end its script element."""
 
 import json
 from datetime import UTC, datetime
