@@ -72,7 +72,7 @@ def test_everything_that_google_requires_is_there() -> None:
         "@type": "EventReservation",
         "reservationNumber": "B1",
         "reservationStatus": "http://schema.org/ReservationConfirmed",
-        "underName": {"@type": "Recipient", "name": "Ana"},
+        "underName": {"@type": "Person", "name": "Ana"},
         "reservationFor": {
             "@type": "Event",
             "name": "Inception",

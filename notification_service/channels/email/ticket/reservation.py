@@ -32,7 +32,7 @@ def json_ld(
         "@type": "EventReservation",
         "reservationNumber": number,
         "reservationStatus": f"http://schema.org/Reservation{'Cancelled' if cancelled else 'Confirmed'}",
-        "underName": {"@type": "Recipient", "name": person},
+        "underName": {"@type": "Person", "name": person},
         "reservationFor": {
             # Not ScreeningEvent: Google lists the subtypes that it takes, and that one, being younger, is none of them.
             "@type": "Event",
