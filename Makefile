@@ -59,8 +59,9 @@ format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-contract: $(STAMP) ## write the AsyncAPI document and the schema of log lines anew
+contract: $(STAMP) ## write the AsyncAPI document, the schema of log lines and the list of public names
 	@$(BIN)/python -m tests.schemas
+	@$(BIN)/python -m tests.public_names
 
 image-check: $(STAMP) ## build the image and run the compose file in a Docker engine of its own (as root; ARGS=--if-possible)
 	@$(BIN)/python -m tests.image $(ARGS)

@@ -66,7 +66,7 @@ class Metrics:
 
     def __init__(self, retry_schedule: RetrySchedule, provider: str) -> None:
         self.registry = CollectorRegistry()
-        self._ladder = retry_schedule
+        self._retry_schedule = retry_schedule
         self._provider = provider.lower()
         self._events = Counter(
             "notification_events_total",
@@ -76,8 +76,8 @@ class Metrics:
         )
         self._retries = Counter(
             "notification_retries_total",
-            "Deliveries put on a rung of the retry ladder, in seconds; counted: those that used up a retry.",
-            ("rung", "counted"),
+            "Deliveries that wait for a retry, by delay in seconds; counted: those that used up a retry.",
+            ("delay", "counted"),
             registry=self.registry,
         )
         self._handling = Histogram(
@@ -137,7 +137,7 @@ class Metrics:
                 word = summarize(outcome).outcome if outcome else "ignored"
             case Retry(wait, counted, _, not_before, _):
                 word = "waits"
-                delay = self._ladder.delay_within(wait) if not_before else self._ladder.delay_for(wait)
+                delay = self._retry_schedule.delay_within(wait) if not_before else self._retry_schedule.delay_for(wait)
                 self._retries.labels(str(delay), str(counted).lower()).inc()
             case _:
                 assert_never(settlement)
