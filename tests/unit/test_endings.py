@@ -22,6 +22,8 @@ from notification_service.observability.streams import LogOutput
 from tests.stack.place import until
 from tests.stack.processes import free_port
 
+pytestmark = pytest.mark.process
+
 ENTRY = (sys.executable, "-m", "notification_service")
 PATIENCE = 60.0
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.stack.processes import free_port
 
+pytestmark = pytest.mark.process
+
 PATIENCE = 60
 AS_ANYBODY = () if os.geteuid() else ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
 """Rights on files hold back nobody who is root and has its capabilities."""
