@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import settings
 
 from tests.fuzzing import examples
 from tests.stack.local import LocalStack
-from tests.stack.place import Place
+from tests.stack.place import Place, Service
 from tests.stack.smtp import SmtpServer
+from tests.stack.warm import Warm, WarmService
 
 # Without a deadline for each example: a busy machine is slow, not wrong.
 settings.register_profile("steady", max_examples=max(100, examples(100)), deadline=None)
@@ -48,11 +50,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    with Warm({}) as running:
+        yield running
+
+
 @pytest.fixture
-def place(stack: LocalStack, tmp_path: Path) -> Iterator[Place]:
-    """A clean place on the stack, with the SMTP server well behaved."""
+def place(stack: LocalStack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A clean place on the stack, with the SMTP server well behaved. Its services are forks, except in a cold test."""
     stack.smtp.clear()
-    place = Place(stack, tmp_path)
+    cold = request.node.get_closest_marker("cold")
+    place = Place(stack, tmp_path, start=Service if cold else partial(WarmService, request.getfixturevalue("warm")))
     yield place
     place.close()
 

@@ -15,7 +15,7 @@ from benchmarks.startup import starts
 from benchmarks.storm import most_in_a_minute, weathered
 from tests.stack.place import RECORDS, Place
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.cold]
 
 
 @pytest.mark.parametrize("name", [FLOOR, OURS])

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ class Warm:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> Self:
         # -P: the folder that it is started in does not come before PYTHONPATH.
@@ -44,9 +46,10 @@ class Warm:
         assert process
         assert process.stdin
         assert process.stdout
-        process.stdin.write(json.dumps(order).encode() + b"\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
+        with self._one_at_a_time:
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
 
 
 class Forked:
