@@ -2,6 +2,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+PROCESSES ?= 2
+PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES)
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-emit-index-url \
@@ -19,7 +21,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
+.PHONY: help demo run check test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
 	bench-processes bench-scale bench-records bench-storm bench-plot lock audit clean
 
 help: ## show this
@@ -31,16 +33,19 @@ demo: $(STAMP) ## one of each event through a real local stack, and what became 
 run: $(STAMP) ## the same stack and the service, until Ctrl-C
 	@$(BIN)/python -m tests.stack.demo --stay
 
-test: lint ## lint, then all tests (ARGS="-k name" for some of them)
-	@$(BIN)/pytest --numprocesses 2 --maxschedchunk 1 $(ARGS)
+check: lint ## lint, types, and the tests that need no server: a minute or so
+	@$(PYTEST) -m "not soak and not process" tests/unit tests/contract $(ARGS)
 
-soak: $(STAMP) ## the tests that take long, then `make torture`
-	@$(BIN)/pytest -m soak
-	@FUZZ_TIMES=20 $(BIN)/pytest --numprocesses 2 --timeout 3600 tests/unit
+test: lint ## lint, then all tests (ARGS="-k name" for some of them; PROCESSES=2)
+	@$(PYTEST) --maxschedchunk 1 $(ARGS)
+
+soak: $(STAMP) ## what takes long or judges the judges, long fuzzing, then `make torture`
+	@$(PYTEST) --maxschedchunk 1 --timeout 3600 -m soak
+	@FUZZ_TIMES=20 $(PYTEST) --timeout 3600 tests/unit tests/fuzz
 	@$(MAKE) --no-print-directory torture
 
 test-rabbitmq4: $(STAMP) ## the tests that have a broker, with RabbitMQ 4 from Debian 13 (as root; ARGS="-k name" for some)
-	@STACK_RABBITMQ=trixie $(BIN)/pytest --numprocesses 2 --maxschedchunk 1 tests/integration tests/e2e tests/faults $(ARGS)
+	@STACK_RABBITMQ=trixie $(PYTEST) --maxschedchunk 1 tests/integration tests/e2e tests/faults $(ARGS)
 
 torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n, judged by what came out (SEED=n, OLD=n)
 	@$(BIN)/python -m tests.faults.torture $(if $(KILLS),--kills $(KILLS),--seconds $(or $(SECONDS),120)) \
@@ -59,8 +64,9 @@ format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-contract: $(STAMP) ## write the AsyncAPI document and the schema of log lines anew
+contract: $(STAMP) ## write the AsyncAPI document, the schema of log lines and the list of public names
 	@$(BIN)/python -m tests.schemas
+	@$(BIN)/python -m tests.public_names
 
 image-check: $(STAMP) ## build the image and run the compose file in a Docker engine of its own (as root; ARGS=--if-possible)
 	@$(BIN)/python -m tests.image $(ARGS)

@@ -2,18 +2,20 @@
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 from tests.stack.local import LocalStack
-from tests.stack.place import Place
+from tests.stack.place import Place, Service
 from tests.stack.smtp import SmtpServer
+from tests.stack.warm import Warm, WarmService
 
 # Without a deadline for each example: a busy machine is slow, not wrong.
-settings.register_profile("steady", max_examples=100 * TIMES, deadline=None)
+settings.register_profile("steady", max_examples=max(100, examples(100)), deadline=None)
 settings.load_profile("steady")
 
 # A shell starts what runs in the background with Ctrl-C ignored, and our children would inherit that.
@@ -31,6 +33,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in _TIMED:
             item.add_marker(pytest.mark.flaky(reruns=1, rerun_except=_VERDICT))
+        if _needs_a_server(item):
+            item.add_marker(pytest.mark.process)
+
+
+def _needs_a_server(item: pytest.Item) -> bool:
+    """A contract test asks for the stack by the store that it is given, unless that is the one in memory."""
+    fixtures = {*getattr(item, "fixturenames", ())}
+    stores = {*map(str, item.callspec.params.values())} if hasattr(item, "callspec") else set()
+    return bool(fixtures & {"stack", "own_smtp"} or stores & {"redis", "mongodb"})
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +50,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    with Warm({}) as running:
+        yield running
+
+
 @pytest.fixture
-def place(stack: LocalStack, tmp_path: Path) -> Iterator[Place]:
-    """A clean place on the stack, with the SMTP server well behaved."""
+def place(stack: LocalStack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A clean place on the stack, with the SMTP server well behaved. Its services are forks, except in a cold test."""
     stack.smtp.clear()
-    place = Place(stack, tmp_path)
+    cold = request.node.get_closest_marker("cold")
+    place = Place(stack, tmp_path, start=Service if cold else partial(WarmService, request.getfixturevalue("warm")))
     yield place
     place.close()
 

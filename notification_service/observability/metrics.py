@@ -76,8 +76,8 @@ class Metrics:
         )
         self._retries = Counter(
             "notification_retries_total",
-            "Messages put into a retry queue, by its delay in seconds (rung); counted: true if it used up a retry.",
-            ("rung", "counted"),
+            "Messages put into a retry queue, by its delay in seconds; counted: true if it used up a retry.",
+            ("delay", "counted"),
             registry=self.registry,
         )
         self._handling = Histogram(

@@ -15,6 +15,8 @@ from benchmarks.startup import starts
 from benchmarks.storm import most_in_a_minute, weathered
 from tests.stack.place import RECORDS, Place
 
+pytestmark = [pytest.mark.soak, pytest.mark.cold]
+
 
 @pytest.mark.parametrize("name", [FLOOR, OURS])
 def test_the_waits_under_an_open_load_are_told(place: Place, tmp_path: Path, name: str) -> None:

@@ -523,6 +523,7 @@ async def test_the_keys_expire_with_the_memory_of_verdicts(stack: LocalStack, on
         assert 50 < await client.ttl(f"notification:{one}") <= 60
 
 
+@pytest.mark.process
 async def test_a_server_that_was_started_anew_is_another(tmp_path: Path, one: str) -> None:
     """Its claims are in a file, and what was written after the file is lost."""
     server = PersistentRedis(tmp_path)
@@ -544,6 +545,7 @@ async def test_a_server_that_was_started_anew_is_another(tmp_path: Path, one: st
             assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
 
 
+@pytest.mark.process
 async def test_a_server_that_was_demoted_and_promoted_again_is_another(tmp_path: Path, one: str) -> None:
     first, second = PersistentRedis(tmp_path / "first"), PersistentRedis(tmp_path / "second")
     with first, second:
@@ -562,6 +564,7 @@ async def test_a_server_that_was_demoted_and_promoted_again_is_another(tmp_path:
             assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
 
 
+@pytest.mark.process
 async def test_a_marker_at_a_server_that_is_promoted_beside_the_first(tmp_path: Path, one: str) -> None:
     first, second = PersistentRedis(tmp_path / "first"), PersistentRedis(tmp_path / "second")
     with first, second:

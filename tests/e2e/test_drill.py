@@ -19,6 +19,7 @@ ACTS = ("tests.stack.drill", "replay --yes")
 _MAX_LENGTH = 60.0
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_the_drill_goes_as_its_page_says(place: Place, tmp_path: Path) -> None:
     debian.need("jq")

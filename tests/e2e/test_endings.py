@@ -15,6 +15,8 @@ from tests.stack.proxy import Proxy
 from tests.stack.publisher import event
 from tests.stack.smtp_rules import Rule
 
+pytestmark = pytest.mark.cold
+
 TOKEN = "a-token-that-is-long-enough"
 SOON = 8.0
 """Seconds: what the goodbyes to a broker, two stores and HTTP take on a busy machine, and no client adds to."""

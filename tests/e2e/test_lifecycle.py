@@ -21,6 +21,8 @@ from tests.stack.processes import free_port
 from tests.stack.publisher import event
 from tests.stack.smtp_rules import Rule
 
+pytestmark = pytest.mark.cold
+
 
 def ask(port: int, path: str) -> tuple[int, dict[str, Any]]:
     try:

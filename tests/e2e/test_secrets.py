@@ -13,6 +13,8 @@ from tests.stack.publisher import event
 from tests.stack.smtp_rules import Rule
 from tests.stack.stores import Redis
 
+pytestmark = pytest.mark.cold
+
 CANARY = "c4nary-of-a-secret"
 ADDRESS = "jane.smith@example.com"
 

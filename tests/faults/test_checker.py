@@ -12,6 +12,8 @@ from tests.faults import checker
 from tests.faults.checker import Fault, check, read_lines
 from tests.stack.place import Place
 
+pytestmark = pytest.mark.soak
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -31,6 +31,7 @@ def test_a_slice_of_the_torture(tmp_path: Path) -> None:
     assert torture.kills
 
 
+@pytest.mark.soak
 def test_what_is_found_is_told_with_record_logs_and_the_history_of_its_claim(place: Place, tmp_path: Path) -> None:
     with Pair(tmp_path / "redis") as redis, place.service(REDIS_URL=redis.url(0)) as service:
         torture = Torture(place, redis, [service], random.Random(1))  # noqa: S311 - nothing is drawn
@@ -45,6 +46,7 @@ def test_what_is_found_is_told_with_record_logs_and_the_history_of_its_claim(pla
         assert part in told
 
 
+@pytest.mark.soak
 def test_a_redis_that_is_killed_has_what_was_saved(tmp_path: Path) -> None:
     with Pair(tmp_path) as pair:
         _write(pair, "saved")
@@ -55,6 +57,7 @@ def test_a_redis_that_is_killed_has_what_was_saved(tmp_path: Path) -> None:
         assert _known(pair) == {"saved"}
 
 
+@pytest.mark.soak
 def test_a_replica_that_is_promoted_lacks_what_was_held_up(tmp_path: Path) -> None:
     with Pair(tmp_path) as pair:
         pair.settle()
@@ -72,6 +75,7 @@ def test_a_replica_that_is_promoted_lacks_what_was_held_up(tmp_path: Path) -> No
         until(lambda: _known(pair, lost.url) == {"followed", "followed again"})
 
 
+@pytest.mark.soak
 def test_there_and_back_is_the_same_process_that_has_forgotten(tmp_path: Path) -> None:
     with Pair(tmp_path) as pair:
         pair.settle()
@@ -86,6 +90,7 @@ def test_there_and_back_is_the_same_process_that_has_forgotten(tmp_path: Path) -
         assert (_known(pair), after[0], after[1] == before[1]) == (set(), before[0], False)
 
 
+@pytest.mark.soak
 def test_a_pair_that_is_split_has_two_primaries_until_it_is_healed(tmp_path: Path) -> None:
     with Pair(tmp_path) as pair:
         pair.settle()
@@ -137,12 +142,14 @@ def test_a_marker_at_a_primary_of_its_own_is_doubted_by_the_others(place: Place,
     assert (found.record["outcome"], len(found.mails), found.marked) == ("sent", 2, True)
 
 
+@pytest.mark.soak
 def test_a_failure_says_how_to_run_it_again() -> None:
     with pytest.raises(AssertionError) as caught, repeatable(SLICE, 4711):
         raise AssertionError("I1: one is lost")
     assert caught.value.__notes__ == ["again: .venv/bin/python -m tests.faults.torture --seconds 12 --seed 4711"]
 
 
+@pytest.mark.soak
 def test_a_place_is_at_rest_only_while_every_service_in_it_consumes(place: Place) -> None:
     """What the judge sees when a broker has just come back: no record open, every queue empty, nobody there."""
     judge = Judge(place)

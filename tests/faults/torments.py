@@ -28,13 +28,12 @@ CONSUMER_TIMEOUT = 12.0
 
 @dataclass(frozen=True)
 class Fault:
-    """`seconds`: that it takes at least. `new_only`: a version before this one is known not to survive it."""
+    """`seconds`: that it takes at least."""
 
     name: str
     weight: int
     do: Callable[[], None]
     seconds: float = 0
-    new_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,7 @@ class Stop:
 
 
 class Torture:
-    """`spare`: do only what the version before survives."""
-
-    def __init__(
-        self, place: Place, redis: Pair, workers: list[Service], dice: random.Random, *, spare: bool = False
-    ) -> None:
+    def __init__(self, place: Place, redis: Pair, workers: list[Service], dice: random.Random) -> None:
         self.place = place
         self.redis = redis
         self.judge = Judge(place, redis.url(0), forgetful=True)
@@ -68,15 +63,15 @@ class Torture:
             Fault("worker killed", 30, lambda: self._kill(*self._some_workers(1))),
             Fault("workers killed at once", 25, lambda: self._kill(*self._some_workers(4))),
             Fault("worker stopped for twice the lease", 3, lambda: self._pause(self._worker(), 2 * LEASE), 2 * LEASE),
-            Fault("worker ended while half a request stands", 3, self._end_half_asked, new_only=True),
+            Fault("worker ended while half a request stands", 3, self._end_half_asked),
             Fault("Redis killed", 4, lambda: self._kill(self.redis.primary)),
             Fault("Redis stopped", 2, lambda: self._pause(self.redis.primary, 3), 3),
             Fault("Redis emptied", 3, self.redis.empty),
-            Fault("Redis lost its last writes, workers killed", 14, self._lose_last_writes, new_only=True),
-            Fault("Redis failed over", 4, self._fail_over, new_only=True),
-            Fault("Redis killed, its late replica promoted, workers killed", 10, self._lose_primary, new_only=True),
-            Fault("Redis failed over and back, workers killed", 8, self._there_and_back, 2, new_only=True),
-            Fault("Redis split", 4, self._split, 6, new_only=True),
+            Fault("Redis lost its last writes, workers killed", 14, self._lose_last_writes),
+            Fault("Redis failed over", 4, self._fail_over),
+            Fault("Redis killed, its late replica promoted, workers killed", 10, self._lose_primary),
+            Fault("Redis failed over and back, workers killed", 8, self._there_and_back, 2),
+            Fault("Redis split", 4, self._split, 6),
             Fault("MongoDB killed", 4, lambda: self._kill(stack.mongo)),
             Fault("MongoDB stopped", 2, lambda: self._pause(stack.mongo, 3), 3),
             Fault("SMTP server killed", 4, lambda: self._kill(stack.smtp)),
@@ -85,7 +80,7 @@ class Torture:
             Fault("RabbitMQ killed", 1, self._kill_broker, 5),
             Fault("RabbitMQ's connections closed", 3, self._close_connections),
         )
-        self.faults = {each.name: each for each in faults if not (spare and each.new_only)}
+        self.faults = {each.name: each for each in faults}
 
     def run(self, stop: Stop) -> None:
         end = time.monotonic() + stop.seconds

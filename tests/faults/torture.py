@@ -10,7 +10,6 @@ import json
 import random
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from tests.faults.checker import Account, Finding, examine
 from tests.faults.torments import LEASE, Stop, Torture, shorten_patience
+from tests.stack import earlier
 from tests.stack.local import LocalStack
 from tests.stack.place import Place
 from tests.stack.replication import Pair
@@ -30,17 +30,15 @@ ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "var" / "torture"
 EVIDENCE = "evidence.txt"
 WORKERS = 4
-OLD_VERSION = "e9e313f"
-"""The last one whose claims do not say which server made them."""
 
 
-def run(folder: Path, stop: Stop, seed: int, *, old: int = 0, spare: bool = True) -> tuple[Account, Torture]:
-    """`old`: how many of the workers are of the version before; `spare` them what they do not survive."""
+def run(folder: Path, stop: Stop, seed: int, *, old: int = 0) -> tuple[Account, Torture]:
+    """`old`: how many of the workers are of the version before."""
     with LocalStack(folder / "stack") as stack, ExitStack() as exits:
         shorten_patience(stack.broker)
         redis = exits.enter_context(Pair(folder / "redis"))
         today = exits.enter_context(Warm({}))
-        before = exits.enter_context(_version_before(folder / "before")) if old else today
+        before = exits.enter_context(Warm({"PYTHONPATH": str(earlier.unpacked(folder / "before"))})) if old else today
         place = Place(stack, folder / "place")
         exits.callback(place.close)
         dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
@@ -56,7 +54,7 @@ def run(folder: Path, stop: Stop, seed: int, *, old: int = 0, spare: bool = True
         ]
         workers = [exits.enter_context(each) for each in services]
         time.sleep(5)  # a quorum queue that is killed right after its declaration may never come back (pitfalls.md, 8)
-        torture = Torture(place, redis, workers, dice, spare=spare and old > 0)
+        torture = Torture(place, redis, workers, dice)
         torture.run(stop)
         with _remembered(folder, torture):
             torture.rest()
@@ -93,16 +91,6 @@ def _lines(path: Path) -> Iterator[str]:
         yield from file
 
 
-def _version_before(folder: Path) -> Warm:
-    """With its code and its templates in a folder; what it imports of others is what we have."""
-    folder.mkdir(parents=True)
-    packed = folder / "before.tar"
-    what = ("--output", str(packed), OLD_VERSION, "notification_service", "templates")
-    subprocess.run(("git", "archive", *what), cwd=ROOT, check=True)
-    shutil.unpack_archive(packed, folder)
-    return Warm({"PYTHONPATH": str(folder)})
-
-
 @contextmanager
 def _remembered(folder: Path, torture: Torture) -> Iterator[None]:
     """However it ends, what the place had in its records, and of each finding all that is known, is in the folder."""
@@ -132,15 +120,14 @@ def main() -> int:
     over.add_argument("--seconds", type=float, default=None)
     over.add_argument("--kills", type=int, default=None)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    parser.add_argument("--old", type=int, default=0, choices=range(WORKERS + 1), help=f"workers of {OLD_VERSION}")
-    parser.add_argument("--unspared", action="store_true", help="do to them too what they do not survive")
+    parser.add_argument("--old", type=int, default=0, choices=range(WORKERS + 1), help=f"workers of {earlier.COMMIT}")
     asked = parser.parse_args()
     stop = Stop(kills=asked.kills) if asked.kills else Stop(seconds=asked.seconds or 120)
     KEPT.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{asked.seed}-", dir=KEPT))
     _say(f"torture: {stop} --seed {asked.seed} --old {asked.old}, in {folder}")
     with repeatable(stop, asked.seed, old=asked.old):
-        found, torture = run(folder, stop, asked.seed, old=asked.old, spare=not asked.unspared)
+        found, torture = run(folder, stop, asked.seed, old=asked.old)
     for name, count in torture.done.most_common():
         _say(f"  {count:4} {name}")
     _say(f"torture: {torture.kills} kills, {torture.done.total()} faults", *found.lines())

@@ -4,9 +4,9 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 
-FEW = int(os.environ.get("FUZZ_EXAMPLES", "0")) or 60 * TIMES
+FEW = int(os.environ.get("FUZZ_EXAMPLES", "0")) or examples(60)
 
 MORE = FEW * 3
 """Where one example costs next to nothing."""

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.console import scene
 from tests.fuzz import openapi
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 from tests.stack.local import LocalStack
 from tests.stack.place import Place, Service
 
@@ -74,7 +74,7 @@ def _tried(document: openapi.Document, port: int, cookies: dict[str, str]) -> No
 
 
 def _try(operation: Any, address: str, cookies: dict[str, str]) -> None:  # noqa: ANN401 - has no public type
-    @looks(max_examples=25 * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+    @looks(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def tried(case: Any) -> None:  # noqa: ANN401 - likewise
         answer = case.call(base_url=address, cookies=cookies, allow_redirects=False, timeout=20)
@@ -137,7 +137,7 @@ def requests(draw: st.DrawFn) -> bytes:
     return end.join((line, *headers[draw(st.integers(0, 1)) :], b"", draw(BODIES)))
 
 
-@looks(max_examples=150 * TIMES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@looks(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sent=st.lists(requests(), min_size=1, max_size=3).map(b"".join), signed_in=st.booleans(), metrics=st.booleans())
 def test_no_bytes_are_answered_with_an_error_of_ours(
     service: Service, session: dict[str, str], sent: bytes, *, signed_in: bool, metrics: bool

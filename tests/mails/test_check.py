@@ -6,6 +6,8 @@ from tests.mails import bad, checkers
 from tests.mails.check import Exempt, accept, exceptions, lines
 from tests.mails.mail import Finding
 
+pytestmark = pytest.mark.soak
+
 PYTHON = [each for each in bad.BAD if each.checker in checkers.checkers()]
 
 

@@ -76,10 +76,21 @@ class Service(Part):
         return [line for line in self.lines() if line["event"] == event]
 
 
+Start = Callable[[Path, Mapping[str, str]], Service]
+
+
 class Place:
+    """`start`: what its services are, unless a test asks for another kind."""
+
     def __init__(
-        self, stack: LocalStack, folder: Path, smtp: SmtpServer | None = None, database: str | None = None
+        self,
+        stack: LocalStack,
+        folder: Path,
+        smtp: SmtpServer | None = None,
+        database: str | None = None,
+        start: Start = Service,
     ) -> None:
+        self._start = start
         self.stack = stack
         self.folder = folder
         self.smtp = smtp or stack.smtp
@@ -113,10 +124,10 @@ class Place:
             **changes,
         }
 
-    def service(self, kind: Callable[[Path, Mapping[str, str]], Service] = Service, /, **changes: str) -> Service:
+    def service(self, start: Start | None = None, /, **changes: str) -> Service:
         """The service in this place, not started yet; `changes` to its settings."""
         folder = self.folder / f"service-{len(self._services) + 1}"
-        self._services.append(kind(folder, self.environment(**changes)))
+        self._services.append((start or self._start)(folder, self.environment(**changes)))
         return self._services[-1]
 
     def everybody_consumes(self) -> bool:

@@ -6,11 +6,13 @@ standard input, a JSON object a line, and ends when that ends.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +28,7 @@ class Warm:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> Self:
         # -P: the folder that it is started in does not come before PYTHONPATH.
@@ -43,9 +46,10 @@ class Warm:
         assert process
         assert process.stdin
         assert process.stdout
-        process.stdin.write(json.dumps(order).encode() + b"\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
+        with self._one_at_a_time:
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
 
 
 class Forked:
@@ -83,9 +87,9 @@ class WarmService(Service):
 
 
 def _serve() -> None:
-    from notification_service import service  # noqa: F401, PLC0415 - of whichever version PYTHONPATH leads to
-    from notification_service.observability import health, serving  # noqa: F401, PLC0415
-
+    for name in ("cli.main", "service", "observability.health", "observability.serving", "ops.health", "ops.serving"):
+        with contextlib.suppress(ModuleNotFoundError):  # of whichever version PYTHONPATH leads to
+            importlib.import_module(f"notification_service.{name}")
     for line in sys.stdin.buffer:
         order = json.loads(line)
         answer = _ended(order["look_at"]) if "look_at" in order else _forked(order)
@@ -112,7 +116,7 @@ def _forked(order: Mapping[str, Any]) -> int:
 
 
 def _become(order: Mapping[str, Any]) -> None:
-    from notification_service.cli import main  # noqa: PLC0415
+    from notification_service.__main__ import main  # noqa: PLC0415
 
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -125,7 +129,7 @@ def _become(order: Mapping[str, Any]) -> None:
     os.environ.update(order["environment"])
     sys.argv = ["notification-service", "run"]
     try:
-        main.main()
+        main()
     except SystemExit as ended:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -18,7 +18,7 @@ from notification_service.contract.events import EVENT_TYPES, MODELS
 from notification_service.contract.showtimes import parse_showtime
 from notification_service.delivery.planning import Notification, plan
 from notification_service.delivery.ports.directory import Recipient
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 from tests.samples import sample
 from tests.unit.fakes import LARGEST, TEMPLATES, inbound
 
@@ -71,7 +71,7 @@ FIELDS = [(kind, field) for kind in EVENT_TYPES for field in MODELS[kind].model_
 
 @pytest.mark.parametrize(("event_type", "field"), FIELDS)
 @given(value=JSON, locale=st.sampled_from(LOCALES))
-@settings(max_examples=8 * TIMES)
+@settings(max_examples=examples(8))
 def test_no_field_of_any_kind_costs_an_event_its_mail(event_type: str, field: str, value: object, locale: str) -> None:
     notification, mail = mailed(event_type, **{"locale": locale, field: value})
     assert mail.subject
@@ -79,7 +79,7 @@ def test_no_field_of_any_kind_costs_an_event_its_mail(event_type: str, field: st
 
 
 @given(st.sampled_from(EVENT_TYPES), st.data())
-@settings(max_examples=60 * TIMES)
+@settings(max_examples=examples(60))
 def test_nor_do_all_of_them_together(event_type: str, data: st.DataObject) -> None:
     fields = [field for kind, field in FIELDS if kind == event_type]
     notification, mail = mailed(event_type, **{field: data.draw(JSON, label=field) for field in fields})
@@ -91,7 +91,7 @@ def test_nor_do_all_of_them_together(event_type: str, data: st.DataObject) -> No
 @example(said="₹", amount=500, locale="en-US")
 @example(said="Bitcoin", amount=500, locale="en-US")
 @example(said=[], amount=500, locale="de")
-@settings(max_examples=200 * TIMES)
+@settings(max_examples=examples(200))
 def test_where_a_currency_was_said_the_settings_is_named_by_nobody(said: object, amount: object, locale: str) -> None:
     notification, mail = mailed("payment.success", currency=said, amount=amount, locale=locale)
     word = notification.event.currency
@@ -107,7 +107,7 @@ def test_where_a_currency_was_said_the_settings_is_named_by_nobody(said: object,
 @example(said="Pacific Standard Time", locale="en-US")
 @example(said="Mars/Base", locale="en-US")
 @example(said=-8, locale="en-US")
-@settings(max_examples=200 * TIMES)
+@settings(max_examples=examples(200))
 def test_where_a_zone_was_said_the_settings_is_told_by_nobody(said: object, locale: str) -> None:
     notification, mail = mailed("booking.confirmed", time_zone=said, locale=locale, showtime="2999-12-15 19:30")
     word = notification.event.time_zone
@@ -127,7 +127,7 @@ def test_where_a_zone_was_said_the_settings_is_told_by_nobody(said: object, loca
 @given(showtime=JSON)
 @example(showtime="2026-12-15 19:30-22:00")
 @example(showtime="05/06/2026 19:30")
-@settings(max_examples=200 * TIMES)
+@settings(max_examples=examples(200))
 def test_a_showtime_that_names_no_moment_is_in_no_calendar(showtime: object) -> None:
     notification, mail = mailed("booking.confirmed", showtime=showtime)
     text = getattr(notification.event, "showtime", None)

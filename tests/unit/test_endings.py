@@ -22,6 +22,8 @@ from notification_service.observability.streams import LogOutput
 from tests.stack.place import until
 from tests.stack.processes import free_port
 
+pytestmark = pytest.mark.process
+
 ENTRY = (sys.executable, "-m", "notification_service")
 PATIENCE = 60.0
 
@@ -116,7 +118,7 @@ def test_a_command_that_cannot_say_what_it_has_to_ends_with_74_and_one_line(
     assert done.stderr == f"{told} lost\n"
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("arguments", [("version",), ("demo",), ("parked", "--help")], ids=" ".join)
 def test_a_command_whose_reader_has_seen_enough_ends_without_a_word(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     with reader_gone() as descriptor:
         done = ended(*arguments, folder=tmp_path, stdout=descriptor)
@@ -252,8 +254,10 @@ def as_first() -> tuple[str, ...]:
     return tried
 
 
-@pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("module", "number"),
+    [*((module, signal.SIGTERM) for module in MODULES), (MODULES[0], signal.SIGINT), (MODULES[-1], signal.SIGINT)],
+)
 def test_process_1_hears_a_signal_while_it_imports(
     tmp_path: Path, as_first: tuple[str, ...], module: str, number: signal.Signals
 ) -> None:

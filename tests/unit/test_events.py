@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from notification_service.contract.events import EVENT_TYPES, Event, UnreadableEventError, parse, read, read_object
 from notification_service.contract.outcomes import RejectReason
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 from tests.samples import sample
 
 LARGEST = 64 * 1024
@@ -357,7 +357,7 @@ def test_any_bytes_are_read_or_unreadable(body: bytes, event_type: str) -> None:
 
 
 @given(EVENTS, st.sampled_from(EVENT_TYPES))
-@settings(max_examples=150 * TIMES)
+@settings(max_examples=examples(150))
 def test_any_object_is_an_event_or_unreadable_and_every_text_in_it_can_be_written(
     data: dict[str, Any], event_type: str
 ) -> None:

@@ -22,6 +22,8 @@ from notification_service.channels.email.mail import Mail
 from notification_service.preview.gallery.page import SCHEMES, TABS, WIDTHS, framed
 from notification_service.settings import load
 
+pytestmark = pytest.mark.process
+
 PAYLOAD = "<script>alert(1)</script>"
 QUICK = 0.3
 

@@ -10,6 +10,8 @@ import pytest
 from tests.image.pip_settings import configuration
 from tests.image.standins import STAND_INS, shipped_images
 
+pytestmark = pytest.mark.soak
+
 ROOT = Path(__file__).parents[2]
 
 

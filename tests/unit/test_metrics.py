@@ -98,12 +98,12 @@ def test_no_text_of_a_producer_becomes_a_label() -> None:
     assert b"evil" not in metrics.page()
 
 
-def test_retries_are_told_by_rung() -> None:
+def test_retries_are_counted_by_their_delay() -> None:
     metrics = watched()
     metrics.settled(
         InboundMessage(b"{}", "booking.confirmed", None), Retry(12, counted=True, reason="421 eve@evil"), 0.1
     )
-    assert value(metrics.registry, "notification_retries_total", rung="30", counted="true") == 1
+    assert value(metrics.registry, "notification_retries_total", delay="30", counted="true") == 1
     assert b"evil" not in metrics.page()
 
 

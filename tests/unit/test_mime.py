@@ -36,7 +36,7 @@ from notification_service.contract.outcomes import RejectReason
 from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import read_mailbox
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 from tests.samples import sample
 from tests.unit.fakes import TEMPLATES, notification
 
@@ -155,7 +155,7 @@ ARMED = st.lists(st.sampled_from(WEAPONS) | st.text(max_size=12), max_size=8).ma
 
 
 @given(subject=ARMED, name=ARMED, event_id=ARMED, booking_id=ARMED.filter(bool))
-@settings(max_examples=400 * TIMES)
+@settings(max_examples=examples(400))
 @example(subject="=?UTF-8?Q?=0D=0ABcc:_eve@evil.example?=", name="x", event_id="\r\nBcc: a@b.example", booking_id="\0")
 @example(subject="x", name='"' + "a" * 80 + ' é", eve@evil.example', event_id="e", booking_id="b")
 def test_no_value_forges_a_header_or_an_address(subject: str, name: str, event_id: str, booking_id: str) -> None:
@@ -172,7 +172,7 @@ def test_no_value_forges_a_header_or_an_address(subject: str, name: str, event_i
 
 
 @given(ARMED)
-@settings(max_examples=300 * TIMES)
+@settings(max_examples=examples(300))
 def test_a_cleaned_value_is_one_plain_line_that_stays_what_it_is(text: str) -> None:
     cleaned = clean(text, 200)
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]|=\?|\?=", cleaned)
@@ -197,7 +197,7 @@ def test_what_is_harmless_is_kept(text: str, cleaned: str) -> None:
 
 
 @given(st.text(st.characters(blacklist_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), max_size=190))
-@settings(max_examples=200 * TIMES)
+@settings(max_examples=examples(200))
 # Python 3.11's own folding loses the space before the fourth word of this one.
 @example("Ýöûr påýméñt öf $1,234,567.89 dîd ñöt gö thröûgh ··················")
 @example("You're booked: Inception, الثلاثاء، 15 ديسمبر، 8:00 م")
@@ -223,7 +223,7 @@ def test_the_senders_name_is_read_back_with_its_spaces(name: str) -> None:
 
 
 @given(ARMED | st.text() | st.text(st.characters(max_codepoint=127)))
-@settings(max_examples=300 * TIMES)
+@settings(max_examples=examples(300))
 def test_what_is_plain_already_is_cleaned_as_anything_else_is(text: str) -> None:
     spaced = "".join(" " if c in "\r\n\t\v\f\u2028\u2029" else c for c in text)
     kept = "".join(c for c in spaced if c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
@@ -242,7 +242,7 @@ def test_a_header_name_in_a_value_stays_a_value(name: str, value: str) -> None:
 
 
 @given(text=ARMED, html=ARMED)
-@settings(max_examples=200 * TIMES)
+@settings(max_examples=examples(200))
 def test_no_text_leaves_its_part(text: str, html: str) -> None:
     seen = assert_well_formed(compose_one(Mail("x", text, html)))
     parts = [part.get_content_type() for part in seen.walk()]
@@ -267,7 +267,7 @@ LINES = st.lists(
 
 
 @given(LINES.map("".join))
-@settings(max_examples=400 * TIMES)
+@settings(max_examples=examples(400))
 @example("x" * 100 + "\r\r\ny\nz")
 @example("a \nb\t\n.\n")
 def test_quoted_printable_is_read_back_as_it_was_and_no_line_is_too_long(text: str) -> None:
@@ -280,7 +280,7 @@ def test_quoted_printable_is_read_back_as_it_was_and_no_line_is_too_long(text: s
 
 
 @given(LINES.map("".join))
-@settings(max_examples=400 * TIMES)
+@settings(max_examples=examples(400))
 def test_line_by_line_is_as_the_whole(text: str) -> None:
     # The encoder of whole texts takes a carriage return for a line end, and lets a line with a space at its end grow.
     plain = re.sub(r"[ \t]+(?=\n|$)", "", text.replace("\r", ""))
@@ -470,7 +470,7 @@ def test_m8_a_recipient_that_needs_smtputf8_is_still_one_address() -> None:
 
 
 @given(st.emails())
-@settings(max_examples=100 * TIMES)
+@settings(max_examples=examples(100))
 def test_any_recipient_is_one_to_and_the_envelopes(address: str) -> None:
     envelope = compose_one(to=address)
     assert envelope.recipient == address
@@ -551,7 +551,7 @@ def apart(wire: str) -> tuple[str, str]:
     return local.strip('"'), domain
 
 
-@settings(max_examples=20 * TIMES, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     st.text("ab.!#$%&'*+/=?^_`{|}~-\"\\<>@ ,;:()[]\r\n", max_size=14),
     st.sampled_from(["{}@docomo.example", '"{}"@docomo.example', "x <{}@docomo.example>", "mailto:{}@docomo.example"]),

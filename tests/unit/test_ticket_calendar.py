@@ -11,7 +11,7 @@ from hypothesis import example, given, settings, strategies as st
 from ical.calendar_stream import IcsCalendarStream
 
 from notification_service.channels.email.ticket.calendar import Showing, cancel, publish
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 
 STAMP = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
 MADRID = ZoneInfo("Europe/Madrid")
@@ -218,7 +218,7 @@ def test_text_is_escaped_more_strictly_than_the_parsers_ask() -> None:
     assert rb"""SUMMARY:a\;b\,c:d\\e\nf\\Ng"h""" in content.split(b"\r\n")  # RFC 5545 §3.3.11
 
 
-@settings(max_examples=150 * TIMES, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(AWKWARD, AWKWARD)
 @example("C:\\New; C:\\new, \\N \\\\n", "a\\\nb\\;c\\,d")
 @example("映" * 200, "👨‍👩‍👧‍👦" * 40)
@@ -236,7 +236,7 @@ def test_any_text_is_read_as_it_was_written(read: Reader, one: str, two: str) ->
     assert read(called_off(summary=two)).summary == two
 
 
-@settings(max_examples=150 * TIMES, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(max_size=120))
 @example(NASTY)
 @example("\\N")

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings, strategies as st
 from PIL import Image, ImageOps
 
 from notification_service.channels.email.ticket.qr import QrCode, _modules, draw
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 
 TOKEN = "8c2f0d8e-6f0b-4f0e-9a59-0d6d3c2b1a77"
 ACROSS = 29
@@ -53,7 +53,7 @@ def test_a_token_is_read_as_it_was_written() -> None:
     assert found.ec_level == "M"
 
 
-@settings(max_examples=200 * TIMES, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(PRINTABLE, min_size=1, max_size=300).filter(lambda text: len(text.encode()) <= 300))
 @example("0123456789")
 @example("BOOKING-17")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from notification_service.channels.email.ticket.reservation import json_ld
-from tests.fuzzing import TIMES
+from tests.fuzzing import examples
 
 START = datetime(2026, 12, 15, 20, 0, tzinfo=ZoneInfo("Europe/Madrid"))
 NAME, ADDRESS = "Grand", "Calle Mayor 1, Madrid"
@@ -131,7 +131,7 @@ def test_a_payload_stays_text(name: str, payload: str) -> None:
     assert set(found) == {*read(), "reservedTicket"} | ({"url"} if name == "url" else set())
 
 
-@settings(max_examples=200 * TIMES, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(min_size=1).filter(str.strip))
 @example("half \ud83c")
 def test_any_text_is_read_as_it_was_written(text: str) -> None:

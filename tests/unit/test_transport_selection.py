@@ -66,7 +66,8 @@ async def test_the_start_the_mode_the_breaker_and_the_metrics_agree(
     with capture_logs() as lines:
         async with service.opened(settings) as opened:
             (mode,) = (line["mode"] for line in lines if line["event"] == "service.starting")
-            assert (mode, opened.mode, opened.parts.email.breaker.name, opened.parts.email.breaker._max_concurrency) == said
+            breaker = opened.parts.email.breaker
+            assert (mode, opened.mode, breaker.name, breaker._max_concurrency) == said
             assert f"notification_simulated {float(said == SIMULATED)}\n" in opened.parts.metrics.page().decode()
 
 
