@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -89,8 +89,17 @@ def chosen(renderer: Renderer, languages: Sequence[str]) -> Sequence[str]:
     return languages
 
 
-def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every_language: bool = False) -> list[Proof]:
+def write(
+    settings: Settings,
+    out: Path,
+    *,
+    languages: Sequence[str] = (),
+    every_language: bool = False,
+    on_proof: Callable[[int], object] = lambda _: None,
+) -> list[Proof]:
     """What was written to `out` as .html, .txt and .eml, with an index.html.
+
+    `on_proof`: gets how many there will be, after each.
 
     Without `languages`, each sample is in the language that its event asks for, and its files do not name it.
     """
@@ -106,6 +115,7 @@ def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every
             (out / f"{made.name}.txt").write_text(made.mail.text, "utf-8")
             (out / f"{made.name}.eml").write_bytes(made.message)
             written.append(made)
+            on_proof(len(found) * len(asked))
     (out / "index.html").write_text(_index(written), "utf-8")
     return written
 

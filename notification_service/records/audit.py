@@ -1,7 +1,7 @@
 """The audit of the books: what stands still, what contradicts itself, what never arrived; and its repair."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,15 +60,18 @@ async def examine(
     events: Path | None = None,
     repair: bool = False,
     others: Mapping[ChannelKind, Collection[str]] | None = None,
+    on_records: Callable[[int], object] = lambda _: None,
 ) -> AuditReport:
     """`others`: the types of the events that go out by further channels than e-mail.
+
+    `on_records`: gets how many records were read, after each batch.
 
     Raises `DependencyError` where MongoDB or RabbitMQ does not answer, `ConfigurationError` for a wrong file.
     """
     try:
         async with _audit(settings, repair=repair, others=others or {}) as audit:
             audit.report.queues = await parking.depths(audit.rabbitmq_url, _queues(settings, others or {}))
-            await audit.look_at_records()
+            await audit.look_at_records(on_records)
             await audit.look_at_verdicts()
             if events:
                 await audit.look_for_events(events)
@@ -122,7 +125,7 @@ class _Audit:
     others: Mapping[ChannelKind, Collection[str]]
     report: AuditReport = field(default_factory=AuditReport)
 
-    async def look_at_records(self) -> None:
+    async def look_at_records(self, on_records: Callable[[int], object]) -> None:
         async for batch in self.books.batches():
             suspects = [record["_id"] for record, found in await self._examine(batch) if found]
             # Once more: beside a live service, a record and its claim may have been read at two moments of a change.
@@ -132,6 +135,7 @@ class _Audit:
             for record in batch:
                 self._count(record)
             await self._look_for_shared(batch)
+            on_records(len(batch))
 
     async def _examine(self, records: Sequence[Record]) -> list[tuple[Record, list[Finding]]]:
         standings = await self._standings_of([str(record["_id"]) for record in records])

@@ -8,6 +8,7 @@ from notification_service.contract.outcomes import ParkReason
 from notification_service.delivery.ports.recalls import Order
 from notification_service.stores.mongo import documents
 from notification_service.stores.mongo.client import Database, Document, answered, in_batches
+from notification_service.stores.mongo.search import identity
 
 _BATCH = 100
 _ORDERS = "recall:"
@@ -55,7 +56,7 @@ class Bounces:
     def query(self) -> Document:
         asked: Document = {
             **self._standing,
-            "_id": self.notification,
+            "_id": identity(self.notification) if self.notification else None,
             "event_ids": documents.storable_text(self.event) if self.event else None,
             "fingerprint": self.fingerprint,
             "updated_at": {"$gte": self.since} if self.since else None,

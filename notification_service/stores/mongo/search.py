@@ -196,7 +196,7 @@ class MongoSearch:
         return [{**meaning, **to, **given, **end} for meaning in meanings for to in addressed for end in ends]
 
     async def _named(self, term: str) -> list[Document]:
-        named = [{"_id": _identity(term)}, {"booking_id": term}, {"event_ids": term}]
+        named = [{"_id": identity(term)}, {"booking_id": term}, {"event_ids": term}]
         return [*named, *(await self._addressed(term) if "@" in term else ())]
 
     async def _addressed(self, text: str) -> list[Document]:
@@ -214,14 +214,14 @@ class MongoSearch:
 
 def _given(wanted: SearchQuery) -> Iterator[tuple[str, object]]:
     if wanted.notification is not None:
-        yield "_id", _identity(wanted.notification)
+        yield "_id", identity(wanted.notification)
     if wanted.booking is not None:
         yield "booking_id", storable_text(wanted.booking)
     if wanted.event is not None:
         yield "event_ids", storable_text(wanted.event)
 
 
-def _identity(text: str) -> str | Document:
+def identity(text: str) -> str | Document:
     """What the `_id` is, or between what it lies."""
     if beginning := _BEGINNING.fullmatch(text):
         return {"$gte": beginning[1], "$lt": beginning[1] + "g"}
