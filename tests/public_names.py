@@ -19,6 +19,7 @@ from notification_service.contract.outcomes import ParkReason, RejectReason, Ski
 from notification_service.contract.rules import TEMPLATES
 from notification_service.delivery.observer import Stage
 from notification_service.delivery.retries import DEFAULT_DELAYS_S
+from notification_service.foundation import errors
 from tests import schemas
 
 LIST = Path(__file__).with_suffix(".json")
@@ -35,7 +36,7 @@ def collect(registry: CollectorRegistry) -> Names:
     found = {
         "settings": _settings(),
         "commands": _commands(),
-        "exit codes": (f"{name} {code}" for name, code in vars(settings).items() if name.startswith("EXIT_")),
+        "exit codes": (f"{name} {code}" for name, code in vars(errors).items() if name.startswith("EXIT_")),
         "event types": EVENT_TYPES,
         "templates": TEMPLATES,
         "statuses, outcomes and reasons": (*_outcomes(), *record["properties"]["outcome"]["enum"]),
