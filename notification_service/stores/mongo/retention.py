@@ -185,7 +185,7 @@ class MongoRetention:
                 raise unavailable(problem) from problem
         except PyMongoError as problem:
             raise unavailable(problem) from problem
-        refused = {error["index"]: f"refused by MongoDB: {error['code']}" for error in done["writeErrors"]}
+        refused = {error["index"]: f"MongoDB refuses it: {error['code']}" for error in done["writeErrors"]}
         return done["nModified"] + done["nRemoved"], refused
 
     async def forget_facts(self, before: datetime) -> int:
