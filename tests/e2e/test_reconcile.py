@@ -302,7 +302,7 @@ def test_what_stands_still_is_published_by_one_of_several_copies_and_ends(
     # The one that waits for its time is on its way round the ladder.
     until(lambda: place.depth("notification.again") == 1, timeout=60)
     before, found = len(place.mails()), judge.balance(events=told)
-    assert (texts(found).count("is pending since"), texts(found).count("that was due")) == (2, 2)
+    assert (texts(found).count("has been pending since"), texts(found).count("that was due")) == (2, 2)
     assert f"event {held_back['event_id']} was confirmed and has no record" in texts(found)
     asked = reconcile(place, "--events", str(told), "--repair")
     assert (asked.returncode, asked.stdout) == (78, "")

@@ -214,7 +214,7 @@ def test_one_event_in_two_records_is_found_and_two_facts_of_one_second_are_told(
     assert f"event e1 is in 2 records of the same e-mail, {OWN_ID}, other" in texts(findings)
     assert notes == []
     findings, notes = shared_event("e1", [one, record(_id="other", template="booking_cancellation")])
-    assert (findings, "its producer has used one id twice" in notes[0]) == ([], True)
+    assert (findings, "the producer used one event id twice" in notes[0]) == ([], True)
     assert shared_event("e1", [record(template=None), record(_id="other", template=None), one])[0] == []
 
 
