@@ -176,7 +176,7 @@ class Service:
             "redis": Part("up" if claims is None else "down", ok=claims is None, needed=False, detail=claims),
             self.breaker.name: Part(self.breaker.state, ok=closed, needed=False, detail=self.breaker.reason),
             **{
-                each.kind.value: Part(
+                each.breaker.name: Part(
                     each.breaker.state,
                     ok=each.breaker.state is State.CLOSED,
                     needed=False,
@@ -193,10 +193,11 @@ class Service:
         return Readiness(mode=self.mode, parts=said)
 
 
-def _hold_shorter(breaker: Breaker, poison_guard: PoisonGuard, allowed: float) -> None:
+def _hold_shorter(channels: Sequence[tuple[Breaker, PoisonGuard]], allowed: float) -> None:
     """What the broker allows is shared by the two places where a delivery waits, and by the work itself."""
-    for place in (poison_guard, breaker):
-        place.allow_to_wait(allowed / 3)
+    for breaker, poison_guard in channels:
+        poison_guard.allow_to_wait(allowed / 3)
+        breaker.allow_to_wait(allowed / 3)
 
 
 def _told(held: Mapping[str, datetime]) -> str:
@@ -268,17 +269,20 @@ async def _assembled(
     hide = Secrecy(settings.secrets())
     keeping = MongoRetention(database, settings.mongodb.collection)
     sweeper = Sweeper(keeping, bootstrap.ages(settings))
+    _check_names((breaker.name, *(each.transport.name for each in others)))
+    guarded = [(breaker, pipeline.poison_guard)]
     link = BrokerConnection(
         rabbit.url.get_secret_value(),
         _topology(settings, pipeline.policy.retry_schedule, others),
         prefetch=rabbit.prefetch,
-        held_too_long=partial(_hold_shorter, breaker, pipeline.poison_guard),
+        held_too_long=partial(_hold_shorter, guarded),
     )
     consumer = _consumer(link, pipeline, observer)
     unlimited = replace(stores, rates=RedisRates(redis_client, RateLimits()))
     running = tuple(
         _running(settings, parts, stores=unlimited, email=pipeline, link=link, stack=stack) for parts in others
     )
+    guarded += [(each.breaker, each.pipeline.poison_guard) for each in running]
     recalls = MongoRecalls(database, settings.mongodb.collection)
     recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
     breaker.refusals.alarmed = recaller.alarm
@@ -288,7 +292,7 @@ async def _assembled(
             smtp_open=lambda: channel.open if channel else 0,
             talking=lambda: breaker.talking,
             waiting=lambda: breaker.waiting,
-            breaker=lambda: breaker.state,
+            breakers={each.name: partial(getattr, each, "state") for each, _ in guarded},
             consuming=lambda: link.consuming,
             redis_away=lambda: pipeline.state.redis_away,
             mongodb_away=lambda: pipeline.state.mongodb_away,
@@ -299,6 +303,12 @@ async def _assembled(
         )
     )
     return Service(settings, claims, ledger, leases, breaker, link, consumer, metrics, sweeper, recaller, hide, running)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Metrics, logs and the health page tell the channels apart by the names of their transports."""
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"two channels have a transport of one name: {', '.join(names)}")
 
 
 def _running(

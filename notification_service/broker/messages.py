@@ -151,12 +151,12 @@ def _is_ours(queue: str) -> bool:
 
 
 def channel_of(message: AbstractIncomingMessage) -> ChannelKind:
-    """The channel that a parked message belongs to. One without a header is an e-mail's, as all once were.
+    """The channel that a parked message belongs to. A message without the header is an e-mail's, as all once were.
 
-    What the broker itself parked carries its producer's headers: its queue tells.
+    A message that the broker itself dead-lettered has no such header of ours: the queue that it came from decides.
     """
-    if not is_from_us(message):
-        return channel_by_queue(str(message.headers.get("x-first-death-queue")))
+    if died_in := message.headers.get("x-first-death-queue"):
+        return channel_by_queue(str(died_in))
     try:
         return ChannelKind(str(message.headers.get(CHANNEL, ChannelKind.EMAIL)))
     except ValueError:

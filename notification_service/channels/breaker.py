@@ -212,7 +212,7 @@ class Breaker:
 
     def _put_off(self, turn: asyncio.Future[int | PutOff]) -> None:
         if not turn.done():
-            why = f"the channel is closed: {self.reason}" if self.reason else "the mail server is slow"
+            why = f"the channel is closed: {self.reason}" if self.reason else "the provider is slow"
             turn.set_result(PutOff(min(self._pause, _AWAY), why))
 
     def allow_to_wait(self, seconds: float) -> None:

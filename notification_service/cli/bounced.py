@@ -11,7 +11,7 @@ from notification_service.cli.find import moment
 from notification_service.cli.options import text_option
 from notification_service.foundation.addresses import mask, mask_in
 from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.records.reconciliation import body_kept
+from notification_service.records.reconciliation import body_kept, channel_of
 from notification_service.settings import Settings
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.client import Document
@@ -55,7 +55,13 @@ async def replay(
         for record in records:
             if body := body_kept(record):
                 try:
-                    await bring_in(body, str(record["event_type"]), str(record["event_id"]), secrets.token_hex(8))
+                    await bring_in(
+                        body,
+                        str(record["event_type"]),
+                        str(record["event_id"]),
+                        secrets.token_hex(8),
+                        channel_of(record),
+                    )
                 except EventRefusedError as problem:
                     refused_one(problem)
                     continue

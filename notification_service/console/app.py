@@ -23,6 +23,7 @@ from notification_service.console.public_address import Front
 from notification_service.console.queries import Choice, ConsoleQueries
 from notification_service.console.reconstruction import NotMade
 from notification_service.console.sign_in import Entrance
+from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.errors import (
     ConfigurationError,
     DependencyError,
@@ -348,6 +349,7 @@ def _choice(form: Mapping[str, str]) -> Choice:
             reason=form.get("reason") or None,
             event_type=form.get("type") or None,
             older_than=age_in_hours(form["older"]) if form.get("older") else None,
+            channel=ChannelKind(form["channel"]) if form.get("channel") else None,
             until=datetime.fromisoformat(until).astimezone(UTC) if until else None,
         )
     except (ValueError, OverflowError) as problem:

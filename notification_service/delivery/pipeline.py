@@ -71,12 +71,6 @@ log = structlog.get_logger(__name__)
 _REDIS_WAIT_S = 10.0
 _SOON_SENT_S = 0.3
 _TURN_WAIT_S = 5.0
-_OVER = {
-    "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)",
-    "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails (DOMAIN_MAILS_PER_MINUTE)",
-    "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute (SMTP_MAILS_PER_MINUTE)",
-    "SMTP_MAILS_PER_DAY": "our mail server takes no more a day (SMTP_MAILS_PER_DAY)",
-}
 _MAX_STARTS, _MAX_UNREAD_STARTS = 3, 10
 """Starts that never ended, after which a message is given up, and after which the event is not even read any more."""
 
@@ -371,7 +365,7 @@ class Pipeline:
         )
         if not reservation.seconds:
             return None
-        reason, due = _OVER[reservation.limit], math.ceil(time.time() + reservation.seconds)
+        reason, due = reservation.reason, math.ceil(time.time() + reservation.seconds)
         if only_now:
             await self.state.postpone(job, 0, reason, None)
             return Done(None)

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 # Each limit holds for the turns that are taken at it. A mail that then waits at a later one goes after its turn, and
 # may come closer to the next of its domain: to shift a turn that was taken would take it from another.
-ORDER = ("RECIPIENT_MAILS_PER_HOUR", "DOMAIN_MAILS_PER_MINUTE", "SMTP_MAILS_PER_MINUTE", "SMTP_MAILS_PER_DAY")
+_REASONS = {
+    "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails",
+    "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails",
+    "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute",
+    "SMTP_MAILS_PER_DAY": "our mail server takes no more a day",
+}
+ORDER = tuple(_REASONS)
 """A mail takes its turns in this order, and waits at the first that has none for it: a place at the next would be
 used long before the mail comes there."""
 
@@ -48,6 +54,11 @@ class Reservation:
     @property
     def taken(self) -> int:
         return ORDER.index(self.limit) + 1 if self.limit else len(ORDER)
+
+    @property
+    def reason(self) -> str:
+        """Why the message waits, with the setting: for its record and the log."""
+        return f"{_REASONS[self.limit]} ({self.limit})" if self.limit else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,13 +45,16 @@ _ENHANCED = re.compile(r"[45]\.[0-7](?=\.)")
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What is read when Prometheus asks. `talking`, `waiting`: mails in a conversation, and in the queue for one."""
+    """What is read when Prometheus asks. `talking`, `waiting`: mails in a conversation, and in the queue for one.
+
+    `breakers`: the state of each channel's breaker, by the name of its transport.
+    """
 
     under_way: Callable[[], int]
     smtp_open: Callable[[], int]
     talking: Callable[[], int]
     waiting: Callable[[], int]
-    breaker: Callable[[], State]
+    breakers: Mapping[str, Callable[[], State]]
     consuming: Callable[[], bool]
     redis_away: Callable[[], bool]
     mongodb_away: Callable[[], bool]
@@ -177,11 +180,6 @@ class Metrics:
             ("notification_smtp_talking", "Mails in a conversation with the server now.", gauges.talking),
             ("notification_smtp_waiting", "Mails that are ready and wait for a conversation.", gauges.waiting),
             (
-                "notification_channel_available",
-                "1 while the breaker lets every mail through, 0 while it holds mail back.",
-                lambda: gauges.breaker() is State.CLOSED,
-            ),
-            (
                 "notification_domains_held",
                 "Domains whose server refuses us, and which alone are held back.",
                 gauges.domains_held,
@@ -190,9 +188,22 @@ class Metrics:
             ("notification_simulated", "1 while no mail is sent for real.", lambda: gauges.simulated),
         ):
             _gauge(self.registry, name, text, value)
-        breaker = Gauge("notification_breaker_state", "1 for the state it is in.", ("state",), registry=self.registry)
-        for state in State:
-            breaker.labels(state).set_function(_is(gauges.breaker, state))
+        available = Gauge(
+            "notification_channel_available",
+            "1 while the channel's breaker lets every message through, 0 while it holds messages back.",
+            ("channel",),
+            registry=self.registry,
+        )
+        states = Gauge(
+            "notification_breaker_state",
+            "1 for the state that the channel's breaker is in.",
+            ("channel", "state"),
+            registry=self.registry,
+        )
+        for channel, breaker in gauges.breakers.items():
+            available.labels(channel).set_function(_is(breaker, State.CLOSED))
+            for state in State:
+                states.labels(channel, state).set_function(_is(breaker, state))
         lag = Gauge(
             "notification_ledger_lag_seconds", "How long the oldest ending waits to be written.", registry=self.registry
         )

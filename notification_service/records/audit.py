@@ -224,7 +224,7 @@ class _Audit:
     async def look_at_limits(self, settings: Settings) -> None:
         """A queue that drops events is a finding; one that may do so is for a person to look at."""
         rabbit = settings.rabbitmq
-        queues = (rabbit.booking_queue, rabbit.payment_queue)
+        queues = (rabbit.booking_queue, rabbit.payment_queue, *map(fed_queue, self.others))
         for each in await delivery_limits.examine(self.rabbitmq_url, queues, plain(rabbit.management_url)):
             if each.fate is Fate.DROPPED:
                 self.report.findings.append(Finding("", each.text))
@@ -246,8 +246,8 @@ class _Audit:
             return False
         if not await self.books.touch(record, datetime.now(UTC)):
             return True
-        channel = ChannelKind(record.get("notification_type", ChannelKind.EMAIL))
-        return await self._publish(body, str(record["event_type"]), str(record["event_id"]), channel)
+        event_type, event_id = str(record["event_type"]), str(record["event_id"])
+        return await self._publish(body, event_type, event_id, reconciliation.channel_of(record))
 
     async def _publish(self, body: bytes, event_type: str, event_id: str, channel: ChannelKind) -> bool:
         """Whether the broker took it; one that it refuses is told, and the others go on."""

@@ -12,17 +12,18 @@ from typing import Protocol
 
 import structlog
 
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.ports.recalls import Order, Recalls, Record
 from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.records.reconciliation import body_kept
+from notification_service.records.reconciliation import body_kept, channel_of
 
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY, _LOOK_SOON = 30.0, 3.0
 """Seconds between two looks; soon, where an order is open."""
 
-BringIn = Callable[[bytes, str, str, str], Awaitable[None]]
-"""Publishes a body, its event type, its id and the token of the wish, confirmed. Raises `DependencyError`."""
+BringIn = Callable[[bytes, str, str, str, ChannelKind], Awaitable[None]]
+"""Publishes a body, its event type, its id and a replay token, confirmed, for one channel. Raises `DependencyError`."""
 
 
 class ServerRefusals(Protocol):
@@ -96,7 +97,8 @@ class Recaller:
                     continue
                 event_id = str(record["event_id"])
                 try:
-                    await self._bring_in(body, str(record["event_type"]), event_id, _token(record, order))
+                    token, channel = _token(record, order), channel_of(record)
+                    await self._bring_in(body, str(record["event_type"]), event_id, token, channel)
                 except EventRefusedError as problem:
                     # The others are called back all the same; this one a person may replay, as any bounce.
                     log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - it says all

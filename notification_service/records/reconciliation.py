@@ -100,6 +100,11 @@ def named(record: Record) -> str:
     return f"notification {record['_id']} (event {shown(record.get('event_id'))}{booking})"
 
 
+def channel_of(record: Record) -> ChannelKind:
+    """The kind of channel that a record belongs to; a record that does not say so is an e-mail's."""
+    return ChannelKind(record.get("notification_type") or ChannelKind.EMAIL)
+
+
 def event_kept(record: Record) -> Mapping[str, Any] | None:
     """The event of a record as it came; None where the record does not keep all of it."""
     body = body_kept(record)

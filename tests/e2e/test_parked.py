@@ -11,8 +11,12 @@ from tests.stack.smtp_rules import Rule
 
 
 def parked(place: Place, *arguments: str) -> str:
+    return command(place, "parked", *arguments)
+
+
+def command(place: Place, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "notification_service", "parked", *arguments],
+        [sys.executable, "-m", "notification_service", *arguments],
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
         capture_output=True,
         text=True,

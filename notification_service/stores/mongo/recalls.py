@@ -14,7 +14,7 @@ _ORDERS = "recall:"
 """Before the fingerprint, the id of an order; no fact of a booking or a payment begins so."""
 _FIELDS = dict.fromkeys(
     (
-        *("event_id", "event_ids", "event_type", "booking_id", "template", "recipient"),
+        *("event_id", "event_ids", "event_type", "notification_type", "booking_id", "template", "recipient"),
         *("outcome", "reason", "detail", "fingerprint", "created_at", "updated_at"),
         *("event_data", "event_json", "event_whole"),
     ),

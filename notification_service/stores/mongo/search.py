@@ -47,6 +47,7 @@ _LIST = dict.fromkeys(
     (
         "event_id",
         "event_type",
+        "notification_type",
         "booking_id",
         "template",
         "recipient",
@@ -96,6 +97,7 @@ class SearchQuery:
     event: str | None = None
     notification: str | None = None
     address: str | None = None
+    channel: str | None = None
     outcomes: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -219,6 +221,8 @@ def _given(wanted: SearchQuery) -> Iterator[tuple[str, object]]:
         yield "booking_id", storable_text(wanted.booking)
     if wanted.event is not None:
         yield "event_ids", storable_text(wanted.event)
+    if wanted.channel is not None:
+        yield "notification_type", wanted.channel
 
 
 def _identity(text: str) -> str | Document:
