@@ -202,11 +202,19 @@ def _contradictions(record: Record, standing: ClaimStatus) -> Iterator[str]:
         yield "does not name its own event among its event_ids"
     if not _knows_itself(record):
         yield f"does not have the id of its own fact, {_quoted(record['fact'])}"
-    if record.get("message_id") and str(record["message_id"]).strip("<>").partition("@")[0] != record["_id"]:
+    if not _has_own_message_id(record):
         yield f"has the Message-ID {_quoted(record['message_id'])}, which belongs to another"
     erased = reason == SkipReason.ERASED and standing.decided in (*FOR_A_PERSON, "bounced")
     if outcome not in (PENDING, WAITING) and standing.decided not in (None, outcome) and not erased:
         yield f"says {outcome}, and Redis remembers {_quoted(standing.decided)}"
+
+
+def _has_own_message_id(record: Record) -> bool:
+    """Whether the notification id is in its Message-ID. Other channels' references have the form that they need."""
+    reference = record.get("message_id")
+    if not reference or channel_of(record) is not ChannelKind.EMAIL:
+        return True
+    return bool(str(reference).strip("<>").partition("@")[0] == record["_id"])
 
 
 def _not_sent(record: Record) -> Iterator[str]:

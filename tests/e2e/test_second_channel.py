@@ -33,7 +33,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 def both(place: Place, webhook: Webhook, **changes: str) -> Service:
-    return place.service(BothChannels, WEBHOOK_PORT=str(webhook.port), LEASE_SECONDS="2", **changes)
+    return place.service(BothChannels, WEBHOOK_PORT=str(webhook.port), **{"LEASE_SECONDS": "2", **changes})
 
 
 def outcomes(place: Place, channel: str) -> dict[str, str]:
@@ -122,8 +122,9 @@ def test_a_retry_waits_in_the_channel_s_own_queue_and_comes_back_to_that_channel
 def test_what_one_channel_parked_is_listed_replayed_and_discarded_by_channel(place: Place, webhook: Webhook) -> None:
     """A replay of an event that one channel parked sends nothing by the other."""
     webhook.script(always=NOT_NOW)
-    sent, given_up, refused = fresh("booking.confirmed"), fresh("payment.failed"), fresh("payment.success")
-    place.smtp.script([Rule(at="dot", match=given_up["booking_id"], reply="451 4.3.0 not now")])
+    sent, refused = fresh("booking.confirmed"), fresh("payment.success")
+    given_up = fresh("payment.failed", user_email="late@example.com")
+    place.smtp.script([Rule(at="dot", match="late@", reply="451 4.3.0 not now")])
     with both(place, webhook, MAX_RETRY_ATTEMPTS="0") as service:
         place.publish(event(sent), event(given_up))
         until(lambda: place.depth(PARKED) == 3, timeout=PATIENCE)
