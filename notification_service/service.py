@@ -21,6 +21,7 @@ from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker, LiveTransport, State
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.outbox import FileOutbox
+from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
@@ -321,7 +322,9 @@ def _running(
     stack: AsyncExitStack,
 ) -> RunningChannel:
     """A further channel beside e-mail: it shares the stores and the leases, and has all else for itself."""
-    breaker = Breaker(parts.transport, parts.max_concurrency)
+    simulated = settings.service.delivery_mode is DeliveryMode.SIMULATE
+    transport = SimulatedChannel(email.outbox, parts.transport.name) if simulated else parts.transport
+    breaker = Breaker(transport, parts.max_concurrency)
     stack.push_async_callback(breaker.close)
     pipeline = bootstrap.pipeline(
         settings,

@@ -1,4 +1,4 @@
-"""Mail that was kept instead of sent: one `.eml` file each, in one folder, which nobody else can read."""
+"""Messages that were kept instead of sent: one file each, `.eml` for an e-mail, in a folder that is private."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ class FileOutbox:
 
     async def keep(self, message: OutgoingMessage) -> str:
         """The path of the file. The same notification is the same file. Raises `OSError`."""
-        path = self._directory / f"{message.template}-{message.notification_id}.eml"
+        path = self._directory / f"{message.template}-{message.notification_id}{message.suffix}"
         await asyncio.to_thread(_write, path, message.content)
         return str(path)
 

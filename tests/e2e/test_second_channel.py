@@ -357,6 +357,16 @@ def test_find_shows_the_channel_and_searches_by_it(place: Place, webhook: Webhoo
     assert "channel      push" in command(place, "find", data["booking_id"], "--channel", "push")
 
 
+def test_nothing_goes_out_by_any_channel_in_a_simulation(place: Place, webhook: Webhook) -> None:
+    data = fresh("booking.confirmed")
+    with both(place, webhook, DELIVERY_MODE="simulate") as service:
+        place.publish(event(data))
+        until(lambda: all_are(place, "simulated", data), timeout=PATIENCE)
+        end_well(service)
+    assert (place.mails(), webhook.asked) == ([], 0)
+    assert sorted(path.suffix for path in place.outbox.iterdir()) == [".eml", ".txt"]
+
+
 def test_tickets_of_the_express_lane_are_sent_once(place: Place, webhook: Webhook) -> None:
     """The lane belongs to e-mail; the other channel takes no copy from it."""
     events = [fresh("booking.confirmed") for _ in range(10)]

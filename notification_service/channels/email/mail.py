@@ -1,6 +1,7 @@
 """An e-mail as a template and as rendered parts, before it becomes bytes."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from jinja2 import Template
 
@@ -49,6 +50,8 @@ class OutgoingEmail(OutgoingMessage):
 
     `needs_smtputf8`: an address of it is not ASCII (RFC 6531).
     """
+
+    suffix: ClassVar[str] = ".eml"
 
     sender: str
     needs_smtputf8: bool = False
