@@ -12,7 +12,7 @@ from notification_service.cli.options import text_option
 from notification_service.foundation.addresses import mask, mask_in
 from notification_service.foundation.errors import EventRefusedError
 from notification_service.records import database
-from notification_service.records.reconciliation import stored_body
+from notification_service.records.reconciliation import channel_of, stored_body
 from notification_service.settings import Settings
 from notification_service.stores.mongo.client import Document
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
@@ -55,7 +55,13 @@ async def replay(
         for record in records:
             if body := stored_body(record):
                 try:
-                    await bring_in(body, str(record["event_type"]), str(record["event_id"]), secrets.token_hex(8))
+                    await bring_in(
+                        body,
+                        str(record["event_type"]),
+                        str(record["event_id"]),
+                        secrets.token_hex(8),
+                        channel_of(record),
+                    )
                 except EventRefusedError as problem:
                     refused_one(problem)
                     continue

@@ -10,6 +10,7 @@ import typer
 from notification_service.cli import terminal
 from notification_service.cli.options import given, text_option
 from notification_service.cli.terminal import say
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.ports.ledger import Record
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import ConfigurationError
@@ -40,13 +41,22 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def wanted(
-    *, outcomes: Sequence[str] = (), since: str | None = None, until: str | None = None, **known: str | None
+    *,
+    outcomes: Sequence[str] = (),
+    since: str | None = None,
+    until: str | None = None,
+    channel: ChannelKind | None = None,
+    **known: str | None,
 ) -> SearchQuery:
     """`known`: a term, a booking, an event … Raises `ConfigurationError` for an outcome or a time that is none."""
     if wrong := set(outcomes) - set(OUTCOMES):
         raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
     return SearchQuery(
-        outcomes=tuple(outcomes), since=moment("--since", since), until=moment("--until", until), **known
+        outcomes=tuple(outcomes),
+        since=moment("--since", since),
+        until=moment("--until", until),
+        channel=channel,
+        **known,
     )
 
 
@@ -96,8 +106,10 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
 
 def story(record: Record, *, addresses: bool) -> None:
     """One notification: what is known of it, and everything that happened, with the server's words."""
-    for name in ("notification", "event_ids", "booking_id", "template", "recipient", "subject", "message_id"):
-        value = record["_id"] if name == "notification" else record.get(name)
+    names = ("notification", "channel", "event_ids", "booking_id", "template", "recipient", "subject", "message_id")
+    fields = {"notification": "_id", "channel": "notification_type"}
+    for name in names:
+        value = record.get(fields.get(name, name))
         words = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "not known")
         in_full = addresses or name == "message_id"  # it looks like an address, and names no person
         say(f"{name.replace('_', ' '):13}{_may_show(words, addresses=in_full)}")

@@ -27,7 +27,7 @@ from notification_service.cli import (
     terminal,
 )
 from notification_service.cli.find import Address, After, Booking, NotificationOption, Outcomes, Since, Term, Until
-from notification_service.cli.options import AsJson, DryRun, Yes, agreed
+from notification_service.cli.options import AsJson, Channel, DryRun, Yes, agreed
 from notification_service.cli.parked import Event, EventType, Older, Reason
 from notification_service.cli.send_test import send
 from notification_service.cli.smtp_login import sign_in
@@ -188,6 +188,7 @@ def find(
     event: find_command.Event = None,
     notification: NotificationOption = None,
     address: Address = None,
+    channel: Channel = None,
     outcome: Outcomes = None,
     since: Since = None,
     until: Until = None,
@@ -203,6 +204,7 @@ def find(
         event=event,
         notification=notification,
         address=address,
+        channel=channel,
         outcomes=outcome or (),
         since=since,
         until=until,
@@ -222,11 +224,12 @@ def parked_list(
     reason: Reason = None,
     event_type: EventType = None,
     older_than: Older = None,
+    channel: Channel = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """List what waits for a person, and why."""
-    found = _parking(parking.look, chosen(event, reason, event_type, older_than))
+    found = _parking(parking.look, chosen(event, reason, event_type, older_than, channel))
     if as_json:
         say_json(parked_command.as_json(found))
         return
@@ -253,13 +256,14 @@ def parked_replay(
     reason: Reason = None,
     event_type: EventType = None,
     older_than: Older = None,
+    channel: Channel = None,
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Send parked events through the ordinary way again. What was sent already is not sent twice."""
-    wanted = chosen(event, reason, event_type, older_than)
+    wanted = chosen(event, reason, event_type, older_than, channel)
     refused: list[EventRefusedError] = []
     act = partial(parking.replay, refused_one=refused.append)
     _move_parked(act, wanted, "Replay", "on their way again", dry_run=dry_run, yes=yes, as_json=as_json)
@@ -272,15 +276,16 @@ def parked_discard(
     reason: Reason = None,
     event_type: EventType = None,
     older_than: Older = None,
+    channel: Channel = None,
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Throw parked events away. Their records stay. At least one condition has to be given."""
-    if not any(each is not None for each in (event, reason, event_type, older_than)):
-        raise ConfigurationError("parked discard: say which, by --event, --reason, --type or --older-than")
-    wanted, ending = chosen(event, reason, event_type, older_than), "thrown away; their records stay"
+    if not any(each is not None for each in (event, reason, event_type, older_than, channel)):
+        raise ConfigurationError("parked discard: say which, by --event, --reason, --type, --older-than or --channel")
+    wanted, ending = chosen(event, reason, event_type, older_than, channel), "thrown away; their records stay"
     _move_parked(parking.discard, wanted, "Discard", ending, dry_run=dry_run, yes=yes, as_json=as_json)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from notification_service.cli import terminal
+from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
 
 
@@ -24,6 +25,7 @@ def _named(option: typer.CallbackParam) -> str:
     return option.opts[0] if option.opts else str(option.name)
 
 
+Channel = Annotated[ChannelKind | None, typer.Option("--channel", help="Only of this channel.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

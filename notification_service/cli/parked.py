@@ -12,6 +12,7 @@ from notification_service.broker.parking import ParkedEvent, age_in_hours
 from notification_service.cli import terminal
 from notification_service.cli.options import text_option
 from notification_service.cli.terminal import say, say_in_lines
+from notification_service.contract.facts import ChannelKind
 
 Event = Annotated[str | None, text_option("--event", help="Only this event id.")]
 Reason = Annotated[
@@ -42,8 +43,13 @@ def table(events: list[ParkedEvent]) -> None:
         return
     terminal.table(
         ("parked at", "event type", "reason", "event id"),
-        ((f"{each.parked_at:%Y-%m-%d %H:%M}", each.event_type, each.reason, each.event_id) for each in events),
+        ((f"{each.parked_at:%Y-%m-%d %H:%M}", _type_of(each), each.reason, each.event_id) for each in events),
     )
+
+
+def _type_of(event: ParkedEvent) -> str:
+    """The event type, and the channel of an event that is not parked for an e-mail."""
+    return event.event_type if event.channel is ChannelKind.EMAIL else f"{event.event_type} ({event.channel})"
 
 
 def as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: object) -> Mapping[str, object]:
@@ -67,7 +73,9 @@ def _body(body: bytes) -> dict[str, str]:
 
 
 def details(event: ParkedEvent) -> None:
-    say(f"{event.event_id} ({event.event_type}), parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}")
+    say(
+        f"{event.event_id} ({event.event_type}), channel {event.channel}, parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}"
+    )
     say(f"{event.reason}: {event.detail}")
     body = event.body.decode("utf-8", "replace")
     (say_in_lines if _is_json(body) else say)(body)
