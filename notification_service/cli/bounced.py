@@ -1,55 +1,159 @@
-"""`bounced`: list, or send on its way again, what a mail server refused for good, or what no queue takes."""
+"""`bounced`: list, or publish again, what a mail server refused for good, or what no queue takes."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import typer
+
 from notification_service.broker import parking
-from notification_service.cli import terminal
-from notification_service.cli.find import moment
-from notification_service.cli.options import text_option
+from notification_service.cli import actions, terminal
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.options import (
+    AsJson,
+    DryRun,
+    EventId,
+    NotificationId,
+    Since,
+    Yes,
+    moment,
+    text_option,
+)
+from notification_service.cli.tables import AGE, Column, age
+from notification_service.cli.terminal import say, say_json
 from notification_service.foundation.addresses import mask, mask_in
-from notification_service.foundation.errors import EventRefusedError
+from notification_service.foundation.errors import (
+    ConfigurationError,
+    EventRefusedError,
+)
 from notification_service.records import database
 from notification_service.records.reconciliation import channel_of, stored_body
 from notification_service.settings import Settings
 from notification_service.stores.mongo.client import Document
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 
-NotificationOption = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
-Event = Annotated[str | None, text_option("--event", help="Only what this event reported.")]
-Code = Annotated[str | None, text_option("--code", help="Only refused with this code: 550, 5.4.5, …, or unmovable.")]
+app = typer.Typer(help="What a mail server refused, or no queue takes: list, replay.", no_args_is_help=True)
+
+Code = Annotated[
+    str | None, text_option("--code", help="Only with this code: 550, 5.4.5, …, or unmovable.", metavar="CODE")
+]
 Fingerprint = Annotated[
-    str | None, text_option("--fingerprint", help="Only refused in the same words, whatever address or id they name.")
-]
-Since = Annotated[
     str | None,
-    text_option(metavar="TIME", help="Only what bounced at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00."),
+    text_option("--fingerprint", help="Only refused in these words, whatever address they name.", metavar="HEX"),
 ]
-Template = Annotated[str | None, text_option("--template", help="Only this e-mail, such as booking_confirmation.")]
-Domain = Annotated[str | None, text_option("--domain", help="Only to addresses of this domain.")]
+Template = Annotated[
+    str | None, text_option("--template", help="Only this e-mail, such as booking_confirmation.", metavar="NAME")
+]
+Domain = Annotated[str | None, text_option("--domain", help="Only to addresses of this domain.", metavar="NAME")]
+_COLUMNS = (
+    AGE,
+    Column("bounced (UTC)", optional=True),
+    Column("e-mail", min_width=13, optional=True),
+    Column("to", min_width=9),
+    Column("code", min_width=9),
+    Column("reply", min_width=24),
+    Column("fingerprint"),
+    Column("id", is_id=True),
+)
 
 
-def chosen(*, since: str | None, **known: str | None) -> Bounces:
-    """Raises `ConfigurationError` for a time that is none."""
-    return Bounces(since=moment("--since", since), **known)
+@app.command("list")
+def list_bounced(
+    *,
+    notification: NotificationId = None,
+    event: EventId = None,
+    code: Code = None,
+    fingerprint: Fingerprint = None,
+    since: Since = None,
+    template: Template = None,
+    domain: Domain = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what bounced, and what no queue takes, with the reason.
+
+    The fingerprint stands for the words of the server: equal refusals have the same one.
+    """
+    which = _wanted(
+        since, notification, event=event, code=code, fingerprint=fingerprint, template=template, domain=domain
+    )
+    found = asyncio.run(_look(command_settings(), which))
+    if as_json:
+        say_json(_as_json(found))
+        return
+    _table(found)
+    say(f"{len(found)} bounced")
 
 
-async def look(settings: Settings, wanted: Bounces) -> list[Document]:
-    """The records with their events, those created first first. Raises `DependencyError`."""
+@app.command()
+def replay(
+    *,
+    notification: NotificationId = None,
+    event: EventId = None,
+    code: Code = None,
+    fingerprint: Fingerprint = None,
+    since: Since = None,
+    template: Template = None,
+    domain: Domain = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish events again from their records.
+
+    That is what bounced, and what no queue takes (--code unmovable). At least one condition has to be given. With
+    --notification or --event, anything that waits for a person is found.
+    """
+    which = _wanted(
+        since, notification, event=event, code=code, fingerprint=fingerprint, template=template, domain=domain
+    )
+    if not which.narrow:
+        raise ConfigurationError(
+            "bounced replay: say which, by --notification, --event, --code, --fingerprint, --since, --template or "
+            "--domain"
+        )
+    settings = command_settings()
+    found = asyncio.run(_look(settings, which))
+    kept = [each for each in found if stored_body(each)]
+    if not as_json:
+        _table(found)
+    done = actions.act_on(
+        kept, lambda moved, refused: _replay(settings, kept, moved, refused), "Replay", dry_run=dry_run, yes=yes
+    )
+    if as_json:
+        say_json(_as_json(done.moved, dry_run=dry_run, found=len(found)))
+    else:
+        actions.say_count(len(done.moved), "on their way again", dry_run=dry_run)
+        if lacking := len(found) - len(kept):
+            say(f"{lacking} are not kept in full: the booking system has to publish them again")
+    done.end()
+
+
+def _wanted(since: str | None, notification: str | None, **conditions: str | None) -> Bounces:
+    """Raises `ConfigurationError` for a time that cannot be read."""
+    return Bounces(notification=notification, since=moment("--since", since), **conditions)
+
+
+async def _look(settings: Settings, which: Bounces) -> list[Document]:
+    """The records with their events, the oldest first.
+
+    Raises `DependencyError`, and `ConfigurationError` where several notifications have the given beginning.
+    """
     async with _recalls(settings) as recalls:
-        found = [record async for batch in recalls.bounced(wanted) for record in batch]
+        found = [record async for batch in recalls.bounced(which) for record in batch]
+    if which.notification and len(found) > 1:
+        raise ConfigurationError(f"--notification: {len(found)} ids begin with {which.notification}: give more of it")
     return sorted(found, key=lambda record: record["created_at"])
 
 
-async def replay(
+async def _replay(
     settings: Settings,
     records: Sequence[Document],
     moved_one: Callable[[object], None],
     refused_one: Callable[[EventRefusedError], None],
 ) -> list[Document]:
-    """Publish their events again, each as a wish of its own; those that are kept in full. Raises `DependencyError`."""
+    """Publish the events of these records again, each with a replay token of its own. Raises `DependencyError`."""
     moved = []
     async with parking.bringing_in(settings.rabbitmq.url.get_secret_value()) as bring_in:
         for record in records:
@@ -76,26 +180,28 @@ async def _recalls(settings: Settings) -> AsyncIterator[MongoRecalls]:
         yield MongoRecalls(db, settings.mongodb.collection)
 
 
-def table(records: Sequence[Document]) -> None:
-    """A row each, with ids in full: a person has to copy them."""
-    if not records:
-        return
-    columns = ("bounced (UTC)", "e-mail", "to", "code", "the server's words", "fingerprint", "notification")
-    terminal.table(columns, ((f"{each['updated_at']:%Y-%m-%d %H:%M}", *_cells(each)) for each in records))
+def _table(records: Sequence[Document]) -> None:
+    if records:
+        terminal.table(_COLUMNS, map(_row, records))
+
+
+def _row(record: Document) -> tuple[object, ...]:
+    at = record["updated_at"]
+    return age(at), f"{at:%Y-%m-%d %H:%M}", *_cells(record)
 
 
 def _cells(record: Document) -> tuple[object, ...]:
     to = mask(str(record.get("recipient") or ""))
-    said = mask_in(str(record.get("detail") or ""))
-    return record.get("template"), to, record.get("reason"), said, record.get("fingerprint") or "", record["_id"]
+    words = mask_in(str(record.get("detail") or ""))
+    return record.get("template"), to, record.get("reason"), words, record.get("fingerprint") or "", record["_id"]
 
 
-def as_json(records: Sequence[Document], **facts: object) -> Mapping[str, object]:
-    return {**facts, "notifications": [_told(each) for each in records]}
+def _as_json(records: Sequence[Document], **facts: object) -> Mapping[str, object]:
+    return {**facts, "notifications": [_fields(each) for each in records]}
 
 
-def _told(record: Document) -> dict[str, Any]:
-    template, to, code, said, fingerprint, notification = _cells(record)
+def _fields(record: Document) -> dict[str, Any]:
+    template, to, code, words, fingerprint, notification = _cells(record)
     return {
         "notification": notification,
         "event_id": record["event_id"],
@@ -104,7 +210,7 @@ def _told(record: Document) -> dict[str, Any]:
         "template": template,
         "recipient": to,
         "code": code,
-        "detail": said,
+        "detail": words,
         "fingerprint": fingerprint,
         "bounced_at": record["updated_at"].isoformat(),
         "kept_in_full": stored_body(record) is not None,

@@ -1,12 +1,18 @@
-"""The real pipeline on the in-memory twins and the simulated channel: no server at all."""
+"""`demo`: the real pipeline on the in-memory twins and the simulated channel, without any server."""
 
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from notification_service import bootstrap
 from notification_service.channels.outbox import FileOutbox
-from notification_service.cli.terminal import say, table
+from notification_service.cli import terminal
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.tables import Column
+from notification_service.cli.terminal import say
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.ports.channel import OutgoingMessage
@@ -19,13 +25,25 @@ from notification_service.stores.memory.ledger import MemoryLedger, Record
 from notification_service.stores.memory.rates import MemoryRates
 
 _PUBLISHED_TWICE = "booking.confirmed"
+_COLUMNS = (
+    Column("event"),
+    Column("event id", optional=True),
+    Column("outcome", style=lambda cell: "green" if cell == "simulated" else ""),
+    Column("subject", min_width=20),
+)
+
+
+def command(
+    outbox: Annotated[Path, typer.Option(help="Where the .eml files are put.", metavar="FOLDER")] = Path("outbox"),
+) -> None:
+    """Handle the sample events in memory, without any server."""
+    run(command_settings(), outbox)
 
 
 def run(settings: Settings, outbox_folder: Path) -> None:
-    """Handle one of each sample event, one of them twice, and show what became of each."""
+    """Handle one of each sample event, one of them twice, and show the outcome of each."""
     records, handled = asyncio.run(_handle(settings, outbox_folder))
-    columns = ("event", "event id", "became", "subject")
-    table(columns, _rows(handled, records), title="What became of each event")
+    terminal.table(_COLUMNS, _rows(handled, records))
     mails = sum(record.outcome == "simulated" for record in records.values())
     say(f"{mails} mails for {len(handled)} events. Nothing was sent: they lie as .eml files in {outbox_folder}")
 
@@ -82,10 +100,10 @@ def _rows(handled: list[samples.Sample], records: dict[str, Record]) -> Iterator
         event_id = sample.data["event_id"]
         record = next((each for each in records.values() if event_id in each.entry.event_ids), None)
         if record is None:
-            became, subject = "not ours", ""
+            outcome, subject = "not ours", "none"
         elif record.intent.notification_id in shown:
-            became, subject = "the same fact as above: no second mail", ""
+            outcome, subject = "same fact as above", "none: no second mail"
         else:
-            became, subject = record.outcome, record.subject or ""
+            outcome, subject = record.outcome, record.subject or ""
             shown.add(record.intent.notification_id)
-        yield sample.event_type, event_id[:24], became, subject
+        yield sample.event_type, event_id, outcome, subject

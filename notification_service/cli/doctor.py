@@ -1,11 +1,13 @@
-"""Checks each setting and each dependency, and says what to do about what is wrong."""
+"""`doctor`: checks each setting and each dependency, and says what to do about what is wrong."""
 
 import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import typer
 
 from notification_service import bootstrap
 from notification_service.broker import delivery_limits, lenient_decoding
@@ -14,7 +16,11 @@ from notification_service.broker.lenient_decoding import LOST
 from notification_service.channels import outbox
 from notification_service.channels.outbox import FileOutbox
 from notification_service.cli import env_file
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.options import AsJson
+from notification_service.cli.terminal import say_item, say_json
 from notification_service.foundation.errors import (
+    EXIT_UNAVAILABLE,
     ChannelUnavailableError,
     ConfigurationError,
     DependencyError,
@@ -39,6 +45,28 @@ class CheckResult:
 
 class _Wrong(Exception):  # noqa: N818 - a finding, not an error
     """What is wrong, and what to do."""
+
+
+def command(*, as_json: AsJson = False) -> None:
+    """Check every setting and server, and say what to do.
+
+    Exit 69 if anything is wrong.
+    """
+    found = asyncio.run(_results(command_settings(), silent=as_json))
+    if as_json:
+        say_json({"findings": [asdict(each) for each in found]})
+    if not all(each.ok for each in found):
+        raise typer.Exit(EXIT_UNAVAILABLE)
+
+
+async def _results(settings: Settings, *, silent: bool) -> list[CheckResult]:
+    found = []
+    async for each in examine(settings):
+        found.append(each)
+        if not silent:
+            mark, style = ("ok   ", "green") if each.ok else ("WRONG", "red")
+            say_item(mark, f"{each.what}: {each.detail}", style)
+    return found
 
 
 async def examine(settings: Settings) -> AsyncIterator[CheckResult]:

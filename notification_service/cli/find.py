@@ -1,17 +1,28 @@
-"""`find`: what became of a booking, an event, a notification, or of what an address was to get."""
+"""`find`: what became of a booking, an event, a notification, or of the mails to an address."""
 
-import re
+import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
 from notification_service.cli import terminal
-from notification_service.cli.options import given, text_option
-from notification_service.cli.terminal import say
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.options import (
+    AsJson,
+    Channel,
+    EventId,
+    NotificationId,
+    Since,
+    Until,
+    moment,
+    not_empty,
+    text_option,
+)
+from notification_service.cli.tables import AGE, Column, age
+from notification_service.cli.terminal import say, say_item, say_json
 from notification_service.contract.facts import ChannelKind
-from notification_service.delivery.ports.ledger import Record
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
@@ -21,23 +32,68 @@ from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import documents
 from notification_service.stores.mongo.search import MongoSearch, Page, Place, SearchQuery
 
-Term = Annotated[str | None, typer.Argument(help="A booking, an event, a notification or an address.", callback=given)]
-Booking = Annotated[str | None, text_option("--booking", help="Only of this booking.")]
-Event = Annotated[str | None, text_option("--event", help="Only what this event reported.")]
-NotificationOption = Annotated[str | None, text_option("--notification", help="Only the notification of this id.")]
-Address = Annotated[str | None, text_option("--address", help="Only what goes to this address.")]
+Term = Annotated[str | None, typer.Argument(help="A booking, event, notification or address.", callback=not_empty)]
+Booking = Annotated[str | None, text_option("--booking", help="Only of this booking.", metavar="ID")]
+Address = Annotated[str | None, text_option("--address", help="Only to this address.", metavar="ADDRESS")]
 Outcomes = Annotated[
-    list[str] | None, typer.Option("--outcome", help="Only what ended so, or waits; may be given more than once.")
+    list[str] | None, typer.Option("--outcome", help="Only with this outcome; may be repeated.", metavar="OUTCOME")
 ]
-Since = Annotated[
-    str | None,
-    text_option(metavar="TIME", help="Only what began at or after it: 30m, 2h or 3d ago, or 2026-11-26T15:00 in UTC."),
+After = Annotated[
+    str | None, text_option("--after", help="The next page, by the word at the end of the last.", metavar="PLACE")
 ]
-Until = Annotated[str | None, text_option(metavar="TIME", help="Only what began before it; likewise.")]
-After = Annotated[str | None, text_option("--after", help="The page that follows, as the last one named it.")]
 
-_AGO = re.compile(r"([0-9]{1,6}) ?([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+Record = Mapping[str, Any]
+
+_STYLES = {"sent": "green", "bounced": "red", "rejected": "red", "parked": "yellow", "unknown": "yellow"}
+_COLUMNS = (
+    AGE,
+    Column("created (UTC)", optional=True),
+    Column("e-mail", min_width=13),
+    Column("outcome", min_width=20, style=lambda cell: _STYLES.get(cell.partition(" ")[0], "")),
+    Column("booking", min_width=9),
+    Column("to", min_width=9),
+    Column("id", is_id=True),
+)
+
+
+def command(
+    term: Term = None,
+    *,
+    booking: Booking = None,
+    event: EventId = None,
+    notification: NotificationId = None,
+    address: Address = None,
+    channel: Channel = None,
+    outcome: Outcomes = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(help="Rows of a page.", min=1, max=1000, metavar="N")] = 50,
+    after: After = None,
+    addresses: Annotated[bool, typer.Option("--addresses", help="Show addresses in full.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find notifications, the newest first.
+
+    If one alone is found, everything that happened to it is shown.
+    """
+    which = wanted(
+        term=term,
+        booking=booking,
+        event=event,
+        notification=notification,
+        address=address,
+        channel=channel,
+        outcomes=outcome or (),
+        since=since,
+        until=until,
+    )
+    page, alone = asyncio.run(look(command_settings(), which, limit, _place(after)))
+    if as_json:
+        say_json(_as_json(page, alone, addresses=addresses), default=_text)
+    elif alone:
+        _history(alone, addresses=addresses)
+    else:
+        _table(page, addresses=addresses)
 
 
 def wanted(
@@ -48,7 +104,7 @@ def wanted(
     channel: ChannelKind | None = None,
     **known: str | None,
 ) -> SearchQuery:
-    """`known`: a term, a booking, an event … Raises `ConfigurationError` for an outcome or a time that is none."""
+    """`known`: a term, a booking, an event … Raises `ConfigurationError` for an unknown outcome or time."""
     if wrong := set(outcomes) - set(OUTCOMES):
         raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
     return SearchQuery(
@@ -60,7 +116,7 @@ def wanted(
     )
 
 
-def place(after: str | None) -> Place | None:
+def _place(after: str | None) -> Place | None:
     """Raises `ConfigurationError`."""
     try:
         return Place.read(after) if after else None
@@ -71,7 +127,7 @@ def place(after: str | None) -> Place | None:
 
 
 async def look(settings: Settings, which: SearchQuery, limit: int, after: Place | None) -> tuple[Page, Record | None]:
-    """A page, and where it is of one record, that one in full. Raises `DependencyError`."""
+    """A page and, where that has one record alone, the whole record. Raises `DependencyError`."""
     full = settings.service.record_recipient is RecipientRecord.FULL
     async with database.opened(settings) as db:
         search = MongoSearch(db, settings.mongodb.collection, full_recipients=full)
@@ -82,11 +138,9 @@ async def look(settings: Settings, which: SearchQuery, limit: int, after: Place 
         return page, await search.find(page.records[0]["_id"]) if alone else None
 
 
-def table(page: Page, *, addresses: bool) -> None:
-    """A row a notification, newest first, with ids in full: a person has to copy them."""
+def _table(page: Page, *, addresses: bool) -> None:
     if page.records:
-        columns = ("created (UTC)", "e-mail", "outcome", "booking", "to", "notification")
-        terminal.table(columns, (_row(each, addresses=addresses) for each in page.records))
+        terminal.table(_COLUMNS, [_row(each, addresses=addresses) for each in page.records])
     else:
         say("Nothing is recorded of that. A booking or an event has to be whole, an address in any case of letters.")
     say(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
@@ -94,8 +148,10 @@ def table(page: Page, *, addresses: bool) -> None:
 
 def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
     reason = f" ({record['reason']})" if record.get("reason") else ""
+    at = record["created_at"]
     return (
-        f"{record['created_at']:%Y-%m-%d %H:%M:%S}",
+        age(at),
+        f"{at:%Y-%m-%d %H:%M:%S}",
         record.get("template") or "none",
         f"{timeline.current_outcome(record)}{reason}",
         record.get("booking_id") or "",
@@ -104,22 +160,22 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
     )
 
 
-def story(record: Record, *, addresses: bool) -> None:
-    """One notification: what is known of it, and everything that happened, with the server's words."""
+def _history(record: Record, *, addresses: bool) -> None:
+    """One notification: its ids and fields, and everything that happened, with the replies of the server."""
     names = ("notification", "channel", "event_ids", "booking_id", "template", "recipient", "subject", "message_id")
     fields = {"notification": "_id", "channel": "notification_type"}
     for name in names:
         value = record.get(fields.get(name, name))
         words = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "not known")
         in_full = addresses or name == "message_id"  # it looks like an address, and names no person
-        say(f"{name.replace('_', ' '):13}{_may_show(words, addresses=in_full)}")
+        say_item(f"{name.replace('_', ' '):12}", _may_show(words, addresses=in_full))
     say()
-    for moment in timeline.moments(record):
-        said = _may_show(moment.detail, addresses=addresses)
-        say(f"{moment.at:%Y-%m-%d %H:%M:%S}  {moment.what:12}{said}".rstrip())
+    for each in timeline.moments(record):
+        mark = f"{each.at:%Y-%m-%d %H:%M:%S}  {each.what:11}"
+        say_item(mark, _may_show(each.detail, addresses=addresses))
 
 
-def as_json(page: Page, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
+def _as_json(page: Page, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
     """`records`, and `next`, the place of the following page or null. One that was found alone is there in full."""
     show: documents.Show = str if addresses else mask_in
     records = [documents.storable(each, show) for each in ([record] if record else page.records)]
@@ -136,20 +192,5 @@ def _may_show(text: str, *, addresses: bool) -> str:
     return text if addresses else mask_in(text)
 
 
-def moment(option: str, text: str | None) -> datetime | None:
-    """So long ago, or a time in ISO 8601, in UTC where it names no zone. Raises `ConfigurationError`."""
-    if text is None:
-        return None
-    try:
-        if ago := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as problem:
-        raise ConfigurationError(
-            f"{option} {shown(text)} is no time: write 30m, 2h or 3d for so long ago, or 2026-11-26T15:00 in UTC"
-        ) from problem
-
-
-def written(value: object) -> str:
+def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

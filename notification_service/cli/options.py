@@ -1,38 +1,86 @@
-"""Nothing that cannot be taken back happens before somebody has agreed to it."""
+"""The options that several commands have, each declared once, and the question before a change."""
 
+import re
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from notification_service.broker.parking import age_in_hours
 from notification_service.cli import terminal
 from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
+from notification_service.foundation.printable import shown
+
+_AGO = re.compile(r"([0-9]{1,6}) ?([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def given(context: typer.Context, option: typer.CallbackParam, text: str | None) -> str | None:
-    """An empty text, such as that of a variable that is not set, would choose everything or nothing."""
+def not_empty(context: typer.Context, option: typer.CallbackParam, text: str | None) -> str | None:
+    """Refuse an empty text, such as that of an unset shell variable: it would match everything or nothing."""
     if text is not None and not text.strip():
-        raise ConfigurationError(f"{context.info_name}: {_named(option)} is empty: leave it out, or say what it is")
+        raise ConfigurationError(f"{context.info_name}: {_name(option)} is empty: leave it out, or give it a value")
     return text
 
 
-def text_option(*names: str, help: str, metavar: str | None = None) -> Any:  # noqa: A002, ANN401 - as typer has it
-    return typer.Option(*names, help=help, metavar=metavar, callback=given)
+def text_option(*names: str, help: str, metavar: str) -> Any:  # noqa: A002, ANN401 - as typer has it
+    return typer.Option(*names, help=help, metavar=metavar, callback=not_empty)
 
 
-def _named(option: typer.CallbackParam) -> str:
+def _name(option: typer.CallbackParam) -> str:
     return option.opts[0] if option.opts else str(option.name)
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """A time that is given as so long ago, or in ISO 8601, in UTC where it names no zone.
+
+    Raises `ConfigurationError`.
+    """
+    if text is None:
+        return None
+    try:
+        if ago := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as problem:
+        raise ConfigurationError(
+            f"{option} {shown(text)} is no time: write 30m, 2h or 3d for so long ago, or 2026-11-26T15:00 in UTC"
+        ) from problem
+
+
+def _hours(text: str) -> float:
+    try:
+        return age_in_hours(text)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
 
 
 Channel = Annotated[ChannelKind | None, typer.Option("--channel", help="Only of this channel.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+EventId = Annotated[str | None, text_option("--event", help="Only of this event.", metavar="ID")]
+NotificationId = Annotated[
+    str | None, text_option("--notification", help="Only this notification; 8 characters do.", metavar="ID")
+]
+Since = Annotated[
+    str | None,
+    text_option("--since", help="From this time on: 30m, 2h or 3d ago, or 2026-11-26T15:00 in UTC.", metavar="TIME"),
+]
+Until = Annotated[str | None, text_option("--until", help="Before this time, in the same form.", metavar="TIME")]
+OlderThan = Annotated[
+    float | None,
+    typer.Option("--older-than", metavar="HOURS", parser=_hours, help="Only what was parked more hours ago."),
+]
+Languages = Annotated[
+    list[str] | None, typer.Option("--language", help="Only in this language; may be repeated.", metavar="CODE")
+]
 
 
 def agreed(question: str, *, yes: bool) -> bool:
-    """Raises `ConfigurationError` where there is no terminal to ask on."""
+    """Whether a person agrees, or `yes` was given. Raises `ConfigurationError` where there is no terminal to ask on."""
     if yes:
         return True
     if not sys.stdin.isatty():

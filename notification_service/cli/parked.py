@@ -1,50 +1,208 @@
 """`parked`: list, show, replay or discard what waits for a person in the parking queue."""
 
+import asyncio
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from notification_service.broker.parking import ParkedEvent, age_in_hours
-from notification_service.cli import terminal
-from notification_service.cli.options import text_option
-from notification_service.cli.terminal import say, say_in_lines
+from notification_service.broker import parking
+from notification_service.broker.parking import ParkedEvent, ParkedFilter, chosen
+from notification_service.cli import actions, terminal
+from notification_service.cli.actions import Act, ActionResult
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.options import AsJson, Channel, DryRun, EventId, OlderThan, Yes, text_option
+from notification_service.cli.tables import AGE, MIN_ID, Column, age
+from notification_service.cli.terminal import say, say_in_lines, say_item, say_json
 from notification_service.contract.facts import ChannelKind
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.foundation.printable import shown
+from notification_service.settings import Settings
 
-Event = Annotated[str | None, text_option("--event", help="Only this event id.")]
+app = typer.Typer(help="Events that wait for a person: list, show, replay, discard.", no_args_is_help=True)
+
 Reason = Annotated[
-    str | None,
-    text_option("--reason", help="Only where this stands in the reason: no_recipient, …"),
+    str | None, text_option("--reason", help="Only with this in the reason, such as no_recipient.", metavar="TEXT")
 ]
-EventType = Annotated[str | None, text_option("--type", help="Only this event type, such as payment.success.")]
-
-
-def _older(text: str) -> float:
-    try:
-        return age_in_hours(text)
-    except ValueError as problem:
-        raise typer.BadParameter(str(problem)) from problem
-
-
-Older = Annotated[
-    float | None,
-    typer.Option(
-        "--older-than", metavar="HOURS", parser=_older, help="Only what was parked more than so many hours ago."
-    ),
+EventType = Annotated[
+    str | None, text_option("--type", help="Only of this event type, such as payment.success.", metavar="TYPE")
 ]
+_COLUMNS = (
+    AGE,
+    Column("parked (UTC)", optional=True),
+    Column("event type", min_width=15),
+    Column("reason", min_width=20),
+    Column("event id", is_id=True),
+)
 
 
-def table(events: list[ParkedEvent]) -> None:
-    """Print the events, a row each, with reasons and ids in full: a person has to copy them."""
-    if not events:
+@app.command("list")
+def list_parked(
+    event: EventId = None,
+    reason: Reason = None,
+    event_type: EventType = None,
+    older_than: OlderThan = None,
+    channel: Channel = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List what waits for a person, and why."""
+    found, _ = _look(command_settings(), event, reason, event_type, older_than, channel=channel)
+    if as_json:
+        say_json(_as_json(found))
         return
-    terminal.table(
-        ("parked at", "event type", "reason", "event id"),
-        ((f"{each.parked_at:%Y-%m-%d %H:%M}", _type_of(each), each.reason, each.event_id) for each in events),
+    _table(found)
+    say(f"{len(found)} parked")
+
+
+@app.command()
+def show(
+    event: Annotated[str, typer.Argument(help="The event id; its first 8 characters do.")], *, as_json: AsJson = False
+) -> None:
+    """Show one parked event in full, with its reason and its body."""
+    found, _ = _look(command_settings(), event)
+    if not found:
+        raise ConfigurationError(f"no event {event!r} is parked; `parked list` shows those that are")
+    if as_json:
+        say_json(_as_json(found, whole=True))
+        return
+    for each in found:
+        _details(each)
+
+
+@app.command()
+def replay(
+    event: EventId = None,
+    reason: Reason = None,
+    event_type: EventType = None,
+    older_than: OlderThan = None,
+    channel: Channel = None,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish parked events again.
+
+    What was sent already is not sent twice.
+    """
+    settings = command_settings()
+    url, largest = _broker(settings)
+    found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
+    done = _move(
+        found,
+        lambda moved, refused: parking.replay(url, wanted, max_bytes=largest, moved_one=moved, refused_one=refused),
+        ("Replay", "on their way again"),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
     )
+    done.end()
+
+
+@app.command()
+def discard(
+    event: EventId = None,
+    reason: Reason = None,
+    event_type: EventType = None,
+    older_than: OlderThan = None,
+    channel: Channel = None,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Discard parked events; their records stay.
+
+    At least one condition has to be given.
+    """
+    if not any(each is not None for each in (event, reason, event_type, older_than, channel)):
+        raise ConfigurationError("parked discard: say which, by --event, --reason, --type, --older-than or --channel")
+    settings = command_settings()
+    url, largest = _broker(settings)
+    found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
+    _move(
+        found,
+        lambda moved, _: parking.discard(url, wanted, max_bytes=largest, moved_one=moved),
+        ("Discard", "thrown away; their records stay"),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+def _move(
+    found: Sequence[ParkedEvent],
+    act: Act[ParkedEvent],
+    words: tuple[str, str],
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> ActionResult[ParkedEvent]:
+    """Show what was found, ask, and act. `words`: the verb of the question, and how the report ends."""
+    verb, ending = words
+    if not as_json:
+        _table(found)
+    done = actions.act_on(found, act, verb, dry_run=dry_run, yes=yes)
+    if as_json:
+        say_json(_as_json(done.moved, dry_run=dry_run))
+    else:
+        actions.say_count(len(done.moved), ending, dry_run=dry_run)
+    return done
+
+
+def _look(
+    settings: Settings,
+    event: str | None,
+    reason: str | None = None,
+    event_type: str | None = None,
+    older_than: float | None = None,
+    *,
+    channel: ChannelKind | None = None,
+) -> tuple[list[ParkedEvent], ParkedFilter]:
+    """What is parked and meets every condition, and the filter that says so."""
+    url, largest = _broker(settings)
+    wanted = chosen(None, reason, event_type, older_than, channel)
+    if event is None:
+        return asyncio.run(parking.look(url, wanted, max_bytes=largest)), wanted
+    parked = asyncio.run(parking.look(url, chosen(None, None, None, None), max_bytes=largest))
+    wanted = chosen(whole_id(event, (each.event_id for each in parked)), reason, event_type, older_than, channel)
+    return list(filter(wanted, parked)), wanted
+
+
+def _broker(settings: Settings) -> tuple[str, int]:
+    return settings.rabbitmq.url.get_secret_value(), settings.service.max_event_bytes
+
+
+def whole_id(text: str, event_ids: Iterable[str]) -> str:
+    """The id that a text names in full or, from 8 characters on, by its beginning, as tables show it.
+
+    Raises `ConfigurationError` where several ids begin so.
+    """
+    known = set(event_ids)
+    beginning = text.removesuffix("…").removesuffix("...")
+    if text in known or len(beginning) < MIN_ID:
+        return text
+    found = [each for each in known if shown(each).startswith(beginning)]
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{len(found)} parked events have an id that begins with {beginning!r}: give more of it"
+        )
+    return found[0] if found else text
+
+
+def _table(events: Sequence[ParkedEvent]) -> None:
+    if events:
+        terminal.table(_COLUMNS, map(_row, events))
+
+
+def _row(event: ParkedEvent) -> tuple[object, ...]:
+    at = event.parked_at
+    return age(at), f"{at:%Y-%m-%d %H:%M}", _type_of(event), event.reason, event.event_id
 
 
 def _type_of(event: ParkedEvent) -> str:
@@ -52,37 +210,37 @@ def _type_of(event: ParkedEvent) -> str:
     return event.event_type if event.channel is ChannelKind.EMAIL else f"{event.event_type} ({event.channel})"
 
 
-def as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: object) -> Mapping[str, object]:
+def _as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: object) -> Mapping[str, object]:
     """`whole`: with their bodies."""
-    return {**facts, "events": [_told(each, whole=whole) for each in events]}
+    return {**facts, "events": [_fields(each, whole=whole) for each in events]}
 
 
-def _told(event: ParkedEvent, *, whole: bool) -> dict[str, object]:
-    told = {**asdict(event), "parked_at": event.parked_at.isoformat()}
-    body: bytes = told.pop("body")
-    del told["properties"]
-    return {**told, **_body(body)} if whole else told
+def _fields(event: ParkedEvent, *, whole: bool) -> dict[str, object]:
+    fields = {**asdict(event), "parked_at": event.parked_at.isoformat()}
+    body: bytes = fields.pop("body")
+    del fields["properties"]
+    return {**fields, **_body(body)} if whole else fields
 
 
 def _body(body: bytes) -> dict[str, str]:
-    """As text, and where it is none, its bytes beside it."""
+    """The body as text and, where it is not UTF-8, its bytes in base64 too."""
     try:
         return {"body": body.decode()}
     except UnicodeDecodeError:
         return {"body": body.decode("utf-8", "replace"), "body_base64": base64.b64encode(body).decode()}
 
 
-def details(event: ParkedEvent) -> None:
+def _details(event: ParkedEvent) -> None:
     say(
         f"{event.event_id} ({event.event_type}), channel {event.channel}, parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}"
     )
-    say(f"{event.reason}: {event.detail}")
+    say_item(f"{event.reason}:", event.detail)
     body = event.body.decode("utf-8", "replace")
     (say_in_lines if _is_json(body) else say)(body)
 
 
 def _is_json(text: str) -> bool:
-    """Then its line breaks lie between its values, and in no text that somebody chose."""
+    """Whether its line breaks lie between its values, and in no text that somebody chose."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):

@@ -1,20 +1,66 @@
-"""`reconcile`: says in a terminal whether the books balance."""
+"""`reconcile`: checks that every event has one record, and that records and verdicts agree."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
-from notification_service.cli.terminal import say, table
+import typer
+
+from notification_service.cli import terminal
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.options import AsJson, DryRun, Yes, agreed
+from notification_service.cli.tables import Column
+from notification_service.cli.terminal import say, say_item, say_json
+from notification_service.records import audit
 from notification_service.records.audit import AuditReport
 from notification_service.records.reconciliation import OUTCOMES
+from notification_service.settings import Settings
+
+
+def command(
+    events: Annotated[
+        Path | None,
+        typer.Option(help="What was published: one event, or the id of one, a line.", metavar="FILE"),
+    ] = None,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Publish again what does not move.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what does not move, contradicts itself or never arrived.
+
+    Exit 1 if anything is found. Without --repair it changes nothing.
+    """
+    settings = command_settings()
+    report = _examine(settings, events)
+    question = f"Publish {report.repairable} events again, as far as their records keep them in full?"
+    if repair and report.repairable and not dry_run and agreed(question, yes=yes):
+        report = _examine(settings, events, repair=True)
+    if as_json:
+        say_json(_as_json(report))
+    else:
+        show(report)
+    if not report.balanced:
+        raise typer.Exit(1)
+
+
+def _examine(settings: Settings, events: Path | None, *, repair: bool = False) -> AuditReport:
+    with terminal.progress("Repairing" if repair else "Reading records") as bar:
+        return asyncio.run(audit.examine(settings, events=events, repair=repair, on_records=bar.advance))
 
 
 def show(report: AuditReport) -> None:
     outcomes = (*OUTCOMES, *sorted(set(report.outcomes) - set(OUTCOMES)))
     counts = [(each, report.outcomes[each]) for each in outcomes if report.outcomes[each]]
-    table(("outcome", "records"), counts, title="The books")
-    table(("queue", "events"), report.queues.items(), title="The queues")
-    for line in (*(each.text for each in report.findings), *report.notes):
-        say(f"- {line}")
+    terminal.table((Column("outcome"), Column("records", right=True)), counts)
+    say()
+    terminal.table((Column("queue"), Column("events", right=True)), report.queues.items())
+    say()
+    for text in (*(each.text for each in report.findings), *report.notes):
+        say_item("-", text)
     if report.published:
         say(f"{report.published} published again; look once more when they had time to end")
     if report.confirmed:
@@ -23,8 +69,8 @@ def show(report: AuditReport) -> None:
     say(f"{total} records: " + ("they balance" if report.balanced else f"{len(report.findings)} findings"))
 
 
-def as_json(report: AuditReport) -> Mapping[str, object]:
-    told = {name: getattr(report, name) for name in ("balanced", "outcomes", "queues", "confirmed", "recorded")}
+def _as_json(report: AuditReport) -> Mapping[str, object]:
+    fields = {name: getattr(report, name) for name in ("balanced", "outcomes", "queues", "confirmed", "recorded")}
     findings = [asdict(each) for each in report.findings]
     moved = {"notes": report.notes, "repairable": report.repairable, "published": report.published}
-    return {**told, "findings": findings, **moved}
+    return {**fields, "findings": findings, **moved}

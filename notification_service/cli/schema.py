@@ -3,14 +3,37 @@
 from importlib import resources
 from typing import Any
 
+import typer
+
 from notification_service import __version__
 from notification_service.broker import topology
 from notification_service.broker.topology import QueueSpec, Topology
+from notification_service.cli.terminal import say_document, say_json
 from notification_service.contract.events import EVENT_TYPES, payload_schema
 from notification_service.settings import RabbitSettings, ServiceSettings
 
+app = typer.Typer(help="The contract as documents: asyncapi, log, record.", no_args_is_help=True)
+
 _BINDING = "0.3.0"
 _DAY = 24 * 60 * 60
+
+
+@app.command("asyncapi")
+def print_asyncapi() -> None:
+    """Print what is consumed and published, as AsyncAPI 3 in JSON."""
+    say_json(asyncapi(), indent=2)
+
+
+@app.command("log")
+def print_log_line() -> None:
+    """Print the JSON Schema of a log line."""
+    say_document(log_line())
+
+
+@app.command("record")
+def print_record() -> None:
+    """Print the JSON Schema of a record, its dates in ISO 8601."""
+    say_document(record())
 
 
 def log_line() -> str:

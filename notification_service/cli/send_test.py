@@ -1,11 +1,18 @@
-"""One real mail of each kind, through the real way out, to say what the server answers."""
+"""`send-test`: sends a sample mail for real, and says what the server answered."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
 
 from notification_service import bootstrap
 from notification_service.channels.email.mail import OutgoingEmail
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.terminal import say
+from notification_service.contract.rules import TEMPLATES
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import (
@@ -20,9 +27,35 @@ from notification_service.delivery.ports.channel import (
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
+from notification_service.foundation.addresses import NotAnAddressError, read_mailbox
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import samples
 from notification_service.settings import Settings
+
+
+def command(
+    to: Annotated[str, typer.Option(help="Who gets it.", metavar="ADDRESS")],
+    template: Annotated[
+        str, typer.Option(help=f"One of {', '.join(TEMPLATES)}, or all.", metavar="NAME")
+    ] = "booking_confirmation",
+) -> None:
+    """Send a sample mail for real, and say what the server answered."""
+    if template not in ("all", *TEMPLATES):
+        raise ConfigurationError(f"--template {template!r} is none; there are all, {', '.join(TEMPLATES)}")
+    try:
+        address = read_mailbox(to)
+    except NotAnAddressError as problem:
+        raise ConfigurationError(f"send-test: --to is no mail address: {problem}") from problem
+    if not asyncio.run(_send_each(command_settings(), address, template)):
+        raise typer.Exit(1)
+
+
+async def _send_each(settings: Settings, to: str, template: str) -> bool:
+    """Whether the server took every mail."""
+    accepted = [(name, taken, said) async for name, taken, said in send(settings, to, template)]
+    for name, taken, said in accepted:
+        say(f"{'sent    ' if taken else 'NOT SENT'} {name}: {said}")
+    return all(taken for _, taken, _ in accepted)
 
 
 async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tuple[str, bool, str]]:

@@ -1,15 +1,26 @@
-"""The first refresh token: somebody signs in, in a browser anywhere, and lets us send (RFC 8628)."""
+"""`smtp-login`: the first refresh token. Somebody signs in, in a browser anywhere, and lets us send (RFC 8628)."""
 
 import asyncio
 from collections.abc import Callable
 
 from notification_service import bootstrap
 from notification_service.channels.email.smtp.tokens import NoLoginError
+from notification_service.cli.configuration import command_settings
+from notification_service.cli.terminal import say
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.redaction import Secrecy
 from notification_service.settings import Settings, plain
 
 _TOKEN, _DEVICE = "/oauth2/v2.0/token", "/oauth2/v2.0/devicecode"
+
+
+def command() -> None:
+    """Sign in at Microsoft, and print a refresh token.
+
+    It is printed on standard output as the setting SMTP_OAUTH_REFRESH_TOKEN, which is a secret.
+    """
+    token = asyncio.run(sign_in(command_settings(), lambda text: say(text, err=True)))
+    say(f"SMTP_OAUTH_REFRESH_TOKEN={token}")
 
 
 async def sign_in(settings: Settings, ask: Callable[[str], None]) -> str:

@@ -211,14 +211,20 @@ class CheckReport:
         return f"{self.mails} mails in {', '.join(self.languages)} checked: {result}"
 
 
-def run(settings: Settings, languages: Sequence[str] = ()) -> CheckReport:
-    """Check every sample in each of these languages, or in all. Raises `ConfigurationError`."""
+def run(
+    settings: Settings, languages: Sequence[str] = (), *, on_mail: Callable[[int], object] = lambda _: None
+) -> CheckReport:
+    """Check every sample in each of these languages, or in all. Raises `ConfigurationError`.
+
+    `on_mail`: called with the number of all mails, before each.
+    """
     samples = list(proofs.mailed(settings))
     renderer = bootstrap.load_renderer(settings)
     report = CheckReport(0, proofs.chosen(renderer, languages) or renderer.languages, [])
     for sample, notification in samples:
         for language in report.languages:
             report.mails += 1
+            on_mail(len(samples) * len(report.languages))
             try:
                 made = proofs.proof(settings, renderer, sample.name, notification, language)
             except CompositionError as problem:

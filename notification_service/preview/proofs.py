@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -89,10 +89,18 @@ def chosen(renderer: Renderer, languages: Sequence[str]) -> Sequence[str]:
     return languages
 
 
-def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every_language: bool = False) -> list[Proof]:
+def write(
+    settings: Settings,
+    out: Path,
+    *,
+    languages: Sequence[str] = (),
+    every_language: bool = False,
+    on_proof: Callable[[int], object] = lambda _: None,
+) -> list[Proof]:
     """Write .html, .txt and .eml files and an index.html to `out`, and return the proofs.
 
     Without `languages`, each sample is in the language of its event, and its file names have no language.
+    `on_proof`: called with the number of all proofs, after each.
     """
     found = list(mailed(settings))
     renderer = bootstrap.load_renderer(settings)
@@ -106,6 +114,7 @@ def write(settings: Settings, out: Path, *, languages: Sequence[str] = (), every
             (out / f"{made.name}.txt").write_text(made.mail.text, "utf-8")
             (out / f"{made.name}.eml").write_bytes(made.message)
             written.append(made)
+            on_proof(len(found) * len(asked))
     (out / "index.html").write_text(_index(written), "utf-8")
     return written
 

@@ -1,7 +1,7 @@
 """`reconcile`: finds stalled and contradictory records and events without a record, and can publish them again."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,6 +60,7 @@ async def examine(
     events: Path | None = None,
     repair: bool = False,
     others: Mapping[ChannelKind, Collection[str]] | None = None,
+    on_records: Callable[[int], object] = lambda _: None,
 ) -> AuditReport:
     """`others`: the event types that also go out by further channels than e-mail.
 
@@ -67,7 +68,7 @@ async def examine(
     """
     async with _audit(settings, repair=repair, others=others or {}) as audit:
         audit.report.queues = await parking.depths(audit.rabbitmq_url, _queues(settings, others or {}))
-        await audit.check_records()
+        await audit.check_records(on_records)
         await audit.check_verdicts()
         if events:
             await audit.check_events(events)
@@ -115,7 +116,7 @@ class _Audit:
     others: Mapping[ChannelKind, Collection[str]]
     report: AuditReport = field(default_factory=AuditReport)
 
-    async def check_records(self) -> None:
+    async def check_records(self, on_records: Callable[[int], object]) -> None:
         async for batch in self.records.batches():
             suspects = [record["_id"] for record, found in await self._examine(batch) if found]
             # Read again: while the service runs, a record and its claim may have been read before and after a change.
@@ -125,6 +126,7 @@ class _Audit:
             for record in batch:
                 self._count(record)
             await self._check_shared_events(batch)
+            on_records(len(batch))
 
     async def _examine(self, records: Sequence[Record]) -> list[tuple[Record, list[Finding]]]:
         statuses = await self._claim_statuses([str(record["_id"]) for record in records])

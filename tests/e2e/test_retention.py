@@ -131,7 +131,7 @@ def test_who_answers_no_has_changed_nothing_and_is_told_so(place: Place) -> None
     before = place.records()
     swept = answering(place, "n", "retention", RECORD_DAYS_FULL="30")
     assert "nothing was changed" in swept.stdout
-    assert "Take the person out of 1 records, and remove 0?" in swept.stderr
+    assert "Remove the personal data of 1 records, and 0 whole records?" in swept.stderr
     erased = answering(place, "n", "erase", "--address", JANE, "--json")
     assert (json.loads(erased.stdout)["changed"], json.loads(erased.stdout)["dry_run"]) == (0, True)
     assert place.records() == before
@@ -150,7 +150,7 @@ def test_old_records_lose_their_person_and_older_ones_go(place: Place) -> None:
     removed = place.record(events[1]["event_id"])
     assert removed is not None
     looked = cli(place, "retention", "--dry-run", **ages)
-    assert "1 records without their person, 1 removed: a dry run" in looked.stdout
+    assert "1 records without their personal data, 1 removed: a dry run" in looked.stdout
     # The service does by itself what the command does.
     with place.service(**ages) as service:
         until(lambda: service.said("retention.swept"))

@@ -190,7 +190,7 @@ def test_json_gives_the_weapons_back(place: Place) -> None:
 
 def test_the_markup_of_an_id_is_shown_and_the_id_can_be_copied(place: Place) -> None:
     listed = on_a_terminal(place, "parked", "list", "--event", MARKUP)
-    assert f" {MARKUP} " in listed
+    assert f" {MARKUP}\n" in listed
     assert "1 parked" in listed
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import structlog
 
-from notification_service.cli import main
+from notification_service.cli import configuration
 from notification_service.observability import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
@@ -98,4 +98,4 @@ async def run(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(main._settings()))
+    asyncio.run(run(configuration.service_settings()))

@@ -19,7 +19,7 @@ from aiosmtplib import SMTP, SMTPResponse
 
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Pool, Session
-from notification_service.cli import main
+from notification_service.cli import configuration
 from notification_service.contract.events import Event
 from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.ports.channel import Accepted, BeforeHandover, OutgoingMessage, Tried
@@ -164,4 +164,4 @@ async def run(settings: Settings, crash: Crash) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(main._settings(), Crash(os.environ.get("CRASH_AT", ""))))
+    asyncio.run(run(configuration.service_settings(), Crash(os.environ.get("CRASH_AT", ""))))

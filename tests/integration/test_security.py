@@ -24,7 +24,7 @@ from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
-from notification_service.cli import main
+from notification_service.cli import configuration
 from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.ports.channel import Unavailable
 from notification_service.delivery.ports.claims import Fence
@@ -300,4 +300,4 @@ async def test_a_server_that_repeats_our_login_in_another_form_is_not_quoted(smt
 
 
 if __name__ == "__main__":
-    asyncio.run(run(main._settings()))
+    asyncio.run(run(configuration.service_settings()))

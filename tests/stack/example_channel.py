@@ -15,7 +15,7 @@ from pathlib import Path
 
 from notification_service import service
 from notification_service.bootstrap import ChannelParts
-from notification_service.cli import main
+from notification_service.cli.configuration import service_settings
 from notification_service.console import app as console
 from notification_service.contract.events import EVENT_TYPES, Event
 from notification_service.contract.facts import ChannelKind
@@ -167,6 +167,6 @@ class BothChannels(Service):
 if __name__ == "__main__":
     try:
         port = int(os.environ["WEBHOOK_PORT"])
-        asyncio.run(service.run(main._settings(), console.serving, [parts(port)]))
+        asyncio.run(service.run(service_settings(), console.serving, [parts(port)]))
     finally:
         logging.finish()

@@ -9,6 +9,7 @@ from notification_service.delivery.ports.recalls import Order
 from notification_service.stores.mongo import documents
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
 from notification_service.stores.mongo.schema import FACTS
+from notification_service.stores.mongo.search import identity
 
 _BATCH_SIZE = 100
 _ID_PREFIX = "recall:"
@@ -56,7 +57,7 @@ class Bounces:
     def query(self) -> Document:
         conditions: Document = {
             **self._outcomes,
-            "_id": self.notification,
+            "_id": identity(self.notification) if self.notification else None,
             "event_ids": documents.storable_text(self.event) if self.event else None,
             "fingerprint": self.fingerprint,
             "updated_at": {"$gte": self.since} if self.since else None,

@@ -202,7 +202,7 @@ class MongoSearch:
         return [{**term, **to, **given, **end} for term in terms for to in recipients for end in ends]
 
     async def _by_term(self, term: str) -> list[Document]:
-        ids = [{"_id": _identity(term)}, {"booking_id": term}, {"event_ids": term}]
+        ids = [{"_id": identity(term)}, {"booking_id": term}, {"event_ids": term}]
         return [*ids, *(await self._by_address(term) if "@" in term else ())]
 
     async def _by_address(self, text: str) -> list[Document]:
@@ -220,7 +220,7 @@ class MongoSearch:
 
 def _ids(search: SearchQuery) -> Iterator[tuple[str, object]]:
     if search.notification is not None:
-        yield "_id", _identity(search.notification)
+        yield "_id", identity(search.notification)
     if search.booking is not None:
         yield "booking_id", storable_text(search.booking)
     if search.event is not None:
@@ -229,7 +229,7 @@ def _ids(search: SearchQuery) -> Iterator[tuple[str, object]]:
         yield "notification_type", search.channel
 
 
-def _identity(text: str) -> str | Document:
+def identity(text: str) -> str | Document:
     """A condition on `_id`: the id itself, or the range of a prefix."""
     if prefix := _ID_PREFIX.fullmatch(text):
         return {"$gte": prefix[1], "$lt": prefix[1] + "g"}

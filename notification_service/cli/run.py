@@ -1,0 +1,20 @@
+"""`run`: the service itself."""
+
+import asyncio
+
+from notification_service import service
+from notification_service.cli.configuration import service_settings
+from notification_service.console import app as console
+from notification_service.observability import logging
+
+
+def command() -> None:
+    """Consume events and send mail until SIGTERM or Ctrl-C.
+
+    The first signal stops consuming and finishes what was begun; a second one ends at once.
+    """
+    settings = service_settings()
+    try:
+        asyncio.run(service.run(settings, console.serving))
+    finally:
+        logging.finish()
