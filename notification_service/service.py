@@ -124,7 +124,7 @@ class Service:
             "mongodb": Part("up" if mongodb is None else "down", ok=mongodb is None, needed=True, detail=mongodb),
             "redis": Part("up" if redis is None else "down", ok=redis is None, needed=False, detail=redis),
             **{
-                email.breaker.name if each is email else each.kind.value: Part(
+                each.breaker.name: Part(
                     each.breaker.state,
                     ok=each.breaker.state is State.CLOSED,
                     needed=False,

@@ -26,6 +26,20 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "channels: what the broker takes from a channel's queue is parked for that channel",
+        "broker/messages.py",
+        'if died_in := message.headers.get("x-first-death-queue"):',
+        "if died_in := None:",
+        ("tests/e2e/test_second_channel.py", "-k", "broker_itself"),
+    ),
+    Mutant(
+        "channels: a replay reaches the channel that parked the event, and no other",
+        "broker/parking.py",
+        "again_queue(channel_of(message))",
+        "again_queue(ChannelKind.EMAIL)",
+        ("tests/e2e/test_second_channel.py", "-k", "listed_replayed"),
+    ),
+    Mutant(
         "claim: one owner at a time",
         "stores/redis/claims.py",
         "if state and held[2] ~= owner and tonumber(held[3]) > now then",

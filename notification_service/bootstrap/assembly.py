@@ -16,11 +16,11 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.outbox import FileOutbox
+from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline
-from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
@@ -110,6 +110,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         metrics = Metrics(bootstrap.retry_schedule(settings), provider)
         breaker = bootstrap.build_channel(outbox, transport, metrics.attempted)
         stack.push_async_callback(breaker.close)
+        _check_names((breaker.name, *(each.transport.name for each in others)))
         leases = Leases(claims, service.lease_seconds)
         pipeline = bootstrap.pipeline(
             settings,
@@ -121,17 +122,19 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
             outbox=outbox,
             observer=_observer(settings, metrics, stack),
         )
+        channels: list[RunningChannel] = []
         link = BrokerConnection(
             rabbit.url.get_secret_value(),
             _topology(settings, pipeline.policy.retry_schedule, others),
             prefetch=rabbit.prefetch,
-            on_ack_timeout=partial(_limit_waiting, breaker, pipeline.poison_guard),
+            on_ack_timeout=partial(_limit_waiting, channels),
         )
         email = RunningChannel(pipeline, breaker, _consumer(link, pipeline))
         unlimited = replace(stores, rates=RedisRates(redis_client, RateLimits()))
         running = tuple(
             _running(settings, each, stores=unlimited, email=email, link=link, stack=stack) for each in others
         )
+        channels += (email, *running)
 
         recalls = MongoRecalls(database, mongodb.collection)
         recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
@@ -149,7 +152,7 @@ def _gauges(parts: Parts, transport: LiveTransport | None) -> Gauges:
         smtp_open=lambda: transport.open if transport else 0,
         talking=lambda: breaker.conversations,
         waiting=lambda: breaker.waiting,
-        breaker=lambda: breaker.state,
+        breakers={each.breaker.name: partial(getattr, each.breaker, "state") for each in parts.channels},
         consuming=lambda: parts.link.consuming,
         redis_away=lambda: state.redis_away,
         mongodb_away=lambda: state.mongodb_away,
@@ -170,7 +173,10 @@ def _running(
     stack: AsyncExitStack,
 ) -> RunningChannel:
     """Connect a further channel, which shares the stores, leases, outbox and observer of e-mail."""
-    breaker = Breaker(parts.transport, parts.max_concurrency)
+    simulated = settings.service.delivery_mode is DeliveryMode.SIMULATE
+    outbox = email.pipeline.outbox
+    transport = SimulatedChannel(outbox, parts.transport.name) if simulated else parts.transport
+    breaker = Breaker(transport, parts.max_concurrency)
     stack.push_async_callback(breaker.close)
     pipeline = bootstrap.pipeline(
         settings,
@@ -179,7 +185,7 @@ def _running(
         stores,
         leases=email.pipeline.leases,
         breaker=breaker,
-        outbox=email.pipeline.outbox,
+        outbox=outbox,
         observer=email.pipeline.observer,
     )
     return RunningChannel(pipeline, breaker, _consumer(link, pipeline))
@@ -225,10 +231,17 @@ def _topology(settings: Settings, retry_schedule: RetrySchedule, others: Sequenc
     )
 
 
-def _limit_waiting(breaker: Breaker, poison_guard: PoisonGuard, consumer_timeout_s: float) -> None:
+def _check_names(names: Sequence[str]) -> None:
+    """Metrics, logs and the health page name a channel by its transport. Raises `ConfigurationError`."""
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"two channels have a transport of one name: {', '.join(names)}")
+
+
+def _limit_waiting(channels: Sequence[RunningChannel], consumer_timeout_s: float) -> None:
     """Divide the broker's delivery timeout between the two places where a message waits, and the work itself."""
-    for place in (poison_guard, breaker):
-        place.allow_to_wait(consumer_timeout_s / 3)
+    for each in channels:
+        each.pipeline.poison_guard.allow_to_wait(consumer_timeout_s / 3)
+        each.breaker.allow_to_wait(consumer_timeout_s / 3)
 
 
 def _check_outbox(settings: Settings, outbox: FileOutbox, *, is_only_copy: bool) -> None:

@@ -138,10 +138,10 @@ def _is_ours(queue: str) -> bool:
 def channel_of(message: AbstractIncomingMessage) -> ChannelKind:
     """The channel of a parked message. Without our header it is e-mail, the only channel of older versions.
 
-    A message that the broker parked has its producer's headers only, so its first queue decides.
+    A message that the broker dead-lettered has its producer's headers only, so its first queue decides.
     """
-    if not is_from_us(message):
-        return channel_by_queue(str(message.headers.get("x-first-death-queue")))
+    if died_in := message.headers.get("x-first-death-queue"):
+        return channel_by_queue(str(died_in))
     try:
         return ChannelKind(str(message.headers.get(CHANNEL, ChannelKind.EMAIL)))
     except ValueError:

@@ -305,7 +305,13 @@ def age_in_hours(text: str) -> float:
     return found
 
 
-def chosen(event: str | None, reason: str | None, event_type: str | None, older_than: float | None) -> ParkedFilter:
+def chosen(
+    event: str | None,
+    reason: str | None,
+    event_type: str | None,
+    older_than: float | None,
+    channel: ChannelKind | None = None,
+) -> ParkedFilter:
     """What every given condition holds for; without any, everything."""
 
     def wanted(parked: ParkedEvent) -> bool:
@@ -314,6 +320,7 @@ def chosen(event: str | None, reason: str | None, event_type: str | None, older_
             and (reason is None or reason in parked.reason)
             and (event_type is None or parked.event_type == event_type)
             and (older_than is None or age(parked) > timedelta(hours=older_than))
+            and (channel is None or parked.channel is channel)
         )
 
     return wanted

@@ -144,7 +144,7 @@ class Breaker:
             self._slots.cancel_all()
 
     def _put_off(self) -> PutOff:
-        why = f"the channel is closed: {self.reason}" if self.reason else "the mail server is slow"
+        why = f"the channel is closed: {self.reason}" if self.reason else "the provider is slow"
         return PutOff(min(self._pause_s, _MAX_PUT_OFF_S), why)
 
     def _judge(self, recipient: str, tried: Tried, *, stale: bool) -> Tried | PutOff:

@@ -1,4 +1,4 @@
-"""A folder of `.eml` files, readable by the service alone: messages that were simulated or given up."""
+"""A folder of files, readable by the service alone: messages that were simulated or given up, an e-mail as `.eml`."""
 
 import asyncio
 import errno
@@ -40,7 +40,7 @@ class FileOutbox:
 
     async def keep(self, message: OutgoingMessage) -> str:
         """Write the message to a file, one for each notification, and return its path. Raises `OSError`."""
-        path = self._directory / f"{message.template}-{message.notification_id}.eml"
+        path = self._directory / f"{message.template}-{message.notification_id}{message.suffix}"
         await asyncio.to_thread(_write, path, message.content)
         return str(path)
 

@@ -22,9 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 class SimulatedChannel:
-    name = "simulated"
+    """`name`: for metrics and logs, that of the transport whose place it takes."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, name: str = "simulated") -> None:
+        self.name = name
         self._outbox = outbox
 
     async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:

@@ -29,7 +29,7 @@ from notification_service.foundation.errors import (
     EventRefusedError,
 )
 from notification_service.records import database
-from notification_service.records.reconciliation import stored_body
+from notification_service.records.reconciliation import channel_of, stored_body
 from notification_service.settings import Settings
 from notification_service.stores.mongo.client import Document
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
@@ -159,7 +159,13 @@ async def _replay(
         for record in records:
             if body := stored_body(record):
                 try:
-                    await bring_in(body, str(record["event_type"]), str(record["event_id"]), secrets.token_hex(8))
+                    await bring_in(
+                        body,
+                        str(record["event_type"]),
+                        str(record["event_id"]),
+                        secrets.token_hex(8),
+                        channel_of(record),
+                    )
                 except EventRefusedError as problem:
                     refused_one(problem)
                     continue

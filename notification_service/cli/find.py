@@ -11,6 +11,7 @@ from notification_service.cli import terminal
 from notification_service.cli.configuration import command_settings
 from notification_service.cli.options import (
     AsJson,
+    Channel,
     EventId,
     NotificationId,
     Since,
@@ -21,6 +22,7 @@ from notification_service.cli.options import (
 )
 from notification_service.cli.tables import AGE, Column, age
 from notification_service.cli.terminal import say, say_item, say_json
+from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
@@ -61,6 +63,7 @@ def command(
     event: EventId = None,
     notification: NotificationId = None,
     address: Address = None,
+    channel: Channel = None,
     outcome: Outcomes = None,
     since: Since = None,
     until: Until = None,
@@ -79,6 +82,7 @@ def command(
         event=event,
         notification=notification,
         address=address,
+        channel=channel,
         outcomes=outcome or (),
         since=since,
         until=until,
@@ -93,13 +97,22 @@ def command(
 
 
 def wanted(
-    *, outcomes: Sequence[str] = (), since: str | None = None, until: str | None = None, **known: str | None
+    *,
+    outcomes: Sequence[str] = (),
+    since: str | None = None,
+    until: str | None = None,
+    channel: ChannelKind | None = None,
+    **known: str | None,
 ) -> SearchQuery:
     """`known`: a term, a booking, an event … Raises `ConfigurationError` for an unknown outcome or time."""
     if wrong := set(outcomes) - set(OUTCOMES):
         raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
     return SearchQuery(
-        outcomes=tuple(outcomes), since=moment("--since", since), until=moment("--until", until), **known
+        outcomes=tuple(outcomes),
+        since=moment("--since", since),
+        until=moment("--until", until),
+        channel=channel,
+        **known,
     )
 
 
@@ -149,8 +162,10 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
 
 def _history(record: Record, *, addresses: bool) -> None:
     """One notification: its ids and fields, and everything that happened, with the replies of the server."""
-    for name in ("notification", "event_ids", "booking_id", "template", "recipient", "subject", "message_id"):
-        value = record["_id"] if name == "notification" else record.get(name)
+    names = ("notification", "channel", "event_ids", "booking_id", "template", "recipient", "subject", "message_id")
+    fields = {"notification": "_id", "channel": "notification_type"}
+    for name in names:
+        value = record.get(fields.get(name, name))
         words = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "not known")
         in_full = addresses or name == "message_id"  # it looks like an address, and names no person
         say_item(f"{name.replace('_', ' '):12}", _may_show(words, addresses=in_full))

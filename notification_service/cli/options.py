@@ -9,6 +9,7 @@ import typer
 
 from notification_service.broker.parking import age_in_hours
 from notification_service.cli import terminal
+from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
 
@@ -56,6 +57,7 @@ def _hours(text: str) -> float:
         raise typer.BadParameter(str(problem)) from problem
 
 
+Channel = Annotated[ChannelKind | None, typer.Option("--channel", help="Only of this channel.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

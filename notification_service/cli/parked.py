@@ -14,9 +14,10 @@ from notification_service.broker.parking import ParkedEvent, ParkedFilter, chose
 from notification_service.cli import actions, terminal
 from notification_service.cli.actions import Act, ActionResult
 from notification_service.cli.configuration import command_settings
-from notification_service.cli.options import AsJson, DryRun, EventId, OlderThan, Yes, text_option
+from notification_service.cli.options import AsJson, Channel, DryRun, EventId, OlderThan, Yes, text_option
 from notification_service.cli.tables import AGE, MIN_ID, Column, age
 from notification_service.cli.terminal import say, say_in_lines, say_item, say_json
+from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
 from notification_service.settings import Settings
@@ -44,11 +45,12 @@ def list_parked(
     reason: Reason = None,
     event_type: EventType = None,
     older_than: OlderThan = None,
+    channel: Channel = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """List what waits for a person, and why."""
-    found, _ = _look(command_settings(), event, reason, event_type, older_than)
+    found, _ = _look(command_settings(), event, reason, event_type, older_than, channel=channel)
     if as_json:
         say_json(_as_json(found))
         return
@@ -77,6 +79,7 @@ def replay(
     reason: Reason = None,
     event_type: EventType = None,
     older_than: OlderThan = None,
+    channel: Channel = None,
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -88,7 +91,7 @@ def replay(
     """
     settings = command_settings()
     url, largest = _broker(settings)
-    found, wanted = _look(settings, event, reason, event_type, older_than)
+    found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     done = _move(
         found,
         lambda moved, refused: parking.replay(url, wanted, max_bytes=largest, moved_one=moved, refused_one=refused),
@@ -106,6 +109,7 @@ def discard(
     reason: Reason = None,
     event_type: EventType = None,
     older_than: OlderThan = None,
+    channel: Channel = None,
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -115,11 +119,11 @@ def discard(
 
     At least one condition has to be given.
     """
-    if not any(each is not None for each in (event, reason, event_type, older_than)):
-        raise ConfigurationError("parked discard: say which, by --event, --reason, --type or --older-than")
+    if not any(each is not None for each in (event, reason, event_type, older_than, channel)):
+        raise ConfigurationError("parked discard: say which, by --event, --reason, --type, --older-than or --channel")
     settings = command_settings()
     url, largest = _broker(settings)
-    found, wanted = _look(settings, event, reason, event_type, older_than)
+    found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     _move(
         found,
         lambda moved, _: parking.discard(url, wanted, max_bytes=largest, moved_one=moved),
@@ -157,14 +161,16 @@ def _look(
     reason: str | None = None,
     event_type: str | None = None,
     older_than: float | None = None,
+    *,
+    channel: ChannelKind | None = None,
 ) -> tuple[list[ParkedEvent], ParkedFilter]:
     """What is parked and meets every condition, and the filter that says so."""
     url, largest = _broker(settings)
-    wanted = chosen(None, reason, event_type, older_than)
+    wanted = chosen(None, reason, event_type, older_than, channel)
     if event is None:
         return asyncio.run(parking.look(url, wanted, max_bytes=largest)), wanted
     parked = asyncio.run(parking.look(url, chosen(None, None, None, None), max_bytes=largest))
-    wanted = chosen(whole_id(event, (each.event_id for each in parked)), reason, event_type, older_than)
+    wanted = chosen(whole_id(event, (each.event_id for each in parked)), reason, event_type, older_than, channel)
     return list(filter(wanted, parked)), wanted
 
 
@@ -196,7 +202,12 @@ def _table(events: Sequence[ParkedEvent]) -> None:
 
 def _row(event: ParkedEvent) -> tuple[object, ...]:
     at = event.parked_at
-    return age(at), f"{at:%Y-%m-%d %H:%M}", event.event_type, event.reason, event.event_id
+    return age(at), f"{at:%Y-%m-%d %H:%M}", _type_of(event), event.reason, event.event_id
+
+
+def _type_of(event: ParkedEvent) -> str:
+    """The event type, and the channel of an event that is not parked for an e-mail."""
+    return event.event_type if event.channel is ChannelKind.EMAIL else f"{event.event_type} ({event.channel})"
 
 
 def _as_json(events: Sequence[ParkedEvent], *, whole: bool = False, **facts: object) -> Mapping[str, object]:
@@ -220,7 +231,9 @@ def _body(body: bytes) -> dict[str, str]:
 
 
 def _details(event: ParkedEvent) -> None:
-    say(f"{event.event_id} ({event.event_type}), parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}")
+    say(
+        f"{event.event_id} ({event.event_type}), channel {event.channel}, parked {event.parked_at:%Y-%m-%d %H:%M:%S %Z}"
+    )
     say_item(f"{event.reason}:", event.detail)
     body = event.body.decode("utf-8", "replace")
     (say_in_lines if _is_json(body) else say)(body)

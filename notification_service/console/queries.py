@@ -45,6 +45,7 @@ class Choice:
     reason: str | None = None
     event_type: str | None = None
     older_than: float | None = None
+    channel: ChannelKind | None = None
     until: datetime | None = None
 
     @property
@@ -54,7 +55,7 @@ class Choice:
     def __call__(self, event: ParkedEvent) -> bool:
         return (
             (not self.event_ids or event.event_id in self.event_ids)
-            and chosen(None, self.reason, self.event_type, self.older_than)(event)
+            and chosen(None, self.reason, self.event_type, self.older_than, self.channel)(event)
             and (self.until is None or event.parked_at <= self.until)
         )
 
@@ -178,13 +179,13 @@ class ConsoleQueries:
             body, reason = reconciliation.stored_body(record), f"{record['outcome']}({record.get('reason')})"
             detail = str(record.get("detail") or "")
             event_id, event_type = str(record["event_id"]), str(record["event_type"])
-            at = record["updated_at"]
-            return ParkedEvent(event_id, event_type, reason, detail, at, body) if body else None
+            at, channel = record["updated_at"], reconciliation.channel_of(record)
+            return ParkedEvent(event_id, event_type, reason, detail, at, body, channel) if body else None
         return None
 
     async def replay_bounced(self, event: ParkedEvent) -> None:
         async with parking.bringing_in(self._url) as bring_in:
-            await bring_in(event.body, event.event_type, event.event_id, secrets.token_hex(8))
+            await bring_in(event.body, event.event_type, event.event_id, secrets.token_hex(8), event.channel)
 
     async def _parking(self, act: Callable[..., Any], choice: Choice) -> list[ParkedEvent]:
         found: list[ParkedEvent] = await act(self._url, choice, max_bytes=self.settings.service.max_event_bytes)

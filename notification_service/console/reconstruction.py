@@ -7,12 +7,13 @@ from notification_service.channels.email.mail import Mail, OutgoingEmail
 from notification_service.channels.email.mime import AttachmentError
 from notification_service.contract import events
 from notification_service.contract.events import Event
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery import booking_history
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.composer import CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.ledger import Record
-from notification_service.records.reconciliation import stored_event
+from notification_service.records.reconciliation import channel_of, stored_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class NotMade:
 
 def event_of(record: Record) -> Event | NotMade:
     """Returns the event of a record."""
+    if (channel := channel_of(record)) is not ChannelKind.EMAIL:
+        return NotMade(f"No e-mail belongs to it: its channel is {channel}.")
     if not record.get("template"):
         return NotMade("The event could not be read, so no mail belongs to it.")
     if not record.get("event_data"):

@@ -14,6 +14,7 @@ from notification_service.console.layout import ROWS, Layout, older_page, place_
 from notification_service.console.middleware import ROOT
 from notification_service.console.queries import Choice, ConsoleQueries
 from notification_service.console.sign_in import SignIn
+from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.errors import DependencyError, EventRefusedError
 from notification_service.stores.mongo.search import SearchQuery
 
@@ -149,6 +150,7 @@ def _choice(form: Mapping[str, str]) -> Choice:
             reason=form.get("reason") or None,
             event_type=form.get("type") or None,
             older_than=age_in_hours(form["older"]) if form.get("older") else None,
+            channel=ChannelKind(form["channel"]) if form.get("channel") else None,
             until=datetime.fromisoformat(until).astimezone(UTC) if until else None,
         )
     except (ValueError, OverflowError) as problem:

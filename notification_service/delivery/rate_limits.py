@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 # Each limit holds for the places that are taken at it. A message that then waits at a later limit goes after its place,
 # and may come closer to the next one of its domain.
-ORDER = ("RECIPIENT_MAILS_PER_HOUR", "DOMAIN_MAILS_PER_MINUTE", "SMTP_MAILS_PER_MINUTE", "SMTP_MAILS_PER_DAY")
+_REASONS = {
+    "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails",
+    "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails",
+    "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute",
+    "SMTP_MAILS_PER_DAY": "our mail server takes no more a day",
+}
+ORDER = tuple(_REASONS)
 """A message takes a place at each limit in this order, and waits at the first that is exhausted: a place at the next
 one would have passed long before the message gets there."""
 
@@ -48,6 +54,11 @@ class Reservation:
     @property
     def taken(self) -> int:
         return ORDER.index(self.limit) + 1 if self.limit else len(ORDER)
+
+    @property
+    def reason(self) -> str:
+        """Why the message waits, with the setting: for its record and the log."""
+        return f"{_REASONS[self.limit]} ({self.limit})" if self.limit else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ async def find(event: Event, directory: Directory, composer: Composer) -> Addres
     faults, name = [], composer.address_field
     for source, ask in _SOURCES:
         if recipient := await ask(event, directory, name):
+            if composer.optional and not getattr(recipient, name):
+                # Many users have no address of an optional channel: that is no fault of their accounts.
+                continue
             try:
                 address = composer.address(recipient)
             except NotAnAddressError as problem:

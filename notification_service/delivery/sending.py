@@ -45,12 +45,6 @@ from notification_service.delivery.state import DeliveryState
 
 log = structlog.get_logger(__name__)
 
-LIMIT_REASONS = {
-    "RECIPIENT_MAILS_PER_HOUR": "its address gets many mails (RECIPIENT_MAILS_PER_HOUR)",
-    "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails (DOMAIN_MAILS_PER_MINUTE)",
-    "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute (SMTP_MAILS_PER_MINUTE)",
-    "SMTP_MAILS_PER_DAY": "our mail server takes no more a day (SMTP_MAILS_PER_DAY)",
-}
 _MAX_STARTS = 3
 """Unfinished starts of a message, after which it is parked."""
 
@@ -111,7 +105,7 @@ class Sender:
         )
         if not reservation.seconds:
             return None
-        reason, due = LIMIT_REASONS[reservation.limit], math.ceil(time.time() + reservation.seconds)
+        reason, due = reservation.reason, math.ceil(time.time() + reservation.seconds)
         if only_now:
             await self.state.postpone(job, 0, reason, None)
             return Done(None)

@@ -4,7 +4,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,13 +45,16 @@ _ENHANCED_CODE = re.compile(r"[45]\.[0-7](?=\.)")
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Values that are read at each scrape. `talking`: mails in an SMTP transaction; `waiting`: mails before one."""
+    """Values that are read at each scrape. `talking`: mails in an SMTP transaction; `waiting`: mails before one.
+
+    `breakers`: the state of each channel's breaker, by the name of its transport.
+    """
 
     under_way: Callable[[], int]
     smtp_open: Callable[[], int]
     talking: Callable[[], int]
     waiting: Callable[[], int]
-    breaker: Callable[[], State]
+    breakers: Mapping[str, Callable[[], State]]
     consuming: Callable[[], bool]
     redis_away: Callable[[], bool]
     mongodb_away: Callable[[], bool]
@@ -177,11 +180,6 @@ class Metrics:
             ("notification_smtp_talking", "Mails in an SMTP transaction now.", gauges.talking),
             ("notification_smtp_waiting", "Mails that are ready and wait for an SMTP connection.", gauges.waiting),
             (
-                "notification_channel_available",
-                "1 while the breaker is closed and every mail is sent, 0 while it holds mail back.",
-                lambda: gauges.breaker() is State.CLOSED,
-            ),
-            (
                 "notification_domains_held",
                 "Domains whose server refuses the service; only mail to them is held back.",
                 gauges.domains_held,
@@ -190,11 +188,22 @@ class Metrics:
             ("notification_simulated", "1 while no mail is sent for real.", lambda: gauges.simulated),
         ):
             _gauge(self.registry, name, text, value)
-        breaker = Gauge(
-            "notification_breaker_state", "1 for the current state of the breaker.", ("state",), registry=self.registry
+        available = Gauge(
+            "notification_channel_available",
+            "1 while the channel's breaker is closed and every message is sent, 0 while it holds messages back.",
+            ("channel",),
+            registry=self.registry,
         )
-        for state in State:
-            breaker.labels(state).set_function(_is(gauges.breaker, state))
+        states = Gauge(
+            "notification_breaker_state",
+            "1 for the current state of the channel's breaker.",
+            ("channel", "state"),
+            registry=self.registry,
+        )
+        for channel, breaker in gauges.breakers.items():
+            available.labels(channel).set_function(_is(breaker, State.CLOSED))
+            for state in State:
+                states.labels(channel, state).set_function(_is(breaker, state))
         lag = Gauge(
             "notification_ledger_lag_seconds",
             "How long the oldest outcome has been waiting to be written to MongoDB.",

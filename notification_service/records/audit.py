@@ -223,7 +223,7 @@ class _Audit:
     async def check_delivery_limits(self, settings: Settings) -> None:
         """A queue that drops events is a finding; one that may drop some is a note."""
         rabbit = settings.rabbitmq
-        queues = (rabbit.booking_queue, rabbit.payment_queue)
+        queues = (rabbit.booking_queue, rabbit.payment_queue, *map(fed_queue, self.others))
         for each in await delivery_limits.examine(self.rabbitmq_url, queues, plain(rabbit.management_url)):
             if each.fate is Fate.DROPPED:
                 self.report.findings.append(Finding("", each.text))
@@ -247,8 +247,8 @@ class _Audit:
             return False
         if not await self.records.touch(record, datetime.now(UTC)):
             return True
-        channel = ChannelKind(record.get("notification_type", ChannelKind.EMAIL))
-        return await self._publish(body, str(record["event_type"]), str(record["event_id"]), channel)
+        event_type, event_id = str(record["event_type"]), str(record["event_id"])
+        return await self._publish(body, event_type, event_id, reconciliation.channel_of(record))
 
     async def _publish(self, body: bytes, event_type: str, event_id: str, channel: ChannelKind) -> bool:
         """Returns whether the broker took the event. A refusal is noted, and the audit goes on."""

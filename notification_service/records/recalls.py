@@ -12,18 +12,22 @@ from typing import Protocol
 
 import structlog
 
+from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.ports.ledger import Record
 from notification_service.delivery.ports.recalls import Order, Recalls
 from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.records.reconciliation import stored_body
+from notification_service.records.reconciliation import channel_of, stored_body
 
 log = structlog.get_logger(__name__)
 
 _LOOK_INTERVAL_S, _OPEN_ORDER_INTERVAL_S = 30.0, 3.0
 """The time between two looks for orders; the second while one is open."""
 
-BringIn = Callable[[bytes, str, str, str], Awaitable[None]]
-"""Publishes a body with event type, id and replay token, and waits for the confirm. Raises `DependencyError`."""
+BringIn = Callable[[bytes, str, str, str, ChannelKind], Awaitable[None]]
+"""Publishes a body with event type, id and replay token to one channel, and waits for the confirm.
+
+Raises `DependencyError`.
+"""
 
 
 class ServerRefusals(Protocol):
@@ -98,7 +102,8 @@ class Recaller:
                     continue
                 event_id = str(record["event_id"])
                 try:
-                    await self._bring_in(body, str(record["event_type"]), event_id, _token(record, order))
+                    token, channel = _token(record, order), channel_of(record)
+                    await self._bring_in(body, str(record["event_type"]), event_id, token, channel)
                 except EventRefusedError as problem:
                     # The others are still published; a person can replay this one.
                     log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - it says all

@@ -97,6 +97,11 @@ def describe(record: Record) -> str:
     return f"notification {record['_id']} (event {shown(record.get('event_id'))}{booking})"
 
 
+def channel_of(record: Record) -> ChannelKind:
+    """Returns the channel of a record; a record that does not name one is of e-mail."""
+    return ChannelKind(record.get("notification_type") or ChannelKind.EMAIL)
+
+
 def stored_event(record: Record) -> Mapping[str, Any] | None:
     """Returns the event of a record as it was published; None if the record does not hold all of it."""
     body = stored_body(record)
@@ -194,11 +199,19 @@ def _contradictions(record: Record, claim: ClaimStatus) -> Iterator[str]:
         yield "does not list its own event in event_ids"
     if not _has_own_id(record):
         yield f"has an id that does not follow from its fact, {_quoted(record['fact'])}"
-    if record.get("message_id") and str(record["message_id"]).strip("<>").partition("@")[0] != record["_id"]:
+    if not _has_own_message_id(record):
         yield f"has the Message-ID {_quoted(record['message_id'])}, which belongs to another notification"
     erased = reason == SkipReason.ERASED and claim.decided in (*FOR_A_PERSON, "bounced")
     if outcome not in (PENDING, WAITING) and claim.decided not in (None, outcome) and not erased:
         yield f"is {outcome}, but the verdict in Redis is {_quoted(claim.decided)}"
+
+
+def _has_own_message_id(record: Record) -> bool:
+    """Returns whether the Message-ID holds the notification id. The reference of another channel has any form."""
+    reference = record.get("message_id")
+    if not reference or channel_of(record) is not ChannelKind.EMAIL:
+        return True
+    return bool(str(reference).strip("<>").partition("@")[0] == record["_id"])
 
 
 def _unproven_sent(record: Record) -> Iterator[str]:

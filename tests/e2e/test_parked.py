@@ -1,6 +1,7 @@
 """What waits for a person, and its way back."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,9 +12,18 @@ from tests.stack.smtp_rules import Rule
 
 
 def parked(place: Place, *arguments: str) -> str:
+    return command(place, "parked", *arguments)
+
+
+def command(place: Place, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "notification_service", "parked", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
+        [sys.executable, "-m", "notification_service", *arguments],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "COLUMNS": "200",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # the code of a mutant is found by it
+            **place.environment(),
+        },
         capture_output=True,
         text=True,
         timeout=60,

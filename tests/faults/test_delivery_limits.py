@@ -8,11 +8,14 @@ from typing import Any
 import aio_pika
 import pytest
 
+from tests.e2e.test_second_channel import all_are, both
 from tests.faults.judge import Judge
 from tests.samples import fresh
 from tests.stack.inspection import end_well
 from tests.stack.place import Place, until
+from tests.stack.publisher import event
 from tests.stack.smtp import SmtpServer
+from tests.stack.webhook import Webhook
 
 PATIENCE = 90
 ALLOWED = 6.0
@@ -57,3 +60,19 @@ def test_an_outage_costs_the_broker_its_patience_once(impatient: Place, own_smtp
             until(lambda: {*impatient.outcomes().values()} == {"sent"}, timeout=PATIENCE)
             end_well(service)
     assert impatient.depth("notification.parked") == 0
+
+
+def test_an_outage_of_a_further_channel_costs_the_broker_its_patience_once_too(impatient: Place) -> None:
+    events = [fresh("booking.confirmed") for _ in range(5)]
+    with Webhook() as webhook:
+        webhook.stop()
+        with both(impatient, webhook) as service:
+            impatient.publish(*map(event, events))
+            until(lambda: service.said("broker.lost"), timeout=PATIENCE)
+            until(lambda: all_are(impatient, "waiting", *events, channels=("push",)), timeout=PATIENCE)
+            time.sleep(2 * ALLOWED)
+            assert len(service.said("broker.lost")) == 1
+            webhook.start()
+            until(lambda: all_are(impatient, "sent", *events), timeout=PATIENCE)
+            end_well(service)
+        assert (len(webhook.references), len(impatient.mails()), impatient.depth("notification.parked")) == (5, 5, 0)

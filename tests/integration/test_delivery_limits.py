@@ -32,8 +32,8 @@ def url(stack: LocalStack) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions that are lost are built up again without the pauses."""
-    monkeypatch.setattr(link_module, "_MIN_PAUSE", 0.01)
-    monkeypatch.setattr(link_module, "_MAX_PAUSE", 0.01)
+    monkeypatch.setattr(link_module, "_MIN_PAUSE_S", 0.01)
+    monkeypatch.setattr(link_module, "_MAX_PAUSE_S", 0.01)
 
 
 def quorum(stack: LocalStack) -> dict[str, Any]:

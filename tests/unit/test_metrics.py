@@ -25,7 +25,7 @@ def watched() -> Metrics:
             smtp_open=lambda: 2,
             talking=lambda: 1,
             waiting=lambda: 4,
-            breaker=lambda: State.OPEN,
+            breakers={"smtp": lambda: State.OPEN, "webhook": lambda: State.CLOSED},
             consuming=lambda: True,
             redis_away=lambda: True,
             mongodb_away=lambda: False,
@@ -123,8 +123,10 @@ def test_a_stage_that_raises_has_taken_its_time() -> None:
 
 def test_gauges_are_read_when_they_are_asked_for() -> None:
     registry = watched().registry
-    assert value(registry, "notification_breaker_state", state="open") == 1
-    assert value(registry, "notification_breaker_state", state="closed") == 0
-    assert value(registry, "notification_channel_available") == 0
+    assert value(registry, "notification_breaker_state", channel="smtp", state="open") == 1
+    assert value(registry, "notification_breaker_state", channel="smtp", state="closed") == 0
+    assert value(registry, "notification_channel_available", channel="smtp") == 0
+    assert value(registry, "notification_breaker_state", channel="webhook", state="closed") == 1
+    assert value(registry, "notification_channel_available", channel="webhook") == 1
     assert value(registry, "notification_store_away", store="redis") == 1
     assert value(registry, "notification_smtp_waiting") == 4

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from notification_service.channels.refusal_patterns import Refusals
+from notification_service.contract.facts import ChannelKind
 from notification_service.contract.outcomes import Bounced
 from notification_service.delivery.ports.ledger import Intent
 from notification_service.foundation.errors import DependencyError, EventRefusedError
@@ -54,7 +55,7 @@ class Scene:
         refusals.on_recall = recaller.alarm
         return recaller, refusals
 
-    async def bring_in(self, body: bytes, event_type: str, event_id: str, replay: str) -> None:
+    async def bring_in(self, body: bytes, event_type: str, event_id: str, replay: str, _: ChannelKind) -> None:
         assert event_type == "booking.confirmed"
         self.left -= 1
         if self.left < 0:

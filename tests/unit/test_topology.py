@@ -3,7 +3,8 @@
 import pytest
 
 from notification_service.broker import topology
-from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, Topology
+from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, Topology, channel_by_queue
+from notification_service.contract.facts import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
 
 
@@ -35,3 +36,24 @@ def test_no_queue_of_ours_is_fed_by_the_booking_system(name: str) -> None:
     for booking, payment in ((name, "p"), ("b", name)):
         with pytest.raises(ConfigurationError, match=name):
             plan(booking, payment, express=False)
+
+
+def test_a_further_channel_has_queues_of_its_own() -> None:
+    """A retry of one channel never reaches another, and the queue's name says whose it is."""
+    topic = "booking.confirmed"
+    email, push = topology.plan(
+        exchange="events",
+        booking_queue="b",
+        payment_queue="p",
+        delays=(5, 30),
+        parking_seconds=600,
+        express=True,
+        others={ChannelKind.PUSH: (topic,)},
+    ).channels
+    assert [(queue.name, queue.bound_to) for queue in push.fed] == [("notification.push", (topic,))]
+    assert push.consumed == ("notification.push", "notification.push.again")
+    assert [queue.name for queue in push.retries] == ["notification.push.retry.5s", "notification.push.retry.30s"]
+    assert {queue.arguments["x-dead-letter-routing-key"] for queue in push.retries} == {"notification.push.again"}
+    for channel in (email, push):
+        own = (*channel.fed, channel.again, *channel.retries)
+        assert {channel_by_queue(queue.name) for queue in own} == {channel.channel}

@@ -1,6 +1,7 @@
 """An e-mail as compiled templates, as rendered parts, and as the message that goes out."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from jinja2 import Template
 
@@ -49,6 +50,8 @@ class OutgoingEmail(OutgoingMessage):
 
     `needs_smtputf8`: one of them is not ASCII (RFC 6531).
     """
+
+    suffix: ClassVar[str] = ".eml"
 
     sender: str
     needs_smtputf8: bool = False

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from notification_service.contract.outcomes import Simulated
 from notification_service.contract.remarks import Remark
@@ -28,7 +28,10 @@ class OutgoingMessage:
     """One message, ready to be handed to a provider. Each kind of channel adds what its transport needs.
 
     `recipient`: the address in the form that the transport takes. `subject`, `remarks`: for the record.
+    `suffix`: of its file in the outbox.
     """
+
+    suffix: ClassVar[str] = ".txt"
 
     notification_id: str
     template: str

@@ -16,7 +16,7 @@ _ID_PREFIX = "recall:"
 """The `_id` of an order is this prefix and the fingerprint; no fact of a booking or payment begins with it."""
 _FIELDS = dict.fromkeys(
     (
-        *("event_id", "event_ids", "event_type", "booking_id", "template", "recipient"),
+        *("event_id", "event_ids", "event_type", "notification_type", "booking_id", "template", "recipient"),
         *("outcome", "reason", "detail", "fingerprint", "created_at", "updated_at"),
         *("event_data", "event_json", "event_whole"),
     ),

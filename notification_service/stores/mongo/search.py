@@ -45,6 +45,7 @@ _PAGE_FIELDS = dict.fromkeys(
     (
         "event_id",
         "event_type",
+        "notification_type",
         "booking_id",
         "template",
         "recipient",
@@ -94,6 +95,7 @@ class SearchQuery:
     event: str | None = None
     notification: str | None = None
     address: str | None = None
+    channel: str | None = None
     outcomes: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -223,6 +225,8 @@ def _ids(search: SearchQuery) -> Iterator[tuple[str, object]]:
         yield "booking_id", storable_text(search.booking)
     if search.event is not None:
         yield "event_ids", storable_text(search.event)
+    if search.channel is not None:
+        yield "notification_type", search.channel
 
 
 def identity(text: str) -> str | Document:
