@@ -77,7 +77,7 @@ def test_an_audit_that_is_under_way_holds_nobody_up(place: Place) -> None:
         with place.service(CONSOLE_TOKEN=TOKEN, MONGODB_URI=uri) as service:
             proxy.latency = 0.5
             begun = _begin_an_audit(service)
-            assert "They are being looked at" in begun
+            assert "The check has been running since" in begun
             assert _ended_after(service) < SOON
             assert not [line for line in service.lines() if "exception" in line]
 
