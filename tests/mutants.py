@@ -15,7 +15,7 @@ _LIMIT = 300
 
 @dataclass(frozen=True)
 class Mutant:
-    """`file`: below the package. `tests`: those that are to notification that `old` has become `new`."""
+    """`file`: below the package. `tests`: those that are to notice that `old` has become `new`."""
 
     guard: str
     file: str

@@ -35,7 +35,7 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
             )
         except ValidationError as problem:
             faults += [
-                f"{prefix}{str(fault['loc'][0]).upper()}: {fault['msg']}"
+                f"{prefix}{str(fault['loc'][0]).upper()}: {str(fault['msg']).removeprefix('Value error, ')}"
                 for fault in problem.errors(include_input=False, include_url=False)
             ]
     if faults:
