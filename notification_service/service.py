@@ -17,7 +17,7 @@ from notification_service.bootstrap.assembly import Parts, connected
 from notification_service.broker.connection import Handlers
 from notification_service.channels.breaker import State
 from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.observability import health, serving
 from notification_service.observability.health import Part, Readiness
 from notification_service.settings import Settings

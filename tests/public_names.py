@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 from notification_service import settings
 from notification_service.broker import topology
 from notification_service.cli.main import app
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.outcomes import ParkReason, RejectReason, SkipReason, Status
-from notification_service.contract.rules import TEMPLATES
 from notification_service.delivery.observer import Stage
 from notification_service.delivery.retries import DEFAULT_DELAYS_S
 from notification_service.foundation import errors

@@ -17,7 +17,7 @@ from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.outbox import FileOutbox
 from notification_service.channels.simulated import SimulatedChannel
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline
@@ -27,7 +27,7 @@ from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.observability.metrics import Gauges, Metrics
 from notification_service.records.recalls import Recaller
-from notification_service.records.retention import Sweeper
+from notification_service.records.retention_sweeper import Sweeper
 from notification_service.settings import DeliveryMode, RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.directory import MongoDirectory

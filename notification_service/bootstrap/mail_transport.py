@@ -9,7 +9,7 @@ from notification_service.channels.email.smtp.pool import Limits, Pool, Server, 
 from notification_service.channels.email.smtp.tokens import Tokens, TokenSource
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.settings import Grant, Login, Security, Settings, TransportKind, plain
 
 

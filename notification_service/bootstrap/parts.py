@@ -14,7 +14,7 @@ from notification_service.content import branding, links
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import Policies, SenderProfile
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer

@@ -25,7 +25,7 @@ from notification_service.broker.isolated_publisher import (
 )
 from notification_service.broker.lenient_decoding import LOST, parsed
 from notification_service.broker.topology import ChannelQueues, Topology, TopologyError
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.backoff import jittered, pauses
 
 log = structlog.get_logger(__name__)

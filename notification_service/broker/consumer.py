@@ -33,7 +33,7 @@ from notification_service.broker.messages import (
     read,
 )
 from notification_service.broker.topology import AGAIN_QUEUES, PARKED, again_queue, retry_queue
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Outcome, Parked, ParkReason, summarize
 from notification_service.delivery.observer import Observer, Stage

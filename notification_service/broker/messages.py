@@ -13,7 +13,7 @@ from pamqp import encode
 
 from notification_service.broker import dead_letters
 from notification_service.broker.topology import AGAIN_QUEUES, EXPRESS, channel_by_queue, retry_prefix
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import Outcome, summarize
 from notification_service.delivery import planning

@@ -20,7 +20,7 @@ from notification_service.broker.messages import EVENT_TYPE, REPLAY, bare, chann
 from notification_service.broker.topology import PARKED, again_queue
 from notification_service.contract import bodies
 from notification_service.contract.bodies import NotReadError
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.delivery import planning
 from notification_service.foundation.errors import DependencyError, EventRefusedError

@@ -9,9 +9,9 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES
-from notification_service.contract.facts import ChannelKind
-from notification_service.contract.rules import TICKETS
+from notification_service.contract.notification_rules import TICKETS
 from notification_service.foundation.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)

@@ -11,23 +11,11 @@ import typer
 from notification_service.broker import parking
 from notification_service.cli import actions, terminal
 from notification_service.cli.configuration import command_settings
-from notification_service.cli.options import (
-    AsJson,
-    DryRun,
-    EventId,
-    NotificationId,
-    Since,
-    Yes,
-    moment,
-    text_option,
-)
+from notification_service.cli.options import AsJson, DryRun, EventId, NotificationId, Since, Yes, moment, text_option
 from notification_service.cli.tables import AGE, Column, age
 from notification_service.cli.terminal import say, say_json
 from notification_service.foundation.addresses import mask, mask_in
-from notification_service.foundation.errors import (
-    ConfigurationError,
-    EventRefusedError,
-)
+from notification_service.foundation.errors import ConfigurationError, EventRefusedError
 from notification_service.records import database
 from notification_service.records.reconciliation import channel_of, stored_body
 from notification_service.settings import Settings

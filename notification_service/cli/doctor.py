@@ -26,7 +26,7 @@ from notification_service.foundation.errors import (
     DependencyError,
     StoreUnavailableError,
 )
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.settings import Settings, plain
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.ledger import MongoLedger

@@ -22,7 +22,7 @@ from notification_service.cli.options import (
 )
 from notification_service.cli.tables import AGE, Column, age
 from notification_service.cli.terminal import say, say_item, say_json
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown

@@ -35,7 +35,7 @@ from notification_service.foundation.errors import (
     ConfigurationError,
     DependencyError,
 )
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.observability import streams
 from notification_service.observability.streams import UnwritableError
 from notification_service.settings import load

@@ -9,7 +9,7 @@ import typer
 
 from notification_service.broker.parking import age_in_hours
 from notification_service.cli import terminal
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
 

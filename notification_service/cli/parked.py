@@ -17,7 +17,7 @@ from notification_service.cli.configuration import command_settings
 from notification_service.cli.options import AsJson, Channel, DryRun, EventId, OlderThan, Yes, text_option
 from notification_service.cli.tables import AGE, MIN_ID, Column, age
 from notification_service.cli.terminal import say, say_in_lines, say_item, say_json
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
 from notification_service.settings import Settings

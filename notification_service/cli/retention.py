@@ -8,7 +8,7 @@ from notification_service.cli.configuration import command_settings
 from notification_service.cli.options import AsJson, DryRun, Yes, agreed
 from notification_service.cli.terminal import say, say_json
 from notification_service.records import erasure
-from notification_service.records.retention import SweepResult
+from notification_service.records.retention_sweeper import SweepResult
 from notification_service.settings import Settings
 
 

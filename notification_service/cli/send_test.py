@@ -12,7 +12,7 @@ from notification_service import bootstrap
 from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.cli.configuration import command_settings
 from notification_service.cli.terminal import say
-from notification_service.contract.rules import TEMPLATES
+from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import (

@@ -8,7 +8,7 @@ from notification_service.channels.email.smtp.tokens import NoLoginError
 from notification_service.cli.configuration import command_settings
 from notification_service.cli.terminal import say
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.settings import Settings, plain
 
 _TOKEN, _DEVICE = "/oauth2/v2.0/token", "/oauth2/v2.0/devicecode"

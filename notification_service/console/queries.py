@@ -17,10 +17,10 @@ from notification_service.channels.email.composer import EmailComposer
 from notification_service.console import reconstruction
 from notification_service.console.charts import Hours
 from notification_service.console.reconstruction import Made, NotMade
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.notification_rules import booking_ids
 from notification_service.contract.outcomes import ParkReason
-from notification_service.contract.rules import booking_ids
 from notification_service.delivery import booking_history, recipients
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.directory import Recipient

@@ -6,8 +6,8 @@ from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mail import Mail, OutgoingEmail
 from notification_service.channels.email.mime import AttachmentError
 from notification_service.contract import events
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
-from notification_service.contract.facts import ChannelKind
 from notification_service.delivery import booking_history
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.composer import CompositionError, MessageIds

@@ -14,7 +14,7 @@ from notification_service.console.layout import ROWS, Layout, older_page, place_
 from notification_service.console.middleware import ROOT
 from notification_service.console.queries import Choice, ConsoleQueries
 from notification_service.console.sign_in import SignIn
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.errors import DependencyError, EventRefusedError
 from notification_service.stores.mongo.search import SearchQuery
 

@@ -20,10 +20,7 @@ from markupsafe import Markup
 
 from notification_service.content import formatting
 from notification_service.content.css_inliner import StyleError, StyleSheet
-from notification_service.contract.events import (
-    Event,
-    parse,
-)
+from notification_service.contract.events import Event, parse
 
 SHARED = "_base"
 SAMPLES = "_samples"

@@ -18,8 +18,8 @@ from notification_service.contract.events import (
     PaymentFailed,
     UnreadableEventError,
 )
+from notification_service.contract.notification_rules import filled, says_which_show
 from notification_service.contract.outcomes import Rejected, Sent, Simulated, Skipped, SkipReason, Unknown
-from notification_service.contract.rules import filled, says_which_show
 from notification_service.delivery import show_changes
 from notification_service.delivery.ports.ledger import Paid, RecordedEvent
 from notification_service.delivery.show_changes import Zone

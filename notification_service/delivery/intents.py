@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from notification_service.contract.facts import ChannelKind, Fact, notification_id
+from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.notification_ids import Fact, notification_id
 from notification_service.delivery.jobs import Job
 from notification_service.delivery.planning import UnreadableMessage
 from notification_service.delivery.ports.ledger import Intent

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from notification_service.contract.events import PaymentSucceeded
-from notification_service.contract.facts import Fact, notification_id
 from notification_service.contract.inbound import InboundMessage
+from notification_service.contract.notification_ids import Fact, notification_id
+from notification_service.contract.notification_rules import is_ticket
 from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
@@ -22,7 +23,6 @@ from notification_service.contract.outcomes import (
     SkipReason,
     summarize,
 )
-from notification_service.contract.rules import is_ticket
 from notification_service.delivery import intents, planning, recipients
 from notification_service.delivery.closing import Closer, log_fields, settlement_of
 from notification_service.delivery.decisions import (
@@ -40,10 +40,7 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver, Observer, Stage
 from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
 from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
-from notification_service.delivery.ports.channel import (
-    Channel,
-    Outbox,
-)
+from notification_service.delivery.ports.channel import Channel, Outbox
 from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Held, InterruptedSend
 from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory, Recipient

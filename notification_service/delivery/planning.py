@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from notification_service.contract import events, values
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event, EventReading, UnreadableEventError
-from notification_service.contract.facts import ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage, _excerpt, _id, digest_of, nameless_id
+from notification_service.contract.notification_ids import Fact, notification_id
+from notification_service.contract.notification_rules import RULES
 from notification_service.contract.outcomes import Parked, Rejected, RejectReason
 from notification_service.contract.remarks import Remark
-from notification_service.contract.rules import RULES
 
 _NAMELESS = "the event names neither a booking nor a payment, so no mail could say what it is about"
 

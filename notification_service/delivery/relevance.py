@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import (
     BookingCancelled,
     BookingConfirmed,
@@ -12,9 +13,8 @@ from notification_service.contract.events import (
     Event,
     PaymentFailed,
 )
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.notification_rules import booking_ids, is_ticket, receipt_id, says_which_show
 from notification_service.contract.outcomes import SkipReason
-from notification_service.contract.rules import booking_ids, is_ticket, receipt_id, says_which_show
 from notification_service.contract.showtimes import has_begun
 from notification_service.delivery import booking_history, planning
 from notification_service.delivery.booking_history import BookingEvent, BookingHistory, Relevance

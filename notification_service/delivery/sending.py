@@ -8,17 +8,9 @@ from datetime import UTC, datetime
 import structlog
 
 from notification_service.contract.events import Event
-from notification_service.contract.outcomes import (
-    Bounced,
-    Parked,
-    ParkReason,
-    Rejected,
-    Sent,
-    Skipped,
-    Unknown,
-)
+from notification_service.contract.notification_rules import is_ticket
+from notification_service.contract.outcomes import Bounced, Parked, ParkReason, Rejected, Sent, Skipped, Unknown
 from notification_service.contract.remarks import Remark
-from notification_service.contract.rules import is_ticket
 from notification_service.delivery import recipients
 from notification_service.delivery.closing import Closer
 from notification_service.delivery.jobs import Job

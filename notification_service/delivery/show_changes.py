@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 
 from notification_service.contract.events import BookingConfirmed, Event, Shown
-from notification_service.contract.rules import filled
+from notification_service.contract.notification_rules import filled
 from notification_service.contract.showtimes import parse_showtime
 
 Zone = Callable[[Event], tzinfo | None]

@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor
 
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.printable import in_json, in_lines, shown
-from notification_service.foundation.redaction import MARK, Secrecy
+from notification_service.foundation.secret_redaction import MARK, Secrecy
 from notification_service.observability.streams import LogOutput
 from notification_service.settings import LogFormat
 

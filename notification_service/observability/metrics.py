@@ -26,9 +26,9 @@ from notification_service import __version__
 from notification_service.channels.breaker import State
 from notification_service.contract.events import EVENT_TYPES
 from notification_service.contract.inbound import InboundMessage
+from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.outcomes import Bounced, Outcome, Sent, summarize
 from notification_service.contract.remarks import Remark
-from notification_service.contract.rules import TEMPLATES
 from notification_service.delivery.observer import ClosedNotification, Stage
 from notification_service.delivery.ports.channel import Attempt
 from notification_service.delivery.retries import RetrySchedule

@@ -14,8 +14,8 @@ from notification_service import bootstrap
 from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content.templates import SAMPLES
-from notification_service.contract import events, facts
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract import events, notification_ids
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.composer import MessageIds
@@ -73,7 +73,9 @@ def proof(
     settings: Settings, renderer: Renderer, sample: str, notification: Notification, language: str | None
 ) -> Proof:
     """Render one sample. Raises `CompositionError` with file and line."""
-    notification_id = facts.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL)
+    notification_id = notification_ids.notification_id(
+        notification.fact, None, notification.template, ChannelKind.EMAIL
+    )
     ids = MessageIds(
         notification_id, notification.event_id, notification.template, notification.event.booking_id, datetime.now(UTC)
     )

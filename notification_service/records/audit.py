@@ -12,16 +12,12 @@ from notification_service.broker import delivery_limits, parking
 from notification_service.broker.delivery_limits import Fate
 from notification_service.broker.parking import BringIn
 from notification_service.broker.topology import PARKED, again_queue, fed_queue, retry_queue
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import FOR_A_PERSON
 from notification_service.delivery.ports.claims import ClaimStatus
 from notification_service.delivery.ports.ledger import Record
 from notification_service.delivery.retries import RetrySchedule
-from notification_service.foundation.errors import (
-    ConfigurationError,
-    EventRefusedError,
-    StoreUnavailableError,
-)
+from notification_service.foundation.errors import ConfigurationError, EventRefusedError, StoreUnavailableError
 from notification_service.records import database, reconciliation
 from notification_service.records.reconciliation import Confirmed, Deadlines, Finding, describe
 from notification_service.settings import Settings, plain

@@ -13,13 +13,13 @@ from pathlib import Path
 from notification_service.broker import parking
 from notification_service.broker.parking import ParkedEvent
 from notification_service.broker.topology import AGAIN, PARKED, retry_queue
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import PENDING
 from notification_service.foundation.address_digests import names, texts_in, texts_of_id
 from notification_service.foundation.addresses import NotAnAddressError, mask, mask_in, read_mailbox
 from notification_service.foundation.errors import ConfigurationError, DependencyError
 from notification_service.records import database
-from notification_service.records.retention import Sweeper, SweepResult
+from notification_service.records.retention_sweeper import Sweeper, SweepResult
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo.retention import MongoRetention
 from notification_service.stores.mongo.search import MongoSearch

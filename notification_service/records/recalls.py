@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.ports.ledger import Record
 from notification_service.delivery.ports.recalls import Order, Recalls
 from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError

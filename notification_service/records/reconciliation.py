@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from notification_service.contract import events
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES, UnreadableEventError
-from notification_service.contract.facts import REPORT_FIELD, ChannelKind, Fact, notification_id
 from notification_service.contract.inbound import InboundMessage
+from notification_service.contract.notification_ids import REPORT_FIELD, Fact, notification_id
 from notification_service.contract.outcomes import (
     FOR_A_PERSON,
     PENDING,

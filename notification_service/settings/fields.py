@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from notification_service.channels.email.smtp.greeting import check_name
 from notification_service.content.links import check_link
-from notification_service.contract.rules import TEMPLATES
+from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from notification_service.foundation.credentials import misread, published
 from notification_service.foundation.hosts import is_host

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from notification_service.content.localization import check_locale
 from notification_service.contract.time_zones import check_zone
-from notification_service.delivery.ports.retention import RetentionPolicy
+from notification_service.delivery.ports.retention_policy import RetentionPolicy
 from notification_service.delivery.retries import DEFAULT_DELAYS_S
 from notification_service.settings.choices import DeliveryMode, Environment, LogFormat, RecipientRecord
 from notification_service.settings.fields import (

@@ -4,7 +4,8 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from notification_service.contract.facts import ChannelKind, Fact, notification_id
+from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.notification_ids import Fact, notification_id
 from tests.samples import fresh
 from tests.stack.place import RECORDS, Document, Place, until
 from tests.stack.publisher import event

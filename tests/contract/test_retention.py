@@ -22,8 +22,8 @@ from notification_service.contract.outcomes import (
 )
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere
-from notification_service.delivery.ports.retention import ChangeResult, RetentionPolicy
-from notification_service.records.retention import Sweeper
+from notification_service.delivery.ports.retention_policy import ChangeResult, RetentionPolicy
+from notification_service.records.retention_sweeper import Sweeper
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.ledger import MongoLedger
 from notification_service.stores.mongo.retention import MongoRetention

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from notification_service.contract.rules import TEMPLATES
+from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.delivery.observer import Stage
 from tests.samples import FOLDER, fresh
 from tests.stack.place import Place, Service, until

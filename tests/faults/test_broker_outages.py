@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from notification_service.broker.topology import AGAIN, PARKED, retry_queue
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from tests.faults.judge import Found, Judge, Queue
 from tests.samples import fresh
 from tests.stack.chaos import own_broker

@@ -11,8 +11,8 @@ from hypothesis import given, strategies as st
 
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES, parse
-from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Rejected, Sent, Skipped, SkipReason
 from notification_service.delivery import intents, planning

@@ -17,7 +17,7 @@ from notification_service.broker import parking, topology
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.topology import AGAIN, PARKED, Topology
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Parked, ParkReason
 from notification_service.delivery.jobs import Jobs

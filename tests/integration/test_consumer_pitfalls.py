@@ -13,7 +13,7 @@ from notification_service.broker import topology
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.topology import AGAIN, PARKED, QueueSpec, Topology, TopologyError
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.retries import RetrySchedule

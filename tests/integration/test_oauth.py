@@ -29,7 +29,7 @@ from notification_service.delivery.ports.channel import Accepted, Tried, Unavail
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.refresh_tokens import KeptToken, RefreshTokens
 from notification_service.foundation.errors import ChannelUnavailableError, ConfigurationError, StoreUnavailableError
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.settings import Settings, load
 from notification_service.stores.memory.refresh_tokens import MemoryRefreshTokens
 from tests.stack import token_endpoint

@@ -13,7 +13,7 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.topology import AGAIN, PARKED
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Parked, ParkReason, Rejected, RejectReason
 from notification_service.delivery.observer import NoObserver

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from notification_service.broker.connection import BrokerConnection, NotLinkedError
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, retry_queue
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.retries import DEFAULT_DELAYS_S
 from tests.model.process import Clock, Process
 

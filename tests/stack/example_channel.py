@@ -17,8 +17,8 @@ from notification_service import service
 from notification_service.bootstrap import ChannelParts
 from notification_service.cli.configuration import service_settings
 from notification_service.console import app as console
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES, Event
-from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from notification_service.channels.email.mail import OutgoingEmail
-from notification_service.contract import facts
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract import notification_ids
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
@@ -93,7 +93,7 @@ class FirstReports:
     def notification_id(self, planned: Notification) -> str:
         fact = planned.fact
         first = self._first.setdefault(fact.key, fact.report) if fact.report else None
-        return facts.notification_id(fact, first, planned.template, ChannelKind.EMAIL)
+        return notification_ids.notification_id(fact, first, planned.template, ChannelKind.EMAIL)
 
 
 Step = Verdict | Exception | Callable[[OutgoingMessage, BeforeHandover], Awaitable[Verdict]]

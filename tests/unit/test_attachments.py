@@ -17,7 +17,7 @@ from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import SenderProfile
-from notification_service.contract.rules import RULES
+from notification_service.contract.notification_rules import RULES
 from notification_service.delivery.ports.directory import Recipient
 from tests.unit.test_templates import RICH, TEMPLATES, Page, event, squeezed, text
 

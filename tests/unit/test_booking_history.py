@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Sent, Skipped, SkipReason
 from notification_service.delivery import planning

@@ -17,8 +17,8 @@ from notification_service.content.links import LinkPatterns
 from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import Policies, SenderProfile
 from notification_service.contract.events import EVENT_TYPES, Event
+from notification_service.contract.notification_rules import RULES
 from notification_service.contract.remarks import Remark
-from notification_service.contract.rules import RULES
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import extraction

@@ -15,7 +15,7 @@ from notification_service.content import templates
 from notification_service.content.branding import Brand
 from notification_service.content.css_inliner import StyleError, StyleSheet
 from notification_service.content.profile import SenderProfile
-from notification_service.contract.rules import RULES
+from notification_service.contract.notification_rules import RULES
 from notification_service.delivery.ports.directory import Recipient
 
 TEMPLATES = Path(__file__).parents[2] / "templates"

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notification_service.contract.rules import RULES
+from notification_service.contract.notification_rules import RULES
 from notification_service.contract.showtimes import has_begun
 
 SHOWTIME = "2026-12-15 08:00 PM"

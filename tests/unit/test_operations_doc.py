@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from notification_service.broker import topology
+from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.outcomes import (
     PENDING,
     WAITING,
@@ -22,7 +23,6 @@ from notification_service.contract.outcomes import (
     Unknown,
     summarize,
 )
-from notification_service.contract.rules import TEMPLATES
 from notification_service.delivery import retries
 from notification_service.settings import RabbitSettings
 from tests.unit.test_metrics import watched

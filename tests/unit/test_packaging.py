@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from notification_service import __version__
-from notification_service.contract.rules import TEMPLATES
+from notification_service.contract.notification_rules import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements.build.lock", "tests/requirements.lock")

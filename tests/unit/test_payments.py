@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from notification_service.contract.facts import Fact
+from notification_service.contract.notification_ids import Fact
 from notification_service.contract.payment_ids import gateway_id
 from tests.unit.fakes import notification
 

@@ -20,9 +20,9 @@ from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand, Logo
 from notification_service.content.profile import SenderProfile
-from notification_service.contract import facts
+from notification_service.contract import notification_ids
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event, parse
-from notification_service.contract.facts import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import (
     Bounced,
@@ -1088,7 +1088,8 @@ async def test_the_copy_ahead_leaves_to_the_ordinary_one_what_another_worker_hol
     notification = planning.plan(confirmed(), max_bytes=LARGEST)
     assert isinstance(notification, planning.Notification)
     await cinema.claims.claim(
-        facts.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL), "somebody else"
+        notification_ids.notification_id(notification.fact, None, notification.template, ChannelKind.EMAIL),
+        "somebody else",
     )
     assert await cinema.pipeline.handle(is_express_copy()) == Done(None)
     assert await cinema.pipeline.handle(replace(is_express_copy(), body=b"no json")) == Done(None)

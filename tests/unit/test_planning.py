@@ -6,11 +6,12 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.contract import rules
+from notification_service.contract import notification_rules
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES, Event, parse
-from notification_service.contract.facts import ChannelKind, Fact, notification_id
+from notification_service.contract.notification_ids import Fact, notification_id
+from notification_service.contract.notification_rules import RULES
 from notification_service.contract.outcomes import RejectReason
-from notification_service.contract.rules import RULES
 from notification_service.delivery import planning
 from notification_service.delivery.planning import IgnoredEvent, UnreadableMessage, plan
 from tests.samples import sample
@@ -24,7 +25,7 @@ def ids(*events: dict[str, Any]) -> list[str]:
 
 def test_every_kind_of_event_has_a_rule_and_every_rule_a_folder_of_templates() -> None:
     assert set(RULES) == set(get_args(Event))
-    assert set(rules.TEMPLATES) == {
+    assert set(notification_rules.TEMPLATES) == {
         folder.name for folder in TEMPLATES.iterdir() if folder.is_dir() and not folder.name.startswith("_")
     }
 

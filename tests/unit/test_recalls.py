@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from notification_service.channels.refusal_patterns import Refusals
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import Bounced
 from notification_service.delivery.ports.ledger import Intent
 from notification_service.foundation.errors import DependencyError, EventRefusedError

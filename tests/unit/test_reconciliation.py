@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from notification_service.contract.facts import ChannelKind, Fact, notification_id
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
+from notification_service.contract.notification_ids import Fact, notification_id
 from notification_service.contract.outcomes import (
     Bounced,
     Outcome,

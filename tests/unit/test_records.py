@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from notification_service.contract.bodies import Body, Said, read
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.intents import of_unreadable
 from notification_service.delivery.planning import UnreadableMessage, plan
 from notification_service.delivery.ports.ledger import Intent

@@ -15,7 +15,7 @@ from pamqp.header import ContentHeader
 
 from notification_service.broker.messages import bare, copied, read
 from notification_service.broker.topology import AGAIN, EXPRESS, retry_queue
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 
 WORK = "notification.booking_events"

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from notification_service.delivery.ports.ledger import Record
-from notification_service.delivery.ports.retention import ChangeResult, RetentionPolicy
+from notification_service.delivery.ports.retention_policy import ChangeResult, RetentionPolicy
 from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
-from notification_service.records.retention import Sweeper, SweepResult
+from notification_service.records.retention_sweeper import Sweeper, SweepResult
 from notification_service.settings import load
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 from markupsafe import escape
 
-from notification_service.foundation.redaction import Secrecy, distinctive
+from notification_service.foundation.secret_redaction import Secrecy, distinctive
 
 WEAK = ["guest", "a", "secret", "postgres", "Notification", "1", "1234", "p@ss", "correcthorse", "\u00e4"]
 STRONG = [

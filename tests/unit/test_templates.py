@@ -19,7 +19,7 @@ from notification_service.content.links import LinkPatterns
 from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import samples
 from notification_service.contract.events import EVENT_TYPES, Event, parse
-from notification_service.contract.rules import RULES
+from notification_service.contract.notification_rules import RULES
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 

@@ -4,7 +4,7 @@ import pytest
 
 from notification_service.broker import topology
 from notification_service.broker.topology import AGAIN, EXPRESS, PARKED, Topology, channel_by_queue
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.errors import ConfigurationError
 
 

@@ -4,8 +4,8 @@ from notification_service.channels.email import mime
 from notification_service.channels.email.mail import Mail, OutgoingEmail
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
-from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import read_mailbox

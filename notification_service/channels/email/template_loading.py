@@ -13,11 +13,8 @@ from notification_service.channels.email.rendering import Renderer
 from notification_service.content import catalogues, templates
 from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import SHARED, SharedPhrases, samples
-from notification_service.contract.events import (
-    EVENT_TYPES,
-    parse,
-)
-from notification_service.contract.rules import RULES, TEMPLATES
+from notification_service.contract.events import EVENT_TYPES, parse
+from notification_service.contract.notification_rules import RULES, TEMPLATES
 from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError

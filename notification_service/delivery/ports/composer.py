@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
-from notification_service.contract.facts import ChannelKind
 from notification_service.delivery.ports.channel import OutgoingMessage
 from notification_service.delivery.ports.directory import Recipient
 

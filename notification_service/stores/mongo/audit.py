@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
-from notification_service.contract.facts import REPORT_FIELD
+from notification_service.contract.notification_ids import REPORT_FIELD
 from notification_service.contract.outcomes import WAITING
 from notification_service.delivery.ports.ledger import Record
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from notification_service.contract.facts import REPORT_FIELD
+from notification_service.contract.notification_ids import REPORT_FIELD
 from notification_service.delivery.ports.ledger import Record
 from notification_service.foundation.address_digests import names, stand_in, texts_of_id
 from notification_service.stores.mongo.documents import listed

@@ -9,7 +9,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from notification_service.contract.outcomes import WAITING, Skipped, SkipReason
 from notification_service.delivery.ports.ledger import Record
-from notification_service.delivery.ports.retention import ChangeResult
+from notification_service.delivery.ports.retention_policy import ChangeResult
 from notification_service.foundation.address_digests import MORE, Digests, names, stand_in, texts_in, texts_of_id
 from notification_service.foundation.addresses import key
 from notification_service.stores.mongo import address_keys, documents, personal_data

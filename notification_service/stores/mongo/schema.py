@@ -7,7 +7,7 @@ import pymongo
 import structlog
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
-from notification_service.contract.facts import ChannelKind
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import Status
 from notification_service.stores.mongo.client import Collection, Database, translate_errors, unavailable
 

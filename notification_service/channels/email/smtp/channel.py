@@ -14,14 +14,7 @@ from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp.greeting import is_qualified
 from notification_service.channels.email.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.email.smtp.providers import Provider
-from notification_service.channels.email.smtp.replies import (
-    CLOSING,
-    Blame,
-    Phase,
-    fingerprint,
-    one_line,
-    read,
-)
+from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, fingerprint, one_line, read
 from notification_service.channels.email.smtp.tokens import NoLoginError
 from notification_service.delivery.ports.channel import (
     Accepted,

@@ -15,7 +15,7 @@ from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException
 from notification_service.channels.email.smtp.greeting import own_name
 from notification_service.channels.email.smtp.tokens import NoLoginError, Token, Tokens
 from notification_service.foundation.credentials import sent_by_auth
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ import httpx
 from notification_service.channels.email.smtp import token_errors
 from notification_service.channels.email.smtp.replies import one_line
 from notification_service.channels.email.smtp.tokens import Granted, NoLoginError
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 
 _DEFAULT_LIFETIME_S = 300.0
 """Where the endpoint names no lifetime, which RFC 6749 §5.1 only recommends."""

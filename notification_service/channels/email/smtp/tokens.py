@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from notification_service.foundation.redaction import Secrecy
+from notification_service.foundation.secret_redaction import Secrecy
 
 log = structlog.get_logger(__name__)
 

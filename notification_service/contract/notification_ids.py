@@ -2,22 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 REPORT_FIELD = "refund_transaction_id"
 """The field of an event's body that holds `Fact.report`."""
-
-
-class ChannelKind(StrEnum):
-    """The ways to reach somebody. The value is part of notification ids, records, queue names and metrics."""
-
-    EMAIL = "email"
-    SMS = "sms"
-    PUSH = "push"
-
-    def own(self, key: str) -> str:
-        """A key that each channel counts for itself. Those of e-mail are older than the other channels, and bare."""
-        return key if self is ChannelKind.EMAIL else f"{self}:{key}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from itertools import islice
 
 import structlog
 
-from notification_service.delivery.ports.retention import ChangeResult, RecordRetention, RetentionPolicy
+from notification_service.delivery.ports.retention_policy import ChangeResult, RecordRetention, RetentionPolicy
 from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from notification_service.contract import events, payment_ids
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
-from notification_service.contract.facts import ChannelKind, Fact, notification_id
+from notification_service.contract.notification_ids import Fact, notification_id
 
 E = TypeVar("E", events.BookingConfirmed, events.BookingCancelled, events.BookingRefunded)
 
