@@ -155,7 +155,7 @@ def test_no_such_mailbox(place: Place) -> None:
     assert not service.said("channel.breaker")
 
 
-def test_at_the_greeting_and_in_mid_session(place: Place) -> None:
+def test_421_at_the_greeting_and_in_mid_session(place: Place) -> None:
     judge = Judge(place)
     with place.service(SMTP_POOL_SIZE=str(SESSIONS)) as service:
         # The greeting first, while there is no session; the others meet sessions that were kept, and cost only those.

@@ -12,7 +12,7 @@ _NEVER = {"job.failed", "delivery.failed", "delivery.unsettled"}
 def gauge(service: Service, name: str) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+    return next(float(line.split()[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
 def most_memory(service: Service) -> int:
