@@ -254,8 +254,8 @@ MUTANTS = (
     Mutant(
         "breaker: the probe goes to another domain",
         "channels/breaker.py",
-        "preferred=self.refusals.untried if self._opened_by_mail else None",
-        "preferred=None",
+        "rank=self.refusals.probe_rank if self._opened_by_mail else None",
+        "rank=None",
         ("tests/unit/test_refusal_patterns.py",),
     ),
     Mutant(

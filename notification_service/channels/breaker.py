@@ -227,8 +227,7 @@ class Breaker:
     async def _allow_probe(self, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
         self._enter(State.PROBING)
-        # A domain that has not refused us yet tells more than one that has.
-        self._slots.allow(1, preferred=self.refusals.untried if self._opened_by_mail else None)
+        self._slots.allow(1, rank=self.refusals.probe_rank if self._opened_by_mail else None)
 
     def _succeeded(self, *, accepted: bool) -> None:
         """Close, or allow more conversations, after an attempt that gave the transport no blame."""

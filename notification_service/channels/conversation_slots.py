@@ -1,6 +1,7 @@
 """Slots for conversations with a provider: a limited number at once, granted in the order of arrival."""
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ class ConversationSlots:
         self.conversations = 0
         self._taken = 0
         self._waiters: deque[_Waiter] = deque()
-        self._preferred: Callable[[str], bool] | None = None
+        self._rank: Callable[[str], int] | None = None
         self._max_wait_s = max_wait_s
         self._put_off = put_off
 
@@ -55,9 +56,9 @@ class ConversationSlots:
             self.conversations -= 1
             self._release(generation)
 
-    def allow(self, limit: int, preferred: Callable[[str], bool] | None = None) -> None:
-        """Change the limit. Domains that are `preferred` are served before the others, until the next change."""
-        self.limit, self._preferred = limit, preferred
+    def allow(self, limit: int, rank: Callable[[str], int] | None = None) -> None:
+        """Change the limit. Domains of the highest `rank` are served before the others, until the next change."""
+        self.limit, self._rank = limit, rank
         self._grant()
 
     def revoke(self) -> None:
@@ -106,13 +107,15 @@ class ConversationSlots:
                 future.set_result(self.generation)
 
     def _next(self) -> _Waiter:
-        if self._preferred:
-            for waiter in self._waiters:
-                future, domain = waiter
-                if not future.done() and self._preferred(domain):
-                    self._waiters.remove(waiter)
-                    return waiter
-        return self._waiters.popleft()
+        waiting = [waiter for waiter in self._waiters if not waiter[0].done()]
+        if not self._rank or not waiting:
+            return self._waiters.popleft()
+        ranks = [self._rank(domain) for _, domain in waiting]
+        best = [waiter for waiter, rank in zip(waiting, ranks, strict=True) if rank == max(ranks)]
+        # In the order of arrival, the same ones would be first after each failed probe.
+        chosen = random.choice(best) if max(ranks) else best[0]  # noqa: S311 - no secret
+        self._waiters.remove(chosen)
+        return chosen
 
     def _time_out(self, future: asyncio.Future[int | PutOff]) -> None:
         if not future.done():

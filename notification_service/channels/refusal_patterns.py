@@ -80,6 +80,8 @@ class Refusals:
         self._alike: dict[str, dict[str, str]] = {}
         """By fingerprint: the addresses refused since a message was last accepted, with their domains."""
         self._wordings: dict[str, _Wording] = {}
+        self._passed: dict[str, None] = {}
+        """Domains to which a message was accepted, the latest last."""
         self._accepted_at: datetime | None = None
         self._min_domains, self._min_domains_until = _MIN_DOMAINS, 0.0
 
@@ -101,6 +103,13 @@ class Refusals:
         """Whether the domain has not refused the service, so that a message to it would tell something new."""
         return domain not in self._suspects and domain not in self._held
 
+    def probe_rank(self, domain: str) -> int:
+        """How much a probe to the domain would tell: 2 where messages to it have passed, 1 where it is untried, else 0.
+
+        A customer chooses the domain of an address, so that an untried one may be one of many that refuse.
+        """
+        return self.untried(domain) * (1 + (domain in self._passed))
+
     def holds(self, domain: str) -> bool:
         """Whether the domain is held: its refusals are not about the service."""
         return domain in self._held
@@ -108,17 +117,19 @@ class Refusals:
     def accepted(self, recipient: str) -> None:
         """Note that a message was accepted: what refused before it is about domains or recipients."""
         self._accepted_at = datetime.now(UTC)
+        self._passed.pop(domain := domain_of(recipient), None)
+        self._passed[domain] = None
+        _bound(self._passed, _MAX_DOMAINS)
         if not (self._suspects or self._held or self._alike or self._wordings):
             return
         if self._enough:
             self._min_domains = min(2 * self._min_domains, _MAX_MIN_DOMAINS)
             self._min_domains_until = self._clock() + _HOLD_S
-        for domain, hold in self._suspects.items():
-            self._held[domain] = hold
+        for suspect, hold in self._suspects.items():
+            self._held[suspect] = hold
             _bound(self._held, _MAX_DOMAINS)
         self._suspects.clear()
         self._alike.clear()
-        domain = domain_of(recipient)
         if domain in self._held:
             _log_released(domain, self._held.pop(domain))
         self._try_wordings(recipient.casefold())
