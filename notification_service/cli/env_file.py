@@ -9,7 +9,7 @@ from dotenv.parser import Binding, parse_stream
 _AFTER_KEY = re.compile(r"[^=]*=(?P<blank>\s*)(?P<quote>['\"]?)(?P<rest>.*)", re.DOTALL)
 
 
-class WaitOutLease(NamedTuple):
+class EnvFileDoubt(NamedTuple):
     """`text`: which line, and what to do; without its value. `lost`: it sets nothing here, which nobody can want."""
 
     text: str
@@ -19,20 +19,20 @@ class WaitOutLease(NamedTuple):
         return self.text
 
 
-def doubts(path: Path) -> list[WaitOutLease]:
+def doubts(path: Path) -> list[EnvFileDoubt]:
     """Each line that two programs read in two ways, or that sets nothing."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(filter(None, map(_doubt, parse_stream(file))))
 
 
-def _doubt(binding: Binding) -> WaitOutLease | None:
+def _doubt(binding: Binding) -> EnvFileDoubt | None:
     text = binding.original.string
     line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
     if binding.error:
-        return WaitOutLease(f"line {line} cannot be read, so it sets nothing", lost=True)
+        return EnvFileDoubt(f"line {line} cannot be read, so it sets nothing", lost=True)
     written = _AFTER_KEY.match(text)
     why = _why(written["blank"], written["quote"], written["rest"], binding.value or "") if written else None
-    return WaitOutLease(f"{binding.key} in line {line} {why}") if why else None
+    return EnvFileDoubt(f"{binding.key} in line {line} {why}") if why else None
 
 
 def _why(blank: str, quote: str, rest: str, value: str) -> str | None:

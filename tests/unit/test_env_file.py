@@ -126,4 +126,4 @@ def test_the_doctor_finds_a_line_that_sets_nothing(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     done = doctor(tmp_path, b"SMTP_PASSWORD=canary\xff\n")
     assert (done.returncode, done.stdout) == (78, "")
-    assert done.stderr == "notification-service: .env cannot be read: byte 20 begins no UTF-8\n"
+    assert done.stderr == "notification-service: .env cannot be read: invalid UTF-8 at byte 20\n"
