@@ -17,11 +17,12 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from aio_pika.exceptions import ChannelPreconditionFailed
 from yarl import URL
 
 from notification_service.broker import lenient_decoding
 from notification_service.broker.lenient_decoding import LOST, addresses
+from notification_service.broker.topology import queue_stands
 from notification_service.foundation.errors import NO_URL, ConfigurationError, DependencyError
 
 SETTING = "RABBITMQ_MANAGEMENT_URL"
@@ -86,7 +87,7 @@ async def _examine(connection: AbstractConnection, queue: str, api: "_Api | None
         except (OSError, ValueError) as problem:
             not_asked = f"{SETTING} did not tell it: {type(problem).__name__}: {problem}"
     try:
-        if not await _stands(connection, queue):
+        if not await queue_stands(connection, queue):
             return None
         return _judge(queue, version, rules or await _declared(connection, queue), not_asked)
     except LOST as problem:
@@ -118,15 +119,6 @@ def _version(connection: AbstractConnection) -> str:
 def _major(version: str) -> int:
     leading = re.match(r"\d+", version)
     return int(leading[0]) if leading else 0
-
-
-async def _stands(connection: AbstractConnection, queue: str) -> bool:
-    try:
-        async with connection.channel() as channel:
-            await channel.declare_queue(queue, passive=True)
-    except ChannelNotFoundEntity:
-        return False
-    return True
 
 
 async def _declared(connection: AbstractConnection, queue: str) -> _Rules | None:

@@ -199,7 +199,7 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
     for queue in topology.own:
         await _create(connection, queue)
     for queue in topology.fed:
-        if await _stands(connection, queue.name):
+        if await queue_stands(connection, queue.name):
             log.debug("broker.kept", queue=queue.name)
         else:
             await _create(connection, queue)
@@ -216,7 +216,7 @@ async def _exchange_stands(connection: AbstractConnection, name: str) -> bool:
     return True
 
 
-async def _stands(connection: AbstractConnection, name: str) -> bool:
+async def queue_stands(connection: AbstractConnection, name: str) -> bool:
     try:
         async with connection.channel() as channel:
             await channel.declare_queue(name, passive=True)

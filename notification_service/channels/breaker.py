@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
@@ -30,8 +29,12 @@ from notification_service.delivery.ports.channel import (
     Verdict,
 )
 from notification_service.foundation.addresses import mask_in
+from notification_service.foundation.backoff import jittered
 
 log = structlog.get_logger(__name__)
+
+_PROBE_SPREAD = 0.25
+"""The part of a pause by which the probes of several workers differ."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
 _UNTRIED_PAUSE_S = 5.0
@@ -205,7 +208,7 @@ class Breaker:
 
     def _open(self, attempt: Attempt, hint: str, *, pause_s: float) -> None:
         self._slots.revoke()
-        pause_s *= random.uniform(0.75, 1.25)  # noqa: S311 - spreads the probes of several workers
+        pause_s = jittered(pause_s, _PROBE_SPREAD)
         self._pause_s = min(self._pause_s * 2, self._max_pause_s)
         self._doubts.clear()
         self.reason = mask_in(f"{attempt.code or ''} {attempt.reply}".strip())

@@ -111,9 +111,10 @@ class ConversationSlots:
         if not self._rank or not waiting:
             return self._waiters.popleft()
         ranks = [self._rank(domain) for _, domain in waiting]
-        best = [waiter for waiter, rank in zip(waiting, ranks, strict=True) if rank == max(ranks)]
+        highest = max(ranks)
+        best = [waiter for waiter, rank in zip(waiting, ranks, strict=True) if rank == highest]
         # In the order of arrival, the same ones would be first after each failed probe.
-        chosen = random.choice(best) if max(ranks) else best[0]  # noqa: S311 - no secret
+        chosen = random.choice(best) if highest else best[0]  # noqa: S311 - no secret
         self._waiters.remove(chosen)
         return chosen
 

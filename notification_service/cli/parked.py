@@ -90,11 +90,11 @@ def replay(
     What was sent already is not sent twice.
     """
     settings = command_settings()
-    url, largest = _broker(settings)
+    url, max_bytes = _broker(settings)
     found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     done = _move(
         found,
-        lambda moved, refused: parking.replay(url, wanted, max_bytes=largest, moved_one=moved, refused_one=refused),
+        lambda moved, refused: parking.replay(url, wanted, max_bytes=max_bytes, moved_one=moved, refused_one=refused),
         ("Replay", "on their way again"),
         dry_run=dry_run,
         yes=yes,
@@ -122,11 +122,11 @@ def discard(
     if not any(each is not None for each in (event, reason, event_type, older_than, channel)):
         raise ConfigurationError("parked discard: say which, by --event, --reason, --type, --older-than or --channel")
     settings = command_settings()
-    url, largest = _broker(settings)
+    url, max_bytes = _broker(settings)
     found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     _move(
         found,
-        lambda moved, _: parking.discard(url, wanted, max_bytes=largest, moved_one=moved),
+        lambda moved, _: parking.discard(url, wanted, max_bytes=max_bytes, moved_one=moved),
         ("Discard", "thrown away; their records stay"),
         dry_run=dry_run,
         yes=yes,
@@ -165,11 +165,11 @@ def _look(
     channel: ChannelKind | None = None,
 ) -> tuple[list[ParkedEvent], ParkedFilter]:
     """What is parked and meets every condition, and the filter that says so."""
-    url, largest = _broker(settings)
+    url, max_bytes = _broker(settings)
     wanted = chosen(None, reason, event_type, older_than, channel)
     if event is None:
-        return asyncio.run(parking.look(url, wanted, max_bytes=largest)), wanted
-    parked = asyncio.run(parking.look(url, chosen(None, None, None, None), max_bytes=largest))
+        return asyncio.run(parking.look(url, wanted, max_bytes=max_bytes)), wanted
+    parked = asyncio.run(parking.look(url, chosen(None, None, None, None), max_bytes=max_bytes))
     wanted = chosen(whole_id(event, (each.event_id for each in parked)), reason, event_type, older_than, channel)
     return list(filter(wanted, parked)), wanted
 

@@ -6,6 +6,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import structlog
 
@@ -89,20 +90,28 @@ class Pipeline:
     jobs: Jobs
     poison_guard: PoisonGuard
     observer: Observer = field(default_factory=NoObserver)
-    relevance: RelevanceCheck = field(init=False)
-    closer: Closer = field(init=False)
-    sender: Sender = field(init=False)
 
-    def __post_init__(self) -> None:
-        lease_s, zone = self.leases.seconds, self.policy.zone
-        relevance = RelevanceCheck(self.state, self.composer.channel, zone, lease_s=lease_s)
-        closer = Closer(
-            self.state, self.observer, self.outbox, self.policy.retry_schedule, zone, self.channel.name, lease_s
+    @cached_property
+    def relevance(self) -> RelevanceCheck:
+        return RelevanceCheck(self.state, self.composer.channel, self.policy.zone, lease_s=self.leases.seconds)
+
+    @cached_property
+    def closer(self) -> Closer:
+        return Closer(
+            self.state,
+            self.observer,
+            self.outbox,
+            self.policy.retry_schedule,
+            self.policy.zone,
+            self.channel.name,
+            self.leases.seconds,
         )
-        object.__setattr__(self, "relevance", relevance)
-        object.__setattr__(self, "closer", closer)
-        sender = Sender(self.state, self.composer, self.channel, self.observer, relevance, closer, self.poison_guard)
-        object.__setattr__(self, "sender", sender)
+
+    @cached_property
+    def sender(self) -> Sender:
+        return Sender(
+            self.state, self.composer, self.channel, self.observer, self.relevance, self.closer, self.poison_guard
+        )
 
     async def handle(self, inbound: InboundMessage) -> Settlement:
         """Handle one message. Everything that the returned settlement promises is already written when it returns."""
