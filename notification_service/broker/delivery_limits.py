@@ -23,7 +23,7 @@ from yarl import URL
 from notification_service.broker import lenient_decoding
 from notification_service.broker.lenient_decoding import LOST, addresses
 from notification_service.broker.topology import queue_stands
-from notification_service.foundation.errors import NO_URL, ConfigurationError, DependencyError
+from notification_service.foundation.errors import INVALID_URL, ConfigurationError, DependencyError
 
 SETTING = "RABBITMQ_MANAGEMENT_URL"
 _BY_ITSELF = 20
@@ -166,7 +166,7 @@ class _Api:
         try:
             url, broker = URL(management), URL(addresses(amqp)[0])
         except ValueError:
-            raise ConfigurationError(f"{SETTING} {NO_URL}") from None
+            raise ConfigurationError(f"{SETTING} {INVALID_URL}") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise ConfigurationError(f"{SETTING} has to be http://host:15672 or https://…")
         user = url if url.user else broker

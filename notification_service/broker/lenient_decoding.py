@@ -19,7 +19,7 @@ from pamqp import decode
 from pamqp.common import FieldValue
 from yarl import URL
 
-from notification_service.foundation.errors import NO_URL, ConfigurationError
+from notification_service.foundation.errors import INVALID_URL, ConfigurationError
 from notification_service.foundation.hosts import is_host
 
 LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
@@ -82,7 +82,7 @@ def parsed(urls: str) -> list[URL]:
     except ValueError:
         listed = []
     if not listed or not all(_leads_somewhere(url) for url in listed):
-        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}")
+        raise ConfigurationError(f"RABBITMQ_URL {INVALID_URL}")
     return listed
 
 

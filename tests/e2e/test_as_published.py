@@ -188,7 +188,7 @@ def test_packed_bodies_are_read_shown_and_replayed_as_they_came(place: Place) ->
             "bomb": "too_large",
             "brotli": "not_json",
         }
-        assert "it ends before its end" in told["broken"]["detail"]
+        assert "it is cut short" in told["broken"]["detail"]
         assert "unpacked, and MAX_EVENT_BYTES allows" in told["bomb"]["detail"]
         assert "content_encoding is 'br', which is not read" in told["brotli"]["detail"]
         shown = json.loads(command(place, "parked", "show", lost["event_id"], "--json"))["events"][0]

@@ -171,9 +171,9 @@ def test_what_is_not_known_stays_none(name: str) -> None:
         "europe\\madrid",
     ],
 )
-def test_a_zone_that_is_none_is_no_other_and_reads_no_file(name: str) -> None:
+def test_an_unknown_zone_is_refused_and_reads_no_file(name: str) -> None:
     assert style(zone="Europe/Madrid", time_zone=name).zone is None
-    with pytest.raises(ValueError, match="is no time zone"):
+    with pytest.raises(ValueError, match="is not a time zone"):
         check_zone(name)
 
 

@@ -18,7 +18,7 @@ from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, Redi
 from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.foundation.batching import Batcher
-from notification_service.foundation.errors import NO_URL, ConfigurationError, StoreUnavailableError
+from notification_service.foundation.errors import INVALID_URL, ConfigurationError, StoreUnavailableError
 from notification_service.foundation.hosts import is_host
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ def connect(url: str) -> Client:
     try:
         return Client.from_pool(_pool(url))  # type: ignore[return-value]  # annotated with the base class
     except ValueError:
-        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+        raise ConfigurationError(f"REDIS_URL {INVALID_URL}") from None
 
 
 def unprotected(url: str) -> str | None:
@@ -139,7 +139,7 @@ def unprotected(url: str) -> str | None:
         pools = (pool, *(sentinel.connection_pool for sentinel in sentinels))
         connections = [each.make_connection() for each in pools]  # none is opened
     except (ValueError, TypeError, RedisError):
-        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+        raise ConfigurationError(f"REDIS_URL {INVALID_URL}") from None
     return next(filter(None, map(_fault, connections)), None)
 
 
