@@ -138,16 +138,16 @@ async def _look(settings: Settings, which: Bounces) -> list[Document]:
 async def _replay(
     settings: Settings,
     records: Sequence[Document],
-    moved_one: Callable[[object], None],
-    refused_one: Callable[[EventRefusedError], None],
+    on_moved: Callable[[object], None],
+    on_refused: Callable[[EventRefusedError], None],
 ) -> list[Document]:
     """Publish the events of these records again, each with a replay token of its own. Raises `DependencyError`."""
     moved = []
-    async with parking.bringing_in(settings.rabbitmq.url.get_secret_value()) as bring_in:
+    async with parking.republishing(settings.rabbitmq.url.get_secret_value()) as republish:
         for record in records:
             if body := stored_body(record):
                 try:
-                    await bring_in(
+                    await republish(
                         body,
                         str(record["event_type"]),
                         str(record["event_id"]),
@@ -155,10 +155,10 @@ async def _replay(
                         channel_of(record),
                     )
                 except EventRefusedError as problem:
-                    refused_one(problem)
+                    on_refused(problem)
                     continue
                 moved.append(record)
-            moved_one(record)
+            on_moved(record)
     return moved
 
 

@@ -94,7 +94,7 @@ def replay(
     found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     done = _move(
         found,
-        lambda moved, refused: parking.replay(url, wanted, max_bytes=max_bytes, moved_one=moved, refused_one=refused),
+        lambda moved, refused: parking.replay(url, wanted, max_bytes=max_bytes, on_moved=moved, on_refused=refused),
         ("Replay", "on their way again"),
         dry_run=dry_run,
         yes=yes,
@@ -126,7 +126,7 @@ def discard(
     found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     _move(
         found,
-        lambda moved, _: parking.discard(url, wanted, max_bytes=max_bytes, moved_one=moved),
+        lambda moved, _: parking.discard(url, wanted, max_bytes=max_bytes, on_moved=moved),
         ("Discard", "thrown away; their records stay"),
         dry_run=dry_run,
         yes=yes,

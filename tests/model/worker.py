@@ -243,7 +243,7 @@ class Worker:
         self.process.create_task(leases.renew_forever())
         if recall:
             recalls = cast("Recalls", _Recalls(stores, self.process))
-            recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(to_broker))
+            recaller = Recaller(recalls, breaker.refusals, parking.republishing_over(to_broker))
             breaker.refusals.on_recall = recaller.alarm
             self.process.create_task(recaller.forever())
 
