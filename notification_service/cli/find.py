@@ -1,4 +1,4 @@
-"""`find`: what became of a booking, an event, a notification, or of the mails to an address."""
+"""`find`: what happened to a booking, an event, a notification, or the mails to an address."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ Outcomes = Annotated[
     list[str] | None, typer.Option("--outcome", help="Only with this outcome; may be repeated.", metavar="OUTCOME")
 ]
 After = Annotated[
-    str | None, text_option("--after", help="The next page, by the word at the end of the last.", metavar="PLACE")
+    str | None, text_option("--after", help="The next page: the value that the last one ends with.", metavar="PLACE")
 ]
 
 Record = Mapping[str, Any]
@@ -74,7 +74,7 @@ def command(
 ) -> None:
     """Find notifications, the newest first.
 
-    If one alone is found, everything that happened to it is shown.
+    If there is only one, its whole history is shown.
     """
     which = wanted(
         term=term,
@@ -106,7 +106,8 @@ def wanted(
 ) -> SearchQuery:
     """`known`: a term, a booking, an event … Raises `ConfigurationError` for an unknown outcome or time."""
     if wrong := set(outcomes) - set(OUTCOMES):
-        raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
+        allowed = ", ".join(OUTCOMES)
+        raise ConfigurationError(f"--outcome: unknown outcome {', '.join(sorted(wrong))}; there are {allowed}")
     return SearchQuery(
         outcomes=tuple(outcomes),
         since=moment("--since", since),
@@ -122,12 +123,12 @@ def _place(after: str | None) -> Place | None:
         return Place.read(after) if after else None
     except ValueError as problem:
         raise ConfigurationError(
-            f"--after {shown(after)} is no place: it is what the page before it named"
+            f"--after {shown(after)} is not valid: use the value that the previous page ends with"
         ) from problem
 
 
 async def look(settings: Settings, which: SearchQuery, limit: int, after: Place | None) -> tuple[Page, Record | None]:
-    """A page and, where that has one record alone, the whole record. Raises `DependencyError`."""
+    """A page and, if it has a single record, the whole record. Raises `DependencyError`."""
     full = settings.service.record_recipient is RecipientRecord.FULL
     async with database.opened(settings) as db:
         search = MongoSearch(db, settings.mongodb.collection, full_recipients=full)
@@ -142,7 +143,7 @@ def _table(page: Page, *, addresses: bool) -> None:
     if page.records:
         terminal.table(_COLUMNS, [_row(each, addresses=addresses) for each in page.records])
     else:
-        say("Nothing is recorded of that. A booking or an event has to be whole, an address in any case of letters.")
+        say("No record found. Give whole ids of bookings and events; addresses match in any letter case.")
     say(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
 
 
@@ -161,13 +162,13 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
 
 
 def _history(record: Record, *, addresses: bool) -> None:
-    """One notification: its ids and fields, and everything that happened, with the replies of the server."""
+    """Print one notification: its ids and fields, and its history with the server's replies."""
     names = ("notification", "channel", "event_ids", "booking_id", "template", "recipient", "subject", "message_id")
     fields = {"notification": "_id", "channel": "notification_type"}
     for name in names:
         value = record.get(fields.get(name, name))
         words = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "not known")
-        in_full = addresses or name == "message_id"  # it looks like an address, and names no person
+        in_full = addresses or name == "message_id"  # it looks like an address, but is not a person's
         say_item(f"{name.replace('_', ' '):12}", _may_show(words, addresses=in_full))
     say()
     for each in timeline.moments(record):
@@ -176,7 +177,7 @@ def _history(record: Record, *, addresses: bool) -> None:
 
 
 def _as_json(page: Page, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
-    """`records`, and `next`, the place of the following page or null. One that was found alone is there in full."""
+    """`records`, and `next`: the value of --after for the next page, or null. A single record is there in full."""
     show: documents.Show = str if addresses else mask_in
     records = [documents.storable(each, show) for each in ([record] if record else page.records)]
     records = [{name: value for name, value in each.items() if name != "address_digests"} for each in records]

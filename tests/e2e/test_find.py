@@ -86,7 +86,7 @@ def test_the_message_id_is_told_whole_and_finds_the_notification(place: Place) -
 def test_a_time_may_be_so_long_ago(place: Place) -> None:
     assert find(place, BOOKING, "--since", "1h").stdout.endswith("2 found\n")
     none = find(place, BOOKING, "--until", "1h")
-    assert (none.returncode, none.stdout.startswith("Nothing is recorded of that.")) == (0, True)
+    assert (none.returncode, none.stdout.startswith("No record found.")) == (0, True)
 
 
 def test_json_is_one_object_that_pages(place: Place) -> None:
@@ -101,10 +101,10 @@ def test_json_is_one_object_that_pages(place: Place) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--outcome", "lost"], "--outcome lost is none"),
-        (["--after", "there"], "--after there is no place"),
-        (["--since", "yesterday"], "--since yesterday is no time: write 30m, 2h or 3d for so long ago"),
-        (["--until", "999999d"], "--until 999999d is no time"),
+        (["--outcome", "lost"], "--outcome: unknown outcome lost"),
+        (["--after", "there"], "--after there is not valid"),
+        (["--since", "yesterday"], "--since yesterday is not a time: write 30m, 2h or 3d for that long ago"),
+        (["--until", "999999d"], "--until 999999d is not a time"),
     ],
 )
 def test_what_is_wrong_with_the_question_is_said(place: Place, arguments: list[str], said: str) -> None:

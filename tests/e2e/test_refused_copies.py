@@ -172,7 +172,7 @@ def test_what_could_not_wait_is_parked_in_its_record_and_replayed_from_there(pla
     with place.service():
         done = command(place, "bounced", "replay", "--code", "unmovable", "--yes")
         assert done.returncode == 0, done.stderr
-        assert "1 on their way again" in done.stdout
+        assert "1 published again" in done.stdout
         until(lambda: place.outcomes().get(large["event_id"]) == "sent")
     assert len(place.mails()) == 1
     assert command(place, "reconcile").returncode == 0
@@ -186,7 +186,7 @@ def test_of_what_is_parked_one_that_the_broker_refuses_stays_and_the_others_are_
     with accepting(place, SMALL):
         done = command(place, "parked", "replay", "--yes")
     assert done.returncode == 1
-    assert "2 on their way again" in done.stdout
+    assert "2 published again" in done.stdout
     assert "max_message_size" in done.stderr
     assert "large" in done.stderr
     assert (place.depth("notification.again"), place.depth("notification.parked")) == (2, 1)

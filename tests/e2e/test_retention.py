@@ -108,7 +108,7 @@ def test_what_waits_for_a_person_is_not_sent_once_its_person_is_erased(
         assert (erased["changed"], erased["parked"]) == (1, [data["event_id"]])
         # Beside the verdict that Redis still holds, the books balance.
         assert json.loads(cli(place, "reconcile", "--json").stdout)["findings"] == []
-        assert "1 on their way again" in cli(place, "parked", "replay", "--yes").stdout
+        assert "1 published again" in cli(place, "parked", "replay", "--yes").stdout
         place.publish(event({**data, "event_id": "again"}))
         until(lambda: len(service.said("event.duplicate")) == 2, timeout=30)
         until(lambda: place.depth("notification.parked") == place.depth("notification.again") == 0)

@@ -232,7 +232,7 @@ def test_replaying_and_discarding_end_well(place: Place) -> None:
     """Last: they take the events away."""
     screen = on_a_terminal(place, "parked", "replay", "--event", MARKUP, "--yes")
     check(screen)
-    assert "1 on their way again" in screen
+    assert "1 published again" in screen
     screen = on_a_terminal(place, "parked", "discard", "--older-than", "0", "--yes")
     check(screen)
     assert re.search(r"[1-9][0-9] thrown away", screen)
