@@ -49,7 +49,7 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
     problems: list[str] = []
     for url in listed:
         try:
-            connection: AbstractConnection = await aio_pika.connect(url, connection_class=_Connection, **options)
+            connection: AbstractConnection = await aio_pika.connect(url, connection_class=_ClosingConnection, **options)
         except LOST as problem:
             if len(listed) == 1:
                 raise
@@ -59,7 +59,7 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
     raise ConnectionError("; ".join(problems))
 
 
-class _Connection(aio_pika.Connection):
+class _ClosingConnection(aio_pika.Connection):
     """Closes itself if it cannot connect. aio-pika would do that only on garbage collection, on any thread."""
 
     async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aio-pika's signature

@@ -30,7 +30,7 @@ from notification_service.records import database, timeline
 from notification_service.records.reconciliation import OUTCOMES
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import documents
-from notification_service.stores.mongo.search import MongoSearch, Page, Place, SearchQuery
+from notification_service.stores.mongo.search import MongoSearch, Place, SearchPage, SearchQuery
 
 Term = Annotated[str | None, typer.Argument(help="A booking, event, notification or address.", callback=not_empty)]
 Booking = Annotated[str | None, text_option("--booking", help="Only of this booking.", metavar="ID")]
@@ -127,7 +127,9 @@ def _place(after: str | None) -> Place | None:
         ) from problem
 
 
-async def look(settings: Settings, which: SearchQuery, limit: int, after: Place | None) -> tuple[Page, Record | None]:
+async def look(
+    settings: Settings, which: SearchQuery, limit: int, after: Place | None
+) -> tuple[SearchPage, Record | None]:
     """A page and, if it has a single record, the whole record. Raises `DependencyError`."""
     full = settings.service.record_recipient is RecipientRecord.FULL
     async with database.opened(settings) as db:
@@ -139,7 +141,7 @@ async def look(settings: Settings, which: SearchQuery, limit: int, after: Place 
         return page, await search.find(page.records[0]["_id"]) if alone else None
 
 
-def _table(page: Page, *, addresses: bool) -> None:
+def _table(page: SearchPage, *, addresses: bool) -> None:
     if page.records:
         terminal.table(_COLUMNS, [_row(each, addresses=addresses) for each in page.records])
     else:
@@ -176,7 +178,7 @@ def _history(record: Record, *, addresses: bool) -> None:
         say_item(mark, _may_show(each.detail, addresses=addresses))
 
 
-def _as_json(page: Page, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
+def _as_json(page: SearchPage, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
     """`records`, and `next`: the value of --after for the next page, or null. A single record is there in full."""
     show: documents.Show = str if addresses else mask_in
     records = [documents.storable(each, show) for each in ([record] if record else page.records)]

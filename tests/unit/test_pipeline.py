@@ -48,7 +48,7 @@ from notification_service.delivery.ports.channel import (
     SimulatedSend,
     Verdict,
 )
-from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Tenure
+from notification_service.delivery.ports.claims import ClaimAnswer, Claimed, Decided, Fence, Tenure
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
 from notification_service.delivery.rate_limits import RateLimits, Reservation
@@ -363,7 +363,7 @@ async def test_deferred_waits_on_the_ladder_and_lets_the_claim_go() -> None:
     assert (settlement.counted, settlement.reason) == (True, "4.2.1 busy")
     assert (cinema.record.outcome, cinema.record.entry.outcome) == ("waiting", None)
     assert cinema.record.due_at is not None
-    assert await cinema.claim() == Granted(fresh=True)
+    assert await cinema.claim() == Claimed(fresh=True)
 
 
 async def test_a_wait_that_the_server_names_is_honoured() -> None:
@@ -428,7 +428,7 @@ async def test_in_doubt_waits_out_the_lease_and_uses_up_no_retry() -> None:
     settlement = await cinema.handle()
     assert settlement == Retry(LEASE, counted=False, reason="it may have gone out")
     assert (cinema.record.outcome, cinema.record.attempts) == ("pending", [IN_DOUBT.attempt])
-    assert not isinstance(await cinema.claim(), Granted | Decided)
+    assert not isinstance(await cinema.claim(), Claimed | Decided)
 
 
 async def test_withdrawn_waits_and_counts_nothing() -> None:

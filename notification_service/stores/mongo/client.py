@@ -21,7 +21,7 @@ from notification_service.foundation.hosts import is_host
 
 T = TypeVar("T")
 Document = dict[str, Any]
-Client = AsyncIOMotorClient[Document]
+MongoClient = AsyncIOMotorClient[Document]
 Database = AsyncIOMotorDatabase[Document]
 Collection = AsyncIOMotorCollection[Document]
 Cursor = AsyncIOMotorCursor[Document]
@@ -44,7 +44,7 @@ full), 371 (an administrator blocks writes), 462 (too many requests) and 14031 (
 """
 
 
-def connect(uri: str) -> Client:
+def connect(uri: str) -> MongoClient:
     """Returns a client whose operations end within 5 s, and whose writes are journaled before they are acknowledged.
 
     It connects on first use. Raises `ConfigurationError` if the URI cannot be read.
@@ -95,7 +95,7 @@ def _parsed(uri: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _client(uri: str) -> Client:
+def _client(uri: str) -> MongoClient:
     return AsyncIOMotorClient(
         uri,
         serverSelectionTimeoutMS=_TIMEOUT_MS,
