@@ -36,7 +36,7 @@ _INEQUIVALENT = re.compile(
     r"inequivalent arg '([^']+)'.* but current is (?:none|(?:the value )?'([^']*)'(.*))", re.DOTALL
 )
 _PROBE: Mapping[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1000}
-_REMEDY = "set the policy of docs/operations.md (Queues that stand already)"
+_REMEDY = "set the policy of docs/operations.md (Existing queues)"
 
 
 class Fate(StrEnum):
