@@ -337,7 +337,7 @@ async def test_a_form_from_elsewhere_is_refused(
 
 
 @pytest.mark.parametrize("path", ["/console/parked", "/console/bounced", "/console/books", "/console/logout"])
-async def test_a_form_needs_the_word_of_its_own_session(
+async def test_a_form_needs_the_csrf_token_of_its_own_session(
     app: Starlette, operator: httpx.AsyncClient, behind: ConsoleQueries, path: str
 ) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as second:
@@ -457,7 +457,9 @@ async def test_pages_lead_to_older_ones(operator: httpx.AsyncClient) -> None:
     assert (await operator.get("/console/?after=nowhere")).status_code == 400
 
 
-async def test_the_books_say_what_reconcile_says(operator: httpx.AsyncClient, behind: ConsoleQueries) -> None:
+async def test_the_reconciliation_page_shows_what_reconcile_prints(
+    operator: httpx.AsyncClient, behind: ConsoleQueries
+) -> None:
     assert "No check has run" in (await operator.get("/console/books")).text or behind.audits.report
     answer = await operator.post("/console/books", data={"csrf_token": await csrf(operator)})
     assert answer.headers["location"] == "/console/books"

@@ -82,7 +82,7 @@ async def after_the_lease() -> None:
 # ── claim ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_nobody_knows_is_granted_as_fresh(claims: Claims, one: str) -> None:
+async def test_an_unknown_notification_is_claimed_as_fresh(claims: Claims, one: str) -> None:
     assert await claims.claim(one, "a") == Claimed(fresh=True)
 
 
@@ -289,9 +289,7 @@ OUTCOMES: list[Outcome] = [
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
-async def test_a_verdict_is_told_to_everybody_and_outlives_the_lease(
-    claims: Claims, one: str, outcome: Outcome
-) -> None:
+async def test_everybody_gets_the_verdict_and_it_outlives_the_lease(claims: Claims, one: str, outcome: Outcome) -> None:
     await claims.claim(one, "a")
     assert await claims.decide(one, "a", outcome) is HELD
     assert await claims.claim(one, "b") == Decided(outcome)
@@ -304,7 +302,7 @@ async def test_a_verdict_without_a_key_is_remembered(claims: Claims, one: str) -
     assert await claims.claim(one, "b") == Decided(Sent())
 
 
-async def test_a_verdict_told_twice_stands_and_another_one_does_not_replace_it(claims: Claims, one: str) -> None:
+async def test_a_repeated_verdict_is_accepted_and_another_one_does_not_replace_it(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     assert await claims.decide(one, "a", Sent()) is HELD
     assert await claims.decide(one, "a", Sent()) is HELD
@@ -340,7 +338,7 @@ async def test_only_a_verdict_that_may_be_reopened_is(claims: Claims, one: str, 
         assert answer == Decided(outcome)
 
 
-async def test_a_replay_of_what_nobody_knows_or_another_holds_is_like_any_claim(claims: Claims, one: str) -> None:
+async def test_a_replay_of_an_unknown_or_claimed_notification_is_like_any_claim(claims: Claims, one: str) -> None:
     assert await claims.claim(one, "a", reopen=True) == Claimed(fresh=True)
     assert isinstance(await claims.claim(one, "b", reopen=True), Held)
 
@@ -419,7 +417,7 @@ async def test_only_its_owner_releases_a_claim(claims: Claims, one: str) -> None
     assert isinstance(await claims.claim(one, "b"), Held)
 
 
-async def test_a_release_told_twice_is_one(claims: Claims, one: str) -> None:
+async def test_a_repeated_release_has_no_further_effect(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     assert [await claims.release(one, "a") for _ in range(2)] == [HELD, HELD]
 
@@ -495,7 +493,7 @@ async def test_a_server_that_hangs_surfaces_within_three_seconds(behind: RedisCl
     assert await behind.claim(one + "x", "a") == Claimed(fresh=True)
 
 
-async def test_a_crowd_before_a_server_that_hangs_is_told_within_three_seconds(
+async def test_many_callers_of_a_server_that_hangs_fail_within_three_seconds(
     behind: RedisClaims, proxy: Proxy, one: str
 ) -> None:
     proxy.black_hole()
@@ -616,7 +614,7 @@ async def _linked(replica: redis.RedisClient) -> None:
     raise TimeoutError("the replica never came up")
 
 
-async def test_scripts_that_the_server_forgot_are_told_again(stack: LocalStack, one: str) -> None:
+async def test_scripts_that_the_server_forgot_are_loaded_again(stack: LocalStack, one: str) -> None:
     async with redis.connect(stack.redis_url) as client:
         claims = RedisClaims(client, lease_seconds=30, verdict_seconds=60)
         await claims.claim(one, "a")

@@ -96,7 +96,7 @@ async def test_a_bucket_empties_evenly(stack: LocalStack, address: str) -> None:
     assert [(await rates.reserve(address)).seconds for _ in range(2)] == [0, pytest.approx(900)]
 
 
-async def test_no_redis_is_said_so(address: str) -> None:
+async def test_without_redis_a_store_error_is_raised(address: str) -> None:
     async with redis.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
         with pytest.raises(StoreUnavailableError):
             await RedisRates(client, RATE_LIMITS).reserve(address)

@@ -1,4 +1,4 @@
-"""`bounced` is no dead end: a person has it again, and so does a later event that knows the right address."""
+"""A bounced mail is sent again by a replay, or by a later event with the right address."""
 
 import json
 import subprocess

@@ -133,7 +133,7 @@ def padded(size: int, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - of an 
     return fresh("payment.success", note="x" * size, **fields)
 
 
-def test_what_cannot_go_to_a_rung_is_tried_in_hand_and_then_sent(place: Place) -> None:
+def test_what_no_retry_queue_takes_is_held_unacked_and_then_sent(place: Place) -> None:
     made(place, None)
     large = padded(100_000, transaction_id="large")
     place.publish(event(large))

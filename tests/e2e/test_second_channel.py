@@ -189,7 +189,7 @@ def test_without_an_address_an_optional_channel_skips_and_e_mail_waits_for_a_per
     assert texts(balance(judge)) == ""
 
 
-def test_reconcile_tells_an_event_that_a_channel_lost_from_one_with_nothing_to_send(
+def test_reconcile_distinguishes_an_event_that_a_channel_lost_from_one_with_nothing_to_send(
     place: Place, webhook: Webhook, tmp_path: Path
 ) -> None:
     judge = Judge(place)
@@ -368,7 +368,7 @@ def test_nothing_goes_out_by_any_channel_in_a_simulation(place: Place, webhook: 
 
 
 def test_tickets_of_the_express_lane_are_sent_once(place: Place, webhook: Webhook) -> None:
-    """The lane belongs to e-mail; the other channel takes no copy from it."""
+    """The express lane is for e-mail; the other channel takes no copy from it."""
     events = [fresh("booking.confirmed") for _ in range(10)]
     with both(place, webhook, RABBITMQ_EXPRESS_LANE="true") as service:
         place.publish(*map(event, events))

@@ -239,7 +239,7 @@ def test_replaying_and_discarding_end_well(place: Place) -> None:
 
 
 @pytest.mark.parametrize("age", ["-1", "nan", "inf", "1e300", "-0.1"])
-def test_an_age_that_is_none_is_refused(place: Place, age: str) -> None:
+def test_an_invalid_age_is_refused(place: Place, age: str) -> None:
     screen = on_a_terminal(place, "parked", "discard", f"--older-than={age}")
     assert "has to be a number of hours from 0 to" in screen
 

@@ -144,7 +144,7 @@ async def test_more_callers_than_connections_wait_their_turn(client: redis.Redis
         f"sentinel://user:{CANARY}@host/main/0",
     ],
 )
-def test_an_address_of_sentinels_that_is_none_is_refused_without_being_repeated(url: str) -> None:
+def test_an_invalid_sentinel_address_is_refused_without_being_repeated(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
         redis.connect(url)
     assert CANARY not in str(caught.value)

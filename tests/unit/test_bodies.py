@@ -82,7 +82,7 @@ def test_a_packed_body_is_unpacked_and_a_plain_one_is_not(content: bytes, encodi
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_cannot_be_unpacked_is_told(content: bytes, encoding: str | None, said: str) -> None:
+def test_what_cannot_be_decompressed_is_reported(content: bytes, encoding: str | None, said: str) -> None:
     told = fault_of(content, encoding)
     assert said in told
     assert len(told) < 200
@@ -193,7 +193,7 @@ def test_a_number_is_what_it_says_or_the_text_is_known_to_say_more(
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_json_is_refused(literal: str) -> None:
+def test_what_is_not_json_is_refused(literal: str) -> None:
     assert fault_of(b'{"it": %s}' % literal.encode()) == f"the body is not JSON: {literal} is not JSON"
 
 

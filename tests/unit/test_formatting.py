@@ -139,7 +139,7 @@ def test_no_showtime_stops_a_mail(text: str) -> None:
         assert isinstance(shown("showtime_brief", text, style(zone=zone)), str)
 
 
-def test_a_moment_is_told_at_the_cinemas_clock() -> None:
+def test_a_moment_is_shown_in_the_cinemas_time_zone() -> None:
     when = datetime(2026, 11, 24, 11, tzinfo=UTC)
     assert shown("moment", when, style(zone="Asia/Kolkata")).startswith("Tuesday, November 24, 2026, 4:30 PM")
 

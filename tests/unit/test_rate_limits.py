@@ -125,7 +125,7 @@ def test_a_provider_s_own_limits_hold_unless_a_setting_says_otherwise(
 
 @pytest.mark.parametrize("value", ["many", '{"gmail.com": -1}', '{"gmail.com": "x"}'])
 @pytest.mark.parametrize("name", ["DOMAIN_MAILS_PER_MINUTE", "CINEMAS"])
-def test_json_that_is_none_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_json_is_refused_by_the_settings_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name) as told:
         load(None)
