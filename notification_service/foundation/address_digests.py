@@ -30,6 +30,8 @@ _LOCAL, _DOMAIN = rf"[^{_ENDS}]{{1,64}}", rf"[^{_ENDS}'&?/|={{}}!#%*+$^`~]{{1,25
 _ADDRESS = re.compile(rf"(?:\"([^\"\n@]{{1,62}})\"|({_LOCAL}))@({_DOMAIN})")
 _SEPARATORS = re.compile(r"[=&?/|{}!]")
 """Characters that a local part may contain, but that more often separate, as in `email=jane@…`."""
+_MAX_LOCAL, _MAX_DOMAIN = 64, 254
+"""In characters: the two quotes of a local part, and the "@" before a domain, are among them."""
 _AROUND = "'`*"
 _JOINT = re.compile(r"[-_#](?=[^@]{1,64}@)")
 _ID = re.compile(r"(?:id|fact|number|reference|code)$", re.IGNORECASE)
@@ -37,6 +39,8 @@ _ID = re.compile(r"(?:id|fact|number|reference|code)$", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _QUOTED_PRINTABLE = re.compile(r"=([0-9A-Fa-f]{2})")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
+_AT_IN_BASE64 = re.compile(r"Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A|JT|[CSiy]U|lN")
+"""What "@" or "%4" look like in base64, at each of the three offsets of a byte in its group of four letters."""
 _DOTS = str.maketrans("\u3002\uff61", "..")
 _HIDDEN = re.compile("[\u0000\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffd]")
 
@@ -143,6 +147,8 @@ def _decoded(text: str) -> Iterator[str]:
 
 def _from_base64(token: str) -> str:
     """The decoded text; empty if it is not base64 or contains no address."""
+    if not _AT_IN_BASE64.search(token):
+        return ""
     bare = token.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
     try:
         content = base64.b64decode(bare + "=" * (-len(bare) % 4))
@@ -156,12 +162,24 @@ def _addresses_of(text: str) -> Iterator[str]:
         text = unicodedata.normalize("NFKC", text).translate(_DOTS)
     if "@" not in text:
         return
-    for quoted, local, domain in _ADDRESS.findall(text):
+    for quoted, local, domain in _parts_of_addresses(text):
         host = domain.strip("-.…")
         if "." not in host:
             continue
         for each in dict.fromkeys(_locals(quoted or local)):
             yield canonical(f"{each}@{host}")
+
+
+def _parts_of_addresses(text: str) -> Iterator[tuple[str, str, str]]:
+    """As `_ADDRESS.findall`, which would try every letter of the text as a beginning: here only those near an "@"."""
+    end = 0
+    while (at := text.find("@", end)) >= 0:
+        found = _ADDRESS.search(text, max(end, at - _MAX_LOCAL), at + _MAX_DOMAIN)
+        if found is None or found.start(3) != at + 1:
+            end = at + 1
+        else:
+            yield found[1] or "", found[2] or "", found[3]
+            end = found.end()
 
 
 def _locals(text: str) -> Iterator[str]:

@@ -5,7 +5,9 @@ import time
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, strategies as st
 
+from notification_service.foundation import address_digests
 from notification_service.foundation.address_digests import MAX_DIGESTS, MORE, Digests, named_in, names, texts_in
 
 JANE = "jane.smith@guests.example"
@@ -134,3 +136,16 @@ def test_no_event_takes_long(text: str) -> None:
     started = time.process_time()
     named_in([text])
     assert time.process_time() - started < 3
+
+
+@given(st.text(alphabet='ab."@@<> -,é', max_size=400))
+def test_looking_near_each_at_sign_finds_what_looking_everywhere_finds(text: str) -> None:
+    found = list(address_digests._parts_of_addresses(text))
+    assert found == address_digests._ADDRESS.findall(text)
+
+
+@given(st.binary(max_size=40), st.sampled_from([b"@", b"%40"]), st.binary(max_size=40))
+def test_base64_that_holds_an_address_is_never_passed_over(before: bytes, sign: bytes, after: bytes) -> None:
+    content = before + sign + after
+    for encoded in (base64.b64encode(content), base64.urlsafe_b64encode(content)):
+        assert address_digests._AT_IN_BASE64.search(encoded.decode())
