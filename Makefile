@@ -64,7 +64,7 @@ format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-contract: $(STAMP) ## write the AsyncAPI document, the schema of log lines and the list of public names
+contract: $(STAMP) ## write the AsyncAPI document, the schemas of log lines and records, and the list of public names
 	@$(BIN)/python -m tests.schemas
 	@$(BIN)/python -m tests.public_names
 

@@ -87,62 +87,80 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
     renderer = bootstrap.load_renderer(settings)
     outbox = FileOutbox(settings.service.outbox_dir)
     _check_outbox(settings, outbox, is_only_copy=transport is None)
-    service, mongodb, rabbit = settings.service, settings.mongodb, settings.rabbitmq
+    metrics = Metrics(
+        bootstrap.retry_schedule(settings), transport.provider if transport else settings.smtp.provider.name
+    )
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            mongo.open_database(mongodb.uri.get_secret_value(), mongodb.database)
-        )
-        redis_client = redis.connect(settings.redis.url.get_secret_value())
-        stack.push_async_callback(redis_client.aclose)
-
-        claims = RedisClaims(
-            redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S
-        )
-        ledger = MongoLedger(
-            database,
-            mongodb.collection,
-            full_recipients=service.record_recipient is RecipientRecord.FULL,
-            address_keys=settings.addresses.plain_keys,
-        )
-        rates = RedisRates(redis_client, bootstrap.rate_limits(settings))
-        stores = bootstrap.Stores(claims, ledger, MongoDirectory(database), rates)
-        provider = transport.provider if transport else settings.smtp.provider.name
-        metrics = Metrics(bootstrap.retry_schedule(settings), provider)
+        stores = await _stores(settings, stack)
         breaker = bootstrap.build_channel(outbox, transport, metrics.attempted)
         stack.push_async_callback(breaker.close)
         _check_names((breaker.name, *(each.transport.name for each in others)))
-        leases = Leases(claims, service.lease_seconds)
         pipeline = bootstrap.pipeline(
             settings,
             bootstrap.email_composer(settings, renderer),
             renderer.zone,
             stores,
-            leases=leases,
+            leases=Leases(stores.claims, settings.service.lease_seconds),
             breaker=breaker,
             outbox=outbox,
             observer=_observer(settings, metrics, stack),
         )
         channels: list[RunningChannel] = []
-        link = BrokerConnection(
-            rabbit.url.get_secret_value(),
-            _topology(settings, pipeline.policy.retry_schedule, others),
-            prefetch=rabbit.prefetch,
-            on_ack_timeout=partial(_limit_waiting, channels),
-        )
+        link = _link(settings, pipeline, others, channels)
         email = RunningChannel(pipeline, breaker, _consumer(link, pipeline))
-        unlimited = replace(stores, rates=RedisRates(redis_client, RateLimits()))
-        running = tuple(
-            _running(settings, each, stores=unlimited, email=email, link=link, stack=stack) for each in others
-        )
+        running = tuple(_running(settings, each, stores=stores, email=email, link=link, stack=stack) for each in others)
         channels += (email, *running)
-
-        recalls = MongoRecalls(database, mongodb.collection)
-        recaller = Recaller(recalls, breaker.refusals, parking.republishing_over(link))
+        recaller = Recaller(stores.recalls, breaker.refusals, parking.republishing_over(link))
         breaker.refusals.on_recall = recaller.alarm
-        sweeper = Sweeper(MongoRetention(database, mongodb.collection), service.retention_policy)
-        parts = Parts(claims, ledger, leases, link, email, running, metrics, sweeper, recaller)
+        sweeper = Sweeper(stores.retention, settings.service.retention_policy)
+        parts = Parts(stores.claims, stores.ledger, pipeline.leases, link, email, running, metrics, sweeper, recaller)
         metrics.watch(_gauges(parts, transport))
         yield parts
+
+
+@dataclass(frozen=True, slots=True)
+class _ConnectedStores(bootstrap.Stores):
+    """The stores of a pipeline, and those of what works on its records."""
+
+    claims: RedisClaims
+    ledger: MongoLedger
+    recalls: MongoRecalls
+    retention: MongoRetention
+    redis_client: redis.RedisClient
+
+
+async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores:
+    service, mongodb = settings.service, settings.mongodb
+    opening = mongo.open_database(mongodb.uri.get_secret_value(), mongodb.database)
+    database = await stack.enter_async_context(opening)
+    client = redis.connect(settings.redis.url.get_secret_value())
+    stack.push_async_callback(client.aclose)
+    return _ConnectedStores(
+        claims=RedisClaims(client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S),
+        ledger=MongoLedger(
+            database,
+            mongodb.collection,
+            full_recipients=service.record_recipient is RecipientRecord.FULL,
+            address_keys=settings.addresses.plain_keys,
+        ),
+        directory=MongoDirectory(database),
+        rates=RedisRates(client, bootstrap.rate_limits(settings)),
+        recalls=MongoRecalls(database, mongodb.collection),
+        retention=MongoRetention(database, mongodb.collection),
+        redis_client=client,
+    )
+
+
+def _link(
+    settings: Settings, pipeline: Pipeline, others: Sequence[ChannelParts], channels: Sequence[RunningChannel]
+) -> BrokerConnection:
+    """`channels`: those whose messages the broker may limit the wait of, once they run."""
+    return BrokerConnection(
+        settings.rabbitmq.url.get_secret_value(),
+        _topology(settings, pipeline.policy.retry_schedule, others),
+        prefetch=settings.rabbitmq.prefetch,
+        on_ack_timeout=partial(_limit_waiting, channels),
+    )
 
 
 def _gauges(parts: Parts, transport: LiveTransport | None) -> Gauges:
@@ -167,12 +185,12 @@ def _running(
     settings: Settings,
     parts: ChannelParts,
     *,
-    stores: bootstrap.Stores,
+    stores: _ConnectedStores,
     email: RunningChannel,
     link: BrokerConnection,
     stack: AsyncExitStack,
 ) -> RunningChannel:
-    """Connect a further channel, which shares the stores, leases, outbox and observer of e-mail."""
+    """Connect a further channel, which shares the stores, leases, outbox and observer of e-mail, but not its limits."""
     simulated = settings.service.delivery_mode is DeliveryMode.SIMULATE
     outbox = email.pipeline.outbox
     transport = SimulatedChannel(outbox, parts.transport.name) if simulated else parts.transport
@@ -182,7 +200,7 @@ def _running(
         settings,
         parts.composer,
         email.pipeline.policy.zone,
-        stores,
+        replace(stores, rates=RedisRates(stores.redis_client, RateLimits())),
         leases=email.pipeline.leases,
         breaker=breaker,
         outbox=outbox,

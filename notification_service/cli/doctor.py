@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ async def _results(settings: Settings, *, silent: bool) -> list[CheckResult]:
     return found
 
 
-async def examine(settings: Settings) -> AsyncIterator[CheckResult]:
+async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         (str(ENV_FILE), _env_file),
         ("templates", _templates),

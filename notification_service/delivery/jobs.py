@@ -14,6 +14,7 @@ from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.leases import Lease
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import OutgoingMessage
+from notification_service.delivery.rate_limits import Place
 from notification_service.delivery.settlements import Retry, Settlement
 
 
@@ -42,6 +43,8 @@ class Job:
     message: OutgoingMessage | None = field(default=None, repr=False)
     further: bool = False
     """A later message about a booking, beside the first of its kind."""
+    places: tuple[Place, ...] = ()
+    """What it took at the rate limits and gives back where nothing was sent."""
     relevance: Relevance | None = None
     looked_at: float = 0.0
     """When its relevance was last checked (monotonic clock)."""

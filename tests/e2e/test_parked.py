@@ -1,9 +1,6 @@
 """What waits for a person, and its way back."""
 
 import json
-import os
-import subprocess
-import sys
 
 from tests.samples import fresh
 from tests.stack.place import Place, until
@@ -16,21 +13,7 @@ def parked(place: Place, *arguments: str) -> str:
 
 
 def command(place: Place, *arguments: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "notification_service", *arguments],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "COLUMNS": "200",
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # the code of a mutant is found by it
-            **place.environment(),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-        stdin=subprocess.DEVNULL,
-    )
+    ended = place.command(*arguments)
     return ended.stdout + ended.stderr
 
 

@@ -657,6 +657,26 @@ async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() ->
     )
 
 
+@pytest.mark.parametrize("times", [1, 3])
+async def test_what_is_put_off_counts_once_against_its_address(times: int) -> None:
+    """And goes when the channel is back, though only one mail an hour may go to it."""
+    rates = MemoryRates(RateLimits(per_address_hour=1))
+    cinema = Cinema([PutOff(20, "the channel is closed: 421 4.3.2 shutting down")] * times, rates=rates)
+    for _ in range(times):
+        assert isinstance(await cinema.handle(), Retry)
+    assert await cinema.handle() == Done(Sent())
+    later = await cinema.handle(event_id="e2", booking_id="B-2")
+    assert isinstance(later, Retry)
+    assert "RECIPIENT_MAILS_PER_HOUR" in later.reason
+
+
+async def test_a_handover_that_was_refused_counts_for_nothing() -> None:
+    cinema = Cinema([HandoverRefused()], rates=MemoryRates(RateLimits(per_address_hour=1)))
+    assert isinstance(await cinema.handle(), Retry)
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent())
+
+
 async def test_a_retry_takes_no_further_place() -> None:
     cinema = Cinema([deferred()], rates=MemoryRates(RateLimits(per_address_hour=1)))
     assert isinstance(await cinema.handle(), Retry)
