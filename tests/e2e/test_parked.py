@@ -97,7 +97,7 @@ def test_discarding_asks_which_and_keeps_the_record(place: Place) -> None:
     with place.service():
         place.publish(event(data))
         until(lambda: place.depth("notification.parked") == 1)
-        assert "say which" in parked(place, "discard")
+        assert "choose by" in parked(place, "discard")
         assert "1 discarded" in parked(place, "discard", "--yes", "--reason", "no_recipient")
     assert place.depth("notification.parked") == 0
     assert place.outcomes() == {data["event_id"]: "rejected"}

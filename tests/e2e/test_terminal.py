@@ -240,7 +240,7 @@ def test_replaying_and_discarding_end_well(on_a_terminal: Screen) -> None:
     assert "1 published again" in screen
     screen = on_a_terminal("parked", "discard", "--older-than", "0", "--yes")
     check(screen)
-    assert re.search(r"[1-9][0-9] thrown away", screen)
+    assert re.search(r"[1-9][0-9] discarded", screen)
 
 
 @pytest.mark.parametrize("age", ["-1", "nan", "inf", "1e300", "-0.1"])
