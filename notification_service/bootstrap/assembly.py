@@ -5,6 +5,7 @@ import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -16,6 +17,7 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.outbox import FileOutbox
+from notification_service.channels.relays import Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.leases import Leases
@@ -46,15 +48,31 @@ _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @dataclass(frozen=True, slots=True)
 class RunningChannel:
-    """The connected parts of one channel: its pipeline, the breaker around its transport, and its consumer."""
+    """The connected parts of one channel: its pipeline, the breaker around its transport, and its consumer.
+
+    `relays`: for e-mail where there are several; `breaker` is that of the first.
+    """
 
     pipeline: Pipeline
     breaker: Breaker
     consumer: Consumer
+    relays: Relays | None = None
 
     @property
     def kind(self) -> ChannelKind:
         return self.pipeline.composer.channel
+
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        return tuple(relay.breaker for relay in self.relays.relays) if self.relays else (self.breaker,)
+
+    @property
+    def held(self) -> dict[str, datetime]:
+        """The domains that are held, and since when."""
+        return {domain: at for each in reversed(self.breakers) for domain, at in each.refusals.held.items()}
+
+    def cancel_waiting(self) -> None:
+        (self.relays or self.breaker).cancel_waiting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +100,9 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
 
     Raises `ConfigurationError`.
     """
-    transport = bootstrap.transport(settings) if settings.live else None
-    _log_mode(settings, transport)
+    relays = bootstrap.relays(settings) if settings.live else []
+    transport = relays[0] if relays else bootstrap.transport(settings) if settings.live else None
+    _log_mode(settings, transport, *relays[1:])
     renderer = bootstrap.load_renderer(settings)
     outbox = FileOutbox(settings.service.outbox_dir)
     _check_outbox(settings, outbox, is_only_copy=transport is None)
@@ -92,29 +111,35 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
     )
     async with AsyncExitStack() as stack:
         stores = await _stores(settings, stack)
-        breaker = bootstrap.build_channel(outbox, transport, metrics.attempted)
-        stack.push_async_callback(breaker.close)
-        _check_names((breaker.name, *(each.transport.name for each in others)))
+        rates_of = partial(RedisRates, stores.redis_client)
+        several = bootstrap.build_relays(settings, relays, rates_of, metrics.attempted) if relays else None
+        breaker = (
+            several.relays[0].breaker if several else bootstrap.build_channel(outbox, transport, metrics.attempted)
+        )
+        stack.push_async_callback((several or breaker).close)
+        _check_names((breaker.name, *(each.name for each in relays[1:]), *(each.transport.name for each in others)))
         pipeline = bootstrap.pipeline(
             settings,
             bootstrap.email_composer(settings, renderer),
             renderer.zone,
             stores,
             leases=Leases(stores.claims, settings.service.lease_seconds),
-            breaker=breaker,
+            breaker=several or breaker,
             outbox=outbox,
             observer=_observer(settings, metrics, stack),
         )
         channels: list[RunningChannel] = []
         link = _link(settings, pipeline, others, channels)
-        email = RunningChannel(pipeline, breaker, _consumer(link, pipeline))
+        email = RunningChannel(pipeline, breaker, _consumer(link, pipeline), several)
         running = tuple(_running(settings, each, stores=stores, email=email, link=link, stack=stack) for each in others)
         channels += (email, *running)
-        recaller = Recaller(stores.recalls, breaker.refusals, parking.republishing_over(link))
-        breaker.refusals.on_recall = recaller.alarm
+        refusals = several.refusals if several else breaker.refusals
+        recaller = Recaller(stores.recalls, refusals, parking.republishing_over(link))
+        for each in email.breakers:
+            each.refusals.on_recall = recaller.alarm
         sweeper = Sweeper(stores.retention, settings.service.retention_policy)
         parts = Parts(stores.claims, stores.ledger, pipeline.leases, link, email, running, metrics, sweeper, recaller)
-        metrics.watch(_gauges(parts, transport))
+        metrics.watch(_gauges(parts, relays or [transport] if transport else []))
         yield parts
 
 
@@ -163,21 +188,23 @@ def _link(
     )
 
 
-def _gauges(parts: Parts, transport: LiveTransport | None) -> Gauges:
-    breaker, state = parts.email.breaker, parts.email.pipeline.state
+def _gauges(parts: Parts, transports: Sequence[LiveTransport]) -> Gauges:
+    breakers, state = parts.email.breakers, parts.email.pipeline.state
     return Gauges(
         under_way=lambda: sum(each.consumer.under_way for each in parts.channels),
-        smtp_open=lambda: transport.open if transport else 0,
-        talking=lambda: breaker.conversations,
-        waiting=lambda: breaker.waiting,
-        breakers={each.breaker.name: partial(getattr, each.breaker, "state") for each in parts.channels},
+        smtp_open=lambda: sum(each.open for each in transports),
+        talking=lambda: sum(each.conversations for each in breakers),
+        waiting=lambda: max(each.waiting for each in breakers),
+        breakers={
+            breaker.name: partial(getattr, breaker, "state") for each in parts.channels for breaker in each.breakers
+        },
         consuming=lambda: parts.link.consuming,
         redis_away=lambda: state.redis_away,
         mongodb_away=lambda: state.mongodb_away,
         ledger_lag=lambda: state.lag,
-        domains_held=lambda: len(breaker.refusals.held),
-        simulated=transport is None,
-        login_age=lambda: transport.login_age if transport else None,
+        domains_held=lambda: len(parts.email.held),
+        simulated=not transports,
+        login_age=lambda: max((age for each in transports if (age := each.login_age) is not None), default=None),
     )
 
 
@@ -259,7 +286,8 @@ def _limit_waiting(channels: Sequence[RunningChannel], consumer_timeout_s: float
     """Divide the broker's delivery timeout between the two places where a message waits, and the work itself."""
     for each in channels:
         each.pipeline.poison_guard.allow_to_wait(consumer_timeout_s / 3)
-        each.breaker.allow_to_wait(consumer_timeout_s / 3)
+        for breaker in each.breakers:
+            breaker.allow_to_wait(consumer_timeout_s / 3)
 
 
 def _check_outbox(settings: Settings, outbox: FileOutbox, *, is_only_copy: bool) -> None:
@@ -275,9 +303,10 @@ def _check_outbox(settings: Settings, outbox: FileOutbox, *, is_only_copy: bool)
         log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text is enough
 
 
-def _log_mode(settings: Settings, transport: LiveTransport | None) -> None:
+def _log_mode(settings: Settings, transport: LiveTransport | None, *others: LiveTransport) -> None:
     if transport is not None:
-        log.info("service.starting", mode="live", **transport.where)
+        second = {f"fallback_{name}": value for other in others for name, value in other.where.items()}
+        log.info("service.starting", mode="live", **transport.where, **second)
         return
     is_chosen = settings.service.delivery_mode is DeliveryMode.SIMULATE
     log.warning(

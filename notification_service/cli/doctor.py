@@ -79,6 +79,7 @@ async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
         ("Redis", _redis),
         ("MongoDB", _mongodb),
         (settings.transport, _transport),
+        *([(f"{settings.transport} fallback", _fallback)] if settings.fallback.server else []),
     )
     hide = Secrecy(settings.secrets())
     for what, check in checks:
@@ -188,11 +189,28 @@ async def _mongodb(settings: Settings) -> str:
 async def _transport(settings: Settings) -> str:
     if not settings.live:
         return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
+    if settings.fallback.server:
+        return await _relay(settings, 0)
     channel = bootstrap.transport(settings)
     try:
         return await channel.check()
     finally:
         await channel.close()
+
+
+async def _fallback(settings: Settings) -> str:
+    return await _relay(settings, 1) if settings.live else "not used, mail is simulated"
+
+
+async def _relay(settings: Settings, which: int) -> str:
+    """Connect, log in, and ask for FROM_EMAIL, which both relays have to take."""
+    relays = bootstrap.relays(settings)
+    try:
+        relay = relays[which]
+        return f"{await relay.check()}; {await relay.check_sender(settings.sender_address or '')}"
+    finally:
+        for each in relays:
+            await each.close()
 
 
 def _name(problem: BaseException) -> str:

@@ -31,6 +31,8 @@ class Job:
     lease: Lease | None = None
     """None where Redis was unavailable: the ledger's entry is then the only claim."""
     possible_duplicate: bool = False
+    held_by: str | None = None
+    """The relay that may have the message already, where this is known and it is sent again."""
     sending: bool = False
     """From the sending mark to a clear reply: the message may have been sent."""
     marked: bool = False

@@ -233,6 +233,7 @@ class Pipeline:
         match next_step(claim, found, self._request(job)):
             case Proceed(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
+                job.held_by = found.entry.held_by if possible_duplicate and isinstance(found, AlreadyThere) else None
                 return await self._proceed(job, found, recipient, take_over=take_over)
             case AlreadyEnded(outcome, repair=True) if may_be_news(job, found):
                 if await self.state.repair(job, outcome) is not Fence.HELD:

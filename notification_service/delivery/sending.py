@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -133,7 +133,7 @@ class Sender:
         with self.observer.timed(Stage.COMPOSE):
             message = self.composer.compose(event, recipient, ids)
         self._remark(job, *message.remarks)
-        return message
+        return replace(message, held_by=job.held_by) if job.held_by else message
 
     async def _before_handover(self, job: Job) -> Fence:
         """Check relevance and claim again, right before the first byte of content."""

@@ -103,8 +103,9 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in Stage}
         self._replies = counter(
             "notification_smtp_replies_total",
-            "The last reply of each SMTP transaction, by class: 2xx, 4xx, 5xx, or none if the connection broke.",
-            ("provider", "reply"),
+            "The last reply of each SMTP transaction, by class: 2xx, 4xx, 5xx, or none if the connection broke; "
+            "relay is empty where there is no fallback.",
+            ("provider", "relay", "reply"),
         )
         self._remarks = counter(
             "notification_remarks_total",
@@ -168,9 +169,10 @@ class Metrics:
     def remarked(self, remark: Remark) -> None:
         self._remarks.labels(remark.field).inc()
 
-    def attempted(self, attempt: Attempt) -> None:
-        """Count an SMTP transaction, including those that are retried at once."""
-        self._replies.labels(self._provider, f"{attempt.code // 100}xx" if attempt.code else "none").inc()
+    def attempted(self, attempt: Attempt, provider: str | None = None) -> None:
+        """Count an SMTP transaction, including those that are retried at once. `provider`: that of a fallback."""
+        reply = f"{attempt.code // 100}xx" if attempt.code else "none"
+        self._replies.labels((provider or self._provider).lower(), attempt.relay or "", reply).inc()
 
     def watch(self, gauges: Gauges) -> None:
         gauge = partial(Gauge, registry=self.registry)

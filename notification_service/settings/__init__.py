@@ -25,7 +25,7 @@ from notification_service.settings.servers import (
     RedisSettings,
 )
 from notification_service.settings.service import CinemaSettings, ServiceSettings
-from notification_service.settings.smtp import SmtpSettings
+from notification_service.settings.smtp import FallbackSettings, SmtpSettings
 from notification_service.settings.tree import Settings, plain
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ConsoleSettings",
     "DeliveryMode",
     "Environment",
+    "FallbackSettings",
     "Grant",
     "LogFormat",
     "Login",
