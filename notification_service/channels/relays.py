@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from notification_service.channels.breaker import MAX_TIMES_SINGLED_OUT, Breaker
+from notification_service.channels.breaker import MAX_TIMES_SINGLED_OUT, Breaker, State
 from notification_service.channels.conversation_slots import Slot, TurnedAway, slot_at
 from notification_service.channels.refusal_patterns import domain_of
 from notification_service.contract.notification_rules import TICKET_TEMPLATES
@@ -111,7 +111,7 @@ class Relays:
         if _none_takes_mail(places):
             for relay in places:
                 relay.breaker.ask_for_probe(domain)
-        elif len(way.left) == len(self.relays):
+        elif len(way.left) == len(self.relays) and places[0].breaker.state is not State.PROBING:
             self._note(places[0].name)
         return places
 
@@ -140,6 +140,8 @@ class Relays:
 
     def _after(self, relay: Relay, way: _Way, tried: Tried, verdict: Tried | PutOff) -> Verdict | None:
         if not isinstance(tried, Unavailable | Blocked):
+            if relay is self.relays[0] and relay.breaker.state is not State.PROBING:
+                self._note(relay.name)
             return verdict if not isinstance(verdict, Unavailable | Blocked) else None
         # A message that fails repeatedly while others pass is itself at fault, whatever the reply says.
         way.singled_out, way.passed = way.singled_out + (self._passed > way.passed), self._passed

@@ -6,6 +6,8 @@ from notification_service.delivery.rate_limits import QUOTAS, Bucket, Place, Rat
 from notification_service.stores.redis.client import RedisClient, translate_errors
 
 _PREFIX = "notification-rate:"
+_IN_A_CLUSTER = "notification-rate{limits}:"
+"""One message takes places at several limits in one step, so that in a cluster they are all of one slot."""
 
 # Each key holds the time (ms of the server's own clock) at which its bucket is empty again. ARGV: 1 to reserve only a
 # place that is free now; then for each limit the number of its buckets, and for each bucket its window and interval in
@@ -54,6 +56,7 @@ class RedisRates:
 
     def __init__(self, redis: RedisClient, rate_limits: RateLimits) -> None:
         self._rate_limits = rate_limits
+        self._prefix = _IN_A_CLUSTER if redis.is_cluster else _PREFIX
         self._reserve = redis.script(_RESERVE)
         self._give_back = redis.script(_GIVE_BACK)
 
@@ -69,7 +72,7 @@ class RedisRates:
             args.append(len(limit.buckets))
             for bucket in limit.buckets:
                 args += (bucket.window * 1000, bucket.interval * 1000)
-        wait, asked, *reserved = await translate_errors(self._reserve(keys=_keys(buckets), args=args))
+        wait, asked, *reserved = await translate_errors(self._reserve(keys=self._keys(buckets), args=args))
         if wait and only_now:
             return Reservation(wait / 1000, limits[asked - 1].setting)
         pairs = zip(reserved[::2], reserved[1::2], strict=True)
@@ -79,8 +82,7 @@ class RedisRates:
 
     async def give_back(self, places: Sequence[Place]) -> None:
         args = [ms for place in places for ms in (place.empty_at * 1000, place.bucket.interval * 1000)]
-        await translate_errors(self._give_back(keys=_keys(place.bucket for place in places), args=args))
+        await translate_errors(self._give_back(keys=self._keys(place.bucket for place in places), args=args))
 
-
-def _keys(buckets: Iterable[Bucket]) -> list[str]:
-    return [f"{_PREFIX}{bucket.key}" for bucket in buckets]
+    def _keys(self, buckets: Iterable[Bucket]) -> list[str]:
+        return [f"{self._prefix}{bucket.key}" for bucket in buckets]
