@@ -43,6 +43,7 @@ from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     HandoverRefused,
+    InDoubt,
     OutgoingMessage,
     PutOff,
     SimulatedSend,
@@ -567,6 +568,14 @@ async def test_in_doubt_it_is_sent_once_more_as_the_same_mail_and_marked() -> No
     assert first == second
     assert cinema.record.entry.possible_duplicate
     assert len(cinema.record.attempts) == 2
+
+
+async def test_in_doubt_it_goes_again_by_the_relay_that_may_have_it() -> None:
+    cinema = Cinema([InDoubt(replace(IN_DOUBT.attempt, relay="smtp"))])
+    await cinema.handle()
+    cinema.clock.after_the_lease()
+    await cinema.handle()
+    assert [each.held_by for each in cinema.mails] == [None, "smtp"]
 
 
 async def test_in_doubt_twice_a_person_decides() -> None:

@@ -246,6 +246,7 @@ def test_what_is_no_host_names_its_setting(environment: pytest.MonkeyPatch, name
                     "http://h/",
                 ),
                 *("redis://:canary@/0", "unix://", "rediss+sentinel:///main", "redis+sentinel://,/main", "h:6379", ""),
+                "redis+cluster://,",
             ),
         ),
         (
@@ -492,6 +493,9 @@ ADDRESSES = [
     ("REDIS_URL", f"{REDISS}?ssl_ciphers=aNULL", "ssl_ciphers"),
     ("REDIS_URL", "rediss+sentinel://one,two/main/0", ""),
     ("REDIS_URL", "rediss+sentinel://one,two/main/0?ssl_cert_reqs=none", "ssl_cert_reqs"),
+    ("REDIS_URL", "rediss+cluster://one,two:7000/0", ""),
+    ("REDIS_URL", "rediss+cluster://one,two?ssl_cert_reqs=none", "ssl_cert_reqs"),
+    ("REDIS_URL", "redis+cluster://one,two", "has to be rediss://"),
     ("REDIS_URL", "rediss+sentinel://one,two/main/0?ssl_check_hostname=f", "ssl_check_hostname"),
     ("REDIS_URL", "redis+sentinel://one,two/main/0?ssl=true", "has to be rediss:// or unix://"),
     ("MONGODB_URI", TLS, ""),
@@ -558,7 +562,7 @@ async def test_so_does_aiormq_read_it(url: str, named: str) -> None:
 
 @addresses("REDIS_URL")
 def test_so_does_redis_py_read_it(url: str, named: str) -> None:
-    if "+sentinel" in url or url.startswith("unix"):
+    if "+sentinel" in url or "+cluster" in url or url.startswith("unix"):
         return
     connection = Redis.from_url(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
     context = connection.ssl_context.get() if isinstance(connection, SSLConnection) else None

@@ -180,7 +180,10 @@ def unprotected(url: str) -> str | None:
 def _one_node(url: str) -> str:
     """The URL of a cluster's first node, whose connections are like those of the others; any other URL as it is."""
     found = _CLUSTER.fullmatch(url)
-    return f"{found['scheme']}://{found['login'] or ''}{found['hosts'].split(',')[0]}/" if found else url
+    if not found:
+        return url
+    first = found["hosts"].partition(",")[0]
+    return f"{found['scheme']}://{found['login'] or ''}{first}/{found['rest'] or ''}"
 
 
 def _fault(connection: object) -> str | None:
@@ -237,7 +240,7 @@ class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             await sentinel.aclose()
 
 
-_CLUSTER = re.compile(r"(?P<scheme>rediss?)\+cluster://(?P<login>[^@/]*@)?(?P<hosts>[^@/?]+)/?(?P<rest>\?.*)?")
+_CLUSTER = re.compile(r"(?P<scheme>rediss?)\+cluster://(?P<login>[^@/]*@)?(?P<hosts>[^@/?]+)(?:/0?)?(?P<rest>\?.*)?")
 _PORT = 6379
 
 
