@@ -198,8 +198,8 @@ MUTANTS = (
     Mutant(
         "claims: a renewal makes nothing certain",
         "stores/redis/claims.py",
-        "redis.call('HSET', key, 'state', state, 'until', now + tonumber(ARGV[1]))",
-        "redis.call('HSET', key, 'state', state, 'until', now + tonumber(ARGV[1]), 'server', 'x')",
+        "redis.call('HSET', KEYS[1], 'state', state, 'until', now + tonumber(ARGV[1]))",
+        "redis.call('HSET', KEYS[1], 'state', state, 'until', now + tonumber(ARGV[1]), 'server', 'x')",
         ("tests/contract/test_claims.py",),
     ),
     Mutant(
