@@ -6,6 +6,7 @@ quota. What is said of a recipient or a content would be said elsewhere too, and
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -28,6 +29,7 @@ from notification_service.delivery.ports.channel import (
     Verdict,
 )
 from notification_service.delivery.ports.rates import Rates
+from notification_service.delivery.rate_limits import Reservation
 from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -129,11 +131,14 @@ class Relays:
         self, relay: Relay, slot: Slot, way: _Way, message: OutgoingMessage, before_handover: BeforeHandover
     ) -> Verdict | None:
         """One attempt. Returns None where another relay, or this one later, may still take the message."""
-        if limited := await _limited(relay, message):
-            way.limits.append(limited)
+        place = await _take_place(relay, message)
+        if place.seconds:
+            way.limits.append(PutOff(place.seconds, relay.named(place.reason)))
             way.left.remove(relay)
             return None
         tried, verdict = await relay.breaker.converse(slot, message, before_handover)
+        if isinstance(tried, Unavailable | Blocked | HandoverRefused):
+            await _give_back(relay, place)
         if not isinstance(tried, HandoverRefused):
             way.last_attempt = tried.attempt
         return self._after(relay, way, tried, verdict)
@@ -190,11 +195,16 @@ def _none_takes_mail(relays: Sequence[Relay]) -> bool:
     return not any(relay.breaker.takes_mail for relay in relays)
 
 
-async def _limited(relay: Relay, message: OutgoingMessage) -> PutOff | None:
-    """Take a place at the limits of the account. Without Redis there are none."""
+async def _take_place(relay: Relay, message: OutgoingMessage) -> Reservation:
+    """Take a place at the limits of the account, if one is free now. Without Redis there are none."""
     ticket = message.template in TICKET_TEMPLATES
     try:
-        place = await relay.rates.reserve(message.recipient, ticket=ticket, only_now=True)
+        return await relay.rates.reserve(message.recipient, ticket=ticket, only_now=True)
     except StoreUnavailableError:
-        return None
-    return PutOff(place.seconds, relay.named(place.reason)) if place.seconds else None
+        return Reservation()
+
+
+async def _give_back(relay: Relay, place: Reservation) -> None:
+    """Nothing was sent, so the account's quota has not counted this message."""
+    with suppress(StoreUnavailableError):
+        await relay.rates.give_back(place.places)

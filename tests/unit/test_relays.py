@@ -2,7 +2,7 @@
 gets its mail back by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ from notification_service.delivery.ports.channel import (
     Verdict,
 )
 from notification_service.delivery.ports.rates import Rates
-from notification_service.delivery.rate_limits import RateLimits
+from notification_service.delivery.rate_limits import Place, RateLimits
 from notification_service.foundation.errors import ChannelUnavailableError, StoreUnavailableError
 from notification_service.stores.memory.rates import MemoryRates
 from tests.unit.fakes import ACCEPTED, IN_DOUBT, UNAVAILABLE, attempt, deferred, envelope, held, refused, unmarked
@@ -334,10 +334,23 @@ async def test_a_used_up_first_and_a_second_that_is_down_put_mail_off_at_once() 
     await pair.channel.close()
 
 
+async def test_what_the_first_did_not_send_does_not_count_against_its_quota() -> None:
+    pair = Pair(limits=(RateLimits(per_day=1, server="first"), RateLimits()))
+    pair.first.answer = UNAVAILABLE
+    assert relay_of(await pair.deliver()) == "smtp-fallback"
+    pair.first.answer = ACCEPTED
+    await asyncio.sleep(5 * PAUSE)
+    assert "smtp" in [relay_of(await pair.deliver()) for _ in range(3)]
+    await pair.channel.close()
+
+
 async def test_without_redis_there_are_no_limits(pair: Pair) -> None:
     class Away:
         async def reserve(self, address: str, **_: object) -> Any:  # noqa: ANN401 - it never answers
             raise StoreUnavailableError("Redis", f"away, {len(address)}")
+
+        async def give_back(self, places: Sequence[Place]) -> None:
+            raise StoreUnavailableError("Redis", f"away, {len(places)}")
 
     away: Rates = Away()
     channel = Relays([replace(each, rates=away) for each in pair.channel.relays])
