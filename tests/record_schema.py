@@ -96,7 +96,7 @@ _FIELDS: Mapping[str, Schema] = {
     },
     "created_at": _TIME,
     "due_at": _said(_TIME, "When a retry is due."),
-    "attempts": {"type": "array", "items": _object(_ATTEMPT, _ATTEMPT)},
+    "attempts": {"type": "array", "items": _object({**_ATTEMPT, "relay": _TEXT}, _ATTEMPT)},
     "history": {
         "type": "array",
         "items": _object(_END, ("status", "outcome", "updated_at")),
