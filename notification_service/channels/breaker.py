@@ -124,6 +124,8 @@ class Breaker:
                     case TurnedAway():
                         continue
                 tried, verdict = await self.converse(slot, message, before_handover)
+            if isinstance(tried, PutOff):
+                return replace(tried, attempt=last_attempt)
             if not isinstance(tried, HandoverRefused):
                 last_attempt = tried.attempt
             if not isinstance(verdict, Unavailable | Blocked):
@@ -192,7 +194,7 @@ class Breaker:
                 self._turn_away()
             case InDoubt(attempt) if not stale:
                 self._doubted(domain_of(recipient), attempt)
-            case Unavailable() | InDoubt():
+            case Unavailable() | InDoubt() | PutOff():
                 pass
             case Accepted() | SimulatedSend():
                 self.refusals.accepted(recipient)

@@ -27,7 +27,7 @@ from notification_service.channels.email.mime import (
     compose,
     message_id,
 )
-from notification_service.channels.email.smtp.channel import _NOT_ONE_ADDRESS
+from notification_service.channels.email.smtp.envelope import _NOT_ONE_ADDRESS
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
 from notification_service.content.profile import SenderProfile

@@ -143,7 +143,7 @@ class HandoverRefused:
 Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused
 
 
-Tried = Accepted | SimulatedSend | Deferred | Refused | InDoubt | HandoverRefused | Unavailable | Blocked
+Tried = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused | Unavailable | Blocked
 """The result of one try of a transport. For the last two, the channel waits or returns a verdict."""
 
 

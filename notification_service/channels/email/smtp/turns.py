@@ -1,0 +1,87 @@
+"""Who gets a session next: mails wait in the order of arrival, for a session of their own or for a ride on another's.
+
+A mail rides where its envelope is written behind the content of the mail before it (RFC 2920 §3.1). It then has that
+session as soon as the content is answered, a round trip earlier than if the session were handed back first.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from notification_service.channels.email.smtp.envelope import Envelope
+from notification_service.channels.email.smtp.session import Ride, Session
+
+
+class NoTurnError(Exception):
+    """No session was free in the time that a mail waits for one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passenger:
+    """A mail that waits. `turn`: a ride, or None for the right to one more session."""
+
+    envelope: Envelope
+    may_ride: bool
+    turn: asyncio.Future[Ride | None]
+
+
+class Turns:
+    """`limit`: sessions at once."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._waiting: deque[Passenger] = deque()
+
+    async def take(
+        self, envelope: Envelope, *, seconds: float, may_ride: bool, first: bool, unused: Callable[[Ride], None]
+    ) -> Ride | None:
+        """Wait for a turn. `first`: before all others. `unused`: called with the ride of a mail that was cancelled.
+
+        Raises `NoTurnError` after these seconds.
+        """
+        if self._free and not self._waiting:
+            self._free -= 1
+            return None
+        loop = asyncio.get_running_loop()
+        waiting = Passenger(envelope, may_ride, loop.create_future())
+        (self._waiting.appendleft if first else self._waiting.append)(waiting)
+        timer = loop.call_later(seconds, self._time_out, waiting)
+        try:
+            return await waiting.turn
+        except asyncio.CancelledError:
+            self._withdraw(waiting, unused)
+            raise
+        finally:
+            timer.cancel()
+
+    def give_back(self) -> None:
+        """End a turn: its session is closed, or idle."""
+        self._free += 1
+        while self._free and self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.turn.done():
+                self._free -= 1
+                waiting.turn.set_result(None)
+
+    def next_passenger(self, session: Session) -> Passenger | None:
+        """Returns the first mail that may ride on this session; it waits no longer, so give it its turn at once."""
+        for waiting in self._waiting:
+            if waiting.may_ride and not waiting.turn.done() and waiting.envelope.fits(session.offered):
+                self._waiting.remove(waiting)
+                return waiting
+        return None
+
+    def _withdraw(self, waiting: Passenger, unused: Callable[[Ride], None]) -> None:
+        if waiting.turn.cancelled():
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+        elif (ride := waiting.turn.result()) is None:
+            self.give_back()
+        else:
+            unused(ride)
+
+    def _time_out(self, waiting: Passenger) -> None:
+        if not waiting.turn.done():
+            self._waiting.remove(waiting)
+            waiting.turn.set_exception(NoTurnError())
