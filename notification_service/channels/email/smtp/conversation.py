@@ -68,8 +68,11 @@ class Conversation:
 
     @property
     def doubtful(self) -> bool:
-        """Whether more was said than refusals: one of the other replies may be the answer to our content."""
-        return any(not _is_refusal(reply.code) for reply in self.session.wire.surplus)
+        """Whether more was said than refusals: one of the other replies may be the answer to our content.
+
+        Behind a refused chunk it may not: the server may read the chunk, and the commands behind it, as commands.
+        """
+        return not self.way.chunking and any(not _is_refusal(reply.code) for reply in self.session.wire.surplus)
 
     def take(self, seat: Seat) -> None:
         self.seat, self.reused = seat, seat.session.reused
@@ -94,6 +97,8 @@ class Conversation:
             rcpt = await self._ask(self.envelope.rcpt, ACCEPTED, _FORWARDED)
             self._check_statuses(_status(mail), _status(rcpt))
         self._check_step()
+        if self.way.pipelining:
+            self.pool.extensions.worked(Extension.PIPELINING)
 
     async def hand_over(self, content: bytes) -> Reply:
         """The content. Returns the 250. Raises `SMTPResponseException` and `BROKEN`."""
@@ -191,7 +196,6 @@ class Conversation:
         if refusal is not None:
             raise SMTPResponseException(refusal.code, refusal.text)
         self._check_statuses(*statuses)
-        self.pool.extensions.worked(Extension.PIPELINING)
 
     async def _ask(self, command: bytes, *wanted: int) -> Reply:
         reply = await within(self.timeout, *self.session.wire.ask(command))

@@ -248,6 +248,9 @@ class Pool:
         try:
             async with asyncio.timeout(server.timeout):
                 await client.connect()
+                if client.is_ehlo_or_helo_needed:
+                    # In plain text and without a login, nothing has greeted the server yet.
+                    await client._ehlo_or_helo_if_needed()  # noqa: SLF001 - its public methods do not fall back to HELO
             wire = take_over(client)
         except BaseException as problem:
             client.close()
