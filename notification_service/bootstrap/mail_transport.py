@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.extensions import Extension, Extensions
 from notification_service.channels.email.smtp.greeting import own_name
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.channels.email.smtp.providers import Provider
@@ -12,10 +13,16 @@ from notification_service.channels.email.smtp.tokens import Tokens, TokenSource
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.secret_redaction import Secrecy
-from notification_service.settings import Grant, Login, Security, Settings, SmtpSettings, TransportKind, plain
+from notification_service.settings import Grant, Login, Security, Settings, SmtpExtensions, SmtpSettings, TransportKind, plain
 
 FIRST, FALLBACK = SmtpChannel.name, f"{SmtpChannel.name}-fallback"
 """The names of the relays where there are two."""
+
+_EXTENSIONS = {
+    SmtpExtensions.AUTO: frozenset(Extension),
+    SmtpExtensions.PIPELINING: frozenset({Extension.PIPELINING}),
+    SmtpExtensions.NONE: frozenset[Extension](),
+}
 
 
 def transport(settings: Settings) -> LiveTransport:
@@ -72,7 +79,9 @@ def _pool(settings: Settings, smtp: SmtpSettings) -> tuple[Pool, Provider]:
         ehlo_name=smtp.ehlo_name or own_name(),
     )
     tokens = _tokens(settings, smtp, context) if smtp.auth is Login.OAUTH2 else None
-    pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), context, tokens=tokens)
+    limits = Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails)
+    extensions = Extensions(_EXTENSIONS[smtp.extensions], f"{server.host}:{server.port}")
+    pool = Pool(server, limits, context, tokens=tokens, extensions=extensions)
     return pool, smtp.provider.by_token() if tokens else smtp.provider
 
 

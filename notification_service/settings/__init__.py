@@ -12,6 +12,7 @@ from notification_service.settings.choices import (
     RecipientRecord,
     Security,
     ServiceLink,
+    SmtpExtensions,
     TransportKind,
 )
 from notification_service.settings.fields import Network
@@ -49,6 +50,7 @@ __all__ = [
     "ServiceLink",
     "ServiceSettings",
     "Settings",
+    "SmtpExtensions",
     "SmtpSettings",
     "TransportKind",
     "load",

@@ -601,6 +601,34 @@ async def test_a_server_without_8bitmime_is_not_told_of_it() -> None:
     assert [step.line for step in server.seen if step.at == "MAIL"] == [b"MAIL FROM:<a@cinema.example>"]
 
 
+# ── what doctor says ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("offered", "answers", "told"),
+    [
+        (BOTH, at("NOOP", "*", reply("250 ok")), "offers PIPELINING, CHUNKING: 1 round trip a mail behind a backlog"),
+        (("CHUNKING",), at("NOOP", "*", reply("250 ok")), "offers CHUNKING: 3 round trips a mail behind a backlog"),
+        ((), at("NOOP", "*", reply("250 ok")), "offers neither PIPELINING nor CHUNKING: 4 round trips"),
+        (BOTH, at("NOOP", "*", reply("502 no")), "on the way to it PIPELINING failed: set SMTP_EXTENSIONS=none"),
+        (BOTH, at("NOOP", "*", Say(b"", "hang")), "on the way to it PIPELINING and CHUNKING failed"),
+        (BOTH, at("CONTENT", "*", reply("502 no")), "on the way to it CHUNKING failed: set SMTP_EXTENSIONS=pipelining"),
+    ],
+)
+async def test_a_check_tries_the_extensions_and_says_which_setting_helps(
+    offered: tuple[str, ...], answers: OneAnswer, told: str
+) -> None:
+    async with dialogue(answers, offered) as server, channel_to(server, wait=0.5) as (channel, _):
+        assert told in await channel.check()
+    assert not server.accepted
+
+
+async def test_a_check_says_what_the_setting_leaves_of_the_offer() -> None:
+    async with dialogue() as server, channel_to(server, allowed={Extension.PIPELINING}) as (channel, _):
+        assert "offers PIPELINING, CHUNKING (SMTP_EXTENSIONS allows PIPELINING): 2 round trips" in await channel.check()
+    assert server.counts["BDAT"] == 0
+
+
 # ── the fast way and the slow way ────────────────────────────────────────────────────────────────────
 
 REPLIES = st.sampled_from(

@@ -107,7 +107,7 @@ class _Session:
     async def _data(self, line: bytes) -> None:
         if not self.recipients:
             self.site.too_early += 1
-        if await self._answer("DATA", line, b"354 go on"):
+        if await self._answer("DATA", line, b"354 go on" if self.recipients else b"503 5.5.1 say RCPT first"):
             self.buffer[:0] = b"\r\n"  # the dot may be the first line: its line break was DATA's
             stuffed = await self._until(b"\r\n.\r\n")
             content = (stuffed.replace(b"\r\n.", b"\r\n") + b"\r\n")[2:]
@@ -130,7 +130,9 @@ class _Session:
 
     async def _content(self, line: bytes, content: bytes) -> None:
         mail = self.mail
-        if await self._answer("CONTENT", line, b"250 2.0.0 Ok: queued", before=lambda: self._keep(mail, content)):
+        if not self.recipients:
+            await self._answer("CONTENT", line, b"503 5.5.1 say RCPT first")
+        elif await self._answer("CONTENT", line, b"250 2.0.0 Ok: queued", before=lambda: self._keep(mail, content)):
             self.mail, self.recipients = "", 0
 
     def _keep(self, mail: str, content: bytes) -> None:

@@ -1,10 +1,12 @@
 """Sends one mail in one SMTP conversation, and says what the server's replies mean for it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from aiosmtplib import SMTPResponseException
 
 from notification_service.channels.email.mail import OutgoingEmail
+from notification_service.channels.email.smtp import extension_check
 from notification_service.channels.email.smtp.conversation import Conversation, UntouchedError
 from notification_service.channels.email.smtp.envelope import Envelope
 from notification_service.channels.email.smtp.extensions import Extension
@@ -101,6 +103,10 @@ class SmtpChannel:
         return self._pool.counts.open
 
     @property
+    def extensions_given_up(self) -> Collection[str]:
+        return self._pool.extensions.given_up
+
+    @property
     def login_age(self) -> float | None:
         """Seconds since the refresh token was last renewed; None where there is none, or this is not known."""
         return self._pool.tokens.grant.age if self._pool.tokens else None
@@ -109,8 +115,7 @@ class SmtpChannel:
         server = self._pool.server
         try:
             async with self._pool.session() as session:
-                session.keep()
-                speed = self._pool.extensions.describe(session.offered)
+                speed = await extension_check.describe(self._pool.extensions, session, server.timeout)
         except BROKEN as problem:
             text, code = self._pool.hide(str(problem)), getattr(problem, "code", None)
             by_text = read(Phase.CONNECT, code, text).hint if code else ""

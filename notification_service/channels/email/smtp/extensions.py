@@ -86,7 +86,8 @@ class Extensions:
         unused = (
             "" if self.allowed == frozenset(Extension) else f" (SMTP_EXTENSIONS allows {self._named(self.allowed)})"
         )
-        return f"offers {names}{unused}: {self.way(offered).round_trips} round trips a mail behind a backlog"
+        count = self.way(offered).round_trips
+        return f"offers {names}{unused}: {count} round trip{'s' * (count > 1)} a mail behind a backlog"
 
     @staticmethod
     def _named(extensions: Collection[Extension]) -> str:
