@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 
 import structlog
 
@@ -46,8 +47,7 @@ class Sink(asyncio.Protocol):
         self.held = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         if transport.get_extra_info("sslcontext") is None:
             self.say(b"220 sink\r\n")
 
@@ -113,8 +113,7 @@ class Sink(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         with contextlib.suppress(ConnectionError):
             upgraded = await loop.start_tls(self.transport, self, self.context, server_side=True)  # type: ignore[arg-type]
-            assert isinstance(upgraded, asyncio.Transport)
-            self.transport, self.upgrading = upgraded, False
+            self.transport, self.upgrading = cast("asyncio.Transport", upgraded), False
             self.say(self.held)
 
 
@@ -147,7 +146,7 @@ async def held() -> Fence:
 
 
 def mail(number: int) -> OutgoingEmail:
-    line = b"<td style=3D\"padding:0\">Seat 12, row F</td> <!-- what a mail is made of -->\r\n"
+    line = b'<td style=3D"padding:0">Seat 12, row F</td> <!-- what a mail is made of -->\r\n'
     return OutgoingEmail(
         notification_id=f"n{number}",
         template="booking_confirmation",
@@ -171,7 +170,8 @@ async def measure(port: int, ca_file: Path, *, mails: int, sessions: int) -> tup
     async def work(upto: int) -> None:
         while len(waiting) > upto:
             verdict = await channel.send_once(waiting.pop(), held)
-            assert isinstance(verdict, Accepted), verdict
+            if not isinstance(verdict, Accepted):
+                raise TypeError(f"the sink accepts everything, and this is {verdict}")
 
     async def all_of(upto: int) -> None:
         async with asyncio.TaskGroup() as group:
