@@ -569,6 +569,14 @@ async def test_a_cancelled_mail_costs_no_other_one(victim: str, delay: float) ->
     assert all(len(server.accepted[name]) == 1 for name in "abcd" if name != victim)
 
 
+async def test_mails_that_wait_do_not_each_try_a_login_that_fails() -> None:
+    answers = at("EHLO", "*", reply("421 4.3.2 closing", then="cut"))
+    async with dialogue(answers) as server, channel_to(server, sessions=2) as (channel, _):
+        verdicts = await send(channel, *(mail() for _ in range(6)))
+        assert [type(each) for each in verdicts] == [Unavailable] * 6
+        assert server.connections == 2
+
+
 async def test_refused_chunks_do_not_become_a_storm_of_logins() -> None:
     answers = at("CONTENT", "*", reply("554 5.7.1 looks like spam"))
     async with dialogue(answers) as server, channel_to(server, sessions=2, timeout=1) as (channel, _):

@@ -164,7 +164,10 @@ class Pool:
             if fresh and self._idle:
                 self._discard(self._idle.pop(0), "makes room for a fresh one")
             return (None if fresh else await self._reuse()) or await self._open()
-        except BaseException:
+        except BaseException as problem:
+            if isinstance(problem, BROKEN):
+                # Each of those that wait would try the same login in turn.
+                self._turns.fail_waiting(problem)
             self._turns.give_back()
             raise
 

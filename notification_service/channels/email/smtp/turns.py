@@ -38,7 +38,7 @@ class Turns:
     ) -> Ride | None:
         """Wait for a turn. `first`: before all others. `unused`: called with the ride of a mail that was cancelled.
 
-        Raises `NoTurnError` after these seconds.
+        Raises `NoTurnError` after these seconds, and what `fail_waiting` was given.
         """
         if self._free and not self._waiting:
             self._free -= 1
@@ -72,14 +72,22 @@ class Turns:
                 return waiting
         return None
 
+    def fail_waiting(self, problem: BaseException) -> None:
+        """Raise this in each mail that waits."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.turn.done():
+                waiting.turn.set_exception(problem)
+
     def _withdraw(self, waiting: Passenger, unused: Callable[[Ride], None]) -> None:
-        if waiting.turn.cancelled():
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
-        elif (ride := waiting.turn.result()) is None:
-            self.give_back()
-        else:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        if waiting.turn.cancelled() or waiting.turn.exception():
+            return
+        if ride := waiting.turn.result():
             unused(ride)
+        else:
+            self.give_back()
 
     def _time_out(self, waiting: Passenger) -> None:
         if not waiting.turn.done():
