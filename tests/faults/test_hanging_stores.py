@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ class _WatchedPool(Pool):
         self.used_again: set[str] = set()
 
     @asynccontextmanager
-    async def seat(self, envelope: Envelope, **how: bool) -> AsyncIterator[Seat]:
+    async def seat(self, envelope: Envelope, **how: Any) -> AsyncIterator[Seat]:  # noqa: ANN401 - passed on as it is
         async with super().seat(envelope, **how) as seat:
             self.used_again |= {seat.session.name} & self.cancelled
             try:

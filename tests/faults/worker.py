@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.envelope import Envelope
@@ -118,7 +119,7 @@ class Crash:
         return verdict
 
     @asynccontextmanager
-    async def _seat(self, pool: Pool, envelope: Envelope, **how: bool) -> AsyncIterator[Seat]:
+    async def _seat(self, pool: Pool, envelope: Envelope, **how: Any) -> AsyncIterator[Seat]:  # noqa: ANN401 - passed on as it is
         async with Pool.seat(pool, envelope, **how) as seat:
             if self.point == "body":
                 _put(seat.session.wire, "write", partial(self._write, seat.session.wire))

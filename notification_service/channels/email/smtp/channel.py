@@ -15,7 +15,7 @@ from notification_service.channels.email.smtp.pool import BROKEN, Pool
 from notification_service.channels.email.smtp.providers import Provider
 from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, fingerprint, read
 from notification_service.channels.email.smtp.tokens import NoLoginError
-from notification_service.channels.email.smtp.turns import NoTurnError
+from notification_service.channels.email.smtp.turns import NoTurnError, Patience
 from notification_service.delivery.ports.channel import (
     Accepted,
     BeforeHandover,
@@ -87,9 +87,11 @@ class SmtpChannel:
         if not isinstance(mail, OutgoingEmail):
             raise TypeError(f"SMTP sends e-mail, and this is a {type(mail).__name__}")
         envelope = Envelope.of(mail)
+        patience = Patience(self._pool.server.timeout)
         how, suspected = _Try(), None
         while True:
-            tried = await self._converse(mail, envelope, before_handover, how)
+            talk = Conversation(self._pool, envelope, how.plain, patience, self._timeout, self._data_timeout)
+            tried = await self._converse(talk, mail, before_handover, how)
             suspected = suspected or tried.suspected
             if tried.again is None:
                 break
@@ -135,11 +137,16 @@ class SmtpChannel:
         await self._pool.close()
 
     async def _converse(
-        self, mail: OutgoingEmail, envelope: Envelope, before_handover: BeforeHandover, how: _Try
+        self, talk: Conversation, mail: OutgoingEmail, before_handover: BeforeHandover, how: _Try
     ) -> _Tried:
-        talk = Conversation(self._pool, envelope, how.plain, self._timeout, self._data_timeout)
         try:
-            async with self._pool.seat(envelope, fresh=how.fresh, may_ride=how.may_ride, first=how.first) as seat:
+            async with self._pool.seat(
+                talk.envelope,
+                fresh=how.fresh,
+                may_ride=how.may_ride,
+                first=how.first,
+                patience=talk.patience,
+            ) as seat:
                 talk.take(seat)
                 return await self._send(talk, mail, before_handover, how)
         except NoTurnError:

@@ -18,6 +18,7 @@ from notification_service.channels.email.smtp.extensions import UNKNOWN_BDAT, UN
 from notification_service.channels.email.smtp.pool import BROKEN, Pool
 from notification_service.channels.email.smtp.replies import Phase, one_line
 from notification_service.channels.email.smtp.session import ACCEPTED, Ride, Seat, Session
+from notification_service.channels.email.smtp.turns import Patience
 from notification_service.channels.email.smtp.wire import NO_REPLY, Reply, within
 from notification_service.delivery.ports.channel import Attempt
 
@@ -41,6 +42,7 @@ class Conversation:
     envelope: Envelope
     plain: bool
     """Command by command, whatever the server offers."""
+    patience: Patience
     timeout: float
     data_timeout: float
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -162,7 +164,8 @@ class Conversation:
 
     async def _wait_for(self, ride: Ride) -> None:
         """Wait until the content before is answered. Raises `UntouchedError` where the session cannot go on."""
-        await asyncio.wait((ride.previous,), timeout=self.timeout)
+        with self.patience.counted() as seconds:
+            await asyncio.wait((ride.previous,), timeout=seconds)
         if ride.previous_accepted:
             return
         refused = ride.previous.done() and not ride.previous.cancelled() and not ride.previous.exception()

@@ -18,7 +18,7 @@ from notification_service.channels.email.smtp.greeting import own_name
 from notification_service.channels.email.smtp.login_spacing import LoginSpacing
 from notification_service.channels.email.smtp.session import ACCEPTED, Ride, Seat, Session
 from notification_service.channels.email.smtp.tokens import NoLoginError, Token, Tokens
-from notification_service.channels.email.smtp.turns import Passenger, Turns
+from notification_service.channels.email.smtp.turns import Passenger, Patience, Turns
 from notification_service.channels.email.smtp.wire import take_over, within
 from notification_service.foundation.credentials import sent_by_auth
 from notification_service.foundation.secret_redaction import Secrecy
@@ -114,16 +114,21 @@ class Pool:
 
     @asynccontextmanager
     async def seat(
-        self, envelope: Envelope, *, fresh: bool = False, may_ride: bool = False, first: bool = False
+        self,
+        envelope: Envelope,
+        *,
+        fresh: bool = False,
+        may_ride: bool = False,
+        first: bool = False,
+        patience: Patience | None = None,
     ) -> AsyncIterator[Seat]:
         """Yields a seat on a session that is ready for MAIL, or on which MAIL is written already.
 
         `fresh`: on a new session. `may_ride`: also behind another mail's content. `first`: before all that wait.
-        Raises one of `BROKEN`, and `NoTurnError`.
+        Raises one of `BROKEN`, and `NoTurnError` when the patience is over (by default the server's timeout).
         """
-        ride = await self._turns.take(
-            envelope, seconds=self.server.timeout, may_ride=may_ride, first=first, unused=self._leave
-        )
+        patience = patience or Patience(self.server.timeout)
+        ride = await self._turns.take(envelope, patience, may_ride=may_ride, first=first, unused=self._leave)
         seat = Seat(await self._session(fresh=fresh)) if ride is None else Seat(ride.session, ride)
         try:
             yield seat

@@ -5,8 +5,10 @@ session as soon as the content is answered, a round trip earlier than if the ses
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from notification_service.channels.email.smtp.envelope import Envelope
@@ -15,6 +17,22 @@ from notification_service.channels.email.smtp.session import Ride, Session
 
 class NoTurnError(Exception):
     """No session was free in the time that a mail waits for one."""
+
+
+class Patience:
+    """The seconds that one mail waits for others, all its waiting together."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+
+    @contextmanager
+    def counted(self) -> Iterator[float]:
+        """Yields the seconds that are left, and takes off those that pass inside."""
+        began = time.monotonic()
+        try:
+            yield self._left
+        finally:
+            self._left = max(0.0, self._left - (time.monotonic() - began))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,11 +52,11 @@ class Turns:
         self._waiting: deque[Passenger] = deque()
 
     async def take(
-        self, envelope: Envelope, *, seconds: float, may_ride: bool, first: bool, unused: Callable[[Ride], None]
+        self, envelope: Envelope, patience: Patience, *, may_ride: bool, first: bool, unused: Callable[[Ride], None]
     ) -> Ride | None:
         """Wait for a turn. `first`: before all others. `unused`: called with the ride of a mail that was cancelled.
 
-        Raises `NoTurnError` after these seconds, and what `fail_waiting` was given.
+        Raises `NoTurnError` when its patience is over, and what `fail_waiting` was given.
         """
         if self._free and not self._waiting:
             self._free -= 1
@@ -46,14 +64,15 @@ class Turns:
         loop = asyncio.get_running_loop()
         waiting = Passenger(envelope, may_ride, loop.create_future())
         (self._waiting.appendleft if first else self._waiting.append)(waiting)
-        timer = loop.call_later(seconds, self._time_out, waiting)
-        try:
-            return await waiting.turn
-        except asyncio.CancelledError:
-            self._withdraw(waiting, unused)
-            raise
-        finally:
-            timer.cancel()
+        with patience.counted() as seconds:
+            timer = loop.call_later(seconds, self._time_out, waiting)
+            try:
+                return await waiting.turn
+            except asyncio.CancelledError:
+                self._withdraw(waiting, unused)
+                raise
+            finally:
+                timer.cancel()
 
     def give_back(self) -> None:
         """End a turn: its session is closed, or idle."""
