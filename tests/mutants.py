@@ -324,7 +324,7 @@ MUTANTS = (
     ),
     Mutant(
         "TLS: STARTTLS is demanded",
-        "channels/email/smtp/pool.py",
+        "channels/email/smtp/logins.py",
         "            start_tls=server.start_tls,\n",
         "            start_tls=None,\n",
         ("tests/integration/test_smtp_channel.py", "-k", "starttls_is_stripped"),

@@ -1,27 +1,27 @@
 """A pool of SMTP sessions, which are reused, checked when idle, and discarded after anything but a clean reply."""
 
 import asyncio
-import itertools
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import structlog
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException
+from aiosmtplib import SMTPException
 
 from notification_service.channels.email.smtp.envelope import Envelope
 from notification_service.channels.email.smtp.extensions import Extensions
-from notification_service.channels.email.smtp.greeting import own_name
 from notification_service.channels.email.smtp.login_spacing import LoginSpacing
+from notification_service.channels.email.smtp.logins import Logins, Server, tls_context
 from notification_service.channels.email.smtp.session import ACCEPTED, Ride, Seat, Session
-from notification_service.channels.email.smtp.tokens import NoLoginError, Token, Tokens
+from notification_service.channels.email.smtp.tokens import NoLoginError, Tokens
 from notification_service.channels.email.smtp.turns import Passenger, Patience, Turns
-from notification_service.channels.email.smtp.wire import take_over, within
+from notification_service.channels.email.smtp.wire import within
 from notification_service.foundation.credentials import sent_by_auth
 from notification_service.foundation.secret_redaction import Secrecy
+
+__all__ = ["BROKEN", "NOBODY", "Counts", "Limits", "Pool", "Server", "tls_context"]
 
 log = structlog.get_logger(__name__)
 
@@ -32,26 +32,6 @@ NOBODY = Envelope(b"", b"", utf8=False)
 """For a session that carries no mail."""
 
 _CLOSE_TIMEOUT_S = 2.0
-_NO_XOAUTH2 = "is this the provider's submission server? For one without token logins, set SMTP_AUTH=password"
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where to connect, and how. Without `start_tls` and `implicit_tls`, the connection is plain text."""
-
-    host: str
-    port: int
-    start_tls: bool
-    implicit_tls: bool
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    timeout: float = 30.0
-    ehlo_name: str = field(default_factory=own_name)
-    """Our name in EHLO (RFC 5321 §4.1.1.1)."""
-
-    @property
-    def security(self) -> str:
-        return "implicit" if self.implicit_tls else "starttls" if self.start_tls else "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +50,6 @@ class Counts:
 
     opened: int = 0
     open: int = 0
-
-
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Returns a context for all connections: building one takes tens of milliseconds (pitfalls.md, 16)."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 class Pool:
@@ -110,7 +81,7 @@ class Pool:
         self.extensions = extensions or Extensions(server=f"{server.host}:{server.port}", clock=clock)
         self._turns = Turns(limits.sessions)
         self._spacing = LoginSpacing(limits.sessions, clock())
-        self._numbers = itertools.count(1)
+        self._logins = Logins(server, tls, clock=clock, tokens=tokens, spacing=self._spacing, hide=self.hide)
 
     @asynccontextmanager
     async def seat(
@@ -207,72 +178,10 @@ class Pool:
         return answer.code == ACCEPTED and session.wire.in_step
 
     async def _open(self) -> Session:
-        """Connect, with a token where there are tokens.
-
-        A token may be revoked before it expires: one from the cache is dropped, and a new one is tried once.
-        """
-        if self.tokens is None:
-            return await self._connect()
-        cached = self.tokens.cached
-        token = await self.tokens.get()
-        try:
-            return await self._connect(token)
-        except SMTPAuthenticationError as problem:
-            if not self._drop_refused(token, problem) or token is not cached:
-                raise
-        token = await self.tokens.get()
-        try:
-            return await self._connect(token)
-        except SMTPAuthenticationError as problem:
-            self._drop_refused(token, problem)
-            raise
-
-    def _drop_refused(self, token: Token, problem: SMTPAuthenticationError) -> bool:
-        """Drop a token that the server refuses with a 5xx, so that no other login tries it. Returns whether it did."""
-        refused = problem.code >= 500  # noqa: PLR2004 - RFC 5321 §4.2.1
-        if refused and self.tokens:
-            self.tokens.refused(token)
-        return refused
-
-    async def _connect(self, token: Token | None = None) -> Session:
-        server = self.server
-        if wait := self._spacing.next_login(self._clock()):
-            log.info("smtp.login_spaced", host=server.host, port=server.port, wait_s=round(wait, 1))
-            await asyncio.sleep(wait)
-        started = self._clock()
-        client = SMTP(
-            hostname=server.host,
-            port=server.port,
-            username=server.username,
-            password=server.password,
-            oauth_token_generator=token.give if token else None,
-            use_tls=server.implicit_tls,
-            start_tls=server.start_tls,
-            tls_context=self._tls if server.start_tls or server.implicit_tls else None,
-            local_hostname=server.ehlo_name,
-            timeout=server.timeout,
-        )
-        name = str(next(self._numbers))
-        try:
-            async with asyncio.timeout(server.timeout):
-                await client.connect()
-                if client.is_ehlo_or_helo_needed:
-                    # In plain text and without a login, nothing has greeted the server yet.
-                    await client._ehlo_or_helo_if_needed()  # noqa: SLF001 - its public methods do not fall back to HELO
-            wire = take_over(client)
-        except BaseException as problem:
-            client.close()
-            text = self.hide(str(problem))
-            log.warning("smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=text)
-            # aiosmtplib has no exception class for this case, only this text.
-            if token and "does not support XOAUTH2" in str(problem):
-                raise NoLoginError("the server offers no XOAUTH2", _NO_XOAUTH2) from problem
-            raise
-        now = self._clock()
+        session = await self._logins.open()
         self.counts.opened += 1
         self.counts.open += 1
-        log.info("smtp.connected", connection=name, host=server.host, port=server.port, duration_ms=_ms(now - started))
-        return Session(name, wire, frozenset(client.esmtp_extensions), opened=now, used=now)
+        return session
 
     def _leave(self, ride: Ride) -> None:
         """Release a session, once the content that goes before is answered."""
