@@ -13,7 +13,16 @@ from notification_service.channels.email.smtp.tokens import Tokens, TokenSource
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.secret_redaction import Secrecy
-from notification_service.settings import Grant, Login, Security, Settings, SmtpExtensions, SmtpSettings, TransportKind, plain
+from notification_service.settings import (
+    Grant,
+    Login,
+    Security,
+    Settings,
+    SmtpExtensions,
+    SmtpSettings,
+    TransportKind,
+    plain,
+)
 
 FIRST, FALLBACK = SmtpChannel.name, f"{SmtpChannel.name}-fallback"
 """The names of the relays where there are two."""

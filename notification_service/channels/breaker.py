@@ -159,7 +159,7 @@ class Breaker:
         if isinstance(tried, Refused):
             tried = self.refusals.read(message.recipient, tried)
         verdict = self._judge(message.recipient, tried, stale=slot.generation != self.slots.generation)
-        if self._on_attempt and not isinstance(tried, HandoverRefused):
+        if self._on_attempt and not isinstance(tried, HandoverRefused | PutOff):
             self._on_attempt(tried.attempt)
         return tried, verdict
 
