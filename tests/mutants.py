@@ -332,9 +332,24 @@ MUTANTS = (
     Mutant(
         "header: control characters do not reach one",
         "channels/email/mime.py",
-        "def clean(text: str, max_length: int) -> str:\n",
-        "def clean(text: str, max_length: int) -> str:\n    return text\n\n\ndef _unused(text: str) -> str:\n",
+        'def clean(text: str, max_length: int, keep: str = "") -> str:\n',
+        'def clean(text: str, max_length: int, keep: str = "") -> str:\n    return text\n\n\n'
+        "def _unused(text: str) -> str:\n",
         ("tests/unit/test_mime.py",),
+    ),
+    Mutant(
+        "header: no isolate stays open in a subject",
+        "channels/email/mime.py",
+        "    return subject if _balanced(subject) else clean(text, _MAX_SUBJECT_LENGTH)\n",
+        "    return subject\n",
+        ("tests/unit/test_mime.py", "-k", "isolate"),
+    ),
+    Mutant(
+        "wallet: no pass by an expired certificate",
+        "channels/email/wallet/apple.py",
+        "        if self._clock() >= self._signer.expires:\n",
+        "        if False:\n",
+        ("tests/unit/test_wallet.py", "-k", "expires"),
     ),
     Mutant(
         "console: nobody without a session",
