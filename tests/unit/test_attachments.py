@@ -146,7 +146,7 @@ def test_with_images_off_or_as_text_alone_a_mail_tells_every_fact(event_type: st
     }
     told = [str(value) for name, value in RICH[event_type].items() if name not in {*unsaid, "seats", "cancelled_at"}]
     told += ["B5, B6"] if "seats" in RICH[event_type] else []
-    told += ["December 15, 2026"] if "showtime" in RICH[event_type] else []
+    told += ["Tuesday, December 15, 8:00 PM"] if "showtime" in RICH[event_type] else []
     told += ["Credit card"] if "payment_method" in RICH[event_type] else []
     for value in told:
         shown = f"${float(value):.2f}" if value.endswith(".0") else value

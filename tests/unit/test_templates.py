@@ -11,9 +11,10 @@ from xml.etree.ElementTree import Element, TreeBuilder
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.channels.email import rendering, template_loading
+from notification_service.channels.email import template_loading
 from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.rendering import Renderer
+from notification_service.content import line_breaking
 from notification_service.content.branding import Brand
 from notification_service.content.links import LinkPatterns
 from notification_service.content.profile import SenderProfile
@@ -433,9 +434,9 @@ def test_an_expired_request_to_pay_says_so() -> None:
     assert "The time for this payment ran out before it was complete." in " ".join(mail(of).text.split())
 
 
-def test_a_zone_without_a_short_name_is_written_out() -> None:
+def test_a_show_is_at_the_cinemas_clock_and_its_mail_names_no_zone() -> None:
     when = Page(mail(EVENTS["booking.confirmed.long"]).html).facts["When"]
-    assert re.search(r", 11:45 PM Central European (Standard|Summer) Time$", when)
+    assert when.endswith(", 11:45 PM")
 
 
 def test_a_refund_names_both_transactions() -> None:
@@ -512,6 +513,6 @@ def test_the_digest_changes_with_the_template_and_with_what_it_shares(copied: Pa
 
 def test_long_lines_are_wrapped_and_links_are_not() -> None:
     link = f"https://{SHOP}/{'x' * 100}"
-    assert rendering.tidy_text(f"\n\n{'word ' * 40}\n\n\n\n{link}\n{'y' * 100}\n") == (
+    assert line_breaking.tidy(f"\n\n{'word ' * 40}\n\n\n\n{link}\n{'y' * 100}\n") == (
         "\n".join([" ".join(["word"] * 15)] * 2 + [" ".join(["word"] * 10)]) + f"\n\n{link}\n{'y' * 78}\n{'y' * 22}\n"
     )

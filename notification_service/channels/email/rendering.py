@@ -1,7 +1,5 @@
 """Renders subject, text and HTML of an e-mail from its folder under `templates/`."""
 
-import re
-import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import tzinfo
@@ -13,7 +11,7 @@ from markupsafe import Markup
 from notification_service.channels.email import attachments
 from notification_service.channels.email.mail import PARTS, Attachment, Mail, MailTemplate
 from notification_service.channels.email.ticket.qr import QrCode
-from notification_service.content import catalogues, decline_reasons, formatting, links
+from notification_service.content import catalogues, decline_reasons, formatting, line_breaking, links
 from notification_service.content.branding import Brand
 from notification_service.content.event_text import cleaned, earlier_show, isolated, isolated_text
 from notification_service.content.formatting import cut
@@ -27,12 +25,11 @@ from notification_service.contract.showtimes import parse_showtime
 from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 
-_TEXT_WIDTH = 78
 _MAX_SUBJECT_LENGTH = 60
 """Characters; phones show no more."""
 _MIN_TITLE_LENGTH = 12
-_DIRECTION_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-"""Header values are cleaned of these (`mime.clean`), so they would only make a subject longer."""
+_DIRECTION_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F)))
+"""Header values are cleaned of these (`mime.clean`). The isolates around a title stay: each is closed."""
 
 _CODE, _CALENDAR, _LOGO = "ticket.png", "booking.ics", "logo.png"
 
@@ -100,16 +97,16 @@ class Renderer:
         context, refused = self._context(event, person, localization)
         code = attachments.ticket_code(event)
         files, left_out = _within_size(self._files(parts, event, localization, code), max_attachment_bytes)
-        attached = {file.filename for file in files}
+        attached, shown = {file.filename for file in files}, isolated(event, localization)
         context |= {
-            "subject": _subject(parts.subject, event, context),
-            "event": isolated(event, localization),
+            "subject": _subject(parts.subject, shown, context),
+            "event": shown,
             "brand": context["brand"] if _LOGO in attached else replace(context["brand"], logo=None),
             "code": code if _CODE in attached else None,
             "calendar": _CALENDAR in attached,
             "words": parts.phrases,
         }
-        text = tidy_text(parts.text.render(context))
+        text = line_breaking.tidy(parts.text.render(context))
         html = parts.html.render(context)
         remarks = [
             *refused,
@@ -232,6 +229,7 @@ def _subject(template: Template, event: Event, context: Mapping[str, Any]) -> st
 
 
 def _one_line(text: str) -> str:
+    # Plain spaces instead of no-break ones: a subject of ASCII needs no encoded words (RFC 2047).
     return " ".join(text.translate(_DIRECTION_MARKS).split())
 
 
@@ -244,15 +242,3 @@ def _where(problem: Exception, template: str) -> str:
             where = f"{filename}:{frame.tb_lineno}"
         frame = frame.tb_next
     return where
-
-
-def tidy_text(text: str) -> str:
-    """Wrap lines at 78 characters (RFC 5322 §2.1.1), but no links, and reduce blank lines to one in a row."""
-    wrapped = "\n".join(_wrap(line.rstrip()) for line in text.strip().splitlines())
-    return re.sub(r"\n{3,}", "\n\n", wrapped) + "\n"
-
-
-def _wrap(line: str) -> str:
-    if len(line) <= _TEXT_WIDTH:
-        return line
-    return textwrap.fill(line, _TEXT_WIDTH, break_long_words="://" not in line, break_on_hyphens=False)
