@@ -67,7 +67,7 @@ class ServiceSettings(SettingsGroup):
     support_url: SafeLink = None
     cinemas: dict[str, CinemaSettings] = Field(default={})
     refund_days: dict[str, BusinessDays] = Field(default={})
-    show_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 150
+    show_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
     arrive_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
     default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
     default_time_zone: Annotated[str | None, AfterValidator(check_zone)] = None

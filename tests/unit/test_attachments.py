@@ -108,7 +108,10 @@ def test_machines_are_told_what_google_asks_for() -> None:
     assert data["reservationStatus"].endswith("/ReservationConfirmed")
     assert data["underName"]["name"] == "Jane Smith"
     assert data["reservationFor"]["startDate"] == "2026-12-15T20:00:00-05:00"
-    assert data["reservationFor"]["location"]["address"] == "1 Main Street, Springfield"
+    assert data["reservationFor"]["location"]["address"]["streetAddress"] == "1 Main Street, Springfield"
+    assert data["reservedTicket"]["ticketToken"] == "qrCode:BOOK-1"
+    assert data["reservedTicket"]["ticketedSeat"]["seatNumber"] == "B5, B6"
+    assert "endDate" not in data["reservationFor"], "how long a show lasts is not set"
     assert told(mail("booking.cancelled"))["reservationStatus"].endswith("/ReservationCancelled")
 
 

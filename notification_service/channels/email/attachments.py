@@ -84,8 +84,19 @@ def calendar_file(
     )
 
 
-def json_ld(event: Event, localization: Localization, person: Recipient, cinema: Cinema, url: str | None) -> str | None:
-    """Returns a schema.org EventReservation; None where one of its required values is unknown."""
+def json_ld(
+    event: Event,
+    localization: Localization,
+    person: Recipient,
+    cinema: Cinema,
+    *,
+    url: str | None,
+    minutes: int | None,
+) -> str | None:
+    """Returns a schema.org EventReservation; None where one of its required values is unknown.
+
+    `minutes`: the length of a show, where it is known.
+    """
     if not isinstance(event, BookingConfirmed | BookingCancelled):
         return None
     return reservation.json_ld(
@@ -97,5 +108,7 @@ def json_ld(event: Event, localization: Localization, person: Recipient, cinema:
         place_name=event.cinema_name,
         place_address=cinema.address,
         seats=event.seats if tickets(event.seats) else (),
+        code=scanned(event),
+        minutes=minutes,
         url=url,
     )

@@ -123,7 +123,9 @@ class Renderer:
         cinema = profile.defaults.cinema(event)
         found, refused = links.for_event(event, profile.links)
         found = replace(found, site=profile.brand.site_url, map=cinema.map_url)
-        machine_readable = attachments.json_ld(event, localization, person, cinema, found.booking)
+        machine_readable = attachments.json_ld(
+            event, localization, person, cinema, url=found.booking, minutes=profile.policies.show_minutes
+        )
         failed = event if isinstance(event, PaymentFailed) else None
         context = {
             "person": replace(person, first_name=isolated_text(person.first_name, localization)),
@@ -172,7 +174,7 @@ class Renderer:
             profile.defaults.cinema(event),
             summary=_one_line(parts.phrases.calendar_summary(event.movie_title, profile.brand)),
             alarm=_one_line(parts.phrases.calendar_alarm(event.movie_title, profile.brand)),
-            minutes=profile.policies.show_minutes,
+            minutes=profile.policies.calendar_minutes,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
