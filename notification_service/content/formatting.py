@@ -134,7 +134,12 @@ def moment(context: Context, when: datetime | None) -> str | None:
 @pass_context
 def showtime(context: Context, text: str | None) -> str | None:
     """Format the day and clock of a show, else return the text as it is. The clock is the cinema's, without a zone."""
-    return _shown_or_sent(text, _SHOW, _NEAR_SHOW, context["style"])
+    return show_text(text, context["style"])
+
+
+def show_text(text: str | None, localization: Localization) -> str | None:
+    """As `showtime`, for what no template writes."""
+    return _shown_or_sent(text, _SHOW, _NEAR_SHOW, localization)
 
 
 @pass_context

@@ -18,11 +18,13 @@ _CACHE_SIZE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Cinema:
-    """Facts about a cinema that no event carries."""
+    """Facts about a cinema that no event carries. `latitude`, `longitude`: in degrees."""
 
     address: str | None = None
     time_zone: str | None = None
     map_url: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 @dataclass(frozen=True)

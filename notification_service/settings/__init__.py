@@ -16,7 +16,7 @@ from notification_service.settings.choices import (
 )
 from notification_service.settings.fields import Network
 from notification_service.settings.loading import load
-from notification_service.settings.presentation import BrandSettings, SenderSettings
+from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
     ConsoleSettings,
@@ -51,6 +51,7 @@ __all__ = [
     "Settings",
     "SmtpSettings",
     "TransportKind",
+    "WalletSettings",
     "load",
     "plain",
 ]

@@ -32,6 +32,8 @@ class CinemaSettings(BaseModel):
     address: str | None = None
     time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     map_url: SafeLink = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 
 
 class ServiceSettings(SettingsGroup):

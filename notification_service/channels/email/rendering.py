@@ -1,7 +1,7 @@
 """Renders subject, text and HTML of an e-mail from its folder under `templates/`."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 from notification_service.channels.email import attachments
 from notification_service.channels.email.mail import PARTS, Attachment, Mail, MailTemplate
 from notification_service.channels.email.ticket.qr import QrCode
+from notification_service.channels.email.wallet.tickets import Wallets
 from notification_service.content import catalogues, decline_reasons, formatting, line_breaking, links
 from notification_service.content.branding import Brand
 from notification_service.content.event_text import cleaned, earlier_show, isolated, isolated_text
@@ -31,15 +32,35 @@ _MIN_TITLE_LENGTH = 12
 _DIRECTION_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F)))
 """Header values are cleaned of these (`mime.clean`). The isolates around a title stay: each is closed."""
 
-_CODE, _CALENDAR, _LOGO = "ticket.png", "booking.ics", "logo.png"
+_CODE, _CALENDAR, _LOGO, _PASS = "ticket.png", "booking.ics", "logo.png", "ticket.pkpass"
+_PKPASS = "application/vnd.apple.pkpass"
+_NO_WALLETS = Wallets()
+
+
+_EXPIRED = "goes without a pass: WALLET_APPLE_CERTIFICATE or WALLET_APPLE_WWDR has expired: renew it and restart"
+_TOO_LONG = "goes without a link to Google Wallet: the link would be too long for a browser"
+
+
+@dataclass(frozen=True, slots=True)
+class WalletLinks:
+    """`apple`: whether a pass is attached. `google`: the link; None where there is none."""
+
+    apple: bool = False
+    google: str | None = None
 
 
 class Renderer:
     """Renders e-mails from compiled templates. `template_loading.load` builds it."""
 
-    def __init__(self, templates: Mapping[str, Mapping[str, MailTemplate]], profile: SenderProfile) -> None:
+    def __init__(
+        self,
+        templates: Mapping[str, Mapping[str, MailTemplate]],
+        profile: SenderProfile,
+        wallets: Wallets = _NO_WALLETS,
+    ) -> None:
         self._templates = templates
         self._profile = profile
+        self._wallets = wallets
         self._brands: dict[str, Brand] = {}
 
     @property
@@ -96,7 +117,8 @@ class Renderer:
         event = cleaned(event)
         context, refused = self._context(event, person, localization)
         code = attachments.ticket_code(event)
-        files, left_out = _within_size(self._files(parts, event, localization, code), max_attachment_bytes)
+        passes, save_link, not_made = self._wallet(parts, event, localization)
+        files, left_out = _within_size([*self._files(parts, event, localization, code), *passes], max_attachment_bytes)
         attached, shown = {file.filename for file in files}, isolated(event, localization)
         context |= {
             "subject": _subject(parts.subject, shown, context),
@@ -104,6 +126,7 @@ class Renderer:
             "brand": context["brand"] if _LOGO in attached else replace(context["brand"], logo=None),
             "code": code if _CODE in attached else None,
             "calendar": _CALENDAR in attached,
+            "wallet": WalletLinks(apple=_PASS in attached, google=save_link),
             "words": parts.phrases,
         }
         text = line_breaking.tidy(parts.text.render(context))
@@ -113,6 +136,7 @@ class Renderer:
             *self._language_remarks(event, person, localization),
             *_value_remarks(event, localization),
             *left_out,
+            *not_made,
         ]
         return Mail(context["subject"], text, html, tuple(files), tuple(remarks))
 
@@ -162,6 +186,23 @@ class Renderer:
             *self._calendar_files(parts, event, localization),
             *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
         ]
+
+    def _wallet(
+        self, parts: MailTemplate, event: Event, localization: Localization
+    ) -> tuple[list[Attachment], str | None, list[Remark]]:
+        """The pass for Apple Wallet, the link to Google Wallet, and a remark for each that could not be made."""
+        apple, google = self._wallets.apple, self._wallets.google
+        if apple is None and google is None:
+            return [], None, []
+        brand, cinema = self._profile.brand, self._profile.defaults.cinema(event)
+        ticket = attachments.wallet_ticket(event, localization, cinema, parts.phrases.wallet_label)
+        if ticket is None:
+            return [], None, []
+        file = apple.pass_file(ticket, brand) if apple else None
+        link = google.link(ticket, brand) if google else None
+        remarks = [Remark("wallet", _EXPIRED)] if apple and not file else []
+        remarks += [Remark("wallet", _TOO_LONG)] if google and not link else []
+        return [Attachment(_PASS, _PKPASS, file)] if file else [], link, remarks
 
     def _calendar_files(self, parts: MailTemplate, event: Event, localization: Localization) -> list[Attachment]:
         profile = self._profile
