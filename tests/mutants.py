@@ -332,8 +332,9 @@ MUTANTS = (
     Mutant(
         "header: control characters do not reach one",
         "channels/email/mime.py",
-        "def clean(text: str, max_length: int) -> str:\n",
-        "def clean(text: str, max_length: int) -> str:\n    return text\n\n\ndef _unused(text: str) -> str:\n",
+        'def clean(text: str, max_length: int, keep: str = "") -> str:\n',
+        'def clean(text: str, max_length: int, keep: str = "") -> str:\n    return text\n\n\n'
+        "def _unused(text: str) -> str:\n",
         ("tests/unit/test_mime.py",),
     ),
     Mutant(

@@ -1,8 +1,10 @@
 """Breaks the lines of a text part: by columns, at most 78, and by the rules of East Asian typography (JIS X 4051)."""
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 COLUMNS = 78
 """RFC 5322 §2.1.1 counts characters; terminals and plain-text readers count columns."""
@@ -30,6 +32,10 @@ _BREAKS = re.compile(
 )
 _MAYBE_WIDE = re.compile("[\u1100-\u1fff\u2100-\U0010ffff]")
 _WIDE = ("W", "F")
+
+_MAX_CACHED_LINES = 1024
+_MAX_CACHED_LENGTH = 1000
+"""Longer lines are not cached, so that the text of one event cannot fill the memory."""
 
 
 def one_line(value: object) -> str:
@@ -64,8 +70,25 @@ def _is_wide(character: str) -> bool:
 
 
 def _wrapped(line: str) -> str:
-    if 2 * len(line) <= COLUMNS or columns(line) <= COLUMNS:
+    if len(line) <= COLUMNS and (line.isascii() or 2 * len(line) <= COLUMNS):
         return line
+    return _cached_by_columns(line) if len(line) <= _MAX_CACHED_LENGTH else _by_columns(line)
+
+
+def _by_columns(line: str) -> str:
+    width = columns(line)
+    if width <= COLUMNS:
+        return line
+    if width == len(line):
+        return textwrap.fill(line, COLUMNS, break_long_words=_LINK not in line, break_on_hyphens=False)
+    return _wrapped_wide(line)
+
+
+_cached_by_columns = lru_cache(_MAX_CACHED_LINES)(_by_columns)
+"""Most long lines are sentences, which are equal in all mails of a language."""
+
+
+def _wrapped_wide(line: str) -> str:
     lines, room = [""], COLUMNS
     for piece in (part for whole in _BREAKS.split(line) for part in _fitting(whole)):
         width = columns(piece)
