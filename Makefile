@@ -21,7 +21,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
+.PHONY: help demo run check test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-start \
 	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-plot lock audit clean
 
 help: ## show this
@@ -82,6 +82,11 @@ mail-pictures: $(STAMP) ## the pictures under docs/mails
 	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out docs/mails --names '$(SHOWN)'
 	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out var/mails --widths 375 \
 		--names '$(SHEET)' --sheet docs/mails/sheet.png
+
+mail-thunderbird: $(STAMP) ## pictures of mails in Thunderbird under var/mails/thunderbird, where it is installed
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.thunderbird --eml var/mails/house --out var/mails/thunderbird \
+		--names '$(foreach kind,$(KINDS),$(foreach language,en ar ja,$(kind).$(language)))'
 
 console-pictures: $(STAMP) ## the pictures under docs/console
 	@$(BIN)/python -m tests.console.pictures
