@@ -338,6 +338,20 @@ MUTANTS = (
         ("tests/unit/test_mime.py",),
     ),
     Mutant(
+        "header: no isolate stays open in a subject",
+        "channels/email/mime.py",
+        "    return subject if _balanced(subject) else clean(text, _MAX_SUBJECT_LENGTH)\n",
+        "    return subject\n",
+        ("tests/unit/test_mime.py", "-k", "isolate"),
+    ),
+    Mutant(
+        "wallet: no pass by an expired certificate",
+        "channels/email/wallet/apple.py",
+        "        if self._clock() >= self._signer.expires:\n",
+        "        if False:\n",
+        ("tests/unit/test_wallet.py", "-k", "expires"),
+    ),
+    Mutant(
         "console: nobody without a session",
         "console/middleware.py",
         "answer = self._app if known else html(",
