@@ -8,7 +8,6 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from notification_service.content import catalogues
-from notification_service.content.catalogues import LANGUAGES
 
 _METHODS = [("**.html", "jinja2"), ("**.txt", "jinja2")]
 _OPTIONS = {"**": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
@@ -26,12 +25,19 @@ def extract(templates: Path) -> Catalog:
 
 
 def update(templates: Path) -> list[Path]:
-    """Update every catalogue: add new sentences, drop old ones. Returns the files."""
-    wanted, files = extract(templates), sorted((templates / LANGUAGES).glob("*.po"))
+    """Update every catalogue: add new sentences, drop old ones. Returns the files.
+
+    A regional catalogue gets no new ones: it has only what differs from its language.
+    """
+    wanted, files = extract(templates), catalogues.files(templates)
     for path in files:
         catalog = catalogues.read(path)
+        known = {(message.id, message.context) for message in catalog}
         catalog.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
         catalog.obsolete.clear()
+        if catalogues.base_of(path):
+            for message in [each for each in catalog if (each.id, each.context) not in known]:
+                catalog.delete(message.id, message.context)
         _write(path, catalog)
     return files
 
@@ -44,10 +50,10 @@ def _write(path: Path, catalog: Catalog) -> None:
 def faults(templates: Path) -> Iterator[str]:
     """Yields a line for each sentence that is missing, fuzzy, outdated or broken."""
     wanted = extract(templates)
-    for path in sorted((templates / LANGUAGES).glob("*.po")):
+    for path in catalogues.files(templates):
         catalog = catalogues.read(path)
         for message in wanted:
-            if message.id:
+            if message.id and not (catalogues.base_of(path) and catalog.get(message.id, message.context) is None):
                 yield from (f"{path.name}: {fault}" for fault in _faults_of(message, catalog))
         for message in catalog:
             if message.id and wanted.get(message.id, message.context) is None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from notification_service import bootstrap
 from notification_service.channels.email.mail import Attachment, Mail
 from notification_service.cli.main import app
+from notification_service.content import catalogues
 from notification_service.content.catalogues import PSEUDO
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import checks, proofs
@@ -212,6 +213,8 @@ def test_extract_brings_the_catalogues_up_to_date_and_counts_what_they_lack(temp
     after = COMMAND.invoke(app, ["template", "extract"]).output.splitlines()
     for line in after:
         path, _, said = line.partition(": ")
+        if catalogues.base_of(Path(path)):  # it has only what differs
+            continue
         assert 'msgid "Popcorn is on us."' in Path(path).read_text("utf-8")
         assert said.startswith("brought up to date, ")
         assert said.endswith(" to translate or to mend")
