@@ -9,7 +9,7 @@ from pathlib import Path
 from notification_service import bootstrap
 from notification_service.content.catalogues import LANGUAGES, PSEUDO
 from notification_service.delivery.ports.composer import CompositionError
-from notification_service.preview import extraction, proofs
+from notification_service.preview import extraction, proofs, template_rules
 from notification_service.preview.mail_reader import MailReading, read
 from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
@@ -232,7 +232,9 @@ def run(
                 report.found += [(f"{sample.name}.{language}", one) for one in found]
                 continue
             report.found += [(made.name, one) for one in findings(made)]
-    report.found += translations(bootstrap.templates_directory(settings), report.languages)
+    templates = bootstrap.templates_directory(settings)
+    report.found += translations(templates, report.languages)
+    report.found += ((one.where, MailFault(one.what, one.remedy)) for one in template_rules.faults(templates))
     return report
 
 
