@@ -20,7 +20,7 @@ _MARKUP = re.compile(r"<style.*?</style>|<!--.*?-->|<[^>]*>", re.DOTALL)
 _TEXT = re.compile(r"\S+(?: \S+)*")
 _SIDE_BY_SIDE = re.compile(r"}}[ \t]+{{")
 _GLUE = re.compile(r"""~\s*(["'])[\W_]+?\1|(["'])[\W_]+?\2\s*~|\bjoin\((["'])[\W_]+?\3""")
-_FACT = re.compile(r"""\b(?:fact|named|stub)\(\s*_\("([^"]+)"\),\s*(?:event\.)?(\w+)""")
+_FACT = re.compile(r"""\b(?:fact|named|stub)\(\s*_\("([^"]+)"\),\s*(?:event\.)?(\w+)\b(?!\|)""")
 _ALIAS = re.compile(r"{%-?\s*set (\w+) = event\.(\w+)")
 _STATEMENT = re.compile(r"{%-?\s*(if|elif|else|endif|for|endfor)\b(.*?)-?%}", re.DOTALL)
 

@@ -104,6 +104,8 @@ WRONG: list[tuple[Callable[[MailReading], Findings], Spoil, str]] = [
     (checks.empty_rows, html("</td></tr>", "</td><td></td></tr>"), "1 <td> in the html"),
     (checks.empty_rows, text("Where: ", "Where:\n\n"), "a row 'Where' without a value"),
     (checks.empty_rows, text("\n\n", "\n\n\n"), "two empty lines"),
+    (checks.columns, text("\n\n", "\n" + "\u6620" * 40 + "\n"), "has 80 columns, and 78 are allowed"),
+    (checks.columns, text("\n\n", "\n\u3002\n"), "begins with \u3002"),
 ]
 
 
