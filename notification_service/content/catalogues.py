@@ -111,6 +111,8 @@ class _Pseudo(NullTranslations):
 
 def _pseudo_localized(message: str) -> str:
     parts = _PLACEHOLDER.split(message)
+    if not any(map(str.isalpha, "".join(parts[::2]))):
+        return message
     # Every second part is a placeholder.
     accented = "".join(part if index % 2 else part.translate(_ACCENTED) for index, part in enumerate(parts))
     return f"{accented} {'·' * max(2, len(message) * 2 // 5)}"
