@@ -27,19 +27,25 @@ def extract(templates: Path) -> Catalog:
 def update(templates: Path) -> list[Path]:
     """Update every catalogue: add new sentences, drop old ones. Returns the files.
 
-    A regional catalogue gets no new ones: it has only what differs from its language.
+    A sentence that changed keeps its translation, marked as unsure (fuzzy). A regional catalogue gets no new sentences
+    and loses none: it has only what differs from its language, and a person decides what becomes of that.
     """
     wanted, files = extract(templates), catalogues.files(templates)
     for path in files:
         catalog = catalogues.read(path)
-        known = {(message.id, message.context) for message in catalog}
-        catalog.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
-        catalog.obsolete.clear()
         if catalogues.base_of(path):
-            for message in [each for each in catalog if (each.id, each.context) not in known]:
-                catalog.delete(message.id, message.context)
+            _relocate(catalog, wanted)
+        else:
+            catalog.update(wanted, update_creation_date=False)
+            catalog.obsolete.clear()
         _write(path, catalog)
     return files
+
+
+def _relocate(catalog: Catalog, wanted: Catalog) -> None:
+    for message in catalog:
+        if message.id and (found := wanted.get(message.id, message.context)):
+            message.locations = found.locations
 
 
 def _write(path: Path, catalog: Catalog) -> None:
@@ -57,7 +63,8 @@ def faults(templates: Path) -> Iterator[str]:
                 yield from (f"{path.name}: {fault}" for fault in _faults_of(message, catalog))
         for message in catalog:
             if message.id and wanted.get(message.id, message.context) is None:
-                yield f"{path.name}: no template holds {_named(message)!r} any more: extract"
+                remedy = "give it to what came instead, or take it out" if catalogues.base_of(path) else "extract"
+                yield f"{path.name}: no template holds {_named(message)!r} any more: {remedy}"
 
 
 def _faults_of(wanted: Message, catalog: Catalog) -> Iterator[str]:

@@ -232,6 +232,28 @@ def test_a_new_sentence_comes_into_every_catalogue_and_an_old_one_goes(copied: P
         assert "Error code" not in written
 
 
+def test_a_changed_sentence_makes_its_translations_unsure(copied: Path) -> None:
+    for part in ("html", "txt"):
+        path = copied / f"payment_success/body.{part}"
+        path.write_text(path.read_text("utf-8").replace("Here's your receipt.", "Here is your receipt."), "utf-8")
+    extraction.update(copied)
+    faults = list(extraction.faults(copied))
+    spoken = {language for language in SPOKEN if language != "en" and "_" not in language}
+    assert {fault.partition(".po")[0] for fault in faults} == spoken
+    assert all("'Thank you. Here is your receipt.' is marked as unsure (fuzzy)" in fault for fault in faults)
+
+
+def test_what_differs_in_a_region_is_not_lost_when_its_sentence_goes(copied: Path) -> None:
+    spoil(copied / "payment_failed/body.txt", "You haven't been charged.", "Nothing was charged.")
+    spoil(copied / "payment_failed/body.html", "You haven't been charged.", "Nothing was charged.")
+    extraction.update(copied)
+    found = [fault for fault in extraction.faults(copied) if fault.startswith("es_419")]
+    assert found == [
+        'es_419.po: no template holds "You haven\'t been charged." any more: '
+        "give it to what came instead, or take it out"
+    ]
+
+
 def test_the_brands_logo_stands_at_the_head_and_rides_along() -> None:
     from notification_service.content.branding import Logo  # noqa: PLC0415 - this test alone
 
