@@ -128,18 +128,18 @@ def by_card(event: PaymentFailed) -> bool:
     return _method(event.payment_method) is _Method.CARD
 
 
-def may_still_be_charged(event: PaymentFailed) -> bool:
-    """Whether the payment may have gone through though it was reported as failed: its end is unknown."""
-    return reason(event) in (None, Reason.TECHNICAL, Reason.TIMED_OUT)
+def may_still_be_charged(known: Reason | None) -> bool:
+    """Whether a payment that failed for this reason may have gone through all the same: its end is unknown."""
+    return known in (None, Reason.TECHNICAL, Reason.TIMED_OUT)
 
 
 def error_code(event: PaymentFailed) -> str | None:
-    """Returns the gateway's code, which may help when asking about the payment; None where a reason is known.
+    """Returns the gateway's code, which may help to ask about a payment that failed for no known reason.
 
-    None too where it is a text, is technical, mentions a suspicion, or names a card where none was used.
+    None where it is a text, is technical, mentions a suspicion, or names a card where none was used.
     """
     codes = (code for code in (event.error_code, event.failure_reason) if code and _A_CODE.fullmatch(code))
-    return next((code for code in codes if _may_be_shown(code, event)), None) if reason(event) is None else None
+    return next((code for code in codes if _may_be_shown(code, event)), None)
 
 
 def _may_be_shown(code: str, event: PaymentFailed) -> bool:

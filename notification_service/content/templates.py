@@ -1,7 +1,7 @@
 """The Jinja environment of the templates: one for each language, with `_("...")` for sentences."""
 
 import json
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,33 @@ class Sentences:
         return known[html] % values
 
 
+class Plurals:
+    """The function `ngettext("...", "...", number)` of one language; the number is `%(num)s`."""
+
+    def __init__(self, translations: NullTranslations) -> None:
+        self._translations = translations
+
+    def say(self, one: str, many: str, number: int, values: Mapping[str, Any], *, html: bool) -> str:
+        text = self._translations.ngettext(one, many, number)
+        pattern = Markup(text) if html else text  # noqa: S704 - a catalogue is as trusted as a template
+        return pattern % {"num": number, **values}
+
+
+class Joint:
+    """The function `sentences(...)`, or `pieces(...)`, of one language: joins what is known, escaped in HTML.
+
+    `pattern`: the message of the catalogues that has `%(first)s`, what stands between, and `%(next)s`.
+    """
+
+    def __init__(self, translations: NullTranslations, pattern: str) -> None:
+        between = translations.gettext(pattern).removeprefix("%(first)s").removesuffix("%(next)s")
+        self._between = between, Markup(between)  # noqa: S704 - a catalogue is as trusted as a template
+
+    def join(self, parts: Sequence[Any], *, html: bool) -> str:
+        said = self._between[html].join([part for part in parts if part])
+        return said if html else formatting.one_line(said)
+
+
 class _Environment(Environment):
     """An environment whose globals are complete before the first template is loaded."""
 
@@ -95,19 +122,24 @@ class _Environment(Environment):
         return {**self.globals, **(d or {})}
 
 
+_DIRECT = frozenset({Macro, Sentences, Plurals, Joint})
+
+
 class _Context(Context):
     """Calls macros and sentences directly: Jinja inspects each callable four times before a call."""
 
     def call(self, callee: Any, /, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a template calls
         kind = type(callee)
-        if kind is not Macro and kind is not Sentences:
+        if kind not in _DIRECT:
             return super().call(callee, *values, **named)
         if named:
             for name in _OF_THE_COMPILER:
                 named.pop(name, None)
-        if kind is Sentences:
-            return callee.say(*values, named, html=self.eval_ctx.autoescape)
-        return callee(self.eval_ctx, *values, **named)
+        if kind is Macro:
+            return callee(self.eval_ctx, *values, **named)
+        if kind is Joint:
+            return callee.join(values, html=self.eval_ctx.autoescape)
+        return callee.say(*values, named, html=self.eval_ctx.autoescape)
 
 
 def environment(
@@ -131,6 +163,9 @@ def environment(
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
     made.globals.update(known)
     made.globals["_"] = made.globals["gettext"] = Sentences(translations)
+    made.globals["ngettext"] = Plurals(translations)
+    made.globals["sentences"] = Joint(translations, "%(first)s %(next)s")
+    made.globals["pieces"] = Joint(translations, "%(first)s · %(next)s")
     return made
 
 

@@ -107,7 +107,7 @@ def test_a_failed_payment_offers_what_can_still_be_done(house: Renderer, languag
 @every_house
 def test_where_money_may_have_moved_nobody_is_asked_to_pay_again(house: Renderer, language: str) -> None:
     for of in of_kind(PaymentFailed):
-        sent, unsure = mail(of, language, house), decline_reasons.may_still_be_charged(of)
+        sent, unsure = mail(of, language, house), decline_reasons.may_still_be_charged(decline_reasons.reason(of))
         ask_us = "If the payment still shows on your account, do not pay again: contact us first."
         ask_the_bank = "If the payment still shows on your account, do not pay again: ask your bank first."
         assert says(sent, language, ask_us) is (unsure and house is RENDERER)

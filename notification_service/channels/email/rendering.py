@@ -158,7 +158,7 @@ class Renderer:
             event, localization, person, cinema, url=found.booking, minutes=profile.policies.show_minutes
         )
         failed = event if isinstance(event, PaymentFailed) else None
-        cause = cancellation_causes.cause(event)
+        reason, cause = decline_reasons.reason(failed) if failed else None, cancellation_causes.cause(event)
         context = {
             "person": replace(person, first_name=salutation(person.first_name, person.last_name, localization)),
             "brand": self._brand(localization),
@@ -167,11 +167,13 @@ class Renderer:
             "before": earlier_show(event, localization),
             "cinema": replace(cinema, address=isolated_text(cinema.address, localization)),
             "terms": profile.policies,
-            "reason": decline_reasons.reason(failed) if failed else None,
-            "error_code": isolated_text(decline_reasons.error_code(failed), localization) if failed else None,
+            "reason": reason,
+            "error_code": isolated_text(decline_reasons.error_code(failed), localization)
+            if failed and not reason
+            else None,
             "by_card": decline_reasons.by_card(failed) if failed else False,
             "nothing_charged": decline_reasons.nothing_charged(failed) if failed else False,
-            "may_still_be_charged": decline_reasons.may_still_be_charged(failed) if failed else False,
+            "may_still_be_charged": bool(failed) and decline_reasons.may_still_be_charged(reason),
             "cause": cause,
             "by_cinema": cause in cancellation_causes.BY_THE_CINEMA,
             # `attachments.json_ld` escapes it for a script element.
