@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from jinja2.bccache import Bucket
 from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 
-from notification_service.content import formatting
+from notification_service.content import formatting, line_breaking
 from notification_service.content.css_inliner import StyleError, StyleSheet
 from notification_service.contract.events import Event, parse
 
 SHARED = "_base"
 SAMPLES = "_samples"
 _STYLE = f"{SHARED}/style.css"
+_MAX_REMEMBERED, _MAX_SHORT = 64, 32
 _OF_THE_COMPILER = ("_block_vars", "_loop_vars")
 
 
@@ -111,7 +113,7 @@ class Joint:
 
     def join(self, parts: Sequence[Any], *, html: bool) -> str:
         said = self._between[html].join([part for part in parts if part])
-        return said if html else formatting.one_line(said)
+        return said if html else line_breaking.one_line(said)
 
 
 class _Environment(Environment):
@@ -179,8 +181,23 @@ class SharedPhrases:
         self._module = module
 
     def __getattr__(self, name: str) -> Callable[..., str]:
-        macro = getattr(self._module, name)
-        return lambda *values: str(macro(*values))
+        phrase = _phrase(getattr(self._module, name))
+        self.__dict__[name] = phrase  # so that it is found without this method
+        return phrase
+
+
+def _is_short(value: object) -> bool:
+    return len(value) <= _MAX_SHORT if isinstance(value, str) else isinstance(value, int | None)
+
+
+def _phrase(macro: Callable[..., object]) -> Callable[..., str]:
+    """The macro as a function. What it says of reasons, numbers and other short values is remembered."""
+    remembered = lru_cache(_MAX_REMEMBERED, typed=True)(lambda *values: str(macro(*values)))
+
+    def phrase(*values: object) -> str:
+        return remembered(*values) if all(map(_is_short, values)) else str(macro(*values))
+
+    return phrase
 
 
 def samples(directory: Path) -> list[tuple[str, Event]]:

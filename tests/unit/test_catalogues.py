@@ -248,10 +248,8 @@ def test_what_differs_in_a_region_is_not_lost_when_its_sentence_goes(copied: Pat
     spoil(copied / "payment_failed/body.html", "You haven't been charged.", "Nothing was charged.")
     extraction.update(copied)
     found = [fault for fault in extraction.faults(copied) if fault.startswith("es_419")]
-    assert found == [
-        'es_419.po: no template holds "You haven\'t been charged." any more: '
-        "give it to what came instead, or take it out"
-    ]
+    (fault,) = found
+    assert fault.startswith('es_419.po: no template holds "You haven\'t been charged." any more: give it to what came')
 
 
 def test_the_brands_logo_stands_at_the_head_and_rides_along() -> None:
