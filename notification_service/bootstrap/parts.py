@@ -130,6 +130,7 @@ def profile(settings: Settings) -> SenderProfile:
             refund_days={method.casefold(): days for method, days in service.refund_days.items()},
             show_minutes=service.show_minutes,
             arrive_minutes=service.arrive_minutes,
+            cancel_hours=service.cancel_hours,
         ),
     )
 

@@ -192,13 +192,13 @@ def _needs_zone(when: datetime, localization: Localization) -> bool:
 
 @pass_context
 def seats(context: Context, row: tuple[str, ...]) -> str | None:
-    return isolated(listed(row), context["style"]) if row else None
+    return isolated(listed(row, context["words"].comma()), context["style"]) if row else None
 
 
-def listed(row: tuple[str, ...]) -> str:
+def listed(row: tuple[str, ...], comma: str = ", ") -> str:
     """Returns the first 30 seats in one line, and how many more there are."""
     more = f" (+{len(row) - _MAX_SEATS_SHOWN})" if len(row) > _MAX_SEATS_SHOWN else ""
-    return ", ".join(row[:_MAX_SEATS_SHOWN]) + more
+    return comma.join(row[:_MAX_SEATS_SHOWN]) + more
 
 
 def tickets(row: tuple[str, ...]) -> int | None:

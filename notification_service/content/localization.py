@@ -69,7 +69,8 @@ class Defaults:
         locale = catalogues.choose((event.locale, asked), self.languages) or _parsed(self.locale)
         named = event.currency
         currency = self.currency if named is None else currencies.resolve(named, self.currency)
-        return Localization(locale, self._zone(event), currency, locale.language, named, event.timestamp)
+        language = catalogues.language_of(locale, self.languages) or catalogues.SOURCE
+        return Localization(locale, self._zone(event), currency, language, named, event.timestamp)
 
     def _zone(self, event: Event) -> tzinfo | None:
         """The event's zone, else its cinema's, else the default. An unknown zone of the event is not replaced."""

@@ -15,12 +15,14 @@ class Policies:
     """What the cinema promises its customers. A promise that is not set is not mentioned.
 
     `refund_days`: business days such as `5-10` by payment method, and under `default`. `show_minutes`: how long a
-    show lasts. `arrive_minutes`: how long before the show to come.
+    show lasts. `arrive_minutes`: how long before the show to come. `cancel_hours`: until how long before
+    the show its customers can cancel; 0: until it begins; None: not at all, or only as the cinema decides.
     """
 
     refund_days: Mapping[str, str] = field(default_factory=dict)
     show_minutes: int | None = None
     arrive_minutes: int | None = None
+    cancel_hours: int | None = None
 
     @property
     def calendar_minutes(self) -> int:

@@ -71,6 +71,7 @@ class ServiceSettings(SettingsGroup):
     refund_days: dict[str, BusinessDays] = Field(default={})
     show_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
     arrive_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
+    cancel_hours: Annotated[int, Field(ge=0, le=30 * 24)] | None = None
     default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
     default_time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     default_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"

@@ -92,8 +92,8 @@ def test_without_a_certain_time_there_is_no_calendar_file_and_no_data_for_machin
 
 
 def test_the_mail_speaks_of_the_file_that_rides_along() -> None:
-    assert "The attached file puts the film into your calendar." in mail("booking.confirmed").text
-    assert "out of your calendar again" in mail("booking.cancelled").text
+    assert "attached file to add this to your calendar." in squeezed(mail("booking.confirmed").text)
+    assert "attached file to remove this from your calendar." in squeezed(mail("booking.cancelled").text)
 
 
 def told(sent: Mail) -> dict[str, Any]:
@@ -146,6 +146,8 @@ def test_with_images_off_or_as_text_alone_a_mail_tells_every_fact(event_type: st
         "showtime",
         "payment_method",
         "failure_reason",
+        "reason",
+        "refund_reason",
     }
     told = [str(value) for name, value in RICH[event_type].items() if name not in {*unsaid, "seats", "cancelled_at"}]
     told += ["B5, B6"] if "seats" in RICH[event_type] else []

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,11 +30,14 @@ def style(locale: str = "en_US", zone: str | None = "UTC", currency: str = "USD"
     return Defaults(locale, zone, currency, languages=("en", "de", "pt")).for_event(parsed)
 
 
+WORDS = SimpleNamespace(comma=lambda: ", ")
+
+
 def shown(name: str, value: object, how: Localization | None = None) -> str:
     """What a template shows of a value, with the spaces that do not break as plain ones."""
     environment = Environment(autoescape=False)  # noqa: S701 - what is shown is compared, not served
     environment.filters.update(FILTERS)
-    text = environment.from_string(f"{{{{ value|{name} }}}}").render(value=value, style=how or style())
+    text = environment.from_string(f"{{{{ value|{name} }}}}").render(value=value, style=how or style(), words=WORDS)
     return text.replace("\u00a0", " ").replace("\u202f", " ")
 
 

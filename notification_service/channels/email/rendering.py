@@ -12,9 +12,16 @@ from notification_service.channels.email import attachments
 from notification_service.channels.email.mail import PARTS, Attachment, Mail, MailTemplate
 from notification_service.channels.email.ticket.qr import QrCode
 from notification_service.channels.email.wallet.tickets import Wallets
-from notification_service.content import catalogues, decline_reasons, formatting, line_breaking, links
+from notification_service.content import (
+    cancellation_causes,
+    catalogues,
+    decline_reasons,
+    formatting,
+    line_breaking,
+    links,
+)
 from notification_service.content.branding import Brand
-from notification_service.content.event_text import cleaned, earlier_show, isolated, isolated_text
+from notification_service.content.event_text import cleaned, earlier_show, isolated, isolated_text, salutation
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
@@ -28,7 +35,7 @@ from notification_service.delivery.ports.directory import Recipient
 
 _MAX_SUBJECT_LENGTH = 60
 """Characters; phones show no more."""
-_MIN_TITLE_LENGTH = 12
+_MIN_TITLE_LENGTH = 9
 _DIRECTION_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F)))
 """Header values are cleaned of these (`mime.clean`). The isolates around a title stay: each is closed."""
 
@@ -151,17 +158,24 @@ class Renderer:
             event, localization, person, cinema, url=found.booking, minutes=profile.policies.show_minutes
         )
         failed = event if isinstance(event, PaymentFailed) else None
+        reason, cause = decline_reasons.reason(failed) if failed else None, cancellation_causes.cause(event)
         context = {
-            "person": replace(person, first_name=isolated_text(person.first_name, localization)),
+            "person": replace(person, first_name=salutation(person.first_name, person.last_name, localization)),
             "brand": self._brand(localization),
             "links": found,
             "style": localization,
             "before": earlier_show(event, localization),
             "cinema": replace(cinema, address=isolated_text(cinema.address, localization)),
             "terms": profile.policies,
-            "reason": decline_reasons.reason(failed) if failed else None,
-            "may_quote": decline_reasons.may_quote(failed) if failed else False,
+            "reason": reason,
+            "error_code": isolated_text(decline_reasons.error_code(failed), localization)
+            if failed and not reason
+            else None,
+            "by_card": decline_reasons.by_card(failed) if failed else False,
             "nothing_charged": decline_reasons.nothing_charged(failed) if failed else False,
+            "may_still_be_charged": bool(failed) and decline_reasons.may_still_be_charged(reason),
+            "cause": cause,
+            "by_cinema": cause in cancellation_causes.BY_THE_CINEMA,
             # `attachments.json_ld` escapes it for a script element.
             "json_ld": Markup(machine_readable) if machine_readable else None,  # noqa: S704 - as said above
         }
