@@ -19,7 +19,7 @@ SMTP = {
     "SMTP_POOL_SIZE": "3",
     "DELIVERY_MODE": "",
 }
-LIVE = ("live", "live", "smtp", 3)
+LIVE = ("live", "live", "smtp", 6)  # two mails for each session: one that it carries, and the next
 SIMULATED = ("simulated", "simulated", "simulated", 8)
 
 
