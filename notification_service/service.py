@@ -172,9 +172,7 @@ async def opened(settings: Settings, others: Sequence[ChannelParts] = ()) -> Asy
 
 async def run(settings: Settings, companion: CompanionServer, others: Sequence[ChannelParts] = ()) -> None:
     """Run the process until SIGTERM or SIGINT; a second signal ends it at once. Raises `ConfigurationError`."""
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
+    stop = stop_on_signals()
     async with opened(settings, others) as service, companion(settings):
         app = health.application(service.examine, service.parts.metrics.page)
         try:
@@ -183,6 +181,14 @@ async def run(settings: Settings, companion: CompanionServer, others: Sequence[C
         except OSError as problem:
             where = f"{settings.service.http_host}:{settings.service.port}"
             raise ConfigurationError(f"PORT: cannot listen on {where}: {problem}") from problem
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
+    return stop
 
 
 def _on_signal(stop: asyncio.Event) -> None:

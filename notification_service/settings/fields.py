@@ -18,7 +18,7 @@ from notification_service.settings.choices import ServiceLink
 
 Network = IPv4Network | IPv6Network
 
-_MIN_KEY_LENGTH = 16
+MIN_KEY_LENGTH = 16
 
 
 class SettingsGroup(BaseSettings):
@@ -124,8 +124,8 @@ def _check_url_login(url: SecretStr) -> SecretStr:
 
 
 def _check_key(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value()) < _MIN_KEY_LENGTH:
-        raise ValueError(f"a key needs at least {_MIN_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
+    if len(key.get_secret_value()) < MIN_KEY_LENGTH:
+        raise ValueError(f"a key needs at least {MIN_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
     return key
 
 
