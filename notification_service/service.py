@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 _INDEX_RETRY_INTERVAL_S = 30.0
 _MAX_LISTED_DOMAINS = 5
+_SIGNALS_GRACE_S = 3.0
 
 CompanionServer = Callable[[Settings], AbstractAsyncContextManager[None]]
 """A server that runs as long as the service does, such as the console."""
@@ -46,6 +47,7 @@ class Service:
             await self._prepare_ledger(stop)
             maintaining = group.create_task(self._maintain_records())
             consuming = group.create_task(self.parts.link.run(self._handlers()))
+            hearing = group.create_task(self.parts.signals.consumer.run()) if self.parts.signals else None
             try:
                 await self._wait_for_broker(stop)
                 recalling = group.create_task(self.parts.recaller.forever())
@@ -54,6 +56,8 @@ class Service:
             finally:
                 await self._drain()
                 consuming.cancel()
+                if hearing:
+                    hearing.cancel()
                 maintaining.cancel()
                 renewing.cancel()
 
@@ -62,6 +66,8 @@ class Service:
         while True:
             try:
                 await self.parts.ledger.index()
+                if self.parts.signals:
+                    await self.parts.signals.store.index()
             except StoreUnavailableError as problem:
                 log.warning("ledger.not_created", what="indexes", problem=str(problem))
             else:
@@ -101,6 +107,8 @@ class Service:
         under_way = sum(each.consumer.under_way for each in self.parts.channels)
         log.info("service.draining", under_way=under_way, grace_s=grace)
         await self.parts.link.stop_consuming()
+        if self.parts.signals:
+            await self.parts.signals.consumer.stop(_SIGNALS_GRACE_S)
         unfinished = await asyncio.gather(
             *(each.consumer.drain(grace, each.breaker.cancel_waiting) for each in self.parts.channels)
         )

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from weakref import WeakValueDictionary
 
 import structlog
 
 from notification_service.contract import delivery_status
 from notification_service.contract.signals import Signal
-from notification_service.delivery.ports.signals import SignalHandler, SignalledRecord, Signals, StoredSignal
+from notification_service.delivery.ports.signals import SignalHandler, SignalledRecord, Signals, StoredSignal, key_of
 from notification_service.feedback import signal_messages
 from notification_service.foundation.addresses import mask
 from notification_service.foundation.mailbox_classes import mailbox_class
@@ -36,6 +37,7 @@ class SignalHandling:
         self._handlers = handlers
         self._observe = observe
         self._settle_s = settle_s
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def take(self, body: bytes) -> bool:
         """Returns False for a message that cannot be read. Raises `StoreUnavailableError`: it may be taken again."""
@@ -48,7 +50,15 @@ class SignalHandling:
         return True
 
     async def handle(self, signal: Signal) -> None:
-        """Raises `StoreUnavailableError`, and what a handler raises."""
+        """Raises `StoreUnavailableError`, and what a handler raises.
+
+        A signal and its repetitions are handled one after the other, so that the first is done when the next is read.
+        """
+        lock = self._locks.setdefault(key_of(signal), asyncio.Lock())
+        async with lock:
+            await self._handle(signal)
+
+    async def _handle(self, signal: Signal) -> None:
         record = await self._record(signal)
         stored = await self._known(signal, record)
         if not await self._store.add(stored, datetime.now(UTC)):

@@ -5,7 +5,7 @@ import binascii
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from notification_service.foundation.credentials import published
@@ -75,7 +75,6 @@ class FeedbackSettings(SettingsGroup):
     mailgun_webhook_keys: SigningKeys = ()
     postmark_webhook_logins: Logins = ()
     return_path_domain: Domain = None
-    provider_tags: Annotated[bool, Field()] = True
 
     @property
     def has_webhooks(self) -> bool:

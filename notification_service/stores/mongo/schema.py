@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 FACTS = "notification_facts"
 """The collection with one document for each fact that was reported, each payment, and each order to recall."""
 
+SIGNALS = "notification_signals"
+"""The collection of what became known about messages after they were sent."""
+
 INDEX_BUILD_TIMEOUT_S = 600
 """The indexes of a large collection may take this long; the collection stays usable meanwhile."""
 

@@ -14,8 +14,6 @@ from notification_service.foundation.address_digests import Digests
 from notification_service.stores.mongo import address_keys, documents, schema
 from notification_service.stores.mongo.client import Database, Document, GroupedWrites, Written, translate_errors
 
-COLLECTION = "notification_signals"
-
 _RECORD_FIELDS = {"notification_type": 1, "template": 1, "recipient": 1}
 _INDEXES = [
     IndexModel([("notification_id", ASCENDING), ("at", ASCENDING)], sparse=True),
@@ -25,7 +23,10 @@ _INDEXES = [
 ]
 _RECORD_INDEXES = [
     IndexModel([("provider_message_id", ASCENDING)], sparse=True),
-    IndexModel([("delivery.status", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)], sparse=True),
+    IndexModel(
+        [("delivery.status", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)],
+        partialFilterExpression={"delivery.status": {"$exists": True}},
+    ),
 ]
 _MAX_TRIES = 20
 _MAX_TIMELINE = 500
@@ -39,7 +40,7 @@ class MongoSignals:
     ) -> None:
         self._database = database
         self._records = database[collection]
-        self._signals = database[COLLECTION]
+        self._signals = database[schema.SIGNALS]
         self._writes = GroupedWrites(self._signals)
         self._keys = address_keys
         self._full = full_recipients
@@ -48,7 +49,7 @@ class MongoSignals:
     async def index(self) -> None:
         """Create the indexes that are missing. Raises `StoreUnavailableError`; one that is refused is logged."""
         with pymongo.timeout(schema.INDEX_BUILD_TIMEOUT_S):
-            await schema.if_allowed(self._signals.create_indexes(_INDEXES), what=f"indexes of {COLLECTION}")
+            await schema.if_allowed(self._signals.create_indexes(_INDEXES), what=f"indexes of {schema.SIGNALS}")
             for index in _RECORD_INDEXES:
                 name = str(next(iter(index.document["key"])))
                 await schema.if_allowed(self._records.create_indexes([index]), what=f"index on {name}")
