@@ -91,7 +91,8 @@ class SignalHandling:
             ),
             record,
             await self._store.address_digest(address) if address else None,
-            mailbox_class(address or recipient) if address or recipient else "",
+            # By the address that was written to, as mails are counted, though another one may have bounced behind it.
+            mailbox_class(recipient or address or "") if recipient or address else "",
         )
 
 

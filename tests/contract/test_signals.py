@@ -124,11 +124,13 @@ async def test_the_handler_gets_what_the_record_knows(kept: Kept) -> None:
     await kept.handling(handler).handle(
         replace(BOUNCE, notification_id=None, provider_message_id="abc-000000", address="Jane.Smith@EXAMPLE.com")
     )
-    (stored,) = seen
+    stored = seen[0]
     assert stored.signal.notification_id == "n1"
     assert stored.record is not None
     assert stored.record.channel == "email"
     assert stored.mailbox == "other"
+    await kept.handling(handler).handle(replace(BOUNCE, source_id="forwarded", address="jane@gmail.com"))
+    assert seen[-1].mailbox == "other"
     assert stored.address_digest == await kept.store.address_digest(JANE)
 
 
