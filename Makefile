@@ -21,11 +21,11 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
+.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-wire bench-start \
 	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-plot lock audit clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## one of each event through a real local stack, and what became of it
 	@$(BIN)/python -m tests.stack.demo
@@ -50,6 +50,9 @@ test-rabbitmq4: $(STAMP) ## the tests that have a broker, with RabbitMQ 4 from D
 torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n, judged by what came out (SEED=n, OLD=n)
 	@$(BIN)/python -m tests.faults.torture $(if $(KILLS),--kills $(KILLS),--seconds $(or $(SECONDS),120)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD))
+
+kills-over-distance: $(STAMP) ## KILLS=300 kills of workers whose mail server is 40 ms away (SEED=n)
+	@FAULT_KILLS=$(or $(KILLS),300) $(if $(SEED),FAULT_SEED=$(SEED)) $(BIN)/pytest --numprocesses 0 -s -m soak tests/faults/test_kills_over_distance.py
 
 mutants: $(STAMP) ## break each guard once, in a copy, and see a test fail (ONLY=claim for some)
 	@$(BIN)/python -m tests.mutants $(ONLY)
@@ -83,6 +86,11 @@ mail-pictures: $(STAMP) ## the pictures under docs/mails
 	@$(BIN)/python -m tests.mails.shoot --eml var/mails/house --out var/mails --widths 375 \
 		--names '$(SHEET)' --sheet docs/mails/sheet.png
 
+mail-thunderbird: $(STAMP) ## pictures of mails in Thunderbird under var/mails/thunderbird, where it is installed
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.thunderbird --eml var/mails/house --out var/mails/thunderbird \
+		--names '$(foreach kind,$(KINDS),$(foreach language,en ar ja,$(kind).$(language)))'
+
 console-pictures: $(STAMP) ## the pictures under docs/console
 	@$(BIN)/python -m tests.console.pictures
 
@@ -94,6 +102,9 @@ bench-latency: $(STAMP) ## publish to 250 under an open load, half of the floor'
 
 bench-stages: $(STAMP) ## where the CPU of an event goes, a profile that adds up
 	@$(BIN)/python -m benchmarks.stages
+
+bench-wire: $(STAMP) ## the SMTP channel alone: mails/s and CPU a mail by what the server offers, at 0 and 40 ms
+	@$(BIN)/python -m benchmarks.wire
 
 bench-start: $(STAMP) ## start of the process to ready, and to its first mail
 	@$(BIN)/python -m benchmarks.startup

@@ -135,22 +135,22 @@ MUTANTS = (
     Mutant(
         "client: discarded on anything but a clean reply",
         "channels/email/smtp/pool.py",
-        "if session.kept and session.client.is_connected and not session.out_of_step:",
-        "if session.client.is_connected:",
+        "if session.kept and session.wire.in_step:",
+        "if session.wire.in_step_so_far:",
         ("tests/integration/test_smtp_channel.py", "-k", "nobody_asked_for or cancelled"),
     ),
     Mutant(
         "client: an early reply is noticed",
-        "channels/email/smtp/pool.py",
-        "        return bool(protocol and protocol._buffer)",
-        "        return False and bool(protocol and protocol._buffer)",
+        "channels/email/smtp/wire.py",
+        "        return self._problem is None and not (self.surplus or self._buffer or self._transport.is_closing())",
+        "        return self._problem is None and not self._transport.is_closing()",
         ("tests/integration/test_smtp_channel.py", "-k", "nobody_asked_for or cancelled"),
     ),
     Mutant(
         "doubt: what breaks after DATA is unknown, not failed",
         "channels/email/smtp/channel.py",
-        "        if conversation.phase is Phase.DATA:\n            return InDoubt",
-        "        if False:\n            return InDoubt",
+        "        if talk.phase is Phase.DATA:\n            return _Tried(InDoubt",
+        "        if False:\n            return _Tried(InDoubt",
         ("tests/integration/test_smtp_channel.py", "-k", "doubt"),
     ),
     Mutant(
@@ -324,7 +324,7 @@ MUTANTS = (
     ),
     Mutant(
         "TLS: STARTTLS is demanded",
-        "channels/email/smtp/pool.py",
+        "channels/email/smtp/logins.py",
         "            start_tls=server.start_tls,\n",
         "            start_tls=None,\n",
         ("tests/integration/test_smtp_channel.py", "-k", "starttls_is_stripped"),
@@ -332,9 +332,24 @@ MUTANTS = (
     Mutant(
         "header: control characters do not reach one",
         "channels/email/mime.py",
-        "def clean(text: str, max_length: int) -> str:\n",
-        "def clean(text: str, max_length: int) -> str:\n    return text\n\n\ndef _unused(text: str) -> str:\n",
+        'def clean(text: str, max_length: int, keep: str = "") -> str:\n',
+        'def clean(text: str, max_length: int, keep: str = "") -> str:\n    return text\n\n\n'
+        "def _unused(text: str) -> str:\n",
         ("tests/unit/test_mime.py",),
+    ),
+    Mutant(
+        "header: no isolate stays open in a subject",
+        "channels/email/mime.py",
+        "    return subject if _balanced(subject) else clean(text, _MAX_SUBJECT_LENGTH)\n",
+        "    return subject\n",
+        ("tests/unit/test_mime.py", "-k", "isolate"),
+    ),
+    Mutant(
+        "wallet: no pass by an expired certificate",
+        "channels/email/wallet/apple.py",
+        "        if self._clock() >= self._signer.expires:\n",
+        "        if False:\n",
+        ("tests/unit/test_wallet.py", "-k", "expires"),
     ),
     Mutant(
         "console: nobody without a session",

@@ -19,6 +19,7 @@ from notification_service.bootstrap.parts import (
     sender_identity,
     templates_directory,
     unusable_outbox,
+    wallets,
 )
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "tls",
     "transport",
     "unusable_outbox",
+    "wallets",
 ]

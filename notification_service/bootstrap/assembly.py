@@ -223,6 +223,7 @@ def _gauges(parts: Parts, transports: Sequence[LiveTransport]) -> Gauges:
         ledger_lag=lambda: state.lag,
         domains_held=lambda: len(parts.email.held),
         simulated=not transports,
+        extensions_given_up=lambda: [name for each in transports for name in each.extensions_given_up],
         login_age=lambda: max((age for each in transports if (age := each.login_age) is not None), default=None),
     )
 

@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.extensions import Extension, Extensions
 from notification_service.channels.email.smtp.greeting import own_name
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.channels.email.smtp.providers import Provider
@@ -12,10 +13,25 @@ from notification_service.channels.email.smtp.tokens import Tokens, TokenSource
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.secret_redaction import Secrecy
-from notification_service.settings import Grant, Login, Security, Settings, SmtpSettings, TransportKind, plain
+from notification_service.settings import (
+    Grant,
+    Login,
+    Security,
+    Settings,
+    SmtpExtensions,
+    SmtpSettings,
+    TransportKind,
+    plain,
+)
 
 FIRST, FALLBACK = SmtpChannel.name, f"{SmtpChannel.name}-fallback"
 """The names of the relays where there are two."""
+
+_EXTENSIONS = {
+    SmtpExtensions.AUTO: frozenset(Extension),
+    SmtpExtensions.PIPELINING: frozenset({Extension.PIPELINING}),
+    SmtpExtensions.NONE: frozenset[Extension](),
+}
 
 
 def transport(settings: Settings) -> LiveTransport:
@@ -72,7 +88,9 @@ def _pool(settings: Settings, smtp: SmtpSettings) -> tuple[Pool, Provider]:
         ehlo_name=smtp.ehlo_name or own_name(),
     )
     tokens = _tokens(settings, smtp, context) if smtp.auth is Login.OAUTH2 else None
-    pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), context, tokens=tokens)
+    limits = Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails)
+    extensions = Extensions(_EXTENSIONS[smtp.extensions], f"{server.host}:{server.port}")
+    pool = Pool(server, limits, context, tokens=tokens, extensions=extensions)
     return pool, smtp.provider.by_token() if tokens else smtp.provider
 
 
@@ -96,6 +114,8 @@ def _tokens(settings: Settings, smtp: SmtpSettings, context: ssl.SSLContext) -> 
             stored = MongoRefreshTokens(settings.mongodb.uri.get_secret_value(), settings.mongodb.database)
             source = oauth.RefreshToken(endpoint, client, plain(smtp.oauth_refresh_token) or "", stored)
         case Grant.SERVICE_ACCOUNT:
-            key = oauth.read_service_key(smtp.oauth_service_account_file or Path())
+            from notification_service.channels.email.service_keys import read_service_key  # noqa: PLC0415
+
+            key = read_service_key(smtp.oauth_service_account_file or Path(), "SMTP_OAUTH_SERVICE_ACCOUNT_FILE")
             source = oauth.ServiceAccount(endpoint, key, smtp.username or "", smtp.scope)
     return Tokens(source, hide, deadline=settings.service.notification_timeout)

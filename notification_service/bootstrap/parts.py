@@ -11,6 +11,7 @@ from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.smtp import sending_services
 from notification_service.channels.email.template_loading import load
+from notification_service.channels.email.wallet.tickets import PassFiles, SaveLinks, Wallets
 from notification_service.channels.relays import Relay, Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.content import branding, links
@@ -34,7 +35,7 @@ from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.settings import Settings, SmtpSettings, TransportKind
+from notification_service.settings import Settings, SmtpSettings, TransportKind, WalletSettings, plain
 
 _SIMULATED_SENDER = "tickets@cinema.example"
 _MAX_SIMULATED_AT_ONCE = 8
@@ -73,8 +74,32 @@ def templates_directory(settings: Settings) -> Path:
 
 
 def load_renderer(settings: Settings) -> Renderer:
-    """Raises `ConfigurationError` with file and line if a template is wrong."""
-    return load(templates_directory(settings), profile(settings))
+    """Raises `ConfigurationError` with file and line if a template is wrong, or a file of a wallet."""
+    return load(templates_directory(settings), profile(settings), wallets(settings))
+
+
+def wallets(settings: Settings) -> Wallets:
+    """The wallets that are set up. Raises `ConfigurationError` if one of their files cannot be used."""
+    return Wallets(_apple_wallet(settings.wallet), _google_wallet(settings.wallet))
+
+
+def _apple_wallet(wallet: WalletSettings) -> PassFiles | None:
+    certificate, key, wwdr = wallet.apple_certificate, wallet.apple_key, wallet.apple_wwdr
+    if certificate is None or key is None or wwdr is None:
+        return None
+    from notification_service.channels.email.wallet import apple  # noqa: PLC0415 - what is off is not imported
+
+    return apple.AppleWallet(apple.read_signer(certificate, key, wwdr, plain(wallet.apple_key_password)))
+
+
+def _google_wallet(wallet: WalletSettings) -> SaveLinks | None:
+    if wallet.google_service_account_file is None or wallet.google_issuer_id is None:
+        return None
+    from notification_service.channels.email.service_keys import read_service_key  # noqa: PLC0415 - as above
+    from notification_service.channels.email.wallet.google import GoogleWallet  # noqa: PLC0415
+
+    key = read_service_key(wallet.google_service_account_file, "WALLET_GOOGLE_SERVICE_ACCOUNT_FILE")
+    return GoogleWallet(key, wallet.google_issuer_id)
 
 
 def profile(settings: Settings) -> SenderProfile:
@@ -106,6 +131,7 @@ def profile(settings: Settings) -> SenderProfile:
             refund_days={method.casefold(): days for method, days in service.refund_days.items()},
             show_minutes=service.show_minutes,
             arrive_minutes=service.arrive_minutes,
+            cancel_hours=service.cancel_hours,
         ),
     )
 

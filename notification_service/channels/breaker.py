@@ -124,6 +124,8 @@ class Breaker:
                     case TurnedAway():
                         continue
                 tried, verdict = await self.converse(slot, message, before_handover)
+            if isinstance(tried, PutOff):
+                return replace(tried, attempt=last_attempt)
             if not isinstance(tried, HandoverRefused):
                 last_attempt = tried.attempt
             if not isinstance(verdict, Unavailable | Blocked):
@@ -157,7 +159,7 @@ class Breaker:
         if isinstance(tried, Refused):
             tried = self.refusals.read(message.recipient, tried)
         verdict = self._judge(message.recipient, tried, stale=slot.generation != self.slots.generation)
-        if self._on_attempt and not isinstance(tried, HandoverRefused):
+        if self._on_attempt and not isinstance(tried, HandoverRefused | PutOff):
             self._on_attempt(tried.attempt)
         return tried, verdict
 
@@ -192,7 +194,7 @@ class Breaker:
                 self._turn_away()
             case InDoubt(attempt) if not stale:
                 self._doubted(domain_of(recipient), attempt)
-            case Unavailable() | InDoubt():
+            case Unavailable() | InDoubt() | PutOff():
                 pass
             case Accepted() | SimulatedSend():
                 self.refusals.accepted(recipient)

@@ -137,8 +137,12 @@ class Relays:
             way.left.remove(relay)
             return None
         tried, verdict = await relay.breaker.converse(slot, message, before_handover)
-        if isinstance(tried, Unavailable | Blocked | HandoverRefused):
+        if isinstance(tried, Unavailable | Blocked | HandoverRefused | PutOff):
             await _give_back(relay, place)
+        if isinstance(tried, PutOff):
+            way.limits.append(tried)
+            way.left.remove(relay)
+            return None
         if not isinstance(tried, HandoverRefused):
             way.last_attempt = tried.attempt
         return self._after(relay, way, tried, verdict)

@@ -73,6 +73,7 @@ async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         (str(ENV_FILE), _env_file),
         ("templates", _templates),
+        ("mail programs", _mail_programs),
         ("outbox", _outbox),
         ("RabbitMQ", _rabbitmq),
         ("RabbitMQ's delivery limits", _delivery_limits),
@@ -103,6 +104,26 @@ async def _env_file(_: Settings) -> str:
 async def _templates(settings: Settings) -> str:
     bootstrap.load_renderer(settings)
     return f"all render, from {bootstrap.templates_directory(settings)}"
+
+
+async def _mail_programs(settings: Settings) -> str:
+    return read_by_mail_programs(settings)
+
+
+def read_by_mail_programs(settings: Settings) -> str:
+    """What calendars and travel programs read in a mail, and which setting would add the rest."""
+    service = settings.service
+    zone = service.default_time_zone or any(cinema.time_zone for cinema in service.cinemas.values())
+    address = any(cinema.address for cinema in service.cinemas.values())
+    if not zone:
+        return (
+            "read no calendar file and no reservation where an event names no time zone: DEFAULT_TIME_ZONE, such as "
+            "Europe/Madrid, adds the calendar file"
+            + ("" if address else ", and with it an address in CINEMAS the reservation")
+        )
+    if not address:
+        return "read the calendar file, and no reservation: an address in CINEMAS adds it for that cinema"
+    return "read the calendar file and the reservation"
 
 
 async def _outbox(settings: Settings) -> str:

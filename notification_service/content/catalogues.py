@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
+from babel.core import get_global
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
@@ -31,8 +32,23 @@ def load(templates: Path) -> Mapping[str, NullTranslations]:
 
     The .po files are compiled here, so no compiled copy can be outdated.
     """
-    files = sorted((templates / LANGUAGES).glob("*.po"))
-    return {SOURCE: NullTranslations(), **{path.stem: _compiled(read(path)) for path in files}, PSEUDO: _Pseudo()}
+    found: dict[str, NullTranslations] = {SOURCE: NullTranslations()}
+    for path in files(templates):
+        found[path.stem] = _compiled(read(path))
+        if base := base_of(path):
+            found[path.stem].add_fallback(found[base])
+    return {**found, PSEUDO: _Pseudo()}
+
+
+def files(templates: Path) -> list[Path]:
+    """Returns the catalogues, each behind the one that it takes the rest of its sentences from."""
+    return sorted((templates / LANGUAGES).glob("*.po"), key=lambda path: (base_of(path) is not None, path.stem))
+
+
+def base_of(path: Path) -> str | None:
+    """Returns the language that a regional catalogue takes the rest of its sentences from: `es` for `es_419.po`."""
+    base, region, _ = path.stem.partition("_")
+    return base if region and (base == SOURCE or path.with_stem(base).exists()) else None
 
 
 def locale_of(language: str) -> Locale:
@@ -57,12 +73,20 @@ def _compiled(catalog: Catalog) -> GNUTranslations:
 
 
 def choose(asked: Iterable[str | None], languages: Collection[str]) -> Locale | None:
-    """Returns the first locale whose language has a catalogue; `pt` is enough for `pt-BR`. None where none has."""
+    """Returns the first locale that `language_of` finds a catalogue for. None where there is none."""
     for name in asked:
         locale = _locale(name) if name else None
-        if locale and locale.language in languages:
+        if locale and language_of(locale, languages):
             return locale
     return None
+
+
+def language_of(locale: Locale, languages: Collection[str]) -> str | None:
+    """Returns the nearest language with a catalogue: for `es_MX` that, else `es_419`, its parent in CLDR, else `es`."""
+    parents = get_global("parent_exceptions")
+    name = str(locale)
+    nearest = (name, str(parents.get(name)), locale.language)
+    return next((language for language in nearest if language in languages and language != PSEUDO), None)
 
 
 @bounded_cache(_CACHE_SIZE)
@@ -87,6 +111,8 @@ class _Pseudo(NullTranslations):
 
 def _pseudo_localized(message: str) -> str:
     parts = _PLACEHOLDER.split(message)
+    if not any(map(str.isalpha, "".join(parts[::2]))):
+        return message
     # Every second part is a placeholder.
     accented = "".join(part if index % 2 else part.translate(_ACCENTED) for index, part in enumerate(parts))
     return f"{accented} {'·' * max(2, len(message) * 2 // 5)}"

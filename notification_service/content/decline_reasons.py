@@ -80,6 +80,9 @@ _NOT_FOR_THE_PAYER = _all(
 )
 """Words of a suspicion, which the mail does not repeat: it says only that the payment was stopped."""
 
+_A_CODE = re.compile(r"(?=.*(?:\d|[A-Z]_[A-Z]))[A-Za-z0-9]{1,20}(?:[-_][A-Za-z0-9]{1,20}){0,4}")
+"""A code has a digit, or is in capitals with underscores; a word alone is a text."""
+
 _NO_REASON = _all("success successful succeeded ok okay approved completed")
 _REFUSED = re.compile(r"DECLINED|REFUSED|REJECTED", re.IGNORECASE)
 _GATEWAY_CODES = ("error_code", "decline_code", "error_reason", "refusal_reason", "reason_code")
@@ -121,18 +124,31 @@ def reason(event: PaymentFailed) -> Reason | None:
     return Reason.DECLINED if chosen is Reason.SUSPECTED and method in _WITHOUT_CARD else chosen
 
 
-def may_quote(event: PaymentFailed) -> bool:
-    """Whether the mail may quote the gateway's text where the reason is unknown.
+def by_card(event: PaymentFailed) -> bool:
+    return _method(event.payment_method) is _Method.CARD
 
-    Not where it is technical, mentions a suspicion, or names a card where none was used.
+
+def may_still_be_charged(known: Reason | None) -> bool:
+    """Whether a payment that failed for this reason may have gone through all the same: its end is unknown."""
+    return known in (None, Reason.TECHNICAL, Reason.TIMED_OUT)
+
+
+def error_code(event: PaymentFailed) -> str | None:
+    """Returns the gateway's code, which may help to ask about a payment that failed for no known reason.
+
+    None where it is a text, is technical, mentions a suspicion, or names a card where none was used.
     """
-    text = event.failure_reason or event.error_code or ""
-    words = set(_words(text))
-    if _OF_A_PROGRAM.search(text) or _NOT_FOR_THE_PAYER & words or (words and words <= _NO_REASON):
+    codes = (code for code in (event.error_code, event.failure_reason) if code and _A_CODE.fullmatch(code))
+    return next((code for code in codes if _may_be_shown(code, event)), None)
+
+
+def _may_be_shown(code: str, event: PaymentFailed) -> bool:
+    words = set(_words(code))
+    if _OF_A_PROGRAM.search(code) or _NOT_FOR_THE_PAYER & words or words <= _NO_REASON:
         return False
     if _method(event.payment_method) not in _WITHOUT_CARD:
         return True
-    return not (_CARD_WORDS & words or _reason_in(text, *_KNOWN[_Method.CARD]))
+    return not (_CARD_WORDS & words or _reason_in(code, *_KNOWN[_Method.CARD]))
 
 
 def nothing_charged(event: PaymentFailed) -> bool:

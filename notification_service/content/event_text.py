@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 from notification_service.content import formatting
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
-from notification_service.contract.events import BookingConfirmed, Event, Shown
+from notification_service.contract.events import BookingConfirmed, Event, Item, Shown
 
 _MAX_TEXT_LENGTH = 500
 _ADDRESSES = ("retry_url", "user_email")
+_FAMILY_NAME_FIRST = {"ja", "ko", "zh", "hu", "vi"}
 _READ_BY_FILTERS = {"event_type", "showtime", "payment_method", "currency", "locale", "time_zone"}
 
 HasTexts = TypeVar("HasTexts", Event, Shown)
@@ -23,10 +24,16 @@ def earlier_show(event: Event, localization: Localization) -> Shown | None:
 def cleaned(event: HasTexts) -> HasTexts:
     """Returns the event with texts of at most 500 characters and without direction controls of their own."""
     texts: dict[str, Any] = {name: text for name, value in event if (text := _cleaned(name, value)) != value}
+    if any(_item(item) != item for item in getattr(event, "items", ())):
+        texts["items"] = tuple(item for item in map(_item, getattr(event, "items", ())) if item.name)
     seats = getattr(event, "seats", ())
     if any(_cleaned("seats", seat) != seat for seat in seats):
         texts["seats"] = tuple(text for seat in seats if (text := _cleaned("seats", seat)))
     return event.model_copy(update=texts) if texts else event
+
+
+def _item(item: Item) -> Item:
+    return item.model_copy(update={"name": _cleaned("name", item.name)})
 
 
 def _cleaned(name: str, value: object) -> object:
@@ -36,17 +43,27 @@ def _cleaned(name: str, value: object) -> object:
     return cut(value if name in _ADDRESSES else formatting.plain(value), _MAX_TEXT_LENGTH).strip() or None
 
 
+def salutation(first: str | None, last: str | None, localization: Localization) -> str | None:
+    """Returns the name for a greeting: the first name; where the family name comes first, both, in that order."""
+    if first and last and localization.locale.language in _FAMILY_NAME_FIRST:
+        return isolated_text(f"{last} {first}", localization)
+    return isolated_text(first, localization)
+
+
 def isolated_text(text: str | None, localization: Localization) -> str | None:
     return formatting.isolated(text, localization) if text else None
 
 
 def isolated(event: HasTexts, localization: Localization) -> HasTexts:
     """Returns the event with texts that cannot change the direction of the sentence around them (UAX 9)."""
-    texts = {
+    texts: dict[str, Any] = {
         name: formatting.isolated(value, localization)
         for name, value in event
         if isinstance(value, str)
         and name not in _READ_BY_FILTERS
         and formatting.may_need_isolation(value, localization)
     }
+    if items := getattr(event, "items", ()):
+        named = ((item, isolated_text(item.name, localization)) for item in items)
+        texts["items"] = tuple(item.model_copy(update={"name": name}) for item, name in named)
     return event.model_copy(update=texts) if texts else event

@@ -3,19 +3,22 @@
 An unknown value stays None.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_date, format_skeleton, format_time, get_timezone_name
 from babel.numbers import format_currency, get_currency_precision, get_currency_symbol, get_decimal_symbol
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from notification_service.content import currencies
+from notification_service.content import currencies, dates
+from notification_service.content.booking_codes import grouped
+from notification_service.content.dates import Form
+from notification_service.content.line_breaking import one_line
 from notification_service.content.localization import Localization
 from notification_service.contract import seating
 from notification_service.contract.amounts import Amount
@@ -27,7 +30,14 @@ _ISOLATE, _ISOLATED = "\u2068", "\u2069"
 _DIRECTION_CONTROLS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _MAX_CURRENCY_LENGTH = 24
 _CACHE_SIZE = 1024
-"""A mail has each amount and time several times, and hundreds of mails share one show."""
+"""A mail has each amount several times."""
+
+_NEAR = timedelta(days=180)
+_MOMENT, _CLOCK, _BRIEF = Form(zone=True), Form(None), Form("brief")
+_SHOW, _NEAR_SHOW, _DAY, _NEAR_DAY = Form(), Form("near"), Form(clock=False), Form("near", clock=False)
+_NO_BREAK = "\u00a0"
+_BEFORE_NAME = re.compile(r"(?<=\d)(?: |(?=[A-Za-z]))")
+_LATIN_THEN_OTHER = re.compile(r"(?<=[A-Za-z]) (?=[^\W\d_A-Za-z])")
 
 
 @pass_context
@@ -89,7 +99,23 @@ def _money(amount: str, currency: str, locale: Locale) -> str:
     # In another script, the currency's name replaces a Latin symbol: in Arabic, "US$" would show as "$US".
     named = not _is_latin(locale) and any(character.isascii() and character.isalpha() for character in symbol)
     shown = format_currency(Decimal(amount), currency, locale=locale, format_type="name" if named else "standard")
+    shown = _before_name(shown, locale) if named else _around_symbol(shown, symbol)
     return shown.replace("\u200f", "")
+
+
+def _around_symbol(amount: str, symbol: str) -> str:
+    """With a no-break space between digits and letters, as CLDR's `currencySpacing` says, which Babel does not read."""
+    if unicodedata.category(symbol[-1])[0] not in "SZ":
+        amount = re.sub(rf"({re.escape(symbol)})(?=\d)", rf"\1{_NO_BREAK}", amount)
+    if unicodedata.category(symbol[0])[0] not in "SZ":
+        amount = re.sub(rf"(?<=\d)(?={re.escape(symbol)})", _NO_BREAK, amount)
+    return amount
+
+
+def _before_name(amount: str, locale: Locale) -> str:
+    """With a no-break space before the currency's name. Japanese has one before Latin letters only."""
+    shown = _BEFORE_NAME.sub(_NO_BREAK, amount, count=1)
+    return _LATIN_THEN_OTHER.sub("", shown) if locale.language == "ja" else shown
 
 
 def _is_latin(locale: Locale) -> bool:
@@ -100,82 +126,84 @@ def _is_latin(locale: Locale) -> bool:
 def moment(context: Context, when: datetime | None) -> str | None:
     """Format a time as date and time, with the zone's name."""
     localization: Localization = context["style"]
-    return None if when is None else _cached(_full, when.astimezone(localization.zone or UTC), localization.locale)
+    if when is None:
+        return None
+    return dates.written(when.astimezone(localization.zone or UTC), _MOMENT, localization.locale)
 
 
 @pass_context
 def showtime(context: Context, text: str | None) -> str | None:
-    """Format the date and time that the text names, else return the text as it is."""
-    if text is None:
-        return None
-    localization: Localization = context["style"]
-    when = parse_showtime(text, localization.zone)
-    return _cached(_full, when, localization.locale) if when else isolated(text, localization)
+    """Format the day and clock of a show, else return the text as it is. The clock is the cinema's, without a zone."""
+    return show_text(text, context["style"])
+
+
+def show_text(text: str | None, localization: Localization) -> str | None:
+    """As `showtime`, for what no template writes."""
+    return _shown_or_sent(text, _SHOW, _NEAR_SHOW, localization)
 
 
 @pass_context
 def showtime_brief(context: Context, text: str | None) -> str | None:
     """Format like `showtime`, short enough for a subject line."""
+    return _shown_or_sent(text, _BRIEF, _BRIEF, context["style"])
+
+
+@pass_context
+def day(context: Context, text: str | None) -> str | None:
+    """Format the day of a show, without its year where it is near; else return the text as it is."""
+    return _shown_or_sent(text, _DAY, _NEAR_DAY, context["style"])
+
+
+@pass_context
+def clock(context: Context, text: str | None) -> str | None:
+    """Format the hour of a show at the cinema's clock; None where the text names none."""
+    return _shown(text, _CLOCK, _CLOCK, context["style"])
+
+
+def _shown_or_sent(text: str | None, form: Form, near: Form, localization: Localization) -> str | None:
     if text is None:
         return None
-    localization: Localization = context["style"]
-    when = parse_showtime(text, localization.zone)
-    return _cached(_brief, when, localization.locale) if when else text
+    return _shown(text, form, near, localization) or isolated(text, localization)
 
 
-def _cached(form: Callable[[datetime, Locale], str], local: datetime, locale: Locale) -> str:
-    return _cached_text(local.isoformat(), form, local.tzinfo, locale)
+def _shown(text: str | None, form: Form, near: Form, localization: Localization) -> str | None:
+    """The time that the text names, in this form, or in the form for one that is near; None where it names none."""
+    when = parse_showtime(text, localization.zone) if text is not None else None
+    if when is None:
+        return None
+    if _is_near(when, localization.written_at):
+        form = near
+    if form.clock and form.day != "brief" and _needs_zone(when, localization):
+        form = form._replace(zone=True)
+    return dates.written(when, form, localization.locale)
 
 
-# Cached by its text: one time is equal in all zones, but reads differently in each.
-@bounded_cache(_CACHE_SIZE)
-def _cached_text(text: str, form: Callable[[datetime, Locale], str], zone: tzinfo | None, locale: Locale) -> str:
-    local = datetime.fromisoformat(text)
-    return form(local.astimezone(zone) if zone else local, locale)
+def _is_near(when: datetime, today: datetime | None) -> bool:
+    """Whether day and month are enough: nobody takes them for those of another year."""
+    return today is not None and abs(when.replace(tzinfo=None) - today.replace(tzinfo=None)) < _NEAR
 
 
-def _full(local: datetime, locale: Locale) -> str:
-    day, hour = format_date(local, "full", locale), _hour(local, locale)
-    zone = _zone_name(local, locale) if local.tzinfo else ""
-    if zone:  # a no-break space keeps a short name beside its hour
-        zone = ("\u00a0" if zone.isalpha() else " ") + zone
-    return str(locale.datetime_formats["medium"].format(hour + zone, day))
-
-
-def _zone_name(local: datetime, locale: Locale) -> str:
-    """The zone's short name, such as `EST`; its long name where the short one would be an offset such as `+0100`."""
-    short = get_timezone_name(local, "short", locale=locale)
-    return short if short.isalpha() else get_timezone_name(local, "long", locale=locale)
-
-
-def _hour(local: datetime, locale: Locale) -> str:
-    return format_time(local, "short", tzinfo=local.tzinfo, locale=locale).replace("\u202f", "\u00a0")
-
-
-def _brief(local: datetime, locale: Locale) -> str:
-    day = format_skeleton("MMMEd", local, local.tzinfo, locale=locale)
-    return str(locale.datetime_formats["medium"].format(_hour(local, locale), day))
+def _needs_zone(when: datetime, localization: Localization) -> bool:
+    """Whether it is not certain to be the cinema's clock, or whether that clock shows this hour twice."""
+    if when.tzinfo is None:
+        return False
+    return localization.zone is None or when.utcoffset() != when.replace(fold=1 - when.fold).utcoffset()
 
 
 @pass_context
 def seats(context: Context, row: tuple[str, ...]) -> str | None:
-    return isolated(listed(row), context["style"]) if row else None
+    return isolated(listed(row, context["words"].comma()), context["style"]) if row else None
 
 
-def listed(row: tuple[str, ...]) -> str:
+def listed(row: tuple[str, ...], comma: str = ", ") -> str:
     """Returns the first 30 seats in one line, and how many more there are."""
     more = f" (+{len(row) - _MAX_SEATS_SHOWN})" if len(row) > _MAX_SEATS_SHOWN else ""
-    return ", ".join(row[:_MAX_SEATS_SHOWN]) + more
+    return comma.join(row[:_MAX_SEATS_SHOWN]) + more
 
 
 def tickets(row: tuple[str, ...]) -> int | None:
     """Returns how many tickets the seats are; None where this is not certain."""
     return seating.count(row)
-
-
-def one_line(value: object) -> str:
-    """Returns the value's text on one line."""
-    return " ".join(str(value).split())
 
 
 def readable(text: str | None) -> str | None:
@@ -187,9 +215,14 @@ def readable(text: str | None) -> str | None:
 
 
 def cut(text: str, longest: int) -> str:
-    """Shorten the text to this many characters, with an ellipsis, and without parting a letter from its marks."""
+    """Shorten the text to this many characters, with an ellipsis, and without parting a letter from its marks.
+
+    A text in isolates stays in them.
+    """
     if len(text) <= longest:
         return text
+    if text[0] == _ISOLATE and text[-1] == _ISOLATED:
+        return f"{_ISOLATE}{cut(text[1:-1], max(longest - 2, 1))}{_ISOLATED}"
     end = max(longest - 1, 0)
     while end > 0 and _joined(text, end):
         end -= 1
@@ -224,6 +257,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "showtime": showtime,
     "showtime_brief": showtime_brief,
+    "day": day,
+    "clock": clock,
+    "grouped": grouped,
     "seats": seats,
     "tickets": tickets,
     "readable": readable,

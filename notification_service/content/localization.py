@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from functools import cached_property
 
 from babel import Locale, UnknownLocaleError
@@ -18,11 +18,13 @@ _CACHE_SIZE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Cinema:
-    """Facts about a cinema that no event carries."""
+    """Facts about a cinema that no event carries. `latitude`, `longitude`: in degrees."""
 
     address: str | None = None
     time_zone: str | None = None
     map_url: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Localization:
     """The language of the catalogue; `locale` may name a region as well."""
     event_currency: str | None = None
     """The currency as the event names it."""
+    written_at: datetime | None = None
+    """When the event was published: what is near to it needs no year."""
 
     @cached_property
     def lang(self) -> str:
@@ -65,7 +69,8 @@ class Defaults:
         locale = catalogues.choose((event.locale, asked), self.languages) or _parsed(self.locale)
         named = event.currency
         currency = self.currency if named is None else currencies.resolve(named, self.currency)
-        return Localization(locale, self._zone(event), currency, locale.language, named)
+        language = catalogues.language_of(locale, self.languages) or catalogues.SOURCE
+        return Localization(locale, self._zone(event), currency, language, named, event.timestamp)
 
     def _zone(self, event: Event) -> tzinfo | None:
         """The event's zone, else its cinema's, else the default. An unknown zone of the event is not replaced."""

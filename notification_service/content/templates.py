@@ -1,7 +1,8 @@
 """The Jinja environment of the templates: one for each language, with `_("...")` for sentences."""
 
 import json
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from jinja2.bccache import Bucket
 from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 
-from notification_service.content import formatting
+from notification_service.content import formatting, line_breaking
 from notification_service.content.css_inliner import StyleError, StyleSheet
 from notification_service.contract.events import Event, parse
 
 SHARED = "_base"
 SAMPLES = "_samples"
 _STYLE = f"{SHARED}/style.css"
+_MAX_REMEMBERED, _MAX_SHORT = 64, 32
 _OF_THE_COMPILER = ("_block_vars", "_loop_vars")
 
 
@@ -87,6 +89,33 @@ class Sentences:
         return known[html] % values
 
 
+class Plurals:
+    """The function `ngettext("...", "...", number)` of one language; the number is `%(num)s`."""
+
+    def __init__(self, translations: NullTranslations) -> None:
+        self._translations = translations
+
+    def say(self, one: str, many: str, number: int, values: Mapping[str, Any], *, html: bool) -> str:
+        text = self._translations.ngettext(one, many, number)
+        pattern = Markup(text) if html else text  # noqa: S704 - a catalogue is as trusted as a template
+        return pattern % {"num": number, **values}
+
+
+class Joint:
+    """The function `sentences(...)`, or `pieces(...)`, of one language: joins what is known, escaped in HTML.
+
+    `pattern`: the message of the catalogues that has `%(first)s`, what stands between, and `%(next)s`.
+    """
+
+    def __init__(self, translations: NullTranslations, pattern: str) -> None:
+        between = translations.gettext(pattern).removeprefix("%(first)s").removesuffix("%(next)s")
+        self._between = between, Markup(between)  # noqa: S704 - a catalogue is as trusted as a template
+
+    def join(self, parts: Sequence[Any], *, html: bool) -> str:
+        said = self._between[html].join([part for part in parts if part])
+        return said if html else line_breaking.one_line(said)
+
+
 class _Environment(Environment):
     """An environment whose globals are complete before the first template is loaded."""
 
@@ -95,19 +124,24 @@ class _Environment(Environment):
         return {**self.globals, **(d or {})}
 
 
+_DIRECT = frozenset({Macro, Sentences, Plurals, Joint})
+
+
 class _Context(Context):
     """Calls macros and sentences directly: Jinja inspects each callable four times before a call."""
 
     def call(self, callee: Any, /, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a template calls
         kind = type(callee)
-        if kind is not Macro and kind is not Sentences:
+        if kind not in _DIRECT:
             return super().call(callee, *values, **named)
         if named:
             for name in _OF_THE_COMPILER:
                 named.pop(name, None)
-        if kind is Sentences:
-            return callee.say(*values, named, html=self.eval_ctx.autoescape)
-        return callee(self.eval_ctx, *values, **named)
+        if kind is Macro:
+            return callee(self.eval_ctx, *values, **named)
+        if kind is Joint:
+            return callee.join(values, html=self.eval_ctx.autoescape)
+        return callee.say(*values, named, html=self.eval_ctx.autoescape)
 
 
 def environment(
@@ -131,6 +165,9 @@ def environment(
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
     made.globals.update(known)
     made.globals["_"] = made.globals["gettext"] = Sentences(translations)
+    made.globals["ngettext"] = Plurals(translations)
+    made.globals["sentences"] = Joint(translations, "%(first)s %(next)s")
+    made.globals["pieces"] = Joint(translations, "%(first)s · %(next)s")
     return made
 
 
@@ -144,8 +181,23 @@ class SharedPhrases:
         self._module = module
 
     def __getattr__(self, name: str) -> Callable[..., str]:
-        macro = getattr(self._module, name)
-        return lambda *values: str(macro(*values))
+        phrase = _phrase(getattr(self._module, name))
+        self.__dict__[name] = phrase  # so that it is found without this method
+        return phrase
+
+
+def _is_short(value: object) -> bool:
+    return len(value) <= _MAX_SHORT if isinstance(value, str) else isinstance(value, int | None)
+
+
+def _phrase(macro: Callable[..., object]) -> Callable[..., str]:
+    """The macro as a function. What it says of reasons, numbers and other short values is remembered."""
+    remembered = lru_cache(_MAX_REMEMBERED, typed=True)(lambda *values: str(macro(*values)))
+
+    def phrase(*values: object) -> str:
+        return remembered(*values) if all(map(_is_short, values)) else str(macro(*values))
+
+    return phrase
 
 
 def samples(directory: Path) -> list[tuple[str, Event]]:

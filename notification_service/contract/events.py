@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationInfo, WithJsonSchema
 
 from notification_service.contract import bodies
 from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError
 from notification_service.contract.field_types import (
     Amount,
+    Count,
     Currency,
     Flag,
     Moment,
@@ -123,8 +124,56 @@ class BookingRefunded(_Event):
     refund_reason: Text = None
 
 
+class Item(BaseModel):
+    """One line of a receipt: so many of something, and what they cost together."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: Text = None
+    quantity: Count = None
+    amount: Amount = None
+
+
+def _items(value: object, info: ValidationInfo) -> tuple[Item, ...]:
+    listed = value if isinstance(value, list | tuple) else ()
+    read = [
+        one if isinstance(one, Item) else Item.model_validate(one) for one in listed if isinstance(one, dict | Item)
+    ]
+    known = tuple(item for item in read if item.name)
+    if value and len(known) < len(listed or (value,)) and info.context is not None:
+        info.context.append(Remark("items", "are not all shown: some of them cannot be read"))
+    return known
+
+
+Items = Annotated[
+    tuple[Item, ...],
+    BeforeValidator(_items),
+    WithJsonSchema(
+        {
+            "description": "What was bought, with the amount for all of the quantity. One without a name is left out.",
+            "type": ["array", "null"],
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "quantity": {"type": "integer", "minimum": 1},
+                    "amount": {"type": ["number", "string"]},
+                },
+            },
+        }
+    ),
+]
+"""A list of another form costs its field, never the event."""
+
+
 class _Payment(_Event):
+    """What is paid for (`movie_title` to `cinema_name`) is rarely sent with a payment."""
+
     gateway_response: Object = None
+    movie_title: Text = None
+    showtime: Showtime = None
+    seats: Seats = ()
+    cinema_name: Text = None
 
     @property
     def last_four(self) -> str | None:
@@ -138,6 +187,9 @@ class PaymentSucceeded(_Payment):
     transaction_id: Name = None
     amount: Amount = None
     payment_method: Text = None
+    items: Items = ()
+    fees: Amount = None
+    tax: Amount = None
 
 
 class PaymentFailed(_Payment):

@@ -84,6 +84,14 @@ def _seats(value: object, info: ValidationInfo) -> tuple[str, ...]:
     return seats
 
 
+def _count(value: object, info: ValidationInfo) -> int | None:
+    if type(value) is int and value > 0:
+        return value
+    if value is not None:
+        _remark(info, "is left out: it is no whole number from 1 on")
+    return None
+
+
 def _flag(value: object, info: ValidationInfo) -> bool | None:
     return value if type(value) is bool else _read(values.flag, value, info)
 
@@ -170,6 +178,9 @@ Seats = Annotated[
         type=["array", "string", "number", "object", "null"],
         items={"type": ["string", "number", "object", "array", "null"]},
     ),
+]
+Count = Annotated[
+    int | None, PlainValidator(_count), _schema("A whole number from 1 on.", type=["integer", "null"], minimum=1)
 ]
 Flag = Annotated[
     bool | None,

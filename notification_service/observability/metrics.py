@@ -4,7 +4,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,6 +65,7 @@ class Gauges:
     ledger_lag: Callable[[], float]
     domains_held: Callable[[], int]
     simulated: bool
+    extensions_given_up: Callable[[], Collection[str]] = tuple
     login_age: Callable[[], float | None] = lambda: None
 
 
@@ -206,7 +207,16 @@ class Metrics:
         for name, text, value in (
             ("jobs_under_way", "Messages being handled now.", gauges.under_way),
             ("smtp_connections", "SMTP sessions open now.", gauges.smtp_open),
-            ("smtp_talking", "Mails in an SMTP transaction now.", gauges.talking),
+            (
+                "smtp_talking",
+                "Mails in an SMTP transaction now, or next on a session that carries another one.",
+                gauges.talking,
+            ),
+            (
+                "smtp_extensions_given_up",
+                "SMTP extensions that the server offers, that failed, and that are not used until the next start.",
+                lambda: len(gauges.extensions_given_up()),
+            ),
             ("smtp_waiting", "Mails that are ready and wait for an SMTP connection.", gauges.waiting),
             (
                 "domains_held",

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from notification_service import bootstrap
+from notification_service.content import line_breaking
 from notification_service.content.catalogues import LANGUAGES, PSEUDO
 from notification_service.delivery.ports.composer import CompositionError
-from notification_service.preview import extraction, proofs
+from notification_service.preview import extraction, proofs, template_rules
 from notification_service.preview.mail_reader import MailReading, read
 from notification_service.preview.proofs import Proof
 from notification_service.settings import Settings
@@ -160,6 +161,13 @@ def empty_rows(mail: MailReading) -> Findings:
             yield MailFault(f"the text has a row {label!r} without a value", "write it as {{ fact(label, value) }}")
 
 
+def columns(mail: MailReading) -> Findings:
+    """No line of the text is wider than its reader, or begins or ends with what may not stand there (JIS X 4051)."""
+    for line in mail.mail.text.splitlines():
+        for fault in line_breaking.line_faults(line):
+            yield MailFault(f"a line of the text {fault}: {line[:40]!r}", "tell the developers: line_breaking.py")
+
+
 CHECKS: tuple[Callable[[MailReading], Findings], ...] = (
     parts,
     headers,
@@ -173,6 +181,7 @@ CHECKS: tuple[Callable[[MailReading], Findings], ...] = (
     unknown_values,
     holes,
     empty_rows,
+    columns,
 )
 
 
@@ -232,7 +241,9 @@ def run(
                 report.found += [(f"{sample.name}.{language}", one) for one in found]
                 continue
             report.found += [(made.name, one) for one in findings(made)]
-    report.found += translations(bootstrap.templates_directory(settings), report.languages)
+    templates = bootstrap.templates_directory(settings)
+    report.found += translations(templates, report.languages)
+    report.found += ((one.where, MailFault(one.what, one.remedy)) for one in template_rules.faults(templates))
     return report
 
 

@@ -8,7 +8,6 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from notification_service.content import catalogues
-from notification_service.content.catalogues import LANGUAGES
 
 _METHODS = [("**.html", "jinja2"), ("**.txt", "jinja2")]
 _OPTIONS = {"**": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
@@ -26,14 +25,27 @@ def extract(templates: Path) -> Catalog:
 
 
 def update(templates: Path) -> list[Path]:
-    """Update every catalogue: add new sentences, drop old ones. Returns the files."""
-    wanted, files = extract(templates), sorted((templates / LANGUAGES).glob("*.po"))
+    """Update every catalogue: add new sentences, drop old ones. Returns the files.
+
+    A sentence that changed keeps its translation, marked as unsure (fuzzy). A regional catalogue gets no new sentences
+    and loses none: it has only what differs from its language, and a person decides what becomes of that.
+    """
+    wanted, files = extract(templates), catalogues.files(templates)
     for path in files:
         catalog = catalogues.read(path)
-        catalog.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
-        catalog.obsolete.clear()
+        if catalogues.base_of(path):
+            _relocate(catalog, wanted)
+        else:
+            catalog.update(wanted, update_creation_date=False)
+            catalog.obsolete.clear()
         _write(path, catalog)
     return files
+
+
+def _relocate(catalog: Catalog, wanted: Catalog) -> None:
+    for message in catalog:
+        if message.id and (found := wanted.get(message.id, message.context)):
+            message.locations = found.locations
 
 
 def _write(path: Path, catalog: Catalog) -> None:
@@ -44,14 +56,15 @@ def _write(path: Path, catalog: Catalog) -> None:
 def faults(templates: Path) -> Iterator[str]:
     """Yields a line for each sentence that is missing, fuzzy, outdated or broken."""
     wanted = extract(templates)
-    for path in sorted((templates / LANGUAGES).glob("*.po")):
+    for path in catalogues.files(templates):
         catalog = catalogues.read(path)
         for message in wanted:
-            if message.id:
+            if message.id and not (catalogues.base_of(path) and catalog.get(message.id, message.context) is None):
                 yield from (f"{path.name}: {fault}" for fault in _faults_of(message, catalog))
         for message in catalog:
             if message.id and wanted.get(message.id, message.context) is None:
-                yield f"{path.name}: no template holds {_named(message)!r} any more: extract"
+                remedy = "give it to what came instead, or take it out" if catalogues.base_of(path) else "extract"
+                yield f"{path.name}: no template holds {_named(message)!r} any more: {remedy}"
 
 
 def _faults_of(wanted: Message, catalog: Catalog) -> Iterator[str]:

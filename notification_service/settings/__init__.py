@@ -12,13 +12,14 @@ from notification_service.settings.choices import (
     RecipientRecord,
     Security,
     ServiceLink,
+    SmtpExtensions,
     Tracking,
     TransportKind,
 )
 from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.fields import Network
 from notification_service.settings.loading import load
-from notification_service.settings.presentation import BrandSettings, SenderSettings
+from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
     ConsoleSettings,
@@ -53,10 +54,12 @@ __all__ = [
     "ServiceLink",
     "ServiceSettings",
     "Settings",
+    "SmtpExtensions",
     "SmtpSettings",
     "Tracking",
     "TrackingSettings",
     "TransportKind",
+    "WalletSettings",
     "load",
     "plain",
 ]

@@ -24,6 +24,14 @@ class Security(StrEnum):
     PLAIN = "plain"
 
 
+class SmtpExtensions(StrEnum):
+    """What a mail server that offers it may be spoken to with. `auto`: PIPELINING and CHUNKING."""
+
+    AUTO = "auto"
+    PIPELINING = "pipelining"
+    NONE = "none"
+
+
 class Login(StrEnum):
     """How the service logs in at the mail server, if the server requires it."""
 

@@ -42,25 +42,32 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
     if faults:
         raise ConfigurationError("; ".join(faults))
     settings = Settings(**parts)
-    _check_fit(settings)
+    if misfit := _misfit(settings):
+        raise ConfigurationError(misfit)
     if settings.service.environment is Environment.PRODUCTION:
         _check_production(settings, links=links)
     return settings
 
 
-def _check_fit(settings: Settings) -> None:
-    if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
-        raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
-    problems = (settings.fallback.fault(settings.smtp), settings.service.retention_problem, settings.feedback_problem)
-    for problem_text in filter(None, problems):
-        raise ConfigurationError(problem_text)
-    if settings.console.token and settings.console.port == settings.service.port:
-        raise ConfigurationError("CONSOLE_PORT is the same as PORT: the console needs a port of its own")
-
-
 def _told(kind: type[SettingsGroup], message: str) -> str:
     text = message.removeprefix("Value error, ")
     return name_settings(text, kind.prefix) if issubclass(kind, SmtpSettings) else text
+
+
+def _misfit(settings: Settings) -> str | None:
+    """Which settings do not fit together, in one sentence that names them; None if all do."""
+    if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
+        return f"DELIVERY_MODE=live, but {settings.unconfigured}"
+    if problem := (
+        settings.fallback.fault(settings.smtp)
+        or settings.wallet.missing
+        or settings.service.retention_problem
+        or settings.feedback_problem
+    ):
+        return problem
+    if settings.console.token and settings.console.port == settings.service.port:
+        return "CONSOLE_PORT is the same as PORT: the console needs a port of its own"
+    return None
 
 
 def _check_production(settings: Settings, *, links: bool) -> None:

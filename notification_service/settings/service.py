@@ -32,6 +32,8 @@ class CinemaSettings(BaseModel):
     address: str | None = None
     time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     map_url: SafeLink = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 
 
 class ServiceSettings(SettingsGroup):
@@ -67,8 +69,9 @@ class ServiceSettings(SettingsGroup):
     support_url: SafeLink = None
     cinemas: dict[str, CinemaSettings] = Field(default={})
     refund_days: dict[str, BusinessDays] = Field(default={})
-    show_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 150
+    show_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
     arrive_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
+    cancel_hours: Annotated[int, Field(ge=0, le=30 * 24)] | None = None
     default_locale: Annotated[str, AfterValidator(check_locale)] = "en_US"
     default_time_zone: Annotated[str | None, AfterValidator(check_zone)] = None
     default_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"

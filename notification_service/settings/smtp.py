@@ -9,7 +9,7 @@ from pydantic import AfterValidator, SecretStr, ValidationInfo
 from pydantic_settings import SettingsConfigDict
 
 from notification_service.channels.email.smtp import providers
-from notification_service.settings.choices import Grant, Login, Security
+from notification_service.settings.choices import Grant, Login, Security, SmtpExtensions
 from notification_service.settings.fields import (
     Count,
     EhloName,
@@ -63,6 +63,7 @@ class SmtpSettings(SettingsGroup):
     max_age: Seconds = 300
     max_mails: Count = 1000
     data_timeout: Seconds = 600
+    extensions: SmtpExtensions = SmtpExtensions.AUTO
     mails_per_minute: Limit = None
     mails_per_day: Limit = None
 

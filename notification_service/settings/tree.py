@@ -6,7 +6,7 @@ from notification_service.foundation.addresses import NotAnAddressError, parse_a
 from notification_service.foundation.credentials import passwords, published, published_login, sent_by_auth
 from notification_service.settings.choices import DeliveryMode, Security, ServiceLink, TransportKind
 from notification_service.settings.feedback import FeedbackSettings
-from notification_service.settings.presentation import BrandSettings, SenderSettings
+from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
     ConsoleSettings,
@@ -32,6 +32,7 @@ class Settings(BaseModel):
     fallback: FallbackSettings
     sender: SenderSettings
     brand: BrandSettings
+    wallet: WalletSettings
     console: ConsoleSettings
     service: ServiceSettings
     feedback: FeedbackSettings
@@ -107,7 +108,7 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, with the passwords inside URLs, for the redaction of logs."""
-        groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.fallback, self.console)
+        groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.fallback, self.wallet, self.console)
         held = [value.get_secret_value() for group in groups for _, value in group if isinstance(value, SecretStr)]
         held += (*self.addresses.plain_keys, *self.tracking.plain_keys, *self.feedback.plain_secrets)
         logins = [(smtp.username or "", plain(smtp.password)) for smtp in (self.smtp, self.fallback)]

@@ -174,7 +174,7 @@ def test_a_change_is_sent_with_old_and_new_details_and_its_calendar_file(place: 
 
 def check_change(mails: list[EmailMessage], change: Mapping[str, Any]) -> None:
     first, second, off = mails
-    assert second["Subject"].startswith("Your booking has changed: Dune, ")
+    assert second["Subject"].startswith("Booking changed: Dune \u2013 ")
     assert first["References"] == second["References"] == off["References"]
     assert first["Message-ID"] != second["Message-ID"]
     assert len({line for mail in mails for line in calendar(mail).splitlines() if line.startswith("UID:")}) == 1
@@ -211,7 +211,7 @@ def test_the_same_in_another_spelling_or_with_less_said_is_no_change(place: Plac
             booked = booking()
             tell(place, booked)
             tell(place, again(booked, "11:00", **spelling))
-    assert subjects(place) == ["You're booked: Dune, Sun, Dec 15, 7:30 PM"] * len(SAME)
+    assert subjects(place) == ["Booking confirmed: Dune \u2013 Sun, Dec 15, 7:30 PM"] * len(SAME)
 
 
 def test_only_a_newer_event_announces_a_change(place: Place) -> None:
@@ -246,7 +246,7 @@ def test_a_change_that_arrives_while_the_first_waits_goes_out_as_the_confirmatio
         until(lambda: place.depth("notification.retry.4s") == 0)
         time.sleep(0.5)
     (mail,) = place.mails()
-    assert mail.message()["Subject"].startswith("You're booked: Dune")
+    assert mail.message()["Subject"].startswith("Booking confirmed: Dune")
     assert "Seats: C1" in text(mail.message())
     assert place.records()[0]["event_data"]["seats"] == ["C1"]
 
@@ -272,7 +272,7 @@ def test_after_a_confirmation_that_never_went_out_the_newest_facts_are_a_plain_o
         tell(place, booked, ended)
         tell(place, again(booked, "11:00", seats=["C1"]))
     (mail,) = place.mails()
-    assert mail.message()["Subject"].startswith("You're booked: Dune")
+    assert mail.message()["Subject"].startswith("Booking confirmed: Dune")
     assert "Seats: C1" in text(mail.message())
 
 
@@ -320,7 +320,7 @@ def test_a_confirmation_that_is_newer_than_the_cancellation_is_sent(place: Place
         tell(place, booked)
         tell(place, again(booked, "09:00"))
     off, on = (mail.message() for mail in place.mails())
-    assert on["Subject"].startswith("You're booked: Dune")
+    assert on["Subject"].startswith("Booking confirmed: Dune")
     assert sequence(off) < sequence(on)
 
 
@@ -332,7 +332,7 @@ def test_one_that_is_older_or_of_the_same_moment_stays_superseded(place: Place) 
             tell(place, booked, "skipped")
             assert reason(place, booked["event_id"]) == "superseded"
             tell(place, again(booked, "13:00"))
-            assert subjects(place)[-1].startswith("You're booked")
+            assert subjects(place)[-1].startswith("Booking confirmed")
 
 
 def test_one_of_unknown_age_stays_superseded(place: Place) -> None:
@@ -358,7 +358,7 @@ def test_booked_cancelled_booked_again_and_cancelled_again_are_four_mails(place:
         ):
             tell(place, each)
     kinds = [subject.partition(":")[0] for subject in subjects(place)]
-    assert kinds == ["You're booked", "Cancelled", "You're booked", "Cancelled"]
+    assert kinds == ["Booking confirmed", "Booking cancelled", "Booking confirmed", "Booking cancelled"]
     sequences = [sequence(mail.message()) for mail in place.mails()]
     assert sequences == sorted(set(sequences))
 
@@ -372,7 +372,7 @@ def test_a_cancellation_that_waited_is_not_sent_after_the_new_booking(place: Pla
         tell(place, off, "waiting")
         tell(place, again(booked, "12:00"))
         until(lambda: place.outcomes()[off["event_id"]] == "skipped")
-    assert [subject.partition(":")[0] for subject in subjects(place)] == ["You're booked"] * 2
+    assert [subject.partition(":")[0] for subject in subjects(place)] == ["Booking confirmed"] * 2
 
 
 # ── one payment, one receipt ─────────────────────────────────────────────────────────────────────────

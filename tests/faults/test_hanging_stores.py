@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, Session, tls_context
+from notification_service.channels.email.smtp.envelope import Envelope
+from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.session import Seat
 from notification_service.delivery.ports.channel import Accepted, Refused
 from notification_service.delivery.ports.claims import Fence
 from tests.faults import lag
@@ -125,13 +128,13 @@ class _WatchedPool(Pool):
         self.used_again: set[str] = set()
 
     @asynccontextmanager
-    async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
-        async with super().session(fresh=fresh) as session:
-            self.used_again |= {session.name} & self.cancelled
+    async def seat(self, envelope: Envelope, **how: Any) -> AsyncIterator[Seat]:  # noqa: ANN401 - passed on as it is
+        async with super().seat(envelope, **how) as seat:
+            self.used_again |= {seat.session.name} & self.cancelled
             try:
-                yield session
+                yield seat
             except asyncio.CancelledError:
-                self.cancelled.add(session.name)
+                self.cancelled.add(seat.session.name)
                 raise
 
 

@@ -237,7 +237,8 @@ ODD = {
     "oversized-end": Rule(at="dot", match="oversized-end@", action="garbage", times=1),
     "malformed-end": Rule(at="dot", match="malformed-end@", action="garbage", reply="2xx who knows", times=1),
 }
-DOUBTFUL = {"crossed-data", "oversized-end", "malformed-end"}
+DOUBTFUL = {"oversized-end", "malformed-end"}
+"""Of the others nothing went out: a reply too many is noticed before the content."""
 
 
 def test_replies_that_nobody_asked_for_oversized_or_malformed(place: Place) -> None:
@@ -263,8 +264,8 @@ def test_replies_that_nobody_asked_for_oversized_or_malformed(place: Place) -> N
 
 
 def _assert_the_clients_were_discarded(service: Service) -> None:
-    broken_off = [line for line in service.said("smtp.closed") if "broken off" in line["reason"]]
-    assert len(broken_off) >= len(ODD)
+    discarded = [line for line in service.said("smtp.closed") if line["reason"] != "the service shuts down"]
+    assert len(discarded) >= len(ODD)
 
 
 def test_every_idle_connection_is_dead(place: Place) -> None:

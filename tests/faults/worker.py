@@ -9,16 +9,17 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio import WriteTransport
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-
-from aiosmtplib import SMTP, SMTPResponse
+from typing import Any
 
 from notification_service.channels.email.smtp.channel import SmtpChannel
-from notification_service.channels.email.smtp.pool import Pool, Session
+from notification_service.channels.email.smtp.envelope import Envelope
+from notification_service.channels.email.smtp.pool import Pool
+from notification_service.channels.email.smtp.session import Seat
+from notification_service.channels.email.smtp.wire import Wire
 from notification_service.cli import configuration
 from notification_service.contract.events import Event
 from notification_service.delivery.pipeline import Pipeline
@@ -91,7 +92,7 @@ class Crash:
         if not isinstance(channel, SmtpChannel):
             raise TypeError("the crash points need the real transport")
         _put(channel, "send_once", partial(self._attempt, channel.send_once))
-        _put(channel._pool, "session", partial(self._session, channel._pool))
+        _put(channel._pool, "seat", partial(self._seat, channel._pool))
 
     def _around(self, part: object, method: str, *, before: str = "", after: str = "") -> None:
         inner = getattr(part, method)
@@ -118,19 +119,20 @@ class Crash:
         return verdict
 
     @asynccontextmanager
-    async def _session(self, pool: Pool, *, fresh: bool = False) -> AsyncIterator[Session]:
-        async with Pool.session(pool, fresh=fresh) as session:
+    async def _seat(self, pool: Pool, envelope: Envelope, **how: Any) -> AsyncIterator[Seat]:  # noqa: ANN401 - passed on as it is
+        async with Pool.seat(pool, envelope, **how) as seat:
             if self.point == "body":
-                _put(session.client, "data", partial(self._data, session.client))
-            yield session
+                _put(seat.session.wire, "write", partial(self._write, seat.session.wire))
+            yield seat
 
-    async def _data(self, client: SMTP, content: bytes, **options: float) -> SMTPResponse:
+    def _write(self, wire: Wire, data: bytes) -> None:
+        if data.startswith((b"MAIL", b"RCPT", b"DATA\r\n", b"RSET", b"NOOP", b"QUIT")):
+            Wire.write(wire, data)
+            return
         if self._left == 1:
-            await client.execute_command(b"DATA", **options)
-            assert isinstance(client.transport, WriteTransport)
-            client.transport.write(content[: len(content) // 2])
+            Wire.write(wire, data[: len(data) // 2])
         self.passing("body")
-        return await SMTP.data(client, content, **options)
+        Wire.write(wire, data)
 
 
 def _kill_by(booking: str, service: Service) -> None:

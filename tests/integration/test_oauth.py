@@ -19,6 +19,7 @@ from hypothesis import given, strategies as st
 from structlog.testing import capture_logs
 
 from notification_service.channels.email.mail import OutgoingEmail
+from notification_service.channels.email.service_keys import read_service_key
 from notification_service.channels.email.smtp import oauth, providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
@@ -667,7 +668,7 @@ def key_file(folder: Path, said: object) -> Path:
 async def test_a_service_account_signs_for_the_mailbox(endpoint: TokenEndpoint, tmp_path: Path) -> None:
     hide = Secrecy(mark="***")
     asked = Endpoint(endpoint.url, ssl.create_default_context(), hide)
-    key = oauth.read_service_key(key_file(tmp_path, FILE))
+    key = read_service_key(key_file(tmp_path, FILE), "SMTP_OAUTH_SERVICE_ACCOUNT_FILE")
     source = oauth.ServiceAccount(asked, key, USER, "https://mail.google.com/")
     await source.ask()
     (form,) = endpoint.asked
@@ -695,7 +696,9 @@ async def test_what_google_refuses_is_told_in_plain_words(
 ) -> None:
     endpoint.script.append(refusal("invalid_grant", description))
     asked = Endpoint(endpoint.url, ssl.create_default_context(), Secrecy(mark="***"))
-    source = oauth.ServiceAccount(asked, oauth.read_service_key(key_file(tmp_path, FILE)), USER, "any")
+    source = oauth.ServiceAccount(
+        asked, read_service_key(key_file(tmp_path, FILE), "SMTP_OAUTH_SERVICE_ACCOUNT_FILE"), USER, "any"
+    )
     with pytest.raises(NoLoginError) as caught:
         await source.ask()
     assert words in caught.value.hint
@@ -719,13 +722,13 @@ def test_a_file_that_is_no_key_is_a_setting_that_is_wrong(tmp_path: Path, said: 
     with pytest.raises(
         ConfigurationError, match=r"SMTP_OAUTH_SERVICE_ACCOUNT_FILE=.*key\.json is no key file"
     ) as caught:
-        oauth.read_service_key(key_file(tmp_path, said))
+        read_service_key(key_file(tmp_path, said), "SMTP_OAUTH_SERVICE_ACCOUNT_FILE")
     assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"SMTP_OAUTH_SERVICE_ACCOUNT_FILE=.*gone\.json cannot be read"):
-        oauth.read_service_key(tmp_path / "gone.json")
+        read_service_key(tmp_path / "gone.json", "SMTP_OAUTH_SERVICE_ACCOUNT_FILE")
 
 
 # ── from the settings to the mail ────────────────────────────────────────────────────────────────────

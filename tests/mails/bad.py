@@ -32,8 +32,14 @@ HTML = """\
   "reservationNumber": "BOOK-1", "reservationStatus": "http://schema.org/ReservationConfirmed",
   "underName": {"@type": "Person", "name": "Jane"},
   "reservationFor": {
-    "@type": "ScreeningEvent", "name": "Inception", "startDate": "2026-12-15T20:00:00-05:00",
-    "location": {"@type": "MovieTheater", "name": "Odeon", "address": "1 High Street"}
+    "@type": "Event", "name": "Inception", "startDate": "2026-12-15T20:00:00-05:00",
+    "location": {
+      "@type": "Place", "name": "Odeon",
+      "address": {"@type": "PostalAddress", "streetAddress": "1 High Street"}
+    }
+  },
+  "reservedTicket": {
+    "@type": "Ticket", "ticketToken": "qrCode:BOOK-1", "ticketedSeat": {"@type": "Seat", "seatNumber": "B5, B6"}
   }
 }
 </script>
@@ -156,6 +162,10 @@ BAD = [
         "You are",
         "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X are",
     ),
+    Bad(
+        "itinerary", "streetAddress", "html", '{"@type": "PostalAddress", "streetAddress": "1 High Street"}', '"Odeon"'
+    ),
+    Bad("itinerary", "ticketToken", "html", '"ticketToken": "qrCode:BOOK-1", ', ""),
     Bad("message", "header", "raw", "To: ", "To: joe@example.com\r\nTo: "),
     Bad("message", "defect", "raw", "<jane@", "<jane@ @"),
     Bad("message", "crlf", "raw", "MIME-Version: 1.0\r\n", "MIME-Version: 1.0\n"),
@@ -181,7 +191,7 @@ BAD = [
     Bad("json-ld", "script", "html", ' type="application/ld+json"', ""),
     Bad("json-ld", "json", "html", '"underName":', '"underName"'),
     Bad("json-ld", "context", "html", '"@context": "http://schema.org"', '"@context": "schema"'),
-    Bad("json-ld", "property", "html", ', "address": "1 High Street"', ""),
+    Bad("json-ld", "property", "html", '"address"', '"where"'),
     Bad("json-ld", "start", "html", "20:00:00-05:00", "20:00:00"),
     Bad("json-ld", "status", "html", "ReservationConfirmed", "Confirmed"),
     Bad("calendar", "lines", "calendar", "SUMMARY:", f"SUMMARY:{'long ' * 20}"),

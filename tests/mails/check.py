@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from tests.mails import bad, checkers, tools
+from tests.mails import bad, checkers, programs, tools
 from tests.mails.mail import Mail, MailFinding, read
 
 HERE = Path(__file__).parent
@@ -89,7 +89,7 @@ def table(mails: Sequence[Mail], found: Sequence[MailFinding]) -> list[str]:
     for checker in (*tools.CHECKERS, *checkers.checkers()):
         failed = len({each.mail for each in found if each.checker == checker})
         rows.append(f"{checker:<14}  {len(mails) - failed:>6}  {failed:>6}")
-    return rows
+    return rows + programs.skipped()
 
 
 def self_test(jobs: int) -> list[str]:

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.mails import programs
 from tests.mails.mail import Mail, MailFinding
 
 HERE = Path(__file__).parent
-CHECKERS = ("html-validate", "caniemail", "doiuse", "axe", "scroll", "print", "spamassassin")
+CHECKERS = ("html-validate", "caniemail", "doiuse", "axe", "scroll", "print", "spamassassin", *programs.CHECKERS)
 BATCH = 20
 
 
@@ -28,6 +29,7 @@ def check(mails: Sequence[Mail], jobs: int) -> list[MailFinding]:
             *((_browser, batch) for batch in batches),
             *((_html, batch) for batch in batches),
             (_spamassassin, mails),
+            (programs.itinerary, mails),
         ]
         found = pool.map(lambda task: task[0](task[1], Path(folder)), work)
         return [finding for findings in found for finding in findings]

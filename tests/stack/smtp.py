@@ -78,6 +78,7 @@ class SmtpServer(Part):
         require_tls: bool = True,
         require_auth: bool = True,
         smtputf8: bool = False,
+        chunking: bool = False,
         keep: bool = True,
         fsync: bool = True,
         username: str = "mailer",
@@ -95,6 +96,7 @@ class SmtpServer(Part):
             "--require-tls": require_tls,
             "--require-auth": require_auth,
             "--smtputf8": smtputf8,
+            "--chunking": chunking,
             "--no-fsync": not fsync,
         }
 

@@ -134,6 +134,7 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
     add("--require-tls", action="store_true", help="refuse mail before STARTTLS")
     add("--require-auth", action="store_true", help="refuse mail before AUTH")
     add("--smtputf8", action="store_true", help="offer SMTPUTF8")
+    add("--chunking", action="store_true", help="offer CHUNKING")
     add("--username", default="mailer")
     add("--password", default="secret")
     add("--max-size", type=int, default=32 * 1024 * 1024)
@@ -154,6 +155,7 @@ def site(options: argparse.Namespace, context: ssl.SSLContext) -> Site:
         require_tls=options.require_tls,
         require_auth=options.require_auth,
         smtputf8=options.smtputf8,
+        chunking=options.chunking,
         max_size=options.max_size,
         keep=options.keep,
         opened=connections.lines,  # at least as many as there were connections: numbers never repeat

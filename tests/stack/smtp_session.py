@@ -30,6 +30,7 @@ class Site:
     require_tls: bool
     require_auth: bool
     smtputf8: bool
+    chunking: bool
     max_size: int
     keep: Path | None
     counts: Counter[str] = field(default_factory=Counter)
@@ -74,6 +75,7 @@ class Session:
             "MAIL": self._mail,
             "RCPT": self._rcpt,
             "DATA": self._data,
+            "BDAT": self._bdat,
             "RSET": self._rset,
             "NOOP": self._noop,
             "QUIT": self._quit,
@@ -98,6 +100,8 @@ class Session:
         offered = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", f"SIZE {self._site.max_size}"]
         if self._site.smtputf8:
             offered.append("SMTPUTF8")
+        if self._site.chunking:
+            offered.append("CHUNKING")
         if not self._wire.tls and not self._site.script.strips_starttls():
             offered.append("STARTTLS")
         if self._wire.tls or not self._site.require_tls:
@@ -189,6 +193,19 @@ class Session:
             content = await self._wire.content(self._site.max_size)
             await self._answer("dot", recipients, lambda: self._accept(content))
             self._forget()
+
+    async def _bdat(self, argument: str) -> None:
+        """One chunk that is the last. It is read whatever comes of it, and answered as the final dot is."""
+        size, _, last = argument.partition(" ")
+        if not self._site.chunking or not size.isdigit() or last.upper() != "LAST":
+            await self._send("500 5.5.2 Command not recognised")
+            return
+        content = await self._wire.chunk(int(size))
+        if not self._recipients:
+            await self._send("503 5.5.1 Say RCPT first")
+            return
+        await self._answer("dot", " ".join(self._recipients), lambda: self._accept(content))
+        self._forget()
 
     async def _accept(self, content: bytes) -> str:
         """Enter the mail into the ledger; only when that is on disk may the client be told."""

@@ -34,6 +34,16 @@ class Wire:
         stuffed = await self._until(b"\r\n.\r\n", limit)
         return (stuffed.replace(b"\r\n.", b"\r\n") + b"\r\n")[2:]
 
+    async def chunk(self, size: int) -> bytes:
+        """Return so many bytes, as they are."""
+        while len(self._buffer) < size:
+            if not (read := await self._reader.read(CHUNK)):
+                raise HangUp
+            self._buffer += read
+        content = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return content
+
     async def send(self, reply: bytes) -> None:
         self._writer.write(reply)
         await self._writer.drain()

@@ -92,8 +92,8 @@ def test_without_a_certain_time_there_is_no_calendar_file_and_no_data_for_machin
 
 
 def test_the_mail_speaks_of_the_file_that_rides_along() -> None:
-    assert "The attached file puts the film into your calendar." in mail("booking.confirmed").text
-    assert "out of your calendar again" in mail("booking.cancelled").text
+    assert "attached file to add this to your calendar." in squeezed(mail("booking.confirmed").text)
+    assert "attached file to remove this from your calendar." in squeezed(mail("booking.cancelled").text)
 
 
 def told(sent: Mail) -> dict[str, Any]:
@@ -108,7 +108,10 @@ def test_machines_are_told_what_google_asks_for() -> None:
     assert data["reservationStatus"].endswith("/ReservationConfirmed")
     assert data["underName"]["name"] == "Jane Smith"
     assert data["reservationFor"]["startDate"] == "2026-12-15T20:00:00-05:00"
-    assert data["reservationFor"]["location"]["address"] == "1 Main Street, Springfield"
+    assert data["reservationFor"]["location"]["address"]["streetAddress"] == "1 Main Street, Springfield"
+    assert data["reservedTicket"]["ticketToken"] == "qrCode:BOOK-1"
+    assert data["reservedTicket"]["ticketedSeat"]["seatNumber"] == "B5, B6"
+    assert "endDate" not in data["reservationFor"], "how long a show lasts is not set"
     assert told(mail("booking.cancelled"))["reservationStatus"].endswith("/ReservationCancelled")
 
 
@@ -143,10 +146,12 @@ def test_with_images_off_or_as_text_alone_a_mail_tells_every_fact(event_type: st
         "showtime",
         "payment_method",
         "failure_reason",
+        "reason",
+        "refund_reason",
     }
     told = [str(value) for name, value in RICH[event_type].items() if name not in {*unsaid, "seats", "cancelled_at"}]
     told += ["B5, B6"] if "seats" in RICH[event_type] else []
-    told += ["December 15, 2026"] if "showtime" in RICH[event_type] else []
+    told += ["Tuesday, December 15, 8:00 PM"] if "showtime" in RICH[event_type] else []
     told += ["Credit card"] if "payment_method" in RICH[event_type] else []
     for value in told:
         shown = f"${float(value):.2f}" if value.endswith(".0") else value

@@ -69,7 +69,7 @@ async def test_a_change_has_a_record_of_its_own_and_its_event_is_found_there_aga
     assert isinstance(notification, planning.Notification)
     assert changed.intent.notification_id == planning.further_id(notification, ChannelKind.EMAIL)
     assert changed.subject
-    assert changed.subject.startswith("Your booking has changed")
+    assert changed.subject.startswith("Booking changed")
 
 
 async def test_a_change_whose_worker_died_before_it_had_a_record_is_told_by_the_next_one() -> None:
@@ -152,7 +152,7 @@ async def test_what_was_given_up_is_not_replayed_after_newer_facts_were_told() -
     assert isinstance(await cinema.pipeline.handle(on(10)), Park)
     assert await cinema.pipeline.handle(on(11, "C1")) == Done(Sent())
     assert await cinema.pipeline.handle(replace(on(10), replay="wish")) == Done(SUPERSEDED)
-    assert record(cinema, "on 11").subject != "Your booking has changed"
+    assert not (record(cinema, "on 11").subject or "").startswith("Booking changed")
 
 
 async def test_a_bounced_change_is_not_what_the_reader_knows() -> None:
@@ -175,7 +175,7 @@ async def test_what_was_stripped_or_erased_contradicts_nothing() -> None:
 async def test_a_producer_does_not_say_what_changed() -> None:
     cinema = Cinema()
     (subject,) = await told(cinema, on(10, changed_from={"seats": ["A1"]}))
-    assert subject.startswith("You're booked")
+    assert subject.startswith("Booking confirmed")
     for number, odd in enumerate(({"seats": 7}, "x", [], {"showtime": {}})):
         assert await cinema.pipeline.handle(on(10, booking_id=f"B{number}", changed_from=odd)) == Done(Sent())
 

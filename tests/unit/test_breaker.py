@@ -393,3 +393,34 @@ async def test_a_broker_that_loses_max_wait_s_sooner_shortens_the_waiting_and_ne
         async with mails(breaker, 2) as later:
             put_off = await asyncio.wait_for(asyncio.gather(*waiting, *later), 5)
     assert all(isinstance(verdict, PutOff) for verdict in put_off)
+
+
+async def test_a_transport_without_room_puts_the_message_off_and_changes_nothing() -> None:
+    transport = ScriptedTransport()
+    transport.answer = PutOff(5.0, "every session is taken")
+    breaker = Breaker(transport, 2)
+    verdict = await breaker.deliver(envelope(), held, unmarked)
+    assert verdict == PutOff(5.0, "every session is taken")
+    assert (breaker.state, len(transport.tries)) == (State.CLOSED, 1)
+
+
+async def test_a_probe_that_finds_no_room_leaves_the_next_message_to_probe() -> None:
+    transport = ScriptedTransport()
+    transport.gated = True
+    breaker = Breaker(transport, 2, first_pause_s=PAUSE)
+    waiting = asyncio.create_task(breaker.deliver(envelope(), held, unmarked))
+    (await _gate(transport, 1)).set_result(UNAVAILABLE)
+    (await _gate(transport, 2)).set_result(PutOff(5.0, "every session is taken"))
+    assert isinstance(await waiting, PutOff)
+    assert breaker.state is State.PROBING
+    transport.gated = False
+    assert await breaker.deliver(envelope(), held, unmarked) == ACCEPTED
+    assert len(transport.tries) == 3
+    await breaker.close()
+
+
+async def _gate(transport: ScriptedTransport, number: int) -> "asyncio.Future[Answer]":
+    """The gate of this try."""
+    while len(transport.tries) < number:  # noqa: ASYNC110 - the transport tells nobody
+        await asyncio.sleep(0.001)
+    return transport.waiting[-1]

@@ -7,7 +7,13 @@ from hypothesis import given, strategies as st
 
 from notification_service.content import decline_reasons
 from notification_service.content.decline_codes import Reason
-from notification_service.content.decline_reasons import may_quote, nothing_charged, reason
+from notification_service.content.decline_reasons import (
+    by_card,
+    error_code,
+    may_still_be_charged,
+    nothing_charged,
+    reason,
+)
 from notification_service.contract.events import PaymentFailed, parse
 
 
@@ -142,7 +148,7 @@ OF_A_CARD = ["expired_card", "Card expired", "incorrect_cvc", "54", "lost_card",
 def test_of_a_card_it_is_said_where_one_was_used(method: str, code: str) -> None:
     event = failed(payment_method=method, error_code=code)
     assert reason(event) is not None
-    assert may_quote(event)
+    assert by_card(event)
 
 
 @pytest.mark.parametrize("method", OTHERS)
@@ -150,7 +156,8 @@ def test_of_a_card_it_is_said_where_one_was_used(method: str, code: str) -> None
 def test_of_a_card_nothing_is_said_where_none_was_used(method: str, code: str) -> None:
     event = failed(payment_method=method, error_code=code, gateway_response={"gateway_status": "DECLINED"})
     assert reason(event) is None
-    assert not may_quote(event)
+    assert error_code(event) is None
+    assert not by_card(event)
     assert not nothing_charged(event)
 
 
@@ -305,18 +312,32 @@ def test_the_last_digits_of_a_card_are_found(answer: dict[str, Any]) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["card", "upi", None])
-def test_what_is_not_written_for_the_payer_is_not_quoted(text: str, method: str | None) -> None:
+def test_what_is_not_written_for_the_payer_is_not_shown(text: str, method: str | None) -> None:
     event = failed(failure_reason=text, payment_method=method)
     assert reason(event) is None
-    assert not may_quote(event)
+    assert error_code(event) is None
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("HTTP 402 Payment Required", "Invalid VPA", "U30", "Karte abgelaufen", "Lost connection to bank", "EXPIRED"),
+        *("HTTP 402 Payment Required", "Invalid VPA", "Karte abgelaufen", "Lost connection to bank", "EXPIRED"),
         *("ERROR: bank offline (7)", "Payment not approved", "No exceptional case", "Beneficiary bank offline"),
     ],
 )
-def test_the_words_of_a_gateway_are_quoted(text: str) -> None:
-    assert may_quote(failed(failure_reason=text, payment_method="upi"))
+def test_the_words_of_a_gateway_are_no_code(text: str) -> None:
+    assert error_code(failed(failure_reason=text, payment_method="upi")) is None
+
+
+@pytest.mark.parametrize("code", ["E-4711", "U30", "ERR_17", "ACQUIRER_CLOSED", "7"])
+def test_an_unknown_code_is_shown_as_a_code(code: str) -> None:
+    assert error_code(failed(error_code=code)) == code
+    assert error_code(failed(error_code=code, failure_reason="Something odd")) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [("", True), ("Gateway timeout", True), ("Checkout session expired", True), ("Odd", True), ("Card expired", False)],
+)
+def test_a_payment_whose_end_is_unknown_may_still_be_charged(text: str, *, may: bool) -> None:
+    assert may_still_be_charged(reason(failed(failure_reason=text))) is may

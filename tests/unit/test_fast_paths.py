@@ -14,7 +14,8 @@ from hypothesis import example, given, strategies as st
 from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 
-from notification_service.content import formatting, templates
+from notification_service.content import dates, formatting, templates
+from notification_service.content.dates import Form
 from notification_service.foundation.batching import Batcher
 from notification_service.foundation.caching import bounded_cache
 from notification_service.stores.mongo import documents
@@ -33,13 +34,13 @@ def test_a_moment_reads_in_its_own_zone_whatever_was_asked_before(
 ) -> None:
     for instant, zone, locale in asked:
         for local in (instant.astimezone(zone), instant.astimezone(zone) + timedelta(0), instant.replace(tzinfo=None)):
-            for say in (formatting._full, formatting._brief):
-                assert formatting._cached(say, local, locale) == say(local, locale)
+            for form in (Form(), Form("brief"), Form("near", zone=local.tzinfo is not None)):
+                assert dates.written(local, form, locale) == dates._written(local, form, locale)
 
 
 def test_one_moment_in_two_zones_reads_in_each() -> None:
     noon = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-    said = [formatting._cached(formatting._full, noon.astimezone(zone), LOCALES[0]) for zone in ZONES[:3]]
+    said = [dates.written(noon.astimezone(zone), Form(zone=True), LOCALES[0]) for zone in ZONES[:3]]
     assert len(set(said)) == 3
 
 

@@ -1,7 +1,9 @@
 """How showtimes, times, amounts and seats are formatted."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +12,7 @@ from babel import Locale
 from hypothesis import given, strategies as st
 from jinja2 import Environment
 
+from notification_service.content import formatting
 from notification_service.content.formatting import FILTERS, cut, isolated
 from notification_service.content.localization import Cinema, Defaults, Localization, check_locale
 from notification_service.contract import amounts
@@ -27,11 +30,14 @@ def style(locale: str = "en_US", zone: str | None = "UTC", currency: str = "USD"
     return Defaults(locale, zone, currency, languages=("en", "de", "pt")).for_event(parsed)
 
 
+WORDS = SimpleNamespace(comma=lambda: ", ")
+
+
 def shown(name: str, value: object, how: Localization | None = None) -> str:
     """What a template shows of a value, with the spaces that do not break as plain ones."""
     environment = Environment(autoescape=False)  # noqa: S701 - what is shown is compared, not served
     environment.filters.update(FILTERS)
-    text = environment.from_string(f"{{{{ value|{name} }}}}").render(value=value, style=how or style())
+    text = environment.from_string(f"{{{{ value|{name} }}}}").render(value=value, style=how or style(), words=WORDS)
     return text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
@@ -78,37 +84,60 @@ def test_a_text_that_names_no_moment_is_shown_as_it_is(text: str) -> None:
     assert shown("showtime_brief", text) == text
 
 
-def test_a_showtime_reads_as_day_date_hour_and_zone() -> None:
+def test_a_showtime_reads_as_day_date_and_hour_at_the_cinemas_clock() -> None:
     text = "2026-12-15 08:00 PM"
-    assert shown("showtime", text, style(zone="America/New_York")) == "Tuesday, December 15, 2026, 8:00 PM EST"
+    assert shown("showtime", text, style(zone="America/New_York")) == "Tuesday, December 15, 2026, 8:00 PM"
     assert shown("showtime_brief", text, style(zone="America/New_York")) == "Tue, Dec 15, 8:00 PM"
+    assert shown("day", text, style(zone="America/New_York")) == "Tuesday, December 15, 2026"
+    assert shown("clock", text, style(zone="America/New_York")) == "8:00 PM"
+
+
+@pytest.mark.parametrize(
+    ("published", "day"),
+    [
+        ("2026-11-24T10:30:00Z", "Tuesday, December 15"),
+        ("2027-02-24T10:30:00Z", "Tuesday, December 15"),
+        ("2026-05-24T10:30:00Z", "Tuesday, December 15, 2026"),
+        (None, "Tuesday, December 15, 2026"),
+    ],
+)
+def test_a_show_that_is_near_needs_no_year(published: str | None, day: str) -> None:
+    how = style(timestamp=published) if published else style()
+    assert shown("day", "2026-12-15 20:00", how) == day
+    assert shown("showtime", "2026-12-15 20:00", how) == f"{day}, 8:00 PM"
 
 
 def test_where_nobody_names_the_cinemas_zone_no_zone_is_made_up() -> None:
     nowhere = style(zone=None)
     assert shown("showtime", "2026-12-15 08:00 PM", nowhere) == "Tuesday, December 15, 2026, 8:00 PM"
     assert shown("showtime_brief", "2026-12-15 08:00 PM", nowhere) == "Tue, Dec 15, 8:00 PM"
-    assert shown("showtime", "2026-12-15T20:00:00+01:00", nowhere).startswith("Tuesday, December 15, 2026, 8:00 PM ")
     assert shown("moment", datetime(2026, 11, 24, 11, 0, tzinfo=UTC), nowhere).endswith("11:00 AM UTC")
 
 
+def test_a_time_that_may_not_be_the_cinemas_clock_names_its_zone() -> None:
+    nowhere = style(zone=None)
+    assert shown("showtime", "2026-12-15T20:00:00Z", nowhere) == "Tuesday, December 15, 2026, 8:00 PM UTC"
+    assert shown("clock", "2026-12-15T20:00:00Z", nowhere) == "8:00 PM UTC"
+    assert shown("showtime", "2026-12-15T20:00:00+01:00", nowhere).endswith("8:00 PM (GMT+01:00)")
+
+
 def test_a_showtime_with_an_offset_is_shown_at_the_cinemas_clock() -> None:
-    assert shown("showtime", "2026-12-15T20:00:00Z", style(zone="America/New_York")).endswith("3:00 PM EST")
+    assert shown("showtime", "2026-12-15T20:00:00Z", style(zone="America/New_York")).endswith("2026, 3:00 PM")
     assert shown("showtime_brief", "2026-12-16T00:30:00Z", style(zone="America/New_York")) == "Tue, Dec 15, 7:30 PM"
 
 
 def test_the_events_own_zone_wins_and_a_wrong_one_does_not() -> None:
     text = "2026-12-15T20:00:00Z"
-    assert shown("showtime", text, style(time_zone="America/New_York")).endswith("3:00 PM EST")
+    assert shown("showtime", text, style(time_zone="America/New_York")).endswith("3:00 PM")
     unread = style(zone="America/New_York", time_zone="Mars/Base")
     assert shown("showtime", text, unread).endswith("8:00 PM UTC"), "what its own offset says is known"
     assert shown("showtime", "2026-12-15 20:00", unread) == "Tuesday, December 15, 2026, 8:00 PM"
 
 
-def test_summer_and_winter_time_are_named_and_counted() -> None:
-    summer, winter = "2026-07-01 20:00", "2026-12-01 20:00"
-    assert shown("showtime", summer, style(zone="America/New_York")).endswith("8:00 PM EDT")
-    assert shown("showtime", winter, style(zone="America/New_York")).endswith("8:00 PM EST")
+def test_moments_name_summer_and_winter_time() -> None:
+    summer, winter = (datetime(2026, month, 1, 20, tzinfo=UTC) for month in (7, 12))
+    assert shown("moment", summer, style(zone="America/New_York")).endswith("4:00 PM EDT")
+    assert shown("moment", winter, style(zone="America/New_York")).endswith("3:00 PM EST")
 
 
 @pytest.mark.parametrize("text", ["2026-03-29 02:30", "2026-10-25 02:30"])
@@ -126,10 +155,52 @@ def test_an_hour_that_comes_twice_is_known_by_its_offset() -> None:
     assert (summer[-11:], winter[-11:]) == ("1:30 AM EDT", "1:30 AM EST")
 
 
-def test_the_language_of_the_setting_is_spoken() -> None:
-    assert shown("showtime", "2026-12-15 20:00", style("de_DE", "Europe/Berlin")) == (
-        "Dienstag, 15. Dezember 2026, 20:00 MEZ"
-    )
+@pytest.mark.parametrize(
+    ("locale", "full", "near", "brief"),
+    [
+        ("en_US", "Tuesday, December 15, 2026, 8:00 PM", "Tuesday, December 15, 8:00 PM", "Tue, Dec 15, 8:00 PM"),
+        ("en_GB", "Tuesday, 15 December 2026, 20:00", "Tuesday, 15 December, 20:00", "Tue 15 Dec, 20:00"),
+        (
+            "de",
+            "Dienstag, 15. Dezember 2026, 20:00 Uhr",
+            "Dienstag, 15. Dezember, 20:00 Uhr",
+            "Di., 15. Dez., 20:00 Uhr",
+        ),
+        (
+            "es",
+            "martes 15 de diciembre de 2026 a las 20:00",
+            "martes 15 de diciembre a las 20:00",
+            "mar, 15 dic, 20:00",
+        ),
+        ("fr", "mardi 15 décembre 2026 à 20h00", "mardi 15 décembre à 20h00", "mar. 15 déc. à 20h00"),
+        ("hi", "मंगलवार, 15 दिसंबर 2026, 8:00 pm", "मंगलवार, 15 दिसंबर, 8:00 pm", "मंगल, 15 दिस॰, 8:00 pm"),
+        ("ja", "2026年12月15日(火) 20:00", "12月15日(火) 20:00", "12月15日(火) 20:00"),
+        ("ar", "الثلاثاء، 15 ديسمبر 2026، 8:00 م", "الثلاثاء، 15 ديسمبر، 8:00 م", "الثلاثاء، 15 ديسمبر، 8:00 م"),
+    ],
+)
+def test_a_show_is_dated_as_people_of_the_language_do(locale: str, full: str, near: str, brief: str) -> None:
+    far, soon = style(locale), style(locale, timestamp="2026-11-24T10:30:00Z")
+    assert shown("showtime", "2026-12-15 20:00", far) == full
+    assert shown("showtime", "2026-12-15 20:00", soon) == near
+    assert shown("showtime_brief", "2026-12-15 20:00", far) == brief
+
+
+@pytest.mark.parametrize(
+    ("locale", "hour"), [("es", "a la 1:30"), ("es_MX", "a la 1:30 a.m."), ("fr", "à 1h30"), ("de", "01:30 Uhr")]
+)
+def test_an_hour_has_the_words_of_its_language(locale: str, hour: str) -> None:
+    assert shown("showtime", "2026-12-15 01:30", style(locale)).endswith(hour)
+
+
+@pytest.mark.parametrize("locale", ["en_US", "en_IN", "hi", "ar", "de", "es_419", "fr_CA", "he", "ur"])
+@pytest.mark.parametrize("name", ["clock", "showtime"])
+def test_no_line_breaks_inside_an_hour(locale: str, name: str) -> None:
+    environment = Environment(autoescape=False)  # noqa: S701 - what is shown is compared, not served
+    environment.filters.update(FILTERS)
+    text = environment.from_string(f"{{{{ '2026-12-15 20:00'|{name} }}}}").render(style=style(locale))
+    (hour,) = re.findall(r"\d{1,2}[^\s\d]*(?:[:h]|\s?h\s?)00.*", text)
+    assert " " not in hour
+    assert "\u202f" not in hour, "some programs have no glyph for it"
 
 
 @given(st.text(max_size=40) | st.datetimes().map(str) | st.datetimes().map(lambda when: f"{when.isoformat()}+14:00"))
@@ -147,6 +218,28 @@ def test_a_moment_is_shown_in_the_cinemas_time_zone() -> None:
 @pytest.mark.parametrize("name", ["money", "moment", "showtime", "showtime_brief", "readable"])
 def test_what_is_not_known_stays_none(name: str) -> None:
     assert shown(name, None) == "None"
+
+
+# ── booking codes ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("code", "read_out"),
+    [
+        ("550e8400-e29b-41d4-a716-44665544beef", "5544 BEEF"),
+        ("{550E8400-E29B-41D4-A716-44665544BEEF}", "5544 BEEF"),
+        ("550e8400e29b41d4a71644665544beef", "5544 BEEF"),
+        ("507f1f77bcf86cd799439011", "9943 9011"),
+        ("\u2068550e8400-e29b-41d4-a716-44665544beef\u2069", "\u20685544 BEEF\u2069"),
+        ("BOOK-100001", "BOOK-100001"),
+        ("7", "7"),
+        ("12345678901234567890123456789", "12345678901234567890123456789"),
+        ("", ""),
+        (None, "None"),
+    ],
+)
+def test_a_long_booking_code_can_be_read_out_at_a_counter(code: str | None, read_out: str) -> None:
+    assert shown("grouped", code) == read_out
 
 
 # ── zones and locales ────────────────────────────────────────────────────────────────────────────────
@@ -279,7 +372,7 @@ def cost(sent: object, how: Localization) -> str:
         (30, style(currency="EUR", locale="de_DE"), "30,00 €"),
         (30, style(currency="JPY"), "¥30"),
         ("500.00", style(currency="JPY"), "¥500"),
-        (30.125, style(currency="BHD"), "BHD30.125"),
+        (30.125, style(currency="BHD"), "BHD 30.125"),
         (500, style("en_IN", currency="INR"), "₹500.00"),
         (30, replace(style(), locale=Locale("ar")), "30.00 دولار أمريكي"),
     ],
@@ -412,3 +505,54 @@ def test_more_seats_than_anybody_reads_are_cut_with_a_notice() -> None:
 @pytest.mark.parametrize(("wire", "read"), [("credit_card", "Credit card"), ("UPI", "UPI"), ("_", ""), ("é_b", "É b")])
 def test_a_word_of_the_wire_reads_as_a_person_writes_it(wire: str, read: str) -> None:
     assert shown("readable", wire) == read
+
+
+# ── every currency ───────────────────────────────────────────────────────────────────────────────────
+
+LANGUAGES = [
+    "en_US",
+    "en_GB",
+    "en_IN",
+    "de",
+    "de_CH",
+    "es",
+    "es_419",
+    "fr",
+    "fr_CA",
+    "hi",
+    "ja",
+    "ar",
+    "he",
+    "fa",
+    "ur",
+]
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_in_every_currency_letters_and_digits_are_apart_by_a_no_break_space(locale: str) -> None:
+    spoken = Locale.parse(locale)
+    for currency in sorted(spoken.currencies):
+        amount = formatting._money("1234.5", currency, spoken)
+        near = re.findall(r"(\D?)1[\W\d]?234(?:\W5[0\d]*)?(\D?)", amount)
+        assert len(near) == 1, amount
+        for beside in near[0]:
+            assert not beside.isalpha() or (locale == "ja" and not beside.isascii()), amount
+            assert beside != " ", amount
+
+
+@pytest.mark.parametrize(
+    ("locale", "currency", "amount"),
+    [
+        ("en_US", "AED", "AED 120.00"),
+        ("en_US", "CHF", "CHF 120.00"),
+        ("en_US", "USD", "$120.00"),
+        ("en_GB", "USD", "US$120.00"),
+        ("ja", "AED", "120.00 UAEディルハム"),
+        ("ja", "JPY", "￥120"),
+        ("de", "EUR", "120,00 €"),
+        ("ar", "USD", "120.00 دولار أمريكي"),
+        ("hi", "INR", "₹120.00"),
+    ],
+)
+def test_an_amount_has_spaces_as_its_language_does(locale: str, currency: str, amount: str) -> None:
+    assert formatting._money("120", currency, Locale.parse(locale)).replace("\u00a0", " ") == amount

@@ -24,10 +24,11 @@ from notification_service.channels.email.mime import (
     _cached_quoted_line,
     _quoted,
     clean,
+    clean_subject,
     compose,
     message_id,
 )
-from notification_service.channels.email.smtp.channel import _NOT_ONE_ADDRESS
+from notification_service.channels.email.smtp.envelope import _NOT_ONE_ADDRESS
 from notification_service.channels.email.template_loading import load
 from notification_service.content.branding import Brand
 from notification_service.content.profile import SenderProfile
@@ -194,6 +195,33 @@ def test_a_cleaned_value_is_one_plain_line_that_stays_what_it_is(text: str) -> N
 )
 def test_what_is_harmless_is_kept(text: str, cleaned: str) -> None:
     assert clean(text, 200) == cleaned
+
+
+@given(ARMED | st.text("\u2066\u2067\u2068\u2069\u202e\r\na ", max_size=20))
+@settings(max_examples=examples(300))
+@example("\u206812 Angry Men\u2069")
+def test_a_subject_keeps_isolates_that_are_closed_and_no_other_mark(text: str) -> None:
+    subject = clean_subject(text)
+    assert clean(subject, 200) == clean(text, 200)
+    depth = 0
+    for character in subject:
+        depth += {"\u2068": 1, "\u2069": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("\u206812 Angry Men\u2069 12", "\u206812 Angry Men\u2069 12"),
+        ("\u206812 Angry Men", "12 Angry Men"),
+        ("\u206912 Angry Men\u2068", "12 Angry Men"),
+        ("\u2068" + "a" * 300 + "\u2069", "a" * 200),
+        ("\u202e12\u2068x\u2069", "12\u2068x\u2069"),
+    ],
+)
+def test_an_isolate_without_its_end_reaches_no_subject(text: str, subject: str) -> None:
+    assert clean_subject(text) == subject
 
 
 @given(st.text(st.characters(blacklist_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), max_size=190))

@@ -251,7 +251,7 @@ async def test_accepted_is_sent_recorded_and_remembered() -> None:
     assert (record.outcome, record.entry.outcome, record.entry.possible_duplicate) == ("sent", Sent(), False)
     assert (record.recipient, record.attempts) == ("jane.smith@example.com", [ACCEPTED.attempt])
     assert record.subject
-    assert record.subject.startswith("You're booked: Inception")
+    assert record.subject.startswith("Booking confirmed: Inception")
     assert record.sent_at is not None
     assert await cinema.claim() == Decided(Sent())
     assert len(cinema.mails) == 1

@@ -16,7 +16,7 @@ from notification_service.settings import load
 
 def test_every_sample_is_there_in_every_language(tmp_path: Path) -> None:
     written = proofs.write(load(), tmp_path, every_language=True)
-    assert {one.language for one in written} == {"en", "es", "fr", "de", "hi", "ja", "ar", "en_XA"}
+    assert {one.language for one in written} == {"en", "en_001", "es", "es_419", "fr", "de", "hi", "ja", "ar", "en_XA"}
     assert len({one.name for one in written}) == len(written)
     files = {f"{one.name}.{kind}" for one in written for kind in ("html", "txt", "eml")}
     assert {path.name for path in tmp_path.iterdir()} == {*files, "index.html"}

@@ -66,7 +66,7 @@ class ScriptedRelay:
         return "it lets us in"
 
     def _as_mine(self, tried: Tried) -> Tried:
-        if isinstance(tried, HandoverRefused):
+        if isinstance(tried, HandoverRefused | PutOff):
             return tried
         return replace(tried, attempt=replace(tried.attempt, relay=self.name))
 

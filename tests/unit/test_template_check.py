@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from notification_service import bootstrap
 from notification_service.channels.email.mail import Attachment, Mail
 from notification_service.cli.main import app
+from notification_service.content import catalogues
 from notification_service.content.catalogues import PSEUDO
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import checks, proofs
@@ -103,6 +104,8 @@ WRONG: list[tuple[Callable[[MailReading], Findings], Spoil, str]] = [
     (checks.empty_rows, html("</td></tr>", "</td><td></td></tr>"), "1 <td> in the html"),
     (checks.empty_rows, text("Where: ", "Where:\n\n"), "a row 'Where' without a value"),
     (checks.empty_rows, text("\n\n", "\n\n\n"), "two empty lines"),
+    (checks.columns, text("\n\n", "\n" + "\u6620" * 40 + "\n"), "has 80 columns, and 78 are allowed"),
+    (checks.columns, text("\n\n", "\n\u3002\n"), "begins with \u3002"),
 ]
 
 
@@ -212,6 +215,8 @@ def test_extract_brings_the_catalogues_up_to_date_and_counts_what_they_lack(temp
     after = COMMAND.invoke(app, ["template", "extract"]).output.splitlines()
     for line in after:
         path, _, said = line.partition(": ")
+        if catalogues.base_of(Path(path)):  # it has only what differs
+            continue
         assert 'msgid "Popcorn is on us."' in Path(path).read_text("utf-8")
         assert said.startswith("brought up to date, ")
         assert said.endswith(" to translate or to mend")

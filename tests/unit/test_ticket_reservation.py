@@ -77,7 +77,11 @@ def test_everything_that_google_requires_is_there() -> None:
             "@type": "Event",
             "name": "Inception",
             "startDate": "2026-12-15T20:00:00+01:00",
-            "location": {"@type": "Place", "name": "Grand", "address": "Calle Mayor 1, Madrid"},
+            "location": {
+                "@type": "Place",
+                "name": "Grand",
+                "address": {"@type": "PostalAddress", "streetAddress": "Calle Mayor 1, Madrid"},
+            },
         },
     }
 
@@ -107,16 +111,26 @@ def test_a_start_without_an_offset_is_unknown() -> None:
     assert json_ld(**KNOWN | {"start": START.replace(tzinfo=None)}) is None
 
 
-def test_each_seat_is_a_ticket() -> None:
-    assert read(seats=("A1", "A2"))["reservedTicket"] == [
-        {"@type": "Ticket", "ticketedSeat": {"@type": "Seat", "seatNumber": "A1"}},
-        {"@type": "Ticket", "ticketedSeat": {"@type": "Seat", "seatNumber": "A2"}},
-    ]
+def test_the_ticket_has_its_seats_and_the_code_to_scan() -> None:
+    assert read(seats=("A1", "A2"), code="TKT-1")["reservedTicket"] == {
+        "@type": "Ticket",
+        "ticketedSeat": {"@type": "Seat", "seatNumber": "A1, A2"},
+        "ticketToken": "qrCode:TKT-1",
+    }
+    assert read(code="TKT-1")["reservedTicket"] == {"@type": "Ticket", "ticketToken": "qrCode:TKT-1"}
 
 
 @pytest.mark.parametrize(("count", "named"), [(0, 0), (30, 30), (31, 0), (10_000, 0)])
 def test_all_seats_are_named_or_none(count: int, named: int) -> None:
-    assert len(read(seats=("A1",) * count).get("reservedTicket", ())) == named
+    ticket = read(seats=("A1",) * count, code="TKT-1")["reservedTicket"]
+    assert ticket.get("ticketedSeat", {}).get("seatNumber", "").count("A1") == named
+
+
+def test_an_end_is_told_where_it_is_known() -> None:
+    assert "endDate" not in read()["reservationFor"]
+    assert read(minutes=150)["reservationFor"]["endDate"] == "2026-12-15T22:30:00+01:00"
+    night = datetime(2026, 10, 25, 1, 30, tzinfo=START.tzinfo)
+    assert read(start=night, minutes=120)["reservationFor"]["endDate"] == "2026-10-25T02:30:00+01:00"
 
 
 def test_a_link_leads_to_the_booking() -> None:

@@ -1,11 +1,13 @@
 """Makes the parts of a mail beside its text: QR code, calendar file, and JSON-LD for programs."""
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from notification_service.channels.email.ticket import calendar, qr, reservation
+from notification_service.channels.email.wallet.tickets import WalletTicket
 from notification_service.content.branding import Brand
-from notification_service.content.formatting import listed, tickets
+from notification_service.content.formatting import listed, show_text, tickets
 from notification_service.content.localization import Cinema, Localization
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event
 from notification_service.contract.showtimes import parse_showtime
@@ -84,8 +86,44 @@ def calendar_file(
     )
 
 
-def json_ld(event: Event, localization: Localization, person: Recipient, cinema: Cinema, url: str | None) -> str | None:
-    """Returns a schema.org EventReservation; None where one of its required values is unknown."""
+_LABELS = ("when", "where", "seats", "code", "address")
+
+
+def wallet_ticket(
+    event: Event, localization: Localization, cinema: Cinema, label: Callable[[str], str]
+) -> WalletTicket | None:
+    """Returns what a wallet shows; None where booking or title are unknown. `label`: the word for a name of _LABELS."""
+    if not isinstance(event, BookingConfirmed) or not event.booking_id or not event.movie_title:
+        return None
+    place = None if cinema.latitude is None or cinema.longitude is None else (cinema.latitude, cinema.longitude)
+    return WalletTicket(
+        booking_id=event.booking_id,
+        code=scanned(event) or event.booking_id,
+        title=event.movie_title,
+        labels={name: label(name) for name in _LABELS},
+        language=localization.lang,
+        when=show_text(event.showtime, localization),
+        start=begins(event, localization),
+        place=event.cinema_name,
+        address=cinema.address,
+        seats=listed(event.seats) or None,
+        coordinates=place,
+    )
+
+
+def json_ld(
+    event: Event,
+    localization: Localization,
+    person: Recipient,
+    cinema: Cinema,
+    *,
+    url: str | None,
+    minutes: int | None,
+) -> str | None:
+    """Returns a schema.org EventReservation; None where one of its required values is unknown.
+
+    `minutes`: the length of a show, where it is known.
+    """
     if not isinstance(event, BookingConfirmed | BookingCancelled):
         return None
     return reservation.json_ld(
@@ -97,5 +135,7 @@ def json_ld(event: Event, localization: Localization, person: Recipient, cinema:
         place_name=event.cinema_name,
         place_address=cinema.address,
         seats=event.seats if tickets(event.seats) else (),
+        code=scanned(event),
+        minutes=minutes,
         url=url,
     )

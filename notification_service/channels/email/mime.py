@@ -23,6 +23,7 @@ _ENCODED_WORD = re.compile(r"=\?|\?=")
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian, Hindi and many emoji are written with them."""
 
+_ISOLATES = "\u2068\u2069"
 _MAX_SUBJECT_LENGTH = 200
 _MAX_NAME_LENGTH = 100
 _MAX_DISPLAY_NAME_LENGTH = 60
@@ -79,16 +80,32 @@ def message_id(notification_id: str, domain: str) -> str:
     return f"<{notification_id}@{domain}>"
 
 
-def clean(text: str, max_length: int) -> str:
+def clean(text: str, max_length: int, keep: str = "") -> str:
     """Returns a value that is safe in a header: one line, no control or direction characters, no encoded words.
 
+    `keep`: characters that stay all the same.
     Python 3.11.7 decodes an encoded word in a value, and writes a CR LF in it to the header (pitfalls.md, 17).
     """
     if text.isprintable():
         return _shortened(text, max_length)
     spaced = "".join(" " if character in "\r\n\t\v\f\u2028\u2029" else character for character in text)
-    kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    kept = "".join(c for c in spaced if c in _JOINERS or c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
     return _shortened(kept, max_length)
+
+
+def clean_subject(text: str) -> str:
+    """Returns the subject, cleaned, with the isolates (UAX 9) around a title of another direction if each is closed."""
+    subject = clean(text, _MAX_SUBJECT_LENGTH, keep=_ISOLATES)
+    return subject if _balanced(subject) else clean(text, _MAX_SUBJECT_LENGTH)
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for character in text:
+        depth += (character == _ISOLATES[0]) - (character == _ISOLATES[1])
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _shortened(text: str, max_length: int) -> str:
@@ -124,7 +141,7 @@ def compose(
 def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: MessageIds, *, needs_utf8: bool) -> bytes:
     """The headers, without those of the content. Each value is one clean line already."""
     domain, sender = sender_identity.domain, sender_identity.sender
-    name, subject = sender_identity.display_name, clean(mail.subject, _MAX_SUBJECT_LENGTH)
+    name, subject = sender_identity.display_name, clean_subject(mail.subject)
     lines = [
         f"From: {_phrase(name, needs_utf8=needs_utf8)} <{sender}>" if name else f"From: {sender}",
         f"To: {recipient}",

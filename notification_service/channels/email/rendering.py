@@ -1,9 +1,7 @@
 """Renders subject, text and HTML of an e-mail from its folder under `templates/`."""
 
-import re
-import textwrap
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -13,9 +11,17 @@ from markupsafe import Markup
 from notification_service.channels.email import attachments
 from notification_service.channels.email.mail import PARTS, Attachment, Mail, MailTemplate
 from notification_service.channels.email.ticket.qr import QrCode
-from notification_service.content import catalogues, decline_reasons, formatting, links
+from notification_service.channels.email.wallet.tickets import Wallets
+from notification_service.content import (
+    cancellation_causes,
+    catalogues,
+    decline_reasons,
+    formatting,
+    line_breaking,
+    links,
+)
 from notification_service.content.branding import Brand
-from notification_service.content.event_text import cleaned, earlier_show, isolated, isolated_text
+from notification_service.content.event_text import cleaned, earlier_show, isolated, isolated_text, salutation
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
@@ -27,22 +33,41 @@ from notification_service.contract.showtimes import parse_showtime
 from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 
-_TEXT_WIDTH = 78
 _MAX_SUBJECT_LENGTH = 60
 """Characters; phones show no more."""
-_MIN_TITLE_LENGTH = 12
-_DIRECTION_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-"""Header values are cleaned of these (`mime.clean`), so they would only make a subject longer."""
+_MIN_TITLE_LENGTH = 9
+_DIRECTION_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F)))
+"""Header values are cleaned of these (`mime.clean`). The isolates around a title stay: each is closed."""
 
-_CODE, _CALENDAR, _LOGO = "ticket.png", "booking.ics", "logo.png"
+_CODE, _CALENDAR, _LOGO, _PASS = "ticket.png", "booking.ics", "logo.png", "ticket.pkpass"
+_PKPASS = "application/vnd.apple.pkpass"
+_NO_WALLETS = Wallets()
+
+
+_EXPIRED = "goes without a pass: WALLET_APPLE_CERTIFICATE or WALLET_APPLE_WWDR has expired: renew it and restart"
+_TOO_LONG = "goes without a link to Google Wallet: the link would be too long for a browser"
+
+
+@dataclass(frozen=True, slots=True)
+class WalletLinks:
+    """`apple`: whether a pass is attached. `google`: the link; None where there is none."""
+
+    apple: bool = False
+    google: str | None = None
 
 
 class Renderer:
     """Renders e-mails from compiled templates. `template_loading.load` builds it."""
 
-    def __init__(self, templates: Mapping[str, Mapping[str, MailTemplate]], profile: SenderProfile) -> None:
+    def __init__(
+        self,
+        templates: Mapping[str, Mapping[str, MailTemplate]],
+        profile: SenderProfile,
+        wallets: Wallets = _NO_WALLETS,
+    ) -> None:
         self._templates = templates
         self._profile = profile
+        self._wallets = wallets
         self._brands: dict[str, Brand] = {}
 
     @property
@@ -99,23 +124,26 @@ class Renderer:
         event = cleaned(event)
         context, refused = self._context(event, person, localization)
         code = attachments.ticket_code(event)
-        files, left_out = _within_size(self._files(parts, event, localization, code), max_attachment_bytes)
-        attached = {file.filename for file in files}
+        passes, save_link, not_made = self._wallet(parts, event, localization)
+        files, left_out = _within_size([*self._files(parts, event, localization, code), *passes], max_attachment_bytes)
+        attached, shown = {file.filename for file in files}, isolated(event, localization)
         context |= {
-            "subject": _subject(parts.subject, event, context),
-            "event": isolated(event, localization),
+            "subject": _subject(parts.subject, shown, context),
+            "event": shown,
             "brand": context["brand"] if _LOGO in attached else replace(context["brand"], logo=None),
             "code": code if _CODE in attached else None,
             "calendar": _CALENDAR in attached,
+            "wallet": WalletLinks(apple=_PASS in attached, google=save_link),
             "words": parts.phrases,
         }
-        text = tidy_text(parts.text.render(context))
+        text = line_breaking.tidy(parts.text.render(context))
         html = parts.html.render(context)
         remarks = [
             *refused,
             *self._language_remarks(event, person, localization),
             *_value_remarks(event, localization),
             *left_out,
+            *not_made,
         ]
         return Mail(context["subject"], text, html, tuple(files), tuple(remarks))
 
@@ -126,19 +154,28 @@ class Renderer:
         cinema = profile.defaults.cinema(event)
         found, refused = links.for_event(event, profile.links)
         found = replace(found, site=profile.brand.site_url, map=cinema.map_url)
-        machine_readable = attachments.json_ld(event, localization, person, cinema, found.booking)
+        machine_readable = attachments.json_ld(
+            event, localization, person, cinema, url=found.booking, minutes=profile.policies.show_minutes
+        )
         failed = event if isinstance(event, PaymentFailed) else None
+        reason, cause = decline_reasons.reason(failed) if failed else None, cancellation_causes.cause(event)
         context = {
-            "person": replace(person, first_name=isolated_text(person.first_name, localization)),
+            "person": replace(person, first_name=salutation(person.first_name, person.last_name, localization)),
             "brand": self._brand(localization),
             "links": found,
             "style": localization,
             "before": earlier_show(event, localization),
             "cinema": replace(cinema, address=isolated_text(cinema.address, localization)),
             "terms": profile.policies,
-            "reason": decline_reasons.reason(failed) if failed else None,
-            "may_quote": decline_reasons.may_quote(failed) if failed else False,
+            "reason": reason,
+            "error_code": isolated_text(decline_reasons.error_code(failed), localization)
+            if failed and not reason
+            else None,
+            "by_card": decline_reasons.by_card(failed) if failed else False,
             "nothing_charged": decline_reasons.nothing_charged(failed) if failed else False,
+            "may_still_be_charged": bool(failed) and decline_reasons.may_still_be_charged(reason),
+            "cause": cause,
+            "by_cinema": cause in cancellation_causes.BY_THE_CINEMA,
             # `attachments.json_ld` escapes it for a script element.
             "json_ld": Markup(machine_readable) if machine_readable else None,  # noqa: S704 - as said above
         }
@@ -164,6 +201,23 @@ class Renderer:
             *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
         ]
 
+    def _wallet(
+        self, parts: MailTemplate, event: Event, localization: Localization
+    ) -> tuple[list[Attachment], str | None, list[Remark]]:
+        """The pass for Apple Wallet, the link to Google Wallet, and a remark for each that could not be made."""
+        apple, google = self._wallets.apple, self._wallets.google
+        if apple is None and google is None:
+            return [], None, []
+        brand, cinema = self._profile.brand, self._profile.defaults.cinema(event)
+        ticket = attachments.wallet_ticket(event, localization, cinema, parts.phrases.wallet_label)
+        if ticket is None:
+            return [], None, []
+        file = apple.pass_file(ticket, brand) if apple else None
+        link = google.link(ticket, brand) if google else None
+        remarks = [Remark("wallet", _EXPIRED)] if apple and not file else []
+        remarks += [Remark("wallet", _TOO_LONG)] if google and not link else []
+        return [Attachment(_PASS, _PKPASS, file)] if file else [], link, remarks
+
     def _calendar_files(self, parts: MailTemplate, event: Event, localization: Localization) -> list[Attachment]:
         profile = self._profile
         if not isinstance(event, BookingConfirmed | BookingCancelled):
@@ -175,7 +229,7 @@ class Renderer:
             profile.defaults.cinema(event),
             summary=_one_line(parts.phrases.calendar_summary(event.movie_title, profile.brand)),
             alarm=_one_line(parts.phrases.calendar_alarm(event.movie_title, profile.brand)),
-            minutes=profile.policies.show_minutes,
+            minutes=profile.policies.calendar_minutes,
         )
         method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
         return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
@@ -232,6 +286,7 @@ def _subject(template: Template, event: Event, context: Mapping[str, Any]) -> st
 
 
 def _one_line(text: str) -> str:
+    # Plain spaces instead of no-break ones: a subject of ASCII needs no encoded words (RFC 2047).
     return " ".join(text.translate(_DIRECTION_MARKS).split())
 
 
@@ -244,15 +299,3 @@ def _where(problem: Exception, template: str) -> str:
             where = f"{filename}:{frame.tb_lineno}"
         frame = frame.tb_next
     return where
-
-
-def tidy_text(text: str) -> str:
-    """Wrap lines at 78 characters (RFC 5322 §2.1.1), but no links, and reduce blank lines to one in a row."""
-    wrapped = "\n".join(_wrap(line.rstrip()) for line in text.strip().splitlines())
-    return re.sub(r"\n{3,}", "\n\n", wrapped) + "\n"
-
-
-def _wrap(line: str) -> str:
-    if len(line) <= _TEXT_WIDTH:
-        return line
-    return textwrap.fill(line, _TEXT_WIDTH, break_long_words="://" not in line, break_on_hyphens=False)

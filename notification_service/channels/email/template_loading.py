@@ -10,6 +10,7 @@ from jinja2 import Environment
 
 from notification_service.channels.email.mail import PARTS, MailTemplate
 from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.wallet.tickets import Wallets
 from notification_service.content import catalogues, templates
 from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import SHARED, SharedPhrases, samples
@@ -19,10 +20,11 @@ from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
 
+_NO_WALLETS = Wallets()
 _PHRASES = f"{SHARED}/words.txt"
 
 
-def load(directory: Path, profile: SenderProfile) -> Renderer:
+def load(directory: Path, profile: SenderProfile, wallets: Wallets = _NO_WALLETS) -> Renderer:
     """Compile every template, and render each once. Raises `ConfigurationError` with file and line."""
     translations_of = catalogues.load(directory)
     languages = [language for language in translations_of if language != catalogues.PSEUDO]
@@ -45,6 +47,7 @@ def load(directory: Path, profile: SenderProfile) -> Renderer:
                 for language, translations in translations_of.items()
             },
             profile,
+            wallets,
         )
     except jinja2.TemplateNotFound as problem:
         raise ConfigurationError(

@@ -1,7 +1,7 @@
 """What the delivery needs from a channel: messages, verdicts, and the outbox for what was not sent."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol
@@ -147,7 +147,7 @@ class HandoverRefused:
 Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused
 
 
-Tried = Accepted | SimulatedSend | Deferred | Refused | InDoubt | HandoverRefused | Unavailable | Blocked
+Tried = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused | Unavailable | Blocked
 """The result of one try of a transport. For the last two, the channel waits or returns a verdict."""
 
 
@@ -184,6 +184,10 @@ class LiveTransport(Transport, Protocol):
     @property
     def open(self) -> int:
         """How many sessions are open now, for the metrics."""
+
+    @property
+    def extensions_given_up(self) -> Collection[str]:
+        """Names of what the server offers and does not master, so that it is not used any longer."""
 
     @property
     def login_age(self) -> float | None:

@@ -1,31 +1,30 @@
-"""Sends one mail in one SMTP conversation, command by command, and records how far the conversation got."""
+"""Sends one mail in one SMTP conversation, and says what the server's replies mean for it."""
 
-import asyncio
-import re
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TypeVar
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from aiosmtplib import SMTPResponseException
 
 from notification_service.channels.email.mail import OutgoingEmail
-from notification_service.channels.email.smtp import sending_services
+from notification_service.channels.email.smtp import extension_check, sending_services
+from notification_service.channels.email.smtp.conversation import Conversation, UntouchedError
+from notification_service.channels.email.smtp.envelope import Envelope
+from notification_service.channels.email.smtp.extensions import Extension
 from notification_service.channels.email.smtp.greeting import is_qualified
-from notification_service.channels.email.smtp.pool import BROKEN, Pool, Session
+from notification_service.channels.email.smtp.pool import BROKEN, Pool
 from notification_service.channels.email.smtp.providers import Provider
-from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, fingerprint, one_line, read
+from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, fingerprint, read
 from notification_service.channels.email.smtp.tokens import NoLoginError
+from notification_service.channels.email.smtp.turns import NoTurnError, Patience
 from notification_service.delivery.ports.channel import (
     Accepted,
-    Attempt,
     BeforeHandover,
     Blocked,
     Deferred,
     HandoverRefused,
     InDoubt,
     OutgoingMessage,
+    PutOff,
     Refused,
     Tried,
     Unavailable,
@@ -33,34 +32,36 @@ from notification_service.delivery.ports.channel import (
 from notification_service.delivery.ports.claims import Fence
 from notification_service.foundation.errors import ChannelUnavailableError
 
-T = TypeVar("T")
-
-_NOT_ONE_ADDRESS = re.compile(r"[\s<>,\x00-\x1f\x7f]")
-"""aiosmtplib would use the first address that it finds in such a text, and drop the rest (pitfalls.md, 14)."""
-
 _NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 §3.7.1: non-ASCII addresses not permitted."""
 
 _BROKEN_AT_RCPT = "the server breaks off or is silent when a recipient is named: ask its log what it waits for"
+_PUT_OFF_S = 5.0
 
 
-@dataclass(slots=True)
-class _Conversation:
-    """The progress of one conversation. `hide`: removes our password from the server's text."""
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """How a mail is tried. `fresh`: on a new session. `plain`: command by command."""
 
-    hide: Callable[[str], str]
-    recipient: str
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    started: float = field(default_factory=time.monotonic)
-    phase: Phase = Phase.CONNECT
-    session: Session | None = None
-    session_is_over: bool = False
-    """Only a session that was used before has ended; a fresh one may work."""
+    fresh: bool = False
+    plain: bool = False
+    may_ride: bool = True
+    first: bool = False
 
-    def attempt(self, result: str, code: int | None, reply: str) -> Attempt:
-        duration = round((time.monotonic() - self.started) * 1000, 1)
-        name = self.session.name if self.session else None
-        return Attempt(self.at, result, duration, code, one_line(self.hide(reply)), name)
+    def on_a_session_of_its_own(self) -> "_Try":
+        return replace(self, may_ride=False, first=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """The result of one try. `again`: how to try the same mail once more at once, since nothing of it went out.
+
+    `suspected`: the extension that the reply is about, if the mail passes without it.
+    """
+
+    verdict: Tried
+    again: _Try | None = None
+    suspected: Extension | None = None
 
 
 class SmtpChannel:
@@ -73,7 +74,8 @@ class SmtpChannel:
     name = "smtp"
 
     def __init__(self, pool: Pool, provider: Provider, *, timeout: float, data_timeout: float) -> None:
-        self.max_concurrency = pool.limits.sessions
+        # Behind a backlog, a second mail for each session stands ready to ride behind the content of the first.
+        self.max_concurrency = pool.limits.sessions * (2 if Extension.PIPELINING in pool.extensions.allowed else 1)
         self.provider = provider.name
         self.where = {"server": f"{pool.server.host}:{pool.server.port}", "security": pool.server.security}
         self._pool = pool
@@ -85,17 +87,27 @@ class SmtpChannel:
     async def send_once(self, mail: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         if not isinstance(mail, OutgoingEmail):
             raise TypeError(f"SMTP sends e-mail, and this is a {type(mail).__name__}")
-        if _NOT_ONE_ADDRESS.search(mail.sender + mail.recipient):
-            raise ValueError("the envelope's sender or recipient is not one plain address")
-        verdict, over = await self._converse(mail, before_handover, fresh=False)
-        if over:
-            # The session had died unnoticed, or reached its limit. Nothing was sent, and a fresh one may work.
-            verdict, _ = await self._converse(mail, before_handover, fresh=True)
-        return verdict
+        envelope = Envelope.of(mail)
+        patience = Patience(self._pool.server.timeout)
+        how, suspected = _Try(), None
+        while True:
+            talk = Conversation(self._pool, envelope, how.plain, patience, self._timeout, self._data_timeout)
+            tried = await self._converse(talk, mail, before_handover, how)
+            suspected = suspected or tried.suspected
+            if tried.again is None:
+                break
+            how = tried.again
+        if suspected and isinstance(tried.verdict, Accepted):
+            self._pool.extensions.refused(suspected)
+        return tried.verdict
 
     @property
     def open(self) -> int:
         return self._pool.counts.open
+
+    @property
+    def extensions_given_up(self) -> Collection[str]:
+        return self._pool.extensions.given_up
 
     @property
     def login_age(self) -> float | None:
@@ -106,7 +118,7 @@ class SmtpChannel:
         server = self._pool.server
         try:
             async with self._pool.session() as session:
-                session.keep()
+                speed = await extension_check.describe(self._pool.extensions, session, server.timeout)
         except BROKEN as problem:
             text, code = self._pool.hide(str(problem)), getattr(problem, "code", None)
             by_text = read(Phase.CONNECT, code, text).hint if code else ""
@@ -120,114 +132,107 @@ class SmtpChannel:
         warning = self._provider.login_warning
         warning = f"; {warning}" if warning and server.username else ""
         greeted = f"greeted as {_ehlo_name(server.ehlo_name)}"
-        return f"{self.where['server']} lets us in ({server.security}, {login}), {greeted}{warning}"
+        return f"{self.where['server']} lets us in ({server.security}, {login}), {greeted}{warning}; {speed}"
 
     async def close(self) -> None:
         await self._pool.close()
 
     async def _converse(
-        self, mail: OutgoingEmail, before_handover: BeforeHandover, *, fresh: bool
-    ) -> tuple[Tried, bool]:
-        """Returns the result, and whether it only says that a reused session has ended."""
-        conversation = _Conversation(self._pool.hide, mail.recipient)
+        self, talk: Conversation, mail: OutgoingEmail, before_handover: BeforeHandover, how: _Try
+    ) -> _Tried:
         try:
-            async with self._pool.session(fresh=fresh) as conversation.session:
-                verdict = await self._send(conversation, conversation.session, mail, before_handover)
+            async with self._pool.seat(
+                talk.envelope,
+                fresh=how.fresh,
+                may_ride=how.may_ride,
+                first=how.first,
+                patience=talk.patience,
+            ) as seat:
+                talk.take(seat)
+                return await self._send(talk, mail, before_handover, how)
+        except NoTurnError:
+            return _Tried(PutOff(_PUT_OFF_S, "every SMTP session is taken by a mail that the server is slow to answer"))
+        except UntouchedError:
+            return _Tried(HandoverRefused(), again=how.on_a_session_of_its_own())
         except SMTPResponseException as problem:
-            verdict = self._refused(conversation, problem.code, problem.message)
+            return self._refused(talk, problem.code, problem.message, how)
         except BROKEN as problem:
-            verdict = self._broken(conversation, problem)
-        return verdict, conversation.session_is_over
+            return self._broken(talk, problem, how)
 
     async def _send(
-        self, conversation: _Conversation, session: Session, mail: OutgoingEmail, before_handover: BeforeHandover
-    ) -> Tried:
-        client = session.client
-        options, encoding = ["BODY=8BITMIME"] if client.supports_extension("8bitmime") else [], "ascii"
-        if mail.needs_smtputf8:
-            if not client.supports_extension("smtputf8"):
-                session.keep()
-                why = "the address has non-ASCII letters before the @, and the server does not offer SMTPUTF8"
-                return Refused(conversation.attempt("refused", None, why), _NO_SMTPUTF8)
-            options, encoding = [*options, "SMTPUTF8"], "utf-8"
+        self, talk: Conversation, mail: OutgoingEmail, before_handover: BeforeHandover, how: _Try
+    ) -> _Tried:
+        session = talk.session
+        if not talk.envelope.fits(session.offered):
+            session.keep()
+            why = "the address has non-ASCII letters before the @, and the server does not offer SMTPUTF8"
+            return _Tried(Refused(talk.attempt("refused", None, why), _NO_SMTPUTF8))
         try:
-            conversation.phase = Phase.MAIL
-            await self._within(
-                client.mail(mail.sender, options=options, encoding=encoding, timeout=None), self._timeout
-            )
-            conversation.phase = Phase.RCPT
-            await self._within(client.rcpt(mail.recipient, encoding=encoding, timeout=None), self._timeout)
+            await talk.name_recipient()
             if await before_handover() is Fence.LOST:
-                await self._reset(session)
-                return HandoverRefused()
-            conversation.phase = Phase.DATA
-            reply = await self._within(client.data(mail.content, timeout=None), self._data_timeout)
+                await talk.reset()
+                return _Tried(HandoverRefused())
+            reply = await talk.hand_over(mail.content)
         except SMTPResponseException as problem:
-            verdict = self._refused(conversation, problem.code, problem.message)
-            if not (isinstance(verdict, Unavailable | InDoubt) or conversation.session_is_over):
-                await self._reset(session)
-            return verdict
+            tried = self._refused(talk, problem.code, problem.message, how)
+            if not (tried.again or isinstance(tried.verdict, Unavailable | InDoubt)):
+                await talk.reset()
+            return tried
         session.mails += 1
-        session.keep()
-        attempt = conversation.attempt("accepted", reply.code, reply.message)
-        named = self._service.id_in(reply.message) if self._service else None
-        return Accepted(replace(attempt, provider_message_id=named) if named else attempt)
+        if talk.seat and not talk.seat.handed_on:
+            session.keep()
+        attempt = talk.attempt("accepted", reply.code, reply.text)
+        named = self._service.id_in(reply.text) if self._service else None
+        return _Tried(Accepted(replace(attempt, provider_message_id=named) if named else attempt))
 
-    async def _within(self, step: Awaitable[T], seconds: float) -> T:
-        """Await one command under a deadline for the whole of it.
-
-        aiosmtplib's own timeouts restart with every byte, and would add a second timer to each command.
-        """
-        async with asyncio.timeout(seconds):
-            return await step
-
-    async def _reset(self, session: Session) -> None:
-        """Make the session ready for the next mail. Where that fails, the session is discarded; the result stands."""
-        try:
-            await self._within(session.client.rset(), self._timeout)
-        except BROKEN:
-            return
-        session.keep()
-
-    def _refused(self, conversation: _Conversation, code: int, text: str) -> Tried:
+    def _refused(self, talk: Conversation, code: int, text: str, how: _Try) -> _Tried:
         # After DATA, only a refusal that certainly answers our command proves that nothing was sent.
-        doubtful = not 400 <= code < 600 or (conversation.session is not None and conversation.session.out_of_step)  # noqa: PLR2004 - RFC 5321 §4.2.1
-        if conversation.phase is Phase.DATA and doubtful:
-            return InDoubt(conversation.attempt("in_doubt", code, text))
-        verdict = read(conversation.phase, code, text, conversation.recipient)
+        if talk.phase is Phase.DATA and (talk.doubtful or not 400 <= code < 600):  # noqa: PLR2004 - RFC 5321 §4.2.1
+            talk.failed(f"{code} {text}")
+            return _Tried(InDoubt(talk.attempt("in_doubt", code, text)))
+        verdict = self._verdict(talk, code, text)
+        suspected = None if how.plain else talk.suspects(code)
+        if suspected:
+            return _Tried(verdict, again=replace(how.on_a_session_of_its_own(), plain=True), suspected=suspected)
+        return _Tried(verdict, again=self._on_a_fresh_one(talk, code, text, how))
+
+    def _on_a_fresh_one(self, talk: Conversation, code: int, text: str, how: _Try) -> _Try | None:
+        """How to try again where the reply is about a session that was used before, and not about the mail."""
+        if not talk.reused:
+            return None
         # Postfix closes a session with 421 after twenty unknown recipients, whoever the next one is.
-        if (
-            (verdict.session_spent or code == CLOSING)
-            and conversation.session is not None
-            and conversation.session.reused
-        ):
-            conversation.session_is_over = True
-            conversation.session.close_reason = "the server takes no more mails on it"
+        if not (code == CLOSING or read(talk.phase, code, text, talk.recipient).session_spent):
+            return None
+        talk.session.close_reason = "the server takes no more mails on it"
+        return replace(how.on_a_session_of_its_own(), fresh=True)
+
+    def _verdict(self, talk: Conversation, code: int, text: str) -> Tried:
+        verdict = read(talk.phase, code, text, talk.recipient)
         hint = self._provider.hint(code, text, verdict.hint)
         match verdict.blame:
             case Blame.CHANNEL:
-                return Unavailable(conversation.attempt("unavailable", code, text), hint)
+                return Unavailable(talk.attempt("unavailable", code, text), hint)
             case Blame.ACCOUNT:
-                return Blocked(conversation.attempt("blocked", code, text), hint, verdict.wait)
+                return Blocked(talk.attempt("blocked", code, text), hint, verdict.wait)
             case Blame.MOMENT:
-                return Deferred(conversation.attempt("deferred", code, text), verdict.wait)
+                return Deferred(talk.attempt("deferred", code, text), verdict.wait)
             case Blame.MESSAGE:
                 return Refused(
-                    conversation.attempt("refused", code, text),
+                    talk.attempt("refused", code, text),
                     verdict.code if verdict.code == str(code) else f"{code} {verdict.code}",
-                    fingerprint(code, text, conversation.recipient),
+                    fingerprint(code, text, talk.recipient),
                     names_address=verdict.names_address,
                 )
 
-    def _broken(self, conversation: _Conversation, problem: BaseException) -> Tried:
+    def _broken(self, talk: Conversation, problem: BaseException, how: _Try) -> _Tried:
         text = f"{type(problem).__name__}: {problem}"
-        if conversation.phase is Phase.DATA:
-            return InDoubt(conversation.attempt("in_doubt", None, text))
-        conversation.session_is_over = conversation.session is not None and conversation.session.reused
-        if conversation.phase is Phase.RCPT:
-            return Blocked(conversation.attempt("blocked", None, text), _BROKEN_AT_RCPT)
+        if talk.phase is Phase.DATA:
+            return _Tried(InDoubt(talk.attempt("in_doubt", None, text)))
+        again = replace(how.on_a_session_of_its_own(), fresh=True) if talk.reused else None
+        if talk.phase is Phase.RCPT:
+            return _Tried(Blocked(talk.attempt("blocked", None, text), _BROKEN_AT_RCPT), again)
         hint = _own_hint(problem) or "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
-        return Unavailable(conversation.attempt("unavailable", None, text), hint)
+        return _Tried(Unavailable(talk.attempt("unavailable", None, text), hint), again)
 
 
 def _ehlo_name(ehlo_name: str) -> str:

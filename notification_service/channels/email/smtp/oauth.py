@@ -3,27 +3,22 @@
 import asyncio
 import base64
 import contextlib
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import jwt
 import structlog
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from notification_service.channels.email.service_keys import ServiceKey
 from notification_service.channels.email.smtp import token_errors
 from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint, TokenRefusedError
 from notification_service.channels.email.smtp.tokens import Granted
 from notification_service.delivery.ports.refresh_tokens import KeptToken, RefreshTokens
-from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
+from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -135,29 +130,6 @@ class RefreshToken:
             await self._kept.keep(self._login, sealed)
         except StoreUnavailableError as problem:
             log.warning("smtp.token_not_kept", problem=str(problem))
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceKey:
-    """The parts of a Google service account's JSON file that a login needs."""
-
-    email: str
-    id: str
-    key: RSAPrivateKey = field(repr=False)
-
-
-def read_service_key(path: Path) -> ServiceKey:
-    """Read the key file. Raises `ConfigurationError`, which quotes nothing of the file."""
-    try:
-        content = json.loads(path.read_bytes())
-        key = load_pem_private_key(content["private_key"].encode(), None)
-        if isinstance(key, RSAPrivateKey):
-            return ServiceKey(str(content["client_email"]), str(content.get("private_key_id", "")), key)
-    except OSError as problem:
-        raise ConfigurationError(f"SMTP_OAUTH_SERVICE_ACCOUNT_FILE={path} cannot be read: {problem}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm):
-        pass
-    raise ConfigurationError(f"SMTP_OAUTH_SERVICE_ACCOUNT_FILE={path} is no key file (JSON) of a service account")
 
 
 class ServiceAccount:

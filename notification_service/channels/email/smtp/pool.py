@@ -1,48 +1,37 @@
 """A pool of SMTP sessions, which are reused, checked when idle, and discarded after anything but a clean reply."""
 
 import asyncio
-import itertools
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import structlog
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException
+from aiosmtplib import SMTPException
 
-from notification_service.channels.email.smtp.greeting import own_name
-from notification_service.channels.email.smtp.tokens import NoLoginError, Token, Tokens
+from notification_service.channels.email.smtp.envelope import Envelope
+from notification_service.channels.email.smtp.extensions import Extensions
+from notification_service.channels.email.smtp.login_spacing import LoginSpacing
+from notification_service.channels.email.smtp.logins import Logins, Server, tls_context
+from notification_service.channels.email.smtp.session import ACCEPTED, Ride, Seat, Session
+from notification_service.channels.email.smtp.tokens import NoLoginError, Tokens
+from notification_service.channels.email.smtp.turns import Passenger, Patience, Turns
+from notification_service.channels.email.smtp.wire import within
 from notification_service.foundation.credentials import sent_by_auth
 from notification_service.foundation.secret_redaction import Secrecy
+
+__all__ = ["BROKEN", "NOBODY", "Counts", "Limits", "Pool", "Server", "tls_context"]
 
 log = structlog.get_logger(__name__)
 
 # Raised by aiosmtplib, the socket or a deadline when a conversation cannot begin or go on.
 BROKEN = (SMTPException, OSError, TimeoutError, EOFError, NoLoginError)
 
+NOBODY = Envelope(b"", b"", utf8=False)
+"""For a session that carries no mail."""
+
 _CLOSE_TIMEOUT_S = 2.0
-_NO_XOAUTH2 = "is this the provider's submission server? For one without token logins, set SMTP_AUTH=password"
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where to connect, and how. Without `start_tls` and `implicit_tls`, the connection is plain text."""
-
-    host: str
-    port: int
-    start_tls: bool
-    implicit_tls: bool
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    timeout: float = 30.0
-    ehlo_name: str = field(default_factory=own_name)
-    """Our name in EHLO (RFC 5321 §4.1.1.1)."""
-
-    @property
-    def security(self) -> str:
-        return "implicit" if self.implicit_tls else "starttls" if self.start_tls else "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +45,6 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Session:
-    """One connection that is logged in. It returns to the pool only if its user called `keep`."""
-
-    name: str
-    client: SMTP
-    opened: float
-    used: float
-    mails: int = 0
-    reused: bool = False
-    kept: bool = False
-    close_reason: str = "the conversation was broken off"
-    """Logged where the session is not kept."""
-
-    @property
-    def out_of_step(self) -> bool:
-        """The server sent more than one reply: the next command would take the rest for its own (pitfalls.md, 11)."""
-        protocol = self.client.protocol
-        return bool(protocol and protocol._buffer)  # noqa: SLF001 - aiosmtplib has no public name for it
-
-    def keep(self) -> None:
-        """Mark the session as reusable: the last reply was clean, and the server waits for the next MAIL."""
-        self.kept = True
-
-
-@dataclass(slots=True)
 class Counts:
     """For the metrics: sessions opened so far, and those open now."""
 
@@ -88,17 +52,11 @@ class Counts:
     open: int = 0
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Returns a context for all connections: building one takes tens of milliseconds (pitfalls.md, 16)."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
 class Pool:
-    """`tokens`: for logins by XOAUTH2, where the server has no password."""
+    """`tokens`: for logins by XOAUTH2, where the server has no password.
+
+    `extensions`: what the server may be spoken to with; by default all that it offers.
+    """
 
     def __init__(
         self,
@@ -107,6 +65,8 @@ class Pool:
         tls: ssl.SSLContext,
         clock: Callable[[], float] = time.monotonic,
         tokens: Tokens | None = None,
+        *,
+        extensions: Extensions | None = None,
     ) -> None:
         self.counts = Counts()
         self.server = server
@@ -118,20 +78,49 @@ class Pool:
         password = server.password
         sent = (password, *sent_by_auth(server.username or "", password)) if password else ()
         self._secrecy = Secrecy(sent, mark="***")
-        self._free = asyncio.Semaphore(limits.sessions)
-        self._numbers = itertools.count(1)
+        self.extensions = extensions or Extensions(server=f"{server.host}:{server.port}", clock=clock)
+        self._turns = Turns(limits.sessions)
+        self._spacing = LoginSpacing(limits.sessions, clock())
+        self._logins = Logins(server, tls, clock=clock, tokens=tokens, spacing=self._spacing, hide=self.hide)
 
     @asynccontextmanager
-    async def session(self, *, fresh: bool = False) -> AsyncIterator[Session]:
-        """Yields a session that is ready for MAIL; `fresh`: a new one. Raises one of `BROKEN`."""
-        async with self._free:
-            if fresh and self._idle:
-                self._discard(self._idle.pop(0), "makes room for a fresh one")
-            session = (None if fresh else await self._reuse()) or await self._open()
-            try:
-                yield session
-            finally:
-                self._put_back(session)
+    async def seat(
+        self,
+        envelope: Envelope,
+        *,
+        fresh: bool = False,
+        may_ride: bool = False,
+        first: bool = False,
+        patience: Patience | None = None,
+    ) -> AsyncIterator[Seat]:
+        """Yields a seat on a session that is ready for MAIL, or on which MAIL is written already.
+
+        `fresh`: on a new session. `may_ride`: also behind another mail's content. `first`: before all that wait.
+        Raises one of `BROKEN`, and `NoTurnError` when the patience is over (by default the server's timeout).
+        """
+        patience = patience or Patience(self.server.timeout)
+        ride = await self._turns.take(envelope, patience, may_ride=may_ride, first=first, unused=self._leave)
+        seat = Seat(await self._session(fresh=fresh)) if ride is None else Seat(ride.session, ride)
+        try:
+            yield seat
+        finally:
+            if not seat.handed_on:
+                if seat.ride:
+                    self._leave(seat.ride)
+                else:
+                    self._release(seat.session)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Yields a session for something else than a mail. Raises one of `BROKEN`, and `NoTurnError`."""
+        async with self.seat(NOBODY) as seat:
+            yield seat.session
+
+    def next_passenger(self, session: Session) -> Passenger | None:
+        """Returns a mail that is to ride on this session behind the content that is being written now."""
+        if not self.extensions.way(session.offered).pipelining or self._is_spent(session, also=1):
+            return None
+        return self._turns.next_passenger(session)
 
     def hide(self, text: str) -> str:
         """Returns a server's text without our password, which it may repeat, also as AUTH sends it (RFC 4954)."""
@@ -144,6 +133,19 @@ class Pool:
         await asyncio.gather(*(self._quit(session) for session in idle))
         if self.tokens:
             await self.tokens.close()
+
+    async def _session(self, *, fresh: bool) -> Session:
+        """An idle session or a new one, for a turn that is given back where there is none."""
+        try:
+            if fresh and self._idle:
+                self._discard(self._idle.pop(0), "makes room for a fresh one")
+            return (None if fresh else await self._reuse()) or await self._open()
+        except BaseException as problem:
+            if isinstance(problem, BROKEN):
+                # Each of those that wait would try the same login in turn.
+                self._turns.fail_waiting(problem)
+            self._turns.give_back()
+            raise
 
     async def _reuse(self) -> Session | None:
         while self._idle:
@@ -160,99 +162,52 @@ class Pool:
             return session
         return None
 
-    def _is_spent(self, session: Session) -> bool:
+    def _is_spent(self, session: Session, *, also: int = 0) -> bool:
+        """`also`: mails that are under way on it."""
         too_old = self._clock() - session.opened > self.limits.max_age
-        return too_old or session.mails >= self.limits.max_mails or not session.client.is_connected
+        return too_old or session.mails + also >= self.limits.max_mails or not session.wire.in_step_so_far
 
     async def _is_alive(self, session: Session) -> bool:
         if self._clock() - session.used < self.limits.max_idle:
             return True
         try:
-            async with asyncio.timeout(self.server.timeout):
-                await session.client.noop()
+            (reply,) = session.wire.ask(b"NOOP\r\n")
+            answer = await within(self.server.timeout, reply)
         except BROKEN:
             return False
-        return True
+        return answer.code == ACCEPTED and session.wire.in_step
 
     async def _open(self) -> Session:
-        """Connect, with a token where there are tokens.
-
-        A token may be revoked before it expires: one from the cache is dropped, and a new one is tried once.
-        """
-        if self.tokens is None:
-            return await self._connect()
-        cached = self.tokens.cached
-        token = await self.tokens.get()
-        try:
-            return await self._connect(token)
-        except SMTPAuthenticationError as problem:
-            if not self._drop_refused(token, problem) or token is not cached:
-                raise
-        token = await self.tokens.get()
-        try:
-            return await self._connect(token)
-        except SMTPAuthenticationError as problem:
-            self._drop_refused(token, problem)
-            raise
-
-    def _drop_refused(self, token: Token, problem: SMTPAuthenticationError) -> bool:
-        """Drop a token that the server refuses with a 5xx, so that no other login tries it. Returns whether it did."""
-        refused = problem.code >= 500  # noqa: PLR2004 - RFC 5321 §4.2.1
-        if refused and self.tokens:
-            self.tokens.refused(token)
-        return refused
-
-    async def _connect(self, token: Token | None = None) -> Session:
-        server, started = self.server, self._clock()
-        client = SMTP(
-            hostname=server.host,
-            port=server.port,
-            username=server.username,
-            password=server.password,
-            oauth_token_generator=token.give if token else None,
-            use_tls=server.implicit_tls,
-            start_tls=server.start_tls,
-            tls_context=self._tls if server.start_tls or server.implicit_tls else None,
-            local_hostname=server.ehlo_name,
-            timeout=server.timeout,
-        )
-        name = str(next(self._numbers))
-        try:
-            async with asyncio.timeout(server.timeout):
-                await client.connect()
-        except BaseException as problem:
-            client.close()
-            text = self.hide(str(problem))
-            log.warning("smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=text)
-            # aiosmtplib has no exception class for this case, only this text.
-            if token and "does not support XOAUTH2" in str(problem):
-                raise NoLoginError("the server offers no XOAUTH2", _NO_XOAUTH2) from problem
-            raise
-        now = self._clock()
+        session = await self._logins.open()
         self.counts.opened += 1
         self.counts.open += 1
-        log.info("smtp.connected", connection=name, host=server.host, port=server.port, duration_ms=_ms(now - started))
-        return Session(name, client, opened=now, used=now)
+        return session
 
-    def _put_back(self, session: Session) -> None:
+    def _leave(self, ride: Ride) -> None:
+        """Release a session, once the content that goes before is answered."""
+        ride.previous.add_done_callback(lambda _: self._release(ride.session))
+
+    def _release(self, session: Session) -> None:
         session.used = self._clock()
-        if session.kept and session.client.is_connected and not session.out_of_step:
+        if session.kept and session.wire.in_step:
             self._idle.append(session)
         else:
             self._discard(session, session.close_reason)
+        self._turns.give_back()
 
     def _discard(self, session: Session, reason: str) -> None:
         """Close at once, without QUIT: a client that is out of step would read a wrong reply (pitfalls.md, 11)."""
-        session.client.close()
+        if session.spoiled:
+            self._spacing.given_up()
+        session.wire.close()
         self._closed(session, reason)
 
     async def _quit(self, session: Session) -> None:
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await session.client.quit()
+            await within(_CLOSE_TIMEOUT_S, *session.wire.ask(b"QUIT\r\n"))
         except BROKEN as problem:
             log.debug("smtp.goodbye_failed", connection=session.name, problem=str(problem))
-        session.client.close()
+        session.wire.close()
         self._closed(session, "the service shuts down")
 
     def _closed(self, session: Session, reason: str) -> None:

@@ -1,20 +1,23 @@
 """One of several SMTP transports: under a name of its own in attempts, and in hints under the names of its settings."""
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from aiosmtplib import SMTPResponseException
 
 from notification_service.channels.email.smtp.channel import SmtpChannel
+from notification_service.channels.email.smtp.envelope import Envelope
 from notification_service.channels.email.smtp.pool import BROKEN, Pool
 from notification_service.channels.email.smtp.providers import Provider
 from notification_service.channels.email.smtp.replies import Phase, one_line, read
+from notification_service.channels.email.smtp.session import ACCEPTED
+from notification_service.channels.email.smtp.wire import within
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     Blocked,
     HandoverRefused,
     OutgoingMessage,
+    PutOff,
     Tried,
     Unavailable,
 )
@@ -43,12 +46,16 @@ class SmtpRelay:
         return self._channel.open
 
     @property
+    def extensions_given_up(self) -> Collection[str]:
+        return self._channel.extensions_given_up
+
+    @property
     def login_age(self) -> float | None:
         return self._channel.login_age
 
     async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
         tried = await self._channel.send_once(message, before_handover)
-        if isinstance(tried, HandoverRefused):
+        if isinstance(tried, HandoverRefused | PutOff):
             return tried
         tried = replace(tried, attempt=replace(tried.attempt, relay=self.name))
         return replace(tried, hint=self._named(tried.hint)) if isinstance(tried, Unavailable | Blocked) else tried
@@ -80,7 +87,10 @@ class SmtpRelay:
         await self._channel.close()
 
     async def _ask_for(self, sender: str) -> None:
-        async with self._pool.session() as session, asyncio.timeout(self._pool.server.timeout):
-            await session.client.mail(sender)
-            await session.client.rset()
+        async with self._pool.session() as session:
+            mail = Envelope(sender.encode(), b"", utf8=False).mail(session.offered)
+            for command in (mail, b"RSET\r\n"):
+                reply = await within(self._pool.server.timeout, *session.wire.ask(command))
+                if reply.code != ACCEPTED:
+                    raise SMTPResponseException(reply.code, reply.text)
             session.keep()

@@ -1,0 +1,105 @@
+"""Writes dates and hours as people of a language do: by CLDR, and otherwise where its short forms are not idiomatic."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Literal, NamedTuple
+
+from babel import Locale
+from babel.dates import format_date, format_skeleton, format_time
+
+from notification_service.content.zone_names import zone_name
+from notification_service.foundation.caching import bounded_cache
+
+_CACHE_SIZE = 1024
+"""A mail has each time several times, and hundreds of mails share one show."""
+
+_NO_BREAK = "\u00a0"
+_WITHOUT_YEAR = re.compile(r"(?P<day>.*[Md])[,،]? (?:'\w+' )?y")
+"""Patterns that end with the year. Of the others, a part of a date would be no date of their language."""
+
+
+Day = Literal["full", "near", "brief"]
+"""How a day is written: with its year; without it, for one that is near; short, for a subject."""
+
+
+class Form(NamedTuple):
+    """What is written of a time. `zone`: behind the clock; it needs a time with a zone."""
+
+    day: Day | None = "full"
+    clock: bool = True
+    zone: bool = False
+
+
+class _Habits(NamedTuple):
+    """Where a language differs from CLDR. `joint`: between day and clock, instead of a comma."""
+
+    full: str | None = None
+    near: str | None = None
+    joint: str | None = None
+    clocks: Mapping[str, str] = {}
+    """CLDR's pattern of the clock, and the one to use for it."""
+
+
+_HABITS = {
+    "de": _Habits(clocks={"HH:mm": "HH:mm 'Uhr'", "H:mm": "H:mm 'Uhr'"}),
+    "es": _Habits(full="EEEE d 'de' MMMM 'de' y", near="EEEE d 'de' MMMM", joint="{1} a las {0}"),
+    "fr": _Habits(joint="{1} à {0}", clocks={"HH:mm": "H'h'mm"}),
+    "ja": _Habits(full="y年M月d日(E)", near="M月d日(E)"),
+}
+_CLDR = _Habits()
+
+
+def written(local: datetime, form: Form, locale: Locale) -> str:
+    """Returns the time in this form. No line breaks inside a clock."""
+    return _cached(local.isoformat(), form, local.tzinfo, locale)
+
+
+# Cached by its text: one time is equal in all zones, but reads differently in each.
+@bounded_cache(_CACHE_SIZE)
+def _cached(text: str, form: Form, zone: tzinfo | None, locale: Locale) -> str:
+    local = datetime.fromisoformat(text)
+    return _written(local.astimezone(zone) if zone else local, form, locale)
+
+
+def _written(local: datetime, form: Form, locale: Locale) -> str:
+    clock = _clock(local, locale) if form.clock else ""
+    if form.zone:
+        name = zone_name(local, locale)
+        clock += f"{_NO_BREAK}{name}" if name.isalpha() and name.isupper() else f" ({name})"
+    day = _day(local, form.day, locale) if form.day else ""
+    return _joined(day, clock, form, locale) if day and clock else day or clock
+
+
+def _joined(day: str, clock: str, form: Form, locale: Locale) -> str:
+    cldr = str(locale.datetime_formats["medium"])
+    joint = _habits(locale).joint or cldr
+    if locale.language == "es":
+        # In a subject, each letter counts.
+        joint = cldr if form.day == "brief" else joint.replace("las", "la") if clock.startswith("1:") else joint
+    return joint.format(clock, day)
+
+
+def _habits(locale: Locale) -> _Habits:
+    return _HABITS.get(locale.language, _CLDR)
+
+
+def _day(local: datetime, day: Day, locale: Locale) -> str:
+    if day == "brief":
+        return format_skeleton("MMMEd", local, local.tzinfo, locale=locale)
+    return format_date(local, _pattern(day, locale), locale)
+
+
+def _pattern(day: Day, locale: Locale) -> str:
+    habits = _habits(locale)
+    full = habits.full or str(locale.date_formats["full"].pattern)
+    if day == "full":
+        return full
+    found = _WITHOUT_YEAR.fullmatch(full)
+    return habits.near or (found["day"] if found else full)
+
+
+def _clock(local: datetime, locale: Locale) -> str:
+    cldr = str(locale.time_formats["short"].pattern)
+    pattern = _habits(locale).clocks.get(cldr, cldr)
+    return _NO_BREAK.join(format_time(local, pattern, tzinfo=local.tzinfo, locale=locale).split())

@@ -1,0 +1,96 @@
+"""Each rule passes the templates as they are, and finds the one fault that it is for, with its file and line."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from notification_service.preview import template_rules
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+def found(templates: Path) -> list[tuple[str, str]]:
+    return [(fault.where, fault.what) for fault in template_rules.faults(templates)]
+
+
+def test_no_template_of_ours_breaks_a_rule() -> None:
+    assert found(TEMPLATES) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "what"),
+    [
+        ("payment_failed/body.html", "</p>\n{% else %}", ".</p>\n{% else %}", "'.' stands outside of the catalogues"),
+        ("payment_failed/body.txt", '{{ _("Your payment', 'Oh: {{ _("Your payment', "'Oh:' stands outside"),
+        ("_base/layout.txt", "{{ brand.name }}\n", "{{ brand.name }}:\n", "':' stands outside of the catalogues"),
+        (
+            "payment_success/body.txt",
+            '{{ _("Thank you. Here\'s your receipt.") }}',
+            '{{ _("Thank you.") }} {{ _("Here\'s your receipt.") }}',
+            "two sentences are joined here",
+        ),
+        (
+            "payment_failed/body.txt",
+            "{{ sentences(said,",
+            '{{ said ~ ": " ~ sentences(said,',
+            "two sentences are joined",
+        ),
+        ("payment_failed/body.txt", "{{ sentences(said,", '{{ [said]|join(" ") ~ sentences(said,', "are joined here"),
+        (
+            "payment_success/body.txt",
+            'fact(_("Payment reference"), event.transaction_id)',
+            'fact(_("Transaction"), event.transaction_id)',
+            "'Transaction' is called 'Payment reference' in other mails",
+        ),
+        (
+            "payment_refund/body.html",
+            'fact(_("Payment reference"), payment, ',
+            'fact(_("Payment"), payment, ',
+            "'Payment' is called 'Payment reference' in other mails",
+        ),
+        (
+            "booking_confirmation/body.html",
+            '_("On the day")',
+            '_("You can cancel where you booked.")',
+            "'You can cancel' is promised without CANCEL_HOURS",
+        ),
+        ("_base/words.txt", "{%- if hours -%}", "{%- if true -%}", "'You can cancel' is promised without CANCEL_HOURS"),
+        (
+            "booking_confirmation/body.txt",
+            ", terms.arrive_minutes) if terms.arrive_minutes",
+            ", 20)",
+            "'arrive about' is promised without ARRIVE_MINUTES",
+        ),
+        (
+            "payment_failed/body.html",
+            '_("You haven\'t been charged.") if nothing_charged',
+            '_("You haven\'t been charged.") if said',
+            '"haven\'t been charged" is promised without nothing_charged',
+        ),
+        (
+            "payment_failed/body.html",
+            "{% if again and event.seats_held_until %}",
+            "{% if again %}",
+            "'holding them' is promised without the event's seats_held_until",
+        ),
+        ("_base/words.txt", "{%- if references -%}", "{%- if payment -%}", "'reference above' is promised without"),
+    ],
+)
+def test_a_rule_finds_what_breaks_it(tmp_path: Path, file: str, old: str, new: str, what: str) -> None:
+    copy = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
+    before = (copy / file).read_text("utf-8")
+    assert old in before
+    (copy / file).write_text(before.replace(old, new, 1), "utf-8")
+    faults = found(copy)
+    assert faults
+    assert all(what in said for _, said in faults), faults
+    line = before[: before.index(old)].count("\n") + 1
+    assert all(abs(int(where.removeprefix(f"{file}:")) - line) <= 2 for where, _ in faults), faults
+
+
+def test_two_ids_with_one_name_in_a_language_are_found(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
+    path = copy / "_languages/de.po"
+    path.write_text(path.read_text("utf-8").replace('"Erstattungsreferenz"', '"Zahlungsreferenz"'), "utf-8")
+    assert found(copy) == [("de.po", "two ids are called 'Zahlungsreferenz'")]
