@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.delivery_status import DeliveryStatus
 from notification_service.contract.outcomes import STATUS_OF, WAITING, Status
 
 Schema = Mapping[str, Any]
@@ -93,6 +94,11 @@ _FIELDS: Mapping[str, Schema] = {
         "type": "string",
         "pattern": "^[0-9a-f]{32}$",
         "description": "The first 32 hexadecimal digits of the SHA-256 of the mail's bytes.",
+    },
+    "provider_message_id": _said(_TEXT, "What the provider calls the mail, where its 250 says so."),
+    "delivery": {
+        **_object({"status": {"enum": [*DeliveryStatus]}, "code": _TEXT, "at": _TIME}, ("status", "code", "at")),
+        "description": "What became of the mail after it was sent: the furthest that was heard (docs/feedback.md).",
     },
     "created_at": _TIME,
     "due_at": _said(_TIME, "When a retry is due."),

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -39,6 +40,9 @@ from notification_service.stores.mongo.retention import MongoRetention
 from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
 from notification_service.stores.redis.rates import RedisRates
+
+if TYPE_CHECKING:
+    from notification_service.bootstrap.feedback import SignalIntake
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +81,7 @@ class RunningChannel:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The connected parts of the service. `others`: the channels beside e-mail."""
+    """The connected parts of the service. `others`: the channels beside e-mail. `signals`: None without feedback."""
 
     claims: RedisClaims
     ledger: MongoLedger
@@ -88,6 +92,7 @@ class Parts:
     metrics: Metrics
     sweeper: Sweeper
     recaller: Recaller
+    signals: "SignalIntake | None" = None
 
     @property
     def channels(self) -> tuple[RunningChannel, ...]:
@@ -138,7 +143,10 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         for each in email.breakers:
             each.refusals.on_recall = recaller.alarm
         sweeper = Sweeper(stores.retention, settings.service.retention_policy)
-        parts = Parts(stores.claims, stores.ledger, pipeline.leases, link, email, running, metrics, sweeper, recaller)
+        signals = _signals(settings, stores.database, metrics)
+        parts = Parts(
+            stores.claims, stores.ledger, pipeline.leases, link, email, running, metrics, sweeper, recaller, signals
+        )
         metrics.watch(_gauges(parts, relays or [transport] if transport else []))
         yield parts
 
@@ -147,6 +155,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
 class _ConnectedStores(bootstrap.Stores):
     """The stores of a pipeline, and those of what works on its records."""
 
+    database: mongo.Database
     claims: RedisClaims
     ledger: MongoLedger
     recalls: MongoRecalls
@@ -161,6 +170,7 @@ async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores
     client = redis.connect(settings.redis.url.get_secret_value())
     stack.push_async_callback(client.aclose)
     return _ConnectedStores(
+        database=database,
         claims=RedisClaims(client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S),
         ledger=MongoLedger(
             database,
@@ -186,6 +196,15 @@ def _link(
         prefetch=settings.rabbitmq.prefetch,
         on_ack_timeout=partial(_limit_waiting, channels),
     )
+
+
+def _signals(settings: Settings, database: mongo.Database, metrics: Metrics) -> "SignalIntake | None":
+    if not settings.feedback.enabled:
+        return None
+    # Imported here: a service without feedback does not need it.
+    from notification_service.bootstrap import feedback  # noqa: PLC0415
+
+    return feedback.signal_intake(settings, database, metrics.signalled)
 
 
 def _gauges(parts: Parts, transports: Sequence[LiveTransport]) -> Gauges:

@@ -31,6 +31,7 @@ class Layout:
             addresses=shows_addresses(request),
             path=request.scope["path"],
             csrf_token=self._sign_in.csrf_token(request),
+            feedback=settings.feedback.enabled,
             simulated=None if settings.live else settings.unconfigured or "DELIVERY_MODE=simulate",
             **values,
         )

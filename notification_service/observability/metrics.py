@@ -32,6 +32,7 @@ from notification_service.contract.outcomes import Bounced, Outcome, Sent, summa
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.observer import ClosedNotification, Stage
 from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 
@@ -41,6 +42,8 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DELAY_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
 _MINUTES_BEFORE_SHOW = (0, 5, 15, 30, 60, 120, 360, 720, 1440, 4320, 10080)
+SOURCES = ("ses", "sendgrid", "mailgun", "postmark", "report", "link")
+"""Where signals come from. Another one, of a later version, counts as `other`."""
 _ENHANCED_CODE = re.compile(r"[45]\.[0-7](?=\.)")
 
 
@@ -113,6 +116,21 @@ class Metrics:
             "Fields of events that were left out of a mail or had an unexpected form, by field.",
             ("field",),
         )
+        self._signals = counter(
+            "notification_signals_total",
+            "What became known about messages after they were sent, by source and kind.",
+            ("source", "kind"),
+        )
+        self._feedback = counter(
+            "notification_feedback_total",
+            "The same about e-mails of ours, by template, class of mailbox provider and kind.",
+            ("template", "mailbox", "kind"),
+        )
+        self._mailboxes = counter(
+            "notification_accepted_total",
+            "E-mails that the server took, by template and class of mailbox provider.",
+            ("template", "mailbox"),
+        )
         self._handed_over = histogram(
             "notification_handed_over_delay_seconds",
             "From the event's own time to its mail being composed.",
@@ -161,11 +179,20 @@ class Metrics:
         self._closed.labels(closing.template, closing.channel, summarize(outcome).outcome, _reason(outcome)).inc()
         if not isinstance(outcome, Sent):
             return
+        if closing.mailbox:
+            self._mailboxes.labels(closing.template, closing.mailbox).inc()
         for histogram, at in ((self._handed_over, closing.ready_at), (self._accepted, closing.closed_at)):
             if closing.event_at and at:
                 histogram.labels(closing.template).observe(max(0.0, _seconds(closing.event_at, at)))
         if closing.show_at:
             self._left.observe(_seconds(closing.closed_at, closing.show_at) / 60)
+
+    def signalled(self, stored: StoredSignal) -> None:
+        """Count a signal. Gmail reports no single complaints, so there is no series of them to be read as none."""
+        signal = stored.signal
+        self._signals.labels(signal.source if signal.source in SOURCES else "other", signal.kind).inc()
+        if stored.template in TEMPLATES and stored.mailbox:
+            self._feedback.labels(stored.template, stored.mailbox, signal.kind).inc()
 
     def remarked(self, remark: Remark) -> None:
         self._remarks.labels(remark.field).inc()

@@ -13,8 +13,10 @@ from notification_service.settings.choices import (
     Security,
     ServiceLink,
     SmtpExtensions,
+    Tracking,
     TransportKind,
 )
+from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.fields import Network
 from notification_service.settings.loading import load
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
@@ -27,6 +29,7 @@ from notification_service.settings.servers import (
 )
 from notification_service.settings.service import CinemaSettings, ServiceSettings
 from notification_service.settings.smtp import FallbackSettings, SmtpSettings
+from notification_service.settings.tracking import TrackingSettings
 from notification_service.settings.tree import Settings, plain
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "DeliveryMode",
     "Environment",
     "FallbackSettings",
+    "FeedbackSettings",
     "Grant",
     "LogFormat",
     "Login",
@@ -52,6 +56,8 @@ __all__ = [
     "Settings",
     "SmtpExtensions",
     "SmtpSettings",
+    "Tracking",
+    "TrackingSettings",
     "TransportKind",
     "WalletSettings",
     "load",

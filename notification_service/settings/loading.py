@@ -59,7 +59,10 @@ def _misfit(settings: Settings) -> str | None:
     if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
         return f"DELIVERY_MODE=live, but {settings.unconfigured}"
     if problem := (
-        settings.fallback.fault(settings.smtp) or settings.wallet.missing or settings.service.retention_problem
+        settings.fallback.fault(settings.smtp)
+        or settings.wallet.missing
+        or settings.service.retention_problem
+        or settings.feedback_problem
     ):
         return problem
     if settings.console.token and settings.console.port == settings.service.port:

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from notification_service.foundation.credentials import passwords, published, published_login, sent_by_auth
 from notification_service.settings.choices import DeliveryMode, Security, ServiceLink, TransportKind
+from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
@@ -15,6 +16,7 @@ from notification_service.settings.servers import (
 )
 from notification_service.settings.service import ServiceSettings
 from notification_service.settings.smtp import FallbackSettings, SmtpSettings
+from notification_service.settings.tracking import TrackingSettings
 
 
 class Settings(BaseModel):
@@ -33,6 +35,8 @@ class Settings(BaseModel):
     wallet: WalletSettings
     console: ConsoleSettings
     service: ServiceSettings
+    feedback: FeedbackSettings
+    tracking: TrackingSettings
 
     @property
     def transport(self) -> TransportKind:
@@ -67,6 +71,17 @@ class Settings(BaseModel):
         return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
 
     @property
+    def feedback_problem(self) -> str | None:
+        """Why what becomes known after a mail was sent cannot be heard as the settings ask, in one sentence."""
+        feedback = self.feedback
+        if feedback.return_path_domain and not self.tracking.link_keys:
+            return "RETURN_PATH_DOMAIN needs LINK_KEYS: the envelope sender carries a code that only we can make"
+        ports = {"PORT": self.service.port, "CONSOLE_PORT": self.console.port if self.console.token else None}
+        if same := [name for name, port in ports.items() if port == feedback.callback_port and feedback.enabled]:
+            return f"CALLBACK_PORT is the same as {same[0]}: the public listener needs a port of its own"
+        return None
+
+    @property
     def unprotected_links(self) -> dict[ServiceLink, str]:
         """The connections that are not protected and not listed in PLAINTEXT_ALLOWED, with the reason.
 
@@ -95,7 +110,7 @@ class Settings(BaseModel):
         """Every secret in the tree, with the passwords inside URLs, for the redaction of logs."""
         groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.fallback, self.wallet, self.console)
         held = [value.get_secret_value() for group in groups for _, value in group if isinstance(value, SecretStr)]
-        held += self.addresses.plain_keys
+        held += (*self.addresses.plain_keys, *self.tracking.plain_keys, *self.feedback.plain_secrets)
         logins = [(smtp.username or "", plain(smtp.password)) for smtp in (self.smtp, self.fallback)]
         sent = [text for username, password in logins if password for text in sent_by_auth(username, password)]
         return [*sent, *(secret for whole in held for secret in (whole, *passwords(whole)) if secret)]

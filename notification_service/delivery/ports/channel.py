@@ -16,7 +16,10 @@ IN_DOUBT = "in_doubt"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One conversation with a provider about one message. `relay`: which one, where there are several."""
+    """One conversation with a provider about one message. `relay`: which one, where there are several.
+
+    `provider_message_id`: what the provider calls an accepted message, where its reply says so.
+    """
 
     at: datetime
     result: str
@@ -25,6 +28,7 @@ class Attempt:
     reply: str | None = None
     connection: str | None = None
     relay: str | None = None
+    provider_message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

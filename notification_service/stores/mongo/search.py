@@ -44,7 +44,7 @@ _STRETCHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), t
 _PAGE_FIELDS = dict.fromkeys(
     (
         *("event_id", "event_type", "notification_type", "booking_id", "template", "recipient", "subject"),
-        *("status", "outcome", "reason", "due_at", "possible_duplicate", "created_at", "updated_at"),
+        *("status", "outcome", "reason", "due_at", "possible_duplicate", "delivery", "created_at", "updated_at"),
     ),
     1,
 )
@@ -75,7 +75,7 @@ class SearchQuery:
     """Which records to find; all given conditions hold. `term`: a booking, event or notification id, or an address.
 
     A notification is found by its id, by the first 8 or more characters of it, and by the Message-ID of its mail.
-    `since` is inclusive, `until` exclusive.
+    `delivery`: what became of the mail after it was sent. `since` is inclusive, `until` exclusive.
     """
 
     term: str | None = None
@@ -85,6 +85,7 @@ class SearchQuery:
     address: str | None = None
     channel: str | None = None
     outcomes: tuple[str, ...] = ()
+    delivery: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -209,6 +210,8 @@ def _ids(search: SearchQuery) -> Iterator[tuple[str, object]]:
         yield "booking_id", storable_text(search.booking)
     if search.event is not None:
         yield "event_ids", storable_text(search.event)
+    if search.delivery is not None:
+        yield "delivery.status", search.delivery
     if search.channel is not None:
         yield "notification_type", search.channel
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from aiosmtplib import SMTPResponseException
 
 from notification_service.channels.email.mail import OutgoingEmail
-from notification_service.channels.email.smtp import extension_check
+from notification_service.channels.email.smtp import extension_check, sending_services
 from notification_service.channels.email.smtp.conversation import Conversation, UntouchedError
 from notification_service.channels.email.smtp.envelope import Envelope
 from notification_service.channels.email.smtp.extensions import Extension
@@ -80,6 +80,7 @@ class SmtpChannel:
         self.where = {"server": f"{pool.server.host}:{pool.server.port}", "security": pool.server.security}
         self._pool = pool
         self._provider = provider
+        self._service = sending_services.find(pool.server.host)
         self._timeout = timeout
         self._data_timeout = data_timeout
 
@@ -180,7 +181,9 @@ class SmtpChannel:
         session.mails += 1
         if talk.seat and not talk.seat.handed_on:
             session.keep()
-        return _Tried(Accepted(talk.attempt("accepted", reply.code, reply.text)))
+        attempt = talk.attempt("accepted", reply.code, reply.text)
+        named = self._service.id_in(reply.text) if self._service else None
+        return _Tried(Accepted(replace(attempt, provider_message_id=named) if named else attempt))
 
     def _refused(self, talk: Conversation, code: int, text: str, how: _Try) -> _Tried:
         # After DATA, only a refusal that certainly answers our command proves that nothing was sent.
