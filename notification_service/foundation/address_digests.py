@@ -57,7 +57,11 @@ class Digests:
 
     def sought(self, address: str) -> list[str]:
         """What the digests of a record may say that names this address."""
-        return [MORE, *(_digest(each, canonical(address)) for each in self._keys)]
+        return [MORE, *self.of_address(address)]
+
+    def of_address(self, address: str) -> list[str]:
+        """Of one address, under every key, the current one first. Without a key there are none."""
+        return [_digest(each, canonical(address)) for each in self._keys]
 
     @property
     def known(self) -> list[str]:
