@@ -12,8 +12,10 @@ from notification_service.settings.choices import (
     RecipientRecord,
     Security,
     ServiceLink,
+    Tracking,
     TransportKind,
 )
+from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.fields import Network
 from notification_service.settings.loading import load
 from notification_service.settings.presentation import BrandSettings, SenderSettings
@@ -26,6 +28,7 @@ from notification_service.settings.servers import (
 )
 from notification_service.settings.service import CinemaSettings, ServiceSettings
 from notification_service.settings.smtp import SmtpSettings
+from notification_service.settings.tracking import TrackingSettings
 from notification_service.settings.tree import Settings, plain
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "ConsoleSettings",
     "DeliveryMode",
     "Environment",
+    "FeedbackSettings",
     "Grant",
     "LogFormat",
     "Login",
@@ -49,6 +53,8 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "SmtpSettings",
+    "Tracking",
+    "TrackingSettings",
     "TransportKind",
     "load",
     "plain",

@@ -59,6 +59,13 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class Tracking(StrEnum):
+    """What is counted of what readers do. There is no open pixel to turn on."""
+
+    OFF = "off"
+    CLICKS = "clicks"
+
+
 class RecipientRecord(StrEnum):
     """Whether records show addresses in full or masked."""
 

@@ -18,7 +18,7 @@ from notification_service.settings.choices import ServiceLink
 
 Network = IPv4Network | IPv6Network
 
-_MIN_KEY_LENGTH = 16
+MIN_KEY_LENGTH = 16
 
 
 class SettingsGroup(BaseSettings):
@@ -29,7 +29,7 @@ class SettingsGroup(BaseSettings):
     )
 
 
-def _split(value: object) -> object:
+def split(value: object) -> object:
     """Split a text at its commas, so that a list needs no JSON."""
     return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
@@ -124,8 +124,8 @@ def _check_url_login(url: SecretStr) -> SecretStr:
 
 
 def _check_key(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value()) < _MIN_KEY_LENGTH:
-        raise ValueError(f"a key needs at least {_MIN_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
+    if len(key.get_secret_value()) < MIN_KEY_LENGTH:
+        raise ValueError(f"a key needs at least {MIN_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
     return key
 
 
@@ -136,23 +136,21 @@ Limit = Annotated[int, Field(ge=0)] | None
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 Address = Annotated[str | None, AfterValidator(_check_address)]
-AddressKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode, BeforeValidator(_split)]
+AddressKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode, BeforeValidator(split)]
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
 Collector = Annotated[str | None, AfterValidator(_check_collector)]
 ConsoleToken = Annotated[SecretStr, Field(min_length=16), AfterValidator(_check_console_token)] | None
 EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if name else None)]
-Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(_split)]
-Links = Annotated[tuple[ServiceLink, ...], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_proxies)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(split)]
+Links = Annotated[tuple[ServiceLink, ...], NoDecode, BeforeValidator(split)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(split), AfterValidator(_check_proxies)]
 Origin = Annotated[str | None, AfterValidator(_normalize_origin)]
 RetryDelays = Annotated[
-    tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_delays)
+    tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(split), AfterValidator(_check_delays)
 ]
 SafeLink = Annotated[str | None, AfterValidator(check_link)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_check_url_login)]
 SmtpServer = Annotated[str | None, AfterValidator(_check_smtp_server)]
-TemplateNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_check_template)], ...], NoDecode, BeforeValidator(_split)
-]
+TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_check_template)], ...], NoDecode, BeforeValidator(split)]
 Tenant = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+$")]
 TokenUrl = Annotated[str | None, AfterValidator(_check_token_url)]

@@ -1,10 +1,20 @@
 """The tree of all settings, and what follows from several groups of them together."""
 
+from urllib.parse import urlsplit
+
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from notification_service.foundation.credentials import passwords, published, published_login, sent_by_auth
-from notification_service.settings.choices import DeliveryMode, Security, ServiceLink, TransportKind
+from notification_service.settings.choices import (
+    DeliveryMode,
+    RecipientRecord,
+    Security,
+    ServiceLink,
+    Tracking,
+    TransportKind,
+)
+from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.presentation import BrandSettings, SenderSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
@@ -15,6 +25,7 @@ from notification_service.settings.servers import (
 )
 from notification_service.settings.service import ServiceSettings
 from notification_service.settings.smtp import SmtpSettings
+from notification_service.settings.tracking import TrackingSettings
 
 
 class Settings(BaseModel):
@@ -31,6 +42,8 @@ class Settings(BaseModel):
     brand: BrandSettings
     console: ConsoleSettings
     service: ServiceSettings
+    feedback: FeedbackSettings
+    tracking: TrackingSettings
 
     @property
     def transport(self) -> TransportKind:
@@ -60,6 +73,38 @@ class Settings(BaseModel):
         return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
 
     @property
+    def tracking_problem(self) -> str | None:
+        """Why addresses cannot be suppressed or clicks not be counted as the settings ask, in one sentence."""
+        if self.tracking.suppression and not self.has_digests:
+            return "SUPPRESSION=true with RECORD_RECIPIENT=masked needs ADDRESS_KEYS: the list holds keyed digests"
+        if self.tracking.tracking is Tracking.OFF:
+            return None
+        needed = {
+            "CALLBACK_URL": self.feedback.callback_url,
+            "LINK_KEYS": self.tracking.link_keys,
+            "TRACKING_CONSENT_FIELD": self.tracking.tracking_consent_field,
+        }
+        if missing := [name for name, value in needed.items() if not value]:
+            return f"TRACKING=clicks needs {', '.join(missing)}"
+        return self._untrackable_link
+
+    @property
+    def has_digests(self) -> bool:
+        """Whether addresses have keyed digests: without ADDRESS_KEYS, masked records have none."""
+        return bool(self.addresses.keys) or self.service.record_recipient is RecipientRecord.FULL
+
+    @property
+    def _untrackable_link(self) -> str | None:
+        """The redirect leads to hosts of LINK_HOSTS alone, so that no key of ours makes an open redirect of it."""
+        service = self.service
+        links = {"RETRY_URL": service.retry_url, "BOOKING_URL": service.booking_url, "SUPPORT_URL": service.support_url}
+        hosts = {host.lower() for host in service.link_hosts}
+        for name, link in links.items():
+            if link and (host := urlsplit(link.replace("{booking_id}", "1")).hostname) not in hosts:
+                return f"TRACKING=clicks: {name} leads to {host}, which LINK_HOSTS does not name"
+        return None
+
+    @property
     def unprotected_links(self) -> dict[ServiceLink, str]:
         """The connections that are not protected and not listed in PLAINTEXT_ALLOWED, with the reason.
 
@@ -85,7 +130,7 @@ class Settings(BaseModel):
         """Every secret in the tree, with the passwords inside URLs, for the redaction of logs."""
         groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
         held = [value.get_secret_value() for group in groups for _, value in group if isinstance(value, SecretStr)]
-        held += self.addresses.plain_keys
+        held += (*self.addresses.plain_keys, *self.tracking.plain_keys)
         sent = sent_by_auth(self.smtp.username or "", plain(self.smtp.password) or "") if self.smtp.password else ()
         return [*sent, *(secret for whole in held for secret in (whole, *passwords(whole)) if secret)]
 
