@@ -62,6 +62,8 @@ class Service:
         while True:
             try:
                 await self.parts.ledger.index()
+                if self.parts.suppressions:
+                    await self.parts.suppressions.index()
             except StoreUnavailableError as problem:
                 log.warning("ledger.not_created", what="indexes", problem=str(problem))
             else:

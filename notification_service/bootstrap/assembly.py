@@ -26,14 +26,17 @@ from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.observability.metrics import Gauges, Metrics
+from notification_service.records import suppression_list
 from notification_service.records.recalls import Recaller
 from notification_service.records.retention_sweeper import Sweeper
 from notification_service.settings import DeliveryMode, RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.client import GroupedReads
 from notification_service.stores.mongo.directory import MongoDirectory
 from notification_service.stores.mongo.ledger import MongoLedger
 from notification_service.stores.mongo.recalls import MongoRecalls
 from notification_service.stores.mongo.retention import MongoRetention
+from notification_service.stores.mongo.suppressions import MongoSuppressions
 from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
 from notification_service.stores.redis.rates import RedisRates
@@ -59,7 +62,7 @@ class RunningChannel:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The connected parts of the service. `others`: the channels beside e-mail."""
+    """The connected parts of the service. `others`: those beside e-mail. `suppressions`: None where it is off."""
 
     claims: RedisClaims
     ledger: MongoLedger
@@ -68,6 +71,7 @@ class Parts:
     email: RunningChannel
     others: tuple[RunningChannel, ...]
     metrics: Metrics
+    suppressions: MongoSuppressions | None
     sweeper: Sweeper
     recaller: Recaller
 
@@ -98,14 +102,19 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         claims = RedisClaims(
             redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S
         )
+        reads = GroupedReads()
         ledger = MongoLedger(
             database,
             mongodb.collection,
             full_recipients=service.record_recipient is RecipientRecord.FULL,
             address_keys=settings.addresses.plain_keys,
+            reads=reads,
         )
+        suppressions = suppression_list.of(settings, database, reads) if settings.tracking.suppression else None
         rates = RedisRates(redis_client, bootstrap.rate_limits(settings))
-        stores = bootstrap.Stores(claims, ledger, MongoDirectory(database), rates)
+        stores = bootstrap.Stores(
+            claims, ledger, MongoDirectory(database, settings.tracking.consent_field), rates, suppressions
+        )
         provider = transport.provider if transport else settings.smtp.provider.name
         metrics = Metrics(bootstrap.retry_schedule(settings), provider)
         breaker = bootstrap.build_channel(outbox, transport, metrics.attempted)
@@ -121,6 +130,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
             breaker=breaker,
             outbox=outbox,
             observer=_observer(settings, metrics, stack),
+            optional_templates=renderer.optional_templates,
         )
         channels: list[RunningChannel] = []
         link = BrokerConnection(
@@ -140,7 +150,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
         breaker.refusals.on_recall = recaller.alarm
         sweeper = Sweeper(MongoRetention(database, mongodb.collection), service.retention_policy)
-        parts = Parts(claims, ledger, leases, link, email, running, metrics, sweeper, recaller)
+        parts = Parts(claims, ledger, leases, link, email, running, metrics, suppressions, sweeper, recaller)
         metrics.watch(_gauges(parts, transport))
         yield parts
 
@@ -187,6 +197,7 @@ def _running(
         breaker=breaker,
         outbox=outbox,
         observer=email.pipeline.observer,
+        optional_templates=email.pipeline.suppression.optional if email.pipeline.suppression else (),
     )
     return RunningChannel(pipeline, breaker, _consumer(link, pipeline))
 

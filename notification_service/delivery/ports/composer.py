@@ -12,13 +12,18 @@ from notification_service.delivery.ports.directory import Recipient
 
 @dataclass(frozen=True, slots=True)
 class MessageIds:
-    """What a message says about where it comes from. `date`: when its notification was begun."""
+    """What a message says about where it comes from. `date`: when its notification was begun.
+
+    `address_digest`: of its recipient, keyed, so that a link names the recipient and shows no address; empty where it
+    is not known.
+    """
 
     notification_id: str
     event_id: str
     template: str
     booking_id: str | None
     date: datetime
+    address_digest: str = ""
 
 
 class CompositionError(Exception):
