@@ -1,0 +1,1 @@
+"""The public listener: what providers and readers' browsers call. It knows nothing of the console."""
