@@ -22,7 +22,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run check test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
-	bench-processes bench-scale bench-records bench-storm bench-plot lock audit clean
+	bench-processes bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench-records: $(STAMP) ## every page of the console and every search beside COU
 
 bench-storm: $(STAMP) ## tickets beside 5,000 refunds and cancellations of one show
 	@$(BIN)/python -m benchmarks.storm
+
+bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second (RATE=200)
+	@$(BIN)/python -m benchmarks.clicks $(if $(RATE),--rate $(RATE))
 
 bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 	@$(BIN)/python -m benchmarks.plot

@@ -10,6 +10,7 @@ import typer
 
 from notification_service.cli import (
     bounced,
+    clicks,
     demo,
     doctor,
     erase,
@@ -23,6 +24,7 @@ from notification_service.cli import (
     schema,
     send_test,
     smtp_login,
+    suppressions,
     template,
     terminal,
     version,
@@ -63,6 +65,8 @@ app.command("doctor")(doctor.command)
 app.command("find")(find.command)
 app.add_typer(parked.app, name="parked")
 app.add_typer(bounced.app, name="bounced")
+app.add_typer(suppressions.app, name="suppressions")
+app.command("clicks")(clicks.command)
 app.command("reconcile")(reconcile.command)
 app.command("retention")(retention.command)
 app.command("erase")(erase.command)
