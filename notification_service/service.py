@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 _INDEX_RETRY_INTERVAL_S = 30.0
 _MAX_LISTED_DOMAINS = 5
+_SIGNALS_GRACE_S = 3.0
 
 CompanionServer = Callable[[Settings], AbstractAsyncContextManager[None]]
 """A server that runs as long as the service does, such as the console."""
@@ -46,6 +47,7 @@ class Service:
             await self._prepare_ledger(stop)
             maintaining = group.create_task(self._maintain_records())
             consuming = group.create_task(self.parts.link.run(self._handlers()))
+            hearing = group.create_task(self.parts.signals.consumer.run()) if self.parts.signals else None
             try:
                 await self._wait_for_broker(stop)
                 recalling = group.create_task(self.parts.recaller.forever())
@@ -54,6 +56,8 @@ class Service:
             finally:
                 await self._drain()
                 consuming.cancel()
+                if hearing:
+                    hearing.cancel()
                 maintaining.cancel()
                 renewing.cancel()
 
@@ -64,6 +68,8 @@ class Service:
                 await self.parts.ledger.index()
                 if self.parts.suppressions:
                     await self.parts.suppressions.index()
+                if self.parts.signals:
+                    await self.parts.signals.store.index()
             except StoreUnavailableError as problem:
                 log.warning("ledger.not_created", what="indexes", problem=str(problem))
             else:
@@ -103,6 +109,8 @@ class Service:
         under_way = sum(each.consumer.under_way for each in self.parts.channels)
         log.info("service.draining", under_way=under_way, grace_s=grace)
         await self.parts.link.stop_consuming()
+        if self.parts.signals:
+            await self.parts.signals.consumer.stop(_SIGNALS_GRACE_S)
         unfinished = await asyncio.gather(
             *(each.consumer.drain(grace, each.breaker.cancel_waiting) for each in self.parts.channels)
         )
@@ -174,9 +182,7 @@ async def opened(settings: Settings, others: Sequence[ChannelParts] = ()) -> Asy
 
 async def run(settings: Settings, companion: CompanionServer, others: Sequence[ChannelParts] = ()) -> None:
     """Run the process until SIGTERM or SIGINT; a second signal ends it at once. Raises `ConfigurationError`."""
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
+    stop = stop_on_signals()
     async with opened(settings, others) as service, companion(settings):
         app = health.application(service.examine, service.parts.metrics.page)
         try:
@@ -185,6 +191,14 @@ async def run(settings: Settings, companion: CompanionServer, others: Sequence[C
         except OSError as problem:
             where = f"{settings.service.http_host}:{settings.service.port}"
             raise ConfigurationError(f"PORT: cannot listen on {where}: {problem}") from problem
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, partial(_on_signal, stop))
+    return stop
 
 
 def _on_signal(stop: asyncio.Event) -> None:

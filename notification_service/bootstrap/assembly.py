@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -41,6 +42,9 @@ from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
 from notification_service.stores.redis.rates import RedisRates
 
+if TYPE_CHECKING:
+    from notification_service.bootstrap.feedback import SignalIntake
+
 log = structlog.get_logger(__name__)
 
 _DAY_S = 86400
@@ -62,7 +66,10 @@ class RunningChannel:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The connected parts of the service. `others`: those beside e-mail. `suppressions`: None where it is off."""
+    """The connected parts of the service. `others`: the channels beside e-mail.
+
+    `suppressions`: None where it is off. `signals`: None without feedback.
+    """
 
     claims: RedisClaims
     ledger: MongoLedger
@@ -74,6 +81,7 @@ class Parts:
     suppressions: MongoSuppressions | None
     sweeper: Sweeper
     recaller: Recaller
+    signals: "SignalIntake | None" = None
 
     @property
     def channels(self) -> tuple[RunningChannel, ...]:
@@ -150,9 +158,23 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
         breaker.refusals.on_recall = recaller.alarm
         sweeper = Sweeper(MongoRetention(database, mongodb.collection), service.retention_policy)
-        parts = Parts(claims, ledger, leases, link, email, running, metrics, suppressions, sweeper, recaller)
+        signals = _signals(settings, database, metrics, suppressions)
+        parts = Parts(claims, ledger, leases, link, email, running, metrics, suppressions, sweeper, recaller, signals)
         metrics.watch(_gauges(parts, transport))
         yield parts
+
+
+def _signals(
+    settings: Settings, database: mongo.Database, metrics: Metrics, suppressions: MongoSuppressions | None
+) -> "SignalIntake | None":
+    if not settings.feedback.enabled:
+        return None
+    # Imported here: a service without feedback does not need it.
+    from notification_service.bootstrap import feedback  # noqa: PLC0415
+    from notification_service.feedback.suppression import SuppressionHandler  # noqa: PLC0415
+
+    handlers = [SuppressionHandler(suppressions, metrics.refused_by_policy)] if suppressions else []
+    return feedback.signal_intake(settings, database, metrics.signalled, handlers)
 
 
 def _gauges(parts: Parts, transport: LiveTransport | None) -> Gauges:

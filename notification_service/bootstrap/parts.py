@@ -8,6 +8,7 @@ from notification_service.channels.breaker import Breaker
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
+from notification_service.channels.email.smtp import sending_services
 from notification_service.channels.email.template_loading import load
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.content import branding, links
@@ -148,7 +149,22 @@ def _check_unsubscribing(settings: Settings, template: str) -> None:
 
 
 def sender_identity(settings: Settings) -> SenderIdentity:
-    return SenderIdentity(settings.sender_address or _SIMULATED_SENDER, settings.sender.name)
+    """With an envelope sender for each notification, and a tag for the server's reports, where the settings ask."""
+    service = sending_services.find(settings.smtp.host) if settings.feedback.has_webhooks else None
+    return SenderIdentity(
+        settings.sender_address or _SIMULATED_SENDER,
+        settings.sender.name,
+        _return_path(settings),
+        service.tag if service else None,
+    )
+
+
+def _return_path(settings: Settings) -> Callable[[str], str] | None:
+    if settings.feedback.return_path_domain is None:
+        return None
+    from notification_service.feedback.return_path import ReturnPath  # noqa: PLC0415 - only where it is asked for
+
+    return ReturnPath(settings.tracking.token_keys, settings.feedback.return_path_domain).of
 
 
 def unusable_outbox(option: str, folder: Path, problem: OSError) -> ConfigurationError:

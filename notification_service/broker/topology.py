@@ -27,6 +27,11 @@ The copy in the booking queue is the one that counts. What is lost here is only 
 what is old or too much.
 """
 
+SIGNALS = "notification.signals"
+"""What providers, mailboxes and our own links say of messages that were sent."""
+UNREADABLE_SIGNALS = "notification.signals.unreadable"
+"""Signals that this version cannot read, or that fail again and again: kept, so that none is lost."""
+
 _DELIVERY_LIMIT = 1000
 """Beyond any number that restarts and lost connections reach; RabbitMQ 4 would take 20 (pitfalls.md, 28, 29)."""
 
@@ -185,6 +190,18 @@ def _dead_letters_to(queue: str) -> dict[str, str]:
 _QUORUM = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
 _WORK = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
 _HEAD_START_QUEUE = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MAX_AHEAD}
+
+
+_SIGNAL_QUEUES = (
+    QueueSpec(UNREADABLE_SIGNALS, _QUORUM),
+    QueueSpec(SIGNALS, {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(UNREADABLE_SIGNALS)}),
+)
+
+
+async def declare_signals(connection: AbstractConnection) -> None:
+    """Bring up the queues for signals. Raises `TopologyError` and the broker's own errors."""
+    for queue in _SIGNAL_QUEUES:
+        await _create(connection, queue)
 
 
 async def declare(connection: AbstractConnection, topology: Topology) -> None:

@@ -23,6 +23,7 @@ from notification_service.cli.options import (
 from notification_service.cli.tables import AGE, Column, age
 from notification_service.cli.terminal import say, say_item, say_json
 from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.delivery_status import DeliveryStatus
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.printable import shown
@@ -31,6 +32,7 @@ from notification_service.records.reconciliation import OUTCOMES
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import documents
 from notification_service.stores.mongo.search import MongoSearch, Page, Place, SearchQuery
+from notification_service.stores.mongo.signals import MongoSignals
 
 Term = Annotated[str | None, typer.Argument(help="A booking, event, notification or address.", callback=not_empty)]
 Booking = Annotated[str | None, text_option("--booking", help="Only of this booking.", metavar="ID")]
@@ -65,6 +67,9 @@ def command(
     address: Address = None,
     channel: Channel = None,
     outcome: Outcomes = None,
+    delivery: Annotated[
+        DeliveryStatus | None, typer.Option("--delivery", help="Only what this became of after it was sent.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option(help="Rows of a page.", min=1, max=1000, metavar="N")] = 50,
@@ -84,6 +89,7 @@ def command(
         address=address,
         channel=channel,
         outcomes=outcome or (),
+        delivery=delivery,
         since=since,
         until=until,
     )
@@ -102,6 +108,7 @@ def wanted(
     since: str | None = None,
     until: str | None = None,
     channel: ChannelKind | None = None,
+    delivery: DeliveryStatus | None = None,
     **known: str | None,
 ) -> SearchQuery:
     """`known`: a term, a booking, an event … Raises `ConfigurationError` for an unknown outcome or time."""
@@ -112,6 +119,7 @@ def wanted(
         since=moment("--since", since),
         until=moment("--until", until),
         channel=channel,
+        delivery=delivery,
         **known,
     )
 
@@ -135,7 +143,10 @@ async def look(settings: Settings, which: SearchQuery, limit: int, after: Place 
         await search.prepare()
         page = await search.page(which, limit=limit, after=after)
         alone = len(page.records) == 1 and page.following is None and after is None
-        return page, await search.find(page.records[0]["_id"]) if alone else None
+        record = await search.find(page.records[0]["_id"]) if alone else None
+        if record is not None:
+            record["signals"] = await MongoSignals(db, settings.mongodb.collection).of_record(record)
+        return page, record
 
 
 def _table(page: Page, *, addresses: bool) -> None:
@@ -153,7 +164,7 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
         age(at),
         f"{at:%Y-%m-%d %H:%M:%S}",
         record.get("template") or "none",
-        f"{timeline.current_outcome(record)}{reason}",
+        ", ".join(filter(None, (f"{timeline.current_outcome(record)}{reason}", timeline.current_delivery(record)))),
         record.get("booking_id") or "",
         _may_show(str(record.get("recipient") or ""), addresses=addresses),
         record["_id"],
@@ -162,13 +173,29 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
 
 def _history(record: Record, *, addresses: bool) -> None:
     """One notification: its ids and fields, and everything that happened, with the replies of the server."""
-    names = ("notification", "channel", "event_ids", "booking_id", "template", "recipient", "subject", "message_id")
+    names: tuple[str, ...] = (
+        "notification",
+        "channel",
+        "event_ids",
+        "booking_id",
+        "template",
+        "recipient",
+        "subject",
+        "message_id",
+    )
+    if record.get("provider_message_id"):
+        names = (*names, "provider_message_id")
     fields = {"notification": "_id", "channel": "notification_type"}
     for name in names:
         value = record.get(fields.get(name, name))
         words = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "not known")
-        in_full = addresses or name == "message_id"  # it looks like an address, and names no person
+        in_full = addresses or name in (
+            "message_id",
+            "provider_message_id",
+        )  # it looks like an address, and names no person
         say_item(f"{name.replace('_', ' '):12}", _may_show(words, addresses=in_full))
+    if delivery := timeline.current_delivery(record):
+        say_item("delivery    ", delivery)
     say()
     for each in timeline.moments(record):
         mark = f"{each.at:%Y-%m-%d %H:%M:%S}  {each.what:11}"

@@ -10,6 +10,8 @@ import typer
 
 from notification_service.cli import (
     bounced,
+    bounces,
+    callbacks,
     clicks,
     demo,
     doctor,
@@ -65,6 +67,8 @@ app.command("doctor")(doctor.command)
 app.command("find")(find.command)
 app.add_typer(parked.app, name="parked")
 app.add_typer(bounced.app, name="bounced")
+app.command("bounces")(bounces.command)
+app.command("callbacks")(callbacks.command)
 app.add_typer(suppressions.app, name="suppressions")
 app.command("clicks")(clicks.command)
 app.command("reconcile")(reconcile.command)

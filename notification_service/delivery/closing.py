@@ -29,6 +29,7 @@ from notification_service.delivery.settlements import Done, Park, Retry, Settlem
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 from notification_service.foundation.addresses import mask
+from notification_service.foundation.mailbox_classes import mailbox_class
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +151,7 @@ class Closer:
                 ready_at=job.ready_at,
                 closed_at=datetime.now(UTC),
                 show_at=show_at if show_at and show_at.tzinfo else None,
+                mailbox=mailbox_class(job.recipient) if job.recipient and "@" in job.recipient else "",
             )
         )
 

@@ -29,7 +29,8 @@ class Stage(StrEnum):
 class ClosedNotification:
     """A notification whose outcome is written. `ready_at`: when its message was first handed to the channel.
 
-    `show_at`: as the event names it; None where it names none, or no zone is known.
+    `show_at`: as the event names it; None where it names none, or no zone is known. `mailbox`: the class of the
+    recipient's mailbox provider; empty for other channels.
     """
 
     template: str
@@ -39,6 +40,7 @@ class ClosedNotification:
     ready_at: datetime | None
     closed_at: datetime
     show_at: datetime | None
+    mailbox: str = ""
 
 
 class Observer(Protocol):

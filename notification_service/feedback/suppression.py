@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
 from notification_service.contract.signals import Signal
 from notification_service.contract.suppressions import Cause, Effect, Evidence, Lift, effect
+from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.delivery.ports.suppressions import Suppressions
 
 log = structlog.get_logger(__name__)
@@ -19,15 +19,6 @@ ADDRESS_DIGEST = "address_digest"
 """In `Signal.extra` of that source: the keyed digest of the reader's address, which the link carries."""
 
 _READER = "the reader"
-
-
-class StoredSignal(Protocol):
-    """A signal beside what its record says. `address_digest`: keyed, of the message's recipient, where it is known."""
-
-    @property
-    def signal(self) -> Signal: ...
-    @property
-    def address_digest(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)

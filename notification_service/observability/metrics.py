@@ -31,6 +31,7 @@ from notification_service.contract.outcomes import Bounced, Outcome, Sent, summa
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.observer import ClosedNotification, Stage
 from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 
@@ -40,6 +41,8 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DELAY_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
 _MINUTES_BEFORE_SHOW = (0, 5, 15, 30, 60, 120, 360, 720, 1440, 4320, 10080)
+SOURCES = ("ses", "sendgrid", "mailgun", "postmark", "report", "link")
+"""Where signals come from. Another one, of a later version, counts as `other`."""
 _ENHANCED_CODE = re.compile(r"[45]\.[0-7](?=\.)")
 
 
@@ -116,6 +119,30 @@ class Metrics:
             ("field",),
             registry=self.registry,
         )
+        self._signals = Counter(
+            "notification_signals_total",
+            "What became known about messages after they were sent, by source and kind.",
+            ("source", "kind"),
+            registry=self.registry,
+        )
+        self._policy_refusals = Counter(
+            "notification_policy_refusals_total",
+            "Refusals by policy (5.7.x) that came as signals: they are about us, and no address is at fault.",
+            ("source",),
+            registry=self.registry,
+        )
+        self._feedback = Counter(
+            "notification_feedback_total",
+            "The same about e-mails of ours, by template, class of mailbox provider and kind.",
+            ("template", "mailbox", "kind"),
+            registry=self.registry,
+        )
+        self._mailboxes = Counter(
+            "notification_accepted_total",
+            "E-mails that the server took, by template and class of mailbox provider.",
+            ("template", "mailbox"),
+            registry=self.registry,
+        )
         self._handed_over, self._accepted = (
             _by_template(self.registry, name, text)
             for name, text in (
@@ -160,11 +187,23 @@ class Metrics:
         self._closed.labels(closing.template, closing.channel, summarize(outcome).outcome, _reason(outcome)).inc()
         if not isinstance(outcome, Sent):
             return
+        if closing.mailbox:
+            self._mailboxes.labels(closing.template, closing.mailbox).inc()
         for histogram, at in ((self._handed_over, closing.ready_at), (self._accepted, closing.closed_at)):
             if closing.event_at and at:
                 histogram.labels(closing.template).observe(max(0.0, _seconds(closing.event_at, at)))
         if closing.show_at:
             self._left.observe(_seconds(closing.closed_at, closing.show_at) / 60)
+
+    def signalled(self, stored: StoredSignal) -> None:
+        """Count a signal. Gmail reports no single complaints, so there is no series of them to be read as none."""
+        signal = stored.signal
+        self._signals.labels(signal.source if signal.source in SOURCES else "other", signal.kind).inc()
+        if stored.template in TEMPLATES and stored.mailbox:
+            self._feedback.labels(stored.template, stored.mailbox, signal.kind).inc()
+
+    def refused_by_policy(self, source: str) -> None:
+        self._policy_refusals.labels(source if source in SOURCES else "other").inc()
 
     def remarked(self, remark: Remark) -> None:
         self._remarks.labels(remark.field).inc()

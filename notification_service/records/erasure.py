@@ -167,6 +167,7 @@ async def _erase_records(records: MongoRetention, address: str, report: ErasureR
     if not dry:
         report.older = await records.digest()
         await records.erase_facts(address)
+        await records.erase_signals(address)
     async for batch in records.addressed_to(address, report.parked):
         settled = [record for record in batch if record.get("outcome") != PENDING]
         report.records += len(batch)

@@ -21,13 +21,24 @@ class Moment:
 
 
 def moments(record: Record) -> list[Moment]:
-    """Returns the creation, each attempt, each outcome that a replay reopened, and the current outcome, in order."""
+    """Returns the creation, each attempt, each outcome that a replay reopened, and the current outcome, in order.
+
+    Where the record has its `signals` with it, what was learnt after it was sent, too.
+    """
     return sorted(_unsorted(record), key=lambda moment: moment.at)
 
 
 def current_outcome(record: Record) -> str:
     """Returns the outcome; records of the service's predecessor have only the `status` of the validator."""
     return str(record.get("outcome") or record.get("status") or "unreadable")
+
+
+def current_delivery(record: Record) -> str:
+    """Returns what became of a message after it was sent, with its code; empty where nothing is known."""
+    delivery = record.get("delivery")
+    if not isinstance(delivery, Mapping) or not delivery.get("status"):
+        return ""
+    return f"{delivery['status']} {delivery.get('code') or ''}".rstrip()
 
 
 def _unsorted(record: Record) -> Iterator[Moment]:
@@ -38,6 +49,8 @@ def _unsorted(record: Record) -> Iterator[Moment]:
         yield Moment(_moment(end.get("updated_at")), "reopened", f"it was {current_outcome(end)}{_why(end)}")
     if (outcome := current_outcome(record)) != PENDING:
         yield Moment(_moment(record.get("updated_at")), outcome, _why(record).removeprefix(": "), "outcome")
+    for signal in _listed(record.get("signals")):
+        yield Moment(_moment(signal.get("at")), str(signal.get("kind")), _signal(signal), "signal")
     if outcome == WAITING and isinstance(due := record.get("due_at"), datetime):
         yield Moment(due, "next try")
 
@@ -50,6 +63,13 @@ def _attempt(attempt: Record) -> str:
         f"connection {attempt['connection']}" if attempt.get("connection") else "",
     ]
     return " · ".join(filter(None, words))
+
+
+def _signal(signal: Record) -> str:
+    extra = signal.get("extra")
+    more = [f"{name} {value}" for name, value in extra.items()] if isinstance(extra, Mapping) else []
+    said = [str(signal[name]) for name in ("code", "detail") if signal.get(name)]
+    return " · ".join([*said, *more, f"by {signal.get('source')}"])
 
 
 def _why(record: Record) -> str:

@@ -43,7 +43,7 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
     settings = Settings(**parts)
     if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
         raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
-    if problem_text := settings.service.retention_problem or settings.tracking_problem:
+    for problem_text in filter(None, settings.problems):
         raise ConfigurationError(problem_text)
     if settings.console.token and settings.console.port == settings.service.port:
         raise ConfigurationError("CONSOLE_PORT is the same as PORT: the console needs a port of its own")

@@ -73,6 +73,11 @@ class Settings(BaseModel):
         return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
 
     @property
+    def problems(self) -> tuple[str | None, ...]:
+        """Why settings do not fit together, each in one sentence; None for each way in which they do."""
+        return self.service.retention_problem, self.feedback_problem, self.tracking_problem
+
+    @property
     def tracking_problem(self) -> str | None:
         """Why addresses cannot be suppressed or clicks not be counted as the settings ask, in one sentence."""
         if self.tracking.suppression and not self.has_digests:
@@ -105,6 +110,17 @@ class Settings(BaseModel):
         return None
 
     @property
+    def feedback_problem(self) -> str | None:
+        """Why what becomes known after a mail was sent cannot be heard as the settings ask, in one sentence."""
+        feedback = self.feedback
+        if feedback.return_path_domain and not self.tracking.link_keys:
+            return "RETURN_PATH_DOMAIN needs LINK_KEYS: the envelope sender carries a code that only we can make"
+        ports = {"PORT": self.service.port, "CONSOLE_PORT": self.console.port if self.console.token else None}
+        if same := [name for name, port in ports.items() if port == feedback.callback_port and feedback.enabled]:
+            return f"CALLBACK_PORT is the same as {same[0]}: the public listener needs a port of its own"
+        return None
+
+    @property
     def unprotected_links(self) -> dict[ServiceLink, str]:
         """The connections that are not protected and not listed in PLAINTEXT_ALLOWED, with the reason.
 
@@ -130,7 +146,7 @@ class Settings(BaseModel):
         """Every secret in the tree, with the passwords inside URLs, for the redaction of logs."""
         groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
         held = [value.get_secret_value() for group in groups for _, value in group if isinstance(value, SecretStr)]
-        held += (*self.addresses.plain_keys, *self.tracking.plain_keys)
+        held += (*self.addresses.plain_keys, *self.tracking.plain_keys, *self.feedback.plain_secrets)
         sent = sent_by_auth(self.smtp.username or "", plain(self.smtp.password) or "") if self.smtp.password else ()
         return [*sent, *(secret for whole in held for secret in (whole, *passwords(whole)) if secret)]
 

@@ -1,5 +1,6 @@
 """Parts of the service that a test scripts: they implement the ports, and remember what they were asked."""
 
+import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
@@ -127,3 +128,16 @@ class ScriptedChannel:
             return HandoverRefused()
         self.handed_over.append(message)
         return verdict
+
+
+class FixedKeys:
+    """Signs as the keys of links do, with one key."""
+
+    def __init__(self, secret: bytes = b"a key for the tests") -> None:
+        self._secret = secret
+
+    def sign(self, purpose: bytes, message: bytes, size: int) -> tuple[int, bytes]:
+        return 1, hmac.digest(self._secret, purpose + b"\x1f" + message, "sha256")[:size]
+
+    def verify(self, purpose: bytes, key_id: int, message: bytes, mac: bytes) -> bool:
+        return key_id == 1 and hmac.compare_digest(self.sign(purpose, message, len(mac))[1], mac)

@@ -1,7 +1,7 @@
 """What a signal does to the list: once, in any order, for the address that it names."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.signals import Signal, SignalKind
 from notification_service.contract.suppressions import Cause, Kind, stopping
+from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.feedback.suppression import ADDRESS_DIGEST, SuppressionHandler
 from notification_service.stores.memory.suppressions import MemorySuppressions
 
@@ -20,12 +21,6 @@ BOUNCE = Signal(
 )
 
 
-@dataclass(frozen=True)
-class Stored:
-    signal: Signal
-    address_digest: str | None = None
-
-
 class Desk:
     def __init__(self) -> None:
         self.suppressions = MemorySuppressions()
@@ -34,7 +29,7 @@ class Desk:
 
     async def learn(self, *signals: Signal, digest: str | None = None) -> None:
         for signal in signals:
-            await self.handler(Stored(signal, digest))
+            await self.handler(StoredSignal(signal, address_digest=digest))
 
     async def digest(self) -> str:
         return (await self.suppressions.known(ChannelKind.EMAIL, JANE)).digest

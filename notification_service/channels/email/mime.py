@@ -6,6 +6,7 @@ import hashlib
 import re
 import textwrap
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import encode_rfc2231, format_datetime
@@ -44,15 +45,24 @@ class AttachmentError(ValueError):
 
 @dataclass(frozen=True)
 class SenderIdentity:
-    """The sender of the mails. `domain`: the right side of Message-IDs and other generated ids."""
+    """The sender of the mails. `domain`: the right side of Message-IDs and other generated ids.
+
+    `return_path`: the envelope sender of a notification's mail, where it is not the address. `tag`: a header line by
+    which the server's reports name the notification.
+    """
 
     address: str
     name: str
+    return_path: Callable[[str], str] | None = None
+    tag: Callable[[str], str] | None = None
 
     @cached_property
     def sender(self) -> str:
-        """The address for header and envelope."""
+        """The address for the header, and for the envelope where there is no return path."""
         return _wire_address(self.address)
+
+    def envelope_sender(self, notification_id: str) -> str:
+        return self.return_path(notification_id) if self.return_path else self.sender
 
     @cached_property
     def domain(self) -> str:
@@ -102,7 +112,7 @@ def compose(
     return OutgoingEmail(
         notification_id=ids.notification_id,
         template=ids.template,
-        sender=sender_identity.sender,
+        sender=sender_identity.envelope_sender(ids.notification_id),
         recipient=recipient,
         content=head + _body(mail),
         subject=mail.subject,
@@ -130,6 +140,7 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
         f"X-Notification-ID: {ids.notification_id}",
         f"X-Entity-Ref-ID: {ids.notification_id}",
         *(_unsubscribe(mail.unsubscribe) if mail.unsubscribe else ()),
+        *([sender_identity.tag(ids.notification_id)] if sender_identity.tag else ()),
         "MIME-Version: 1.0",
     ]
     return "".join(f"{line}\r\n" for line in lines).encode()

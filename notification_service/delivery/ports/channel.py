@@ -13,7 +13,10 @@ from notification_service.delivery.ports.claims import Fence
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One conversation with a provider about one message."""
+    """One conversation with a provider about one message.
+
+    `provider_message_id`: what the provider calls an accepted message, where its reply says so.
+    """
 
     at: datetime
     result: str
@@ -21,6 +24,7 @@ class Attempt:
     code: int | None = None
     reply: str | None = None
     connection: str | None = None
+    provider_message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from notification_service.contract.signals import SignalKind
+from notification_service.stores.mongo import schema
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
 
-SIGNALS = "notification_signals"
 _BATCH_SIZE = 1000
 _FIELDS = dict.fromkeys(("notification_id", "template", "at", "extra"), 1)
 
@@ -27,7 +27,7 @@ class MongoClicks:
     """`collection`: the records. Both methods raise `StoreUnavailableError`."""
 
     def __init__(self, database: Database, collection: str) -> None:
-        self._signals = database[SIGNALS]
+        self._signals = database[schema.SIGNALS]
         self._records = database[collection]
 
     async def since(self, since: datetime, limit: int) -> Sequence[KeptClick]:

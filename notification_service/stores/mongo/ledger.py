@@ -164,6 +164,8 @@ class MongoLedger:
             fields["remarks"] = [self._show(documents.storable_text(remark)) for remark in remarks]
         if message:
             fields["mail_digest"] = message.digest
+        if attempt and attempt.provider_message_id:
+            fields["provider_message_id"] = documents.storable_text(attempt.provider_message_id)
         which: Document = {"_id": notification_id, "outcome": _OPEN}
         if owner is not None:
             which["owner"] = owner

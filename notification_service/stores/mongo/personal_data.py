@@ -13,6 +13,7 @@ _IMPERSONAL = (
     *("_id", "event_id", "event_ids", "event_type", "fact", "notification_type", "template", "template_digest"),
     *("booking_id", "message_id", "status", "outcome", "reason", "fingerprint", "possible_duplicate", "repaired"),
     *("owner", "replays", "later", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
+    *("provider_message_id", "delivery"),
 )
 _IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection")
 _IMPERSONAL_HISTORY = ("status", "outcome", "reason", "fingerprint", "possible_duplicate", "updated_at", "sent_at")

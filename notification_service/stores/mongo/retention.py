@@ -15,7 +15,7 @@ from notification_service.foundation.addresses import key
 from notification_service.stores.mongo import address_keys, documents, personal_data
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors, unavailable
 from notification_service.stores.mongo.recipients import UNKEYED, spellings
-from notification_service.stores.mongo.schema import FACTS
+from notification_service.stores.mongo.schema import FACTS, SIGNALS
 
 _BATCH_SIZE = 500
 _MAX_UNDATED = 100
@@ -49,6 +49,7 @@ class MongoRetention:
         self._database = database
         self._records = database[collection]
         self._facts = database[FACTS]
+        self._signals = database[SIGNALS]
         self._keys = address_keys
         self._full = full_recipients
 
@@ -144,13 +145,15 @@ class MongoRetention:
         return in_batches(self._records.find(which).sort(sort, 1), _BATCH_SIZE)
 
     async def strip(self, records: Sequence[Record], at: datetime) -> ChangeResult:
-        """Remove the personal data of records that have not changed since they were read."""
+        """Remove the personal data of records that have not changed since they were read, and of their signals."""
+        await self._strip_signals(_about(records))
         return await self._write(
             records, lambda each: ReplaceOne(_as_read(each), personal_data.without_person(each, at))
         )
 
     async def erase(self, records: Sequence[Record], at: datetime, address: str = "") -> ChangeResult:
         """As `strip`, and close what a retry or replay would send. No id of a booking or event keeps `address`."""
+        await self._strip_signals(_about(records))
 
         def erased(record: Record) -> Document:
             result = _erased(record, at)
@@ -158,7 +161,17 @@ class MongoRetention:
 
         return await self._write(records, lambda each: ReplaceOne(_as_read(each), erased(each)))
 
+    async def erase_signals(self, address: str) -> int:
+        """Take what points to an address out of signals, also of those without a record. Returns how many."""
+        digests = (await self._digests()).sought(address)
+        return await self._strip_signals({"address_digest": {"$in": digests}})
+
+    async def _strip_signals(self, which: Document) -> int:
+        personal = {"$unset": {"address_digest": "", "detail": ""}}
+        return (await translate_errors(self._signals.update_many(which, personal))).modified_count
+
     async def remove(self, records: Sequence[Record]) -> ChangeResult:
+        await translate_errors(self._signals.delete_many(_about(records)))
         return await self._write(records, lambda each: DeleteOne(_as_read(each)))
 
     async def _write(self, records: Sequence[Record], change: Callable[[Record], _Write]) -> ChangeResult:
@@ -189,7 +202,8 @@ class MongoRetention:
         return done["nModified"] + done["nRemoved"], refused
 
     async def forget_facts(self, before: datetime) -> int:
-        """Delete facts that are older than every record. Returns how many."""
+        """Delete facts and signals that are older than every record. Returns how many facts."""
+        await translate_errors(self._signals.delete_many({"received_at": {"$lt": before}}))
         count = 0
         while True:
             old = self._facts.find({"created_at": {"$lt": before}}, {"_id": 1}).limit(_BATCH_SIZE)
@@ -197,6 +211,10 @@ class MongoRetention:
             if not ids:
                 return count
             count += (await translate_errors(self._facts.delete_many({"_id": {"$in": ids}}))).deleted_count
+
+
+def _about(records: Sequence[Record]) -> Document:
+    return {"notification_id": {"$in": [each["_id"] for each in records]}}
 
 
 def _as_read(record: Record) -> Document:

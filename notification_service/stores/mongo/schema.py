@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 FACTS = "notification_facts"
 """The collection with one document for each fact that was reported, each payment, and each order to recall."""
 
+SIGNALS = "notification_signals"
+"""The collection of what became known about messages after they were sent."""
+
 INDEX_BUILD_TIMEOUT_S = 600
 """The indexes of a large collection may take this long; the collection stays usable meanwhile."""
 
@@ -46,23 +49,23 @@ async def create_collection(database: Database, name: str) -> None:
     The service works without the validator if it is not allowed to create one, and logs that.
     """
     if name not in await translate_errors(database.list_collection_names()):
-        await _if_allowed(database.create_collection(name, validator=VALIDATOR), what=f"collection {name}")
+        await if_allowed(database.create_collection(name, validator=VALIDATOR), what=f"collection {name}")
 
 
 async def create_indexes(records: Collection, facts: Collection) -> None:
     """Create the indexes that are missing. Raises `StoreUnavailableError`; an index that is refused is logged."""
     with pymongo.timeout(INDEX_BUILD_TIMEOUT_S):
         for name in _INDEXES:
-            await _if_allowed(records.create_index(name), what=f"index on {name}")
+            await if_allowed(records.create_index(name), what=f"index on {name}")
         # Only bounced records have a fingerprint, so a sparse index costs no other write anything.
-        await _if_allowed(records.create_index("fingerprint", sparse=True), what="index on fingerprint")
-        await _if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
-        await _if_allowed(
+        await if_allowed(records.create_index("fingerprint", sparse=True), what="index on fingerprint")
+        await if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
+        await if_allowed(
             facts.create_index("address_digests", sparse=True), what=f"index on {facts.name}.address_digests"
         )
 
 
-async def _if_allowed(call: Awaitable[object], *, what: str) -> None:
+async def if_allowed(call: Awaitable[object], *, what: str) -> None:
     try:
         await call
     except OperationFailure as problem:

@@ -55,6 +55,7 @@ _PAGE_FIELDS = dict.fromkeys(
         "reason",
         "due_at",
         "possible_duplicate",
+        "delivery",
         "created_at",
         "updated_at",
     ),
@@ -87,7 +88,7 @@ class SearchQuery:
     """Which records to find; all given conditions hold. `term`: a booking, event or notification id, or an address.
 
     A notification is found by its id, by the first 8 or more characters of it, and by the Message-ID of its mail.
-    `since` is inclusive, `until` exclusive.
+    `delivery`: what became of the mail after it was sent. `since` is inclusive, `until` exclusive.
     """
 
     term: str | None = None
@@ -97,6 +98,7 @@ class SearchQuery:
     address: str | None = None
     channel: str | None = None
     outcomes: tuple[str, ...] = ()
+    delivery: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -225,6 +227,8 @@ def _ids(search: SearchQuery) -> Iterator[tuple[str, object]]:
         yield "booking_id", storable_text(search.booking)
     if search.event is not None:
         yield "event_ids", storable_text(search.event)
+    if search.delivery is not None:
+        yield "delivery.status", search.delivery
     if search.channel is not None:
         yield "notification_type", search.channel
 

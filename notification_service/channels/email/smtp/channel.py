@@ -4,13 +4,14 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from aiosmtplib import SMTPResponseException
 
 from notification_service.channels.email.mail import OutgoingEmail
+from notification_service.channels.email.smtp import sending_services
 from notification_service.channels.email.smtp.greeting import is_qualified
 from notification_service.channels.email.smtp.pool import BROKEN, Pool, Session
 from notification_service.channels.email.smtp.providers import Provider
@@ -77,6 +78,7 @@ class SmtpChannel:
         self.where = {"server": f"{pool.server.host}:{pool.server.port}", "security": pool.server.security}
         self._pool = pool
         self._provider = provider
+        self._service = sending_services.find(pool.server.host)
         self._timeout = timeout
         self._data_timeout = data_timeout
 
@@ -167,7 +169,9 @@ class SmtpChannel:
             return verdict
         session.mails += 1
         session.keep()
-        return Accepted(conversation.attempt("accepted", reply.code, reply.message))
+        attempt = conversation.attempt("accepted", reply.code, reply.message)
+        named = self._service.id_in(reply.message) if self._service else None
+        return Accepted(replace(attempt, provider_message_id=named) if named else attempt)
 
     async def _within(self, step: Awaitable[T], seconds: float) -> T:
         """Await one command under a deadline for the whole of it.

@@ -1,0 +1,1 @@
+"""The webhooks of mail providers: how each signs what it says, and how it says it."""
