@@ -112,12 +112,16 @@ def profile(settings: Settings) -> SenderProfile:
     )
 
 
-def email_composer(settings: Settings, renderer: Renderer) -> EmailComposer:
+def email_composer(settings: Settings, renderer: Renderer, *, preview: bool = False) -> EmailComposer:
+    """`preview`: its mails reach no reader, so no link in them leads by way of our listener.
+
+    Raises `ConfigurationError` if readers could not unsubscribe from an optional template.
+    """
     return EmailComposer(
         renderer,
         sender_identity(settings),
         max_attachment_bytes=settings.service.max_attachment_bytes,
-        reader_links=reader_links(settings, renderer.optional_templates),
+        reader_links=None if preview else reader_links(settings, renderer.optional_templates),
     )
 
 
