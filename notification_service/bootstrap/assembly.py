@@ -27,7 +27,6 @@ from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.observability.metrics import Gauges, Metrics
-from notification_service.records import suppression_list
 from notification_service.records.recalls import Recaller
 from notification_service.records.retention_sweeper import Sweeper
 from notification_service.settings import DeliveryMode, RecipientRecord, Settings
@@ -37,13 +36,13 @@ from notification_service.stores.mongo.directory import MongoDirectory
 from notification_service.stores.mongo.ledger import MongoLedger
 from notification_service.stores.mongo.recalls import MongoRecalls
 from notification_service.stores.mongo.retention import MongoRetention
-from notification_service.stores.mongo.suppressions import MongoSuppressions
 from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
 from notification_service.stores.redis.rates import RedisRates
 
 if TYPE_CHECKING:
     from notification_service.bootstrap.feedback import SignalIntake
+    from notification_service.stores.mongo.suppressions import MongoSuppressions
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +77,7 @@ class Parts:
     email: RunningChannel
     others: tuple[RunningChannel, ...]
     metrics: Metrics
-    suppressions: MongoSuppressions | None
+    suppressions: "MongoSuppressions | None"
     sweeper: Sweeper
     recaller: Recaller
     signals: "SignalIntake | None" = None
@@ -118,7 +117,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
             address_keys=settings.addresses.plain_keys,
             reads=reads,
         )
-        suppressions = suppression_list.of(settings, database, reads) if settings.tracking.suppression else None
+        suppressions = _suppressions(settings, database, reads)
         rates = RedisRates(redis_client, bootstrap.rate_limits(settings))
         stores = bootstrap.Stores(
             claims, ledger, MongoDirectory(database, settings.tracking.consent_field), rates, suppressions
@@ -164,8 +163,16 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         yield parts
 
 
+def _suppressions(settings: Settings, database: mongo.Database, reads: GroupedReads) -> "MongoSuppressions | None":
+    if not settings.tracking.suppression:
+        return None
+    from notification_service.records import suppression_list  # noqa: PLC0415 - imported where it is on
+
+    return suppression_list.of(settings, database, reads)
+
+
 def _signals(
-    settings: Settings, database: mongo.Database, metrics: Metrics, suppressions: MongoSuppressions | None
+    settings: Settings, database: mongo.Database, metrics: Metrics, suppressions: "MongoSuppressions | None"
 ) -> "SignalIntake | None":
     if not settings.feedback.enabled:
         return None

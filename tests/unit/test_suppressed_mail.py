@@ -8,13 +8,16 @@ import pytest
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import Outcome, Sent, Skipped, SkipReason
 from notification_service.contract.suppressions import Cause, Evidence, Lift
+from notification_service.delivery import recipients
+from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.suppressions import Known
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.directory import MemoryDirectory
 from notification_service.stores.memory.suppressions import MemorySuppressions
 from tests.samples import sample
-from tests.unit.fakes import IN_DOUBT, Step, deferred, inbound, refused
+from tests.unit.fakes import IN_DOUBT, Step, deferred, inbound, notification, refused
 from tests.unit.test_pipeline import Cinema, confirmed
 
 EMAIL = ChannelKind.EMAIL
@@ -178,3 +181,20 @@ async def test_a_list_that_cannot_be_written_changes_nothing_for_the_mail() -> N
     cinema.pipeline = cinema.process()
     await cinema.handle()
     assert cinema.record.outcome == "bounced"
+
+
+# ── whose consent it is ──────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("address", "agrees", "counted"),
+    [(JANE, True, True), (JANE.upper(), True, True), (JANE, False, False), ("somebody@else.example", True, False)],
+)
+async def test_only_the_reader_themselves_agrees_to_be_counted(address: str, agrees: bool, counted: bool) -> None:  # noqa: FBT001 - a case
+    event = notification(sample("booking.confirmed", user_id="user456", user_email=address)).event
+    people = MemoryDirectory({"user456": Recipient(JANE, tracking_consent=agrees)}, {})
+    composer = Cinema().pipeline.composer
+    found = await recipients.find(event, people, composer, ask_consent=True)
+    assert isinstance(found, recipients.Addressee)
+    assert found.recipient.tracking_consent is counted
+    unasked = await recipients.find(event, people, composer)
+    assert isinstance(unasked, recipients.Addressee)
+    assert not unasked.recipient.tracking_consent
