@@ -75,6 +75,7 @@ def application(
             Route("/suppressions", suppressed.suppressions),
             Route("/suppressions", suppressed.act, methods=["POST"]),
             Route("/clicks", suppressed.clicks),
+            *_feedback_routes(data, layout),
             Route("/gallery", _redirect_to(f"{ROOT}/gallery/")),
             Mount("/gallery", gallery.application(data.templates, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - it does not listen
         ],
@@ -95,6 +96,15 @@ def application(
     # A redirect would repeat the host of the request, which the client chooses.
     outside.router.redirect_slashes = inside.router.redirect_slashes = False
     return outside
+
+
+def _feedback_routes(data: ConsoleQueries, layout: Layout) -> list[Route]:
+    if not data.settings.feedback.enabled:
+        return []
+    # Imported here: a console without feedback does not need it.
+    from notification_service.console.feedback_pages import FeedbackPages  # noqa: PLC0415
+
+    return [Route("/feedback", FeedbackPages(data, layout).feedback)]
 
 
 def _redirect_to(path: str) -> Callable[[Request], Awaitable[Response]]:

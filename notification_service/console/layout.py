@@ -31,6 +31,9 @@ class Layout:
             addresses=shows_addresses(request),
             path=request.scope["path"],
             csrf_token=self._sign_in.csrf_token(request),
+            feedback=settings.feedback.enabled,
+            suppression=settings.tracking.suppression,
+            clicks=settings.tracking.consent_field is not None,
             simulated=None if settings.live else settings.unconfigured or "DELIVERY_MODE=simulate",
             **values,
         )

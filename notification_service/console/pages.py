@@ -50,7 +50,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(moment=_moment, exactly=_exactly, machine=_machine, words=_words)
-    made.filters.update(current_outcome=timeline.current_outcome)
+    made.filters.update(current_outcome=timeline.current_outcome, current_delivery=timeline.current_delivery)
     made.globals.update(
         signs=_SIGNS, outcomes=OUTCOMES, for_a_person=FOR_A_PERSON, series=charts.SERIES, parked_queue=PARKED
     )

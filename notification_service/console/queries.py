@@ -33,6 +33,8 @@ from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.directory import MongoDirectory
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 from notification_service.stores.mongo.search import MongoSearch
+from notification_service.stores.mongo.signal_reports import MongoSignalReports
+from notification_service.stores.mongo.signals import MongoSignals
 
 _CLOSE_TIMEOUT_S = 5.0
 """How long the service waits for an audit to end when it stops."""
@@ -123,6 +125,8 @@ class ConsoleQueries:
         full = settings.service.record_recipient is RecipientRecord.FULL
         self.settings = settings
         self.search = MongoSearch(database, settings.mongodb.collection, full_recipients=full)
+        self.signals = MongoSignals(database, settings.mongodb.collection)
+        self.signal_reports = MongoSignalReports(database, settings.mongodb.collection)
         self.hours = Hours(self.search.tally)
         self.audits = Audits(settings)
         self.templates = TemplateReloader(settings)

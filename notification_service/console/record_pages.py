@@ -9,6 +9,7 @@ from notification_service.console.layout import ROWS, Layout, older_page, place_
 from notification_service.console.middleware import ROOT
 from notification_service.console.queries import ConsoleQueries
 from notification_service.console.reconstruction import NotMade
+from notification_service.contract.delivery_status import DeliveryStatus
 from notification_service.delivery.ports.ledger import Record
 from notification_service.preview import proofs
 from notification_service.records.reconciliation import OUTCOMES
@@ -30,20 +31,28 @@ class RecordPages:
     async def search(self, request: Request) -> Response:
         term = request.query_params.get("q", "").strip()
         asked = request.query_params.get("outcome", "")
-        wanted = SearchQuery(term=term or None, outcomes=(asked,) if asked in OUTCOMES else ())
+        became = request.query_params.get("delivery", "")
+        wanted = SearchQuery(
+            term=term or None,
+            outcomes=(asked,) if asked in OUTCOMES else (),
+            delivery=became if became in set(DeliveryStatus) else None,
+        )
         after = place_of(request)
         page = await self._queries.search.page(wanted, limit=ROWS, after=after)
         if term and len(page.records) == 1 and after is None:
             return RedirectResponse(
                 with_query(f"{ROOT}/notifications/{page.records[0]['_id']}", request, ("addresses",)), 303
             )
-        older = older_page(f"{ROOT}/", request, ("q", "outcome", "addresses"), page.following)
-        other = with_query(f"{ROOT}/", request, ("q", "outcome"), addresses="" if shows_addresses(request) else "1")
+        older = older_page(f"{ROOT}/", request, ("q", "outcome", "delivery", "addresses"), page.following)
+        other = with_query(
+            f"{ROOT}/", request, ("q", "outcome", "delivery"), addresses="" if shows_addresses(request) else "1"
+        )
         return self._layout.page(
             request,
             "search",
             term=term,
             outcome=asked,
+            delivery=wanted.delivery or "",
             records=page.records,
             older=older,
             other=other,
@@ -53,12 +62,13 @@ class RecordPages:
     async def notification(self, request: Request) -> Response:
         record = await self._record(request)
         made = await self._queries.mail(record)
+        learnt = {**record, "signals": await self._queries.signals.of_record(dict(record))}
         here = f"{ROOT}/notifications/{record['_id']}"
         return self._layout.page(
             request,
             "notification",
             record=record,
-            moments=moments(record),
+            moments=moments(learnt),
             made=None if isinstance(made, NotMade) else made,
             why=made.why if isinstance(made, NotMade) else "",
             event=pages.event_text(record),

@@ -26,7 +26,7 @@ def main() -> int:
     try:
         with LocalStack(folder) as stack:
             place = Place(stack, folder)
-            with place.service(**scene.SETTINGS) as service:
+            with place.service(**scene.SETTINGS, SUPPRESSION="true") as service:
                 scene.fill(place)
                 scene.age(place)
                 scene.readers(place)

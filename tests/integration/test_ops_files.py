@@ -61,7 +61,19 @@ def test_labels_of_rules_and_board_are_those_of_the_metrics() -> None:
     known = {"job", "instance", "le", "alertname"}
     for family in watched().registry.collect():
         known |= {label for sample in family.samples for label in sample.labels}
-    known |= {"event_type", "outcome", "template", "channel", "reason", "delay", "counted", "provider", "reply"}
+    known |= {
+        "event_type",
+        "outcome",
+        "template",
+        "channel",
+        "reason",
+        "delay",
+        "counted",
+        "provider",
+        "reply",
+        "mailbox",
+        "kind",
+    }
     text = (OPS / "alerts.yaml").read_text("utf-8") + (OPS / "dashboard.json").read_text("utf-8").replace('\\"', '"')
     used = set(re.findall(r'[{,]\s*(\w+)(?:=~|!=|=)"', text))
     used |= {label.strip() for found in re.findall(r"by \(([^)]*)\)", text) for label in found.split(",")}
