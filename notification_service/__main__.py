@@ -1,4 +1,4 @@
-"""The entry point: it hears signals from its first moment, and imports the rest only then, which takes a second.
+"""The entry point: it handles signals first, and imports the rest afterwards, which takes a second.
 
 A process that is number 1 of a container is not ended by a signal that it has no handler for.
 """
@@ -23,10 +23,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     if heard := signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
-    # Whoever starts us may hold signals back until now (`env --block-signal=TERM`): then none is lost before, either.
+    # The parent may block signals until now (`env --block-signal=TERM`), so that none is lost before, either.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     _open_what_is_closed()
-    gc.disable()  # nothing that an import makes is garbage, and looking for it takes a twentieth of the start
+    gc.disable()  # imports create no garbage, and collecting takes 5 % of the start
     from notification_service.cli import main  # noqa: PLC0415 - the heavy part, which must not delay the handlers
 
     gc.enable()
@@ -36,12 +36,12 @@ def main() -> None:
 
 
 def _open_what_is_closed() -> None:
-    """Where standard output is closed (`>&-`), the first socket would take its number, and our words with it."""
+    """Open a file in place of a closed standard output (`>&-`): otherwise the first socket would get its number."""
     for number in range(3):
         with contextlib.suppress(OSError):
             os.fstat(number)
             continue
-        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 

@@ -41,7 +41,7 @@ class Service:
         self._secrecy = Secrecy(settings.secrets())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set, then drain. Raises `DependencyError` if MongoDB or RabbitMQ never comes up."""
+        """Consume until `stop` is set, then drain. Raises `DependencyError` if MongoDB or RabbitMQ is unavailable."""
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self.parts.leases.renew_forever())
             await self._prepare_ledger(stop)

@@ -154,7 +154,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         channels += (email, *running)
 
         recalls = MongoRecalls(database, mongodb.collection)
-        recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(link))
+        recaller = Recaller(recalls, breaker.refusals, parking.republishing_over(link))
         breaker.refusals.on_recall = recaller.alarm
         sweeper = Sweeper(MongoRetention(database, mongodb.collection), service.retention_policy)
         signals = _signals(settings, database, metrics, suppressions)

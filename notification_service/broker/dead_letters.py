@@ -1,4 +1,4 @@
-"""What RabbitMQ writes on a message that it dead-letters, in the header `x-death`."""
+"""Reads the header `x-death`, which RabbitMQ adds to a dead-lettered message."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """`reason`: the broker's word, such as `delivery_limit`. `routing_key`: under which it had come to that queue."""
+    """How a message left `queue`. `reason`: as in RabbitMQ, such as `delivery_limit`. `routing_key`: its key there."""
 
     queue: str
     reason: str
@@ -17,7 +17,7 @@ class Death:
 
 
 def first(headers: Mapping[str, Any]) -> Death | None:
-    """How the message left the first queue that it was dead-lettered from; None where it never was."""
+    """How the message left the first queue that dead-lettered it; None if none did."""
     listed = headers.get("x-death")
     if not isinstance(listed, Sequence):
         return None

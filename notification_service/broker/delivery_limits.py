@@ -1,8 +1,8 @@
-"""Whether a queue that stands drops what came back often, as far as that can be known from outside.
+"""Checks whether an existing queue drops messages that are redelivered too often, as far as can be seen from outside.
 
-RabbitMQ 4 gives a quorum queue without `x-delivery-limit` a limit of 20, and what is beyond it is dead-lettered, or
-dropped where no dead-letter exchange is named. AMQP tells the arguments of a queue only by refusing others; policies
-are told by the management API alone.
+RabbitMQ 4 gives a quorum queue without `x-delivery-limit` a limit of 20. Beyond it a message is dead-lettered, or
+dropped if there is no dead-letter exchange. AMQP shows a queue's arguments only by refusing different ones, and only
+the management API shows policies.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ from yarl import URL
 
 from notification_service.broker import lenient_decoding
 from notification_service.broker.lenient_decoding import LOST, addresses
-from notification_service.broker.topology import queue_stands
-from notification_service.foundation.errors import NO_URL, ConfigurationError, DependencyError
+from notification_service.broker.topology import queue_exists
+from notification_service.foundation.errors import INVALID_URL, ConfigurationError, DependencyError
 
 SETTING = "RABBITMQ_MANAGEMENT_URL"
-_BY_ITSELF = 20
-"""Returns that RabbitMQ 4 allows where nobody says otherwise."""
+_DEFAULT_LIMIT = 20
+"""The delivery limit of a quorum queue in RabbitMQ 4, unless an argument or policy sets another."""
 _TIMEOUT_S = 5.0
-_MAX = 2**20
-_ASKS = 20
-"""More arguments than a queue has."""
+_MAX_ANSWER_BYTES = 2**20
+_MAX_DECLARATIONS = 20
+"""One for each argument; a queue has fewer."""
 _INEQUIVALENT = re.compile(
     r"inequivalent arg '([^']+)'.* but current is (?:none|(?:the value )?'([^']*)'(.*))", re.DOTALL
 )
 _PROBE: Mapping[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1000}
-_MEND = "set the policy of docs/operations.md (Queues that stand already)"
+_REMEDY = "set the policy of docs/operations.md (Existing queues)"
 
 
 class Fate(StrEnum):
@@ -46,8 +46,8 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What becomes of an event that comes back to a queue again and again; `text` says it, and what to do."""
+class QueueCheck:
+    """What happens to an event that is redelivered by this queue too often. `text`: that, and what to do."""
 
     queue: str
     fate: Fate
@@ -56,17 +56,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """`policies`: whether they were looked at too. `limit`: None where nobody says one, negative for none."""
+    """`limit`: None if it is not set, negative for unlimited. `policies`: whether policies are taken into account."""
 
     limit: int | None
     dead_letters: bool
     policies: bool
 
 
-async def examine(url: str, queues: Iterable[str], management: str | None) -> list[Finding]:
-    """One finding for each queue that may drop an event, or of which that cannot be told; none for one that is missing.
+async def examine(url: str, queues: Iterable[str], management: str | None) -> list[QueueCheck]:
+    """Check each queue, and return those that drop events, or may do so. Missing queues are left out.
 
-    Raises `DependencyError` where RabbitMQ does not answer, `ConfigurationError` where `management` is no URL.
+    Raises `DependencyError` if RabbitMQ does not answer, `ConfigurationError` if `management` is not a URL.
     """
     api = _Api.of(management, url) if management else None
     try:
@@ -77,7 +77,7 @@ async def examine(url: str, queues: Iterable[str], management: str | None) -> li
     return [each for each in found if each and each.fate is not Fate.KEPT]
 
 
-async def _examine(connection: AbstractConnection, queue: str, api: "_Api | None") -> Finding | None:
+async def _examine(connection: AbstractConnection, queue: str, api: "_Api | None") -> QueueCheck | None:
     version = _version(connection)
     not_asked = f"{SETTING} is not set"
     rules: _Rules | None = None
@@ -85,30 +85,31 @@ async def _examine(connection: AbstractConnection, queue: str, api: "_Api | None
         try:
             rules = await asyncio.to_thread(api.rules, queue)
         except (OSError, ValueError) as problem:
-            not_asked = f"{SETTING} did not tell it: {type(problem).__name__}: {problem}"
+            not_asked = f"{SETTING} gave no answer: {type(problem).__name__}: {problem}"
     try:
-        if not await queue_stands(connection, queue):
+        if not await queue_exists(connection, queue):
             return None
         return _judge(queue, version, rules or await _declared(connection, queue), not_asked)
     except LOST as problem:
-        why = f"RabbitMQ does not let its arguments be asked ({type(problem).__name__}), and {not_asked}"
-        return Finding(queue, Fate.UNKNOWN, f"whether {queue} drops what comes back often cannot be told: {why}")
+        why = f"RabbitMQ does not show its arguments ({type(problem).__name__}), and {not_asked}"
+        return QueueCheck(queue, Fate.UNKNOWN, f"whether {queue} drops redelivered events is unknown: {why}")
 
 
-def _judge(queue: str, version: str, rules: _Rules | None, not_asked: str) -> Finding:
-    """`rules`: None for a queue that counts no returns."""
+def _judge(queue: str, version: str, rules: _Rules | None, not_asked: str) -> QueueCheck:
+    """`rules`: None for a queue that does not count redeliveries."""
     limit = None if rules is None else rules.limit
-    if rules is not None and limit is None and _major(version) >= 4:  # noqa: PLR2004 - the version that brought it
-        limit = _BY_ITSELF
+    if rules is not None and limit is None and _major(version) >= 4:  # noqa: PLR2004 - the first version with a default
+        limit = _DEFAULT_LIMIT
     if rules is None or rules.dead_letters or ((limit is None or limit < 0) and rules.policies):
-        return Finding(queue, Fate.KEPT, f"{queue} drops nothing that comes back")
+        return QueueCheck(queue, Fate.KEPT, f"{queue} drops no redelivered event")
     if limit is None or limit < 0:
-        # A policy can still set one; but who wrote it knows of it, and no version does so by itself.
-        return Finding(queue, Fate.KEPT, f"{queue} drops nothing that comes back, unless a policy says so")
-    drops = f"{queue} gives an event out again {limit} times and then drops it (RabbitMQ {version})"
+        # A policy may still set a limit; but then an operator chose it, as no version has such a policy by default.
+        return QueueCheck(queue, Fate.KEPT, f"{queue} drops no redelivered event, unless a policy says so")
+    drops = f"{queue} redelivers an event {limit} times and then drops it (RabbitMQ {version})"
     if rules.policies:
-        return Finding(queue, Fate.DROPPED, f"{drops}, as it has no dead-letter exchange: {_MEND}")
-    return Finding(queue, Fate.UNKNOWN, f"{drops}, unless a policy helps, which cannot be told as {not_asked}: {_MEND}")
+        return QueueCheck(queue, Fate.DROPPED, f"{drops}, as it has no dead-letter exchange: {_REMEDY}")
+    policy = f"unless a policy prevents it, which is unknown, as {not_asked}"
+    return QueueCheck(queue, Fate.UNKNOWN, f"{drops}, {policy}: {_REMEDY}")
 
 
 def _version(connection: AbstractConnection) -> str:
@@ -122,20 +123,20 @@ def _major(version: str) -> int:
 
 
 async def _declared(connection: AbstractConnection, queue: str) -> _Rules | None:
-    """The queue's own arguments, asked for one after the other: each refusal names one, and what it is.
+    """The queue's own arguments. They are found by declarations: each refusal names one argument and its value.
 
-    A queue that stands is not changed by it. Raises one of `LOST` where that is not allowed or not understood.
+    This does not change an existing queue. Raises one of `LOST` if it is not allowed, or the refusal not understood.
     """
     asked = dict(_PROBE)
-    for _ in range(_ASKS):
+    for _ in range(_MAX_DECLARATIONS):
         try:
             async with connection.channel() as channel:
                 await channel.declare_queue(queue, durable=True, arguments=asked)
         except ChannelPreconditionFailed as problem:
-            told = _INEQUIVALENT.search(str(problem))
-            if told is None or told[1] in ("durable", "auto_delete", "exclusive"):
+            found = _INEQUIVALENT.search(str(problem))
+            if found is None or found[1] in ("durable", "auto_delete", "exclusive"):
                 raise
-            name, value, kind = told.groups()
+            name, value, kind = found.groups()
             if name == "x-queue-type" and value != "quorum":
                 return None
             if value is None:
@@ -144,10 +145,10 @@ async def _declared(connection: AbstractConnection, queue: str) -> _Rules | None
                 asked[name] = _typed(value, kind)
         else:
             return _Rules(asked.get("x-delivery-limit"), "x-dead-letter-exchange" in asked, policies=False)
-    raise ConnectionError(f"the arguments of {queue} cannot be told")
+    raise ConnectionError(f"the arguments of {queue} cannot be found out")
 
 
-def _typed(value: str, kind: str) -> Any:  # noqa: ANN401 - what a queue's argument can be
+def _typed(value: str, kind: str) -> Any:  # noqa: ANN401 - a queue's argument has any type
     if "longstr" in kind:
         return value
     if value in ("true", "false"):
@@ -162,11 +163,11 @@ class _Api:
 
     @classmethod
     def of(cls, management: str, amqp: str) -> "_Api":
-        """With the user of its own URL, else that of RABBITMQ_URL; the virtual host is always that one's."""
+        """`management`: its user is used, else the one of `amqp`. The virtual host is always that of `amqp`."""
         try:
             url, broker = URL(management), URL(addresses(amqp)[0])
         except ValueError:
-            raise ConfigurationError(f"{SETTING} {NO_URL}") from None
+            raise ConfigurationError(f"{SETTING} {INVALID_URL}") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise ConfigurationError(f"{SETTING} has to be http://host:15672 or https://…")
         user = url if url.user else broker
@@ -175,27 +176,27 @@ class _Api:
         root = str(url.with_user(None).with_query(None).with_fragment(None)).rstrip("/")
         return cls(f"{root}/api/queues/{quote(vhost, safe='')}/", f"Basic {credentials}")
 
-    def told(self, queue: str) -> Mapping[str, Any]:
-        """The queue as the API tells it; a change of its policy takes some seconds to come there."""
+    def describe(self, queue: str) -> Mapping[str, Any]:
+        """The API's description of the queue. A change of its policy appears there after some seconds."""
         request = urllib.request.Request(  # noqa: S310 - http or https, see above
             self.queues + quote(queue, safe=""), headers={"Authorization": self.authorization}
         )
         with _OPENER.open(request, timeout=_TIMEOUT_S) as answer:
-            told = _table(json.loads(answer.read(_MAX)))
-        if "type" not in told:
-            raise ValueError("it is no queue of RabbitMQ's management API")
-        return told
+            found = _table(json.loads(answer.read(_MAX_ANSWER_BYTES)))
+        if "type" not in found:
+            raise ValueError("the answer is not a queue of RabbitMQ's management API")
+        return found
 
     def rules(self, queue: str) -> _Rules | None:
-        """What holds for a queue, policies included; None for one that counts no returns."""
-        told = self.told(queue)
-        if told["type"] != "quorum":
+        """The rules of a queue, policies included; None for a queue that does not count redeliveries."""
+        found = self.describe(queue)
+        if found["type"] != "quorum":
             return None
-        if "effective_policy_definition" not in told:
-            raise ValueError("it does not know the queue's policies yet, look again in some seconds")
-        arguments, policy = _table(told.get("arguments")), _table(told.get("effective_policy_definition"))
-        said = (arguments.get("x-delivery-limit"), policy.get("delivery-limit"))
-        limit = min((each for each in said if each is not None), default=None)
+        if "effective_policy_definition" not in found:
+            raise ValueError("it does not know the queue's policies yet: repeat the check in some seconds")
+        arguments, policy = _table(found.get("arguments")), _table(found.get("effective_policy_definition"))
+        limits = (arguments.get("x-delivery-limit"), policy.get("delivery-limit"))
+        limit = min((each for each in limits if each is not None), default=None)
         dead_letters = "x-dead-letter-exchange" in arguments or "dead-letter-exchange" in policy
         return _Rules(limit, dead_letters, policies=True)
 
@@ -206,7 +207,7 @@ def _table(value: object) -> Mapping[str, Any]:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A password goes where the setting says, and nowhere else."""
+    """Follows no redirect, so that the password is sent to no other server."""
 
     def redirect_request(self, *_: object) -> None: ...
 

@@ -1,11 +1,11 @@
-"""What a careless producer writes around a body must not cost the connection.
+"""Connects to RabbitMQ so that invalid properties of a message do not break the connection.
 
-pamqp decodes each property, and raises where a text is not UTF-8 or a timestamp is in microseconds. aiormq takes that
-for a broken connection; the broker gives the message to the next one, and nothing is consumed ever again. RabbitMQ
-hands such values on as they are, so here, on the way in, what cannot be read is as if it had not been set.
+pamqp raises if a text property is not UTF-8 or a timestamp is in microseconds, and aiormq then closes the connection.
+The broker redelivers the message to the next connection, so nothing is ever consumed again. RabbitMQ does not check
+such values. Here a property that cannot be decoded counts as not set.
 
-Not read with `errors="replace"`: two message ids would become one, and the second event would pass for a copy of the
-first. None of this touches the body.
+`errors="replace"` would not do: two message ids could become equal, and the second event would count as a copy of the
+first. The body is not decoded here.
 """
 
 import re
@@ -19,11 +19,11 @@ from pamqp import decode
 from pamqp.common import FieldValue
 from yarl import URL
 
-from notification_service.foundation.errors import NO_URL, ConfigurationError
+from notification_service.foundation.errors import INVALID_URL, ConfigurationError
 from notification_service.foundation.hosts import is_host
 
 LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
-"""Whatever aio-pika and the layers below it raise when the broker cannot be reached or says no."""
+"""The errors that aio-pika and its libraries raise if the broker cannot be reached or refuses."""
 
 _BETWEEN = re.compile(r"\s*,\s*(?=amqps?://)", re.IGNORECASE)
 
@@ -36,20 +36,20 @@ _SIZES: Final[dict[str, Callable[[bytes], int]]] = {
     "timestamp": lambda _: 8,
     "table": lambda value: 4 + int.from_bytes(value[:4]),
 }
-"""How many bytes each takes, which can be told without reading it. pamqp reads every other type whatever its bytes."""
+"""The encoded size of each type, in bytes, found without decoding it. Decoding any other type never fails in pamqp."""
 
 
-async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN401 - they are aio-pika's
-    """The one way to a broker from which messages are taken: the first of the addresses that answers.
+async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN401 - options of aio-pika
+    """Connect to the first of the addresses that answers. Everything that receives messages connects here.
 
-    Raises what the address raised, or a `ConnectionError` that says it of each where there are several.
+    Raises one of `LOST`; with several addresses, a `ConnectionError` with the error of each.
     """
     install()
     listed = parsed(urls)
     problems: list[str] = []
     for url in listed:
         try:
-            connection: AbstractConnection = await aio_pika.connect(url, connection_class=_Connection, **options)
+            connection: AbstractConnection = await aio_pika.connect(url, connection_class=_ClosingConnection, **options)
         except LOST as problem:
             if len(listed) == 1:
                 raise
@@ -59,8 +59,8 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
     raise ConnectionError("; ".join(problems))
 
 
-class _Connection(aio_pika.Connection):
-    """One that never came up is closed. aio-pika would try that when it is collected, on whatever thread that is."""
+class _ClosingConnection(aio_pika.Connection):
+    """Closes itself if it cannot connect. aio-pika would do that only on garbage collection, on any thread."""
 
     async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aio-pika's signature
         try:
@@ -71,18 +71,18 @@ class _Connection(aio_pika.Connection):
 
 
 def addresses(urls: str) -> list[str]:
-    """The nodes of a cluster, as they are listed with commas between. A password may hold a comma."""
+    """The addresses in a list with commas, such as the nodes of a cluster. A password may contain a comma."""
     return _BETWEEN.split(urls.strip())
 
 
 def parsed(urls: str) -> list[URL]:
-    """Each of the addresses. Raises `ConfigurationError` where one leads nowhere."""
+    """The addresses as URLs. Raises `ConfigurationError` if one is invalid."""
     try:
         listed = [URL(url) for url in addresses(urls)]
     except ValueError:
         listed = []
     if not listed or not all(_leads_somewhere(url) for url in listed):
-        raise ConfigurationError(f"RABBITMQ_URL {NO_URL}")
+        raise ConfigurationError(f"RABBITMQ_URL {INVALID_URL}")
     return listed
 
 
@@ -91,19 +91,19 @@ def _leads_somewhere(url: URL) -> bool:
 
 
 def unprotected(urls: str) -> str | None:
-    """What in one of the addresses lets others read along or answer in the broker's place; or None.
+    """What in the addresses leaves a connection unencrypted or the server unverified; None if nothing does.
 
-    They are read as aiormq does. Raises `ConfigurationError`.
+    The URLs are parsed as aiormq parses them. Raises `ConfigurationError`.
     """
     listed = parsed(urls)
     if any(url.scheme != "amqps" for url in listed):
         return "has to be amqps://"
     unverified = any(url.query.get(_UNVERIFIED, "0") != "0" for url in listed)
-    return f"sets {_UNVERIFIED}, so anybody may answer in the broker's place" if unverified else None
+    return f"sets {_UNVERIFIED}, so anybody may impersonate the broker" if unverified else None
 
 
 def install() -> None:
-    """Once for the process: neither aio-pika nor aiormq can be given a decoder of one's own."""
+    """Patch pamqp's decoders, once per process: neither aio-pika nor aiormq takes a decoder as an option."""
     for name, size in _SIZES.items():
         if not isinstance(decode.METHODS[name], _Tolerant):
             decode.METHODS[name] = _Tolerant(decode.METHODS[name], size)
@@ -118,7 +118,7 @@ class _Tolerant:
         try:
             return self._strict(value)
         except Exception:
-            # Bytes that are missing are the connection's fault, and no producer's.
+            # If bytes are missing, the connection is at fault and not the producer.
             if (size := self._size(value)) > len(value):
                 raise
             return size, None

@@ -92,7 +92,7 @@ def _writable(text: str, max_bytes: int) -> str:
 
 
 def read(message: AbstractIncomingMessage, *, max_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> InboundMessage:
-    """Read a message. Our headers count only where nobody else can have written them."""
+    """Read a message. Our headers count only on messages that nobody else can have published."""
     ours = {name: message.headers.get(name) for name in _OURS} if is_from_us(message) else {}
     event_type, replay = ours.get(EVENT_TYPE), ours.get(REPLAY)
     inbound = InboundMessage(

@@ -1,4 +1,4 @@
-"""The parking queue, as a person sees it: what waits there, sent on its way again, or thrown away."""
+"""The parking queue for operators: list, replay and discard parked events; and publish recorded events again."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """`reason`: its outcome and the reason, such as `rejected(no_recipient)`. `body`: unpacked, in UTF-8."""
+    """`reason`: the outcome with its reason, such as `rejected(no_recipient)`. `body`: decompressed, in UTF-8."""
 
     event_id: str
     event_type: str
@@ -40,16 +40,16 @@ class ParkedEvent:
     body: bytes
     channel: ChannelKind = ChannelKind.EMAIL
     properties: str = field(default="", repr=False)
-    """Everything else that its producer wrote: ids, and headers of any depth."""
+    """The producer's ids and headers, for searching."""
 
 
 ParkedFilter = Callable[[ParkedEvent], bool]
 
 
-class BringIn(Protocol):
-    """Brings an event in anew. It returns when the broker has confirmed it, and raises `DependencyError`.
+class Republish(Protocol):
+    """Publishes an event again, and returns when the broker has confirmed it. Raises `DependencyError`.
 
-    Where that is an `EventRefusedError`, the next event may be brought in all the same.
+    After an `EventRefusedError`, other events may still be published.
     """
 
     async def __call__(
@@ -60,75 +60,77 @@ class BringIn(Protocol):
         replay: str | None = None,
         channel: ChannelKind = ChannelKind.EMAIL,
     ) -> None:
-        """`event_id`: of an event whose body names none. `replay`: the token of a wish to have it again."""
+        """`event_id`: for a body without an id. `replay`: the token of a replay."""
 
 
-Told = Callable[[ParkedEvent], None]
-"""Is told of each event that was moved, when it was."""
+OnMoved = Callable[[ParkedEvent], None]
+"""Called for each event after it was replayed or discarded."""
 
 
-Refused = Callable[[EventRefusedError], None]
-"""Is told of each event that the broker does not take; what it raises ends the work."""
+OnRefused = Callable[[EventRefusedError], None]
+"""Called for each event that the broker refuses. If it raises, the replay ends."""
 Publish = Callable[[aio_pika.Message, str], Awaitable[None]]
 
 
-def _untold(event: ParkedEvent) -> None: ...
+def _ignore(event: ParkedEvent) -> None: ...
 
 
-def _raised(problem: EventRefusedError) -> None:
+def _raise(problem: EventRefusedError) -> None:
     raise problem
 
 
 async def look(url: str, wanted: ParkedFilter, *, max_bytes: int) -> list[ParkedEvent]:
-    """What waits, the oldest first; nothing is moved. `max_bytes`: the bytes of an event that is read for its id."""
+    """List the parked events, the oldest first. `max_bytes`: the largest body that is read for the event's id."""
     async with _open(url) as channel:
         return [event async for event, _ in _parked(channel, max_bytes) if wanted(event)]
 
 
 async def replay(
-    url: str, wanted: ParkedFilter, *, max_bytes: int, moved_one: Told = _untold, refused_one: Refused = _raised
+    url: str, wanted: ParkedFilter, *, max_bytes: int, on_moved: OnMoved = _ignore, on_refused: OnRefused = _raise
 ) -> list[ParkedEvent]:
-    """Send what is wanted through the ordinary way again: each copy is confirmed before the original is acked.
+    """Move the wanted events back to the work queues. Each copy is confirmed before the original is acked.
 
-    One that the broker refuses stays where it is.
+    An event that the broker refuses stays parked.
     """
     moved = []
-    async with _open(url) as channel, _apart(url) as publish:
+    async with _open(url) as channel, _isolated(url) as publish:
         async for event, message in _parked(channel, max_bytes):
             if wanted(event):
                 slip = {REPLAY: secrets.token_hex(8), EVENT_TYPE: event.event_type}
                 try:
-                    await _either(publish, again_queue(channel_of(message)), copied(message, slip), bare(message, slip))
+                    await _publish_one_of(
+                        publish, again_queue(channel_of(message)), copied(message, slip), bare(message, slip)
+                    )
                 except MessageRefusedError as problem:
-                    refused_one(EventRefusedError(event.event_id, str(problem)))
+                    on_refused(EventRefusedError(event.event_id, str(problem)))
                     continue
                 await message.ack()
                 moved.append(event)
-                moved_one(event)
+                on_moved(event)
     return moved
 
 
-async def _either(publish: Publish, queue: str, copy: aio_pika.Message, barer: aio_pika.Message) -> None:
+async def _publish_one_of(publish: Publish, queue: str, copy: aio_pika.Message, barer: aio_pika.Message) -> None:
     try:
         await publish(copy, queue)
     except MessageRefusedError:
         await publish(barer, queue)
 
 
-async def discard(url: str, wanted: ParkedFilter, *, max_bytes: int, moved_one: Told = _untold) -> list[ParkedEvent]:
-    """Throw away what is wanted. Its record stays, and keeps saying what became of it."""
-    gone = []
+async def discard(url: str, wanted: ParkedFilter, *, max_bytes: int, on_moved: OnMoved = _ignore) -> list[ParkedEvent]:
+    """Delete the wanted events from the parking queue. Their records stay unchanged."""
+    discarded = []
     async with _open(url) as channel:
         async for event, message in _parked(channel, max_bytes):
             if wanted(event):
                 await message.ack()
-                gone.append(event)
-                moved_one(event)
-    return gone
+                discarded.append(event)
+                on_moved(event)
+    return discarded
 
 
 async def depths(url: str, queues: Iterable[str]) -> dict[str, int]:
-    """How many messages are ready in each of these queues; one that is missing has none."""
+    """The number of ready messages in each queue; 0 for a missing queue."""
     found = {}
     async with _open(url) as channel:
         for name in queues:
@@ -143,18 +145,18 @@ async def depths(url: str, queues: Iterable[str]) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def bringing_in(url: str) -> AsyncIterator[BringIn]:
-    """Bring events in anew, behind the exchange; each call returns when the broker has confirmed its event."""
-    async with _apart(url) as publish:
+async def republishing(url: str) -> AsyncIterator[Republish]:
+    """Publish events directly to the channels' queues, on a connection of its own, until the block ends."""
+    async with _isolated(url) as publish:
 
-        async def bring_in(
+        async def republish(
             body: bytes,
             event_type: str,
             event_id: str | None = None,
             replay: str | None = None,
             channel: ChannelKind = ChannelKind.EMAIL,
         ) -> None:
-            message = _anew(body, event_type, event_id, replay)
+            message = _message(body, event_type, event_id, replay)
             try:
                 await publish(message, again_queue(channel))
             except MessageRefusedError as problem:
@@ -164,13 +166,13 @@ async def bringing_in(url: str) -> AsyncIterator[BringIn]:
                     f"RabbitMQ did not take an event into {again_queue(channel)}: {problem}; run `doctor`"
                 ) from problem
 
-        yield bring_in
+        yield republish
 
 
-def bringing_in_by(link: BrokerConnection) -> BringIn:
-    """The same, on the connection of the service that runs."""
+def republishing_over(link: BrokerConnection) -> Republish:
+    """As `republishing`, over the connection of the running service."""
 
-    async def bring_in(
+    async def republish(
         body: bytes,
         event_type: str,
         event_id: str | None = None,
@@ -178,16 +180,16 @@ def bringing_in_by(link: BrokerConnection) -> BringIn:
         channel: ChannelKind = ChannelKind.EMAIL,
     ) -> None:
         try:
-            await link.publish(_anew(body, event_type, event_id, replay), again_queue(channel))
+            await link.publish(_message(body, event_type, event_id, replay), again_queue(channel))
         except MessageRefusedError as problem:
             raise EventRefusedError(event_id or body_id(body), str(problem)) from problem
         except LOST as problem:
             raise DependencyError(f"RabbitMQ did not take an event into {again_queue(channel)}: {problem}") from problem
 
-    return bring_in
+    return republish
 
 
-def _anew(body: bytes, event_type: str, event_id: str | None, replay: str | None) -> aio_pika.Message:
+def _message(body: bytes, event_type: str, event_id: str | None, replay: str | None) -> aio_pika.Message:
     return aio_pika.Message(
         body,
         headers={EVENT_TYPE: event_type, **({REPLAY: replay} if replay else {})},
@@ -198,28 +200,34 @@ def _anew(body: bytes, event_type: str, event_id: str | None, replay: str | None
 
 
 @asynccontextmanager
-async def _apart(url: str) -> AsyncIterator[Publish]:
-    """Publishes with confirms; a refusal costs nothing else. Raises `DependencyError` where nobody answers.
+async def _isolated(url: str) -> AsyncIterator[Publish]:
+    """Publish with confirms, so that a refused message affects no other. Raises `DependencyError`.
 
-    Each call raises `MessageRefusedError`, and `DeliveryError` where the queue has no room or is missing.
+    Each call raises `MessageRefusedError`, or `DeliveryError` if the queue is full or missing.
     """
-    apart = IsolatedPublisher(url, "notification-service")
+    publisher = IsolatedPublisher(url, "notification-service")
 
     async def publish(message: aio_pika.Message, queue: str) -> None:
         async with asyncio.timeout(_TIMEOUT_S):
-            await apart.publish(message, queue)
+            await publisher.publish(message, queue)
 
     try:
         yield publish
     except LOST as problem:
-        raise DependencyError(f"RabbitMQ broke off: {type(problem).__name__}: {problem}; look again") from problem
+        raise _closed(problem) from problem
     finally:
-        await apart.close()
+        await publisher.close()
+
+
+def _closed(problem: BaseException) -> DependencyError:
+    return DependencyError(
+        f"RabbitMQ closed the connection: {type(problem).__name__}: {problem}; run the command again"
+    )
 
 
 @asynccontextmanager
 async def _open(url: str) -> AsyncIterator[AbstractChannel]:
-    """A channel; what was taken on it and not acked is back in the queue when it closes. Raises `DependencyError`."""
+    """An AMQP channel. When it closes, messages that were not acked return to their queue. Raises `DependencyError`."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             connection = await lenient_decoding.connect(url)
@@ -229,13 +237,13 @@ async def _open(url: str) -> AsyncIterator[AbstractChannel]:
         try:
             yield await connection.channel(publisher_confirms=True, on_return_raises=True)
         except LOST as problem:
-            raise DependencyError(f"RabbitMQ broke off: {type(problem).__name__}: {problem}; look again") from problem
+            raise _closed(problem) from problem
 
 
 async def _parked(
     channel: AbstractChannel, max_bytes: int
 ) -> AsyncIterator[tuple[ParkedEvent, AbstractIncomingMessage]]:
-    """Each message that is there now, once: what is parked meanwhile is for the next look."""
+    """Each message that is in the queue now, once. Messages that are parked meanwhile are left out."""
     try:
         queue = await channel.declare_queue(PARKED, passive=True)
     except ChannelNotFoundEntity as problem:
@@ -263,13 +271,13 @@ def _event(message: AbstractIncomingMessage, max_bytes: int) -> ParkedEvent:
 
 
 def _slip(message: AbstractIncomingMessage) -> Mapping[str, Any]:
-    """Why and when it was parked. What the broker parked by itself carries what its producer wrote, and how it died."""
+    """Headers that say why and when it was parked; made from `x-death` if the broker dead-lettered it."""
     if is_from_us(message) and "x-reason" in message.headers:
         return message.headers
     death = dead_letters.first(message.headers)
     if death is None:
         return {}
-    detail = f"RabbitMQ took it from {death.queue} by itself; its record, if it has one, may say pending"
+    detail = f"RabbitMQ dead-lettered it from {death.queue}; its record, if it has one, may say pending"
     return {"x-reason": f"broker({death.reason})", "x-detail": detail, "x-parked-at": death.at.isoformat()}
 
 
@@ -295,7 +303,7 @@ _MAX_AGE_HOURS = 10 * 366 * 24
 
 
 def age_in_hours(text: str) -> float:
-    """An age as somebody writes it. Raises `ValueError` where it could not be meant."""
+    """Read an age in hours. Raises `ValueError` if it is not a number in the allowed range."""
     try:
         found = float(text)
     except ValueError:
@@ -312,7 +320,7 @@ def chosen(
     older_than: float | None,
     channel: ChannelKind | None = None,
 ) -> ParkedFilter:
-    """What every given condition holds for; without any, everything."""
+    """A filter for events that meet all given conditions; without any, every event."""
 
     def wanted(parked: ParkedEvent) -> bool:
         return (

@@ -1,4 +1,4 @@
-"""The exchange and the queues, as data, and how they come to stand in the broker."""
+"""The exchange and the queues as data, and their declaration in the broker."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from notification_service.foundation.errors import ConfigurationError
 log = structlog.get_logger(__name__)
 
 AGAIN = "notification.again"
-"""Where every retry and every replay of an e-mail leads back to; see `again_queue`."""
+"""Retries and replays of e-mails return here; see `again_queue`."""
 PARKED = "notification.parked"
-"""What waits for a person."""
+"""Events that wait for a person."""
 EXPRESS = "notification.express"
-"""A second copy of each event that becomes a ticket, so that a ticket does not stand behind a backlog of other mail.
+"""The express lane: a second copy of each event that becomes a ticket, so that it does not wait behind other mail.
 
-The copy in the booking queue is the one that counts. What is lost here is only a head start, so this queue may drop
-what is old or too much.
+The copy in the booking queue counts. Losing the copy here costs only the head start, so this queue may drop
+messages that are too old or too many.
 """
 
 SIGNALS = "notification.signals"
@@ -33,19 +33,19 @@ UNREADABLE_SIGNALS = "notification.signals.unreadable"
 """Signals that this version cannot read, or that fail again and again: kept, so that none is lost."""
 
 _DELIVERY_LIMIT = 1000
-"""Beyond any number that restarts and lost connections reach; RabbitMQ 4 would take 20 (pitfalls.md, 28, 29)."""
+"""More redeliveries than restarts and lost connections cause; RabbitMQ 4 would allow 20 (pitfalls.md, 28, 29)."""
 
 
-_LOOKS_LIMIT = 1_000_000
-_HEAD_START = 300
-"""Seconds after which a copy is no head start any more."""
-_MAX_AHEAD = 1000
-"""Copies. Beyond it the oldest is dropped: when tickets are the backlog, the newest is not behind them."""
+_PARKED_DELIVERY_LIMIT = 1_000_000
+_EXPRESS_TTL_S = 300
+"""An older copy has no head start any more."""
+_MAX_EXPRESS_COPIES = 1000
+"""With more, the oldest is dropped, so that the newest does not wait when tickets themselves are the backlog."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """`arguments`: what we create it with. `bound_to`: the routing keys that lead into it from the exchange."""
+    """`arguments`: those with which the service creates it. `bound_to`: its routing keys at the exchange."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -54,10 +54,10 @@ class QueueSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChannelQueues:
-    """The queues of one kind of channel. `fed`: those that the exchange feeds; the first ones are those that count.
+    """The queues of one kind of channel. `fed`: those that are bound to the exchange, the express lane last.
 
-    They may stand already, with arguments of their own. What reached the express lane alone would be confirmed to its
-    producer, and might be lost, so it comes last. `again`: where every retry and every replay leads back to.
+    They may exist already, with other arguments. An event that reaches only the express lane is confirmed to its
+    producer but may be lost, so that queue is bound last. `again`: the queue to which retries and replays return.
     """
 
     channel: ChannelKind
@@ -67,7 +67,7 @@ class ChannelQueues:
 
     @property
     def consumed(self) -> tuple[str, ...]:
-        # One queue may be fed with both families of events.
+        # Booking and payment events may share one queue.
         return tuple(dict.fromkeys((*(queue.name for queue in self.fed), self.again.name)))
 
 
@@ -83,7 +83,7 @@ class Topology:
 
     @property
     def own(self) -> tuple[QueueSpec, ...]:
-        """Those of the service alone."""
+        """The queues that only the service uses."""
         return (*(queue for each in self.channels for queue in (each.again, *each.retries)), self.parked)
 
     @property
@@ -92,11 +92,11 @@ class Topology:
 
 
 class TopologyError(Exception):
-    """A queue of ours stands with other arguments; the text says which and what to do. Waiting may mend it."""
+    """One of our queues exists with other arguments; the text says which, and what to do. It may be temporary."""
 
 
 def _prefix(channel: ChannelKind) -> str:
-    """The queues of e-mail are older than the other channels, and have no name of a channel in theirs."""
+    """E-mail, the oldest channel, has queues without the channel's name."""
     return "notification." if channel is ChannelKind.EMAIL else f"notification.{channel}."
 
 
@@ -105,7 +105,7 @@ def again_queue(channel: ChannelKind) -> str:
 
 
 def retry_prefix(channel: ChannelKind) -> str:
-    """How the names of the channel's retry queues begin."""
+    """The prefix of the names of the channel's retry queues."""
     return f"{_prefix(channel)}retry."
 
 
@@ -114,7 +114,7 @@ def retry_queue(channel: ChannelKind, seconds: int) -> str:
 
 
 def fed_queue(channel: ChannelKind) -> str:
-    """The queue that the exchange feeds for a channel that the booking system does not know of."""
+    """The queue, bound to the exchange, of a channel other than e-mail."""
     return f"notification.{channel}"
 
 
@@ -122,7 +122,7 @@ AGAIN_QUEUES = {again_queue(channel): channel for channel in ChannelKind}
 
 
 def channel_by_queue(queue: str) -> ChannelKind:
-    """The channel that a queue belongs to, by its name; the queues of the booking system are those of e-mail."""
+    """The channel that a queue belongs to, by its name; the booking system's queues are e-mail's."""
     for channel in ChannelKind:
         if queue == fed_queue(channel) or queue.startswith(f"notification.{channel}."):
             return channel
@@ -139,27 +139,27 @@ def plan(
     express: bool,
     others: Mapping[ChannelKind, tuple[str, ...]] | None = None,
 ) -> Topology:
-    """`others`: the types of the events that further channels are fed with.
+    """`others`: the event types of each further channel.
 
-    Raises `ConfigurationError` where a queue of ours is to be fed by the booking system.
+    Raises `ConfigurationError` if a name for the booking system's queues is one of our own queues.
     """
     fed = (
         QueueSpec(booking_queue, _WORK, _types_of("booking.")),
         QueueSpec(payment_queue, _WORK, _types_of("payment.")),
-        *([QueueSpec(EXPRESS, _HEAD_START_QUEUE, TICKETS)] if express else ()),
+        *([QueueSpec(EXPRESS, _EXPRESS_QUEUE, TICKETS)] if express else ()),
     )
     channels = (
         _channel(ChannelKind.EMAIL, fed, delays),
         *(_channel(kind, (QueueSpec(fed_queue(kind), _WORK, keys),), delays) for kind, keys in (others or {}).items()),
     )
-    # Every look at it takes what is there and puts it back, which counts as a delivery.
-    parked = {**_QUORUM, "x-message-ttl": round(parking_seconds * 1000), "x-delivery-limit": _LOOKS_LIMIT}
+    # `parked list` takes all messages and returns them, which counts as a delivery each time.
+    parked = {**_QUORUM, "x-message-ttl": round(parking_seconds * 1000), "x-delivery-limit": _PARKED_DELIVERY_LIMIT}
     topology = Topology(exchange, channels, QueueSpec(PARKED, parked))
     reserved = {EXPRESS, *(queue.name for queue in topology.own), *map(fed_queue, ChannelKind)}
     if ours := {booking_queue, payment_queue} & reserved:
         raise ConfigurationError(
-            f"RABBITMQ_BOOKING_QUEUE, RABBITMQ_PAYMENT_QUEUE: {', '.join(sorted(ours))} is a queue of the service's "
-            "own; name the one that the booking system feeds"
+            f"RABBITMQ_BOOKING_QUEUE, RABBITMQ_PAYMENT_QUEUE: {', '.join(sorted(ours))} is one of the service's "
+            "own queues: name the queue that the booking system publishes to"
         )
     return topology
 
@@ -189,7 +189,7 @@ def _dead_letters_to(queue: str) -> dict[str, str]:
 
 _QUORUM = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
 _WORK = {**_QUORUM, "x-delivery-limit": _DELIVERY_LIMIT, **_dead_letters_to(PARKED)}
-_HEAD_START_QUEUE = {"x-queue-type": "quorum", "x-message-ttl": _HEAD_START * 1000, "x-max-length": _MAX_AHEAD}
+_EXPRESS_QUEUE = {"x-queue-type": "quorum", "x-message-ttl": _EXPRESS_TTL_S * 1000, "x-max-length": _MAX_EXPRESS_COPIES}
 
 
 _SIGNAL_QUEUES = (
@@ -205,18 +205,18 @@ async def declare_signals(connection: AbstractConnection) -> None:
 
 
 async def declare(connection: AbstractConnection, topology: Topology) -> None:
-    """Bring up what is missing, and change nothing that stands. Raises `TopologyError` and the broker's own errors.
+    """Declare what is missing, and leave existing queues unchanged. Raises `TopologyError` and the broker's errors.
 
-    Every question has a channel of its own, since the broker closes the channel with each "no" (pitfalls.md, 5).
+    Each call has an AMQP channel of its own, since the broker closes the channel on each refusal (pitfalls.md, 5).
     """
-    if not await _exchange_stands(connection, topology.exchange):
+    if not await _exchange_exists(connection, topology.exchange):
         async with connection.channel() as channel:
             await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
         log.info("broker.created", exchange=topology.exchange)
     for queue in topology.own:
         await _create(connection, queue)
     for queue in topology.fed:
-        if await queue_stands(connection, queue.name):
+        if await queue_exists(connection, queue.name):
             log.debug("broker.kept", queue=queue.name)
         else:
             await _create(connection, queue)
@@ -224,7 +224,7 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
         await _bind(connection, queue, topology.exchange)
 
 
-async def _exchange_stands(connection: AbstractConnection, name: str) -> bool:
+async def _exchange_exists(connection: AbstractConnection, name: str) -> bool:
     try:
         async with connection.channel() as channel:
             await channel.declare_exchange(name, passive=True)
@@ -233,7 +233,7 @@ async def _exchange_stands(connection: AbstractConnection, name: str) -> bool:
     return True
 
 
-async def queue_stands(connection: AbstractConnection, name: str) -> bool:
+async def queue_exists(connection: AbstractConnection, name: str) -> bool:
     try:
         async with connection.channel() as channel:
             await channel.declare_queue(name, passive=True)
@@ -248,15 +248,15 @@ async def _create(connection: AbstractConnection, queue: QueueSpec) -> None:
             await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
     except ChannelPreconditionFailed as problem:
         raise TopologyError(
-            f"queue {queue.name} stands with other arguments than ours: empty it, delete it, and it is created anew "
+            f"queue {queue.name} exists with other arguments than ours: empty it, delete it, and it is created again "
             f"({problem})"
         ) from problem
 
 
 async def _bind(connection: AbstractConnection, queue: QueueSpec, exchange: str) -> None:
-    """A topic exchange drops what no queue is bound to (pitfalls.md, 30).
+    """Bind the queue: a topic exchange drops messages that no binding matches (pitfalls.md, 30).
 
-    Where we may not bind, somebody else has to.
+    Without the permission to bind, log a warning: somebody else has to bind it.
     """
     try:
         async with connection.channel() as channel:

@@ -100,11 +100,11 @@ class Refusals:
         return {domain: hold.since for domain, hold in holds.items() if hold.logged}
 
     def untried(self, domain: str) -> bool:
-        """Whether the domain has not refused the service, so that a message to it would tell something new."""
+        """Whether the domain has not refused the service, so that a probe to it gives new information."""
         return domain not in self._suspects and domain not in self._held
 
     def probe_rank(self, domain: str) -> int:
-        """How much a probe to the domain would tell: 2 where messages to it have passed, 1 where it is untried, else 0.
+        """How useful a probe to the domain is: 2 if messages to it were accepted, 1 if it is untried, else 0.
 
         A customer chooses the domain of an address, so that an untried one may be one of many that refuse.
         """

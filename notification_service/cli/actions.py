@@ -1,4 +1,4 @@
-"""Acts on events that were found: asks first, shows progress, and says what the broker refused."""
+"""Acts on selected events: asks first, shows progress, and reports what the broker refused."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -31,7 +31,7 @@ class ActionResult(Generic[T]):
 
 
 def act_on(found: Sequence[T], act: Act[T], verb: str, *, dry_run: bool, yes: bool) -> ActionResult[T]:
-    """Ask about what was found, then act. A dry run moves nothing, and returns what would be moved."""
+    """Ask for confirmation, then act. A dry run moves nothing, and returns what would be moved."""
     if dry_run:
         return ActionResult(found)
     if not found or not agreed(f"{verb} {len(found)} events?", yes=yes):

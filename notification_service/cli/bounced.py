@@ -1,4 +1,4 @@
-"""`bounced`: list, or publish again, what a mail server refused for good, or what no queue takes."""
+"""`bounced`: list or replay messages that a server refused for good, and events that no queue accepts."""
 
 import asyncio
 import secrets
@@ -22,14 +22,14 @@ from notification_service.settings import Settings
 from notification_service.stores.mongo.client import Document
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 
-app = typer.Typer(help="What a mail server refused, or no queue takes: list, replay.", no_args_is_help=True)
+app = typer.Typer(help="Refused mails, and events that no queue accepts: list, replay.", no_args_is_help=True)
 
 Code = Annotated[
     str | None, text_option("--code", help="Only with this code: 550, 5.4.5, …, or unmovable.", metavar="CODE")
 ]
 Fingerprint = Annotated[
     str | None,
-    text_option("--fingerprint", help="Only refused in these words, whatever address they name.", metavar="HEX"),
+    text_option("--fingerprint", help="Only refusals with this fingerprint.", metavar="HEX"),
 ]
 Template = Annotated[
     str | None, text_option("--template", help="Only this e-mail, such as booking_confirmation.", metavar="NAME")
@@ -59,9 +59,9 @@ def list_bounced(
     domain: Domain = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what bounced, and what no queue takes, with the reason.
+    """List bounced mails, and events that no queue accepts, with the reason.
 
-    The fingerprint stands for the words of the server: equal refusals have the same one.
+    Equal refusals of a server have the same fingerprint.
     """
     which = _wanted(
         since, notification, event=event, code=code, fingerprint=fingerprint, template=template, domain=domain
@@ -90,15 +90,15 @@ def replay(
 ) -> None:
     """Publish events again from their records.
 
-    That is what bounced, and what no queue takes (--code unmovable). At least one condition has to be given. With
-    --notification or --event, anything that waits for a person is found.
+    Selects bounced mails, and events that no queue accepts (--code unmovable). Give at least one condition.
+    --notification and --event also select events that wait for a person.
     """
     which = _wanted(
         since, notification, event=event, code=code, fingerprint=fingerprint, template=template, domain=domain
     )
     if not which.narrow:
         raise ConfigurationError(
-            "bounced replay: say which, by --notification, --event, --code, --fingerprint, --since, --template or "
+            "bounced replay: choose which, by --notification, --event, --code, --fingerprint, --since, --template or "
             "--domain"
         )
     settings = command_settings()
@@ -112,9 +112,9 @@ def replay(
     if as_json:
         say_json(_as_json(done.moved, dry_run=dry_run, found=len(found)))
     else:
-        actions.say_count(len(done.moved), "on their way again", dry_run=dry_run)
+        actions.say_count(len(done.moved), "published again", dry_run=dry_run)
         if lacking := len(found) - len(kept):
-            say(f"{lacking} are not kept in full: the booking system has to publish them again")
+            say(f"{lacking} are not stored in full: the booking system has to publish them again")
     done.end()
 
 
@@ -124,9 +124,9 @@ def _wanted(since: str | None, notification: str | None, **conditions: str | Non
 
 
 async def _look(settings: Settings, which: Bounces) -> list[Document]:
-    """The records with their events, the oldest first.
+    """The selected records with their events, the oldest first.
 
-    Raises `DependencyError`, and `ConfigurationError` where several notifications have the given beginning.
+    Raises `DependencyError`, and `ConfigurationError` if several notification ids begin with the given text.
     """
     async with _recalls(settings) as recalls:
         found = [record async for batch in recalls.bounced(which) for record in batch]
@@ -138,16 +138,16 @@ async def _look(settings: Settings, which: Bounces) -> list[Document]:
 async def _replay(
     settings: Settings,
     records: Sequence[Document],
-    moved_one: Callable[[object], None],
-    refused_one: Callable[[EventRefusedError], None],
+    on_moved: Callable[[object], None],
+    on_refused: Callable[[EventRefusedError], None],
 ) -> list[Document]:
     """Publish the events of these records again, each with a replay token of its own. Raises `DependencyError`."""
     moved = []
-    async with parking.bringing_in(settings.rabbitmq.url.get_secret_value()) as bring_in:
+    async with parking.republishing(settings.rabbitmq.url.get_secret_value()) as republish:
         for record in records:
             if body := stored_body(record):
                 try:
-                    await bring_in(
+                    await republish(
                         body,
                         str(record["event_type"]),
                         str(record["event_id"]),
@@ -155,10 +155,10 @@ async def _replay(
                         channel_of(record),
                     )
                 except EventRefusedError as problem:
-                    refused_one(problem)
+                    on_refused(problem)
                     continue
                 moved.append(record)
-            moved_one(record)
+            on_moved(record)
     return moved
 
 

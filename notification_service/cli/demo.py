@@ -34,22 +34,22 @@ _COLUMNS = (
 
 
 def command(
-    outbox: Annotated[Path, typer.Option(help="Where the .eml files are put.", metavar="FOLDER")] = Path("outbox"),
+    outbox: Annotated[Path, typer.Option(help="Folder for the .eml files.", metavar="FOLDER")] = Path("outbox"),
 ) -> None:
     """Handle the sample events in memory, without any server."""
     run(command_settings(), outbox)
 
 
 def run(settings: Settings, outbox_folder: Path) -> None:
-    """Handle one of each sample event, one of them twice, and show the outcome of each."""
+    """Handle each sample event, one of them twice, and show the outcomes."""
     records, handled = asyncio.run(_handle(settings, outbox_folder))
     terminal.table(_COLUMNS, _rows(handled, records))
     mails = sum(record.outcome == "simulated" for record in records.values())
-    say(f"{mails} mails for {len(handled)} events. Nothing was sent: they lie as .eml files in {outbox_folder}")
+    say(f"{mails} mails for {len(handled)} events. Nothing was sent: they are .eml files in {outbox_folder}")
 
 
 class _DemoOutbox:
-    """Ends the demo at the first mail that cannot be kept. The service waits until there is room again."""
+    """Ends the demo at the first mail that cannot be written. The service would wait until there is room again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

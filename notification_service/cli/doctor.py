@@ -1,4 +1,4 @@
-"""`doctor`: checks each setting and each dependency, and says what to do about what is wrong."""
+"""`doctor`: checks each setting and each dependency, and says how to fix what is wrong."""
 
 import asyncio
 import errno
@@ -48,7 +48,7 @@ class _Wrong(Exception):  # noqa: N818 - a finding, not an error
 
 
 def command(*, as_json: AsJson = False) -> None:
-    """Check every setting and server, and say what to do.
+    """Check every setting and server, and say how to fix what is wrong.
 
     Exit 69 if anything is wrong.
     """
@@ -92,11 +92,11 @@ async def _env_file(_: Settings) -> str:
     try:
         found = await asyncio.to_thread(env_file.doubts, ENV_FILE)
     except FileNotFoundError:
-        return "there is none here: settings come from the environment"
-    told = "; ".join(map(str, found))
+        return "no .env file in this folder: settings come from the environment"
+    doubts = "; ".join(map(str, found))
     if any(doubt.lost for doubt in found):
-        raise _Wrong(told)
-    return f"can be read, but {told}" if found else "can be read, by Docker Compose in the same way"
+        raise _Wrong(doubts)
+    return f"can be read, but {doubts}" if found else "can be read; Docker Compose reads the same values"
 
 
 async def _templates(settings: Settings) -> str:
@@ -112,7 +112,7 @@ async def _templates(settings: Settings) -> str:
 
 
 async def _outbox(settings: Settings) -> str:
-    """What stands is tried. What is missing is not made: it would belong to whoever asks, and not to the service."""
+    """Test an existing folder. A missing one is not created: the user of this command would own it, not the service."""
     folder = settings.service.outbox_dir
     try:
         await asyncio.to_thread(_try_outbox, folder)
@@ -120,18 +120,18 @@ async def _outbox(settings: Settings) -> str:
         raise bootstrap.unusable_outbox("OUTBOX_DIR", folder, problem) from problem
     if outbox.open_to_others(folder):
         return (
-            f"{folder} can be written to; others may look into it and read mails that older versions put there: "
+            f"{folder} can be written to; other users can read the mails in it that older versions wrote: "
             f"chmod -R go= {folder}"
         )
     return f"{folder} can be written to"
 
 
 def _try_outbox(folder: Path) -> None:
-    standing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
-    if standing == folder:
+    existing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if existing == folder:
         FileOutbox(folder).check()
-    elif not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, f"{standing} does not let us make it")
+    elif not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"it cannot be created in {existing}")
 
 
 async def _rabbitmq(settings: Settings) -> str:
@@ -146,7 +146,7 @@ async def _rabbitmq(settings: Settings) -> str:
             try:
                 async with connection.channel() as channel:
                     declared = await channel.declare_queue(queue, passive=True)
-                    found.append(f"{queue} stands with {declared.declaration_result.message_count} messages")
+                    found.append(f"{queue} exists with {declared.declaration_result.message_count} messages")
             except LOST:
                 found.append(f"{queue} is missing and will be created")
     return "; ".join(found)
@@ -159,11 +159,11 @@ async def _delivery_limits(settings: Settings) -> str:
             rabbit.url.get_secret_value(), (rabbit.booking_queue, rabbit.payment_queue), plain(rabbit.management_url)
         )
     except DependencyError:
-        return "not looked at: RabbitMQ does not answer"
-    told = "; ".join(each.text for each in found)
+        return "not checked: RabbitMQ does not answer"
+    texts = "; ".join(each.text for each in found)
     if any(each.fate is Fate.DROPPED for each in found):
-        raise _Wrong(told)
-    return told or "no queue drops what comes back to it often"
+        raise _Wrong(texts)
+    return texts or "no queue drops events that are redelivered often"
 
 
 async def _redis(settings: Settings) -> str:
@@ -171,16 +171,14 @@ async def _redis(settings: Settings) -> str:
     try:
         certain = await RedisClaims(client, lease_seconds=1, verdict_seconds=1).certain()
     except StoreUnavailableError as problem:
-        raise _Wrong(
-            f"REDIS_URL: {problem}: until it is back, MongoDB alone keeps mail from going out twice"
-        ) from problem
+        raise _Wrong(f"REDIS_URL: {problem}: until it answers, only MongoDB prevents duplicate mails") from problem
     finally:
         await client.aclose()
     if certain:
         return "answers"
     return (
-        "answers, but hides INFO from scripts: allow its user +info, or a mail whose worker is lost before it sends "
-        "goes out marked possible_duplicate"
+        "answers, but hides INFO from scripts: give its user +info, or the mails of a lost worker are always marked "
+        "possible_duplicate"
     )
 
 

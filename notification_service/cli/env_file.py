@@ -1,4 +1,4 @@
-"""What of an `.env` file Docker Compose reads otherwise than the service does: python-dotenv reads it here."""
+"""Finds lines of an `.env` file that Docker Compose and the service (python-dotenv) read differently."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ _AFTER_KEY = re.compile(r"[^=]*=(?P<blank>\s*)(?P<quote>['\"]?)(?P<rest>.*)", re
 
 
 class EnvFileDoubt(NamedTuple):
-    """`text`: which line, and what to do; without its value. `lost`: it sets nothing here, which nobody can want."""
+    """A doubtful line. `text`: which, and what to do, without its value. `lost`: the line sets nothing at all."""
 
     text: str
     lost: bool = False
@@ -20,7 +20,7 @@ class EnvFileDoubt(NamedTuple):
 
 
 def doubts(path: Path) -> list[EnvFileDoubt]:
-    """Each line that two programs read in two ways, or that sets nothing."""
+    """The lines that the two read differently, or that set nothing."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(filter(None, map(_doubt, parse_stream(file))))
 
@@ -38,17 +38,17 @@ def _doubt(binding: Binding) -> EnvFileDoubt | None:
 def _why(blank: str, quote: str, rest: str, value: str) -> str | None:
     faults = {
         "'": (
-            ("${" in value, "has ${ in single quotes, a variable here and none for Compose: set it in the environment"),
+            ("${" in value, "has ${ in single quotes, a variable here but not for Compose: set it in the environment"),
             ("\\\\" in rest, "has \\\\ in single quotes, one backslash here and two for Compose: use double quotes"),
         ),
         '"': (
-            ("$" in value, "has $ in double quotes, where a variable begins for Compose: use single quotes"),
-            ("\\'" in rest, "has \\' in double quotes, a quote here and both for Compose: leave the backslash out"),
+            ("$" in value, "has $ in double quotes, which begins a variable for Compose: use single quotes"),
+            ("\\'" in rest, "has \\' in double quotes, one character here, two for Compose: leave the backslash out"),
         ),
         "": (
-            ("$" in value, "has $ without quotes, where a variable begins for Compose: put it in single quotes"),
-            (blank and rest[:1] == "#", "has a # behind a blank, a comment here and none for Compose: use quotes"),
-            (not blank.isascii(), "begins with a blank that is none for Compose: put it in single quotes"),
+            ("$" in value, "has $ without quotes, which begins a variable for Compose: put it in single quotes"),
+            (blank and rest[:1] == "#", "has a # after a blank, a comment here but not for Compose: use quotes"),
+            (not blank.isascii(), "begins with a special blank, which Compose keeps: put it in single quotes"),
         ),
     }
     return next((why for at_fault, why in faults[quote] if at_fault), None)

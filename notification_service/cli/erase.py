@@ -19,10 +19,10 @@ def command(
     address: Annotated[str, typer.Option(help="Whose personal data is removed.", metavar="ADDRESS")],
     *,
     discard_parked: Annotated[
-        bool, typer.Option("--discard-parked", help="Discard the parked events that name it, too.")
+        bool, typer.Option("--discard-parked", help="Also discard the parked events that contain it.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Change nothing: read everything, and say what names it.")
+        bool, typer.Option("--verify", help="Change nothing: search everything, and report what contains it.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Remove a person from every record.
 
-    What was sent is not sent again, and what waits is not sent at all. Exit 1 if something is left that names the
+    Sent mails are not sent again, and waiting ones are not sent at all. Exit 1 if anything still contains the
     address.
     """
     settings = command_settings()
@@ -40,7 +40,7 @@ def command(
     erased = _erase(settings, address, dry=True)
     discarded = len(erased.parked) if discard_parked else 0
     question = (
-        f"Erase {erased.records} records of {erased.address}, and remove {len(erased.outbox)} kept mails and "
+        f"Erase {erased.records} records of {erased.address}, and remove {len(erased.outbox)} mails in the outbox and "
         f"{discarded} parked events?"
     )
     nothing = not (erased.records or erased.outbox or discarded)

@@ -1,4 +1,4 @@
-"""`find`: what became of a booking, an event, a notification, or of the mails to an address."""
+"""`find`: what happened to a booking, an event, a notification, or the mails to an address."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ from notification_service.records import database, timeline
 from notification_service.records.reconciliation import OUTCOMES
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import documents
-from notification_service.stores.mongo.search import MongoSearch, Page, Place, SearchQuery
+from notification_service.stores.mongo.search import MongoSearch, Place, SearchPage, SearchQuery
 from notification_service.stores.mongo.signals import MongoSignals
 
 Term = Annotated[str | None, typer.Argument(help="A booking, event, notification or address.", callback=not_empty)]
@@ -41,7 +41,7 @@ Outcomes = Annotated[
     list[str] | None, typer.Option("--outcome", help="Only with this outcome; may be repeated.", metavar="OUTCOME")
 ]
 After = Annotated[
-    str | None, text_option("--after", help="The next page, by the word at the end of the last.", metavar="PLACE")
+    str | None, text_option("--after", help="The next page: the value that the last one ends with.", metavar="PLACE")
 ]
 
 Record = Mapping[str, Any]
@@ -79,7 +79,7 @@ def command(
 ) -> None:
     """Find notifications, the newest first.
 
-    If one alone is found, everything that happened to it is shown.
+    If there is only one, its whole history is shown.
     """
     which = wanted(
         term=term,
@@ -113,7 +113,8 @@ def wanted(
 ) -> SearchQuery:
     """`known`: a term, a booking, an event … Raises `ConfigurationError` for an unknown outcome or time."""
     if wrong := set(outcomes) - set(OUTCOMES):
-        raise ConfigurationError(f"--outcome {', '.join(sorted(wrong))} is none; there are {', '.join(OUTCOMES)}")
+        allowed = ", ".join(OUTCOMES)
+        raise ConfigurationError(f"--outcome: unknown outcome {', '.join(sorted(wrong))}; there are {allowed}")
     return SearchQuery(
         outcomes=tuple(outcomes),
         since=moment("--since", since),
@@ -130,12 +131,14 @@ def _place(after: str | None) -> Place | None:
         return Place.read(after) if after else None
     except ValueError as problem:
         raise ConfigurationError(
-            f"--after {shown(after)} is no place: it is what the page before it named"
+            f"--after {shown(after)} is not valid: use the value that the previous page ends with"
         ) from problem
 
 
-async def look(settings: Settings, which: SearchQuery, limit: int, after: Place | None) -> tuple[Page, Record | None]:
-    """A page and, where that has one record alone, the whole record. Raises `DependencyError`."""
+async def look(
+    settings: Settings, which: SearchQuery, limit: int, after: Place | None
+) -> tuple[SearchPage, Record | None]:
+    """A page and, if it has a single record, the whole record. Raises `DependencyError`."""
     full = settings.service.record_recipient is RecipientRecord.FULL
     async with database.opened(settings) as db:
         search = MongoSearch(db, settings.mongodb.collection, full_recipients=full)
@@ -149,11 +152,11 @@ async def look(settings: Settings, which: SearchQuery, limit: int, after: Place 
         return page, record
 
 
-def _table(page: Page, *, addresses: bool) -> None:
+def _table(page: SearchPage, *, addresses: bool) -> None:
     if page.records:
         terminal.table(_COLUMNS, [_row(each, addresses=addresses) for each in page.records])
     else:
-        say("Nothing is recorded of that. A booking or an event has to be whole, an address in any case of letters.")
+        say("No record found. Give whole ids of bookings and events; addresses match in any letter case.")
     say(f"{len(page.records)} found" + (f"; more with --after {page.following}" if page.following else ""))
 
 
@@ -172,27 +175,15 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
 
 
 def _history(record: Record, *, addresses: bool) -> None:
-    """One notification: its ids and fields, and everything that happened, with the replies of the server."""
-    names: tuple[str, ...] = (
-        "notification",
-        "channel",
-        "event_ids",
-        "booking_id",
-        "template",
-        "recipient",
-        "subject",
-        "message_id",
-    )
-    if record.get("provider_message_id"):
-        names = (*names, "provider_message_id")
+    """Print one notification: its ids and fields, and its history with the server's replies."""
+    names = ["notification", "channel", "event_ids", "booking_id", "template", "recipient", "subject", "message_id"]
+    names += ["provider_message_id"] if record.get("provider_message_id") else []
     fields = {"notification": "_id", "channel": "notification_type"}
     for name in names:
         value = record.get(fields.get(name, name))
         words = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "not known")
-        in_full = addresses or name in (
-            "message_id",
-            "provider_message_id",
-        )  # it looks like an address, and names no person
+        # Those of a message look like addresses, but are not a person's.
+        in_full = addresses or name.endswith("message_id")
         say_item(f"{name.replace('_', ' '):12}", _may_show(words, addresses=in_full))
     if delivery := timeline.current_delivery(record):
         say_item("delivery    ", delivery)
@@ -202,8 +193,8 @@ def _history(record: Record, *, addresses: bool) -> None:
         say_item(mark, _may_show(each.detail, addresses=addresses))
 
 
-def _as_json(page: Page, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
-    """`records`, and `next`, the place of the following page or null. One that was found alone is there in full."""
+def _as_json(page: SearchPage, record: Record | None, *, addresses: bool) -> Mapping[str, object]:
+    """`records`, and `next`: the value of --after for the next page, or null. A single record is there in full."""
     show: documents.Show = str if addresses else mask_in
     records = [documents.storable(each, show) for each in ([record] if record else page.records)]
     records = [{name: value for name, value in each.items() if name != "address_digests"} for each in records]

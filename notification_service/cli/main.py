@@ -49,7 +49,7 @@ app = typer.Typer(
         "Turns booking and payment events into e-mails.\n\n"
         "Settings come from the environment or from .env; .env.example explains each. "
         "Try demo first, which needs no server, then doctor, then run.\n\n"
-        "Exit codes: 0 done, 1 something was found or refused, 2 the command line is wrong, 69 a server does not "
+        "Exit codes: 0 done, 1 something was found or refused, 2 wrong usage, 69 a server does not "
         "answer, 74 the output cannot be written, 78 a setting, an option or a template is wrong."
     ),
     no_args_is_help=True,
@@ -81,7 +81,7 @@ app.command("version")(version.command)
 
 
 def main() -> None:
-    """Run a command. Errors that an operator can mend end in one line and an exit code of their own."""
+    """Run a command. An error that an operator can fix ends with one line and its own exit code."""
     streams.check()
     terminal.prepare()
     try:
@@ -126,7 +126,7 @@ def _refuse(problem: Any) -> NoReturn:  # noqa: ANN401 - as above
 
 
 def _hidden(text: str) -> str:
-    """Without secrets. Where the settings cannot be read there are none to hide: their errors name no values."""
+    """The text without secrets. Errors of unreadable settings contain no values, so nothing has to be hidden then."""
     try:
         return Secrecy(load(links=False).secrets()).text(text)
     except ConfigurationError:

@@ -33,7 +33,7 @@ def _name(option: typer.CallbackParam) -> str:
 
 
 def moment(option: str, text: str | None) -> datetime | None:
-    """A time that is given as so long ago, or in ISO 8601, in UTC where it names no zone.
+    """A time given as an age, such as 2h, or in ISO 8601; without a zone it is UTC.
 
     Raises `ConfigurationError`.
     """
@@ -46,7 +46,7 @@ def moment(option: str, text: str | None) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as problem:
         raise ConfigurationError(
-            f"{option} {shown(text)} is no time: write 30m, 2h or 3d for so long ago, or 2026-11-26T15:00 in UTC"
+            f"{option} {shown(text)} is not a time: write 30m, 2h or 3d for that long ago, or 2026-11-26T15:00 in UTC"
         ) from problem
 
 
@@ -72,7 +72,7 @@ Since = Annotated[
 Until = Annotated[str | None, text_option("--until", help="Before this time, in the same form.", metavar="TIME")]
 OlderThan = Annotated[
     float | None,
-    typer.Option("--older-than", metavar="HOURS", parser=_hours, help="Only what was parked more hours ago."),
+    typer.Option("--older-than", metavar="HOURS", parser=_hours, help="Only what was parked more than HOURS ago."),
 ]
 Languages = Annotated[
     list[str] | None, typer.Option("--language", help="Only in this language; may be repeated.", metavar="CODE")
@@ -80,9 +80,9 @@ Languages = Annotated[
 
 
 def agreed(question: str, *, yes: bool) -> bool:
-    """Whether a person agrees, or `yes` was given. Raises `ConfigurationError` where there is no terminal to ask on."""
+    """Whether the user agrees, or `yes` is set. Raises `ConfigurationError` if there is no terminal to ask on."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"{question} There is no terminal to answer on: add --yes, or look with --dry-run")
+        raise ConfigurationError(f"{question} There is no terminal to answer on: add --yes, or try --dry-run")
     return terminal.confirmed(question)

@@ -1,4 +1,4 @@
-"""`parked`: list, show, replay or discard what waits for a person in the parking queue."""
+"""`parked`: list, show, replay or discard the events that wait for a person in the parking queue."""
 
 import asyncio
 import base64
@@ -49,7 +49,7 @@ def list_parked(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits for a person, and why."""
+    """List the events that wait for a person, with the reason."""
     found, _ = _look(command_settings(), event, reason, event_type, older_than, channel=channel)
     if as_json:
         say_json(_as_json(found))
@@ -87,15 +87,15 @@ def replay(
 ) -> None:
     """Publish parked events again.
 
-    What was sent already is not sent twice.
+    A mail that was already sent is not sent again.
     """
     settings = command_settings()
     url, max_bytes = _broker(settings)
     found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     done = _move(
         found,
-        lambda moved, refused: parking.replay(url, wanted, max_bytes=max_bytes, moved_one=moved, refused_one=refused),
-        ("Replay", "on their way again"),
+        lambda moved, refused: parking.replay(url, wanted, max_bytes=max_bytes, on_moved=moved, on_refused=refused),
+        ("Replay", "published again"),
         dry_run=dry_run,
         yes=yes,
         as_json=as_json,
@@ -120,14 +120,14 @@ def discard(
     At least one condition has to be given.
     """
     if not any(each is not None for each in (event, reason, event_type, older_than, channel)):
-        raise ConfigurationError("parked discard: say which, by --event, --reason, --type, --older-than or --channel")
+        raise ConfigurationError("parked discard: choose by --event, --reason, --type, --older-than or --channel")
     settings = command_settings()
     url, max_bytes = _broker(settings)
     found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
     _move(
         found,
-        lambda moved, _: parking.discard(url, wanted, max_bytes=max_bytes, moved_one=moved),
-        ("Discard", "thrown away; their records stay"),
+        lambda moved, _: parking.discard(url, wanted, max_bytes=max_bytes, on_moved=moved),
+        ("Discard", "discarded; their records stay"),
         dry_run=dry_run,
         yes=yes,
         as_json=as_json,
@@ -143,7 +143,7 @@ def _move(
     yes: bool,
     as_json: bool,
 ) -> ActionResult[ParkedEvent]:
-    """Show what was found, ask, and act. `words`: the verb of the question, and how the report ends."""
+    """Show the selected events, ask, and act. `words`: the verb of the question, and the end of the report."""
     verb, ending = words
     if not as_json:
         _table(found)
@@ -164,7 +164,7 @@ def _look(
     *,
     channel: ChannelKind | None = None,
 ) -> tuple[list[ParkedEvent], ParkedFilter]:
-    """What is parked and meets every condition, and the filter that says so."""
+    """The parked events that meet every condition, and the filter for them."""
     url, max_bytes = _broker(settings)
     wanted = chosen(None, reason, event_type, older_than, channel)
     if event is None:
@@ -179,9 +179,9 @@ def _broker(settings: Settings) -> tuple[str, int]:
 
 
 def whole_id(text: str, event_ids: Iterable[str]) -> str:
-    """The id that a text names in full or, from 8 characters on, by its beginning, as tables show it.
+    """The event id that a text gives in full or, from 8 characters on, by its beginning, as tables show it.
 
-    Raises `ConfigurationError` where several ids begin so.
+    Raises `ConfigurationError` if several ids have that beginning.
     """
     known = set(event_ids)
     beginning = text.removesuffix("…").removesuffix("...")
@@ -206,7 +206,7 @@ def _row(event: ParkedEvent) -> tuple[object, ...]:
 
 
 def _type_of(event: ParkedEvent) -> str:
-    """The event type, and the channel of an event that is not parked for an e-mail."""
+    """The event type, with the channel unless it is e-mail."""
     return event.event_type if event.channel is ChannelKind.EMAIL else f"{event.event_type} ({event.channel})"
 
 
@@ -223,7 +223,7 @@ def _fields(event: ParkedEvent, *, whole: bool) -> dict[str, object]:
 
 
 def _body(body: bytes) -> dict[str, str]:
-    """The body as text and, where it is not UTF-8, its bytes in base64 too."""
+    """The body as text; if it is not UTF-8, also as base64."""
     try:
         return {"body": body.decode()}
     except UnicodeDecodeError:
@@ -240,7 +240,7 @@ def _details(event: ParkedEvent) -> None:
 
 
 def _is_json(text: str) -> bool:
-    """Whether its line breaks lie between its values, and in no text that somebody chose."""
+    """Whether the body is JSON, so that its line breaks separate values and are not part of a text."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):

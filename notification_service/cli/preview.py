@@ -18,10 +18,10 @@ def command(
     outdir: Annotated[Path | None, typer.Argument(help="A folder for the files; open its index.html.")] = None,
     *,
     language: Languages = None,
-    all_languages: Annotated[bool, typer.Option("--all-languages", help="In every language that there is.")] = False,
-    serve: Annotated[bool, typer.Option("--serve", help="Show them in a browser, and again after each save.")] = False,
-    host: Annotated[str, typer.Option(help="Where --serve listens.", metavar="HOST")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Where --serve listens.", min=1, max=65535, metavar="PORT")] = 8090,
+    all_languages: Annotated[bool, typer.Option("--all-languages", help="In all languages.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Show them in a browser, and reload after each save.")] = False,
+    host: Annotated[str, typer.Option(help="Address for --serve.", metavar="HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Address for --serve.", min=1, max=65535, metavar="PORT")] = 8090,
 ) -> None:
     """Render every sample as files, or in a browser with --serve.
 

@@ -22,21 +22,21 @@ from notification_service.settings import Settings
 def command(
     events: Annotated[
         Path | None,
-        typer.Option(help="What was published: one event, or the id of one, a line.", metavar="FILE"),
+        typer.Option(help="Published events: one event, or its id, per line.", metavar="FILE"),
     ] = None,
     *,
-    repair: Annotated[bool, typer.Option("--repair", help="Publish again what does not move.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Publish the events of stalled records again.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find what does not move, contradicts itself or never arrived.
+    """Check every record: find stalled and contradictory ones, and events without a record.
 
     Exit 1 if anything is found. Without --repair it changes nothing.
     """
     settings = command_settings()
     report = _examine(settings, events)
-    question = f"Publish {report.repairable} events again, as far as their records keep them in full?"
+    question = f"Publish {report.repairable} events again, if their records hold them in full?"
     if repair and report.repairable and not dry_run and agreed(question, yes=yes):
         report = _examine(settings, events, repair=True)
     if as_json:
@@ -62,7 +62,7 @@ def show(report: AuditReport) -> None:
     for text in (*(each.text for each in report.findings), *report.notes):
         say_item("-", text)
     if report.published:
-        say(f"{report.published} published again; look once more when they had time to end")
+        say(f"{report.published} published again; run reconcile again in a few minutes")
     if report.confirmed:
         say(f"{report.confirmed} events confirmed, {report.recorded} of them have a record")
     total = report.outcomes.total()

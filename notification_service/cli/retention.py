@@ -13,7 +13,7 @@ from notification_service.settings import Settings
 
 
 def command(*, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Remove personal data from old records, and older records.
+    """Remove personal data from old records, and remove older records.
 
     The service does the same once an hour. RECORD_DAYS_FULL and RECORD_DAYS set the ages.
     """

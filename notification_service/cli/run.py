@@ -11,7 +11,7 @@ from notification_service.observability import logging
 def command() -> None:
     """Consume events and send mail until SIGTERM or Ctrl-C.
 
-    The first signal stops consuming and finishes what was begun; a second one ends at once.
+    The first signal stops consuming and finishes the jobs in progress; a second one exits at once.
     """
     settings = service_settings()
     try:

@@ -63,8 +63,8 @@ def asyncapi() -> dict[str, Any]:
             "version": __version__,
             "description": (
                 "Takes booking and payment events and sends the e-mails that belong to them. Names are those of the "
-                "default settings. A queue that the booking system feeds is used as it stands; its arguments here are "
-                "what it is created with where it is missing."
+                "default settings. A queue of the booking system is used as it is; the arguments here are those "
+                "with which a missing one is created."
             ),
             "license": {"name": "MIT"},
         },
@@ -110,7 +110,7 @@ def _server(protocol: str, port: str, description: str) -> dict[str, Any]:
 
 
 def _routed(exchange: str, event_type: str) -> dict[str, Any]:
-    """How a producer reaches us: one routing key of the topic exchange."""
+    """One routing key of the topic exchange, to which a producer publishes."""
     return {
         "address": event_type,
         "messages": {event_type: {"$ref": f"#/components/messages/{event_type}"}},

@@ -1,4 +1,4 @@
-"""`send-test`: sends a sample mail for real, and says what the server answered."""
+"""`send-test`: sends a sample mail, and shows the server's answer."""
 
 import asyncio
 import secrets
@@ -34,24 +34,24 @@ from notification_service.settings import Settings
 
 
 def command(
-    to: Annotated[str, typer.Option(help="Who gets it.", metavar="ADDRESS")],
+    to: Annotated[str, typer.Option(help="The recipient.", metavar="ADDRESS")],
     template: Annotated[
         str, typer.Option(help=f"One of {', '.join(TEMPLATES)}, or all.", metavar="NAME")
     ] = "booking_confirmation",
 ) -> None:
-    """Send a sample mail for real, and say what the server answered."""
+    """Send a sample mail, and show the server's answer."""
     if template not in ("all", *TEMPLATES):
-        raise ConfigurationError(f"--template {template!r} is none; there are all, {', '.join(TEMPLATES)}")
+        raise ConfigurationError(f"--template: unknown template {template!r}; there are all, {', '.join(TEMPLATES)}")
     try:
         address = read_mailbox(to)
     except NotAnAddressError as problem:
-        raise ConfigurationError(f"send-test: --to is no mail address: {problem}") from problem
+        raise ConfigurationError(f"send-test: --to is not a mail address: {problem}") from problem
     if not asyncio.run(_send_each(command_settings(), address, template)):
         raise typer.Exit(1)
 
 
 async def _send_each(settings: Settings, to: str, template: str) -> bool:
-    """Whether the server took every mail."""
+    """Whether the server accepted every mail."""
     accepted = [(name, taken, said) async for name, taken, said in send(settings, to, template)]
     for name, taken, said in accepted:
         say(f"{'sent    ' if taken else 'NOT SENT'} {name}: {said}")
@@ -59,7 +59,7 @@ async def _send_each(settings: Settings, to: str, template: str) -> bool:
 
 
 async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tuple[str, bool, str]]:
-    """For each mail its template, whether the server took it, and what it said. `template`: one, or `all`."""
+    """For each mail: its template, whether it was accepted, and the server's reply. `template`: one, or `all`."""
     if settings.unconfigured:
         raise ConfigurationError(settings.unconfigured)
     channel = bootstrap.transport(settings)
@@ -82,7 +82,7 @@ def _messages(settings: Settings, to: str, template: str) -> list[OutgoingEmail]
         notification = planning.plan(sample.inbound, max_bytes=settings.service.max_event_bytes)
         if not isinstance(notification, Notification) or template not in ("all", notification.template):
             continue
-        # An id of its own each time, or a mailbox would show only the first of several tests.
+        # A new id each time: with the same Message-ID, mailboxes would show only the first test.
         ids = MessageIds(
             secrets.token_hex(16),
             notification.event_id,

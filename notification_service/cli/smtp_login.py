@@ -1,4 +1,4 @@
-"""`smtp-login`: the first refresh token. Somebody signs in, in a browser anywhere, and lets us send (RFC 8628)."""
+"""`smtp-login`: gets the first refresh token, by a sign-in in any browser (device authorization, RFC 8628)."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def command() -> None:
 
 
 async def sign_in(settings: Settings, ask: Callable[[str], None]) -> str:
-    """The refresh token. `ask` tells a person what to do. Raises `ConfigurationError`, which says what is wrong."""
+    """Return a refresh token. `ask`: shows the user what to do. Raises `ConfigurationError`."""
     # Imported here, as their libraries cost every other start time.
     from notification_service.channels.email.smtp.device_login import invite, wait_for_consent  # noqa: PLC0415
     from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Lays out rows of text: as columns that fit a terminal, or as lines of cells with tabs between them."""
+"""Lays out rows of text as columns that fit a terminal, or as tab-separated lines."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _GAP = "  "
 _ELLIPSIS = "…"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 MIN_ID = 8
-"""Characters of a shortened id, or more where two ids of a column begin alike."""
+"""Characters of a shortened id; more if two ids of a column have the same beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Laid:
 
     @property
     def room(self) -> int:
-        """By how many cells it can be cut."""
+        """By how many characters it can be cut."""
         return 0 if self.column.is_id else self.width - self.least
 
     def shorten(self) -> None:
@@ -107,7 +107,7 @@ class _Laid:
 
 
 def shortened(ids: Sequence[str]) -> list[str]:
-    """The ids cut after as many characters as tell them all apart, and marked with an ellipsis."""
+    """The ids, cut to the length at which all of them differ, with an ellipsis."""
     different = sorted(set(ids))
     alike = max(
         (_alike(one, next_one) for one, next_one in zip(different, islice(different, 1, None), strict=False)), default=0
@@ -117,14 +117,14 @@ def shortened(ids: Sequence[str]) -> list[str]:
 
 
 def age(moment: datetime) -> str:
-    """How long ago it was, in its largest unit, such as 40s, 5m, 3h or 12d."""
+    """The age in its largest unit, such as 40s, 5m, 3h or 12d."""
     seconds = max(datetime.now(UTC) - moment, timedelta()).total_seconds()
     size, unit = next((each for each in _UNITS if seconds >= each[0]), _UNITS[-1])
     return f"{int(seconds // size)}{unit}"
 
 
 def _alike(one: str, other: str) -> int:
-    """How many characters they have in common at their beginning."""
+    """The length of their common beginning."""
     return next(
         (index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )

@@ -1,4 +1,4 @@
-"""`template`: for whoever writes the mails."""
+"""`template`: commands for authors of the mails."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""The one way to the terminal. What is printed is data: no markup is read in it, and no control character passes.
+"""All output to the terminal. Text is printed as data: without markup, and with control characters escaped.
 
 No other module of the commands imports rich or calls `typer.echo` or `typer.confirm`; the linters enforce it.
 A terminal gets colours, cut columns and wrapped lines. Anything else, such as a pipe or a file, gets plain lines.
@@ -34,7 +34,7 @@ _MIN_WIDTH = 40
 
 
 def prepare() -> None:
-    """Print tracebacks with `say_failure`, and write what the encoding of a stream lacks as an escape."""
+    """Print tracebacks with `say_failure`, and escape characters that a stream's encoding lacks."""
     sys.excepthook = lambda _, problem, __: say_failure(problem)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -47,22 +47,22 @@ def say(text: object = "", *, err: bool = False) -> None:
 
 
 def say_in_lines(text: str, *, err: bool = False) -> None:
-    """Print a text whose line breaks are no data, such as JSON that was parsed."""
+    """Print a text whose line breaks are our own, such as formatted JSON."""
     typer.echo(in_lines(text), err=err)
 
 
 def say_json(value: object, **options: Any) -> None:  # noqa: ANN401 - those of json.dumps
-    """Print JSON on one line, or as `options` say."""
+    """Print JSON, on one line unless `options` say otherwise."""
     typer.echo(in_json(value, **options))
 
 
 def say_document(text: str) -> None:
-    """Print a file of this package, as it is."""
+    """Print a file of this package unchanged."""
     typer.echo(text, nl=False)
 
 
 def say_item(mark: str, text: object, style: str = "") -> None:
-    """Print a text behind a mark: one line, which a terminal wraps at words, below where the text begins."""
+    """Print a text after a mark: one line, which a terminal wraps at words and indents."""
     mark, line = shown(mark), shown(text)
     if not _is_terminal(sys.stdout):
         typer.echo(f"{mark} {line}".rstrip())
@@ -102,7 +102,7 @@ class _Count(ProgressColumn):
 
 
 class Progress:
-    """Counts what is done. It shows nothing where standard error is no terminal."""
+    """Shows how many items are done; nothing if standard error is not a terminal."""
 
     def __init__(self, bar: RichProgress, task: TaskID) -> None:
         self._bar = bar
@@ -135,7 +135,7 @@ def say_failure(problem: BaseException) -> None:
 
 
 def _console(file: TextIO) -> Console:
-    """Without colours and other escapes where NO_COLOR is set; rich itself leaves them out where TERM is dumb."""
+    """No colours or other escapes if NO_COLOR is set; rich itself leaves them out if TERM is dumb."""
     return Console(
         file=file,
         force_terminal=_is_terminal(file),

@@ -1,1 +1,1 @@
-"""The web console: what happened to a notification, what waits for a person, and whether the books balance."""
+"""The web console: the history of each notification, what waits for a person, and reconciliation."""

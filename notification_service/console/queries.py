@@ -168,13 +168,13 @@ class ConsoleQueries:
     async def look(self, choice: Choice) -> list[ParkedEvent]:
         return await self._parking(parking.look, choice)
 
-    async def replay(self, choice: Choice, moved_one: parking.Told, refused_one: parking.Refused) -> None:
+    async def replay(self, choice: Choice, on_moved: parking.OnMoved, on_refused: parking.OnRefused) -> None:
         """Replay events, and report each one as it is moved, so that the caller knows how far it got after an error."""
-        await self._parking(partial(parking.replay, moved_one=moved_one, refused_one=refused_one), choice)
+        await self._parking(partial(parking.replay, on_moved=on_moved, on_refused=on_refused), choice)
 
-    async def discard(self, choice: Choice, moved_one: parking.Told) -> None:
+    async def discard(self, choice: Choice, on_moved: parking.OnMoved) -> None:
         """Discard events; reports them as `replay` does."""
-        await self._parking(partial(parking.discard, moved_one=moved_one), choice)
+        await self._parking(partial(parking.discard, on_moved=on_moved), choice)
 
     async def bounced(self, notification_id: str) -> ParkedEvent | None:
         """Returns a bounced, suppressed or unmovable event from its record; None if it is not stored in full."""
@@ -191,8 +191,8 @@ class ConsoleQueries:
         return None
 
     async def replay_bounced(self, event: ParkedEvent) -> None:
-        async with parking.bringing_in(self._url) as bring_in:
-            await bring_in(event.body, event.event_type, event.event_id, secrets.token_hex(8), event.channel)
+        async with parking.republishing(self._url) as republish:
+            await republish(event.body, event.event_type, event.event_id, secrets.token_hex(8), event.channel)
 
     async def clicks(self, since: datetime) -> ClickReport:
         return await click_report.report(self.settings, self._database, since)

@@ -21,8 +21,7 @@ from notification_service.settings import Network
 log = structlog.get_logger(__name__)
 
 
-_CSRF_FIELD = "word"
-"""As in the forms of versions that may run beside this one."""
+_CSRF_FIELD = "csrf_token"
 
 
 class SignIn:

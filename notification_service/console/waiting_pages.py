@@ -77,22 +77,22 @@ class WaitingPages:
 
     async def _done(self, request: Request, action: str, choice: Choice) -> Response:
         moved: list[ParkedEvent] = []
-        refused_ones: list[EventRefusedError] = []
+        refused: list[EventRefusedError] = []
         try:
             if action == "replay":
-                await self._queries.replay(choice, moved.append, refused_ones.append)
+                await self._queries.replay(choice, moved.append, refused.append)
             else:
                 await self._queries.discard(choice, moved.append)
         finally:
             # Also after an error: some events may have been moved by then.
-            self._log(request, action, moved, refused=[each.event_id for each in refused_ones])
+            self._log(request, action, moved, refused=[each.event_id for each in refused])
         return self._layout.page(
             request,
             "acted",
             action=action,
             events=moved[:_MAX_SHOWN],
             count=len(moved),
-            refused=refused_ones[:_MAX_SHOWN],
+            refused=refused[:_MAX_SHOWN],
         )
 
     def _log(self, request: Request, action: str, events: Sequence[ParkedEvent], refused: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Amounts of money as producers write them: a number, with or without the name of its currency beside it."""
+"""Reads amounts of money as producers write them: a number, with or without a currency beside it. Pure."""
 
 import re
 import unicodedata
@@ -6,46 +6,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-_SMALLEST, _LARGEST = Decimal("0.005"), Decimal(10) ** 12
+_MIN_AMOUNT, _MAX_AMOUNT = Decimal("0.005"), Decimal(10) ** 12
 _MAX_LENGTH = 40
-_NO_NUMBER = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
-_POWER = re.compile(r"\+?\d+(\.\d+)?e[+-]?\d{1,9}", re.IGNORECASE)
+_NOT_A_NUMBER = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
+_SCIENTIFIC = re.compile(r"\+?\d+(\.\d+)?e[+-]?\d{1,9}", re.IGNORECASE)
 _TEXT = re.compile(
     r"(?P<before>[^\d+-]*)(?P<sign>[+-]?) ?(?P<unit>[^\d+-]*?)(?P<figure>\d(?:[\d.,' ]*\d)?)(?P<after>\D*)"
 )
-_ROUND = re.compile(r"[.,]?/?(?<=[.,/])-+")
-"""`30,-` and `500/-`: nothing behind the separator."""
+_EMPTY_DECIMALS = re.compile(r"[.,]?/?(?<=[.,/])-+")
+"""The end of `30,-` and `500/-`, which have no decimals."""
 
-_OWED = re.compile(r"\(.*\)|\D*\d[\d.,' ]*-\D*")
-"""How bookkeepers write what is less than nothing."""
+_NEGATIVE = re.compile(r"\(.*\)|\D*\d[\d.,' ]*-\D*")
+"""Negative amounts as accountants write them: `(30.00)` and `30.00-`."""
 
-_BY_COMMAS = re.compile(r"\d{1,3}(?:,\d{2,3})*,\d{3}\.\d+|\d{1,3}(?:,\d{2,3})+,\d{3}")
-_BY_DOTS = re.compile(r"\d{1,3}(?:\.\d{3})+,\d+")
-_BY_DOTS_ALONE = re.compile(r"\d{1,3}(?:\.\d{3}){2,}")
-_BY_SPACES = re.compile(r"\d{1,3}(?:[ ']\d{3})+(?:[.,]\d+)?")
+_COMMA_GROUPED = re.compile(r"\d{1,3}(?:,\d{2,3})*,\d{3}\.\d+|\d{1,3}(?:,\d{2,3})+,\d{3}")
+_DOT_GROUPED = re.compile(r"\d{1,3}(?:\.\d{3})+,\d+")
+_DOT_GROUPED_INTEGER = re.compile(r"\d{1,3}(?:\.\d{3}){2,}")
+_SPACE_GROUPED = re.compile(r"\d{1,3}(?:[ ']\d{3})+(?:[.,]\d+)?")
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")
-_WITH_COMMA = re.compile(r"\d+,\d+")
-_LIKE_THOUSANDS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
+_COMMA_DECIMAL = re.compile(r"\d+,\d+")
+_MAYBE_THOUSANDS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _THOUSAND = 3
-_SIGNS = str.maketrans(
+_ASCII_SIGNS = str.maketrans(
     {**dict.fromkeys("\u2212\u2012\u2013\u2014\ufe63\uff0d", "-"), "\u2019": "'", "\u066b": ".", "\u066c": "'"}
 )
-_VALUES = ("amount", "value", "total")
-_CURRENCIES = ("currency", "currency_code", "currencyCode", "symbol")
-_EXPONENTS = ("exponent", "scale")
-"""How many digits of a whole number stand behind its point."""
+_VALUE_KEYS = ("amount", "value", "total")
+_CURRENCY_KEYS = ("currency", "currency_code", "currencyCode", "symbol")
+_EXPONENT_KEYS = ("exponent", "scale")
+"""Keys that say how many digits of an integer amount are decimals."""
 
-_OF_GOOGLE = ("units", "nanos")
+_GOOGLE_MONEY_KEYS = ("units", "nanos")
 _MAX_PLACES = 4
-_NAMES_OF_A_CURRENCY = ("code", "currency_code", "currencyCode", "currency", "iso", "iso_code", "symbol", "name", "id")
+_CURRENCY_OBJECT_KEYS = ("code", "currency_code", "currencyCode", "currency", "iso", "iso_code", "symbol", "name", "id")
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """`said`: as it was sent, to be shown where it cannot be read.
+    """An amount of an event. `said`: the original text, which is shown where it cannot be read.
 
-    `number`: of a JSON number, in the currency's own unit. `figure`: else the digits of the text with their
-    separators, if there is one number in it. `units`: what stands before and behind it, each the name of a currency.
+    `number`: the value, where it was a JSON number; in the currency's main unit. `figure`: otherwise the digits and
+    separators of the one number in the text. `units`: the texts before and after it, which should name a currency.
     """
 
     said: str
@@ -54,20 +54,20 @@ class Amount:
     units: tuple[str, ...] = ()
 
     def value(self, decimal_sign: str, places: int) -> Decimal | None:
-        """The number; None where it could be another one. `decimal_sign`: how the reader parts off the decimals.
+        """The number; None if the text is ambiguous. `decimal_sign`: the one of the reader's language.
 
-        `places`: the decimals of the currency. A text with more of them is not what it looks like, or in another unit.
+        `places`: how many decimals the currency has. A text with more decimals is ambiguous, or in another unit.
         """
         if self.number is not None or self.figure is None:
             return self.number
         digits = _plain_digits(self.figure, decimal_sign)
-        return None if digits is None or _too_fine(digits, places) else Decimal(digits)
+        return None if digits is None or _has_more_decimals(digits, places) else Decimal(digits)
 
 
 def read(value: object) -> Amount | None:
-    """Zero is what producers send for an amount that they do not know. Raises `ValueError` where there is none."""
+    """Read an amount; None for zero, which producers send for an unknown amount. Raises `ValueError`."""
     if isinstance(value, bool):
-        raise ValueError("it is no amount")  # noqa: TRY004 - whatever it is, it cannot be read
+        raise ValueError("it is not an amount")  # noqa: TRY004 - the same error for every unreadable value
     match value:
         case int() | float() | Decimal():
             return _of_number(value)
@@ -75,12 +75,12 @@ def read(value: object) -> Amount | None:
             return _of_text(value)
         case dict():
             return _of_parts(value)
-    raise ValueError("it is no amount")
+    raise ValueError("it is not an amount")
 
 
-def is_no_number(text: str) -> bool:
-    """Whether it is how programs write what is none."""
-    return bool(_NO_NUMBER.fullmatch(text))
+def is_not_a_number(text: str) -> bool:
+    """Whether the text is `NaN` or an infinity, as programs print them."""
+    return bool(_NOT_A_NUMBER.fullmatch(text))
 
 
 def _of_number(value: float | Decimal) -> Amount | None:
@@ -91,58 +91,58 @@ def _of_number(value: float | Decimal) -> Amount | None:
 
 
 def _in_range(number: Decimal) -> Decimal | None:
-    if not number.is_finite() or not 0 <= number < _LARGEST:
-        raise ValueError("it lies not between 0 and a million million")
-    return number if number >= _SMALLEST else None
+    if not number.is_finite() or not 0 <= number < _MAX_AMOUNT:
+        raise ValueError("it is not between 0 and a million million")
+    return number if number >= _MIN_AMOUNT else None
 
 
 def _of_text(text: str) -> Amount | None:
     plain = _plain(text)
-    if is_no_number(plain) or not any(map(str.isdigit, plain)):
-        raise ValueError("it is no amount")
-    if _POWER.fullmatch(plain):
+    if is_not_a_number(plain) or not any(map(str.isdigit, plain)):
+        raise ValueError("it is not an amount")
+    if _SCIENTIFIC.fullmatch(plain):
         return _of_number(Decimal(plain))
     if len(plain) > _MAX_LENGTH:
-        raise ValueError("it is no amount")
-    said, plain = " ".join(text.split()), _ROUND.sub("", plain)
+        raise ValueError("it is not an amount")
+    said, plain = " ".join(text.split()), _EMPTY_DECIMALS.sub("", plain)
     found = _TEXT.fullmatch(plain)
-    if _OWED.fullmatch(plain) or (found and found["sign"] == "-"):
-        raise ValueError("it is less than nothing")
+    if _NEGATIVE.fullmatch(plain) or (found and found["sign"] == "-"):
+        raise ValueError("it is negative")
     if found is None:
         return Amount(said)
     figure, whole = found["figure"], re.split(r"[.,](?=\d{1,2}$)", found["figure"])[0]
     if not figure.strip("0.,' "):
         return None
-    if sum(map(str.isdigit, whole)) > len(str(_LARGEST)) - 1:
-        raise ValueError("it lies not between 0 and a million million")
+    if sum(map(str.isdigit, whole)) > len(str(_MAX_AMOUNT)) - 1:
+        raise ValueError("it is not between 0 and a million million")
     units = tuple(unit for part in ("before", "unit", "after") if (unit := found[part].strip(" :")))
     return Amount(said, None, figure, units)
 
 
 def _plain(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text[: 2 * _MAX_LENGTH]).translate(_SIGNS)
+        text = unicodedata.normalize("NFKC", text[: 2 * _MAX_LENGTH]).translate(_ASCII_SIGNS)
         text = "".join(str(unicodedata.decimal(character, character)) for character in text)
     return " ".join(text.split())
 
 
 def currency_named(value: object) -> object:
-    """What an object that stands for a currency calls it: by its code, else its sign, else its name."""
+    """The text of a currency that is given as an object: its code, else its symbol, else its name."""
     if not isinstance(value, dict):
         return value
-    named = (value[name] for name in _NAMES_OF_A_CURRENCY if isinstance(value.get(name), str) and value[name].strip())
+    named = (value[name] for name in _CURRENCY_OBJECT_KEYS if isinstance(value.get(name), str) and value[name].strip())
     return next(named, value)
 
 
 def _of_parts(parts: Mapping[str, object]) -> Amount | None:
-    """`{"amount": 30, "currency": "EUR"}`: a number and its currency, and perhaps where its point stands.
+    """`{"amount": 30, "currency": "EUR"}`: a number with its currency, and perhaps its number of decimals.
 
-    With anything else, it may be in another unit.
+    An object with any other key is not read: its amount may be in another unit.
     """
-    units = [currency_named(parts[name]) for name in _CURRENCIES if parts.get(name) is not None]
-    rest = {name: value for name, value in parts.items() if name not in _CURRENCIES}
+    units = [currency_named(parts[name]) for name in _CURRENCY_KEYS if parts.get(name) is not None]
+    rest = {name: value for name, value in parts.items() if name not in _CURRENCY_KEYS}
     if not all(isinstance(unit, str) for unit in units):
-        raise ValueError("it is no amount")
+        raise ValueError("it is not an amount")
     found = read(_value_of(rest))
     named = tuple(dict.fromkeys(text for unit in units if (text := str(unit).strip())))
     if found is None or not named:
@@ -151,53 +151,53 @@ def _of_parts(parts: Mapping[str, object]) -> Amount | None:
 
 
 def _value_of(parts: Mapping[str, object]) -> object:
-    """The number that the object holds. Raises `ValueError` where that is not certain."""
+    """The number that the object holds. Raises `ValueError` if that is not certain."""
     match list(parts):
-        case [name] if name in _VALUES and not isinstance(parts[name], dict):
+        case [name] if name in _VALUE_KEYS and not isinstance(parts[name], dict):
             return parts[name]
-        case [name, exponent] | [exponent, name] if name in _VALUES and exponent in _EXPONENTS:
+        case [name, exponent] | [exponent, name] if name in _VALUE_KEYS and exponent in _EXPONENT_KEYS:
             return _shifted(parts[name], parts[exponent])
         case ["units"] | ["units", "nanos"] | ["nanos", "units"]:
-            return _of_nanos(*map(parts.get, _OF_GOOGLE))
-    raise ValueError("it is no amount")
+            return _of_nanos(*map(parts.get, _GOOGLE_MONEY_KEYS))
+    raise ValueError("it is not an amount")
 
 
 def _shifted(number: object, places: object) -> Decimal:
     whole = _whole(number)
     if type(places) is not int or not 0 <= places <= _MAX_PLACES:
-        raise ValueError("it is no amount")
+        raise ValueError("it is not an amount")
     return whole.scaleb(-places)
 
 
 def _of_nanos(units: object, nanos: object) -> Decimal:
-    """As Google's `Money` has it: a whole number, which may be a text, and thousand millionths."""
+    """Google's `Money`: an integer, possibly as a text, and billionths."""
     return _whole(units) + _whole(nanos or 0).scaleb(-9)
 
 
 def _whole(number: object) -> Decimal:
     text = str(number)
     if isinstance(number, bool) or not isinstance(number, int | str) or not (text.isascii() and text.isdecimal()):
-        raise ValueError("it is no amount")
+        raise ValueError("it is not an amount")
     return Decimal(text)
 
 
 def _plain_digits(figure: str, decimal_sign: str) -> str | None:
-    """As Python reads it: grouped in one way alone, or in the reader's."""
-    if _BY_SPACES.fullmatch(figure):
+    """The number as Python reads it; None if its separators are ambiguous and the reader's language does not decide."""
+    if _SPACE_GROUPED.fullmatch(figure):
         return re.sub("[ ']", "", figure).replace(",", ".")
-    if _BY_COMMAS.fullmatch(figure):
+    if _COMMA_GROUPED.fullmatch(figure):
         return figure.replace(",", "")
-    if _BY_DOTS_ALONE.fullmatch(figure):
+    if _DOT_GROUPED_INTEGER.fullmatch(figure):
         return figure.replace(".", "")
     if _PLAIN.fullmatch(figure):
         return figure
-    if decimal_sign == "," and (_BY_DOTS.fullmatch(figure) or _WITH_COMMA.fullmatch(figure)):
+    if decimal_sign == "," and (_DOT_GROUPED.fullmatch(figure) or _COMMA_DECIMAL.fullmatch(figure)):
         return figure.replace(".", "").replace(",", ".")
-    return figure.replace(",", "") if decimal_sign == "." and _LIKE_THOUSANDS.fullmatch(figure) else None
+    return figure.replace(",", "") if decimal_sign == "." and _MAYBE_THOUSANDS.fullmatch(figure) else None
 
 
-def _too_fine(digits: str, places: int) -> bool:
-    """`500.00` yen are 500; `1.000` euro may be a thousand."""
+def _has_more_decimals(digits: str, places: int) -> bool:
+    """Whether there are more decimals than the currency has. `500.00` yen are 500; `1.000` euros may be a thousand."""
     decimals = digits.partition(".")[2]
     shown = decimals if len(decimals) >= _THOUSAND else decimals.rstrip("0")
     return len(shown) > places

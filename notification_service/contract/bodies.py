@@ -1,4 +1,4 @@
-"""What stands in the body of a message: unpacked, decoded and read as JSON, with nothing of it lost. Pure."""
+"""Reads the body of a message: decompresses it, decodes its text, and parses the JSON without any loss. Pure."""
 
 import codecs
 import json
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
-_AT_ONCE = 4096
-"""Bytes. What stands behind the end of one gzip member is copied, so many small members must not copy all of it."""
-_GZIP, _ZLIB, _BARE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
-_GZIP_BEGINS = b"\x1f\x8b"
-"""No JSON begins so, in any encoding."""
-_PACKED: Mapping[str, tuple[int, ...]] = {
+_PIECE_BYTES = 4096
+"""Bytes. zlib copies what follows the end of a gzip member, so many small members must not copy the whole body."""
+_GZIP, _ZLIB, _RAW_DEFLATE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_GZIP_MAGIC = b"\x1f\x8b"
+"""No JSON text starts with these bytes, in any encoding."""
+_COMPRESSIONS: Mapping[str, tuple[int, ...]] = {
     "gzip": (_GZIP,),
     "x-gzip": (_GZIP,),
-    # RFC 9110 §8.4.1.2: `deflate` is the zlib format, and some senders leave its frame out.
-    "deflate": (_ZLIB, _BARE),
+    # RFC 9110 §8.4.1.2: `deflate` is the zlib format, and some senders leave out its header.
+    "deflate": (_ZLIB, _RAW_DEFLATE),
     "zlib": (_ZLIB,),
 }
 _MAX_LAYERS = 4
@@ -28,36 +28,36 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE | re.ASCI
 _CHARSETS = re.compile(
     r"iso8859-\d+|cp125\d|koi8-[ru]|utf-(8|16|32)(-[bl]e|-sig)?|ascii|big5|gb18030|gbk|gb2312|shift_jis|euc_(jp|kr)"
 )
-"""As Python names them. No stateful or escaping ones: what they read is not what another reader reads."""
+"""As Python names them. Stateful and escaping charsets are left out: other readers read them differently."""
 _MAX_INTEGER_LENGTH = 4000
-"""Characters. Python reads and writes none of more than 4,300 digits (CVE-2020-10735)."""
-_SURE = 15
-"""Digits that every double holds exactly (DBL_DIG)."""
+"""Characters. Python converts no integer of more than 4,300 digits (CVE-2020-10735)."""
+_EXACT_DIGITS = 15
+"""Any number of up to 15 digits fits a double exactly (DBL_DIG)."""
 _MAX_NAME_LENGTH = 40
 
 
 class NotReadError(ValueError):
-    """The body is no JSON; the text says why, without what the body holds."""
+    """The body is not JSON; the message says why, without quoting the body."""
 
 
 class TooLargeError(NotReadError):
-    """The body has more bytes than are read."""
+    """The body is larger than allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The bytes as they came, with what their sender said of them in the properties of the message."""
+    """The bytes as received, with `content_encoding` and `content_type` from the message's properties."""
 
     content: bytes = field(repr=False)
     encoding: str | None = None
     content_type: str | None = None
 
 
-class Said(dict[str, Any]):
-    """A JSON object as it was said.
+class JsonObject(dict[str, Any]):
+    """A JSON object together with its original text.
 
-    `text`: the JSON itself; None of what is no JSON. `exact`: whether the values say all that the text says; they do
-    not where it has numbers that a double does not hold, or one name twice.
+    `text`: the JSON; None where the body was not JSON. `exact`: whether the values hold all of the text; they do not
+    where it has a number that a double cannot hold, or the same name twice.
     """
 
     def __init__(self, values: Mapping[str, Any], text: str | None = None, *, exact: bool = True) -> None:
@@ -67,16 +67,16 @@ class Said(dict[str, Any]):
 
 
 def text_of(body: Body, *, max_bytes: int) -> str:
-    """The body, unpacked, as text. `max_bytes`: bytes, packed and unpacked. Raises `NotReadError`."""
-    names = _names(body.encoding)
-    return _decoded(_unpacked(body.content, names, max_bytes), [*names, *_CHARSET.findall(body.content_type or "")])
+    """The decompressed body as text. `max_bytes`: limit before and after decompression. Raises `NotReadError`."""
+    names = _codings(body.encoding)
+    return _decoded(_decompressed(body.content, names, max_bytes), [*names, *_CHARSET.findall(body.content_type or "")])
 
 
 def read(body: Body, *, max_bytes: int) -> object:
-    """The JSON in the body (RFC 8259): an object as `Said`. `max_bytes`: bytes. Raises `NotReadError`.
+    """The JSON in the body (RFC 8259); an object as `JsonObject`. `max_bytes`: as in `text_of`. Raises `NotReadError`.
 
-    What packs it is told by its bytes where nothing says it. It is UTF-8; UTF-16 and UTF-32 are known by their
-    zeros, and another charset is believed where the bytes are no UTF-8 and their sender names it.
+    Without a content encoding, gzip is recognised by its first bytes. The text is UTF-8; UTF-16 and UTF-32 are
+    recognised by their zero bytes. The charset that the sender names is used where the bytes are not UTF-8.
     """
     text = text_of(body, max_bytes=max_bytes)
     try:
@@ -84,30 +84,30 @@ def read(body: Body, *, max_bytes: int) -> object:
     except RecursionError:
         raise NotReadError("the body is nested too deeply to be read") from None
     except ValueError as problem:
-        raise NotReadError(f"the body is not JSON: {problem}{_perhaps(body.encoding)}") from None
+        raise NotReadError(f"the body is not JSON: {problem}{_possible_reason(body.encoding)}") from None
 
 
 def beginning(body: Body, *, characters: int) -> str:
-    """How a body begins that cannot be read, as far as it can be shown; other bytes by their numbers."""
+    """The beginning of a body that cannot be read; bytes that are not UTF-8 become escapes."""
     try:
-        content = _unpacked(body.content, _names(body.encoding), len(body.content) + 64 * characters)
+        content = _decompressed(body.content, _codings(body.encoding), len(body.content) + 64 * characters)
     except NotReadError:
         content = body.content
     return content[: 4 * characters].decode("utf-8", "backslashreplace")[:characters]
 
 
-# ── packed ───────────────────────────────────────────────────────────────────────────────────────────
+# ── compressed ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _names(encoding: str | None) -> list[str]:
+def _codings(encoding: str | None) -> list[str]:
     """The content codings in the order in which they were applied (RFC 9110 §8.4)."""
     return [name for each in (encoding or "").lower().split(",") if (name := each.strip())]
 
 
-def _unpacked(content: bytes, names: list[str], max_bytes: int) -> bytes:
-    """Unpacked as its sender says, and as often as its bytes say; what is packed only by its name stays as it is."""
-    _within(len(content), max_bytes, "")
-    layers = [formats for name in reversed(names) if (formats := _PACKED.get(name))]
+def _decompressed(content: bytes, names: list[str], max_bytes: int) -> bytes:
+    """Decompressed as the sender says, then as the bytes show. Plain JSON that is named compressed stays as it is."""
+    _check_size(len(content), max_bytes, "")
+    layers = [formats for name in reversed(names) if (formats := _COMPRESSIONS.get(name))]
     for formats in layers[:_MAX_LAYERS]:
         try:
             content = _inflated(content, formats, max_bytes)
@@ -117,14 +117,14 @@ def _unpacked(content: bytes, names: list[str], max_bytes: int) -> bytes:
             if not _OBJECT.match(content):
                 raise
     for _ in range(_MAX_LAYERS):
-        if not content.startswith(_GZIP_BEGINS):
+        if not content.startswith(_GZIP_MAGIC):
             break
         content = _inflated(content, (_GZIP,), max_bytes)
     return content
 
 
 def _inflated(content: bytes, formats: tuple[int, ...], max_bytes: int) -> bytes:
-    """Unpacked by the first of the formats that it has."""
+    """Decompressed by the first format that fits."""
     *others, last = formats
     for wbits in others:
         try:
@@ -137,7 +137,7 @@ def _inflated(content: bytes, formats: tuple[int, ...], max_bytes: int) -> bytes
 
 
 def _inflate(content: bytes, wbits: int, max_bytes: int) -> bytes:
-    """All members of it, one behind the other (RFC 1952 §2.2), zeros behind the last one passed over."""
+    """All gzip members, one after the other (RFC 1952 §2.2). Zeros after the last one are ignored."""
     unpacked, member = bytearray(), zlib.decompressobj(wbits)
     try:
         for piece in _pieces(content):
@@ -147,29 +147,30 @@ def _inflate(content: bytes, wbits: int, max_bytes: int) -> bytes:
                     if not rest.strip(b"\0"):
                         break
                     member = zlib.decompressobj(wbits)
-                # One byte beyond the limit shows that there is more, and no more of it is ever made.
+                # One byte over the limit shows that there is more, so no more is decompressed.
                 unpacked += member.decompress(rest, max_bytes + 1 - len(unpacked))
-                _within(len(unpacked), max_bytes, " or more, unpacked")
+                _check_size(len(unpacked), max_bytes, " or more, unpacked")
                 rest = member.unused_data
     except zlib.error as problem:
         raise NotReadError(f"the body cannot be unpacked: {problem}") from None
     if not member.eof:
-        raise NotReadError("the body cannot be unpacked: it ends before its end")
+        raise NotReadError("the body cannot be unpacked: it is cut short")
     return bytes(unpacked)
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:
-    return (content[start : start + _AT_ONCE] for start in range(0, len(content), _AT_ONCE))
+    return (content[start : start + _PIECE_BYTES] for start in range(0, len(content), _PIECE_BYTES))
 
 
-def _within(length: int, max_bytes: int, how: str) -> None:
+def _check_size(length: int, max_bytes: int, how: str) -> None:
     if length > max_bytes:
         raise TooLargeError(f"the body has {length} bytes{how}, and MAX_EVENT_BYTES allows {max_bytes}")
 
 
-def _perhaps(encoding: str | None) -> str:
-    """What may be the reason: a coding that is none of those that are read."""
-    unknown = [name for name in _names(encoding) if name not in _PACKED and _codec(name) is None and name != "identity"]
+def _possible_reason(encoding: str | None) -> str:
+    """A possible reason to add to an error: a content encoding that the service does not read."""
+    ignored = {"identity", *_COMPRESSIONS}
+    unknown = [name for name in _codings(encoding) if name not in ignored and _codec(name) is None]
     return f"; its content_encoding is {unknown[0][:_MAX_NAME_LENGTH]!a}, which is not read" if unknown else ""
 
 
@@ -185,14 +186,14 @@ def _decoded(content: bytes, charsets: list[str]) -> str:
                 return content.decode(codec)
             except UnicodeDecodeError:
                 continue
-        unpacked = _perhaps(",".join(charsets)) if charsets else ""
+        unpacked = _possible_reason(",".join(charsets)) if charsets else ""
         raise NotReadError(
             f"the body is not {problem.encoding.upper()}: {problem.reason} at byte {problem.start}{unpacked}"
         ) from None
 
 
 def _codec(charset: str) -> str | None:
-    """The codec of a charset that may be read, by any of its names."""
+    """Python's name for a charset that the service reads; None for others."""
     try:
         name = codecs.lookup(charset).name
     except (LookupError, ValueError):
@@ -204,7 +205,7 @@ def _codec(charset: str) -> str | None:
 
 
 def _parsed(text: str) -> object:
-    """A number beyond all that can be reckoned with stays the text that it is: any other would be made up."""
+    """Parse JSON. A number too large for Python or a double is kept as its text."""
     exact = True
 
     def integer(literal: str) -> int | str:
@@ -217,7 +218,7 @@ def _parsed(text: str) -> object:
     def fraction(literal: str) -> float | str:
         nonlocal exact
         number = float(literal)
-        exact = exact and _says(number, literal)
+        exact = exact and _is_exact(number, literal)
         return number if math.isfinite(number) else literal
 
     def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -229,12 +230,12 @@ def _parsed(text: str) -> object:
     found = json.loads(
         text, parse_int=integer, parse_float=fraction, parse_constant=_no_constant, object_pairs_hook=named
     )
-    return Said(found, text, exact=exact) if isinstance(found, dict) else found
+    return JsonObject(found, text, exact=exact) if isinstance(found, dict) else found
 
 
-def _says(number: float, literal: str) -> bool:
-    """Whether the double, written out again, is the number that the literal says."""
-    if len(literal) <= _SURE and "e" not in literal and "E" not in literal:
+def _is_exact(number: float, literal: str) -> bool:
+    """Whether the double has exactly the value of the literal."""
+    if len(literal) <= _EXACT_DIGITS and "e" not in literal and "E" not in literal:
         return True
     try:
         return Decimal(literal) == Decimal(repr(number))
@@ -243,4 +244,4 @@ def _says(number: float, literal: str) -> bool:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

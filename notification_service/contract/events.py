@@ -1,6 +1,6 @@
 """The event contract: what the booking system publishes, and how a JSON object is read as an event.
 
-A field that cannot be read never costs the event: see `field_types`.
+A field that cannot be read never fails the event: see `field_types`.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, WithJsonSchema
 
 from notification_service.contract import bodies
-from notification_service.contract.bodies import Body, NotReadError, Said, TooLargeError
+from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError
 from notification_service.contract.field_types import (
     Amount,
     Currency,
@@ -35,7 +35,7 @@ _NAMESPACE_SEPARATOR = re.compile(r"[.:/+$\\]")
 
 
 class UnreadableEventError(ValueError):
-    """The bytes are no event. `data` is what could be read of them, for the record."""
+    """The body is not an event. `data`: what could be read of it, for the record."""
 
     def __init__(self, reason: RejectReason, detail: str, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(detail)
@@ -93,7 +93,7 @@ class BookingConfirmed(_Event):
     changed_from: Annotated[
         Shown | None, BeforeValidator(_changed_from), WithJsonSchema({"description": "Ignored: the service's own."})
     ] = None
-    """The service sets it from its own records, and reads it from the samples of its previews."""
+    """The service sets it from its own records; the samples of previews contain it too."""
     sequence: CalendarSequence = None
 
 
@@ -204,15 +204,15 @@ def payload_schema(event_type: str) -> dict[str, Any]:
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_object(body: bytes | Body, *, max_bytes: int) -> Said:
-    """Read the JSON object in `body`. Raises `UnreadableEventError` where it has none or more than `max_bytes`."""
+def read_object(body: bytes | Body, *, max_bytes: int) -> JsonObject:
+    """Read the JSON object in `body`. Raises `UnreadableEventError` if there is none or it exceeds `max_bytes`."""
     try:
         data = bodies.read(body if isinstance(body, Body) else Body(body), max_bytes=max_bytes)
     except TooLargeError as problem:
         raise UnreadableEventError(RejectReason.TOO_LARGE, str(problem)) from None
     except NotReadError as problem:
         raise UnreadableEventError(RejectReason.NOT_JSON, str(problem)) from None
-    if not isinstance(data, Said):
+    if not isinstance(data, JsonObject):
         raise UnreadableEventError(
             RejectReason.SCHEMA, f"the body is a JSON {type(data).__name__}, and an event is an object"
         )
@@ -222,7 +222,7 @@ def read_object(body: bytes | Body, *, max_bytes: int) -> Said:
 def known_type(text: str) -> str | None:
     """The event type that a text names, in any case and with any separators, such as `BookingConfirmed`.
 
-    A namespace before a class name, the assembly of .NET behind it, and a version are ignored.
+    A namespace before a class name, a .NET assembly after it, and a version are ignored.
     """
     if text in MODELS:
         return text

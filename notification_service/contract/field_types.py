@@ -1,7 +1,7 @@
-"""The types of the fields of an event: each reads leniently, and says in JSON Schema what a producer may rely on.
+"""The types of event fields: each reads leniently, and its JSON Schema says what a producer may rely on.
 
-A value that cannot be read costs its field, never the event: the field is None, and a remark about it is appended to
-the validation context.
+A value that cannot be read never fails the event: its field becomes None, and a remark about it is appended to the
+validation context.
 """
 
 from collections.abc import Callable
@@ -110,8 +110,8 @@ Text = Annotated[
     str | None,
     PlainValidator(_text),
     _schema(
-        "A number reads as its text, an entity of HTML as its character. Blank, and words such as `Unknown`, mean "
-        "that it is not known.",
+        "A number is read as text, and HTML entities are decoded. A blank text and placeholders such as `Unknown` mean "
+        "that the value is not known.",
         type=_ANY_TEXT,
     ),
 ]
@@ -119,7 +119,8 @@ Name = Annotated[
     str | None,
     PlainValidator(_name),
     _schema(
-        "As it is; a number is its exact text. Blank, and words such as `null`, mean that it is not known.",
+        "Read unchanged; a number becomes its exact text. A blank text and placeholders such as `null` mean that the "
+        "value is not known.",
         type=_ANY_TEXT,
     ),
 ]
@@ -128,9 +129,9 @@ Amount = Annotated[
     PlainValidator(_amount),
     PlainSerializer(lambda amount: amount and amount.said),
     _schema(
-        "In the currency's own unit, with or without its name: `30.00`, `30.00 EUR`, `$30`, an object of `amount` and "
-        "`currency`. A text that can be read in two ways, such as `1,234`, is shown as it is where the language of "
-        "the mail does not decide. Zero means that it is not known.",
+        "In the currency's main unit, with or without the currency: `30.00`, `30.00 EUR`, `$30`, or an object with "
+        "`amount` and `currency`. An ambiguous text, such as `1,234`, is shown unchanged unless the language of the "
+        "mail decides how to read it. Zero means that the amount is not known.",
         anyOf=[
             {"type": "number", "minimum": 0, "exclusiveMaximum": 10**12},
             {"type": "string"},
@@ -148,7 +149,7 @@ Showtime = Annotated[
     PlainValidator(_showtime),
     _schema(
         "ISO 8601, a date with an hour such as `2026-12-15 08:00 PM`, or seconds or milliseconds since 1970. Without "
-        "an offset it is the cinema's clock. Any other text is shown as it is, and is taken for no moment.",
+        "an offset it is local time at the cinema. Any other text is shown unchanged, and not treated as a time.",
         type=["string", "number", "array", "object", "null"],
     ),
 ]
@@ -156,7 +157,7 @@ Moment = Annotated[
     datetime | None,
     PlainValidator(_moment),
     _schema(
-        "ISO 8601, or seconds or milliseconds since 1970; without an offset it is UTC. What is no moment is not known.",
+        "ISO 8601, or seconds or milliseconds since 1970; without an offset it is UTC. Any other value is ignored.",
         type=["string", "number", "null"],
     ),
 ]
@@ -164,8 +165,8 @@ Seats = Annotated[
     tuple[str, ...],
     PlainValidator(_seats),
     _schema(
-        "Their names: a list, a text with commas, objects with a row and a number, or with a label. Blank ones are "
-        "left out, and each is named once.",
+        "The seats' names: a list, a text with commas, or objects with a row and a number, or with a label. Blank "
+        "names and repeated seats are left out.",
         type=["array", "string", "number", "object", "null"],
         items={"type": ["string", "number", "object", "array", "null"]},
     ),
@@ -173,19 +174,19 @@ Seats = Annotated[
 Flag = Annotated[
     bool | None,
     PlainValidator(_flag),
-    _schema("`yes` and `no`, 1 and 0 are read too. Unset: not known.", type=["boolean", "string", "number", "null"]),
+    _schema("`yes`, `no`, 1 and 0 are read too. Unset: not known.", type=["boolean", "string", "number", "null"]),
 ]
 Object = Annotated[
     dict[str, Any] | None,
     PlainValidator(_object),
-    _schema("What the gateway answered. Anything but an object is passed over.", type=["object", "string", "null"]),
+    _schema("The gateway's answer. Anything but an object is ignored.", type=["object", "string", "null"]),
 ]
 Currency = Annotated[
     str | None,
     PlainValidator(_currency),
     _schema(
-        "A code or number of ISO 4217, a sign such as `₹`, a name such as `Euro`. What is no currency is shown beside "
-        "the amount as it is. Unset: DEFAULT_CURRENCY.",
+        "An ISO 4217 code or number, a symbol such as `₹`, or a name such as `Euro`. An unknown currency is shown "
+        "unchanged beside the amount. Unset: DEFAULT_CURRENCY.",
         type=["string", "number", "object", "null"],
     ),
 ]
@@ -193,8 +194,8 @@ Zone = Annotated[
     str | None,
     PlainValidator(_zone),
     _schema(
-        "A name of the IANA database or of Windows in any case of letters, or an offset. Where it is none, no zone is "
-        "taken in its place. Unset: the cinema's, else DEFAULT_TIME_ZONE.",
+        "An IANA or Windows name in any letter case, or an offset. For an unknown zone, no default is used. "
+        "Unset: the cinema's, else DEFAULT_TIME_ZONE.",
         type=["string", "null"],
     ),
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notification_service.contract import bodies
-from notification_service.contract.bodies import Body, Said
+from notification_service.contract.bodies import Body, JsonObject
 from notification_service.foundation.trace_context import Trace
 
 _EXCERPT_LENGTH = 1024
@@ -37,9 +37,9 @@ class InboundMessage:
     unfinished_starts: int = 0
     """How many workers began to handle it and never finished."""
     unmovable: bool = False
-    """The broker refuses every copy of it, so it can be moved to no retry queue and not be parked."""
+    """The broker refuses every copy of it, so it can be neither moved to a retry queue nor parked."""
     trace: Trace | None = None
-    """The trace context of its headers, or of our span below it."""
+    """The trace context of its headers, or of the service's own span within that trace."""
 
     @property
     def content(self) -> Body:
@@ -47,11 +47,11 @@ class InboundMessage:
 
 
 def _excerpt(inbound: InboundMessage) -> Mapping[str, Any]:
-    return Said({"raw": bodies.beginning(inbound.content, characters=_EXCERPT_LENGTH)}, exact=False)
+    return JsonObject({"raw": bodies.beginning(inbound.content, characters=_EXCERPT_LENGTH)}, exact=False)
 
 
 def nameless_id(inbound: InboundMessage) -> str:
-    """The id of an event whose body has none or cannot be read."""
+    """The id of an event whose body has no id or cannot be read."""
     return _id(inbound.message_id) or body_id(inbound.body)
 
 
@@ -63,10 +63,10 @@ def _id(text: str | None) -> str | None:
 
 
 def body_id(body: bytes) -> str:
-    """The id of an event that has none: a digest of its bytes."""
+    """The id of an event without one: a digest of its body."""
     return f"sha256:{digest_of(body)}"
 
 
 def digest_of(body: bytes) -> str:
-    """32 hexadecimal digits."""
+    """SHA-256 of the body, the first 32 hexadecimal digits."""
     return hashlib.sha256(body).hexdigest()[:32]

@@ -9,13 +9,13 @@ REPORT_FIELD = "refund_transaction_id"
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What happened in the business.
+    """One thing that happened in the business, such as "booking 7 is confirmed".
 
-    A fact that may be reported with and without a name of its own, as a refund is, carries that name as `report`:
-    the first named report and the nameless ones are one fact, every further name is another. A further mail about a
-    booking carries the id of the event that decided it.
+    `report`: the id that some reports of a fact carry and others do not, such as a refund's. The first id and the
+    reports without one are one fact; each further id is another fact. For a further mail about a booking it is the
+    id of the event that decided it.
 
-    `alias`: another name of the same fact, by which a report may come that does not know the first.
+    `alias`: another key of the same fact, for reports that do not have the first key.
     """
 
     key: str
@@ -23,18 +23,17 @@ class Fact:
     alias: str | None = None
 
     def known_as(self, first: str) -> "Fact":
-        """`first`: the name under which its alias was first reported.
+        """The fact under the key of the first report with the same alias. `first`: that key.
 
-        A nameless report is of that name. A named one is of the nameless one that came before it; beside another name,
-        it stands for itself.
+        A fact with a key of its own, reported after one with another key of its own, stays as it is.
         """
         return replace(self, key=first) if self.alias in (self.key, first) else self
 
 
 def notification_id(fact: Fact, first_report: str | None, template: str, channel: str) -> str:
-    """One business fact, one template, one channel: 32 hexadecimal digits, the same in every process for ever.
+    """The id of a fact, template and channel: 32 hexadecimal digits, the same in every process and version.
 
-    `first_report`: the named report that stands for the fact as such.
+    `first_report`: the first `Fact.report` of this fact, which does not become part of the id.
     """
     further = fact.report if fact.report and fact.report != first_report else None
     parts = (fact.key, *([further] if further else []), template, channel)

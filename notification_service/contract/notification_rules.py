@@ -34,7 +34,7 @@ def _of_payment(happened: str) -> Callable[[Any], Fact | None]:
 
 
 def _payment(event: events.PaymentSucceeded | events.PaymentFailed, happened: str) -> Fact | None:
-    """By our transaction id, else by the gateway's id together with the booking, since test gateways count from 1."""
+    """Keyed by our transaction id, else by the booking and the gateway's id, since test gateways count from 1."""
     gateway = payment_ids.gateway_id(event.gateway_response)
     alias = f"gateway:{event.booking_id or ''}:{gateway}:{happened}" if gateway else None
     if event.transaction_id:
@@ -64,7 +64,7 @@ RULES: Mapping[type[Event], Rule] = {
 }
 
 
-_OF_THE_SHOW = ("movie_title", "showtime", "seats", "cinema_name", "currency", "time_zone", "locale")
+_SHOW_FIELDS = ("movie_title", "showtime", "seats", "cinema_name", "currency", "time_zone", "locale")
 
 
 TICKETS = tuple(event_type for event_type, model in events.MODELS.items() if RULES[model].until_showtime)
@@ -81,10 +81,10 @@ def says_which_show(event: events.BookingCancelled | events.BookingRefunded) -> 
     return bool(event.movie_title and event.showtime)
 
 
-def filled(event: E, confirmed: Event) -> E:
+def with_missing_details(event: E, confirmed: Event) -> E:
     """The event, with details of the show that it lacks taken from its booking's confirmation."""
-    unsaid = [name for name in _OF_THE_SHOW if name in type(event).model_fields and getattr(event, name) in (None, ())]
-    return event.model_copy(update={name: getattr(confirmed, name) for name in unsaid})
+    missing = [name for name in _SHOW_FIELDS if name in type(event).model_fields and getattr(event, name) in (None, ())]
+    return event.model_copy(update={name: getattr(confirmed, name) for name in missing})
 
 
 def booking_ids(event: Event, channel: ChannelKind) -> tuple[str, str] | None:

@@ -58,7 +58,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """Simulation was asked for: nothing was sent, and the message is in the outbox at `path`."""
+    """Simulation is on: nothing was sent, and the message is in the outbox at `path`."""
 
     path: str
 

@@ -1,4 +1,4 @@
-"""What a gateway calls a payment, where the booking system does not name it. Pure."""
+"""Finds the payment gateway's id of a payment, for events without a transaction id. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -7,21 +7,21 @@ from typing import Any
 from notification_service.contract import values
 
 _NAMES = (
-    # PayU's `txnid` is the shop's own.
+    # PayU's `txnid` is chosen by the shop.
     *("gatewaytransactionid", "gatewaypaymentid", "mihpayid", "transactionid", "txnid", "tranid", "transid"),
     *("paymentid", "razorpaypaymentid", "cfpaymentid", "paymentintentid", "paymentintent"),
     *("chargeid", "charge", "captureid", "capture", "pspreference", "checkoutrequestid"),
     *("payment", "transaction", "transactionresponse", "id"),
 )
-"""Fields that name one payment, the surest first, without case and marks.
+"""Fields that hold the id of one payment, the most reliable first, in lower case without punctuation.
 
-References and order numbers are none: a shop gives those itself, and two payments for one order share them.
+References and order numbers do not: the shop chooses them, and two payments for one order share them.
 """
 _MARKS = re.compile(r"[\W_]+")
 
 
 def gateway_id(answer: Mapping[str, Any] | None) -> str | None:
-    """The payment's id in what the gateway answered; an object that stands for it gives its own `id`."""
+    """The payment's id in the gateway's answer. Where the field holds an object, the object's own `id`."""
     found = {_MARKS.sub("", str(name)).casefold(): value for name, value in (answer or {}).items()}
     named = (_text(found[name]) for name in _NAMES if name in found)
     return next((text for text in named if text), None)

@@ -1,4 +1,4 @@
-"""What stands for "not known" in events and in the directory, and what is no name of a person."""
+"""Recognises placeholders for unknown values in events and in the directory, and texts that are not a person's name."""
 
 import re
 import unicodedata
@@ -22,26 +22,26 @@ _MAX_READ_LENGTH = 500
 
 
 def known(text: object) -> str | None:
-    """The text, or None where it is none, is blank, or says in a producer's words that it is not known."""
+    """The text, stripped; None if it is not a text, is blank, or is a placeholder such as `unknown`."""
     if not isinstance(text, str):
         return None
-    # JSON can spell half a surrogate pair, which nothing behind us can write.
+    # JSON can contain half a surrogate pair, which no store or mail can encode.
     shown = text.encode("utf-8", "replace").decode().strip()
     return None if not shown or _PLACEHOLDERS.fullmatch(shown) else shown
 
 
 def name(text: object) -> str | None:
-    """A name as a mail may greet by it: one line of at most 40 characters, or None where it is no name.
+    """A name for the greeting: one line of at most 40 characters; None if the text is not a name.
 
-    Anybody writes what they like into their account. What holds a link, an address, a number or an amount, or is a
-    sentence, advertises something: our mail must not say it for them.
+    People choose the names of their accounts. A text with a link, an address, a number or an amount, or a whole
+    sentence, may be an advertisement, which our mails must not carry.
     """
     shown = known(text)
     if shown is None or len(shown) > _MAX_READ_LENGTH:
         return None
     shown = unescaped(shown)
     line = " ".join(_visible(shown).split())
-    # Full-width letters and dots read, and lead, like the others.
+    # Full-width letters and dots look, and make links, like the others.
     if known(line) is None or not _is_name(unicodedata.normalize("NFKC", line)):
         return None
     return line if len(line) <= _MAX_NAME_LENGTH else _shortened(line)

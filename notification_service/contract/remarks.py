@@ -1,13 +1,13 @@
-"""What an operator should know of an event or its mail, though the mail goes out: the record keeps it."""
+"""Remarks: what an operator should know about an event although its message is sent. The record keeps them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """`field`: the field of the event that it is about, one of a closed set: metrics count by it.
+    """A remark about one field of an event. `field`: one of a closed set, since it is a label in metrics.
 
-    `text`: what became of it and why, to be read behind the field's name, without what the field held.
+    `text`: what was done and why. It follows the field's name, and never quotes the field's value.
     """
 
     field: str

@@ -16,14 +16,14 @@ from notification_service.foundation.html_entities import unescaped
 UNREADABLE = (ValueError, TypeError, ArithmeticError, RecursionError)
 
 _EXTENDED_JSON = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid")
-"""How MongoDB writes types that JSON lacks (Extended JSON v2)."""
+"""How MongoDB writes types that JSON does not have (Extended JSON v2)."""
 
 _TEXT_KEYS = ("name", "title", "text", "label", "message", "description", "reason")
 _ZONE_KEYS = ("id", "zoneId", "zone_id", "timezone", "time_zone", "timeZone", "name")
 _TRUE, _FALSE = {"true", "yes", "y", "on", "1"}, {"false", "no", "n", "off", "0"}
 _MAX_DEPTH = 4
 _MAX_NUMBER = 10**300
-"""A larger number is nothing a booking system means, and its digits take long to write."""
+"""No booking system sends a larger number, and converting one to digits is slow."""
 _MIN_OFFSET, _MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
 
 
@@ -53,7 +53,7 @@ def _only_text(value: object, keys: tuple[str, ...]) -> object:
 
 
 def exact(value: object) -> str | None:
-    """A text as it is; a number as its exact text, such as `12345` for 12345.0."""
+    """A text unchanged; a number as its exact text, such as `12345` for 12345.0."""
     value = unwrap(value)
     if value is None:
         return None
@@ -87,13 +87,13 @@ def money(value: object) -> Amount | None:
     if not isinstance(value, str):
         return amounts.read(unwrap_deep(value))
     found = plain(value)
-    return None if found is None and not amounts.is_no_number(value.strip()) else amounts.read(found or value)
+    return None if found is None and not amounts.is_not_a_number(value.strip()) else amounts.read(found or value)
 
 
 def showtime(value: object) -> str | None:
-    """A time as a text; what is no text is first written as one that `showtimes.read` reads."""
+    """A time as a text that `showtimes.read` can read, whatever JSON type it had."""
     value = unwrap(value)
-    found = plain(value if isinstance(value, str | None) else showtimes.written(value))
+    found = plain(value if isinstance(value, str | None) else showtimes.as_text(value))
     return None if found is None or showtimes.is_unset(found) else found
 
 
@@ -117,10 +117,10 @@ def _iso(written: str) -> datetime | None:
 
 
 def flag(value: object) -> bool | None:
-    word = (str(value) if isinstance(value, bool) else exact(value) or "").casefold()
-    if word and word not in _TRUE | _FALSE:
+    given = (str(value) if isinstance(value, bool) else exact(value) or "").casefold()
+    if given and given not in _TRUE | _FALSE:
         raise ValueError("it is neither yes nor no")
-    return word in _TRUE if word else None
+    return given in _TRUE if given else None
 
 
 def json_object(value: object) -> dict[str, Any] | None:

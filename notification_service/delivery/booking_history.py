@@ -18,7 +18,7 @@ from notification_service.contract.events import (
     PaymentFailed,
     UnreadableEventError,
 )
-from notification_service.contract.notification_rules import filled, says_which_show
+from notification_service.contract.notification_rules import says_which_show, with_missing_details
 from notification_service.contract.outcomes import Rejected, Sent, Simulated, Skipped, SkipReason, Unknown
 from notification_service.delivery import show_changes
 from notification_service.delivery.ports.ledger import Paid, RecordedEvent
@@ -144,7 +144,7 @@ class BookingHistory:
         if shown is None:
             return Relevance(_with(event, **calendar_fields, changed_from=None))
         since = show_changes.since(shown, event, self._zone)
-        whole = _with(filled(event, shown), **calendar_fields, changed_from=since)
+        whole = _with(with_missing_details(event, shown), **calendar_fields, changed_from=since)
         return Relevance(whole, None if since else SkipReason.DUPLICATE)
 
     def _of_cancellation(self, own_id: str, event: BookingCancelled) -> Relevance:
@@ -167,7 +167,7 @@ class BookingHistory:
         ]
         report = [each for each in known if each.went_out] or known or self._confirmations
         shown = self._shown(report[-1]) if report else None
-        return filled(event, shown) if shown else event
+        return with_missing_details(event, shown) if shown else event
 
     def is_overtaken(self, event: PaymentFailed, paid: Paid | None) -> bool:
         """Whether the booking is confirmed or paid, so that a request to try again would lead to a second payment.
@@ -192,7 +192,7 @@ class BookingHistory:
         for each in self._confirmations:
             known = each is earlier or (each.went_out and _after(earlier.at, each.at) and not each.before(since))
             if known and isinstance(each.event, BookingConfirmed):
-                shown = filled(each.event, shown) if shown else each.event
+                shown = with_missing_details(each.event, shown) if shown else each.event
         return shown
 
     def _calendar_fields(self, own_id: str, event: BookingEvent) -> dict[str, int | None]:

@@ -9,7 +9,7 @@ from notification_service.contract.outcomes import (
     is_about_the_address,
     may_be_reopened,
 )
-from notification_service.delivery.ports.claims import Decided, Granted, InterruptedSend
+from notification_service.delivery.ports.claims import Claimed, Decided, InterruptedSend
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
 from notification_service.foundation.addresses import key, mask
 
@@ -65,7 +65,7 @@ class DeliveryRequest:
 
 
 def next_step(
-    claim: Granted | InterruptedSend | Decided | ClaimsUnavailable, found: Opened | AlreadyThere, asked: DeliveryRequest
+    claim: Claimed | InterruptedSend | Decided | ClaimsUnavailable, found: Opened | AlreadyThere, asked: DeliveryRequest
 ) -> Step:
     if isinstance(claim, Decided):
         return _decided(claim.outcome, found)
@@ -74,7 +74,7 @@ def next_step(
         # Reopening takes a claim: two workers could do it at once.
         return WaitForRedis() if isinstance(claim, ClaimsUnavailable) and isinstance(step, Proceed) else step
     match claim:
-        case Granted():
+        case Claimed():
             return _granted(claim, found, resend=asked.resend)
         case InterruptedSend():
             return _doubtful(claim, found, resend=asked.resend)
@@ -108,7 +108,7 @@ def _is_another(recipient: str | None, entry: Entry) -> bool:
     return key(entry.recipient) not in (key(recipient), key(mask(recipient)))
 
 
-def _granted(claim: Granted, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+def _granted(claim: Claimed, found: Opened | AlreadyThere, *, resend: bool) -> Step:
     """Nothing was sent if the lapsed claim had no sending mark, is certain, and belonged to the entry's owner."""
     match found:
         case Opened():

@@ -42,7 +42,7 @@ from notification_service.delivery.observer import NoObserver, Observer, Stage
 from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
 from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
 from notification_service.delivery.ports.channel import Channel, Outbox
-from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Held, InterruptedSend
+from notification_service.delivery.ports.claims import ClaimAnswer, Claimed, Decided, Fence, Held, InterruptedSend
 from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
@@ -266,7 +266,7 @@ class Pipeline:
         return self.policy.express and is_ticket(job.notification.event)
 
     # ── claim and ledger ─────────────────────────────────────────────────────────────────────────────
-    async def _compare(self, job: Job, claim: Granted | InterruptedSend | Decided | ClaimsUnavailable) -> JobResult:
+    async def _compare(self, job: Job, claim: Claimed | InterruptedSend | Decided | ClaimsUnavailable) -> JobResult:
         decided = isinstance(claim, Decided)
         with self.observer.timed(Stage.FIND):
             recipient = Recipient(None) if decided else await self._find_recipient(job)

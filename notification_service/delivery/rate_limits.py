@@ -66,7 +66,7 @@ class RateLimit:
     """One setting and its buckets, of which the one that is free first is used."""
 
     setting: str
-    lanes: tuple[Bucket, ...]
+    buckets: tuple[Bucket, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class RateLimits:
             self._a_day(f"day:{self.server}", self.per_day, ticket=ticket),
         )
         named = zip(ORDER, found, strict=True)
-        return [RateLimit(setting, lanes) for setting, lanes in list(named)[taken:] if lanes]
+        return [RateLimit(setting, buckets) for setting, buckets in list(named)[taken:] if buckets]
 
     def _a_minute(self, key: str, most: int, *, ticket: bool) -> tuple[Bucket, ...]:
         return _shared(key, most, _MINUTE + self.grain, _AT_ONCE_OF_A_MINUTE, ticket=ticket)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 
 from notification_service.contract.events import BookingConfirmed, Event, Shown
-from notification_service.contract.notification_rules import filled
+from notification_service.contract.notification_rules import with_missing_details
 from notification_service.contract.showtimes import parse_showtime
 
 Zone = Callable[[Event], tzinfo | None]
@@ -21,7 +21,7 @@ _EASTMOST, _WESTMOST = timedelta(hours=14), timedelta(hours=-12)
 
 def since(before: BookingConfirmed, now: BookingConfirmed, zone: Zone) -> Shown | None:
     """Those details of `before` that have certainly changed, or None. A missing detail is no change."""
-    one, other = filled(before, now), filled(now, before)
+    one, other = with_missing_details(before, now), with_missing_details(now, before)
     same_by_field = {
         "showtime": _same_time(one.showtime, zone(one), other.showtime, zone(other)),
         "cinema_name": _pieces(one.cinema_name or "") == _pieces(other.cinema_name or ""),

@@ -1,6 +1,6 @@
-"""The addresses that a text names, in whatever spelling, and the keyed digests by which records are found by them.
+"""Finds the mail addresses in a text, however they are spelled, and makes the keyed digests that find records by them.
 
-A digest tells nobody the address who does not have the key, and is the same for every spelling of one mailbox.
+Without the key, a digest does not reveal its address. All spellings of one mailbox have the same digest.
 """
 
 import base64
@@ -15,48 +15,52 @@ from urllib.parse import unquote
 
 from notification_service.foundation.addresses import key
 
-MOST = 200
-"""Addresses of one record that have digests. Whatever has more is marked, and looked into by whoever searches."""
+MAX_DIGESTS = 200
+"""The most digests of one record. A record with more addresses gets `MORE`, and a search reads the record itself."""
 
 MORE = "more"
-"""Stands among the digests of a record that names more addresses than that."""
+"""Marks, among the digests, a record with more addresses than `MAX_DIGESTS`."""
 
-_DIGITS = 32
-_DEEPEST = 3
+_DIGEST_LENGTH = 32
+_MAX_DEPTH = 3
 _MAX_TEXT = 4 * 1024 * 1024
 
 _ENDS = r"\s<>\"(),:;@\[\]\\"
 _LOCAL, _DOMAIN = rf"[^{_ENDS}]{{1,64}}", rf"[^{_ENDS}'&?/|={{}}!#%*+$^`~]{{1,253}}"
 _ADDRESS = re.compile(rf"(?:\"([^\"\n@]{{1,62}})\"|({_LOCAL}))@({_DOMAIN})")
-_BEHIND = re.compile(r"[=&?/|{}!]")
-"""What may stand in a local part, and more often ends what stands before it, as in `email=jane@…`."""
+_SEPARATORS = re.compile(r"[=&?/|{}!]")
+"""Characters that a local part may contain, but that more often separate, as in `email=jane@…`."""
+_MAX_LOCAL, _MAX_DOMAIN = 64, 254
+"""In characters: the two quotes of a local part, and the "@" before a domain, are among them."""
 _AROUND = "'`*"
 _JOINT = re.compile(r"[-_#](?=[^@]{1,64}@)")
 _ID = re.compile(r"(?:id|fact|number|reference|code)$", re.IGNORECASE)
-"""Names of fields that hold an id."""
+"""The names of fields that hold an id."""
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _QUOTED_PRINTABLE = re.compile(r"=([0-9A-Fa-f]{2})")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
+_AT_IN_BASE64 = re.compile(r"Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A|JT|[CSiy]U|lN")
+"""What "@" or "%4" look like in base64, at each of the three offsets of a byte in its group of four letters."""
 _DOTS = str.maketrans("\u3002\uff61", "..")
 _HIDDEN = re.compile("[\u0000\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffd]")
 
 
 class Digests:
-    """`keys`: the first makes the digests; the others made those of older records."""
+    """`keys`: new digests are made with the first; the others are those of older records."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [hashlib.sha256(each.encode()).digest() for each in keys]
 
     def of(self, texts: Iterable[str]) -> list[str]:
-        """Of every address in the texts, sorted. Without a key there are none."""
+        """The digest of every address in the texts, sorted; empty without a key."""
         if not self._keys:
             return []
         found = named_in(texts)
-        digests = sorted(_digest(self._keys[0], each) for each in sorted(found)[:MOST])
-        return [*digests, MORE] if len(found) > MOST else digests
+        digests = sorted(_digest(self._keys[0], each) for each in sorted(found)[:MAX_DIGESTS])
+        return [*digests, MORE] if len(found) > MAX_DIGESTS else digests
 
-    def sought(self, address: str) -> list[str]:
-        """What the digests of a record may say that names this address."""
+    def to_search(self, address: str) -> list[str]:
+        """The digests to look for in records that may contain this address."""
         return [MORE, *self.of_address(address)]
 
     def of_address(self, address: str) -> list[str]:
@@ -64,28 +68,28 @@ class Digests:
         return [_digest(each, canonical(address)) for each in self._keys]
 
     @property
-    def known(self) -> list[str]:
-        """Which keys these are, so that a digest under a lost one is noticed: tells nothing of them."""
-        return [hmac.digest(each, b"which key", "sha256").hex()[:_DIGITS] for each in self._keys]
+    def key_ids(self) -> list[str]:
+        """An id of each key, which does not reveal the key, so that digests made with a lost key are noticed."""
+        return [hmac.digest(each, b"which key", "sha256").hex()[:_DIGEST_LENGTH] for each in self._keys]
 
 
 def _digest(secret: bytes, address: str) -> str:
-    return hmac.digest(secret, address.encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGITS]
+    return hmac.digest(secret, address.encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGEST_LENGTH]
 
 
 def canonical(address: str) -> str:
-    """The one spelling of a mailbox: letters in one case and one form (NFKC), the domain in ASCII."""
+    """The canonical spelling of a mailbox: one letter case, NFKC, the domain in ASCII."""
     return unicodedata.normalize("NFKC", key(unicodedata.normalize("NFKC", address)))
 
 
 def stand_in(text: str) -> str:
-    """What stands for a name that holds an address, so that it can be known again and not read."""
-    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:_DIGITS]}"
+    """A digest to use in place of an id that contains an address: recognisable, but not readable."""
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:_DIGEST_LENGTH]}"
 
 
 def named_in(texts: Iterable[str]) -> set[str]:
-    """Every address in the texts, each in its one spelling."""
-    return {each for text in _readings("\n".join(texts)[:_MAX_TEXT]) for each in _spelled_out(text)}
+    """Every address in the texts, in its canonical spelling."""
+    return {each for text in _decodings("\n".join(texts)[:_MAX_TEXT]) for each in _addresses_of(text)}
 
 
 def names(address: str, texts: Iterable[str]) -> bool:
@@ -93,14 +97,14 @@ def names(address: str, texts: Iterable[str]) -> bool:
 
 
 def texts_of_id(text: str) -> Iterator[str]:
-    """An id, and what stands in it behind each dash: in `BOOK-jane@…` that may be a mailbox, in a text it is not."""
+    """The id, and the part after each dash: in an id such as `BOOK-jane@…`, unlike in prose, that may be a mailbox."""
     yield text
     if "@" in text:
         yield from (text[each.end() :] for each in _JOINT.finditer(text))
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Every text in what JSON or BSON holds, the names of fields too."""
+    """Every text in a JSON or BSON value, the names of fields included."""
     left = [value]
     while left:
         match left.pop():
@@ -118,10 +122,10 @@ def texts_in(value: object) -> Iterator[str]:
                 continue
 
 
-def _readings(text: str) -> Iterator[str]:
-    """The text, and what stands in it percent-encoded, as entities, escaped, in quoted-printable or in base64."""
+def _decodings(text: str) -> Iterator[str]:
+    """The text, and its decodings: percent-encoding, HTML entities, escapes, quoted-printable, base64."""
     seen, fresh = set[str](), {text}
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         yield from (each for each in fresh if each)
         seen |= fresh
         fresh = {again for each in fresh for again in _decoded(each)} - seen
@@ -145,9 +149,11 @@ def _decoded(text: str) -> Iterator[str]:
         yield _HIDDEN.sub("", text)
 
 
-def _from_base64(word: str) -> str:
-    """Empty for what is none, or holds no address."""
-    bare = word.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+def _from_base64(token: str) -> str:
+    """The decoded text; empty if it is not base64 or contains no address."""
+    if not _AT_IN_BASE64.search(token):
+        return ""
+    bare = token.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
     try:
         content = base64.b64decode(bare + "=" * (-len(bare) % 4))
     except (binascii.Error, ValueError):
@@ -155,12 +161,12 @@ def _from_base64(word: str) -> str:
     return content.decode("utf-8", "replace") if b"@" in content or b"%40" in content else ""
 
 
-def _spelled_out(text: str) -> Iterator[str]:
+def _addresses_of(text: str) -> Iterator[str]:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_DOTS)
     if "@" not in text:
         return
-    for quoted, local, domain in _ADDRESS.findall(text):
+    for quoted, local, domain in _parts_of_addresses(text):
         host = domain.strip("-.…")
         if "." not in host:
             continue
@@ -168,6 +174,18 @@ def _spelled_out(text: str) -> Iterator[str]:
             yield canonical(f"{each}@{host}")
 
 
+def _parts_of_addresses(text: str) -> Iterator[tuple[str, str, str]]:
+    """As `_ADDRESS.findall`, which would try every letter of the text as a beginning: here only those near an "@"."""
+    end = 0
+    while (at := text.find("@", end)) >= 0:
+        found = _ADDRESS.search(text, max(end, at - _MAX_LOCAL), at + _MAX_DOMAIN)
+        if found is None or found.start(3) != at + 1:
+            end = at + 1
+        else:
+            yield found[1] or "", found[2] or "", found[3]
+            end = found.end()
+
+
 def _locals(text: str) -> Iterator[str]:
     yield text
-    yield from filter(None, (_BEHIND.split(text)[-1], text.strip(_AROUND)))
+    yield from filter(None, (_SEPARATORS.split(text)[-1], text.strip(_AROUND)))

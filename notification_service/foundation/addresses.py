@@ -1,4 +1,4 @@
-"""Mail addresses: what is one, how it is compared, and how one is shown where it must not be readable."""
+"""Mail addresses: parsing, comparing and masking them. Pure."""
 
 import re
 import unicodedata
@@ -10,14 +10,14 @@ from email_validator import EmailNotValidError, validate_email
 from notification_service.foundation.html_entities import unescaped
 
 _LOCAL, _LETTER = r"[^\s<>\"(),:;@]", r"[^\s<>\"'(),:;=@"
-# Each part can be matched in one way only, so that a text that an event chose costs no more than its length.
+# Each part can match in one way only, so that matching a producer's text takes linear time.
 _IN_TEXT = re.compile(rf"(?:\"[^\"\n]{{1,64}}\"|(?<!{_LOCAL}){_LOCAL}+)@\.*{_LETTER}.]+(?:\.+{_LETTER}.]+)+")
 
 _AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Invisible, and copied along from where an address stood."""
+"""Invisible characters that are copied along with an address."""
 
 _BLANKS = re.compile("[\t\u00a0\u2000-\u200a\u202f\u205f\u3000]")
-"""Blanks that end no line."""
+"""Blanks that are not line breaks."""
 
 _IN_BRACKETS = re.compile(r"([^<>]*)<([^<>]*)>")
 _QUOTED_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -30,14 +30,14 @@ _MAX_QUOTED_LENGTH = 62
 
 
 class NotAnAddressError(ValueError):
-    """The text is no deliverable mail address; the message says why without repeating it."""
+    """The text is not a deliverable mail address; the message says why without repeating it."""
 
 
 def read_mailbox(text: str) -> str:
-    """The normalised address of the one mailbox that a text names, as `parse_address` writes it.
+    """The normalised address of the one mailbox in a text, as `parse_address` returns it.
 
-    It may stand bare, in angle brackets behind a name, which is dropped (RFC 5322 §3.4), or in a `mailto:` (RFC 6068).
-    A text that can be read as several addresses is none. Raises `NotAnAddressError`.
+    The text is a bare address, a name with the address in angle brackets (RFC 5322 §3.4), or a `mailto:` URI (RFC
+    6068). Raises `NotAnAddressError`, also where the text may mean several addresses.
     """
     return parse_address(_mailbox(text.strip().strip(_AROUND).strip()))
 
@@ -45,13 +45,13 @@ def read_mailbox(text: str) -> str:
 def parse_address(text: str) -> str:
     """The normalised form of one bare address (RFC 5321, RFC 6531), its domain lower-cased.
 
-    A local part is never in quotes here, also where the wire needs them (`wire_local`). Only the syntax is checked;
-    no DNS is asked. Raises `NotAnAddressError`.
+    The local part has no quotes, even where SMTP needs them (`wire_local`). Only the syntax is checked, without DNS.
+    Raises `NotAnAddressError`.
     """
     address = text.strip()
     if "=?" in address:
-        # RFC 5321 allows its letters, but a reader that decodes the encoded word (RFC 2047) finds another header in it.
-        raise NotAnAddressError("it holds an encoded word, which no mail address has")
+        # RFC 5321 allows the characters, but a parser that decodes the encoded word (RFC 2047) may find a header in it.
+        raise NotAnAddressError("it contains an encoded word (=?…), which no mail address has")
     local, at, domain = address.rpartition("@")
     local = _without_quotes(local)
     dotted = bool(_MISPLACED_DOT.search(local))
@@ -59,7 +59,7 @@ def parse_address(text: str) -> str:
         _check_dotted(local)
     plain = re.sub(r"\.{2,}", ".", local).strip(".") if dotted else local
     try:
-        # The reserved names (.example, .test) are addresses like any other to us: the syntax decides.
+        # Reserved domains (.example, .test) are accepted: only the syntax decides.
         valid = validate_email(f"{plain}{at}{domain}", check_deliverability=False, test_environment=True)
     except EmailNotValidError as problem:
         raise NotAnAddressError(mask_in(str(problem))) from None
@@ -67,8 +67,8 @@ def parse_address(text: str) -> str:
 
 
 def _mailbox(text: str) -> str:
-    """The address itself, without what one mailbox may have around it."""
-    # No bare address holds a semicolon: `o&#39;brien@` is one that a shop escaped before it stored it.
+    """The bare address, without a name, brackets, quotes or `mailto:` around it."""
+    # A bare address has no semicolon, so `o&#39;brien@` was escaped for HTML before it was stored.
     text = unescaped(text)
     text = _BLANKS.sub(" ", text)
     if text.isprintable():
@@ -79,7 +79,7 @@ def _mailbox(text: str) -> str:
             text = unquote(mailto[1])
         elif len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1]
-        # A list of one, and a domain that is written from its root.
+        # A trailing separator (a list with one entry), and the dot at the end of a fully qualified domain.
         text = re.sub(r"[,;]$", "", text).rstrip()
         text = re.sub(r"(?<=[^.@])\.$", "", text)
     return text
@@ -92,31 +92,31 @@ def _in_brackets(text: str) -> str:
     name, address = found[1].strip(), found[2].strip()
     if re.search(r"[:;]", _QUOTED_TEXT.sub("", name)):
         raise NotAnAddressError("a group or a list of addresses is not one address")
-    # Mail programs write the address as the name where they know none; another one is a second address.
+    # Mail programs use the address as the name where they have none. A different address would be a second mailbox.
     if "@" in name and name.strip("\"'").casefold() != address.casefold():
-        raise NotAnAddressError("the name before the angle brackets holds another address")
+        raise NotAnAddressError("the name before the angle brackets contains another address")
     return address
 
 
 def _without_quotes(local: str) -> str:
-    """What needs no quotes but for its dots is the same mailbox without them (RFC 5321 §4.1.2)."""
+    """The local part without quotes, where nothing but its dots may need them (RFC 5321 §4.1.2)."""
     inner = local[1:-1]
     return inner if local == f'"{inner}"' and _DOTTED.fullmatch(inner) else local
 
 
 def _check_dotted(local: str) -> None:
-    """Dots at the ends and next to each other, as some Japanese carriers gave them out; only quotes carry them."""
+    """Leading, trailing and double dots, which some Japanese carriers issued, are valid only in quotes. Raises."""
     if not _DOTTED.fullmatch(local) or len(local) > _MAX_QUOTED_LENGTH:
-        raise NotAnAddressError("the part before the @-sign has dots where none may be, and cannot be quoted")
+        raise NotAnAddressError("the part before the @ sign has misplaced dots, and cannot be put in quotes")
 
 
 def wire_local(local: str) -> str:
-    """The local part as commands and headers carry it: in quotes where it is no dot-atom (RFC 5321 §4.1.2)."""
+    """The local part for SMTP commands and headers: in quotes unless it is a dot-atom (RFC 5321 §4.1.2)."""
     return f'"{local}"' if _MISPLACED_DOT.search(local) else local
 
 
 def key(address: str) -> str:
-    """By which an address is the same in any case of letters, and its domain in both its spellings (RFC 5890)."""
+    """A key for comparing: equal for any letter case, and for both spellings of the domain (RFC 5890)."""
     local, at, domain = unicodedata.normalize("NFC", address).rpartition("@")
     try:
         ascii_domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
@@ -126,7 +126,7 @@ def key(address: str) -> str:
 
 
 def domain_spellings(address: str) -> tuple[str, ...]:
-    """Its domain as it is given, and in both its spellings (RFC 5890)."""
+    """The domain as given, in ASCII, and in Unicode (RFC 5890)."""
     given, ascii_domain = address.rpartition("@")[2], key(address).rpartition("@")[2]
     try:
         return given, ascii_domain, idna.decode(ascii_domain)

@@ -1,11 +1,11 @@
-"""Pauses between tries that grow, and differ from worker to worker, so that they do not all try at once."""
+"""Exponential backoff with jitter, so that workers do not all retry at the same moment."""
 
 import random
 from collections.abc import Iterator
 
 
 def jittered(seconds: float, spread: float = 0.5) -> float:
-    """The seconds, randomly shorter or longer by up to `spread` of them."""
+    """A random duration in seconds between `(1 - spread)` and `(1 + spread)` times the given one."""
     return seconds * random.uniform(1 - spread, 1 + spread)  # noqa: S311 - no secret
 
 

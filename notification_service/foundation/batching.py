@@ -1,4 +1,4 @@
-"""Answers questions that are asked at the same time in one call."""
+"""Combines calls that are made at the same time into one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,11 +10,11 @@ A = TypeVar("A")
 
 
 class Batcher(Generic[Q, A]):
-    """Collects questions while a call is under way, and sends them with the next one; nobody waits for a full batch.
+    """Collects questions while a call is running, and sends them with the next call, without waiting for a full batch.
 
     `answer` gets at most `max_size` questions, and returns an answer for each. An exception among the answers is raised
-    for that question alone. An exception that `answer` raises is raised for everybody who waits at that moment, also
-    for the next batch: it would ask the same silent server, and wait as long again.
+    for that question alone. An exception that `answer` raises is raised for every caller that waits at that moment,
+    those of the next batch included: their call would time out at the same server.
     """
 
     def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]], max_size: int) -> None:

@@ -21,20 +21,20 @@ class ConfigurationError(Exception):
     """The operator is to blame; the text names the setting or file and says what to do (exit code 78)."""
 
 
-NO_URL = "is no valid URL; what is special in a URL has to be percent-encoded in its user and password"
-"""What to say of a setting whose value must not be repeated."""
+INVALID_URL = "is not a valid URL; special characters in its user and password have to be percent-encoded"
+"""The message for a URL setting, whose value may hold a password and must not be repeated."""
 
 
 class ChannelUnavailableError(Exception):
-    """A way out would let no mail through; the text says why, and what to do about it."""
+    """A channel cannot send any message; the text says why, and what to do about it."""
 
 
 class DependencyError(Exception):
-    """A dependency never came up; the text names it and its setting (exit code 69)."""
+    """A dependency did not become available; the text names it and its setting (exit code 69)."""
 
 
 class EventRefusedError(DependencyError):
-    """RabbitMQ does not take this one event, and others it may; the text says why, and what to do."""
+    """RabbitMQ refuses this event, but may accept others; the text says why, and what to do."""
 
     def __init__(self, event_id: str, problem: str) -> None:
         self.event_id = event_id

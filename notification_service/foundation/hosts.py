@@ -1,15 +1,15 @@
-"""What can be the host of a URL: a name or an address. One that is missing or misspelt is told before it is used."""
+"""Checks the host of a URL, so that a missing or misspelt one is reported before it is used."""
 
 import ipaddress
 import re
 from typing import TypeGuard
 
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
-"""Underscores too: containers have them in their names. What is no ASCII is a resolver's to encode."""
+"""Underscores are allowed: container names have them. The resolver encodes names that are not ASCII."""
 
 
 def is_host(name: str | None) -> TypeGuard[str]:
-    """Whether it may be one; an IPv6 address stands without its brackets. Nobody is asked."""
+    """Whether the name is a valid host name or IP address (IPv6 without brackets). Makes no DNS query."""
     if not name:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Entities of HTML in texts that are none: shops escape what they store. Pure."""
+"""Decodes HTML entities in plain texts: some booking systems escape texts before they store them. Pure."""
 
 import html
 import re
@@ -7,8 +7,8 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.I
 
 
 def unescaped(text: str) -> str:
-    """The text with the character for each entity, once.
+    """The text with its HTML entities decoded once.
 
-    With its semicolon only: "Fast &notorious" holds none.
+    An entity needs its semicolon: "Fast &notorious" stays as it is.
     """
     return _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text

@@ -1,4 +1,4 @@
-"""Text that others wrote, for a terminal, a log and JSON: whatever would be obeyed or hidden there is spelled out."""
+"""Makes foreign text safe for a terminal, a log and JSON: control and invisible characters become escapes."""
 
 import json
 import re
@@ -6,40 +6,40 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Letters and marks by their class, and nothing to the eye (Unicode's Default_Ignorable_Code_Point, and a blank)."""
+"""Invisible letters and marks (Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern)."""
 
 
 def shown(value: object) -> str:
-    """As text on one line. Control characters, direction and zero-width marks and lone surrogates become escapes."""
+    """The value as one line of text, with control, direction and zero-width characters and lone surrogates escaped."""
     text = str(value)
-    return text if _harmless(text) else _spelled(text, _escape)
+    return text if _is_safe(text) else _escaped(text, _escape)
 
 
 def in_lines(text: str, indent: str = "") -> str:
-    """The same for a text of several lines, each behind the `indent`, so that none can pass for a line of ours."""
+    """As `shown`, for several lines. Each begins with `indent`, so that none can be mistaken for a line of ours."""
     return "\n".join(f"{indent}{shown(line)}" for line in re.split(r"\r\n|[\r\n]", text))
 
 
 def in_json(value: object, **options: Any) -> str:  # noqa: ANN401 - those of json.dumps
-    """JSON whose readers get every character back, and of which a terminal sees none that it would obey."""
+    """JSON in which characters that a terminal would obey are escaped; parsing it gives back the same value."""
     text = json.dumps(value, ensure_ascii=False, **options)
-    return text if _harmless(text) else _spelled(text, _json_escape)
+    return text if _is_safe(text) else _escaped(text, _json_escape)
 
 
-def _harmless(text: str) -> bool:
-    return text.isprintable() and (text.isascii() or not _UNSEEN.search(text))
+def _is_safe(text: str) -> bool:
+    return text.isprintable() and (text.isascii() or not _INVISIBLE.search(text))
 
 
-def _spelled(text: str, escape: Callable[[str], str]) -> str:
-    return "".join(each if _is_seen(each) else escape(each) for each in text)
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
+    return "".join(each if _is_visible(each) else escape(each) for each in text)
 
 
-def _is_seen(character: str) -> bool:
+def _is_visible(character: str) -> bool:
     if character.isprintable():
-        return not _UNSEEN.match(character)
+        return not _INVISIBLE.match(character)
     return unicodedata.category(character) == "Zs"
 
 
@@ -48,5 +48,5 @@ def _escape(character: str) -> str:
 
 
 def _json_escape(character: str) -> str:
-    # Within a text of JSON a line break is an escape already: this one stands between two values.
+    # Inside a JSON string a line break is already escaped, so this one separates two values.
     return character if character == "\n" else json.dumps(character)[1:-1]

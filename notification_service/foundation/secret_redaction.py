@@ -1,6 +1,6 @@
-"""Secrets taken out of text: a distinctive one wherever it stands, a weak one only where it stands as a credential.
+"""Removes secrets from text: a distinctive secret anywhere, a weak one only where it is used as a credential.
 
-The only module that does it: for log lines, for what a server or a library says, and for what a command prints.
+The only module that does this, for log lines, replies of servers, errors of libraries and the output of commands.
 """
 
 import base64
@@ -12,46 +12,46 @@ from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MARK = "[secret]"
-"""What stands where a secret stood."""
+"""Replaces a secret."""
 
-_LONG, _SHORTEST = 16, 8
+_LONG, _MIN_DISTINCTIVE = 16, 8
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=")
 _IN_BASE64 = "[A-Za-z0-9+/_-]"
 _LONG_ENOUGH = 6
-"""Characters of base64 that are no word even without their padding."""
+"""With so many characters, unpadded base64 is not mistaken for a word."""
 
 _PIECE = 12
-"""So many characters of a long secret in a row are taken out: a reply is cut, folded and put together anew."""
-_REMEMBERED = 6
-"""Secrets that change: the latest of them, as an answer may come late."""
+"""Any so many consecutive characters of a long secret are removed, since replies are cut and folded."""
+_MAX_LEARNED = 6
+"""How many secrets learned at run time are kept: a late reply may still contain an older one."""
 
 _URL_SAFE, _PLAIN_64 = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
 _NAMED = r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|credentials?|api[_-]?key|requirepass|masterauth)"
 _GIVEN = r"[\"']?\s*(?:[:=]|=>)(?:b?[\"'<`])?|[\"']?\s*(?:[:=]|=>)?\s*(?:is\s+)?b?[\"'<`]"
-_TOLD = r"[\"']?\s*(?:[:=]|=>)\s+"
+_LABEL_END = r"[\"']?\s*(?:[:=]|=>)\s+"
 _AUTH = re.compile(r"\b((?i:AUTH)[ ]+(?:PLAIN|LOGIN|XOAUTH2|OAUTHBEARER|CRAM-MD5)[ ]+)[^\s\"']+")
 _USERINFO = re.compile(r"://[^\s/]+@")
 
 
 def distinctive(secret: str) -> bool:
-    """Whether a text would hold it by no accident, so that it can be hidden anywhere without taking words away.
+    """Whether a text contains the secret only on purpose, so that hiding it anywhere hides no ordinary word.
 
-    That is so from 16 characters on, and from 8 where it is no plain word: letters of more than one case in another
-    order than a name's, or anything that is no letter. Any other (`guest`, `postgres`, `a`) is weak.
+    A secret of 16 characters or more is distinctive; one of 8 to 15 is, unless it has only letters, in lower, upper or
+    title case. Any other (`guest`, `postgres`, `a`) is weak.
     """
-    if len(secret) < _SHORTEST or len(secret) >= _LONG:
+    if len(secret) < _MIN_DISTINCTIVE or len(secret) >= _LONG:
         return len(secret) >= _LONG
     return not (secret.isalpha() and secret in (secret.lower(), secret.upper(), secret.title()))
 
 
 class Secrecy:
-    """Hides the secrets that it is made with, behind `mark`.
+    """Replaces the given secrets by `mark`.
 
-    A distinctive secret is hidden anywhere: as it is, in part or wholly percent-encoded, escaped for HTML, JSON, Python
-    or mail, in hexadecimal, reversed, and in the base64 of whatever holds it. Of those `in_pieces`, and of what is
-    added later, each piece of twelve characters is: tokens, of which no part is a word. A weak one,
-    a short or common word, is hidden in the userinfo of a URL, after a word such as `password=`, after
-    AUTH, as its base64 that stands alone, and where it is all of a value (`whole`): a word elsewhere stays a word.
+    A distinctive secret is hidden anywhere: as it is, partly or wholly percent-encoded, escaped for HTML, JSON, Python
+    or mail, in hexadecimal, reversed, and in base64. Of the secrets in `in_pieces` and those added later (tokens, no
+    part of which is a word), every piece of 12 characters is hidden. A weak secret, a short or common word, is hidden
+    in the userinfo of a URL, after a name such as `password=`, after AUTH, as base64 on its own, and where it is the
+    whole value. Elsewhere it is left in the text.
     """
 
     def __init__(self, secrets: Iterable[str] = (), mark: str = MARK, *, in_pieces: Iterable[str] = ()) -> None:
@@ -64,7 +64,7 @@ class Secrecy:
         self._anywhere = _any_of(form for secret in strong for form in _written(secret))
         self._in_a_url = _joined(_percent_in_part(secret) for secret in strong)
         self._pieces = {secret: _pieces_of(secret) for secret in in_pieces}
-        self._passing: dict[str, set[str]] = {}
+        self._learned: dict[str, set[str]] = {}
         self._cores = _any_of(core for secret in strong for core in _cores(secret))
         weak = given - strong
         self._weak = _any_of(
@@ -73,18 +73,18 @@ class Secrecy:
         self._as_credential = _positions(weak)
 
     def whole(self, value: str) -> bool:
-        """Whether it is a secret and nothing else."""
+        """Whether the value is a secret and nothing else."""
         return value.strip(" \t\r\n\"'") in self._all
 
     def add(self, secret: str) -> None:
-        """One that was learned at run time, such as a token; only the latest are remembered."""
-        # At the end, also where it was known before.
-        self._passing[secret] = self._passing.pop(secret, set()) or _pieces_of(secret)
-        if len(self._passing) > _REMEMBERED:
-            del self._passing[next(iter(self._passing))]
+        """Hide a secret learned at run time, such as a token. Only the latest six are kept."""
+        # Moves a known secret to the end of the order.
+        self._learned[secret] = self._learned.pop(secret, set()) or _pieces_of(secret)
+        if len(self._learned) > _MAX_LEARNED:
+            del self._learned[next(iter(self._learned))]
 
     def __call__(self, text: str) -> str:
-        """What is told instead of a text that may be a secret, or hold one."""
+        """The text without secrets; `mark` alone if all of it is a secret."""
         return self._mark if self.whole(text) else self.text(text)
 
     def text(self, text: str) -> str:
@@ -92,19 +92,19 @@ class Secrecy:
             text = self._anywhere.sub(lambda _: self._mark, text)
         if self._in_a_url and "%" in text:
             text = self._in_a_url.sub(lambda _: self._mark, text)
-        for pieces in (*self._pieces.values(), *self._passing.values()):
+        for pieces in (*self._pieces.values(), *self._learned.values()):
             text = _without_pieces(pieces, text, self._mark)
         if self._cores and self._cores.search(text):
             text = "".join(self._without_tokens(self._cores, text))
-        # Where it stands nowhere, its positions, which take twenty times as long, need not be looked at.
+        # Looking for positions takes 20 times as long, so a quick search comes first.
         if self._as_credential and self._weak and self._weak.search(text):
-            text = self._as_credential.sub(lambda found: f"{found['before'] or found['told'] or ''}{self._mark}", text)
+            text = self._as_credential.sub(lambda found: f"{found['before'] or found['label'] or ''}{self._mark}", text)
         if "AUTH" in text or "auth" in text:
             text = _AUTH.sub(lambda found: f"{found[1]}{self._mark}", text)
         return _USERINFO.sub(f"://{self._mark}@", text) if "://" in text else text
 
     def _without_tokens(self, cores: re.Pattern[str], text: str) -> Iterator[str]:
-        """The whole run of base64 around each core goes: what stands next to it is a part of the secret too."""
+        """Removes the whole run of base64 around each core: the characters next to it belong to the secret too."""
         done = 0
         for found in cores.finditer(text):
             if found.start() < done:
@@ -132,7 +132,7 @@ def _percent_encoded(secret: str) -> Iterator[str]:
 
 
 def _written(secret: str) -> Iterator[str]:
-    """In the ways in which a library or a server writes a text down, but for base64."""
+    """The forms in which a library or server may print a secret, except base64."""
     raw = secret.encode("utf-8", "replace")
     yield from (secret, *_percent_encoded(secret), quote(quote(raw, safe=""), safe=""))
     yield from (html.escape(secret), html.escape(secret, quote=False), html.escape(secret).replace("&#x27;", "&#39;"))
@@ -144,7 +144,7 @@ def _written(secret: str) -> Iterator[str]:
 
 
 def _percent_in_part(secret: str) -> str:
-    """Any of its characters may be percent-encoded and any may be not."""
+    """A pattern in which each character may be percent-encoded or not."""
     return "".join(
         f"(?:{re.escape(each)}|{''.join(f'(?i:%{byte:02x})' for byte in each.encode('utf-8', 'replace'))})"
         for each in secret
@@ -157,7 +157,7 @@ def _joined(patterns: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def _pieces_of(secret: str) -> set[str]:
-    """Of each form of a long secret, base64's shift included; a short one is no token, and known as a whole."""
+    """Pieces of each form of a long secret, in base64 at each of the three offsets; a short one only as a whole."""
     if len(secret) < 2 * _PIECE:
         return {secret} if distinctive(secret) else set()
     forms = {form.translate(_PLAIN_64) for form in (*_written(secret), *_cores(secret))}
@@ -187,7 +187,7 @@ def _shortest_base64(secret: str) -> Iterator[str]:
 
 
 def _cores(secret: str) -> Iterator[str]:
-    """What the base64 of any text that holds the secret holds for certain, wherever in it the secret stands."""
+    """The base64 that any encoded text with the secret must contain, for each of the three possible offsets."""
     raw = secret.encode("utf-8", "replace")
     for offset in range(3):
         end = (offset + len(raw)) * 8 // 6
@@ -204,8 +204,8 @@ def _positions(weak: Collection[str]) -> re.Pattern[str] | None:
     unpadded = {stripped for form in encoded if len(stripped := form.rstrip("=")) >= _LONG_ENOUGH}
     return re.compile(
         rf"(?P<before>{_NAMED}(?:{_GIVEN}))(?:{plain})(?!\w)"
-        # Behind a blank it may be a word of a sentence, unless it is the last.
-        rf"|(?P<told>{_NAMED}{_TOLD})(?:{plain})(?=\s*(?:$|[,;)}}\]\n]))"
+        # After a blank it may be a word of a sentence, unless it is the last word.
+        rf"|(?P<label>{_NAMED}{_LABEL_END})(?:{plain})(?=\s*(?:$|[,;)}}\]\n]))"
         rf"|(?<=:)(?:{plain})(?=@)"
         rf"|(?<=AUTH )(?:{plain})(?!\w)"
         rf"|(?<!{_IN_BASE64})(?:{_alternatives(encoded | unpadded)})(?![A-Za-z0-9+/_=-])"
@@ -213,5 +213,5 @@ def _positions(weak: Collection[str]) -> re.Pattern[str] | None:
 
 
 def _alternatives(forms: Collection[str]) -> str:
-    """The longest first, or a password would be cut out of the URL that holds it and leave the rest."""
+    """The longest first: otherwise a password would be cut out of a URL and leave the rest of it."""
     return "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))

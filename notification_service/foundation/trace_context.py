@@ -14,7 +14,7 @@ _MAX_STATE_LENGTH = 512
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A span somewhere: ours, or that of whoever published the event. `state` is passed on as it came."""
+    """A span of this service or of the event's publisher. `state` is passed on unchanged."""
 
     trace_id: str
     span_id: str
@@ -23,17 +23,17 @@ class Trace:
 
     @property
     def headers(self) -> dict[str, str | None]:
-        """For what is published on; None takes a header off."""
+        """Headers for a published message; None removes a header."""
         flags = "01" if self.sampled else "00"
         return {TRACEPARENT: f"{_FIRST_VERSION}-{self.trace_id}-{self.span_id}-{flags}", TRACESTATE: self.state}
 
 
 NO_HEADERS: Mapping[str, None] = {TRACEPARENT: None, TRACESTATE: None}
-"""What was malformed goes no further, and its state means nothing without it (§3.3)."""
+"""Removes a malformed trace context: it is not passed on, and neither is its state (§3.3)."""
 
 
 def read(headers: Mapping[str, object]) -> Trace | None:
-    """The trace that the headers name; None where they name none, or not by the rules (§3.2.2)."""
+    """The trace in the headers; None if there is none or it is malformed (§3.2.2)."""
     parent = headers.get(TRACEPARENT)
     found = _TRACEPARENT.fullmatch(parent) if isinstance(parent, str) else None
     if found is None:

@@ -43,7 +43,7 @@ _REFUSAL = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpLimits:
     """Timeouts in seconds for each part of an exchange, and the number of connections.
 
     `head`: from the connection or the last answer until the head of a request is complete. `body`: until its body is
@@ -57,10 +57,10 @@ class Limits:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, host: str, port: int, limits: Limits | None = None) -> AsyncIterator[None]:
+async def serving(app: ASGIApp, host: str, port: int, limits: HttpLimits | None = None) -> AsyncIterator[None]:
     """Serve while the block runs. Raises `OSError` if the port is taken."""
     listening = socket.create_server((host, port))
-    made: Any = functools.partial(_Connection, pool=_ConnectionPool(limits or Limits()))
+    made: Any = functools.partial(_Connection, pool=_ConnectionPool(limits or HttpLimits()))
     server = _Server(
         uvicorn.Config(
             _answering(app),
@@ -131,7 +131,7 @@ class _Server(uvicorn.Server):
 class _ConnectionPool:
     """The open connections. When they are too many, one is closed, so that no client can lock the others out."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
         self._open: dict[_Connection, None] = {}
 

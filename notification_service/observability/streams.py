@@ -1,4 +1,4 @@
-"""Standard output and error when nobody reads them or the disk is full."""
+"""Standard output and error when their reader has closed them or the disk is full."""
 
 import errno
 import io
@@ -19,7 +19,7 @@ _FINISH_TIMEOUT_S = 1.0
 
 
 class UnwritableError(Exception):
-    """The output of a command cannot be written. `quiet`: the reader closed the pipe, so there is nobody to tell."""
+    """The output of a command cannot be written. `quiet`: the reader closed the pipe, so no message is printed."""
 
     def __init__(self, name: str, problem: OSError) -> None:
         super().__init__(f"{name} cannot be written: {problem.strerror}; the rest of the output is lost")
@@ -27,7 +27,7 @@ class UnwritableError(Exception):
 
 
 class CheckedStream(io.TextIOWrapper):
-    """Raises `UnwritableError`, which is no `OSError`, so that no library catches it as one of its own."""
+    """Raises `UnwritableError`, which is not an `OSError`, so that no library catches it."""
 
     title = ""
 

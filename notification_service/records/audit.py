@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notification_service.broker import delivery_limits, parking
 from notification_service.broker.delivery_limits import Fate
-from notification_service.broker.parking import BringIn
+from notification_service.broker.parking import Republish
 from notification_service.broker.topology import PARKED, again_queue, fed_queue, retry_queue
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import FOR_A_PERSON
@@ -83,12 +83,12 @@ async def _audit(
         db = await stack.enter_async_context(database.opened(settings))
         claims = redis.connect(settings.redis.url.get_secret_value())
         stack.push_async_callback(claims.aclose)
-        bring_in = await stack.enter_async_context(parking.bringing_in(url)) if repair else None
+        republish = await stack.enter_async_context(parking.republishing(url)) if repair else None
         records = MongoAudit(db, settings.mongodb.collection)
         retry_schedule = RetrySchedule(service.max_retry_attempts, service.retry_rungs)
         rules = Deadlines(datetime.now(UTC), service.lease_seconds, retry_schedule)
         recalls = MongoRecalls(db, settings.mongodb.collection)
-        yield _Audit(records, recalls, RedisClaimStates(claims), rules, url, service.max_event_bytes, bring_in, others)
+        yield _Audit(records, recalls, RedisClaimStates(claims), rules, url, service.max_event_bytes, republish, others)
 
 
 def _queues(settings: Settings, others: Iterable[ChannelKind]) -> list[str]:
@@ -100,7 +100,7 @@ def _queues(settings: Settings, others: Iterable[ChannelKind]) -> list[str]:
 
 @dataclass(slots=True)
 class _Audit:
-    """One run of the audit. `claims`: None once Redis has failed to answer. `bring_in`: None without `--repair`."""
+    """One run of the audit. `claims`: None once Redis has failed to answer. `republish`: None without `--repair`."""
 
     records: MongoAudit
     recalls: MongoRecalls
@@ -108,7 +108,7 @@ class _Audit:
     rules: Deadlines
     rabbitmq_url: str
     max_event_bytes: int
-    bring_in: BringIn | None
+    republish: Republish | None
     others: Mapping[ChannelKind, Collection[str]]
     report: AuditReport = field(default_factory=AuditReport)
 
@@ -191,7 +191,7 @@ class _Audit:
             reason = parked.get((event_id, channel))
             whole = reason is None and each.event_type
             if not (whole and await self._publish(each.body, whole, event_id, channel)):
-                self.report.repairable += bool(whole and not self.bring_in)
+                self.report.repairable += bool(whole and not self.republish)
                 self.report.findings.append(reconciliation.not_recorded(event_id, channel, reason, waiting))
 
     def _channels_of(self, confirmed: Confirmed) -> list[ChannelKind]:
@@ -232,7 +232,7 @@ class _Audit:
 
     async def _repair(self, record: Record) -> bool:
         """Publish the event of a record again. Returns whether it is on its way; the pipeline then decides as usual."""
-        if self.bring_in is None:
+        if self.republish is None:
             self.report.repairable += 1
             return False
         body = reconciliation.stored_body(await self.records.event_of(record))
@@ -248,10 +248,10 @@ class _Audit:
 
     async def _publish(self, body: bytes, event_type: str, event_id: str, channel: ChannelKind) -> bool:
         """Returns whether the broker took the event. A refusal is noted, and the audit goes on."""
-        if self.bring_in is None:
+        if self.republish is None:
             return False
         try:
-            await self.bring_in(body, event_type, event_id, channel=channel)
+            await self.republish(body, event_type, event_id, channel=channel)
         except EventRefusedError as problem:
             self.report.notes.append(str(problem))
             return False

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 _LOOK_INTERVAL_S, _OPEN_ORDER_INTERVAL_S = 30.0, 3.0
 """The time between two looks for orders; the second while one is open."""
 
-BringIn = Callable[[bytes, str, str, str, ChannelKind], Awaitable[None]]
+Republish = Callable[[bytes, str, str, str, ChannelKind], Awaitable[None]]
 """Publishes a body with event type, id and replay token to one channel, and waits for the confirm.
 
 Raises `DependencyError`.
@@ -41,10 +41,10 @@ class ServerRefusals(Protocol):
 
 
 class Recaller:
-    def __init__(self, recalls: Recalls, refusals: ServerRefusals, bring_in: BringIn) -> None:
+    def __init__(self, recalls: Recalls, refusals: ServerRefusals, republish: Republish) -> None:
         self._recalls = recalls
         self._refusals = refusals
-        self._bring_in = bring_in
+        self._republish = republish
         self._new_orders: list[Order] = []
         self._known: set[str] = set()
         self._wake = asyncio.Event()
@@ -103,7 +103,7 @@ class Recaller:
                 event_id = str(record["event_id"])
                 try:
                     token, channel = _token(record, order), channel_of(record)
-                    await self._bring_in(body, str(record["event_type"]), event_id, token, channel)
+                    await self._republish(body, str(record["event_type"]), event_id, token, channel)
                 except EventRefusedError as problem:
                     # The others are still published; a person can replay this one.
                     log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - it says all

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.cold]
 
 
 @pytest.mark.parametrize("name", [FLOOR, OURS])
-def test_the_waits_under_an_open_load_are_told(place: Place, tmp_path: Path, name: str) -> None:
+def test_the_waits_under_an_open_load_are_reported(place: Place, tmp_path: Path, name: str) -> None:
     with place.service():
         """So that the queues stand for the floor."""
     program = next(each for each in PROGRAMS if each.name == name)

@@ -56,9 +56,9 @@ def state(place: Place) -> list[Document]:
     return list(place.database[RECORDS].find().sort("_id"))
 
 
-async def word(client: httpx.AsyncClient) -> str:
+async def csrf(client: httpx.AsyncClient) -> str:
     """What the forms of this session carry."""
-    found = re.search(r'name="word" value="(\w+)"', (await client.get("/console/waiting")).text)
+    found = re.search(r'name="csrf_token" value="(\w+)"', (await client.get("/console/waiting")).text)
     assert found is not None
     return found[1]
 
@@ -158,7 +158,7 @@ async def test_a_browser_that_signed_in_before_is_not_locked_out_by_others_at_it
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as guesser,
     ):
         await operator.post("/console/login", data=right)
-        await operator.post("/console/logout", data={"word": await word(operator)})
+        await operator.post("/console/logout", data={"csrf_token": await csrf(operator)})
         codes = [(await guesser.post("/console/login", data=guess)).status_code for _ in range(6)]
         assert codes == [401] * 5 + [429]
         assert (await operator.post("/console/login", data=right)).status_code == 303
@@ -175,7 +175,7 @@ async def test_a_browser_that_signed_in_before_is_not_locked_out_by_others_at_it
 
 async def test_to_sign_out_ends_it_also_for_who_kept_the_cookie(operator: httpx.AsyncClient) -> None:
     kept = dict(operator.cookies)
-    answer = await operator.post("/console/logout", data={"word": await word(operator)})
+    answer = await operator.post("/console/logout", data={"csrf_token": await csrf(operator)})
     assert answer.status_code == 303
     assert "__Host-notification_console" not in operator.cookies
     operator.cookies.update(kept)
@@ -333,27 +333,27 @@ async def test_no_other_method_is_taken(operator: httpx.AsyncClient, app: Starle
 async def test_a_form_from_elsewhere_is_refused(
     operator: httpx.AsyncClient, behind: ConsoleQueries, path: str, headers: dict[str, str]
 ) -> None:
-    form = {"word": await word(operator), "do": "replay", "confirmed": "yes", "token": scene.TOKEN}
+    form = {"csrf_token": await csrf(operator), "do": "replay", "confirmed": "yes", "token": scene.TOKEN}
     answer = await operator.post(path, data=form, headers=headers)
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
     assert await parked(behind, scene.PARKED)
 
 
 @pytest.mark.parametrize("path", ["/console/parked", "/console/bounced", "/console/books", "/console/logout"])
-async def test_a_form_needs_the_word_of_its_own_session(
+async def test_a_form_needs_the_csrf_token_of_its_own_session(
     app: Starlette, operator: httpx.AsyncClient, behind: ConsoleQueries, path: str
 ) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as second:
         await second.post("/console/login", data={"token": scene.TOKEN})
-        others = await word(second)
-    for given in ({}, {"word": ""}, {"word": "guessed"}, {"word": others}):
+        others = await csrf(second)
+    for given in ({}, {"csrf_token": ""}, {"csrf_token": "guessed"}, {"csrf_token": others}):
         form = {"do": "replay", "confirmed": "yes", "until": "2099-01-01T00:00:00+00:00", **given}
         assert (await operator.post(path, data=form, headers={"Origin": ORIGIN})).status_code == 403
     assert await parked(behind, scene.PARKED)
 
 
 async def test_what_is_no_form_is_refused(operator: httpx.AsyncClient) -> None:
-    large = await operator.post("/console/parked", content=b"word=" + b"x" * 20_000)
+    large = await operator.post("/console/parked", content=b"csrf_token=" + b"x" * 20_000)
     many = await operator.post("/console/parked", content=b"&".join(b"a=1" for _ in range(100)))
     binary = await operator.post("/console/parked", content=b"\xff\xfe=\x00")
     assert (large.status_code, many.status_code, binary.status_code) == (413, 400, 400)
@@ -460,9 +460,11 @@ async def test_pages_lead_to_older_ones(operator: httpx.AsyncClient) -> None:
     assert (await operator.get("/console/?after=nowhere")).status_code == 400
 
 
-async def test_the_books_say_what_reconcile_says(operator: httpx.AsyncClient, behind: ConsoleQueries) -> None:
+async def test_the_reconciliation_page_shows_what_reconcile_prints(
+    operator: httpx.AsyncClient, behind: ConsoleQueries
+) -> None:
     assert "No check has run" in (await operator.get("/console/books")).text or behind.audits.report
-    answer = await operator.post("/console/books", data={"word": await word(operator)})
+    answer = await operator.post("/console/books", data={"csrf_token": await csrf(operator)})
     assert answer.headers["location"] == "/console/books"
     await behind.audits.wait(60)
     text = (await operator.get("/console/books")).text
@@ -493,12 +495,16 @@ async def test_a_page_that_cannot_be_is_refused(operator: httpx.AsyncClient, mom
 
 # ── what an action moves ─────────────────────────────────────────────────────────────────────────────
 async def test_events_are_named_a_line_each_as_a_browser_sends_them(operator: httpx.AsyncClient, seen: Place) -> None:
-    form = {"word": await word(operator), "do": "replay", "events": f"full\r\n{bad(seen)['event_id']}\r\nnone"}
+    form = {
+        "csrf_token": await csrf(operator),
+        "do": "replay",
+        "events": f"full\r\n{bad(seen)['event_id']}\r\nnone",
+    }
     assert "Replay 2 events?" in (await operator.post("/console/parked", data=form)).text
 
 
 async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncClient, behind: ConsoleQueries) -> None:
-    form = {"word": await word(operator), "reason": "no_recipient"}
+    form = {"csrf_token": await csrf(operator), "reason": "no_recipient"}
     for action in ("replay", "discard"):
         answer = await operator.post("/console/parked", data={**form, "do": action})
         assert f"{action.capitalize()} 1 event?" in answer.text
@@ -527,7 +533,9 @@ async def test_an_action_first_counts_what_it_would_move(operator: httpx.AsyncCl
 async def test_what_cannot_be_meant_is_refused(
     operator: httpx.AsyncClient, behind: ConsoleQueries, form: dict[str, str]
 ) -> None:
-    answer = await operator.post("/console/parked", data={"word": await word(operator), "confirmed": "yes", **form})
+    answer = await operator.post(
+        "/console/parked", data={"csrf_token": await csrf(operator), "confirmed": "yes", **form}
+    )
     assert answer.status_code == 400
     assert await parked(behind, scene.PARKED)
 
@@ -535,14 +543,14 @@ async def test_what_cannot_be_meant_is_refused(
 async def test_what_was_parked_after_the_count_is_not_meant(
     operator: httpx.AsyncClient, behind: ConsoleQueries
 ) -> None:
-    form = {"word": await word(operator), "do": "discard", "reason": "no_recipient", "confirmed": "yes"}
+    form = {"csrf_token": await csrf(operator), "do": "discard", "reason": "no_recipient", "confirmed": "yes"}
     answer = await operator.post("/console/parked", data={**form, "until": "2020-01-01T00:00:00+00:00"})
     assert "0 events discarded" in answer.text
     assert await parked(behind, scene.PARKED)
 
 
 async def test_a_replay_goes_the_ordinary_way(operator: httpx.AsyncClient, seen: Place, behind: ConsoleQueries) -> None:
-    form = {"word": await word(operator), "do": "replay", "events": bad(seen)["event_id"]}
+    form = {"csrf_token": await csrf(operator), "do": "replay", "events": bad(seen)["event_id"]}
     counted = (await operator.post("/console/parked", data=form)).text
     until = re.search(r'name="until" value="([^"]+)"', counted)
     assert until is not None
@@ -573,7 +581,7 @@ async def test_what_bounced_is_replayed_from_its_record(operator: httpx.AsyncCli
     before = record(seen, "bounced")
     assert "/console/bounced" in (await operator.get(f"/console/notifications/{before['_id']}")).text
     assert "/console/bounced" not in (await operator.get(f"/console/notifications/{bad(seen)['_id']}")).text
-    form = {"word": await word(operator), "do": "replay", "notification": before["_id"]}
+    form = {"csrf_token": await csrf(operator), "do": "replay", "notification": before["_id"]}
     assert "Replay 1 event?" in (await operator.post("/console/bounced", data=form)).text
     assert record(seen, "bounced").get("replays") is None
     # It is refused again, so that the scene stays as it was.
@@ -592,7 +600,11 @@ async def test_what_bounced_is_replayed_from_its_record(operator: httpx.AsyncCli
 @pytest.mark.parametrize("event_id", ["receipt", "full", "none"])
 async def test_what_did_not_bounce_is_not_replayed_so(operator: httpx.AsyncClient, seen: Place, event_id: str) -> None:
     found = seen.record(event_id)
-    form = {"word": await word(operator), "notification": found["_id"] if found else "none", "confirmed": "yes"}
+    form = {
+        "csrf_token": await csrf(operator),
+        "notification": found["_id"] if found else "none",
+        "confirmed": "yes",
+    }
     assert "It is no longer bounced" in (await operator.post("/console/bounced", data=form)).text
 
 

@@ -9,7 +9,7 @@ import pytest
 from notification_service.console.queries import ConsoleQueries
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.suppressions import Cause, Entry, Evidence
-from tests.console.test_http import word
+from tests.console.test_http import csrf
 
 ADDRESS = "Suppressed.Guest@guests.example"
 
@@ -19,7 +19,7 @@ async def entries(behind: ConsoleQueries, address: str = ADDRESS) -> tuple[Entry
 
 
 async def send(operator: httpx.AsyncClient, **fields: str) -> httpx.Response:
-    return await operator.post("/console/suppressions", data={"word": await word(operator), **fields})
+    return await operator.post("/console/suppressions", data={"csrf_token": await csrf(operator), **fields})
 
 
 async def test_an_address_is_added_found_and_lifted(operator: httpx.AsyncClient, behind: ConsoleQueries) -> None:

@@ -18,7 +18,7 @@ from notification_service.contract.outcomes import (
     Unknown,
     may_be_reopened,
 )
-from notification_service.delivery.ports.claims import Claims, Decided, Fence, Granted, Held, InterruptedSend, Tenure
+from notification_service.delivery.ports.claims import Claimed, Claims, Decided, Fence, Held, InterruptedSend, Tenure
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.claims import MemoryClaims
 from notification_service.stores.redis import client as redis
@@ -82,8 +82,8 @@ async def after_the_lease() -> None:
 # ── claim ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_nobody_knows_is_granted_as_fresh(claims: Claims, one: str) -> None:
-    assert await claims.claim(one, "a") == Granted(fresh=True)
+async def test_an_unknown_notification_is_claimed_as_fresh(claims: Claims, one: str) -> None:
+    assert await claims.claim(one, "a") == Claimed(fresh=True)
 
 
 async def test_what_another_holds_is_held_for_the_rest_of_its_lease(claims: Claims, one: str) -> None:
@@ -94,27 +94,27 @@ async def test_what_another_holds_is_held_for_the_rest_of_its_lease(claims: Clai
 
 
 async def test_ones_own_claim_asked_for_again_is_as_fresh_as_it_was(claims: Claims, one: str) -> None:
-    assert [await claims.claim(one, "a") for _ in range(3)] == [Granted(fresh=True)] * 3
+    assert [await claims.claim(one, "a") for _ in range(3)] == [Claimed(fresh=True)] * 3
     await after_the_lease()
-    assert await claims.claim(one, "a") == Granted(fresh=True)
+    assert await claims.claim(one, "a") == Claimed(fresh=True)
 
 
 async def test_a_claim_whose_lease_is_over_is_granted_to_the_next_and_is_not_fresh(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     await after_the_lease()
-    assert await claims.claim(one, "b") == Granted(fresh=False, before="a")
+    assert await claims.claim(one, "b") == Claimed(fresh=False, before="a")
     assert isinstance(await claims.claim(one, "a"), Held)
 
 
 async def test_of_many_at_once_one_wins(claims: Claims, one: str) -> None:
     answers = await asyncio.gather(*(claims.claim(one, f"owner-{number}") for number in range(12)))
-    assert answers.count(Granted(fresh=True)) == 1
+    assert answers.count(Claimed(fresh=True)) == 1
     assert sum(isinstance(answer, Held) for answer in answers) == 11
 
 
 async def test_notifications_are_apart(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
-    assert await claims.claim(one + "x", "b") == Granted(fresh=True)
+    assert await claims.claim(one + "x", "b") == Claimed(fresh=True)
 
 
 # ── the sending marker ───────────────────────────────────────────────────────────────────────────────
@@ -174,7 +174,7 @@ async def test_a_marker_is_refused_to_whoever_lost_the_claim(claims: Claims, one
     await claims.claim(one, "b")
     assert await claims.mark_sending(one, "a") is LOST
     await after_the_lease()
-    assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
+    assert await claims.claim(one, "c") == Claimed(fresh=False, before="b")
 
 
 async def test_a_marker_is_refused_where_another_took_the_claim_and_let_it_go(claims: Claims, one: str) -> None:
@@ -183,7 +183,7 @@ async def test_a_marker_is_refused_where_another_took_the_claim_and_let_it_go(cl
     await claims.claim(one, "b")
     await claims.release(one, "b")
     assert await claims.mark_sending(one, "a") is LOST
-    assert await claims.claim(one, "c") == Granted(fresh=True)
+    assert await claims.claim(one, "c") == Claimed(fresh=True)
 
 
 async def test_a_marker_asked_for_twice_is_one(claims: Claims, one: str) -> None:
@@ -209,9 +209,9 @@ async def test_a_claim_of_another_server_proves_nothing(claims: Claims, one: str
     await claims.claim(one, "a")
     await lose_writes(claims, one)
     await after_the_lease()
-    assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+    assert await claims.claim(one, "b") == Claimed(fresh=False, before="a", certain=False)
     await after_the_lease()
-    assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
+    assert await claims.claim(one, "c") == Claimed(fresh=False, before="b")
 
 
 @pytest.mark.parametrize("again", [True, False])
@@ -230,7 +230,7 @@ async def test_a_renewal_makes_nothing_certain(claims: Claims, one: str) -> None
     await claims.renew({one: Tenure("a")})
     await claims.unmark(one, "a")
     await after_the_lease()
-    assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+    assert await claims.claim(one, "b") == Claimed(fresh=False, before="a", certain=False)
 
 
 @pytest.mark.parametrize("again", [True, False])
@@ -249,7 +249,7 @@ async def test_a_marker_says_that_the_claim_is_of_another_server(claims: Claims,
 async def test_ones_own_claim_asked_for_again_at_another_server_is_still_of_the_first(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     await lose_writes(claims, one)
-    assert await claims.claim(one, "a") == Granted(fresh=True)
+    assert await claims.claim(one, "a") == Claimed(fresh=True)
     assert await claims.mark_sending(one, "a") is HELD_HERE
 
 
@@ -289,9 +289,7 @@ OUTCOMES: list[Outcome] = [
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
-async def test_a_verdict_is_told_to_everybody_and_outlives_the_lease(
-    claims: Claims, one: str, outcome: Outcome
-) -> None:
+async def test_everybody_gets_the_verdict_and_it_outlives_the_lease(claims: Claims, one: str, outcome: Outcome) -> None:
     await claims.claim(one, "a")
     assert await claims.decide(one, "a", outcome) is HELD
     assert await claims.claim(one, "b") == Decided(outcome)
@@ -304,7 +302,7 @@ async def test_a_verdict_without_a_key_is_remembered(claims: Claims, one: str) -
     assert await claims.claim(one, "b") == Decided(Sent())
 
 
-async def test_a_verdict_told_twice_stands_and_another_one_does_not_replace_it(claims: Claims, one: str) -> None:
+async def test_a_repeated_verdict_is_accepted_and_another_one_does_not_replace_it(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     assert await claims.decide(one, "a", Sent()) is HELD
     assert await claims.decide(one, "a", Sent()) is HELD
@@ -334,14 +332,14 @@ async def test_only_a_verdict_that_may_be_reopened_is(claims: Claims, one: str, 
     await claims.decide(one, "a", outcome)
     answer = await claims.claim(one, "b", reopen=True)
     if may_be_reopened(outcome):
-        assert answer == (InterruptedSend() if isinstance(outcome, Unknown) else Granted(fresh=False))
+        assert answer == (InterruptedSend() if isinstance(outcome, Unknown) else Claimed(fresh=False))
         assert isinstance(await claims.claim(one, "c", reopen=True), Held)
     else:
         assert answer == Decided(outcome)
 
 
-async def test_a_replay_of_what_nobody_knows_or_another_holds_is_like_any_claim(claims: Claims, one: str) -> None:
-    assert await claims.claim(one, "a", reopen=True) == Granted(fresh=True)
+async def test_a_replay_of_an_unknown_or_claimed_notification_is_like_any_claim(claims: Claims, one: str) -> None:
+    assert await claims.claim(one, "a", reopen=True) == Claimed(fresh=True)
     assert isinstance(await claims.claim(one, "b", reopen=True), Held)
 
 
@@ -353,7 +351,7 @@ async def test_a_marker_that_is_taken_back_leaves_nothing_to_doubt(claims: Claim
     await claims.mark_sending(one, "a")
     await claims.unmark(one, "a")
     await asyncio.sleep(LEASE * 1.5)
-    assert await claims.claim(one, "b") == Granted(fresh=False, before="a")
+    assert await claims.claim(one, "b") == Claimed(fresh=False, before="a")
 
 
 async def test_a_resend_that_is_taken_back_leaves_the_first_doubt_and_its_one_more_mail(
@@ -410,7 +408,7 @@ async def test_what_is_released_is_fresh_for_the_next(claims: Claims, one: str, 
     if marked:
         await claims.mark_sending(one, "a")
     assert await claims.release(one, "a") is HELD
-    assert await claims.claim(one, "b") == Granted(fresh=True)
+    assert await claims.claim(one, "b") == Claimed(fresh=True)
 
 
 async def test_only_its_owner_releases_a_claim(claims: Claims, one: str) -> None:
@@ -419,7 +417,7 @@ async def test_only_its_owner_releases_a_claim(claims: Claims, one: str) -> None
     assert isinstance(await claims.claim(one, "b"), Held)
 
 
-async def test_a_release_told_twice_is_one(claims: Claims, one: str) -> None:
+async def test_a_repeated_release_has_no_further_effect(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     assert [await claims.release(one, "a") for _ in range(2)] == [HELD, HELD]
 
@@ -444,7 +442,7 @@ async def test_only_what_still_stands_is_renewed(claims: Claims, one: str) -> No
     await claims.release(names["released"], "a")
     assert list(await claims.renew(dict.fromkeys(names.values(), Tenure("a")))) == [names["ours"]]
     assert list(await claims.renew({})) == []
-    assert await claims.claim(names["unknown"], "c") == Granted(fresh=True)
+    assert await claims.claim(names["unknown"], "c") == Claimed(fresh=True)
 
 
 # ── Redis alone ──────────────────────────────────────────────────────────────────────────────────────
@@ -454,7 +452,7 @@ async def test_a_claim_whose_answer_was_lost_is_recognised_as_our_own(
     behind: RedisClaims, proxy: Proxy, one: str
 ) -> None:
     proxy.lose_replies(1, after=b"EVALSHA")
-    assert await behind.claim(one, "a") == Granted(fresh=True)
+    assert await behind.claim(one, "a") == Claimed(fresh=True)
     assert proxy.loss.count == 0
     assert isinstance(await behind.claim(one, "b"), Held)
 
@@ -478,7 +476,7 @@ async def test_an_idle_connection_that_the_server_closed_costs_no_claim(
     behind: RedisClaims, proxy: Proxy, one: str
 ) -> None:
     proxy.cut()
-    assert await behind.claim(one, "a") == Granted(fresh=True)
+    assert await behind.claim(one, "a") == Claimed(fresh=True)
 
 
 async def test_a_server_that_hangs_surfaces_within_three_seconds(behind: RedisClaims, proxy: Proxy, one: str) -> None:
@@ -492,10 +490,10 @@ async def test_a_server_that_hangs_surfaces_within_three_seconds(behind: RedisCl
         assert time.monotonic() - began < 3
     assert time.monotonic() - started > 0.5, "it did hang"
     proxy.flow()
-    assert await behind.claim(one + "x", "a") == Granted(fresh=True)
+    assert await behind.claim(one + "x", "a") == Claimed(fresh=True)
 
 
-async def test_a_crowd_before_a_server_that_hangs_is_told_within_three_seconds(
+async def test_many_callers_of_a_server_that_hangs_fail_within_three_seconds(
     behind: RedisClaims, proxy: Proxy, one: str
 ) -> None:
     proxy.black_hole()
@@ -540,9 +538,9 @@ async def test_a_server_that_was_started_anew_is_another(tmp_path: Path, one: st
         await after_the_lease()
         async with redis.connect(server.url) as client:
             claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
-            assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+            assert await claims.claim(one, "b") == Claimed(fresh=False, before="a", certain=False)
             await after_the_lease()
-            assert await claims.claim(one, "c") == Granted(fresh=False, before="b")
+            assert await claims.claim(one, "c") == Claimed(fresh=False, before="b")
 
 
 @pytest.mark.process
@@ -560,8 +558,8 @@ async def test_a_server_that_was_demoted_and_promoted_again_is_another(tmp_path:
             await client.replicaof("NO", "ONE")
             await after_the_lease()
             there = RedisClaims(other, lease_seconds=LEASE, verdict_seconds=60)
-            assert await there.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
-            assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+            assert await there.claim(one, "b") == Claimed(fresh=False, before="a", certain=False)
+            assert await claims.claim(one, "b") == Claimed(fresh=False, before="a", certain=False)
 
 
 @pytest.mark.process
@@ -578,7 +576,7 @@ async def test_a_marker_at_a_server_that_is_promoted_beside_the_first(tmp_path: 
             await other.replicaof("NO", "ONE")
             assert await there.mark_sending(one, "a") is HELD_HERE
             await after_the_lease()
-            assert await here.claim(one, "b") == Granted(fresh=False, before="a", certain=True)
+            assert await here.claim(one, "b") == Claimed(fresh=False, before="a", certain=True)
 
 
 async def test_where_info_is_hidden_no_claim_is_certain(stack: LocalStack, one: str) -> None:
@@ -590,11 +588,11 @@ async def test_where_info_is_hidden_no_claim_is_certain(stack: LocalStack, one: 
             async with redis.connect(stack.redis_url.replace("://", "://hidden:secret@")) as hidden:
                 claims = RedisClaims(hidden, lease_seconds=LEASE, verdict_seconds=60)
                 assert not await claims.certain()
-                assert await claims.claim(one, "a") == Granted(fresh=True)
+                assert await claims.claim(one, "a") == Claimed(fresh=True)
                 assert await claims.mark_sending(one, "a") is HELD
                 await claims.unmark(one, "a")
                 await after_the_lease()
-                assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+                assert await claims.claim(one, "b") == Claimed(fresh=False, before="a", certain=False)
         finally:
             await client.acl_deluser("hidden")
 
@@ -605,10 +603,10 @@ async def test_a_claim_of_the_version_before_is_not_certain(stack: LocalStack, o
             await client.hset(f"notification:{one}", field, value)
         claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
         assert await claims.certain()
-        assert await claims.claim(one, "b") == Granted(fresh=False, before="a", certain=False)
+        assert await claims.claim(one, "b") == Claimed(fresh=False, before="a", certain=False)
 
 
-async def _linked(replica: redis.Client) -> None:
+async def _linked(replica: redis.RedisClient) -> None:
     for _ in range(200):
         if (await replica.info("replication")).get("master_link_status") == "up":
             return
@@ -616,7 +614,7 @@ async def _linked(replica: redis.Client) -> None:
     raise TimeoutError("the replica never came up")
 
 
-async def test_scripts_that_the_server_forgot_are_told_again(stack: LocalStack, one: str) -> None:
+async def test_scripts_that_the_server_forgot_are_loaded_again(stack: LocalStack, one: str) -> None:
     async with redis.connect(stack.redis_url) as client:
         claims = RedisClaims(client, lease_seconds=30, verdict_seconds=60)
         await claims.claim(one, "a")

@@ -164,7 +164,7 @@ async def test_several_who_are_asked_for_at_once_are_each_found(directory: Direc
 
 
 @pytest.mark.parametrize(("user_id", "name"), [("Null", None), ("spam", None), ("long", "Jane")])
-async def test_a_name_that_is_none_is_not_known(directory: Directory, user_id: str, name: str | None) -> None:
+async def test_an_invalid_name_counts_as_unknown(directory: Directory, user_id: str, name: str | None) -> None:
     assert await directory.user(user_id) == Recipient("x@guests.example", name, name)
 
 

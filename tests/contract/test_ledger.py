@@ -269,7 +269,7 @@ async def test_an_outcome_is_read_back_as_it_was_written(ledger: Ledger, outcome
     assert (found.outcome, found.waiting) == (outcome, False)
 
 
-async def test_a_close_told_twice_is_one(ledger: Ledger) -> None:
+async def test_a_repeated_close_has_no_further_effect(ledger: Ledger) -> None:
     await ledger.open(intent())
     assert [await close(ledger), await close(ledger)] == [HELD, HELD]
 
@@ -414,7 +414,7 @@ async def test_ones_own_report_whose_answer_was_lost_is_still_the_first(ledger: 
 # ── what was told, what came later, what was paid ────────────────────────────────────────────────────
 
 
-async def test_what_stands_there_is_told_in_the_order_of_the_ids(ledger: Ledger) -> None:
+async def test_existing_entries_are_returned_in_the_order_of_the_ids(ledger: Ledger) -> None:
     await ledger.open(intent())
     await ledger.open(intent("n2", event_type="booking.cancelled", event_data={"reason": "ill"}, created_at=LATER))
     await close(ledger, "a", Sent(possible_duplicate=True))
@@ -425,7 +425,7 @@ async def test_what_stands_there_is_told_in_the_order_of_the_ids(ledger: Ledger)
     assert (one.notification_id, one.outcome, one.updated_at) == ("n1", Sent(possible_duplicate=True), LATER)
 
 
-async def test_what_waits_is_told_as_waiting(ledger: Ledger) -> None:
+async def test_a_waiting_entry_is_returned_as_waiting(ledger: Ledger) -> None:
     await ledger.open(intent())
     await postpone(ledger)
     (told,) = await ledger.event_data_of(["n1"])

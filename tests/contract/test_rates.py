@@ -15,18 +15,18 @@ from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 
 MOST = 4
-QUOTAS = RateLimits(MOST, {"slow.example": 10, "*": 0}, per_minute=0)
+RATE_LIMITS = RateLimits(MOST, {"slow.example": 10, "*": 0}, per_minute=0)
 
 
 @pytest.fixture(params=["memory", "redis"])
 async def rates(request: pytest.FixtureRequest) -> AsyncIterator[Rates]:
     if request.param == "memory":
-        yield MemoryRates(QUOTAS)
+        yield MemoryRates(RATE_LIMITS)
         return
     stack: LocalStack = request.getfixturevalue("stack")
     async with redis.connect(stack.redis_url) as client:
         await client.flushall()
-        yield RedisRates(client, QUOTAS)
+        yield RedisRates(client, RATE_LIMITS)
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def address() -> str:
 
 
 async def test_the_first_go_at_once_and_each_further_one_has_a_time_of_its_own(rates: Rates, address: str) -> None:
-    turns = [await rates.reserve(address) for _ in range(MOST + 4)]
-    assert turns[:MOST] == [Reservation()] * MOST
-    assert [turn.seconds for turn in turns[MOST:]] == pytest.approx([900, 1800, 2700, 3600], abs=5)
-    assert {turn.limit for turn in turns[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
+    reservations = [await rates.reserve(address) for _ in range(MOST + 4)]
+    assert reservations[:MOST] == [Reservation()] * MOST
+    assert [reservation.seconds for reservation in reservations[MOST:]] == pytest.approx([900, 1800, 2700, 3600], abs=5)
+    assert {reservation.limit for reservation in reservations[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
 
 
 async def test_who_wants_a_place_only_now_takes_none_that_is_later(rates: Rates) -> None:
@@ -72,16 +72,16 @@ async def test_a_domain_is_shared_and_tickets_have_a_part_of_it_to_themselves(ra
     waits = [(await rates.reserve(f"{uuid.uuid4().hex}@{domain}")).seconds for _ in range(5)]
     assert waits == pytest.approx([0, 10, 20, 30, 40], abs=1)
     tickets = [await rates.reserve(f"{uuid.uuid4().hex}@{domain}", ticket=True) for _ in range(3)]
-    assert [turn.seconds for turn in tickets] == pytest.approx([0, 30, 50], abs=1)
+    assert [reservation.seconds for reservation in tickets] == pytest.approx([0, 30, 50], abs=1)
     assert (tickets[-1].limit, tickets[-1].taken) == ("DOMAIN_MAILS_PER_MINUTE", 2)
 
 
 async def test_who_waits_at_one_limit_takes_no_place_at_the_next(rates: Rates) -> None:
     address = f"{uuid.uuid4().hex}@slow.example"
-    turns = [await rates.reserve(address) for _ in range(MOST + 20)]
-    assert {turn.limit for turn in turns[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
+    reservations = [await rates.reserve(address) for _ in range(MOST + 20)]
+    assert {reservation.limit for reservation in reservations[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
     # Four have taken a place for the domain, and the twenty that wait have not.
-    late = await rates.reserve(address, taken=turns[-1].taken)
+    late = await rates.reserve(address, taken=reservations[-1].taken)
     assert late.limit == "DOMAIN_MAILS_PER_MINUTE"
     assert late.seconds == pytest.approx(40, abs=1)
     assert await rates.reserve(address, taken=late.taken) == Reservation()
@@ -89,23 +89,23 @@ async def test_who_waits_at_one_limit_takes_no_place_at_the_next(rates: Rates) -
 
 async def test_a_bucket_empties_evenly(stack: LocalStack, address: str) -> None:
     now = 0.0
-    rates = MemoryRates(QUOTAS, lambda: now)
+    rates = MemoryRates(RATE_LIMITS, lambda: now)
     for _ in range(MOST):
         await rates.reserve(address)
     now = 900
     assert [(await rates.reserve(address)).seconds for _ in range(2)] == [0, pytest.approx(900)]
 
 
-async def test_no_redis_is_said_so(address: str) -> None:
+async def test_without_redis_a_store_error_is_raised(address: str) -> None:
     async with redis.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
         with pytest.raises(StoreUnavailableError):
-            await RedisRates(client, QUOTAS).reserve(address)
+            await RedisRates(client, RATE_LIMITS).reserve(address)
 
 
 async def test_no_address_stands_in_redis(stack: LocalStack, address: str) -> None:
     async with redis.connect(stack.redis_url) as client:
         await client.flushall()
-        await RedisRates(client, QUOTAS).reserve(address)
+        await RedisRates(client, RATE_LIMITS).reserve(address)
         (key,) = await client.keys("*")
         assert address.partition("@")[0] not in key
         assert 0 < await client.pttl(key) <= 3600 * 1000

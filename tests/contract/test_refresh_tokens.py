@@ -41,7 +41,7 @@ async def test_the_latest_is_kept_whoever_comes_last(tokens: RefreshTokens) -> N
     assert await tokens.find("login") == SECOND
 
 
-async def test_a_store_that_is_away_says_so() -> None:
+async def test_a_store_that_is_down_raises_a_store_error() -> None:
     store = MongoRefreshTokens(f"mongodb://127.0.0.1:{free_port()}", "any")
     with pytest.raises(StoreUnavailableError):
         await store.find("login")

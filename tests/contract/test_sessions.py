@@ -61,7 +61,7 @@ async def test_another_worker_knows_it(stack: LocalStack, key: str) -> None:
         assert not await RedisSessions(one).exists(key)
 
 
-async def test_no_redis_is_said_so(key: str) -> None:
+async def test_without_redis_a_store_error_is_raised(key: str) -> None:
     async with redis.connect(f"redis://127.0.0.1:{free_port()}/0") as client:
         sessions = RedisSessions(client)
         for asked in (sessions.begin(key, 60), sessions.exists(key), sessions.end(key)):

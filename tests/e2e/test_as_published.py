@@ -188,14 +188,14 @@ def test_packed_bodies_are_read_shown_and_replayed_as_they_came(place: Place) ->
             "bomb": "too_large",
             "brotli": "not_json",
         }
-        assert "it ends before its end" in told["broken"]["detail"]
+        assert "it is cut short" in told["broken"]["detail"]
         assert "unpacked, and MAX_EVENT_BYTES allows" in told["bomb"]["detail"]
         assert "content_encoding is 'br', which is not read" in told["brotli"]["detail"]
         shown = json.loads(command(place, "parked", "show", lost["event_id"], "--json"))["events"][0]
         assert json.loads(shown["body"]) == lost
         assert '"late-user"' in command(place, "parked", "show", lost["event_id"])
         place.database["users"].insert_one({"_id": "late-user", "email": "late@example.com"})
-        assert "1 on their way again" in command(place, "parked", "replay", "--yes", "--event", lost["event_id"])
+        assert "1 published again" in command(place, "parked", "replay", "--yes", "--event", lost["event_id"])
         until(lambda: place.outcomes()[lost["event_id"]] == "sent")
         assert not service.said("delivery.unsettled")
     assert len(place.mails()) == 3

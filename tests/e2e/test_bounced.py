@@ -1,4 +1,4 @@
-"""`bounced` is no dead end: a person has it again, and so does a later event that knows the right address."""
+"""A bounced mail is sent again by a replay, or by a later event with the right address."""
 
 import json
 import subprocess
@@ -38,11 +38,11 @@ def test_what_bounced_is_listed_chosen_and_replayed_once(place: Place) -> None:
         (words,) = {each["fingerprint"] for each in listed}
         assert one["booking_id"] not in bounced(place, "list", "--domain", "two.example", "--json")
         assert "say which" in bounced(place, "replay", "--yes")
-        assert "2 would be on their way again" in bounced(place, "replay", "--dry-run", "--fingerprint", words)
+        assert "2 would be published again" in bounced(place, "replay", "--dry-run", "--fingerprint", words)
         assert "add --yes" in bounced(place, "replay", "--fingerprint", words)
-        assert "0 on their way again" in bounced(place, "replay", "--yes", "--code", "5.6.1")
+        assert "0 published again" in bounced(place, "replay", "--yes", "--code", "5.6.1")
         place.smtp.clear()
-        assert "1 on their way again" in bounced(place, "replay", "--yes", "--domain", "one.example")
+        assert "1 published again" in bounced(place, "replay", "--yes", "--domain", "one.example")
         until(lambda: place.outcomes() == {one["event_id"]: "sent", two["event_id"]: "bounced"})
         told = json.loads(bounced(place, "replay", "--yes", "--json", "--fingerprint", words))
         assert [each["event_id"] for each in told["notifications"]] == [two["event_id"]]

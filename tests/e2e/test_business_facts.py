@@ -20,7 +20,7 @@ def test_a_confirmation_after_its_cancellation_is_superseded(place: Place) -> No
     assert len(place.mails()) == 1
 
 
-def test_a_confirmation_that_waits_on_the_ladder_is_superseded_too(place: Place) -> None:
+def test_a_confirmation_that_waits_for_a_retry_is_superseded_too(place: Place) -> None:
     confirmed = fresh("booking.confirmed")
     cancelled = fresh("booking.cancelled", booking_id=confirmed["booking_id"])
     place.smtp.script([Rule(at="rcpt", reply="450 4.2.1 busy", times=1)])
@@ -75,7 +75,7 @@ def test_a_link_that_leads_elsewhere_is_left_out_and_the_record_says_why(place: 
     assert record is not None
     assert record["remarks"] == [
         "retry_url is left out: LINK_HOSTS does not name its host",
-        "locale 'pt-BR' is spoken by nobody here: written in en_US",
+        "locale 'pt-BR' has no catalogue: the mail is written in en_US",
     ]
     assert [said["remark"] for said in service.said("mail.warning")] == record["remarks"]
     html = place.mails()[0].message().get_body(("html",))

@@ -73,8 +73,8 @@ def test_what_was_discarded_is_named_in_the_log(place: Place) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{service.console_port}", timeout=60) as operator:
             operator.post("/console/login", data={"token": TOKEN})
             page = operator.get("/console/waiting").text
-            word = page.partition('name="word" value="')[2].partition('"')[0]
-            form = {"word": word, "do": "discard", "confirmed": "yes", "until": "2099-01-01T00:00:00+00:00"}
+            csrf_token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+            form = {"csrf_token": csrf_token, "do": "discard", "confirmed": "yes", "until": "2099-01-01T00:00:00+00:00"}
             assert operator.post("/console/parked", data={**form, "older": "-1"}).status_code == 400
             assert service.said("console.acted") == []
             assert "102 events discarded" in operator.post("/console/parked", data={**form, "reason": "no_"}).text

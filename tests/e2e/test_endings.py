@@ -86,7 +86,7 @@ def _begin_an_audit(service: Service) -> str:
     here = f"http://127.0.0.1:{service.console_port}"
     with httpx.Client(base_url=here, headers={"Origin": here}, timeout=30) as operator:
         operator.post("/console/login", data={"token": TOKEN})
-        found = re.search(r'name="word" value="(\w+)"', operator.get("/console/books").text)
+        found = re.search(r'name="csrf_token" value="(\w+)"', operator.get("/console/books").text)
         assert found is not None
-        operator.post("/console/books", data={"word": found[1]})
+        operator.post("/console/books", data={"csrf_token": found[1]})
         return operator.get("/console/books").text

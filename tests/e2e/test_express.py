@@ -1,4 +1,4 @@
-"""A ticket does not stand behind a backlog of other mail, and the lane that it takes may lose what it likes."""
+"""A ticket does not wait behind a backlog of other mail, and the express lane may lose any message."""
 
 import asyncio
 
@@ -56,7 +56,7 @@ def test_two_workers_send_each_ticket_once(place: Place) -> None:
     )
 
 
-def test_what_the_lane_loses_is_only_late(place: Place) -> None:
+def test_what_the_express_lane_loses_is_only_late(place: Place) -> None:
     with place.service(RABBITMQ_EXPRESS_LANE="true"):
         pass
     place.publish(event(fresh("booking.confirmed")))
@@ -66,8 +66,8 @@ def test_what_the_lane_loses_is_only_late(place: Place) -> None:
     assert len(place.mails()) == 1
 
 
-def test_the_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
-    """Each is put off, refused or rejected on both ways: once in the books, and once in the parking queue."""
+def test_the_express_lane_parks_nothing_and_retries_nothing(place: Place) -> None:
+    """Each is deferred, refused or rejected in both copies: it has one record, and is parked once."""
     place.smtp.script(
         [
             Rule(at="rcpt", match="gone@", reply="550 5.1.1 no such user"),
@@ -113,7 +113,7 @@ def test_both_families_may_come_by_one_queue(place: Place) -> None:
     assert len(place.mails()) == 2
 
 
-def test_a_lane_that_stands_with_other_arguments_is_used_as_it_stands(place: Place) -> None:
+def test_an_existing_express_queue_with_other_arguments_is_used_as_it_is(place: Place) -> None:
     asyncio.run(_declare(place, EXPRESS))
     with place.service(RABBITMQ_EXPRESS_LANE="true") as service:
         place.publish(event(fresh("booking.confirmed")))

@@ -1,4 +1,4 @@
-"""`find` in a terminal: a table, one story, JSON, and no address that nobody asked for."""
+"""`find` in a terminal: a table, one history, JSON, and no full address unless it is requested."""
 
 import json
 import subprocess
@@ -68,16 +68,16 @@ def record_by(place: Place, notification_id: str) -> Document:
     return next(each for each in place.records() if each["_id"] == notification_id)
 
 
-def test_one_that_is_found_alone_tells_its_story(place: Place) -> None:
-    story = find(place, "second").stdout
-    assert record(place, "second")["_id"] in story
-    assert "550 5.1.1 no such user" in story
-    assert "bounced     550 5.1.1" in story
-    assert "nobody@" not in story
+def test_a_single_result_is_shown_with_its_history(place: Place) -> None:
+    history = find(place, "second").stdout
+    assert record(place, "second")["_id"] in history
+    assert "550 5.1.1 no such user" in history
+    assert "bounced     550 5.1.1" in history
+    assert "nobody@" not in history
     assert "nobody@example.com" in find(place, "second", "--addresses").stdout
 
 
-def test_the_message_id_is_told_whole_and_finds_the_notification(place: Place) -> None:
+def test_the_message_id_is_shown_in_full_and_finds_the_notification(place: Place) -> None:
     message_id = record(place, "first")["message_id"]
     assert message_id in find(place, "first").stdout
     assert json.loads(find(place, message_id, "--json").stdout)["records"][0]["message_id"] == message_id
@@ -86,7 +86,7 @@ def test_the_message_id_is_told_whole_and_finds_the_notification(place: Place) -
 def test_a_time_may_be_so_long_ago(place: Place) -> None:
     assert find(place, BOOKING, "--since", "1h").stdout.endswith("2 found\n")
     none = find(place, BOOKING, "--until", "1h")
-    assert (none.returncode, none.stdout.startswith("Nothing is recorded of that.")) == (0, True)
+    assert (none.returncode, none.stdout.startswith("No record found.")) == (0, True)
 
 
 def test_json_is_one_object_that_pages(place: Place) -> None:
@@ -101,12 +101,12 @@ def test_json_is_one_object_that_pages(place: Place) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--outcome", "lost"], "--outcome lost is none"),
-        (["--after", "there"], "--after there is no place"),
-        (["--since", "yesterday"], "--since yesterday is no time: write 30m, 2h or 3d for so long ago"),
-        (["--until", "999999d"], "--until 999999d is no time"),
+        (["--outcome", "lost"], "--outcome: unknown outcome lost"),
+        (["--after", "there"], "--after there is not valid"),
+        (["--since", "yesterday"], "--since yesterday is not a time: write 30m, 2h or 3d for that long ago"),
+        (["--until", "999999d"], "--until 999999d is not a time"),
     ],
 )
-def test_what_is_wrong_with_the_question_is_said(place: Place, arguments: list[str], said: str) -> None:
+def test_a_wrong_option_is_reported(place: Place, arguments: list[str], said: str) -> None:
     found = find(place, *arguments)
     assert (found.returncode, said in found.stderr) == (78, True)

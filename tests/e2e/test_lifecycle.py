@@ -165,7 +165,7 @@ def test_the_probes_and_the_counts(place: Place) -> None:
         assert line in counts.splitlines(), line
 
 
-def test_a_closed_way_out_is_degraded_and_not_unready(place: Place) -> None:
+def test_an_unavailable_channel_is_degraded_and_not_unready(place: Place) -> None:
     with place.service(SMTP_PASSWORD="wrong") as service:
         place.publish(event(fresh("booking.confirmed")))
         until(lambda: service.said("channel.breaker"))

@@ -69,7 +69,7 @@ def test_every_command_of_the_page_answers(place: Place, tmp_path: Path) -> None
     assert "booking_confirmation\tsent\tBOOK-1" in of("[.duration_ms, .template")
 
 
-def test_who_got_two_and_which_was_sent_once_more_are_told(tmp_path: Path) -> None:
+def test_recipients_of_two_mails_and_resent_mails_are_found(tmp_path: Path) -> None:
     """What a healthy run does not hold, as lines of that shape."""
     debian.need("jq")
     closed = '{"event":"notification.closed","outcome":"sent","notification_id":"n","booking_id":"B","template":"t"}'

@@ -1,4 +1,4 @@
-"""Events of one booking or payment in every order: what was overtaken is not told, what changed is, and once."""
+"""Events of one booking or payment in every order: obsolete mails are not sent, and changes are sent once."""
 
 import re
 import time
@@ -74,7 +74,7 @@ def reason(place: Place, event_id: str) -> str:
 # ── a payment that failed ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_failure_that_waits_is_not_told_after_what_overtook_it(place: Place) -> None:
+def test_a_waiting_failed_payment_is_not_sent_after_a_newer_event(place: Place) -> None:
     refusals = (Rule(at="rcpt", reply=BUSY, times=1), Rule(at="dot", reply=BUSY, times=1))
     tries = [(refusal, kind) for refusal in refusals for kind in ("payment.success", "booking.confirmed")]
     with place.service(RETRY_RUNGS="2"):
@@ -89,7 +89,7 @@ def test_a_failure_that_waits_is_not_told_after_what_overtook_it(place: Place) -
 
 
 @pytest.mark.parametrize("success", ["sent", "bounced"])
-def test_a_failure_that_comes_after_the_success_is_not_told_whatever_became_of_its_receipt(
+def test_a_failed_payment_after_the_success_is_not_sent_whatever_happened_to_the_receipt(
     place: Place, success: str
 ) -> None:
     paid = fresh("payment.success", user_email="paid@mail.example", timestamp="2026-11-24T10:00:00Z")
@@ -102,14 +102,14 @@ def test_a_failure_that_comes_after_the_success_is_not_told_whatever_became_of_i
     assert reason(place, failed["event_id"]) == "superseded"
 
 
-def test_a_failure_that_nothing_overtook_is_told(place: Place) -> None:
+def test_a_failed_payment_without_a_newer_event_is_sent(place: Place) -> None:
     failed, other = fresh("payment.failed"), fresh("payment.success")
     with place.service():
         tell(place, other)
         tell(place, failed)
 
 
-def test_a_failure_of_an_attempt_after_the_booking_was_cancelled_is_told(place: Place) -> None:
+def test_a_failed_payment_after_the_booking_was_cancelled_is_sent(place: Place) -> None:
     booked = booking()
     with place.service():
         tell(place, booked)
@@ -158,7 +158,7 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-def test_a_change_is_told_with_what_was_and_what_is_and_its_calendar_file(place: Place) -> None:
+def test_a_change_is_sent_with_old_and_new_details_and_its_calendar_file(place: Place) -> None:
     bookings = [booking(user_email=f"guest{number}@mail.example") for number in range(len(CHANGES))]
     with place.service():
         for booked, change in zip(bookings, CHANGES, strict=True):
@@ -276,7 +276,7 @@ def test_after_a_confirmation_that_never_went_out_the_newest_facts_are_a_plain_o
     assert "Seats: C1" in text(mail.message())
 
 
-def test_a_change_that_was_overtaken_on_the_ladder_is_not_told(place: Place) -> None:
+def test_a_change_that_became_obsolete_while_it_waited_is_not_sent(place: Place) -> None:
     booked = booking()
     there, further = again(booked, "11:00", seats=["C1"]), again(booked, "12:00", seats=["D1"])
     with place.service(RETRY_RUNGS="3"):
@@ -335,7 +335,7 @@ def test_one_that_is_older_or_of_the_same_moment_stays_superseded(place: Place) 
             assert subjects(place)[-1].startswith("You're booked")
 
 
-def test_one_of_which_nobody_knows_whether_it_is_newer_stays_superseded(place: Place) -> None:
+def test_one_of_unknown_age_stays_superseded(place: Place) -> None:
     with place.service():
         for on, off in ((None, "2026-11-24T11:00:00Z"), ("2026-11-24T11:00:00Z", None)):
             booked = booking(timestamp=on)
@@ -363,7 +363,7 @@ def test_booked_cancelled_booked_again_and_cancelled_again_are_four_mails(place:
     assert sequences == sorted(set(sequences))
 
 
-def test_a_cancellation_that_waited_is_not_told_after_the_new_booking(place: Place) -> None:
+def test_a_cancellation_that_waited_is_not_sent_after_the_new_booking(place: Place) -> None:
     booked = booking()
     off = cancelled(booked, "11:00")
     with place.service(RETRY_RUNGS="3"):

@@ -50,12 +50,12 @@ def test_a_rejected_event_is_mended_and_replayed(place: Place) -> None:
         assert json.loads(shown["body"]) == data
         place.database["users"].insert_one({"_id": "late-user", "email": "late@example.com"})
         by_id = ("--event", data["event_id"])
-        assert "1 would be on their way again" in parked(place, "replay", "--dry-run", *by_id)
+        assert "1 would be published again" in parked(place, "replay", "--dry-run", *by_id)
         assert "add --yes" in parked(place, "replay", *by_id)
         assert place.depth("notification.parked") == 2
-        assert "1 on their way again" in parked(place, "replay", "--yes", *by_id)
+        assert "1 published again" in parked(place, "replay", "--yes", *by_id)
         until(lambda: place.outcomes().get(data["event_id"]) == "sent")
-        assert "1 on their way again" in parked(place, "replay", "--yes")
+        assert "1 published again" in parked(place, "replay", "--yes")
         until(lambda: place.depth("notification.parked") == 1)
     assert [mail.rcpt_to for mail in place.mails()] == [["late@example.com"]]
     record = place.record(data["event_id"])
@@ -115,6 +115,6 @@ def test_discarding_asks_which_and_keeps_the_record(place: Place) -> None:
         place.publish(event(data))
         until(lambda: place.depth("notification.parked") == 1)
         assert "say which" in parked(place, "discard")
-        assert "1 thrown away" in parked(place, "discard", "--yes", "--reason", "no_recipient")
+        assert "1 discarded" in parked(place, "discard", "--yes", "--reason", "no_recipient")
     assert place.depth("notification.parked") == 0
     assert place.outcomes() == {data["event_id"]: "rejected"}

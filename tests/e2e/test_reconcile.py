@@ -1,4 +1,4 @@
-"""The books balance after an ordinary run, and say in a plain sentence what does not.
+"""`reconcile` finds nothing after an ordinary run, and reports each fault in a plain sentence.
 
 One place is arranged for all tests: each leaves it as it found it, or with one more mail that was sent.
 """
@@ -140,7 +140,7 @@ def set_to(**fields: Any) -> Document:  # noqa: ANN401 - whatever a record holds
     return {"$set": fields}
 
 
-def test_with_every_outcome_the_books_balance(place: Place, judge: Judge) -> None:
+def test_with_every_outcome_reconcile_finds_nothing(place: Place, judge: Judge) -> None:
     report = judge.balance()
     assert texts(report) == ""
     assert report.outcomes == OUTCOMES
@@ -288,7 +288,7 @@ def test_what_is_not_kept_in_full_has_to_be_published_by_its_producer(place: Pla
     assert "the producer has to publish it again" in "\n".join(report.notes)
 
 
-def test_what_stands_still_is_published_by_one_of_several_copies_and_ends(
+def test_a_stalled_event_is_published_by_one_of_several_copies_and_ends(
     place: Place, judge: Judge, redis: Redis, tmp_path: Path
 ) -> None:
     held_back = fresh("booking.confirmed")
@@ -299,7 +299,7 @@ def test_what_stands_still_is_published_by_one_of_several_copies_and_ends(
         _stand_still(place, redis, record, outcome="pending")
     for record in waiting:
         _stand_still(place, redis, record, outcome="waiting", due_at=LONG_AGO)
-    # The one that waits for its time is on its way round the ladder.
+    # The one that waits for its time is in a retry queue.
     until(lambda: place.depth("notification.again") == 1, timeout=60)
     before, found = len(place.mails()), judge.balance(events=told)
     assert (texts(found).count("has been pending since"), texts(found).count("that was due")) == (2, 2)

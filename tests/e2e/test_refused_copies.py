@@ -133,7 +133,7 @@ def padded(size: int, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - of an 
     return fresh("payment.success", note="x" * size, **fields)
 
 
-def test_what_cannot_go_to_a_rung_is_tried_in_hand_and_then_sent(place: Place) -> None:
+def test_what_no_retry_queue_takes_is_held_unacked_and_then_sent(place: Place) -> None:
     made(place, None)
     large = padded(100_000, transaction_id="large")
     place.publish(event(large))
@@ -172,7 +172,7 @@ def test_what_could_not_wait_is_parked_in_its_record_and_replayed_from_there(pla
     with place.service():
         done = command(place, "bounced", "replay", "--code", "unmovable", "--yes")
         assert done.returncode == 0, done.stderr
-        assert "1 on their way again" in done.stdout
+        assert "1 published again" in done.stdout
         until(lambda: place.outcomes().get(large["event_id"]) == "sent")
     assert len(place.mails()) == 1
     assert command(place, "reconcile").returncode == 0
@@ -186,7 +186,7 @@ def test_of_what_is_parked_one_that_the_broker_refuses_stays_and_the_others_are_
     with accepting(place, SMALL):
         done = command(place, "parked", "replay", "--yes")
     assert done.returncode == 1
-    assert "2 on their way again" in done.stdout
+    assert "2 published again" in done.stdout
     assert "max_message_size" in done.stderr
     assert "large" in done.stderr
     assert (place.depth("notification.again"), place.depth("notification.parked")) == (2, 1)

@@ -1,4 +1,4 @@
-"""A copy on the ladder is the same event as its original."""
+"""A copy in a retry queue is the same event as its original."""
 
 from tests.samples import fresh
 from tests.stack.place import Place, until

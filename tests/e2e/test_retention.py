@@ -106,9 +106,9 @@ def test_what_waits_for_a_person_is_not_sent_once_its_person_is_erased(
         before = len(place.mails())
         erased = json.loads(cli(place, "erase", "--address", JANE, "--yes", "--json").stdout)
         assert (erased["changed"], erased["parked"]) == (1, [data["event_id"]])
-        # Beside the verdict that Redis still holds, the books balance.
+        # `reconcile` finds nothing, although Redis still holds the verdict.
         assert json.loads(cli(place, "reconcile", "--json").stdout)["findings"] == []
-        assert "1 on their way again" in cli(place, "parked", "replay", "--yes").stdout
+        assert "1 published again" in cli(place, "parked", "replay", "--yes").stdout
         place.publish(event({**data, "event_id": "again"}))
         until(lambda: len(service.said("event.duplicate")) == 2, timeout=30)
         until(lambda: place.depth("notification.parked") == place.depth("notification.again") == 0)
@@ -121,7 +121,7 @@ def test_what_waits_for_a_person_is_not_sent_once_its_person_is_erased(
     assert json.loads(cli(place, "reconcile", "--json").stdout)["findings"] == []
 
 
-def test_who_answers_no_has_changed_nothing_and_is_told_so(place: Place) -> None:
+def test_answering_no_changes_nothing_and_reports_so(place: Place) -> None:
     data = fresh("booking.confirmed", user_email=JANE)
     with place.service():
         place.publish(event(data))

@@ -1,4 +1,4 @@
-"""The retry ladder, the parking queue, and who is blamed."""
+"""Retries, the parking queue, and which messages are blamed."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.stack.publisher import event
 from tests.stack.smtp_rules import Rule
 
 
-def test_a_moment_s_refusal_climbs_the_ladder_and_is_sent(place: Place) -> None:
+def test_a_temporary_refusal_is_retried_and_sent(place: Place) -> None:
     data = fresh("booking.confirmed")
     place.smtp.script([Rule(at="rcpt", reply="450 4.2.1 mailbox busy", times=1)])
     with place.service():
@@ -22,8 +22,8 @@ def test_a_moment_s_refusal_climbs_the_ladder_and_is_sent(place: Place) -> None:
     assert len(place.mails()) == 1
 
 
-def test_a_wait_that_the_server_names_is_kept_beyond_the_longest_rung_and_counts_once(place: Place) -> None:
-    """Greylisting that names longer than any rung; with one retry, a second try that came early would park it."""
+def test_a_wait_that_the_server_requests_is_kept_beyond_the_longest_delay_and_counts_once(place: Place) -> None:
+    """Greylisting for longer than any delay; with one retry, a second try that came early would park it."""
     data = fresh("booking.confirmed")
     greylisted = "450 4.7.1 Recipient address rejected: Greylisted, please try again in 9 seconds"
     place.smtp.script([Rule(at="rcpt", reply=greylisted, times=1)])
@@ -76,7 +76,7 @@ def test_a_wrong_password_blames_no_message(place: Place) -> None:
         assert "SMTP_PASSWORD" in opened["hint"]
         assert {record["outcome"] for record in place.records()} == {"pending"}
         service.terminate()
-        until(lambda: service.exit_code == "0", timeout=10)  # what waits for a closed way out does not hold it up
+        until(lambda: service.exit_code == "0", timeout=10)  # messages that wait for the channel do not delay it
     assert place.depth("notification.booking_events") == 10
     with place.service():
         until(lambda: list(place.outcomes().values()) == ["sent"] * 10)

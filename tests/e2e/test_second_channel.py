@@ -138,19 +138,19 @@ def test_what_one_channel_parked_is_listed_replayed_and_discarded_by_channel(pla
         mails = len(place.mails())
         webhook.script()
         place.smtp.clear()
-        assert "2 on their way again" in parked(place, "replay", "--yes", "--channel", "push")
+        assert "2 published again" in parked(place, "replay", "--yes", "--channel", "push")
         until(lambda: all_are(place, "sent", sent, given_up, channels=("push",)), timeout=PATIENCE)
         assert (len(webhook.references), len(place.mails()), place.depth(PARKED)) == (2, mails, 1)
         assert outcomes(place, "email")[given_up["event_id"]] == "parked"
-        assert "1 on their way again" in parked(place, "replay", "--yes")
+        assert "1 published again" in parked(place, "replay", "--yes")
         until(lambda: all_are(place, "sent", sent, given_up), timeout=PATIENCE)
         assert (len(webhook.references), len(place.mails())) == (2, mails + 1)
 
         webhook.script(always=NOT_NOW)
         place.publish(event(refused))
         until(lambda: place.depth(PARKED) == 1, timeout=PATIENCE)
-        assert "0 thrown away" in parked(place, "discard", "--yes", "--channel", "email")
-        assert "1 thrown away" in parked(place, "discard", "--yes", "--channel", "push")
+        assert "0 discarded" in parked(place, "discard", "--yes", "--channel", "email")
+        assert "1 discarded" in parked(place, "discard", "--yes", "--channel", "push")
         assert outcomes(place, "push")[refused["event_id"]] == "parked"
         assert outcomes(place, "email")[refused["event_id"]] == "sent"
         end_well(service)
@@ -189,7 +189,7 @@ def test_without_an_address_an_optional_channel_skips_and_e_mail_waits_for_a_per
     assert texts(balance(judge)) == ""
 
 
-def test_reconcile_tells_an_event_that_a_channel_lost_from_one_with_nothing_to_send(
+def test_reconcile_distinguishes_an_event_that_a_channel_lost_from_one_with_nothing_to_send(
     place: Place, webhook: Webhook, tmp_path: Path
 ) -> None:
     judge = Judge(place)
@@ -339,7 +339,7 @@ def test_what_the_provider_refused_is_replayed_from_its_record_by_its_channel(pl
         place.publish(event(data))
         until(lambda: outcomes(place, "push") == {data["event_id"]: "bounced"}, timeout=PATIENCE)
         until(lambda: outcomes(place, "email") == {data["event_id"]: "sent"}, timeout=PATIENCE)
-        assert "1 on their way again" in command(place, "bounced", "replay", "--yes", "--code", "410")
+        assert "1 published again" in command(place, "bounced", "replay", "--yes", "--code", "410")
         until(lambda: all_are(place, "sent", data), timeout=PATIENCE)
         end_well(service)
     assert (len(webhook.references), len(place.mails())) == (1, 1)
@@ -368,7 +368,7 @@ def test_nothing_goes_out_by_any_channel_in_a_simulation(place: Place, webhook: 
 
 
 def test_tickets_of_the_express_lane_are_sent_once(place: Place, webhook: Webhook) -> None:
-    """The lane belongs to e-mail; the other channel takes no copy from it."""
+    """The express lane is for e-mail; the other channel takes no copy from it."""
     events = [fresh("booking.confirmed") for _ in range(10)]
     with both(place, webhook, RABBITMQ_EXPRESS_LANE="true") as service:
         place.publish(*map(event, events))
@@ -390,7 +390,7 @@ def test_a_message_of_the_time_before_the_channels_is_an_e_mail_s(place: Place, 
     assert (listed["event_id"], listed["channel"]) == (waits_for_a_person["event_id"], "email")
     assert "1 parked" in parked(place, "list", "--channel", "email")
     with both(place, webhook) as service:
-        assert "1 on their way again" in parked(place, "replay", "--yes")
+        assert "1 published again" in parked(place, "replay", "--yes")
         until(lambda: all_are(place, "sent", waiting, waits_for_a_person, channels=("email",)), timeout=PATIENCE)
         until(lambda: at_rest(place), timeout=PATIENCE)
         end_well(service)
@@ -415,7 +415,7 @@ def test_what_the_broker_itself_takes_from_a_channel_is_parked_for_that_channel(
     (listed,) = json.loads(parked(place, "list", "--json"))["events"]
     assert (listed["channel"], listed["reason"]) == ("push", "broker(delivery_limit)")
     with both(place, webhook) as service:
-        assert "1 on their way again" in parked(place, "replay", "--yes", "--channel", "push")
+        assert "1 published again" in parked(place, "replay", "--yes", "--channel", "push")
         until(lambda: outcomes(place, "push") == {data["event_id"]: "sent"}, timeout=PATIENCE)
         end_well(service)
     assert (outcomes(place, "email"), place.mails()) == ({}, [])

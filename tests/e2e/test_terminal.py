@@ -232,14 +232,14 @@ def test_replaying_and_discarding_end_well(place: Place) -> None:
     """Last: they take the events away."""
     screen = on_a_terminal(place, "parked", "replay", "--event", MARKUP, "--yes")
     check(screen)
-    assert "1 on their way again" in screen
+    assert "1 published again" in screen
     screen = on_a_terminal(place, "parked", "discard", "--older-than", "0", "--yes")
     check(screen)
     assert re.search(r"[1-9][0-9] thrown away", screen)
 
 
 @pytest.mark.parametrize("age", ["-1", "nan", "inf", "1e300", "-0.1"])
-def test_an_age_that_is_none_is_refused(place: Place, age: str) -> None:
+def test_an_invalid_age_is_refused(place: Place, age: str) -> None:
     screen = on_a_terminal(place, "parked", "discard", f"--older-than={age}")
     assert "has to be a number of hours from 0 to" in screen
 

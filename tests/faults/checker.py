@@ -44,7 +44,7 @@ LOSSES = {Fault.NO_RECORD, Fault.NEVER_ENDED, Fault.NO_MAIL, Fault.NOT_SENT}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Violation:
     """`what`: the id of an event, or of a mail."""
 
     fault: Fault
@@ -65,7 +65,7 @@ class Account:
     doubled: int
     marked: int
     for_a_person: Mapping[str, int]
-    findings: tuple[Finding, ...]
+    findings: tuple[Violation, ...]
 
     @property
     def broken(self) -> bool:
@@ -106,17 +106,17 @@ def check(confirmed: set[str], records: Sequence[Record], mails: Iterable[str | 
     )
 
 
-def _findings(confirmed: set[str], records: Sequence[Record], taken: Counter[str | None]) -> Iterator[Finding]:
+def _findings(confirmed: set[str], records: Sequence[Record], taken: Counter[str | None]) -> Iterator[Violation]:
     if not confirmed:
-        yield Finding(Fault.NOTHING, "the publisher's log")
+        yield Violation(Fault.NOTHING, "the publisher's log")
     told = Counter(event_id for record in records for event_id in record["event_ids"])
-    yield from (Finding(Fault.NO_RECORD, event_id) for event_id in sorted(confirmed - told.keys()))
-    yield from (Finding(Fault.TWO_RECORDS, event_id) for event_id, times in told.items() if times > 1)
+    yield from (Violation(Fault.NO_RECORD, event_id) for event_id in sorted(confirmed - told.keys()))
+    yield from (Violation(Fault.TWO_RECORDS, event_id) for event_id, times in told.items() if times > 1)
     for record in records:
         for fault in _faults_of(record, taken[record["message_id"]]):
-            yield Finding(fault, record["event_ids"][0], record)
+            yield Violation(fault, record["event_ids"][0], record)
     known = {record["message_id"] for record in records}
-    yield from (Finding(Fault.STRANGER, str(mail)) for mail in taken if mail not in known)
+    yield from (Violation(Fault.STRANGER, str(mail)) for mail in taken if mail not in known)
 
 
 def _faults_of(record: Record, mails: int) -> Iterator[Fault]:

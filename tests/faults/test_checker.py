@@ -84,13 +84,13 @@ def test_the_figures() -> None:
     ]
 
 
-def test_a_line_that_a_kill_has_torn_is_none(tmp_path: Path) -> None:
+def test_an_incomplete_line_after_a_kill_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b'{"message_id": "<a>"}\n{"message_id": "<b')
     assert read_lines(tmp_path / "log") == [{"message_id": "<a>"}]
     assert read_lines(tmp_path / "none") == []
 
 
-def test_it_knows_nothing_of_our_code() -> None:
+def test_it_imports_nothing_of_the_service() -> None:
     ours = (
         "sorted(name for name in sys.modules if name.split('.')[0] in ('notification_service', 'tests', 'benchmarks'))"
     )

@@ -134,7 +134,7 @@ class Unheard(Service):
 
 
 @pytest.mark.parametrize("full", [pytest.param(False, id="reader_gone"), pytest.param(True, id="disk_full")])
-def test_nobody_can_be_told(place: Place, *, full: bool) -> None:
+def test_standard_output_cannot_be_written(place: Place, *, full: bool) -> None:
     judge, stdout = Judge(place), Path("/dev/full") if full else place.folder / "stdout"
     if not full:
         os.mkfifo(stdout)

@@ -1,4 +1,4 @@
-"""The way out: an SMTP server that is down, refuses, breaks off, answers late, slowly, or what nobody asked for."""
+"""An SMTP server that is down, refuses, disconnects, answers late or slowly, or sends unsolicited replies."""
 
 import json
 import time
@@ -135,7 +135,7 @@ def test_not_now_at_rcpt_at_data_and_with_a_wait_named(place: Place) -> None:
     refused = {"rcpt": 450, "data": 451, "dot": 452, "named": 450}
     assert codes == {name: [("deferred", code), ("accepted", 250)] for name, code in refused.items()}
     waits = {line["event_id"]: line["wait_s"] for line in service.said("event.retry_scheduled")}
-    assert waits.pop(events["named"]["event_id"]) == 4  # the ladder's first rung that is long enough
+    assert waits.pop(events["named"]["event_id"]) == 4  # the shortest delay that is long enough
     assert set(waits.values()) <= {1, 2}
     assert not service.said("channel.breaker")
 

@@ -32,7 +32,7 @@ def test_a_slice_of_the_torture(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_what_is_found_is_told_with_record_logs_and_the_history_of_its_claim(place: Place, tmp_path: Path) -> None:
+def test_a_violation_is_reported_with_record_logs_and_the_history_of_its_claim(place: Place, tmp_path: Path) -> None:
     with Pair(tmp_path / "redis") as redis, place.service(REDIS_URL=redis.url(0)) as service:
         torture = Torture(place, redis, [service], random.Random(1))  # noqa: S311 - nothing is drawn
         torture.judge.publish(booked := fresh("booking.confirmed"))

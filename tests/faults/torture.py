@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.faults.checker import Account, Finding, examine
+from tests.faults.checker import Account, Violation, examine
 from tests.faults.torments import LEASE, Stop, Torture, shorten_patience
 from tests.stack import earlier
 from tests.stack.local import LocalStack
@@ -72,7 +72,7 @@ def account(torture: Torture) -> Account:
     return examine(torture.judge.log, own, place.stack.mongodb_uri, place.database_name)
 
 
-def evidence(torture: Torture, finding: Finding) -> Iterator[str]:
+def evidence(torture: Torture, finding: Violation) -> Iterator[str]:
     """Everything that was written of a notification: its record, the workers' logs, its claim's history."""
     yield f"{finding}\n"
     if finding.record is None:

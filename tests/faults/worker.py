@@ -47,7 +47,7 @@ POINTS = frozenset(
         "decide.after",  # the verdict is in Redis
         "close.after",  # the outcome is in the ledger
         "postpone.after",  # the ledger knows that it waits; the claim still stands
-        "publish.after",  # the copy for the ladder is confirmed
+        "publish.after",  # the copy for the retry queue is confirmed
     }
 )
 
@@ -89,7 +89,7 @@ class Crash:
             _kill_by(booking, service)
         channel = service.parts.email.breaker._transport
         if not isinstance(channel, SmtpChannel):
-            raise TypeError("the crash points need the real way out")
+            raise TypeError("the crash points need the real transport")
         _put(channel, "send_once", partial(self._attempt, channel.send_once))
         _put(channel._pool, "session", partial(self._session, channel._pool))
 

@@ -26,14 +26,14 @@ def health() -> Document:
     return _document({path: {"get": _operation([], answers)} for path, answers in paths.items()})
 
 
-def console(word: str) -> Document:
-    """`word`: of the session that asks. Without `confirmed` in its form, a POST only counts."""
+def console(csrf_token: str) -> Document:
+    """`csrf_token`: that of the session. Without `confirmed` in its form, a POST only counts."""
     # A line break in a path leads nowhere, before anybody asks who it is that wants to go there.
     page, query = {"200": _PAGE, "303": {}, "400": _PAGE, "404": {**_PAGE, **_TEXT}}, "query"
     one = [_parameter("notification", "path", _ID)]
     # One that is read to its end, and one of anything.
     read = {"do": {"enum": ["replay", "discard"]}, "older": _age(), "until": _MOMENT}
-    form: Document = {"anyOf": [_form(word, read), _form(word, dict.fromkeys(_FIELDS, _ANY))]}
+    form: Document = {"anyOf": [_form(csrf_token, read), _form(csrf_token, dict.fromkeys(_FIELDS, _ANY))]}
     search = [_parameter(name, query, _ANY) for name in ("q", "outcome", "addresses")]
     return _document(
         {
@@ -56,11 +56,11 @@ def _age() -> Document:
     return {"anyOf": [_ANY, {"type": "string", "pattern": "^-?[0-9]{1,40}(\\.[0-9]{1,9})?(e[0-9]{1,3})?$"}]}
 
 
-def _form(word: str, fields: Document) -> Document:
+def _form(csrf_token: str, fields: Document) -> Document:
     return {
         "type": "object",
-        "required": ["word"],
-        "properties": {"word": {"const": word}, **fields},
+        "required": ["csrf_token"],
+        "properties": {"csrf_token": {"const": csrf_token}, **fields},
         "additionalProperties": False,
     }
 

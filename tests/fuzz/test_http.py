@@ -59,9 +59,9 @@ def session(service: Service) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def word(service: Service, session: dict[str, str]) -> str:
+def csrf_token(service: Service, session: dict[str, str]) -> str:
     page = httpx.get(f"http://127.0.0.1:{service.console_port}/console/waiting", cookies=session).text
-    found = re.search(r'name="word" value="(\w+)"', page)
+    found = re.search(r'name="csrf_token" value="(\w+)"', page)
     assert found is not None
     return found[1]
 
@@ -89,8 +89,8 @@ def test_the_health_paths_answer_as_they_are_described(service: Service) -> None
     _tried(openapi.health(), service.port, {})
 
 
-def test_the_console_answers_as_it_is_described(service: Service, session: dict[str, str], word: str) -> None:
-    _tried(openapi.console(word), service.console_port, session)
+def test_the_console_answers_as_it_is_described(service: Service, session: dict[str, str], csrf_token: str) -> None:
+    _tried(openapi.console(csrf_token), service.console_port, session)
 
 
 # ── what is hardly a request ─────────────────────────────────────────────────────────────────────────

@@ -105,14 +105,14 @@ def _replicas(sentinel: Sentinel) -> bytes:
 
 
 @pytest.fixture
-async def client(sentinel: Sentinel) -> AsyncIterator[redis.Client]:
+async def client(sentinel: Sentinel) -> AsyncIterator[redis.RedisClient]:
     client = redis.connect(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/main/0")
     yield client
     await client.aclose()
 
 
 async def test_the_next_primary_is_found_by_way_of_the_sentinel_that_answers(
-    client: redis.Client, primary: Redis
+    client: redis.RedisClient, primary: Redis
 ) -> None:
     assert await redis.translate_errors(client.set("claimed", "by us"))
     await redis.translate_errors(client.wait(1, 1000))
@@ -129,7 +129,7 @@ async def test_the_next_primary_is_found_by_way_of_the_sentinel_that_answers(
     assert await redis.translate_errors(client.get("claimed")) == "by us"
 
 
-async def test_more_callers_than_connections_wait_their_turn(client: redis.Client) -> None:
+async def test_more_callers_than_connections_wait_their_turn(client: redis.RedisClient) -> None:
     script = client.script("return ARGV[1]")
     assert await asyncio.gather(*(script([], [str(n)]) for n in range(200))) == [str(n) for n in range(200)]
     assert len(await asyncio.gather(*(client.ping() for _ in range(48)))) == 48
@@ -144,7 +144,7 @@ async def test_more_callers_than_connections_wait_their_turn(client: redis.Clien
         f"sentinel://user:{CANARY}@host/main/0",
     ],
 )
-def test_an_address_of_sentinels_that_is_none_is_refused_without_being_repeated(url: str) -> None:
+def test_an_invalid_sentinel_address_is_refused_without_being_repeated(url: str) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL") as caught:
         redis.connect(url)
     assert CANARY not in str(caught.value)
@@ -214,7 +214,7 @@ def pair(primary: Redis, tmp_path: Path) -> Iterator[Pair]:
 
 
 @pytest.fixture
-async def behind(pair: Pair) -> AsyncIterator[redis.Client]:
+async def behind(pair: Pair) -> AsyncIterator[redis.RedisClient]:
     client = redis.connect(pair.url)
     yield client
     await client.aclose()
@@ -225,7 +225,7 @@ WRITE = "redis.call('HMGET', KEYS[1], 'a'); return redis.call('HSET', KEYS[1], '
 
 @pytest.mark.parametrize("change", [Pair.demote, Pair.starve, Pair.cut_off], ids=lambda change: change.__name__)
 async def test_after_a_failover_no_call_fails_and_none_goes_to_the_old_node(
-    pair: Pair, behind: redis.Client, change: Callable[[Pair], None]
+    pair: Pair, behind: redis.RedisClient, change: Callable[[Pair], None]
 ) -> None:
     script = behind.script(WRITE)
     await asyncio.gather(*(behind.get(str(n)) for n in range(8)))  # several connections to the old one
@@ -238,7 +238,7 @@ async def test_after_a_failover_no_call_fails_and_none_goes_to_the_old_node(
         assert new.dbsize() >= 20
 
 
-async def test_where_no_primary_is_behind_the_address_a_call_fails_soon(pair: Pair, behind: redis.Client) -> None:
+async def test_where_no_primary_is_behind_the_address_a_call_fails_soon(pair: Pair, behind: redis.RedisClient) -> None:
     script = behind.script(WRITE)
     await asyncio.to_thread(pair.demote)
     for _ in range(3):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mails import bad, checkers, tools
-from tests.mails.mail import Finding, Mail, read
+from tests.mails.mail import Mail, MailFinding, read
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "templates" / "_samples"
@@ -26,7 +26,7 @@ class Exempt:
     reason: str
     mail: str = "*"
 
-    def covers(self, finding: Finding) -> bool:
+    def covers(self, finding: MailFinding) -> bool:
         same = (finding.checker, finding.rule) == (self.checker, self.rule)
         return same and fnmatchcase(finding.mail, self.mail)
 
@@ -44,11 +44,11 @@ def gather(folders: Sequence[Path], only: Sequence[str]) -> list[Mail]:
     return read(first, only=only) + named
 
 
-def judge(mails: Sequence[Mail], jobs: int) -> list[Finding]:
+def judge(mails: Sequence[Mail], jobs: int) -> list[MailFinding]:
     return tools.check(mails, jobs) + checkers.check(mails, SAMPLES)
 
 
-def unseen(mails: Sequence[Mail]) -> list[Finding]:
+def unseen(mails: Sequence[Mail]) -> list[MailFinding]:
     """A checker that none of the mails has anything for has passed none of them."""
     there = {
         "facts": any(mail.markup.facts for mail in mails),
@@ -57,10 +57,10 @@ def unseen(mails: Sequence[Mail]) -> list[Finding]:
         "calendar": any(part.get_content_type() == "text/calendar" for mail in mails for part in mail.parts),
         "qr": any(mail.images for mail in mails),
     }
-    return [Finding("-", name, "unseen", "no mail has any") for name, any_ in there.items() if not any_]
+    return [MailFinding("-", name, "unseen", "no mail has any") for name, any_ in there.items() if not any_]
 
 
-def accept(found: Iterable[Finding], exempt: Sequence[Exempt], *, whole: bool) -> list[Finding]:
+def accept(found: Iterable[MailFinding], exempt: Sequence[Exempt], *, whole: bool) -> list[MailFinding]:
     """What is on no list. An exception that nothing needs any more is a finding too, where all mails were seen."""
     used: set[Exempt] = set()
     left = []
@@ -70,10 +70,10 @@ def accept(found: Iterable[Finding], exempt: Sequence[Exempt], *, whole: bool) -
         if not matching:
             left.append(finding)
     unused = [each for each in exempt if each not in used] if whole else []
-    return left + [Finding("-", "exceptions", each.rule, f"nothing of {each.checker} needs it") for each in unused]
+    return left + [MailFinding("-", "exceptions", each.rule, f"nothing of {each.checker} needs it") for each in unused]
 
 
-def lines(found: Iterable[Finding]) -> list[str]:
+def lines(found: Iterable[MailFinding]) -> list[str]:
     """A line for each thing found: several mails share one that says the same of them all."""
     mails: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for each in found:
@@ -84,7 +84,7 @@ def lines(found: Iterable[Finding]) -> list[str]:
     ]
 
 
-def table(mails: Sequence[Mail], found: Sequence[Finding]) -> list[str]:
+def table(mails: Sequence[Mail], found: Sequence[MailFinding]) -> list[str]:
     rows = ["checker         passed  failed"]
     for checker in (*tools.CHECKERS, *checkers.checkers()):
         failed = len({each.mail for each in found if each.checker == checker})

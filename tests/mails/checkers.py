@@ -15,7 +15,7 @@ import icalendar
 import qrfast
 from PIL import Image, ImageOps
 
-from tests.mails.mail import Finding, Mail
+from tests.mails.mail import Mail, MailFinding
 
 Problems = Iterator[tuple[str, str]]
 Checker = Callable[[Mail], Problems]
@@ -262,9 +262,9 @@ def checkers(samples: Path | None = None) -> dict[str, Checker]:
     }
 
 
-def check(mails: Iterable[Mail], samples: Path | None = None) -> list[Finding]:
+def check(mails: Iterable[Mail], samples: Path | None = None) -> list[MailFinding]:
     return [
-        Finding(mail=mail.name, checker=name, rule=rule, what=what)
+        MailFinding(mail=mail.name, checker=name, rule=rule, what=what)
         for mail in mails
         for name, problems in checkers(samples).items()
         for rule, what in problems(mail)

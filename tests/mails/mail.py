@@ -13,7 +13,7 @@ from tests.mails.markup import Markup, parse
 
 
 @dataclass(frozen=True)
-class Finding:
+class MailFinding:
     mail: str
     checker: str
     rule: str

@@ -4,7 +4,7 @@ import pytest
 
 from tests.mails import bad, checkers
 from tests.mails.check import Exempt, accept, exceptions, lines
-from tests.mails.mail import Finding
+from tests.mails.mail import MailFinding
 
 pytestmark = pytest.mark.soak
 
@@ -25,7 +25,7 @@ def test_each_rule_has_a_bad_mail() -> None:
     assert {each.checker for each in PYTHON} == set(checkers.checkers())
 
 
-FOUND = Finding("a", "axe", "contrast", "too low")
+FOUND = MailFinding("a", "axe", "contrast", "too low")
 
 
 def test_exception_covers_what_it_names() -> None:
@@ -40,7 +40,7 @@ def test_exception_that_nothing_needs_is_a_finding() -> None:
 
 
 def test_mails_with_the_same_fault_share_a_line() -> None:
-    assert lines([FOUND, Finding("b", "axe", "contrast", "too low")]) == ["a and 1 more  axe  contrast  too low"]
+    assert lines([FOUND, MailFinding("b", "axe", "contrast", "too low")]) == ["a and 1 more  axe  contrast  too low"]
 
 
 def test_exceptions_have_a_reason() -> None:

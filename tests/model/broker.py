@@ -1,4 +1,4 @@
-"""A broker that delivers at least once: what is not acked comes again, and a rung lets go when its time is over."""
+"""A broker that delivers at least once: unacked messages are redelivered, and retry queues have fixed delays."""
 
 import asyncio
 from collections.abc import Callable, Mapping

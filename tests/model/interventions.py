@@ -85,5 +85,5 @@ def play(setting: Setting, *scenes: tuple[str, Intervention]) -> World:
     world.publish(copies=setting.copies)
     world.run(plot)
     world.close()
-    assert plot.done == len(scenes), world.story(f"{scenes[plot.done][0]} never came")
+    assert plot.done == len(scenes), world.failure(f"{scenes[plot.done][0]} never came")
     return world

@@ -1,4 +1,4 @@
-"""The model's own event loop: time stands still, steps wait, and the dead do nothing more."""
+"""The model's own event loop: time does not advance by itself, steps wait, and killed workers do nothing more."""
 
 import asyncio
 import time

@@ -47,7 +47,7 @@ from tests.unit.fakes import LARGEST, TEMPLATES
 
 LEASE = 30.0
 TEMPLATE = "booking_confirmation"
-_LADDER = RetrySchedule(3)
+_SCHEDULE = RetrySchedule(3)
 
 Watch = Callable[[Process, str, tuple[Any, ...], object], None]
 """Who asked what, with which arguments, and was answered what."""
@@ -231,7 +231,7 @@ class Worker:
         claims = cast("Claims", stores.claims.seen_from(self.process))
         leases = Leases(claims, LEASE)
         breaker, to_broker = Breaker(smtp.LiveTransport(server, self.process), 8), link(broker, self.process)
-        story = _pipeline(
+        pipeline = _pipeline(
             claims,
             cast("Ledger", stores.ledger.seen_from(self.process)),
             leases,
@@ -239,11 +239,11 @@ class Worker:
             express=express,
             transport=breaker,
         )
-        self._consumer = Consumer(to_broker, story.handle, _LADDER, NoObserver())
+        self._consumer = Consumer(to_broker, pipeline.handle, _SCHEDULE, NoObserver())
         self.process.create_task(leases.renew_forever())
         if recall:
             recalls = cast("Recalls", _Recalls(stores, self.process))
-            recaller = Recaller(recalls, breaker.refusals, parking.bringing_in_by(to_broker))
+            recaller = Recaller(recalls, breaker.refusals, parking.republishing_over(to_broker))
             breaker.refusals.on_recall = recaller.alarm
             self.process.create_task(recaller.forever())
 
@@ -277,7 +277,7 @@ def _pipeline(
         composer=_composer(),
         channel=transport,
         outbox=cast("Outbox", _Shelf()),
-        policy=Policy(_LADDER, LARGEST, _composer().renderer.zone, frozenset({TEMPLATE} if hold else ()), express),
+        policy=Policy(_SCHEDULE, LARGEST, _composer().renderer.zone, frozenset({TEMPLATE} if hold else ()), express),
         jobs=Jobs(),
         poison_guard=PoisonGuard(claims),
     )

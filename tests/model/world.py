@@ -213,7 +213,7 @@ class World:
         """To rest. `before_step` may do things to the world: it is called whenever somebody can take a step."""
         self.settle()
         while not self.at_rest:
-            assert self.steps < _MAX_STEPS, self.story("it never comes to rest")
+            assert self.steps < _MAX_STEPS, self.failure("it never comes to rest")
             if self.ready():
                 before_step(self)
             self.settle()
@@ -231,13 +231,13 @@ class World:
         )
         problems += [problem for worker in (*self.workers, *self._gone) for problem in worker.process.problems]
         problems += self._parked_wrongly()
-        assert not problems, self.story("; ".join(problems))
+        assert not problems, self.failure("; ".join(problems))
 
     def close(self) -> None:
         for worker in self.workers:
             worker.process.kill()
 
-    def story(self, problem: str) -> str:
+    def failure(self, problem: str) -> str:
         return "\n  ".join([f"{problem}\n{self.setting}", *self.trace])
 
     def _parked_wrongly(self) -> list[str]:

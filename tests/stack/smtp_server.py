@@ -141,7 +141,7 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def site(options: argparse.Namespace, context: ssl.SSLContext) -> Site:
-    """Open the books in the folder; numbers go on where an earlier run ended."""
+    """Open the log files in the folder; numbers continue where an earlier run ended."""
     mails = JsonLines(options.folder / "mails.jsonl", sync=not options.no_fsync)
     connections = JsonLines(options.folder / "connections.jsonl", sync=False)
     return Site(

@@ -5,8 +5,10 @@ import time
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, strategies as st
 
-from notification_service.foundation.address_digests import MORE, MOST, Digests, named_in, names, texts_in
+from notification_service.foundation import address_digests
+from notification_service.foundation.address_digests import MAX_DIGESTS, MORE, Digests, named_in, names, texts_in
 
 JANE = "jane.smith@guests.example"
 KEYED = Digests(["a key of the tests, of some length"])
@@ -51,7 +53,7 @@ EIN = base64.b64encode(f"To: {JANE}".encode()).decode()
 )
 def test_an_address_is_found_however_it_is_written(text: str) -> None:
     assert names(JANE, [text])
-    assert set(KEYED.of([text])) & set(KEYED.sought(JANE))
+    assert set(KEYED.of([text])) & set(KEYED.to_search(JANE))
 
 
 @pytest.mark.parametrize(
@@ -104,17 +106,17 @@ def test_in_an_id_a_dash_may_stand_before_an_address_and_in_a_text_it_is_a_part_
 def test_a_digest_tells_nothing_without_its_key_and_older_keys_still_find() -> None:
     before, after = Digests(["the key of last year"]), Digests(["the key of this year", "the key of last year"])
     assert before.of([JANE]) != after.of([JANE])
-    assert set(before.of([JANE])) < set(after.sought(JANE))
-    assert not set(before.of([JANE])) & set(Digests(["the key of this year"]).sought(JANE))
-    assert set(before.known) < set(after.known)
+    assert set(before.of([JANE])) < set(after.to_search(JANE))
+    assert not set(before.of([JANE])) & set(Digests(["the key of this year"]).to_search(JANE))
+    assert set(before.key_ids) < set(after.key_ids)
     assert Digests([]).of([JANE]) == []
 
 
 def test_the_digests_of_one_record_are_bounded_and_the_rest_is_said() -> None:
     many = [f"a{number}@x.example" for number in range(5000)]
     digests = KEYED.of(many)
-    assert (len(digests), digests[-1]) == (MOST + 1, MORE)
-    assert MORE in KEYED.sought(JANE)
+    assert (len(digests), digests[-1]) == (MAX_DIGESTS + 1, MORE)
+    assert MORE in KEYED.to_search(JANE)
 
 
 @pytest.mark.parametrize(
@@ -134,3 +136,16 @@ def test_no_event_takes_long(text: str) -> None:
     started = time.process_time()
     named_in([text])
     assert time.process_time() - started < 3
+
+
+@given(st.text(alphabet='ab."@@<> -,é', max_size=400))
+def test_looking_near_each_at_sign_finds_what_looking_everywhere_finds(text: str) -> None:
+    found = list(address_digests._parts_of_addresses(text))
+    assert found == address_digests._ADDRESS.findall(text)
+
+
+@given(st.binary(max_size=40), st.sampled_from([b"@", b"%40"]), st.binary(max_size=40))
+def test_base64_that_holds_an_address_is_never_passed_over(before: bytes, sign: bytes, after: bytes) -> None:
+    content = before + sign + after
+    for encoded in (base64.b64encode(content), base64.urlsafe_b64encode(content)):
+        assert address_digests._AT_IN_BASE64.search(encoded.decode())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, strategies as st
 
-from notification_service.contract.bodies import Body, NotReadError, Said, TooLargeError, beginning, read, text_of
+from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError, beginning, read, text_of
 
 LARGEST = 64 * 1024
 EVENT = {"booking_id": "B1", "movie_title": "Amélie", "seats": ["A1", 7], "total_amount": 25.5}
@@ -68,21 +68,21 @@ def test_a_packed_body_is_unpacked_and_a_plain_one_is_not(content: bytes, encodi
 @pytest.mark.parametrize(
     ("content", "encoding", "said"),
     [
-        (gzipped(PLAIN)[:-1], "gzip", "it ends before its end"),
-        (gzipped(PLAIN)[:30], None, "it ends before its end"),
+        (gzipped(PLAIN)[:-1], "gzip", "it is cut short"),
+        (gzipped(PLAIN)[:30], None, "it is cut short"),
         (gzipped(PLAIN)[:-8] + b"\0" * 8, "gzip", "incorrect data check"),
         (gzipped(PLAIN) + b"more", "gzip", "incorrect header check"),
-        (b"\x1f\x8b", "gzip", "it ends before its end"),
+        (b"\x1f\x8b", "gzip", "it is cut short"),
         (b"\x1f\x8bgarbage", None, "unknown compression method"),
         (b"no gzip", "gzip", "incorrect header check"),
-        (b"", "gzip", "it ends before its end"),
+        (b"", "gzip", "it is cut short"),
         (b"\x8b\x02\x80{}\x03", "br", "its content_encoding is 'br', which is not read"),
         (b"\x28\xb5\x2f\xfd", "ZSTD", "its content_encoding is 'zstd', which is not read"),
         (b"text", "snappy\n" + "x" * 99, "its content_encoding is 'snappy\\n"),
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_cannot_be_unpacked_is_told(content: bytes, encoding: str | None, said: str) -> None:
+def test_what_cannot_be_decompressed_is_reported(content: bytes, encoding: str | None, said: str) -> None:
     told = fault_of(content, encoding)
     assert said in told
     assert len(told) < 200
@@ -156,7 +156,7 @@ def test_no_other_codec_of_python_is_believed(charset: str) -> None:
 
 def value(literal: str) -> tuple[Any, bool]:
     said = read(Body(b'{"it": %s}' % literal.encode()), max_bytes=LARGEST)
-    assert isinstance(said, Said)
+    assert isinstance(said, JsonObject)
     assert said.text == f'{{"it": {literal}}}'
     return said["it"], said.exact
 
@@ -193,14 +193,14 @@ def test_a_number_is_what_it_says_or_the_text_is_known_to_say_more(
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_json_is_refused(literal: str) -> None:
-    assert fault_of(b'{"it": %s}' % literal.encode()) == f"the body is not JSON: {literal} is no JSON"
+def test_what_is_not_json_is_refused(literal: str) -> None:
+    assert fault_of(b'{"it": %s}' % literal.encode()) == f"the body is not JSON: {literal} is not JSON"
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=4))
 def test_what_python_writes_is_exact(data: dict[str, Any]) -> None:
     said = read(Body(json.dumps(data).encode()), max_bytes=LARGEST)
-    assert isinstance(said, Said)
+    assert isinstance(said, JsonObject)
     assert (said, said.exact) == (data, True)
 
 

@@ -17,7 +17,7 @@ from notification_service.feedback.providers.postmark import Postmark
 from notification_service.feedback.providers.webhooks import Provider
 from notification_service.foundation.errors import DependencyError
 from notification_service.observability.callback_metrics import CallbackMetrics
-from notification_service.observability.serving import Limits, serving
+from notification_service.observability.serving import HttpLimits, serving
 from tests.stack.processes import free_port
 from tests.unit.test_webhooks import LOGIN, MAILGUN_KEY, NOW, basic, mailgun_request, postmark_bounce, postmark_event
 
@@ -75,7 +75,7 @@ async def served() -> AsyncIterator[Listener]:
     queue, metrics, port = Queue(), CallbackMetrics(tuple(PROVIDERS)), free_port()
     app = application(PROVIDERS, queue.publish, metrics)
     async with (
-        serving(app, "127.0.0.1", port, Limits(head=5.0, body=0.5, connections=20)),
+        serving(app, "127.0.0.1", port, HttpLimits(head=5.0, body=0.5, connections=20)),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         yield Listener(queue, client, metrics, port)

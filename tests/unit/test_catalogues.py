@@ -177,7 +177,7 @@ def test_the_events_language_wins_then_the_users_then_the_setting() -> None:
 
 def test_a_language_that_nobody_speaks_falls_back_and_is_remarked() -> None:
     sent = mail(event("booking.confirmed", locale="pt-BR", booking_id="B1"))
-    assert sent.remarks == (Remark("locale", "'pt-BR' is spoken by nobody here: written in en_US"),)
+    assert sent.remarks == (Remark("locale", "'pt-BR' has no catalogue: the mail is written in en_US"),)
     assert mail(event("booking.confirmed", booking_id="B1")).remarks == ()
 
 

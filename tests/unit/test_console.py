@@ -81,7 +81,7 @@ async def test_what_is_kept_of_a_session_opens_nothing_and_what_a_browser_holds_
     assert Access("another", sessions).csrf_token(session) == access.csrf_token(session)
 
 
-async def test_the_word_of_a_form_belongs_to_one_session() -> None:
+async def test_the_csrf_token_of_a_form_belongs_to_one_session() -> None:
     access = console(Clock())
     one, other = await access.begin(), await access.begin()
     assert access.is_csrf_token(access.csrf_token(one), one)
@@ -290,7 +290,7 @@ async def test_a_page_does_not_wait_for_a_slow_count() -> None:
     await hours.close()
 
 
-async def test_a_count_that_fails_is_told_to_the_page() -> None:
+async def test_a_count_that_fails_is_shown_on_the_page() -> None:
     async def tally(_: datetime, __: datetime) -> Mapping[str, int]:
         raise StoreUnavailableError("MongoDB", "away")
 

@@ -96,7 +96,7 @@ def test_the_compose_file_has_its_own_on_its_own_network(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", ["RABBITMQ_URL", "REDIS_URL", "MONGODB_URI"])
 @pytest.mark.parametrize("password", ["s3cr#t-w0rd", "s3cr/t-w0rd", "s3cr?t-w0rd", "s3/cr#t?w0rd"])
-def test_a_password_that_would_be_cut_up_is_refused_without_a_word_of_it(
+def test_a_password_that_would_be_cut_up_is_refused_without_being_quoted(
     monkeypatch: pytest.MonkeyPatch, name: str, password: str
 ) -> None:
     scheme = {"RABBITMQ_URL": "amqp", "REDIS_URL": "redis", "MONGODB_URI": "mongodb"}[name]

@@ -29,10 +29,10 @@ from notification_service.delivery.decisions import (
     WaitOutLease,
     next_step,
 )
-from notification_service.delivery.ports.claims import Decided, Granted, InterruptedSend
+from notification_service.delivery.ports.claims import Claimed, Decided, InterruptedSend
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
 
-Claim = Granted | InterruptedSend | Decided | ClaimsUnavailable
+Claim = Claimed | InterruptedSend | Decided | ClaimsUnavailable
 Found = Opened | AlreadyThere
 
 REJECTED = Rejected(RejectReason.NO_RECIPIENT, "nobody")
@@ -65,11 +65,11 @@ def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1
 
 
 CLAIMS: list[Claim] = [
-    Granted(fresh=True),
-    Granted(fresh=False),
+    Claimed(fresh=True),
+    Claimed(fresh=False),
     InterruptedSend(again=False),
     InterruptedSend(again=True),
-    Granted(fresh=False, certain=False),
+    Claimed(fresh=False, certain=False),
     InterruptedSend(certain=False),
     ClaimsUnavailable(),
     *map(Decided, OUTCOMES),
@@ -85,12 +85,12 @@ EVERYTHING = list(itertools.product(CLAIMS, [*OPEN, *CLOSED], (True, False), ("e
 
 
 def test_a_first_delivery_begins() -> None:
-    assert step(Granted(fresh=True), Opened()) == Proceed(take_over=False)
+    assert step(Claimed(fresh=True), Opened()) == Proceed(take_over=False)
 
 
 @pytest.mark.parametrize("found", [Opened(), there()], ids=["no intent yet", "intent written"])
 def test_lost_before_the_sending_marker_it_starts_again(found: Found) -> None:
-    assert step(Granted(fresh=False), found) == Proceed(take_over=isinstance(found, AlreadyThere))
+    assert step(Claimed(fresh=False), found) == Proceed(take_over=isinstance(found, AlreadyThere))
 
 
 def test_lost_after_the_sending_marker_it_is_sent_once_more_and_marked() -> None:
@@ -130,8 +130,8 @@ def test_where_the_two_memories_differ_the_ledger_is_the_truth() -> None:
 # ── a claim that proves nothing ──────────────────────────────────────────────────────────────────────
 
 UNPROVEN = [
-    pytest.param(Granted(fresh=False, certain=False), False, id="another server's claim"),
-    pytest.param(Granted(fresh=False), True, id="marked in the ledger"),
+    pytest.param(Claimed(fresh=False, certain=False), False, id="another server's claim"),
+    pytest.param(Claimed(fresh=False), True, id="marked in the ledger"),
 ]
 
 
@@ -167,18 +167,18 @@ def test_a_resend_that_was_never_begun_is_begun() -> None:
 
 
 def test_a_pending_entry_that_redis_forgot_is_doubted_first() -> None:
-    assert step(Granted(fresh=True), there()) == WaitOutLease()
+    assert step(Claimed(fresh=True), there()) == WaitOutLease()
 
 
 def test_a_resend_that_redis_forgot_is_a_persons() -> None:
-    lost = step(Granted(fresh=True), there(duplicate=True))
+    lost = step(Claimed(fresh=True), there(duplicate=True))
     assert isinstance(lost, AlreadyEnded)
     assert isinstance(lost.outcome, Unknown)
 
 
 @pytest.mark.parametrize("duplicate", [True, False])
 @pytest.mark.parametrize(
-    "claim", [Granted(fresh=True), Granted(fresh=False), InterruptedSend(), InterruptedSend(again=True)], ids=str
+    "claim", [Claimed(fresh=True), Claimed(fresh=False), InterruptedSend(), InterruptedSend(again=True)], ids=str
 )
 def test_a_waiting_entry_goes_on_with_what_it_knew(claim: Claim, duplicate: bool) -> None:  # noqa: FBT001 - as above
     begun = Proceed(take_over=True, possible_duplicate=duplicate)
@@ -214,13 +214,13 @@ def test_another_event_may_know_what_a_rejected_one_lacked(claim: Claim) -> None
 
 def test_a_lapsed_claim_proves_nothing_where_it_is_not_that_of_the_entrys_owner() -> None:
     """Redis forgot, and whoever noticed it died before it could say so."""
-    assert step(Granted(fresh=False, before="b"), there()) == WaitOutLease()
+    assert step(Claimed(fresh=False, before="b"), there()) == WaitOutLease()
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
 def test_what_did_not_reach_anybody_can_be_had_again_and_nothing_else(outcome: Outcome) -> None:
     doubt = isinstance(outcome, Unknown)
-    asked = step(Granted(fresh=True), there(outcome), replay="wish")
+    asked = step(Claimed(fresh=True), there(outcome), replay="wish")
     begins = Proceed(take_over=True, possible_duplicate=doubt)
     assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown | Bounced) else AlreadyEnded(outcome))
 
@@ -249,7 +249,7 @@ def test_another_event_with_another_address_opens_again_what_bounced(
     asked: str | None,
     reopens: bool,  # noqa: FBT001 - a parameter of the table
 ) -> None:
-    def taken(event_id: str, claim: Claim = Granted(fresh=True)) -> Step:  # noqa: B008 - it is frozen
+    def taken(event_id: str, claim: Claim = Claimed(fresh=True)) -> Step:  # noqa: B008 - it is frozen
         return next_step(claim, bounced_to(recorded), DeliveryRequest(event_id, resend=True, recipient=asked))
 
     assert taken("another") == (Proceed(take_over=True) if reopens else AlreadyEnded(BOUNCED))
@@ -262,8 +262,8 @@ def test_a_wish_is_granted_once() -> None:
     """The ack of a replay can be lost, and it comes again."""
     parked = Parked(ParkReason.RETRIES_EXHAUSTED, "gave up")
     granted = AlreadyThere(replace(there(parked).entry, replays=("wish",)))
-    assert step(Granted(fresh=True), granted, replay="wish") == AlreadyEnded(parked)
-    assert step(Granted(fresh=True), granted, replay="another") == Proceed(take_over=True)
+    assert step(Claimed(fresh=True), granted, replay="wish") == AlreadyEnded(parked)
+    assert step(Claimed(fresh=True), granted, replay="another") == Proceed(take_over=True)
 
 
 # ── the whole table ──────────────────────────────────────────────────────────────────────────────────
@@ -292,7 +292,7 @@ def test_nothing_allows_more_than_one_extra_mail(
         # An outcome that is written stays; one that is not yet, is written.
         assert taken.repair == (entry is None or entry.outcome is None)
     if isinstance(taken, WaitOutLease):
-        assert claim == Granted(fresh=True)
+        assert claim == Claimed(fresh=True)
         assert entry
         assert (entry.outcome, entry.waiting) == (None, False)
     if isinstance(taken, WaitForRedis):

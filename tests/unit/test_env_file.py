@@ -88,7 +88,7 @@ def test_so_is_a_variable_where_one_may_be_meant(tmp_path: Path, line: str) -> N
 
 
 @pytest.mark.parametrize("line", LOST)
-def test_a_line_that_sets_nothing_is_told(tmp_path: Path, line: str) -> None:
+def test_a_line_that_sets_nothing_is_reported(tmp_path: Path, line: str) -> None:
     assert written(tmp_path, f"A=b\n{line}") is None
     assert [(str(doubt)[:22], doubt.lost) for doubt in doubts(tmp_path / ".env")] == [("line 2 cannot be read,", True)]
 
@@ -112,7 +112,7 @@ def doctor(folder: Path, text: bytes) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_doctor_warns_without_a_word_of_the_value(tmp_path: Path) -> None:
+def test_the_doctor_warns_without_quoting_the_value(tmp_path: Path) -> None:
     told = doctor(tmp_path, b"SMTP_PASSWORD=canary$word\nFROM_NAME='Kino $1'\n").stdout
     assert "ok    .env: can be read, but SMTP_PASSWORD in line 1 has $ without quotes" in told
     assert "canary" not in told
@@ -123,7 +123,7 @@ def test_the_doctor_finds_a_line_that_sets_nothing(tmp_path: Path) -> None:
     assert "WRONG .env: line 1 cannot be read" in doctor(tmp_path, b"SMTP_PASSWORD='canary' word\n").stdout
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_reported(tmp_path: Path) -> None:
     done = doctor(tmp_path, b"SMTP_PASSWORD=canary\xff\n")
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr == "notification-service: .env cannot be read: invalid UTF-8 at byte 20\n"

@@ -139,7 +139,7 @@ def test_no_showtime_stops_a_mail(text: str) -> None:
         assert isinstance(shown("showtime_brief", text, style(zone=zone)), str)
 
 
-def test_a_moment_is_told_at_the_cinemas_clock() -> None:
+def test_a_moment_is_shown_in_the_cinemas_time_zone() -> None:
     when = datetime(2026, 11, 24, 11, tzinfo=UTC)
     assert shown("moment", when, style(zone="Asia/Kolkata")).startswith("Tuesday, November 24, 2026, 4:30 PM")
 
@@ -171,9 +171,9 @@ def test_what_is_not_known_stays_none(name: str) -> None:
         "europe\\madrid",
     ],
 )
-def test_a_zone_that_is_none_is_no_other_and_reads_no_file(name: str) -> None:
+def test_an_unknown_zone_is_refused_and_reads_no_file(name: str) -> None:
     assert style(zone="Europe/Madrid", time_zone=name).zone is None
-    with pytest.raises(ValueError, match="is no time zone"):
+    with pytest.raises(ValueError, match="is not a time zone"):
         check_zone(name)
 
 

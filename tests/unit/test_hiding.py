@@ -52,7 +52,7 @@ def test_what_is_learned_later_is_hidden_too_and_only_the_latest_of_it() -> None
 
 
 @pytest.mark.parametrize("secret", ["", "a", "guest", "mail"])
-def test_a_word_is_no_secret(secret: str) -> None:
+def test_a_plain_word_is_not_a_secret(secret: str) -> None:
     text = "550 the mail of a guest was refused"
     assert Secrecy(mark="***", in_pieces=[secret])(text) == text
 

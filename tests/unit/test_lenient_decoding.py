@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_not_there_and_what_follows_is(name: str, value: 
     assert (read[name], read.app_id) == (None, "booking")
 
 
-def test_a_routing_key_that_cannot_be_read_is_none() -> None:
+def test_an_unreadable_routing_key_counts_as_missing() -> None:
     deliver = struct.pack(">HH", 60, 60) + short(b"tag") + struct.pack(">QB", 7, 1) + short(b"events") + short(CAFE)
     data = struct.pack(">BHI", 1, 1, len(deliver)) + deliver + b"\xce"
     _, _, method = frame.unmarshal(data)

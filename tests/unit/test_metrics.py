@@ -108,7 +108,7 @@ def test_retries_are_counted_by_their_delay() -> None:
 
 
 @pytest.mark.parametrize(("code", "reply"), [(250, "2xx"), (451, "4xx"), (550, "5xx"), (None, "none")])
-def test_replies_are_told_by_class_and_provider(code: int | None, reply: str) -> None:
+def test_replies_are_counted_by_class_and_provider(code: int | None, reply: str) -> None:
     metrics = watched()
     metrics.attempted(Attempt(NOON, "x", 1.0, code))
     assert value(metrics.registry, "notification_smtp_replies_total", provider="gmail", reply=reply) == 1

@@ -64,7 +64,7 @@ def test_every_outcome_is_told_apart_from_every_other() -> None:
         (Unknown(""), "pending"),
     ],
 )
-def test_its_status_is_the_deployed_validators_word(outcome: Outcome, status: str) -> None:
+def test_its_status_is_one_of_the_deployed_validator(outcome: Outcome, status: str) -> None:
     assert summarize(outcome).status == status
 
 
@@ -84,7 +84,7 @@ def test_the_reasons_are_a_closed_list(word: str, reason: str | None) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "pending", "waiting", "Sent", "failed"])
-def test_a_word_that_is_no_outcome_is_refused(word: str) -> None:
+def test_an_unknown_outcome_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="unknown outcome"):
         recall(Summary(Status.PENDING, word))
 

@@ -84,7 +84,7 @@ def test_what_is_for_the_dark_is_kept() -> None:
     assert "prefers-color-scheme: dark" in mail.html
 
 
-def test_one_module_knows_motor() -> None:
+def test_one_module_imports_motor() -> None:
     knowing = {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "notification_service").rglob("*.py") if _knows(path)
     }

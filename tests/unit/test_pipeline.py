@@ -1,4 +1,4 @@
-"""The story of one event on the in-memory twins: what is sent, what is recorded, what becomes of the delivery."""
+"""The pipeline on the in-memory twins: what is sent, what is recorded, and how the message is settled."""
 
 import asyncio
 import functools
@@ -48,7 +48,7 @@ from notification_service.delivery.ports.channel import (
     SimulatedSend,
     Verdict,
 )
-from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Fence, Granted, Tenure
+from notification_service.delivery.ports.claims import ClaimAnswer, Claimed, Decided, Fence, Tenure
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
 from notification_service.delivery.rate_limits import RateLimits, Reservation
@@ -207,7 +207,7 @@ class Cinema:
         self.pipeline = self.process()
 
     def process(self) -> Pipeline:
-        """One worker; a second one shares both memories and the way out."""
+        """One worker; a second one shares both stores and the channel."""
         leases = Leases(self.claims, self.lease)
         return Pipeline(
             state=DeliveryState(self.claims, self.ledger, leases, self.rates),
@@ -350,7 +350,7 @@ async def test_what_the_channel_puts_off_uses_up_no_retry() -> None:
     assert await cinema.handle() == Done(Sent())
 
 
-async def test_a_mail_of_a_held_domain_ends_parked_and_says_why() -> None:
+async def test_a_mail_of_a_held_domain_is_parked_with_the_reason() -> None:
     held = replace(deferred(reply="5.7.1 not owned"), about="the server refuses us for bad.example")
     cinema = Cinema([held], most=0)
     settlement = await cinema.handle()
@@ -358,7 +358,7 @@ async def test_a_mail_of_a_held_domain_ends_parked_and_says_why() -> None:
     assert settlement == Park(Parked(ParkReason.RETRIES_EXHAUSTED, detail))
 
 
-async def test_deferred_waits_on_the_ladder_and_lets_the_claim_go() -> None:
+async def test_a_deferred_mail_is_retried_and_its_claim_is_released() -> None:
     cinema = Cinema([deferred(reply="4.2.1 busy")])
     settlement = await cinema.handle()
     assert isinstance(settlement, Retry)
@@ -366,7 +366,7 @@ async def test_deferred_waits_on_the_ladder_and_lets_the_claim_go() -> None:
     assert (settlement.counted, settlement.reason) == (True, "4.2.1 busy")
     assert (cinema.record.outcome, cinema.record.entry.outcome) == ("waiting", None)
     assert cinema.record.due_at is not None
-    assert await cinema.claim() == Granted(fresh=True)
+    assert await cinema.claim() == Claimed(fresh=True)
 
 
 async def test_a_wait_that_the_server_names_is_honoured() -> None:
@@ -376,7 +376,7 @@ async def test_a_wait_that_the_server_names_is_honoured() -> None:
 
 
 @pytest.mark.parametrize("wait", [31, 3600, 86400, 259200])
-async def test_a_named_wait_beyond_the_longest_rung_is_kept_and_counts_once(wait: int) -> None:
+async def test_a_requested_wait_beyond_the_longest_delay_is_kept_and_counts_once(wait: int) -> None:
     cinema = Cinema([deferred(wait=wait)])
     began = time.time()
     settlement = await cinema.handle(showtime="2036-12-15 08:00 PM")
@@ -386,7 +386,7 @@ async def test_a_named_wait_beyond_the_longest_rung_is_kept_and_counts_once(wait
     assert began + wait <= settlement.not_before <= began + wait + 5
     assert cinema.record.due_at is not None
     assert abs(cinema.record.due_at.timestamp() - began - wait) < 5
-    # It goes round the ladder until then, and that counts nothing.
+    # It waits in retry queues until then, without using up a retry.
     early = await cinema.pipeline.handle(
         replace(confirmed(attempt=1, showtime="2036-12-15 08:00 PM"), not_before=settlement.not_before)
     )
@@ -404,14 +404,14 @@ async def test_a_wait_that_would_outlast_the_show_takes_half_of_what_is_left(lef
     assert settlement.not_before is not None
 
 
-async def test_a_rung_that_would_outlast_the_show_is_not_taken_either() -> None:
+async def test_a_delay_that_would_outlast_the_show_is_not_used_either() -> None:
     show = datetime.now(UTC) + timedelta(seconds=20)
     settlement = await Cinema([deferred()], largest=10_000).handle(attempt=1, showtime=show.isoformat())
     assert isinstance(settlement, Retry)
     assert settlement.seconds == pytest.approx(10, abs=2)
 
 
-async def test_a_show_in_nobody_knows_which_zone_may_be_the_earliest() -> None:
+async def test_a_show_in_an_unknown_zone_may_be_in_the_earliest_zone() -> None:
     """At UTC+14 a show at this hour of the clock here would have begun 14 hours ago."""
     show = datetime.now(UTC) + timedelta(hours=16)
     settlement = await Cinema([deferred(wait=86400)]).handle(showtime=show.strftime("%Y-%m-%d %H:%M"))
@@ -431,7 +431,7 @@ async def test_in_doubt_waits_out_the_lease_and_uses_up_no_retry() -> None:
     settlement = await cinema.handle()
     assert settlement == Retry(LEASE, counted=False, reason="it may have gone out")
     assert (cinema.record.outcome, cinema.record.attempts) == ("pending", [IN_DOUBT.attempt])
-    assert not isinstance(await cinema.claim(), Granted | Decided)
+    assert not isinstance(await cinema.claim(), Claimed | Decided)
 
 
 async def test_withdrawn_waits_and_counts_nothing() -> None:
@@ -648,7 +648,7 @@ async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() ->
     assert late.not_before == pytest.approx(time.time() + 3600, abs=5)
     record = next(each for each in cinema.ledger.records.values() if each.intent.booking_id == "B-2")
     assert record.outcome == "waiting"
-    # A rung is shorter than that: it goes round without a look at any store.
+    # Each delay is shorter than that: it waits again without any call to a store.
     again = replace(confirmed(event_id="e2", booking_id="B-2"), not_before=late.not_before)
     cinema.claims.down = ALL_OF_REDIS
     early = await cinema.pipeline.handle(again)
@@ -723,7 +723,7 @@ async def test_what_no_queue_takes_is_sent_as_any_other() -> None:
     assert await Cinema().pipeline.handle(unmovable()) == Done(Sent())
 
 
-async def test_what_no_queue_takes_is_put_on_no_ladder_and_its_record_keeps_it() -> None:
+async def test_what_no_queue_takes_is_not_retried_and_its_record_keeps_it() -> None:
     cinema = Cinema([deferred(reply="4.2.1 busy")])
     settlement = await cinema.pipeline.handle(unmovable())
     assert isinstance(settlement, Park)
@@ -789,7 +789,7 @@ async def test_a_verdict_whose_outcome_was_never_written_is_written_down_and_not
     assert (len(cinema.mails), cinema.record.outcome) == (1, "sent")
 
 
-# ── the ladder ───────────────────────────────────────────────────────────────────────────────────────
+# ── retries ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_deferred_and_then_accepted_is_one_mail_without_a_doubt() -> None:
@@ -872,7 +872,7 @@ async def test_a_file_beyond_the_limit_is_left_out_and_the_mail_goes(bytes_of_lo
     assert list(cinema.record.remarks) == told
 
 
-async def test_where_nothing_fits_no_word_is_lost_about_files() -> None:
+async def test_where_no_file_fits_the_mail_mentions_none() -> None:
     bare = renderer().render("booking_confirmation", confirmed_event(), JANE, max_attachment_bytes=1)
     whole = renderer().render("booking_confirmation", confirmed_event(), JANE)
     assert ([file.filename for file in whole.attachments], bare.attachments) == (["ticket.png", "booking.ics"], ())

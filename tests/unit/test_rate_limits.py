@@ -56,9 +56,9 @@ async def test_a_storm_to_one_domain_uses_up_nobody_else_s_server() -> None:
 async def weathered(
     rate_limits: RateLimits, comes: list[tuple[float, bool, bool]], limits_passed: list[float] | None = None
 ) -> list[tuple[float, bool]]:
-    """When each mail goes, and whether it was to the slow domain, as the pipeline does it: turn by turn.
+    """When each mail is sent, and whether to the slow domain. As in the pipeline, each limit is reserved in order.
 
-    `limits_passed`: is told when each has its turn at that domain's limit; then it goes, unless it waits once more.
+    `limits_passed`: gets the time at which each passes that domain's limit; then it goes, unless it waits once more.
     """
     now = 0.0
     rates, sent, number = MemoryRates(rate_limits, lambda: now), [], count()
@@ -66,11 +66,11 @@ async def weathered(
     heapify(waiting)
     while waiting:
         now, _, taken, ticket, slow = heappop(waiting)
-        turn = await rates.reserve("x@slow.example" if slow else "x@other.example", ticket=ticket, taken=taken)
+        reservation = await rates.reserve("x@slow.example" if slow else "x@other.example", ticket=ticket, taken=taken)
         if slow and not taken and limits_passed is not None:
-            limits_passed.append(now + turn.seconds * (turn.limit == "DOMAIN_MAILS_PER_MINUTE"))
-        if turn.seconds:
-            heappush(waiting, (now + turn.seconds, next(number), turn.taken, ticket, slow))
+            limits_passed.append(now + reservation.seconds * (reservation.limit == "DOMAIN_MAILS_PER_MINUTE"))
+        if reservation.seconds:
+            heappush(waiting, (now + reservation.seconds, next(number), reservation.taken, ticket, slow))
         else:
             sent.append((now, slow))
     return sent
@@ -98,9 +98,7 @@ async def test_a_domain_that_is_named_has_its_own_limit_and_others_that_of_the_s
 def test_no_key_shows_an_address() -> None:
     found = RateLimits(10, {"*": 10}, 10, 10, "smtp.example:me").of("Jane.Smith@guests.example", ticket=True)
     assert [quota.setting for quota in found] == list(ORDER)
-    assert not [
-        poison_guard.key for quota in found for poison_guard in quota.lanes if "jane" in poison_guard.key.lower()
-    ]
+    assert not [bucket.key for limit in found for bucket in limit.buckets if "jane" in bucket.key.lower()]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +125,7 @@ def test_a_provider_s_own_limits_hold_unless_a_setting_says_otherwise(
 
 @pytest.mark.parametrize("value", ["many", '{"gmail.com": -1}', '{"gmail.com": "x"}'])
 @pytest.mark.parametrize("name", ["DOMAIN_MAILS_PER_MINUTE", "CINEMAS"])
-def test_json_that_is_none_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_json_is_refused_by_the_settings_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name) as told:
         load(None)

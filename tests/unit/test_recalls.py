@@ -51,11 +51,11 @@ class Scene:
 
     def worker(self) -> tuple[Recaller, Refusals]:
         refusals = Refusals()
-        recaller = Recaller(self.recalls, refusals, self.bring_in)
+        recaller = Recaller(self.recalls, refusals, self.republish)
         refusals.on_recall = recaller.alarm
         return recaller, refusals
 
-    async def bring_in(self, body: bytes, event_type: str, event_id: str, replay: str, _: ChannelKind) -> None:
+    async def republish(self, body: bytes, event_type: str, event_id: str, replay: str, _: ChannelKind) -> None:
         assert event_type == "booking.confirmed"
         self.left -= 1
         if self.left < 0:

@@ -182,7 +182,7 @@ def test_a_fact_with_a_character_that_no_database_holds_is_believed() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "late"), [(119, False), (121, True)])
-def test_pending_stands_still_after_two_leases_and_a_minute(seconds: int, *, late: bool) -> None:
+def test_pending_is_stalled_after_two_leases_and_a_minute(seconds: int, *, late: bool) -> None:
     found = RULES.examine(pending(timedelta(seconds=seconds)), ClaimStatus())
     assert [each.is_stalled for each in found] == [True] * late
     assert "start the service if it is down" in texts(found) or not late
@@ -193,13 +193,13 @@ def test_what_a_worker_holds_does_not_stand_still() -> None:
     assert RULES.examine(waiting(timedelta(days=1), timedelta(hours=20)), ClaimStatus(alive=True)) == []
 
 
-def test_a_verdict_without_its_outcome_stands_still() -> None:
+def test_a_verdict_without_its_outcome_is_stalled() -> None:
     """The next delivery of its event writes the outcome."""
     assert [each.is_stalled for each in RULES.examine(pending(timedelta(days=1)), DECIDED)] == [True]
 
 
 @pytest.mark.parametrize(("seconds", "late"), [(30 + 59, False), (30 + 61, True)])
-def test_waiting_stands_still_a_rung_and_a_minute_past_its_time(seconds: int, *, late: bool) -> None:
+def test_waiting_is_stalled_a_delay_and_a_minute_past_its_time(seconds: int, *, late: bool) -> None:
     found = RULES.examine(waiting(timedelta(seconds=seconds + 20), timedelta(seconds=seconds)), ClaimStatus())
     assert [each.is_stalled for each in found] == [True] * late
     assert "waits for a retry that was due" in texts(found) or not late
@@ -209,7 +209,7 @@ def test_waiting_without_a_time_is_due_at_once() -> None:
     assert "waits for a retry" in texts(RULES.examine(waiting(timedelta(hours=1), None), ClaimStatus()))
 
 
-def test_one_event_in_two_records_is_found_and_two_facts_of_one_second_are_told() -> None:
+def test_one_event_in_two_records_is_a_finding_and_two_facts_of_one_second_are_a_note() -> None:
     one, other = record(), record(_id="other")
     findings, notes = shared_event("e1", [one, other])
     assert f"event e1 is in 2 records of the same e-mail, {OWN_ID}, other" in texts(findings)
@@ -304,5 +304,5 @@ def test_a_line_is_of_the_type_that_the_service_handles_it_as(
 
 
 @pytest.mark.parametrize("said", ["TicketSold", "booking.pending_payment"])
-def test_a_line_whose_type_is_none_of_ours_is_passed_over(said: str) -> None:
+def test_a_line_with_another_services_type_is_skipped(said: str) -> None:
     assert read_line(json.dumps({"event_id": "e1", "event_type": said})) is None

@@ -9,7 +9,7 @@ import bson
 import pytest
 from hypothesis import example, given, strategies as st
 
-from notification_service.contract.bodies import Body, Said, read
+from notification_service.contract.bodies import Body, JsonObject, read
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.intents import of_unreadable
 from notification_service.delivery.planning import UnreadableMessage, plan
@@ -51,9 +51,9 @@ ODD = [
 ]
 
 
-def said(text: str) -> Said:
+def said(text: str) -> JsonObject:
     found = read(Body(text.encode("utf-8")), max_bytes=10**7)
-    assert isinstance(found, Said)
+    assert isinstance(found, JsonObject)
     return found
 
 

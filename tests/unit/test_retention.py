@@ -103,7 +103,7 @@ async def test_without_an_age_nothing_is_even_read() -> None:
     assert shelf.read == []
 
 
-async def test_what_cannot_be_changed_is_said_and_the_others_are_swept() -> None:
+async def test_what_cannot_be_changed_is_reported_and_the_others_are_swept() -> None:
     shelf = Shelf(20, 21, 22, 23, 24)
     shelf.stubborn, shelf.without_date = {"4", "2"}, ["x"]
     sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause_s=0)
@@ -126,7 +126,7 @@ async def test_of_many_that_cannot_be_changed_some_are_named_and_all_are_counted
     assert len(said) == 20
 
 
-async def test_a_date_that_is_none_is_no_mark_to_go_on_from() -> None:
+async def test_an_invalid_date_is_not_used_to_continue_from() -> None:
     shelf = Shelf(22, 21)
     sweeper = Sweeper(shelf, RetentionPolicy(10, 0), pause_s=0)
     shelf.created_between = _with_a_list_of_dates(shelf)  # type: ignore[method-assign]  # as MongoDB compares lists

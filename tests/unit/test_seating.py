@@ -50,7 +50,7 @@ from notification_service.contract.events import parse, read
         "B5\u060c B6",
     ],
 )
-def test_seats_are_read_where_they_can_be_told(sent: object) -> None:
+def test_seats_are_read_if_they_are_certain(sent: object) -> None:
     reading = read({"seats": sent}, "booking.confirmed")
     assert reading is not None
     assert (reading.event.model_dump()["seats"], reading.remarks) == (("B5", "B6"), ())

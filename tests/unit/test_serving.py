@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from notification_service.observability.serving import Limits, serving
+from notification_service.observability.serving import HttpLimits, serving
 from tests.stack.processes import free_port
 
-LIMITS = Limits(head=0.4, body=0.4, answer=1.0, connections=8)
+LIMITS = HttpLimits(head=0.4, body=0.4, answer=1.0, connections=8)
 SOON = 0.35
 """Seconds beyond a deadline that a busy machine may take, times ten."""
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
@@ -232,7 +232,7 @@ async def test_who_breaks_off_leaves_no_traceback(door: Door, caplog: pytest.Log
 
 async def test_half_a_request_does_not_hold_up_the_end() -> None:
     port = free_port()
-    limits = Limits(head=60, body=60, answer=60)
+    limits = HttpLimits(head=60, body=60, answer=60)
     with structlog.testing.capture_logs():
         async with serving(Starlette(routes=[Route("/echo", echo, methods=["POST"])]), "127.0.0.1", port, limits):
             door = Door(port)

@@ -270,7 +270,7 @@ def test_an_address_that_leads_nowhere_names_its_setting(
     connect: Callable[[str], object], named: str, urls: Sequence[str]
 ) -> None:
     for url in urls:
-        with pytest.raises(ConfigurationError, match=f"^{named} is no valid URL") as told:
+        with pytest.raises(ConfigurationError, match=f"^{named} is not a valid URL") as told:
             connect(url)
         assert "canary" not in "".join(traceback.format_exception(told.value))
 
@@ -478,7 +478,7 @@ ADDRESSES = [
     ("REDIS_URL", "unix:///run/redis.sock", ""),
     ("REDIS_URL", "redis://h/0", "has to be rediss:// or unix://"),
     ("REDIS_URL", "redis+sentinel://one,two/main/0", "has to be rediss:// or unix://"),
-    ("REDIS_URL", "redis://h/0?ssl=true", "REDIS_URL is no valid URL"),
+    ("REDIS_URL", "redis://h/0?ssl=true", "REDIS_URL is not a valid URL"),
     ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=required", ""),
     ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=none", "ssl_cert_reqs"),
     ("REDIS_URL", f"{REDISS}?ssl_cert_reqs=optional", "ssl_cert_reqs"),
@@ -501,9 +501,9 @@ ADDRESSES = [
     ("MONGODB_URI", "mongodb://h/?ssl=true", ""),
     ("MONGODB_URI", f"{TLS}&tls=false", "has to say tls=true"),
     ("MONGODB_URI", "mongodb://h/?tls=false&tls=true", ""),
-    ("MONGODB_URI", "mongodb://h/?x=tls=true", "MONGODB_URI is no valid URL"),
-    ("MONGODB_URI", "mongodb://h/?tls%3Dtrue", "MONGODB_URI is no valid URL"),
-    ("MONGODB_URI", f"{TLS}&ssl=false", "MONGODB_URI is no valid URL"),
+    ("MONGODB_URI", "mongodb://h/?x=tls=true", "MONGODB_URI is not a valid URL"),
+    ("MONGODB_URI", "mongodb://h/?tls%3Dtrue", "MONGODB_URI is not a valid URL"),
+    ("MONGODB_URI", f"{TLS}&ssl=false", "MONGODB_URI is not a valid URL"),
     ("MONGODB_URI", f"{TLS}&tlsInsecure=true", "tlsInsecure"),
     ("MONGODB_URI", f"{TLS}&TLSinsecure=true", "tlsInsecure"),
     ("MONGODB_URI", f"{TLS}&tlsInsecure=%74rue", "tlsInsecure"),
@@ -535,7 +535,7 @@ def test_in_production_whatever_switches_the_protection_off_is_refused_and_named
 
 def addresses(setting: str) -> pytest.MarkDecorator:
     """Those of one setting that its client takes at all."""
-    taken = [(url, named) for whose, url, named in ADDRESSES if whose == setting and "is no valid URL" not in named]
+    taken = [(url, named) for whose, url, named in ADDRESSES if whose == setting and "is not a valid URL" not in named]
     return pytest.mark.parametrize(("url", "named"), taken)
 
 

@@ -428,7 +428,7 @@ def test_a_payment_without_a_card_says_nothing_of_one(language: str, card: str, 
     assert language != "en" or "Nothing was charged" not in sent.text
 
 
-def test_a_request_to_pay_that_ran_out_is_told_so() -> None:
+def test_an_expired_request_to_pay_says_so() -> None:
     of = event("payment.failed", payment_method="upi", error_code="payment_collect_request_expired")
     assert "The time for this payment ran out before it was complete." in " ".join(mail(of).text.split())
 

@@ -62,7 +62,7 @@ def test_an_offset_is_a_zone(name: str, minutes: int) -> None:
         *("../../etc/passwd", "Europe/", "Pacific", "Pacific Time", "UTC+5:30:00", "x" * 500, "Etc/GMT+99"),
     ],
 )
-def test_what_is_none_or_could_be_two_is_none(name: str) -> None:
+def test_an_unknown_or_ambiguous_name_is_no_zone(name: str) -> None:
     assert time_zones.find(name) is None
 
 

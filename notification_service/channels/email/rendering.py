@@ -204,7 +204,7 @@ class Renderer:
     def _language_remarks(self, event: Event, person: Recipient, localization: Localization) -> list[Remark]:
         asked = event.locale or person.locale
         if asked and catalogues.choose([asked], self._profile.defaults.languages) is None:
-            return [Remark("locale", f"{asked[:40]!r} is spoken by nobody here: written in {localization.locale}")]
+            return [Remark("locale", f"{asked[:40]!r} has no catalogue: the mail is written in {localization.locale}")]
         return []
 
 

@@ -79,7 +79,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """The channel is unavailable, and has no place where the message could wait: it comes again in `seconds`.
+    """The channel is unavailable, and has no room for the message to wait: it is tried again in `seconds`.
 
     Nothing was sent, and the message is not at fault. `attempt`: the last one, where the message was tried.
     """

@@ -9,7 +9,7 @@ from notification_service.contract.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class Claimed:
     """The notification is ours. `fresh`: there was no claim, or the store has lost it.
 
     `before`: the owner whose claim lapsed. `certain`: the store has lost no write since that claim was made, so that
@@ -47,7 +47,7 @@ class Decided:
     outcome: Outcome
 
 
-ClaimAnswer = Granted | Held | InterruptedSend | Decided
+ClaimAnswer = Claimed | Held | InterruptedSend | Decided
 
 
 class Fence(Enum):

@@ -12,10 +12,10 @@ from notification_service.delivery.ports.directory import Recipient
 
 @dataclass(frozen=True, slots=True)
 class MessageIds:
-    """What a message says about where it comes from. `date`: when its notification was begun.
+    """The ids that a message carries. `date`: when the work on its notification began.
 
-    `address_digest`: of its recipient, keyed, so that a link names the recipient and shows no address; empty where it
-    is not known.
+    `address_digest`: of its recipient, keyed, so that a link names the recipient and shows no address; empty if it is
+    not known.
     """
 
     notification_id: str
@@ -49,10 +49,10 @@ class Composer(Protocol):
         """The address in its comparable form. Raises `NotAnAddressError`."""
 
     def reference(self, notification_id: str) -> str:
-        """What the provider knows the message by, the same for every try: a Message-ID, an apns-id, a tag."""
+        """The id of the message at the provider, the same for every try: a Message-ID, an apns-id, a tag."""
 
     def digest(self, template: str) -> str:
-        """Of the content of a template, shared parts included."""
+        """A digest of a template's content, shared parts included."""
 
     def compose(self, event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingMessage:
-        """Raises `CompositionError`."""
+        """Make the message. Raises `CompositionError`."""

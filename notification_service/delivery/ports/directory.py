@@ -15,7 +15,7 @@ class Recipient:
 
 
 class Directory(Protocol):
-    """Both methods raise `StoreUnavailableError`; nobody found is None."""
+    """Looks up recipients; None if there is none. Both methods raise `StoreUnavailableError`."""
 
     async def user(self, user_id: str) -> Recipient | None: ...
     async def user_of_booking(self, booking_id: str) -> Recipient | None: ...

@@ -1,4 +1,4 @@
-"""What the delivery needs from the rate limits: when a message to an address may go."""
+"""What the delivery needs from the rate limits: when a message to an address may be sent."""
 
 from typing import Protocol
 
@@ -9,8 +9,8 @@ class Rates(Protocol):
     async def reserve(
         self, address: str, *, ticket: bool = False, taken: int = 0, only_now: bool = False
     ) -> Reservation:
-        """Take a place at each limit in turn, up to the first that is exhausted: its time is returned.
+        """Take a place at each limit in order, up to the first that is exhausted, and return when that one is free.
 
-        `only_now`: take no place at all unless the message may go at once. `taken`: the `Reservation.taken` of the
+        `only_now`: take no place at all unless the message may be sent at once. `taken`: `Reservation.taken` of the
         last call for this message. Raises `StoreUnavailableError`.
         """

@@ -10,7 +10,7 @@ from notification_service.delivery.ports.ledger import Record
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order to publish again what bounced with this fingerprint since then. `opening`: its unique id."""
+    """An order to publish again the events that bounced with this fingerprint since then. `opening`: its unique id."""
 
     fingerprint: str
     since: datetime

@@ -10,7 +10,7 @@ from notification_service.delivery.ports.ledger import Record
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """How many records were changed. `left`: why each of those that cannot be is left as it is, by its id."""
+    """How many records were changed. `left`: the ids of records that could not be changed, each with the reason."""
 
     count: int = 0
     left: Mapping[str, str] = field(default_factory=dict)
@@ -18,7 +18,7 @@ class ChangeResult:
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """Days since the record was made; 0: never."""
+    """Ages in days. `full`: when personal data is removed. `whole`: when the record is removed. 0: never."""
 
     full: float
     whole: float
@@ -37,14 +37,14 @@ class RetentionPolicy:
 class RecordRetention(Protocol):
     """Removes old records, in two steps. Every method raises `StoreUnavailableError`.
 
-    A record that was changed since it was read is left as it is.
+    A record that has changed since it was read is left unchanged.
     """
 
     def created_between(self, after: datetime | None, before: datetime) -> AsyncIterator[Sequence[Record]]:
-        """Our records whose notification is closed, the oldest first, a batch at a time."""
+        """The service's records of closed notifications, the oldest first, in batches."""
 
     async def undated(self) -> Sequence[str]:
-        """The ids of some of our records that say no time at which they were made."""
+        """The ids of some of the service's records without a creation time."""
 
     async def strip(self, records: Sequence[Record], at: datetime) -> ChangeResult: ...
     async def remove(self, records: Sequence[Record]) -> ChangeResult: ...

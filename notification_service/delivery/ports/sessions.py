@@ -1,10 +1,10 @@
-"""Where the console keeps who is signed in, for all workers."""
+"""What the console needs from a store: its sessions, shared by all workers."""
 
 from typing import Protocol
 
 
 class Sessions(Protocol):
-    """Who is signed in to the console, for all workers. Every method raises `StoreUnavailableError`."""
+    """The sessions of the console. Every method raises `StoreUnavailableError`."""
 
     async def begin(self, key: str, seconds: int) -> None: ...
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from notification_service.contract.outcomes import Outcome, Unknown, may_be_reopened
 from notification_service.delivery.ports.claims import (
     ClaimAnswer,
+    Claimed,
     Decided,
     Fence,
-    Granted,
     Held,
     InterruptedSend,
     Tenure,
@@ -43,7 +43,7 @@ class MemoryClaims:
             held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0, None, self.server)
         if held is None:
             self._claims[notification_id] = _Claim("claimed", owner, now + self._lease, None, self.server)
-            return Granted(fresh=True)
+            return Claimed(fresh=True)
         if held.outcome is not None:
             return Decided(held.outcome)
         if held.owner != owner and held.until > now:
@@ -53,10 +53,10 @@ class MemoryClaims:
         before, held.owner, held.until = held.owner, owner, now + self._lease
         certain = bool(self.server) and held.server == self.server
         if fresh:
-            return Granted(fresh=True)
+            return Claimed(fresh=True)
         if held.state == "claimed":
             held.server = self.server
-            return Granted(fresh=False, before=before, certain=certain)
+            return Claimed(fresh=False, before=before, certain=certain)
         again = held.state == "resending"
         held.state = "doubted" if held.state == "sending" else held.state
         return InterruptedSend(again, certain)

@@ -17,7 +17,7 @@ class MemoryRates:
     ) -> Reservation:
         reservation, places = Reservation(), dict[str, float]()
         for limit in self._rate_limits.of(address, ticket=ticket, taken=taken):
-            seconds, key, empty = self._best(limit.lanes)
+            seconds, key, empty = self._best(limit.buckets)
             places[key] = empty
             if seconds:
                 reservation = Reservation(seconds, limit.setting)

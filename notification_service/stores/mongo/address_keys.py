@@ -22,7 +22,7 @@ async def digests(database: Database, keys: Sequence[str], *, full_recipients: b
     """
     stored = await _stored(database)
     known = Digests([*keys, *([stored["secret"]] if full_recipients or keys else [])])
-    first = known.known[:1]
+    first = known.key_ids[:1]
     if first and first[0] not in stored.get("used", ()):
         await translate_errors(database[FACTS].update_one({"_id": _ID}, {"$addToSet": {"used": first[0]}}))
     return known
@@ -30,7 +30,7 @@ async def digests(database: Database, keys: Sequence[str], *, full_recipients: b
 
 async def lost(database: Database, known: Digests) -> bool:
     """Returns whether records may have digests under a key that is no longer known."""
-    return not set((await _stored(database)).get("used", ())) <= set(known.known)
+    return not set((await _stored(database)).get("used", ())) <= set(known.key_ids)
 
 
 async def _stored(database: Database) -> Document:

@@ -16,12 +16,12 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, 
 from pymongo.uri_parser import parse_uri
 
 from notification_service.foundation.batching import Batcher
-from notification_service.foundation.errors import NO_URL, ConfigurationError, StoreUnavailableError
+from notification_service.foundation.errors import INVALID_URL, ConfigurationError, StoreUnavailableError
 from notification_service.foundation.hosts import is_host
 
 T = TypeVar("T")
 Document = dict[str, Any]
-Client = AsyncIOMotorClient[Document]
+MongoClient = AsyncIOMotorClient[Document]
 Database = AsyncIOMotorDatabase[Document]
 Collection = AsyncIOMotorCollection[Document]
 Cursor = AsyncIOMotorCursor[Document]
@@ -44,7 +44,7 @@ full), 371 (an administrator blocks writes), 462 (too many requests) and 14031 (
 """
 
 
-def connect(uri: str) -> Client:
+def connect(uri: str) -> MongoClient:
     """Returns a client whose operations end within 5 s, and whose writes are journaled before they are acknowledged.
 
     It connects on first use. Raises `ConfigurationError` if the URI cannot be read.
@@ -53,7 +53,7 @@ def connect(uri: str) -> Client:
     try:
         return _client(uri)
     except (PyMongoError, ValueError):
-        raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
+        raise ConfigurationError(f"MONGODB_URI {INVALID_URL}") from None
 
 
 @asynccontextmanager
@@ -89,13 +89,13 @@ def _parsed(uri: str) -> dict[str, Any]:
             # Lenient, as the client is: an unknown option has no effect.
             found = parse_uri(re.sub(r"^mongodb\+srv:", "mongodb:", uri, flags=re.IGNORECASE), warn=True)
     except (PyMongoError, ValueError, OSError):
-        raise ConfigurationError(f"MONGODB_URI {NO_URL}") from None
+        raise ConfigurationError(f"MONGODB_URI {INVALID_URL}") from None
     if not all(is_host(host) or host.endswith(".sock") for host, _ in found["nodelist"]):
-        raise ConfigurationError(f"MONGODB_URI {NO_URL}")
+        raise ConfigurationError(f"MONGODB_URI {INVALID_URL}")
     return dict(found)
 
 
-def _client(uri: str) -> Client:
+def _client(uri: str) -> MongoClient:
     return AsyncIOMotorClient(
         uri,
         serverSelectionTimeoutMS=_TIMEOUT_MS,

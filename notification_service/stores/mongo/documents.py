@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from notification_service.contract.bodies import Said
+from notification_service.contract.bodies import JsonObject
 from notification_service.contract.outcomes import (
     PENDING,
     SUPPRESSING,
@@ -86,7 +86,7 @@ def texts_of(intent: Intent) -> Iterator[str]:
         yield from texts_of_id(each)
     yield from (intent.event_type, intent.recipient)
     yield from texts_in(data)
-    if isinstance(data, Said) and not data.exact:
+    if isinstance(data, JsonObject) and not data.exact:
         yield data.text or ""
 
 
@@ -96,11 +96,11 @@ def event(data: Mapping[str, Any], show: Show) -> dict[str, Any]:
     Where addresses are masked the JSON is left out: an escape in it could hide an address from the mask.
     """
     stored = storable(data, show)
-    exact = not isinstance(data, Said) or data.exact
+    exact = not isinstance(data, JsonObject) or data.exact
     if exact and stored == data:
         return {"event_data": stored, "event_whole": True}
     kept = {"event_data": stored, "event_whole": False}
-    text = data.text if isinstance(data, Said) and show is str else None
+    text = data.text if isinstance(data, JsonObject) and show is str else None
     return kept | {"event_json": text} if text and len(text) <= _MAX_EVENT_LENGTH else kept
 
 

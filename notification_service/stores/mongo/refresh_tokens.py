@@ -10,7 +10,7 @@ LOGINS = "notification_logins"
 
 
 class MongoRefreshTokens:
-    """Has a client of its own, which connects on first use. Tokens are renewed about once an hour."""
+    """Has a separate client, which connects on first use. Tokens are renewed about once an hour."""
 
     def __init__(self, uri: str, database: str) -> None:
         self._client = mongo.connect(uri)

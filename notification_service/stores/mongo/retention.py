@@ -79,7 +79,7 @@ class MongoRetention:
 
     async def _found(self, address: str, event_ids: Sequence[str]) -> AsyncIterator[list[Document]]:
         digests = await self._digests()
-        sought = digests.sought(address)
+        sought = digests.to_search(address)
         async for batch in self._batches({"address_digests": {"$in": sought}, **_OURS}, sort="address_digests"):
             yield [each for each in batch if MORE not in each["address_digests"] or _names(each, address)]
         async for batch in self._batches({"recipient_key": key(address), **_OURS}, sort="recipient_key"):
@@ -109,7 +109,7 @@ class MongoRetention:
         Without a key there are no digests.
         """
         digests, count = await self._digests(), 0
-        if not digests.known:
+        if not digests.key_ids:
             return 0
         async for batch in self._batches({**UNDIGESTED, "stripped_at": None, **_OURS}, sort="address_digests"):
             writes = [
@@ -132,7 +132,7 @@ class MongoRetention:
 
     async def erase_facts(self, address: str) -> int:
         """Replace the address in reports of facts by a digest, by which they are still recognized. Returns how many."""
-        found = self._facts.find({"address_digests": {"$in": (await self._digests()).sought(address)}})
+        found = self._facts.find({"address_digests": {"$in": (await self._digests()).to_search(address)}})
         count = 0
         async for batch in in_batches(found, _BATCH_SIZE):
             for each in batch:
@@ -163,7 +163,7 @@ class MongoRetention:
 
     async def erase_signals(self, address: str) -> int:
         """Take what points to an address out of signals, also of those without a record. Returns how many."""
-        digests = (await self._digests()).sought(address)
+        digests = (await self._digests()).to_search(address)
         return await self._strip_signals({"address_digest": {"$in": digests}})
 
     async def _strip_signals(self, which: Document) -> int:

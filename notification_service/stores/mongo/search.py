@@ -104,7 +104,7 @@ class SearchQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SearchPage:
     """`following`: where the next page begins; None if this is the last one."""
 
     records: Sequence[Document]
@@ -145,14 +145,14 @@ class MongoSearch:
             [recorded_event(each) for each in await translate_errors(found.to_list(None))] if found is not None else []
         )
 
-    async def page(self, search: SearchQuery, *, limit: int, after: Place | None = None) -> Page:
+    async def page(self, search: SearchQuery, *, limit: int, after: Place | None = None) -> SearchPage:
         """Returns at most `limit` records, newest first, without their events and attempts."""
         found = [await self._newest(each, search, limit + 1, after) for each in await self._queries(search)]
         distinct = {record["_id"]: record for record in chain.from_iterable(found)}
         ordered = sorted(distinct.values(), key=_newness, reverse=True)
         records, last = ordered[:limit], ordered[limit - 1 : limit]
         following = Place(last[0]["created_at"], last[0]["_id"]) if len(ordered) > limit else None
-        return Page(records, following)
+        return SearchPage(records, following)
 
     async def tally(self, since: datetime, until: datetime) -> dict[str, int]:
         """Returns how many records of each outcome were created in that time, `until` excluded."""

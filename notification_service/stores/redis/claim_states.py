@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 
 from notification_service.delivery.ports.claims import ClaimStatus
-from notification_service.stores.redis.client import Client, translate_errors
+from notification_service.stores.redis.client import RedisClient, translate_errors
 
 _PREFIX = "notification:"
 _BATCH_SIZE = 500
@@ -28,7 +28,7 @@ return found
 class RedisClaimStates:
     """Every method raises `StoreUnavailableError`."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._read = redis.script(_READ)
 

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Collection, Mapping
 from notification_service.contract.outcomes import Outcome, Status, Summary, recall, summarize
 from notification_service.delivery.ports.claims import (
     ClaimAnswer,
+    Claimed,
     Decided,
     Fence,
-    Granted,
     Held,
     InterruptedSend,
     Tenure,
 )
 from notification_service.foundation.addresses import mask_in
-from notification_service.stores.redis.client import Client, translate_errors
+from notification_service.stores.redis.client import RedisClient, translate_errors
 
 _PREFIX = "notification:"
 _PREFIX_STARTS = "notification-starts:"
@@ -162,7 +162,7 @@ if ARGV[1] == '1' or redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEY
 class RedisClaims:
     """`lease_seconds`: how long a claim holds without renewal. `verdict_seconds`: how long a verdict is kept."""
 
-    def __init__(self, redis: Client, *, lease_seconds: float, verdict_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, *, lease_seconds: float, verdict_seconds: float) -> None:
         self._redis = redis
         self._lease_ms = round(lease_seconds * 1000)
         self._verdict_ms = round(verdict_seconds * 1000)
@@ -192,9 +192,9 @@ class RedisClaims:
         )
         match answer:
             case "fresh":
-                return Granted(fresh=True)
+                return Claimed(fresh=True)
             case "granted":
-                return Granted(fresh=False, before=detail, certain=certain == [1])
+                return Claimed(fresh=False, before=detail, certain=certain == [1])
             case "held":
                 return Held(float(detail) / 1000)
             case "decided":

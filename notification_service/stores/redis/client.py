@@ -18,7 +18,7 @@ from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, Redi
 from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.foundation.batching import Batcher
-from notification_service.foundation.errors import NO_URL, ConfigurationError, StoreUnavailableError
+from notification_service.foundation.errors import INVALID_URL, ConfigurationError, StoreUnavailableError
 from notification_service.foundation.hosts import is_host
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class _Call:
         return (_BY_DIGEST, self.script.digest, len(self.keys), *self.keys, *self.args)
 
 
-class Client(Redis):
+class RedisClient(Redis):
     """Redis' own client, with scripts sent in groups: sent alone, each costs several times as much."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
@@ -106,7 +106,7 @@ def _is_no_primary(answer: object) -> bool:
 class Script:
     """A Lua script, called by its digest."""
 
-    def __init__(self, client: Client, text: str) -> None:
+    def __init__(self, client: RedisClient, text: str) -> None:
         self.text = text
         self.digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis' own name for a script
         self._client = client
@@ -115,7 +115,7 @@ class Script:
         return await self._client.calls.ask(_Call(self, keys, args))
 
 
-def connect(url: str) -> Client:
+def connect(url: str) -> RedisClient:
     """Returns a client that connects on first use. Raises `ConfigurationError` if the URL cannot be read.
 
     Each send of a group ends within 2.5 s. A group is sent again after scripts had to be loaded, and once more after a
@@ -123,9 +123,9 @@ def connect(url: str) -> Client:
     connection, as the server may have closed an idle one; owner tokens make it safe (pitfalls.md, 9).
     """
     try:
-        return Client.from_pool(_pool(url))  # type: ignore[return-value]  # annotated with the base class
+        return RedisClient.from_pool(_pool(url))  # type: ignore[return-value]  # annotated with the base class
     except ValueError:
-        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+        raise ConfigurationError(f"REDIS_URL {INVALID_URL}") from None
 
 
 def unprotected(url: str) -> str | None:
@@ -139,7 +139,7 @@ def unprotected(url: str) -> str | None:
         pools = (pool, *(sentinel.connection_pool for sentinel in sentinels))
         connections = [each.make_connection() for each in pools]  # none is opened
     except (ValueError, TypeError, RedisError):
-        raise ConfigurationError(f"REDIS_URL {NO_URL}") from None
+        raise ConfigurationError(f"REDIS_URL {INVALID_URL}") from None
     return next(filter(None, map(_fault, connections)), None)
 
 

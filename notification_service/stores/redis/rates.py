@@ -1,7 +1,7 @@
 """Rate limits in Redis (or Valkey), shared by all workers."""
 
 from notification_service.delivery.rate_limits import RateLimits, Reservation
-from notification_service.stores.redis.client import Client, translate_errors
+from notification_service.stores.redis.client import RedisClient, translate_errors
 
 _PREFIX = "notification-rate:"
 
@@ -36,7 +36,7 @@ return {math.ceil(wait), wait > 0 and limit or 0}
 class RedisRates:
     """Messages beyond a limit get consecutive times."""
 
-    def __init__(self, redis: Client, rate_limits: RateLimits) -> None:
+    def __init__(self, redis: RedisClient, rate_limits: RateLimits) -> None:
         self._rate_limits = rate_limits
         self._reserve = redis.script(_RESERVE)
 
@@ -46,11 +46,11 @@ class RedisRates:
         limits = self._rate_limits.of(address, ticket=ticket, taken=taken)
         if not limits:
             return Reservation()
-        keys = [f"{_PREFIX}{bucket.key}" for limit in limits for bucket in limit.lanes]
+        keys = [f"{_PREFIX}{bucket.key}" for limit in limits for bucket in limit.buckets]
         args: list[float] = [int(only_now)]
         for limit in limits:
-            args.append(len(limit.lanes))
-            for bucket in limit.lanes:
+            args.append(len(limit.buckets))
+            for bucket in limit.buckets:
                 args += (bucket.window * 1000, bucket.interval * 1000)
         wait, which = await translate_errors(self._reserve(keys=keys, args=args))
         return Reservation(float(wait) / 1000, limits[which - 1].setting) if which else Reservation()

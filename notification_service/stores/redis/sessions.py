@@ -1,6 +1,6 @@
 """Sessions of the console in Redis (or Valkey), which expires them by itself."""
 
-from notification_service.stores.redis.client import Client, translate_errors
+from notification_service.stores.redis.client import RedisClient, translate_errors
 
 _PREFIX = "notification-session:"
 
@@ -8,7 +8,7 @@ _PREFIX = "notification-session:"
 class RedisSessions:
     """Stores only the keyed digest of a session id, so that reading Redis lets nobody in."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def begin(self, key: str, seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""What `doctor` and `reconcile` can know of a queue that drops what comes back often, with and without its policies."""
+"""What `doctor` and `reconcile` report on queues that drop redelivered events, with and without their policies."""
 
 import asyncio
 import json
@@ -25,13 +25,13 @@ QUORUM = {"x-queue-type": "quorum"}
 BOOKINGS = "notification.booking_events"
 DEAD_LETTERS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "z", "x-message-ttl": 60_000_000}
 LIMITED = {**QUORUM, "x-delivery-limit": 20}
-"""What RabbitMQ 4 makes of a queue that says nothing, spelt out, so that RabbitMQ 3 has it too."""
+"""RabbitMQ 4's default for a queue without a limit, set explicitly so that RabbitMQ 3 has it too."""
 
 
 @pytest.fixture
 def url(stack: LocalStack) -> Iterator[str]:
-    yield stack.broker.add_vhost("limits-told")
-    stack.broker.delete_vhost("limits-told")
+    yield stack.broker.add_vhost("queue-checks")
+    stack.broker.delete_vhost("queue-checks")
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, 
         yield broker, f"http://127.0.0.1:{port}"
 
 
-async def stands(url: str, arguments: Mapping[str, Any], name: str = "q") -> None:
+async def declare(url: str, arguments: Mapping[str, Any], name: str = "q") -> None:
     async with await aio_pika.connect(url) as connection:
         await (await connection.channel()).declare_queue(name, durable=True, arguments=dict(arguments))
 
 
 async def arguments_hold(url: str, arguments: Mapping[str, Any]) -> None:
     """Raises where the queue stands with others."""
-    await stands(url, arguments)
+    await declare(url, arguments)
 
 
 async def fate(url: str, management: str | None = None) -> Fate | None:
@@ -79,25 +79,25 @@ async def fate(url: str, management: str | None = None) -> Fate | None:
     ],
     ids=str,
 )
-async def test_without_the_api_a_policy_cannot_be_told_and_nothing_is_changed(
+async def test_without_the_api_a_policy_is_unknown_and_nothing_is_changed(
     url: str, arguments: dict[str, Any], expected: Fate | None
 ) -> None:
-    await stands(url, arguments)
+    await declare(url, arguments)
     assert await fate(url) is expected
     await arguments_hold(url, arguments)
 
 
-async def test_a_queue_that_says_nothing_is_judged_by_the_servers_version(url: str, stack: LocalStack) -> None:
-    await stands(url, QUORUM)
+async def test_a_queue_without_a_limit_is_judged_by_the_version_of_the_server(url: str, stack: LocalStack) -> None:
+    await declare(url, QUORUM)
     assert await fate(url) is (Fate.UNKNOWN if stack.broker.version >= (4,) else None)
 
 
-async def test_what_the_user_may_not_ask_is_not_known(url: str, stack: LocalStack) -> None:
-    await stands(url, LIMITED)
-    await asyncio.to_thread(stack.broker.ctl, "set_permissions", "-p", "limits-told", "guest", "^$", ".*", ".*")
+async def test_without_permission_to_declare_the_result_is_unknown(url: str, stack: LocalStack) -> None:
+    await declare(url, LIMITED)
+    await asyncio.to_thread(stack.broker.ctl, "set_permissions", "-p", "queue-checks", "guest", "^$", ".*", ".*")
     (found,) = await delivery_limits.examine(url, ["q"], None)
     assert found.fate is Fate.UNKNOWN
-    assert "cannot be told" in found.text
+    assert "is unknown" in found.text
 
 
 async def test_a_broker_that_does_not_answer_is_named() -> None:
@@ -106,7 +106,7 @@ async def test_a_broker_that_does_not_answer_is_named() -> None:
 
 
 @pytest.mark.parametrize("management", ["rabbit:15672", "ftp://rabbit", "http://", "http://[", "15672"])
-async def test_an_address_that_is_none_is_a_setting_at_fault(url: str, management: str) -> None:
+async def test_an_invalid_address_names_its_setting(url: str, management: str) -> None:
     with pytest.raises(ConfigurationError, match="RABBITMQ_MANAGEMENT_URL"):
         await delivery_limits.examine(url, ["q"], management)
 
@@ -123,28 +123,28 @@ async def test_with_the_api_policies_count(managed: tuple[Broker, str], policy: 
     url = broker.add_vhost("a/b c")
     definition, expected = POLICIES[policy]
     try:
-        await stands(url, LIMITED)
-        await told(management, url, set())
+        await declare(url, LIMITED)
+        await policy_shown(management, url, set())
         assert await fate(url, management) is Fate.DROPPED
         await asyncio.to_thread(
             broker.ctl, "set_policy", "-p", "a/b c", "events", "^q$", json.dumps(definition), "--apply-to", "queues"
         )
-        await told(management, url, set(definition))
+        await policy_shown(management, url, set(definition))
         assert await fate(url, management) is expected
         assert await fate(url, f"{management}/") is expected
         assert await fate(url, management.replace("//", "//guest:wrong@")) is Fate.UNKNOWN
         assert await fate(url, f"http://127.0.0.1:{free_port()}") is Fate.UNKNOWN
-        await stands(url, {"x-queue-type": "classic"}, "classic")
+        await declare(url, {"x-queue-type": "classic"}, "classic")
         assert await delivery_limits.examine(url, ["classic"], management) == []
     finally:
         broker.delete_vhost("a/b c")
 
 
-async def told(management: str, url: str, policy: set[str], queue: str = "q") -> None:
-    """Wait until the API tells so of the policy: it gathers that every few seconds."""
+async def policy_shown(management: str, url: str, policy: set[str], queue: str = "q") -> None:
+    """Wait until the API shows this policy: it is collected every few seconds."""
     api = delivery_limits._Api.of(management, url)
     async with asyncio.timeout(60):
-        while (found := api.told(queue).get("effective_policy_definition")) is None or set(found) != policy:  # noqa: ASYNC110 - it tells nobody
+        while (found := api.describe(queue).get("effective_policy_definition")) is None or set(found) != policy:  # noqa: ASYNC110 - the API has no notification
             await asyncio.sleep(0.1)
 
 
@@ -160,32 +160,32 @@ def command(place: Place, name: str, **changes: str) -> subprocess.CompletedProc
     )
 
 
-def test_doctor_and_reconcile_say_it(place: Place, managed: tuple[Broker, str]) -> None:
+def test_doctor_and_reconcile_report_it(place: Place, managed: tuple[Broker, str]) -> None:
     broker, management = managed
-    url = broker.add_vhost("said")
-    asyncio.run(stands(url, LIMITED, BOOKINGS))
+    url = broker.add_vhost("reports")
+    asyncio.run(declare(url, LIMITED, BOOKINGS))
     unknown = {"RABBITMQ_URL": url}
     known = {**unknown, "RABBITMQ_MANAGEMENT_URL": management}
 
-    def said(**settings: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reports(**settings: str) -> tuple[dict[str, Any], dict[str, Any]]:
         doctor, reconcile = command(place, "doctor", **settings), command(place, "reconcile", **settings)
         findings = {each["what"]: each for each in json.loads(doctor.stdout)["findings"]}
         return findings["RabbitMQ's delivery limits"], json.loads(reconcile.stdout)
 
-    looked, books = said(**unknown)
-    assert looked["ok"]
-    assert "cannot be told as RABBITMQ_MANAGEMENT_URL is not set" in looked["detail"]
-    assert (books["balanced"], books["notes"]) == (True, [looked["detail"]])
-    asyncio.run(told(management, url, set(), BOOKINGS))
-    looked, books = said(**known)
-    assert not looked["ok"]
-    assert f"{BOOKINGS} gives an event out again 20 times and then drops it" in looked["detail"]
-    assert (books["balanced"], [each["text"] for each in books["findings"]]) == (False, [looked["detail"]])
-    broker.delete_vhost("said")
+    finding, report = reports(**unknown)
+    assert finding["ok"]
+    assert "unknown, as RABBITMQ_MANAGEMENT_URL is not set" in finding["detail"]
+    assert (report["balanced"], report["notes"]) == (True, [finding["detail"]])
+    asyncio.run(policy_shown(management, url, set(), BOOKINGS))
+    finding, report = reports(**known)
+    assert not finding["ok"]
+    assert f"{BOOKINGS} redelivers an event 20 times and then drops it" in finding["detail"]
+    assert (report["balanced"], [each["text"] for each in report["findings"]]) == (False, [finding["detail"]])
+    broker.delete_vhost("reports")
 
 
-def test_the_password_goes_where_the_setting_says_and_nowhere_else() -> None:
-    """A redirect is an answer like any other that is not the API's."""
+def test_the_password_is_not_sent_to_the_target_of_a_redirect() -> None:
+    """A redirect counts as a failed answer."""
     heard: list[str] = []
 
     class Away(BaseHTTPRequestHandler):
