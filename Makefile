@@ -22,7 +22,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run check test test-rabbitmq4 soak torture mutants lint format contract image-check mail-check mail-pictures console-pictures bench bench-latency bench-stages bench-start \
-	bench-processes bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
+	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-contract: $(STAMP) ## write the AsyncAPI document, the schema of log lines and the list of public names
+contract: $(STAMP) ## write the AsyncAPI document, the schemas of log lines and records, and the list of public names
 	@$(BIN)/python -m tests.schemas
 	@$(BIN)/python -m tests.public_names
 
@@ -110,6 +110,11 @@ bench-records: $(STAMP) ## every page of the console and every search beside COU
 bench-storm: $(STAMP) ## tickets beside 5,000 refunds and cancellations of one show
 	@$(BIN)/python -m benchmarks.storm
 
+bench-costs: $(STAMP) ## CPU of an event in each program, for docs/scale.md
+	@$(BIN)/python -m benchmarks.scale_costs
+
+scale-model: $(STAMP) ## from 1 to 10,000 mails a second: how many of each part, and docs/scale.png (ACCOUNT=14 mails/s)
+	@$(BIN)/python -m benchmarks.scale_model --out docs/scale.png $(if $(ACCOUNT),--account $(ACCOUNT))
 bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second (RATE=200)
 	@$(BIN)/python -m benchmarks.clicks $(if $(RATE),--rate $(RATE))
 

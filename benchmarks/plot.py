@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "figures.png")
     options = parser.parse_args()
     data = {"out": str(options.out.resolve()), **gathered(FOLDER)}
-    subprocess.run([_python(), str(HERE / "drawing.py")], input=json.dumps(data), text=True, check=True)
+    subprocess.run([python(), str(HERE / "drawing.py")], input=json.dumps(data), text=True, check=True)
     print(options.out)
 
 
@@ -42,7 +42,7 @@ def gathered(folder: Path) -> dict[str, Any]:
     return drawn
 
 
-def _python() -> str:
+def python() -> str:
     """matplotlib and what it needs are 100 MB that nothing else uses: an environment of its own, at the first plot."""
     python, done = _OWN / "bin" / "python", _OWN / "installed.txt"
     if not done.exists() or done.read_text("utf-8") != _DRAWN_WITH:

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ from hypothesis import settings
 
 from tests.fuzzing import examples
 from tests.stack.local import LocalStack
-from tests.stack.place import Place, Service
+from tests.stack.place import Place
 from tests.stack.smtp import SmtpServer
-from tests.stack.warm import Warm, WarmService
+from tests.stack.warm import Warm, warm_place
 
 # Without a deadline for each example: a busy machine is slow, not wrong.
 settings.register_profile("steady", max_examples=max(100, examples(100)), deadline=None)
@@ -61,7 +60,7 @@ def place(stack: LocalStack, tmp_path: Path, request: pytest.FixtureRequest) -> 
     """A clean place on the stack, with the SMTP server well behaved. Its services are forks, except in a cold test."""
     stack.smtp.clear()
     cold = request.node.get_closest_marker("cold")
-    place = Place(stack, tmp_path, start=Service if cold else partial(WarmService, request.getfixturevalue("warm")))
+    place = Place(stack, tmp_path) if cold else warm_place(stack, tmp_path, request.getfixturevalue("warm"))
     yield place
     place.close()
 

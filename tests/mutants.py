@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         "claims: a renewal makes nothing certain",
         "stores/redis/claims.py",
-        "redis.call('HSET', key, 'state', state, 'until', now + tonumber(ARGV[1]))",
-        "redis.call('HSET', key, 'state', state, 'until', now + tonumber(ARGV[1]), 'server', 'x')",
+        "redis.call('HSET', KEYS[1], 'state', state, 'until', now + tonumber(ARGV[1]))",
+        "redis.call('HSET', KEYS[1], 'state', state, 'until', now + tonumber(ARGV[1]), 'server', 'x')",
         ("tests/contract/test_claims.py",),
     ),
     Mutant(
@@ -338,8 +338,8 @@ MUTANTS = (
     Mutant(
         "limits: what came back often leaves a queue that drops it",
         "broker/consumer.py",
-        "_returns(message) >= _MAX_RETURNS",
-        "_returns(message) < 0",
+        "returns(message) >= _MAX_RETURNS",
+        "returns(message) < 0",
         ("tests/integration/test_delivery_limits.py", "-k", "again_and_again"),
     ),
     Mutant(
@@ -457,7 +457,7 @@ MUTANTS = (
     ),
     Mutant(
         "console: only what was shown is discarded",
-        "console/queries.py",
+        "broker/parked_events.py",
         "(self.until is None or event.parked_at <= self.until)",
         "True",
         ("tests/unit/test_console.py", "-k", "choice"),

@@ -23,7 +23,7 @@ from notification_service.foundation import errors
 from tests import schemas
 
 LIST = Path(__file__).with_suffix(".json")
-PACKAGE = schemas.ROOT / "notification_service"
+PACKAGE = schemas.PACKAGE
 
 Names = dict[str, list[str]]
 
@@ -31,7 +31,7 @@ Names = dict[str, list[str]]
 def collect(registry: CollectorRegistry) -> Names:
     """Return the public names of each kind, sorted. `registry`: the metrics of a service."""
     log = json.loads(schemas.LOG.read_text("utf-8"))
-    record = json.loads((PACKAGE / "stores" / "mongo" / "record.schema.json").read_text("utf-8"))
+    record = json.loads(schemas.RECORD.read_text("utf-8"))
     stores = PACKAGE / "stores"
     found = {
         "settings": _settings(),

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from notification_service.cli import schema
+from tests import record_schema
+from tests.asyncapi import document
 
 ROOT = Path(__file__).parents[1]
-ASYNCAPI = ROOT / "docs" / "contract" / "asyncapi.json"
-LOG = ROOT / "notification_service" / "observability" / "log.schema.json"
+PACKAGE = ROOT / "notification_service"
+ASYNCAPI = PACKAGE / "contract" / "asyncapi.json"
+LOG = PACKAGE / "observability" / "log.schema.json"
+RECORD = PACKAGE / "stores" / "mongo" / "record.schema.json"
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 _NUMBERS = {
@@ -42,7 +45,11 @@ _LINE = re.compile(r"^\| `([a-z_.]+)` \| ([a-z, ]+) \| (.*?) \|", re.MULTILINE)
 
 
 def asyncapi() -> str:
-    return _text(schema.asyncapi())
+    return _text(document.document())
+
+
+def record() -> str:
+    return _text(record_schema.record())
 
 
 def log_line() -> str:
@@ -98,6 +105,6 @@ def _text(document: Any) -> str:  # noqa: ANN401 - whatever JSON holds
 
 
 if __name__ == "__main__":
-    ASYNCAPI.parent.mkdir(parents=True, exist_ok=True)
     ASYNCAPI.write_text(asyncapi(), "utf-8")
     LOG.write_text(log_line(), "utf-8")
+    RECORD.write_text(record(), "utf-8")

@@ -3,17 +3,19 @@
 Imports everything below it; nothing below it imports this package.
 """
 
-from notification_service.bootstrap.mail_transport import tls, transport
+from notification_service.bootstrap.mail_transport import FALLBACK, FIRST, relays, tls, transport
 from notification_service.bootstrap.parts import (
     ChannelParts,
     Stores,
     build_channel,
+    build_relays,
     email_composer,
     load_renderer,
     pipeline,
     profile,
     rate_limits,
     reader_links,
+    relay_limits,
     retry_schedule,
     sender_identity,
     templates_directory,
@@ -21,15 +23,20 @@ from notification_service.bootstrap.parts import (
 )
 
 __all__ = [
+    "FALLBACK",
+    "FIRST",
     "ChannelParts",
     "Stores",
     "build_channel",
+    "build_relays",
     "email_composer",
     "load_renderer",
     "pipeline",
     "profile",
     "rate_limits",
     "reader_links",
+    "relay_limits",
+    "relays",
     "retry_schedule",
     "sender_identity",
     "templates_directory",

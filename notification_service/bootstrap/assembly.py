@@ -5,6 +5,7 @@ import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.outbox import FileOutbox
+from notification_service.channels.relays import Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.leases import Leases
@@ -52,15 +54,31 @@ _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @dataclass(frozen=True, slots=True)
 class RunningChannel:
-    """The connected parts of one channel: its pipeline, the breaker around its transport, and its consumer."""
+    """The connected parts of one channel: its pipeline, the breaker around its transport, and its consumer.
+
+    `relays`: for e-mail where there are several; `breaker` is that of the first.
+    """
 
     pipeline: Pipeline
     breaker: Breaker
     consumer: Consumer
+    relays: Relays | None = None
 
     @property
     def kind(self) -> ChannelKind:
         return self.pipeline.composer.channel
+
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        return tuple(relay.breaker for relay in self.relays.relays) if self.relays else (self.breaker,)
+
+    @property
+    def held(self) -> dict[str, datetime]:
+        """The domains that are held, and since when."""
+        return {domain: at for each in reversed(self.breakers) for domain, at in each.refusals.held.items()}
+
+    def cancel_waiting(self) -> None:
+        (self.relays or self.breaker).cancel_waiting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,73 +111,58 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
 
     Raises `ConfigurationError`.
     """
-    transport = bootstrap.transport(settings) if settings.live else None
-    _log_mode(settings, transport)
+    relays = bootstrap.relays(settings) if settings.live else []
+    transport = relays[0] if relays else bootstrap.transport(settings) if settings.live else None
+    _log_mode(settings, transport, *relays[1:])
     renderer = bootstrap.load_renderer(settings)
     outbox = FileOutbox(settings.service.outbox_dir)
     _check_outbox(settings, outbox, is_only_copy=transport is None)
-    service, mongodb, rabbit = settings.service, settings.mongodb, settings.rabbitmq
+    metrics = Metrics(
+        bootstrap.retry_schedule(settings), transport.provider if transport else settings.smtp.provider.name
+    )
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            mongo.open_database(mongodb.uri.get_secret_value(), mongodb.database)
+        stores = await _stores(settings, stack)
+        rates_of = partial(RedisRates, stores.redis_client)
+        several = bootstrap.build_relays(settings, relays, rates_of, metrics.attempted) if relays else None
+        breaker = (
+            several.relays[0].breaker if several else bootstrap.build_channel(outbox, transport, metrics.attempted)
         )
-        redis_client = redis.connect(settings.redis.url.get_secret_value())
-        stack.push_async_callback(redis_client.aclose)
-
-        claims = RedisClaims(
-            redis_client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S
-        )
-        reads = GroupedReads()
-        ledger = MongoLedger(
-            database,
-            mongodb.collection,
-            full_recipients=service.record_recipient is RecipientRecord.FULL,
-            address_keys=settings.addresses.plain_keys,
-            reads=reads,
-        )
-        suppressions = _suppressions(settings, database, reads)
-        rates = RedisRates(redis_client, bootstrap.rate_limits(settings))
-        stores = bootstrap.Stores(
-            claims, ledger, MongoDirectory(database, settings.tracking.consent_field), rates, suppressions
-        )
-        provider = transport.provider if transport else settings.smtp.provider.name
-        metrics = Metrics(bootstrap.retry_schedule(settings), provider)
-        breaker = bootstrap.build_channel(outbox, transport, metrics.attempted)
-        stack.push_async_callback(breaker.close)
-        _check_names((breaker.name, *(each.transport.name for each in others)))
-        leases = Leases(claims, service.lease_seconds)
+        stack.push_async_callback((several or breaker).close)
+        _check_names((breaker.name, *(each.name for each in relays[1:]), *(each.transport.name for each in others)))
         pipeline = bootstrap.pipeline(
             settings,
             bootstrap.email_composer(settings, renderer),
             renderer.zone,
             stores,
-            leases=leases,
-            breaker=breaker,
+            leases=Leases(stores.claims, settings.service.lease_seconds),
+            breaker=several or breaker,
             outbox=outbox,
             observer=_observer(settings, metrics, stack),
             optional_templates=renderer.optional_templates,
         )
         channels: list[RunningChannel] = []
-        link = BrokerConnection(
-            rabbit.url.get_secret_value(),
-            _topology(settings, pipeline.policy.retry_schedule, others),
-            prefetch=rabbit.prefetch,
-            on_ack_timeout=partial(_limit_waiting, channels),
-        )
-        email = RunningChannel(pipeline, breaker, _consumer(link, pipeline))
-        unlimited = replace(stores, rates=RedisRates(redis_client, RateLimits()))
-        running = tuple(
-            _running(settings, each, stores=unlimited, email=email, link=link, stack=stack) for each in others
-        )
+        link = _link(settings, pipeline, others, channels)
+        email = RunningChannel(pipeline, breaker, _consumer(link, pipeline), several)
+        running = tuple(_running(settings, each, stores=stores, email=email, link=link, stack=stack) for each in others)
         channels += (email, *running)
-
-        recalls = MongoRecalls(database, mongodb.collection)
-        recaller = Recaller(recalls, breaker.refusals, parking.republishing_over(link))
-        breaker.refusals.on_recall = recaller.alarm
-        sweeper = Sweeper(MongoRetention(database, mongodb.collection), service.retention_policy)
-        signals = _signals(settings, database, metrics, suppressions)
-        parts = Parts(claims, ledger, leases, link, email, running, metrics, suppressions, sweeper, recaller, signals)
-        metrics.watch(_gauges(parts, transport))
+        refusals = several.refusals if several else breaker.refusals
+        recaller = Recaller(stores.recalls, refusals, parking.republishing_over(link))
+        for each in email.breakers:
+            each.refusals.on_recall = recaller.alarm
+        parts = Parts(
+            stores.claims,
+            stores.ledger,
+            pipeline.leases,
+            link,
+            email,
+            running,
+            metrics,
+            stores.listed,
+            Sweeper(stores.retention, settings.service.retention_policy),
+            recaller,
+            _signals(settings, stores, metrics),
+        )
+        metrics.watch(_gauges(parts, relays or [transport] if transport else []))
         yield parts
 
 
@@ -171,34 +174,87 @@ def _suppressions(settings: Settings, database: mongo.Database, reads: GroupedRe
     return suppression_list.of(settings, database, reads)
 
 
-def _signals(
-    settings: Settings, database: mongo.Database, metrics: Metrics, suppressions: "MongoSuppressions | None"
-) -> "SignalIntake | None":
+def _signals(settings: Settings, stores: "_ConnectedStores", metrics: Metrics) -> "SignalIntake | None":
     if not settings.feedback.enabled:
         return None
     # Imported here: a service without feedback does not need it.
     from notification_service.bootstrap import feedback  # noqa: PLC0415
     from notification_service.feedback.suppression import SuppressionHandler  # noqa: PLC0415
 
-    handlers = [SuppressionHandler(suppressions, metrics.refused_by_policy)] if suppressions else []
-    return feedback.signal_intake(settings, database, metrics.signalled, handlers)
+    handlers = [SuppressionHandler(stores.listed, metrics.refused_by_policy)] if stores.listed else []
+    return feedback.signal_intake(settings, stores.database, metrics.signalled, handlers)
 
 
-def _gauges(parts: Parts, transport: LiveTransport | None) -> Gauges:
-    breaker, state = parts.email.breaker, parts.email.pipeline.state
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ConnectedStores(bootstrap.Stores):
+    """The stores of a pipeline, and those of what works on its records. `listed`: `suppressions`, as MongoDB has it."""
+
+    claims: RedisClaims
+    ledger: MongoLedger
+    recalls: MongoRecalls
+    retention: MongoRetention
+    redis_client: redis.RedisClient
+    database: mongo.Database
+    listed: "MongoSuppressions | None"
+
+
+async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores:
+    service, mongodb = settings.service, settings.mongodb
+    opening = mongo.open_database(mongodb.uri.get_secret_value(), mongodb.database)
+    database = await stack.enter_async_context(opening)
+    client = redis.connect(settings.redis.url.get_secret_value())
+    stack.push_async_callback(client.aclose)
+    reads = GroupedReads()
+    listed = _suppressions(settings, database, reads)
+    return _ConnectedStores(
+        claims=RedisClaims(client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S),
+        ledger=MongoLedger(
+            database,
+            mongodb.collection,
+            full_recipients=service.record_recipient is RecipientRecord.FULL,
+            address_keys=settings.addresses.plain_keys,
+            reads=reads,
+        ),
+        directory=MongoDirectory(database, settings.tracking.consent_field),
+        rates=RedisRates(client, bootstrap.rate_limits(settings)),
+        recalls=MongoRecalls(database, mongodb.collection),
+        retention=MongoRetention(database, mongodb.collection),
+        redis_client=client,
+        suppressions=listed,
+        database=database,
+        listed=listed,
+    )
+
+
+def _link(
+    settings: Settings, pipeline: Pipeline, others: Sequence[ChannelParts], channels: Sequence[RunningChannel]
+) -> BrokerConnection:
+    """`channels`: those whose messages the broker may limit the wait of, once they run."""
+    return BrokerConnection(
+        settings.rabbitmq.url.get_secret_value(),
+        _topology(settings, pipeline.policy.retry_schedule, others),
+        prefetch=settings.rabbitmq.prefetch,
+        on_ack_timeout=partial(_limit_waiting, channels),
+    )
+
+
+def _gauges(parts: Parts, transports: Sequence[LiveTransport]) -> Gauges:
+    breakers, state = parts.email.breakers, parts.email.pipeline.state
     return Gauges(
         under_way=lambda: sum(each.consumer.under_way for each in parts.channels),
-        smtp_open=lambda: transport.open if transport else 0,
-        talking=lambda: breaker.conversations,
-        waiting=lambda: breaker.waiting,
-        breakers={each.breaker.name: partial(getattr, each.breaker, "state") for each in parts.channels},
+        smtp_open=lambda: sum(each.open for each in transports),
+        talking=lambda: sum(each.conversations for each in breakers),
+        waiting=lambda: max(each.waiting for each in breakers),
+        breakers={
+            breaker.name: partial(getattr, breaker, "state") for each in parts.channels for breaker in each.breakers
+        },
         consuming=lambda: parts.link.consuming,
         redis_away=lambda: state.redis_away,
         mongodb_away=lambda: state.mongodb_away,
         ledger_lag=lambda: state.lag,
-        domains_held=lambda: len(breaker.refusals.held),
-        simulated=transport is None,
-        login_age=lambda: transport.login_age if transport else None,
+        domains_held=lambda: len(parts.email.held),
+        simulated=not transports,
+        login_age=lambda: max((age for each in transports if (age := each.login_age) is not None), default=None),
     )
 
 
@@ -206,12 +262,12 @@ def _running(
     settings: Settings,
     parts: ChannelParts,
     *,
-    stores: bootstrap.Stores,
+    stores: _ConnectedStores,
     email: RunningChannel,
     link: BrokerConnection,
     stack: AsyncExitStack,
 ) -> RunningChannel:
-    """Connect a further channel, which shares the stores, leases, outbox and observer of e-mail."""
+    """Connect a further channel, which shares the stores, leases, outbox and observer of e-mail, but not its limits."""
     simulated = settings.service.delivery_mode is DeliveryMode.SIMULATE
     outbox = email.pipeline.outbox
     transport = SimulatedChannel(outbox, parts.transport.name) if simulated else parts.transport
@@ -221,7 +277,7 @@ def _running(
         settings,
         parts.composer,
         email.pipeline.policy.zone,
-        stores,
+        replace(stores, rates=RedisRates(stores.redis_client, RateLimits())),
         leases=email.pipeline.leases,
         breaker=breaker,
         outbox=outbox,
@@ -281,7 +337,8 @@ def _limit_waiting(channels: Sequence[RunningChannel], consumer_timeout_s: float
     """Divide the broker's delivery timeout between the two places where a message waits, and the work itself."""
     for each in channels:
         each.pipeline.poison_guard.allow_to_wait(consumer_timeout_s / 3)
-        each.breaker.allow_to_wait(consumer_timeout_s / 3)
+        for breaker in each.breakers:
+            breaker.allow_to_wait(consumer_timeout_s / 3)
 
 
 def _check_outbox(settings: Settings, outbox: FileOutbox, *, is_only_copy: bool) -> None:
@@ -297,9 +354,10 @@ def _check_outbox(settings: Settings, outbox: FileOutbox, *, is_only_copy: bool)
         log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text is enough
 
 
-def _log_mode(settings: Settings, transport: LiveTransport | None) -> None:
+def _log_mode(settings: Settings, transport: LiveTransport | None, *others: LiveTransport) -> None:
     if transport is not None:
-        log.info("service.starting", mode="live", **transport.where)
+        second = {f"fallback_{name}": value for other in others for name, value in other.where.items()}
+        log.info("service.starting", mode="live", **transport.where, **second)
         return
     is_chosen = settings.service.delivery_mode is DeliveryMode.SIMULATE
     log.warning(

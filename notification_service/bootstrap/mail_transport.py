@@ -6,11 +6,16 @@ from pathlib import Path
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.greeting import own_name
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.providers import Provider
+from notification_service.channels.email.smtp.relay import SmtpRelay
 from notification_service.channels.email.smtp.tokens import Tokens, TokenSource
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.foundation.secret_redaction import Secrecy
-from notification_service.settings import Grant, Login, Security, Settings, TransportKind, plain
+from notification_service.settings import Grant, Login, Security, Settings, SmtpSettings, TransportKind, plain
+
+FIRST, FALLBACK = SmtpChannel.name, f"{SmtpChannel.name}-fallback"
+"""The names of the relays where there are two."""
 
 
 def transport(settings: Settings) -> LiveTransport:
@@ -20,17 +25,42 @@ def transport(settings: Settings) -> LiveTransport:
             return _smtp(settings)
 
 
-def tls(settings: Settings) -> ssl.SSLContext:
+def relays(settings: Settings) -> list[SmtpRelay]:
+    """The relays that the settings name, the preferred one first; none where there is no fallback.
+
+    Raises `ConfigurationError`.
+    """
+    if not settings.fallback.server:
+        return []
+    return [_relay(settings, *each) for each in zip((FIRST, FALLBACK), settings.relays, strict=True)]
+
+
+def _relay(settings: Settings, name: str, smtp: SmtpSettings) -> SmtpRelay:
+    pool, provider = _pool(settings, smtp)
+    return SmtpRelay(name, _channel(settings, smtp, pool, provider), pool, provider, smtp.named)
+
+
+def tls(smtp: SmtpSettings) -> ssl.SSLContext:
     """For the mail server and the token endpoint. Raises `ConfigurationError` if SMTP_CA_FILE cannot be read."""
     try:
-        return tls_context(settings.smtp.ca_file)
+        return tls_context(smtp.ca_file)
     except OSError as problem:
-        raise ConfigurationError(f"SMTP_CA_FILE={settings.smtp.ca_file} cannot be read: {problem}") from problem
+        raise ConfigurationError(f"{smtp.prefix}CA_FILE={smtp.ca_file} cannot be read: {problem}") from problem
 
 
 def _smtp(settings: Settings) -> SmtpChannel:
     """Raises `ConfigurationError`."""
-    smtp, timeout, context = settings.smtp, settings.service.notification_timeout, tls(settings)
+    return _channel(settings, settings.smtp, *_pool(settings, settings.smtp))
+
+
+def _channel(settings: Settings, smtp: SmtpSettings, pool: Pool, provider: Provider) -> SmtpChannel:
+    timeout = settings.service.notification_timeout
+    return SmtpChannel(pool, provider, timeout=timeout, data_timeout=smtp.data_timeout)
+
+
+def _pool(settings: Settings, smtp: SmtpSettings) -> tuple[Pool, Provider]:
+    """Raises `ConfigurationError`."""
+    timeout, context = settings.service.notification_timeout, tls(smtp)
     server = Server(
         smtp.host,
         smtp.connect_port,
@@ -41,19 +71,17 @@ def _smtp(settings: Settings) -> SmtpChannel:
         timeout=timeout,
         ehlo_name=smtp.ehlo_name or own_name(),
     )
-    tokens = _tokens(settings, context) if smtp.auth is Login.OAUTH2 else None
+    tokens = _tokens(settings, smtp, context) if smtp.auth is Login.OAUTH2 else None
     pool = Pool(server, Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails), context, tokens=tokens)
-    provider = smtp.provider.by_token() if tokens else smtp.provider
-    return SmtpChannel(pool, provider, timeout=timeout, data_timeout=smtp.data_timeout)
+    return pool, smtp.provider.by_token() if tokens else smtp.provider
 
 
-def _tokens(settings: Settings, context: ssl.SSLContext) -> Tokens:
+def _tokens(settings: Settings, smtp: SmtpSettings, context: ssl.SSLContext) -> Tokens:
     """Raises `ConfigurationError` if SMTP_OAUTH_SERVICE_ACCOUNT_FILE cannot be read."""
     # Imported here, as their libraries slow every other start down.
     from notification_service.channels.email.smtp import oauth  # noqa: PLC0415
     from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint  # noqa: PLC0415
 
-    smtp = settings.smtp
     secrets = (plain(smtp.oauth_client_secret), plain(smtp.oauth_refresh_token))
     hide = Secrecy(mark="***", in_pieces=filter(None, secrets))
     client = Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)

@@ -1,7 +1,8 @@
 """Makes the parts of the service from the settings. Nothing is connected here."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from notification_service.channels.breaker import Breaker
@@ -10,6 +11,7 @@ from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.smtp import sending_services
 from notification_service.channels.email.template_loading import load
+from notification_service.channels.relays import Relay, Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.content import branding, links
 from notification_service.content.branding import Brand
@@ -22,7 +24,7 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
-from notification_service.delivery.ports.channel import Attempt, LiveTransport, Outbox, Transport
+from notification_service.delivery.ports.channel import Attempt, Channel, LiveTransport, Outbox, Transport
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory
@@ -35,7 +37,7 @@ from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.settings import Settings, Tracking, TransportKind
+from notification_service.settings import Settings, SmtpSettings, Tracking, TransportKind
 
 _SIMULATED_SENDER = "tickets@cinema.example"
 _MAX_SIMULATED_AT_ONCE = 8
@@ -188,19 +190,50 @@ def build_channel(
     return Breaker(transport, transport.max_concurrency, on_attempt=attempted)
 
 
+def build_relays(
+    settings: Settings,
+    transports: Sequence[LiveTransport],
+    rates_of: Callable[[RateLimits], Rates],
+    attempted: Callable[[Attempt, str], None],
+) -> Relays:
+    """The channel over the relays, each with a breaker and limits of its own. `attempted` gets the provider too."""
+
+    def relay(transport: LiveTransport, smtp: SmtpSettings) -> Relay:
+        told = partial(_told, attempted, transport.provider)
+        breaker = Breaker(transport, transport.max_concurrency, on_attempt=told, log_in=transport.check)
+        return Relay(breaker, rates_of(relay_limits(settings, smtp)), smtp.named)
+
+    return Relays([relay(*each) for each in zip(transports, settings.relays, strict=True)])
+
+
+def _told(attempted: Callable[[Attempt, str], None], provider: str, attempt: Attempt) -> None:
+    attempted(attempt, provider)
+
+
 def rate_limits(settings: Settings) -> RateLimits:
-    """The limits of the mail server are those that its provider publishes, unless a setting overrides them."""
-    service, smtp = settings.service, settings.smtp
-    minute, day = smtp.mails_per_minute, smtp.mails_per_day
-    by_smtp = settings.live and settings.transport is TransportKind.SMTP
-    return RateLimits(
+    """The limits before a message is composed; those of the mail server too, unless there are several relays."""
+    service = settings.service
+    by_smtp = settings.live and not settings.fallback.server and settings.transport is TransportKind.SMTP
+    return replace(
+        relay_limits(settings, settings.smtp) if by_smtp else RateLimits(grain=_grain(settings)),
         per_address_hour=service.recipient_mails_per_hour,
         per_domain_minute={name.lower(): limit for name, limit in service.domain_mails_per_minute.items()},
-        per_minute=(smtp.provider.mails_a_minute if minute is None else minute) if by_smtp else 0,
-        per_day=(smtp.provider.mails_a_day if day is None else day) if by_smtp else 0,
-        server=f"{smtp.host}:{smtp.username or ''}",
-        grain=min(service.retry_rungs) + 1,
     )
+
+
+def relay_limits(settings: Settings, smtp: SmtpSettings) -> RateLimits:
+    """The limits of a mail server are those that its provider publishes, unless a setting overrides them."""
+    minute, day = smtp.mails_per_minute, smtp.mails_per_day
+    return RateLimits(
+        per_minute=smtp.provider.mails_a_minute if minute is None else minute,
+        per_day=smtp.provider.mails_a_day if day is None else day,
+        server=f"{smtp.host}:{smtp.username or ''}",
+        grain=_grain(settings),
+    )
+
+
+def _grain(settings: Settings) -> float:
+    return min(settings.service.retry_rungs) + 1
 
 
 def retry_schedule(settings: Settings) -> RetrySchedule:
@@ -214,7 +247,7 @@ def pipeline(
     stores: Stores,
     *,
     leases: Leases,
-    breaker: Breaker,
+    breaker: Channel,
     outbox: Outbox,
     observer: Observer,
     optional_templates: Collection[str] = (),

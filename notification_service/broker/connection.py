@@ -33,11 +33,9 @@ log = structlog.get_logger(__name__)
 MessageCallback = Callable[[AbstractIncomingMessage], Awaitable[None]]
 Handlers = Mapping[ChannelKind, MessageCallback]
 
-
 _HEARTBEAT_S = 5
 _TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 3.0
-_MIN_PAUSE_S, _MAX_PAUSE_S = 0.5, 5.0
 _LARGE_BODY_BYTES = 64 * 1024
 """A body that a broker may find too large. Ordinary events have a few thousand bytes."""
 _MAX_REFUSED = 1000
@@ -59,10 +57,17 @@ class BrokerConnection:
     consumer that the broker cancels, and a lost connection are handled alike: everything is closed and opened again.
 
     `on_ack_timeout` gets the seconds that the broker allows until an ack, when it has closed a channel for that.
+    `pauses_s`: the first and the longest pause before a session is opened again.
     """
 
     def __init__(
-        self, url: str, plan: Topology, *, prefetch: int, on_ack_timeout: Callable[[float], None] = _ignore
+        self,
+        url: str,
+        plan: Topology,
+        *,
+        prefetch: int,
+        on_ack_timeout: Callable[[float], None] = _ignore,
+        pauses_s: tuple[float, float] = (0.5, 5.0),
     ) -> None:
         self.problem: str | None = "not connected yet"
         self.mismatched = False
@@ -70,6 +75,7 @@ class BrokerConnection:
         self._plan = plan
         self._prefetch = prefetch
         self._on_ack_timeout = on_ack_timeout
+        self._pauses_s = pauses_s
         self._publishing: AbstractChannel | None = None
         self._consumers: list[tuple[AbstractQueue, str]] = []
         self._lost: asyncio.Future[str] | None = None
@@ -84,13 +90,13 @@ class BrokerConnection:
 
     async def run(self, handlers: Handlers) -> None:
         """Consume until `stop_consuming` and `close`, through every outage."""
-        waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)
+        waits = pauses(*self._pauses_s)
         while not self._stopping.is_set():
             try:
                 async with self._session(handlers) as lost:
                     if self._stopping.is_set():
                         return
-                    waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)
+                    waits = pauses(*self._pauses_s)
                     self.problem, self.mismatched = None, False
                     log.info("broker.consuming", queues=self._plan.consumed, prefetch=self._prefetch)
                     reason = await lost
@@ -101,7 +107,7 @@ class BrokerConnection:
                 pause_s = next(waits)
             except TopologyError as problem:
                 self.problem, self.mismatched = str(problem), True
-                pause_s = jittered(_MAX_PAUSE_S)
+                pause_s = jittered(self._pauses_s[1])
                 log.error("broker.mismatch", problem=self.problem, pause_s=round(pause_s, 1))  # noqa: TRY400 - why
             except LOST as problem:
                 self.problem = f"{type(problem).__name__}: {problem}"

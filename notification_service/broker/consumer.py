@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import aio_pika
@@ -12,26 +12,11 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelInvalidStateError
 
+from notification_service.broker import messages
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.lenient_decoding import LOST
-from notification_service.broker.messages import (
-    _MAX_TYPE_LENGTH,
-    ATTEMPT,
-    DEFAULT_MAX_EVENT_BYTES,
-    EVENT_TYPE,
-    LIMITS_PASSED,
-    NOT_BEFORE,
-    REDELIVERED,
-    REPLAY,
-    _parking_slip,
-    _returns,
-    _trace_headers,
-    _writable,
-    bare,
-    copied,
-    read,
-)
+from notification_service.broker.messages import DEFAULT_MAX_EVENT_BYTES, bare, copied, read, returns
 from notification_service.broker.topology import AGAIN_QUEUES, PARKED, again_queue, retry_queue
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
@@ -45,10 +30,8 @@ log = structlog.get_logger(__name__)
 
 Handle = Callable[[InboundMessage], Awaitable[Settlement]]
 
-
 _MIN_PAUSE_S, _MAX_PAUSE_S = 0.2, 10.0
 _POLL_S = 0.1
-_REQUEUE_PAUSE_S = 5.0
 _CLOSE_TIMEOUT_S = 5.0
 _LARGE_BODY_BYTES = 2**20
 """Larger bodies are published one at a time, since publishing copies a body several times."""
@@ -56,8 +39,19 @@ _MAX_RETURNS = 3
 """Returns after which a message is moved to a queue of ours. RabbitMQ 4 limits a quorum queue without
 `x-delivery-limit` to 20 returns, and drops the message where no dead-letter exchange is set. Our queues allow 1,000,
 and dead-letter to the parking queue."""
-_MAX_WAIT_S, _MAX_HOLD_S = 60.0, 300.0
-"""How long a message that no queue accepts is held: between two tries, and until it is requeued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. `requeue_pause_s`: before a message is requeued that could not be settled: it may fail each time.
+
+    `max_wait_s`, `max_hold_s`: how long a message that no queue accepts is held: between two tries, and until it is
+    requeued.
+    """
+
+    requeue_pause_s: float = 5.0
+    max_wait_s: float = 60.0
+    max_hold_s: float = 300.0
 
 
 class Consumer:
@@ -72,9 +66,11 @@ class Consumer:
         *,
         channel: ChannelKind = ChannelKind.EMAIL,
         max_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        patience: Patience = Patience(),
     ) -> None:
         self._channel = channel
         self._max_bytes = max_bytes
+        self._patience = patience
         self._link = link
         self._handle = handle
         self._retry_schedule = retry_schedule
@@ -121,8 +117,7 @@ class Consumer:
             await self._handle_and_settle(message)
         except Exception as problem:
             log.exception("delivery.unsettled", problem=type(problem).__name__)
-            # A pause, since a message that fails each time would keep a core busy.
-            await asyncio.sleep(_REQUEUE_PAUSE_S)
+            await asyncio.sleep(self._patience.requeue_pause_s)
             await _requeue(message)
 
     async def _handle_and_settle(self, message: AbstractIncomingMessage) -> None:
@@ -131,12 +126,8 @@ class Consumer:
             if inbound.is_express_copy:
                 await self._handle_express_copy(message, inbound)
             elif _returned_often(message) and await self._move_to_own_queue(message, inbound):
-                log.warning(
-                    "event.moved",
-                    event_type=inbound.routing_key,
-                    queue=again_queue(self._channel),
-                    returns=_returns(message),
-                )
+                queue, event_type = again_queue(self._channel), inbound.routing_key
+                log.warning("event.moved", event_type=event_type, queue=queue, returns=returns(message))
             else:
                 await self._handle_ordinary(message, inbound, started)
 
@@ -148,13 +139,9 @@ class Consumer:
 
     async def _move_to_own_queue(self, message: AbstractIncomingMessage, inbound: InboundMessage) -> bool:
         """Move a message to our own queue. Returns False where the broker refuses the copy, or the channel is lost."""
-        slip = {
-            EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
-            REDELIVERED: inbound.redelivered or None,
-            **_trace_headers(inbound),
-        }
         try:
-            return await self._move(message, again_queue(self._channel), slip) and await _ack(message)
+            moved = await self._move(message, again_queue(self._channel), messages.moving_slip(inbound))
+            return moved and await _ack(message)
         except MessageRefusedError:
             return False
 
@@ -177,11 +164,11 @@ class Consumer:
         or None where the message was requeued instead.
         """
         log.error("event.unmovable", event_type=inbound.routing_key, bytes=len(message.body), problem=problem)
-        deadline = time.monotonic() + _MAX_HOLD_S
+        deadline = time.monotonic() + self._patience.max_hold_s
         while True:
             if isinstance(settlement, Retry):
                 inbound = replace(inbound, attempt=inbound.attempt + settlement.counted)
-                goes_on = await self._link.wait_unless_stopping(min(settlement.seconds, _MAX_WAIT_S))
+                goes_on = await self._link.wait_unless_stopping(min(settlement.seconds, self._patience.max_wait_s))
                 if not goes_on or time.monotonic() > deadline or not _still_ours(message):
                     await _requeue(message)
                     return None
@@ -205,7 +192,7 @@ class Consumer:
         seconds = self._retry_schedule.next_wait(inbound.attempt, None, jitter=1)
         if inbound.unmovable:
             # Its record may not be written yet, so the message is all there is.
-            return Retry(_MAX_WAIT_S, counted=False, reason=detail)
+            return Retry(self._patience.max_wait_s, counted=False, reason=detail)
         if seconds is None:
             return Park(Parked(ParkReason.INTERNAL_ERROR, detail))
         return Retry(seconds, counted=True, reason=detail)
@@ -219,26 +206,18 @@ class Consumer:
             case Done():
                 moved = True
             case Park(outcome):
-                moved = await self._move(message, PARKED, _parking_slip(inbound, outcome, self._channel))
+                moved = await self._move(message, PARKED, messages.parking_slip(inbound, outcome, self._channel))
                 if moved:
                     _log_parked(inbound, outcome)
-            case Retry(seconds, counted, reason, not_before, limits_passed):
+            case Retry(seconds, counted, reason, not_before):
                 # With a due time, the longest delay before it, so that messages do not all come back in one moment.
                 schedule = self._retry_schedule
                 delay = schedule.delay_within(seconds) if not_before else schedule.delay_for(seconds)
-                attempt = inbound.attempt + counted
-                slip = {
-                    ATTEMPT: attempt,
-                    EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
-                    REPLAY: inbound.replay,
-                    REDELIVERED: inbound.redelivered or None,
-                    NOT_BEFORE: not_before or inbound.not_before,
-                    LIMITS_PASSED: inbound.limits_passed if limits_passed is None else limits_passed,
-                    **_trace_headers(inbound),
-                }
+                slip = messages.retry_slip(inbound, settlement)
                 moved = await self._move(message, retry_queue(self._channel, delay), slip)
                 if moved:
-                    log.info("event.retry_scheduled", retry=attempt, wait_s=delay, counted=counted, reason=reason)
+                    retry = inbound.attempt + counted
+                    log.info("event.retry_scheduled", retry=retry, wait_s=delay, counted=counted, reason=reason)
             case _:
                 assert_never(settlement)
         return moved and await _ack(message)
@@ -274,7 +253,7 @@ class Consumer:
 
 
 def _returned_often(message: AbstractIncomingMessage) -> bool:
-    return message.consumer_tag not in AGAIN_QUEUES and _returns(message) >= _MAX_RETURNS
+    return message.consumer_tag not in AGAIN_QUEUES and returns(message) >= _MAX_RETURNS
 
 
 def _log_not_parked(inbound: InboundMessage, settlement: Done | Park) -> None:

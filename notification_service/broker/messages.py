@@ -17,6 +17,7 @@ from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage, body_id
 from notification_service.contract.outcomes import Outcome, summarize
 from notification_service.delivery import planning
+from notification_service.delivery.settlements import Retry
 from notification_service.foundation import trace_context
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.trace_context import NO_HEADERS
@@ -30,60 +31,61 @@ NOT_BEFORE = "x-not-before"
 LIMITS_PASSED = "x-turns"
 CHANNEL = "x-channel"
 
-
 _OURS = (ATTEMPT, EVENT_TYPE, REPLAY, REDELIVERED, NOT_BEFORE, LIMITS_PASSED, CHANNEL)
 """Headers that only we write: they count only on messages from our own queues, and are not copied from others."""
-
-
 _STALE = ("x-death", "x-first-death-", "x-last-death-", "x-reason", "x-detail", "x-parked-at", "x-delivery-count")
 """Prefixes of the headers that RabbitMQ or we wrote in other queues. Copies do not carry them."""
-
-
 _FOR_THE_BROKER = ("CC", "BCC")
 """Headers by which RabbitMQ routes a published message to further queues: a copy is for one queue only."""
-
-
 _MAX_HEADER_LENGTH = 500
-
-
 _MAX_TOKEN_LENGTH = 200
-
-
 _MAX_TYPE_LENGTH = 255
 """AMQP's limit for a routing key, and so for an event type."""
-
-
 _MAX_HEADERS = 4096
 """Bytes of all headers of a copy: with the other properties they fit the smallest frame of RabbitMQ 4, 8 KiB."""
-
-
 _MAX_DELAY_S = timedelta(days=31).total_seconds()
 """No rate limit makes a message wait longer; a later time in the header is ignored."""
-
-
 DEFAULT_MAX_EVENT_BYTES = 256 * 1024
 _RETURNS = "x-delivery-count"
 
 
-def _returns(message: AbstractIncomingMessage) -> int:
+def returns(message: AbstractIncomingMessage) -> int:
     """How often the message came back to its queue. Only quorum queues count that."""
     return _count(message.headers.get(_RETURNS))
 
 
-def _parking_slip(inbound: InboundMessage, outcome: Outcome, channel: ChannelKind) -> dict[str, Any]:
+def parking_slip(inbound: InboundMessage, outcome: Outcome, channel: ChannelKind) -> dict[str, Any]:
+    """The headers of a copy in the parking queue."""
     summary = summarize(outcome)
     return {
-        EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH),
+        **_typed(inbound),
         CHANNEL: channel.value,
         "x-reason": f"{summary.outcome}({summary.reason})" if summary.reason else summary.outcome,
         "x-detail": _writable(mask_in(summary.detail or ""), _MAX_HEADER_LENGTH),
         "x-parked-at": datetime.now(UTC).isoformat(),
-        **_trace_headers(inbound),
     }
 
 
-def _trace_headers(inbound: InboundMessage) -> Mapping[str, str | None]:
-    return inbound.trace.headers if inbound.trace else NO_HEADERS
+def moving_slip(inbound: InboundMessage) -> dict[str, Any]:
+    """The headers of a copy that goes on in our own queue."""
+    return {**_typed(inbound), REDELIVERED: inbound.redelivered or None}
+
+
+def retry_slip(inbound: InboundMessage, retry: Retry) -> dict[str, Any]:
+    """The headers of a copy in a retry queue."""
+    passed = inbound.limits_passed if retry.limits_passed is None else retry.limits_passed
+    return {
+        **moving_slip(inbound),
+        ATTEMPT: inbound.attempt + retry.counted,
+        REPLAY: inbound.replay,
+        NOT_BEFORE: retry.not_before or inbound.not_before,
+        LIMITS_PASSED: passed,
+    }
+
+
+def _typed(inbound: InboundMessage) -> dict[str, Any]:
+    trace = inbound.trace.headers if inbound.trace else NO_HEADERS
+    return {EVENT_TYPE: _writable(inbound.routing_key, _MAX_TYPE_LENGTH), **trace}
 
 
 def _writable(text: str, max_bytes: int) -> str:

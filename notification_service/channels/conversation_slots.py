@@ -1,15 +1,74 @@
 """Slots for conversations with a provider: a limited number at once, granted in the order of arrival."""
 
 import asyncio
+import contextlib
+import math
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from notification_service.delivery.ports.channel import PutOff
 
-_Waiter = tuple[asyncio.Future[int | PutOff], str]
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to one conversation. `generation`: see `ConversationSlots`."""
+
+    place: "ConversationSlots"
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A place at which the message waited has closed, and it may go elsewhere."""
+
+
+Answer = Slot | PutOff | TurnedAway
+_Waiter = tuple[asyncio.Future[Answer], str]
 """The future that grants the slot or puts the message off, and the domain that the message goes to."""
+
+
+@asynccontextmanager
+async def slot_at(
+    places: Sequence["ConversationSlots"], domain: str, max_wait_s: float = math.inf
+) -> AsyncIterator[Answer]:
+    """Yields a slot at the first of these places that has one, or why there is none. The earlier place goes first.
+
+    `max_wait_s`: where it is less than that of the places.
+    """
+    answer = await _wait_at(places, domain, max_wait_s)
+    if not isinstance(answer, Slot):
+        yield answer
+        return
+    answer.place.conversations += 1
+    try:
+        yield answer
+    finally:
+        answer.place.conversations -= 1
+        answer.place.release(answer.generation)
+
+
+async def _wait_at(places: Sequence["ConversationSlots"], domain: str, max_wait_s: float) -> Answer:
+    loop = asyncio.get_running_loop()
+    waiter: _Waiter = (loop.create_future(), domain)
+    future = waiter[0]
+    for place in places:
+        place.join(waiter)
+    timeouts = [loop.call_later(min(max_wait_s, place.max_wait_s), place.put_off, future) for place in places]
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if future.done() and not future.cancelled() and isinstance(slot := future.result(), Slot):
+            slot.place.release(slot.generation)
+        raise
+    finally:
+        for timeout in timeouts:
+            timeout.cancel()
+        if len(places) > 1:
+            for place in places:
+                place.leave(waiter)
 
 
 class ConversationSlots:
@@ -26,12 +85,17 @@ class ConversationSlots:
         self._taken = 0
         self._waiters: deque[_Waiter] = deque()
         self._rank: Callable[[str], int] | None = None
-        self._max_wait_s = max_wait_s
+        self.max_wait_s = max_wait_s
         self._put_off = put_off
 
     @property
     def waiting(self) -> int:
         return sum(not future.done() for future, _ in self._waiters)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a conversation may begin now."""
+        return self._taken < self.limit
 
     @property
     def blocked(self) -> bool:
@@ -41,20 +105,6 @@ class ConversationSlots:
     def is_waiting(self, matches: Callable[[str], bool]) -> bool:
         """Whether a message waits whose domain matches."""
         return any(not future.done() and matches(domain) for future, domain in self._waiters)
-
-    @asynccontextmanager
-    async def slot(self, domain: str) -> AsyncIterator[int | PutOff]:
-        """Yields the generation of the slot, once one is free, or why the message is put off."""
-        generation = await self._acquire(domain)
-        if isinstance(generation, PutOff):
-            yield generation
-            return
-        self.conversations += 1
-        try:
-            yield generation
-        finally:
-            self.conversations -= 1
-            self._release(generation)
 
     def allow(self, limit: int, rank: Callable[[str], int] | None = None) -> None:
         """Change the limit. Domains of the highest `rank` are served before the others, until the next change."""
@@ -68,33 +118,39 @@ class ConversationSlots:
 
     def limit_wait(self, seconds: float) -> None:
         """Lower the longest wait, also for the messages that wait already."""
-        self._max_wait_s = min(self._max_wait_s, seconds)
+        self.max_wait_s = min(self.max_wait_s, seconds)
         for future, _ in self._waiters:
-            asyncio.get_running_loop().call_later(self._max_wait_s, self._time_out, future)
+            asyncio.get_running_loop().call_later(self.max_wait_s, self.put_off, future)
 
     def put_off_all(self) -> None:
         while self._waiters:
-            self._time_out(self._waiters.popleft()[0])
+            self.put_off(self._waiters.popleft()[0])
 
     def cancel_all(self) -> None:
         while self._waiters:
             self._waiters.popleft()[0].cancel()
 
-    async def _acquire(self, domain: str) -> int | PutOff:
-        future: asyncio.Future[int | PutOff] = asyncio.get_running_loop().create_future()
-        self._waiters.append((future, domain))
-        self._grant()
-        timeout = asyncio.get_running_loop().call_later(self._max_wait_s, self._time_out, future)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and isinstance(generation := future.result(), int):
-                self._release(generation)
-            raise
-        finally:
-            timeout.cancel()
+    def turn_away_all(self) -> None:
+        """Let all that wait choose anew where to wait."""
+        while self._waiters:
+            future, _ = self._waiters.popleft()
+            if not future.done():
+                future.set_result(TurnedAway())
 
-    def _release(self, generation: int) -> None:
+    def join(self, waiter: _Waiter) -> None:
+        self._waiters.append(waiter)
+        self._grant()
+
+    def leave(self, waiter: _Waiter) -> None:
+        """Forget a waiter that waited at another place too."""
+        with contextlib.suppress(ValueError):
+            self._waiters.remove(waiter)
+
+    def put_off(self, future: asyncio.Future[Answer]) -> None:
+        if not future.done():
+            future.set_result(self._put_off())
+
+    def release(self, generation: int) -> None:
         if generation == self.generation:
             self._taken -= 1
             self._grant()
@@ -104,7 +160,7 @@ class ConversationSlots:
             future, _ = self._next()
             if not future.done():
                 self._taken += 1
-                future.set_result(self.generation)
+                future.set_result(Slot(self, self.generation))
 
     def _next(self) -> _Waiter:
         waiting = [waiter for waiter in self._waiters if not waiter[0].done()]
@@ -117,7 +173,3 @@ class ConversationSlots:
         chosen = random.choice(best) if highest else best[0]  # noqa: S311 - no secret
         self._waiters.remove(chosen)
         return chosen
-
-    def _time_out(self, future: asyncio.Future[int | PutOff]) -> None:
-        if not future.done():
-            future.set_result(self._put_off())

@@ -17,7 +17,7 @@ from notification_service.cli.terminal import say, say_json
 from notification_service.foundation.addresses import mask, mask_in
 from notification_service.foundation.errors import ConfigurationError, EventRefusedError
 from notification_service.records import database
-from notification_service.records.reconciliation import channel_of, stored_body
+from notification_service.records.reconciliation import stored_body, to_publish
 from notification_service.settings import Settings
 from notification_service.stores.mongo.client import Document
 from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
@@ -145,15 +145,9 @@ async def _replay(
     moved = []
     async with parking.republishing(settings.rabbitmq.url.get_secret_value()) as republish:
         for record in records:
-            if body := stored_body(record):
+            if event := to_publish(record, secrets.token_hex(8)):
                 try:
-                    await republish(
-                        body,
-                        str(record["event_type"]),
-                        str(record["event_id"]),
-                        secrets.token_hex(8),
-                        channel_of(record),
-                    )
+                    await republish(event)
                 except EventRefusedError as problem:
                     on_refused(problem)
                     continue

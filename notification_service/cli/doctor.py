@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ async def _results(settings: Settings, *, silent: bool) -> list[CheckResult]:
     return found
 
 
-async def examine(settings: Settings) -> AsyncIterator[CheckResult]:
+async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
     checks: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
         (str(ENV_FILE), _env_file),
         ("templates", _templates),
@@ -79,6 +79,7 @@ async def examine(settings: Settings) -> AsyncIterator[CheckResult]:
         ("Redis", _redis),
         ("MongoDB", _mongodb),
         (settings.transport, _transport),
+        *([(f"{settings.transport} fallback", _fallback)] if settings.fallback.server else []),
     )
     hide = Secrecy(settings.secrets())
     for what, check in checks:
@@ -195,11 +196,28 @@ async def _mongodb(settings: Settings) -> str:
 async def _transport(settings: Settings) -> str:
     if not settings.live:
         return f"not used, mail is simulated: {settings.unconfigured or 'DELIVERY_MODE=simulate'}"
+    if settings.fallback.server:
+        return await _relay(settings, 0)
     channel = bootstrap.transport(settings)
     try:
         return await channel.check()
     finally:
         await channel.close()
+
+
+async def _fallback(settings: Settings) -> str:
+    return await _relay(settings, 1) if settings.live else "not used, mail is simulated"
+
+
+async def _relay(settings: Settings, which: int) -> str:
+    """Connect, log in, and ask for FROM_EMAIL, which both relays have to take."""
+    relays = bootstrap.relays(settings)
+    try:
+        relay = relays[which]
+        return f"{await relay.check()}; {await relay.check_sender(settings.sender_address or '')}"
+    finally:
+        for each in relays:
+            await each.close()
 
 
 def _name(problem: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from notification_service.broker.parking import age_in_hours
+from notification_service.broker.parked_events import age_in_hours
 from notification_service.cli import terminal
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.errors import ConfigurationError

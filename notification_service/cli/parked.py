@@ -4,13 +4,13 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
 
 from notification_service.broker import parking
-from notification_service.broker.parking import ParkedEvent, ParkedFilter, chosen
+from notification_service.broker.parked_events import ParkedEvent, ParkedFilter
 from notification_service.cli import actions, terminal
 from notification_service.cli.actions import Act, ActionResult
 from notification_service.cli.configuration import command_settings
@@ -50,7 +50,8 @@ def list_parked(
     as_json: AsJson = False,
 ) -> None:
     """List the events that wait for a person, with the reason."""
-    found, _ = _look(command_settings(), event, reason, event_type, older_than, channel=channel)
+    conditions = ParkedFilter(reason=reason, event_type=event_type, older_than=older_than, channel=channel)
+    found, _ = _look(command_settings(), event, conditions)
     if as_json:
         say_json(_as_json(found))
         return
@@ -63,7 +64,7 @@ def show(
     event: Annotated[str, typer.Argument(help="The event id; its first 8 characters do.")], *, as_json: AsJson = False
 ) -> None:
     """Show one parked event in full, with its reason and its body."""
-    found, _ = _look(command_settings(), event)
+    found, _ = _look(command_settings(), event, ParkedFilter())
     if not found:
         raise ConfigurationError(f"no event {event!r} is parked; `parked list` shows those that are")
     if as_json:
@@ -89,9 +90,10 @@ def replay(
 
     A mail that was already sent is not sent again.
     """
+    conditions = ParkedFilter(reason=reason, event_type=event_type, older_than=older_than, channel=channel)
     settings = command_settings()
     url, max_bytes = _broker(settings)
-    found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
+    found, wanted = _look(settings, event, conditions)
     done = _move(
         found,
         lambda moved, refused: parking.replay(url, wanted, max_bytes=max_bytes, on_moved=moved, on_refused=refused),
@@ -119,11 +121,12 @@ def discard(
 
     At least one condition has to be given.
     """
-    if not any(each is not None for each in (event, reason, event_type, older_than, channel)):
+    conditions = ParkedFilter(reason=reason, event_type=event_type, older_than=older_than, channel=channel)
+    if event is None and conditions == ParkedFilter():
         raise ConfigurationError("parked discard: choose by --event, --reason, --type, --older-than or --channel")
     settings = command_settings()
     url, max_bytes = _broker(settings)
-    found, wanted = _look(settings, event, reason, event_type, older_than, channel=channel)
+    found, wanted = _look(settings, event, conditions)
     _move(
         found,
         lambda moved, _: parking.discard(url, wanted, max_bytes=max_bytes, on_moved=moved),
@@ -155,22 +158,13 @@ def _move(
     return done
 
 
-def _look(
-    settings: Settings,
-    event: str | None,
-    reason: str | None = None,
-    event_type: str | None = None,
-    older_than: float | None = None,
-    *,
-    channel: ChannelKind | None = None,
-) -> tuple[list[ParkedEvent], ParkedFilter]:
+def _look(settings: Settings, event: str | None, conditions: ParkedFilter) -> tuple[list[ParkedEvent], ParkedFilter]:
     """The parked events that meet every condition, and the filter for them."""
     url, max_bytes = _broker(settings)
-    wanted = chosen(None, reason, event_type, older_than, channel)
     if event is None:
-        return asyncio.run(parking.look(url, wanted, max_bytes=max_bytes)), wanted
-    parked = asyncio.run(parking.look(url, chosen(None, None, None, None), max_bytes=max_bytes))
-    wanted = chosen(whole_id(event, (each.event_id for each in parked)), reason, event_type, older_than, channel)
+        return asyncio.run(parking.look(url, conditions, max_bytes=max_bytes)), conditions
+    parked = asyncio.run(parking.look(url, ParkedFilter(), max_bytes=max_bytes))
+    wanted = replace(conditions, event_ids=frozenset({whole_id(event, (each.event_id for each in parked))}))
     return list(filter(wanted, parked)), wanted
 
 

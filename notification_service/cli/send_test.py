@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -33,11 +34,17 @@ from notification_service.preview import samples
 from notification_service.settings import Settings
 
 
+class RelayChoice(StrEnum):
+    FIRST = "first"
+    FALLBACK = "fallback"
+
+
 def command(
     to: Annotated[str, typer.Option(help="The recipient.", metavar="ADDRESS")],
     template: Annotated[
         str, typer.Option(help=f"One of {', '.join(TEMPLATES)}, or all.", metavar="NAME")
     ] = "booking_confirmation",
+    relay: Annotated[RelayChoice, typer.Option(help="By which mail server.")] = RelayChoice.FIRST,
 ) -> None:
     """Send a sample mail, and show the server's answer."""
     if template not in ("all", *TEMPLATES):
@@ -46,23 +53,27 @@ def command(
         address = read_mailbox(to)
     except NotAnAddressError as problem:
         raise ConfigurationError(f"send-test: --to is not a mail address: {problem}") from problem
-    if not asyncio.run(_send_each(command_settings(), address, template)):
+    if not asyncio.run(_send_each(command_settings(), address, template, relay)):
         raise typer.Exit(1)
 
 
-async def _send_each(settings: Settings, to: str, template: str) -> bool:
+async def _send_each(settings: Settings, to: str, template: str, relay: RelayChoice) -> bool:
     """Whether the server accepted every mail."""
-    accepted = [(name, taken, said) async for name, taken, said in send(settings, to, template)]
+    accepted = [(name, taken, said) async for name, taken, said in send(settings, to, template, relay)]
     for name, taken, said in accepted:
         say(f"{'sent    ' if taken else 'NOT SENT'} {name}: {said}")
     return all(taken for _, taken, _ in accepted)
 
 
-async def send(settings: Settings, to: str, template: str) -> AsyncIterator[tuple[str, bool, str]]:
+async def send(
+    settings: Settings, to: str, template: str, relay: RelayChoice = RelayChoice.FIRST
+) -> AsyncIterator[tuple[str, bool, str]]:
     """For each mail: its template, whether it was accepted, and the server's reply. `template`: one, or `all`."""
     if settings.unconfigured:
         raise ConfigurationError(settings.unconfigured)
-    channel = bootstrap.transport(settings)
+    if relay is RelayChoice.FALLBACK and not settings.fallback.server:
+        raise ConfigurationError("send-test --relay fallback: SMTP_FALLBACK_SERVER is not set")
+    channel = bootstrap.relays(settings)[1] if relay is RelayChoice.FALLBACK else bootstrap.transport(settings)
     try:
         for message in _messages(settings, to, template):
             verdict = await channel.send_once(message, _go_on)

@@ -35,7 +35,7 @@ async def sign_in(settings: Settings, ask: Callable[[str], None]) -> str:
     url = smtp.token_url or ""
     if not url.endswith(_TOKEN):
         raise ConfigurationError("smtp-login is for Microsoft's accounts; docs/providers.md has the steps for others")
-    hide, tls = Secrecy(mark="***", in_pieces=[plain(smtp.oauth_client_secret) or ""]), bootstrap.tls(settings)
+    hide, tls = Secrecy(mark="***", in_pieces=[plain(smtp.oauth_client_secret) or ""]), bootstrap.tls(settings.smtp)
     client = Client(smtp.oauth_client_id or "", plain(smtp.oauth_client_secret), smtp.scope)
     try:
         async with asyncio.timeout(settings.service.notification_timeout):

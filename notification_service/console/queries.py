@@ -4,14 +4,14 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from notification_service import bootstrap
 from notification_service.broker import parking
-from notification_service.broker.parking import ParkedEvent, chosen
+from notification_service.broker.parked_events import ParkedEvent, ParkedFilter
+from notification_service.broker.parking import EventToPublish
 from notification_service.broker.topology import PARKED
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.console import reconstruction
@@ -38,29 +38,6 @@ from notification_service.stores.mongo.signals import MongoSignals
 
 _CLOSE_TIMEOUT_S = 5.0
 """How long the service waits for an audit to end when it stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which parked events to select; all given conditions hold. `until`: later ones were not shown for confirmation."""
-
-    event_ids: frozenset[str] = frozenset()
-    reason: str | None = None
-    event_type: str | None = None
-    older_than: float | None = None
-    channel: ChannelKind | None = None
-    until: datetime | None = None
-
-    @property
-    def is_limited(self) -> bool:
-        return bool(self.event_ids or self.reason or self.event_type or self.older_than)
-
-    def __call__(self, event: ParkedEvent) -> bool:
-        return (
-            (not self.event_ids or event.event_id in self.event_ids)
-            and chosen(None, self.reason, self.event_type, self.older_than, self.channel)(event)
-            and (self.until is None or event.parked_at <= self.until)
-        )
 
 
 class Audits:
@@ -165,14 +142,14 @@ class ConsoleQueries:
         """Returns the depth of the parking queue."""
         return (await parking.depths(self._url, [PARKED]))[PARKED]
 
-    async def look(self, choice: Choice) -> list[ParkedEvent]:
+    async def look(self, choice: ParkedFilter) -> list[ParkedEvent]:
         return await self._parking(parking.look, choice)
 
-    async def replay(self, choice: Choice, on_moved: parking.OnMoved, on_refused: parking.OnRefused) -> None:
+    async def replay(self, choice: ParkedFilter, on_moved: parking.OnMoved, on_refused: parking.OnRefused) -> None:
         """Replay events, and report each one as it is moved, so that the caller knows how far it got after an error."""
         await self._parking(partial(parking.replay, on_moved=on_moved, on_refused=on_refused), choice)
 
-    async def discard(self, choice: Choice, on_moved: parking.OnMoved) -> None:
+    async def discard(self, choice: ParkedFilter, on_moved: parking.OnMoved) -> None:
         """Discard events; reports them as `replay` does."""
         await self._parking(partial(parking.discard, on_moved=on_moved), choice)
 
@@ -183,21 +160,26 @@ class ConsoleQueries:
             # An event in the parking queue is replayed from there.
             if record["outcome"] not in ("bounced", "skipped") and record.get("reason") != ParkReason.UNMOVABLE:
                 continue
-            body, reason = reconciliation.stored_body(record), f"{record['outcome']}({record.get('reason')})"
-            detail = str(record.get("detail") or "")
-            event_id, event_type = str(record["event_id"]), str(record["event_type"])
-            at, channel = record["updated_at"], reconciliation.channel_of(record)
-            return ParkedEvent(event_id, event_type, reason, detail, at, body, channel) if body else None
+            event, event_id = reconciliation.to_publish(record), str(record["event_id"])
+            reason, detail = f"{record['outcome']}({record.get('reason')})", str(record.get("detail") or "")
+            return (
+                event
+                if event is None
+                else ParkedEvent(
+                    event_id, event.event_type, reason, detail, record["updated_at"], event.body, event.channel
+                )
+            )
         return None
 
     async def replay_bounced(self, event: ParkedEvent) -> None:
         async with parking.republishing(self._url) as republish:
-            await republish(event.body, event.event_type, event.event_id, secrets.token_hex(8), event.channel)
+            token = secrets.token_hex(8)
+            await republish(EventToPublish(event.body, event.event_type, event.event_id, token, event.channel))
 
     async def clicks(self, since: datetime) -> ClickReport:
         return await click_report.report(self.settings, self._database, since)
 
-    async def _parking(self, act: Callable[..., Any], choice: Choice) -> list[ParkedEvent]:
+    async def _parking(self, act: Callable[..., Any], choice: ParkedFilter) -> list[ParkedEvent]:
         found: list[ParkedEvent] = await act(self._url, choice, max_bytes=self.settings.service.max_event_bytes)
         return found
 

@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from notification_service.broker.parking import ParkedEvent, age_in_hours
+from notification_service.broker.parked_events import ParkedEvent, ParkedFilter, age_in_hours
 from notification_service.console.layout import ROWS, Layout, older_page, place_of, shows_addresses, with_query
 from notification_service.console.middleware import ROOT
-from notification_service.console.queries import Choice, ConsoleQueries
+from notification_service.console.queries import ConsoleQueries
 from notification_service.console.sign_in import SignIn
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.errors import DependencyError, EventRefusedError
@@ -75,7 +75,7 @@ class WaitingPages:
             form={**form, "until": until.isoformat()},
         )
 
-    async def _done(self, request: Request, action: str, choice: Choice) -> Response:
+    async def _done(self, request: Request, action: str, choice: ParkedFilter) -> Response:
         moved: list[ParkedEvent] = []
         refused: list[EventRefusedError] = []
         try:
@@ -141,11 +141,11 @@ class WaitingPages:
             return None
 
 
-def _choice(form: Mapping[str, str]) -> Choice:
+def _choice(form: Mapping[str, str]) -> ParkedFilter:
     """Raises `HTTPException`."""
     until = form.get("until")
     try:
-        return Choice(
+        return ParkedFilter(
             event_ids=frozenset(form.get("events", "").splitlines()),
             reason=form.get("reason") or None,
             event_type=form.get("type") or None,

@@ -71,6 +71,10 @@ TICKETS = tuple(event_type for event_type, model in events.MODELS.items() if RUL
 """The types of the events whose message is needed at the entrance."""
 
 
+TICKET_TEMPLATES = frozenset(rule.template for rule in RULES.values() if rule.until_showtime)
+"""Their templates."""
+
+
 TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
 
 NEEDED_BY_ALL = frozenset(rule.template for rule in RULES.values() if rule.needed)

@@ -14,6 +14,7 @@ from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.leases import Lease
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import OutgoingMessage
+from notification_service.delivery.rate_limits import Place
 from notification_service.delivery.settlements import Retry, Settlement
 
 
@@ -30,6 +31,8 @@ class Job:
     lease: Lease | None = None
     """None where Redis was unavailable: the ledger's entry is then the only claim."""
     possible_duplicate: bool = False
+    held_by: str | None = None
+    """The relay that may have the message already, where this is known and it is sent again."""
     sending: bool = False
     """From the sending mark to a clear reply: the message may have been sent."""
     marked: bool = False
@@ -44,6 +47,8 @@ class Job:
     message: OutgoingMessage | None = field(default=None, repr=False)
     further: bool = False
     """A later message about a booking, beside the first of its kind."""
+    places: tuple[Place, ...] = ()
+    """What it took at the rate limits and gives back where nothing was sent."""
     relevance: Relevance | None = None
     looked_at: float = 0.0
     """When its relevance was last checked (monotonic clock)."""

@@ -10,9 +10,7 @@ from functools import cached_property
 
 import structlog
 
-from notification_service.contract.events import PaymentSucceeded
 from notification_service.contract.inbound import InboundMessage
-from notification_service.contract.notification_ids import Fact, notification_id
 from notification_service.contract.notification_rules import is_ticket
 from notification_service.contract.outcomes import (
     Outcome,
@@ -24,7 +22,7 @@ from notification_service.contract.outcomes import (
     is_about_the_address,
     summarize,
 )
-from notification_service.delivery import intents, planning, recipients
+from notification_service.delivery import first_reports, intents, planning, recipients
 from notification_service.delivery.closing import Closer, log_fields, settlement_of
 from notification_service.delivery.decisions import (
     AlreadyEnded,
@@ -104,15 +102,8 @@ class Pipeline:
 
     @cached_property
     def closer(self) -> Closer:
-        return Closer(
-            self.state,
-            self.observer,
-            self.outbox,
-            self.policy.retry_schedule,
-            self.policy.zone,
-            self.channel.name,
-            self.leases.seconds,
-        )
+        schedule, zone = self.policy.retry_schedule, self.policy.zone
+        return Closer(self.state, self.observer, self.outbox, schedule, zone, self.channel.name, self.leases.seconds)
 
     @cached_property
     def sender(self) -> Sender:
@@ -172,31 +163,12 @@ class Pipeline:
     # ── the notification id ──────────────────────────────────────────────────────────────────────────
     async def _notify(self, notification: Notification, inbound: InboundMessage) -> Settlement:
         channel = self.composer.channel
-        notification = await self._by_first_report(notification)
-        fact, first = notification.fact, None
-        if fact.report:
-            first = await self.state.first_report(channel.own(fact.key), fact.report)
-        own_id = notification_id(fact, first, notification.template, channel)
+        notification, own_id = await first_reports.identified(notification, channel, self.state)
         result = await self._run_alone(Job(own_id, notification, inbound))
         while isinstance(result, SeparateNotification):
             own_id = planning.further_id(notification, channel)
             result = await self._run_alone(Job(own_id, notification, inbound, further=True))
         return result
-
-    async def _by_first_report(self, notification: Notification) -> Notification:
-        """Give a payment the fact key under which it was first reported, and note for its booking that it is paid."""
-        fact, event = notification.fact, notification.event
-        if not isinstance(event, PaymentSucceeded):
-            return notification
-        first, _ = await asyncio.gather(self._first_key(fact), self._note_paid(event))
-        return replace(notification, fact=fact.known_as(first))
-
-    async def _first_key(self, fact: Fact) -> str:
-        return await self.state.first_report(fact.alias, fact.key) if fact.alias else fact.key
-
-    async def _note_paid(self, event: PaymentSucceeded) -> None:
-        if event.booking_id:
-            await self.state.note_paid(event.booking_id, event.timestamp)
 
     # ── the claim ────────────────────────────────────────────────────────────────────────────────────
     async def _run_alone(self, job: Job) -> JobResult:
@@ -279,6 +251,7 @@ class Pipeline:
         match next_step(claim, found, self._request(job)):
             case Proceed(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
+                job.held_by = found.entry.held_by if possible_duplicate and isinstance(found, AlreadyThere) else None
                 return await self._proceed(job, found, recipient, take_over=take_over)
             case AlreadyEnded(outcome, repair=True) if may_be_news(job, found):
                 if await self.state.repair(job, outcome) is not Fence.HELD:

@@ -7,7 +7,7 @@ they do not wait behind ten thousand refunds.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Each limit holds for the places that are taken at it. A message that then waits at a later limit goes after its place,
 # and may come closer to the next one of its domain.
@@ -20,6 +20,9 @@ _REASONS = {
 ORDER = tuple(_REASONS)
 """A message takes a place at each limit in this order, and waits at the first that is exhausted: a place at the next
 one would have passed long before the message gets there."""
+
+QUOTAS = frozenset({"RECIPIENT_MAILS_PER_HOUR", "SMTP_MAILS_PER_DAY"})
+"""What counts messages over a long time. The others set a pace, which tries keep too."""
 
 _OF_TICKETS = 0.3
 """The part of a shared limit that is reserved for tickets."""
@@ -42,14 +45,23 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """What a message has taken of a bucket. `empty_at`: when the bucket is empty again, by the store's clock."""
+
+    bucket: Bucket
+    empty_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """`seconds` until a message may go, 0 being now. `limit`: the setting that makes it wait.
 
-    `taken`: how many limits of `ORDER` it has passed then.
+    `taken`: how many limits of `ORDER` it has passed then. `places`: those at the `QUOTAS`.
     """
 
     seconds: float = 0
     limit: str = ""
+    places: tuple[Place, ...] = field(default=(), compare=False)
 
     @property
     def taken(self) -> int:

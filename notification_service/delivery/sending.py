@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -107,8 +107,9 @@ class Sender:
         """Take a place at each rate limit; None where the message may go now, else when it comes back.
 
         A retry and a resend have their places already. A message that was put off after it had passed all limits takes
-        places again, so that the pace holds after an outage too. An express copy takes a place only where one is free
-        now, since the ordinary copy takes one anyway. A message that no queue accepts cannot wait, so it goes.
+        places again, so that the pace holds after an outage too; the quotas get theirs back until then. An express copy
+        takes a place only where one is free now, since the ordinary copy takes one anyway. A message that no queue
+        accepts cannot wait, so it goes.
         """
         if job.inbound.attempt or job.possible_duplicate or job.inbound.unmovable:
             return None
@@ -117,6 +118,7 @@ class Sender:
             job.recipient or "", ticket=ticket, taken=job.inbound.limits_passed, only_now=only_now
         )
         if not reservation.seconds:
+            job.places = reservation.places
             return None
         reason, due = reservation.reason, math.ceil(time.time() + reservation.seconds)
         if only_now:
@@ -153,7 +155,7 @@ class Sender:
         with self.observer.timed(Stage.COMPOSE):
             message = self.composer.compose(event, recipient, ids)
         self._remark(job, *message.remarks)
-        return message
+        return replace(message, held_by=job.held_by) if job.held_by else message
 
     async def _before_handover(self, job: Job) -> Fence:
         """Check relevance and claim again, right before the first byte of content."""
@@ -178,6 +180,7 @@ class Sender:
                 return await closer.retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, server_wait_s)
             case PutOff(seconds, reason, tried):
                 job.sending = False
+                await self.state.give_back(job)
                 await self.state.postpone(job, seconds, reason, tried)
                 return Retry(seconds, counted=False, reason=reason)
             case InDoubt(attempt):
@@ -185,6 +188,7 @@ class Sender:
                 await self.state.note_attempt(job, attempt)
                 return closer.after_lease("it may have gone out")
             case HandoverRefused():
+                await self.state.give_back(job)
                 return await self._after_refused_handover(job)
 
     async def _after_refused_handover(self, job: Job) -> Settlement:

@@ -100,6 +100,12 @@ class DeliveryState:
             self.outages.note_redis_failure(problem)
             return Reservation()
 
+    async def give_back(self, job: Job) -> None:
+        """Free the places that the job took at limits over a long time, since its message did not go."""
+        if job.places:
+            await self.outages.ignore_redis_outage(self._rates.give_back(job.places))
+            job.places = ()
+
     async def take_over(self, job: Job, found: Opened | AlreadyThere, intent: Intent) -> Fence:
         """Become the owner of an entry. `intent`: replaces the entry's own where that is of another event."""
         if job.lease is not None and not job.lease.valid:
@@ -211,6 +217,7 @@ class DeliveryState:
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self.postpone(job, 0, "the service shut down", None)
+                await self.give_back(job)
         except TimeoutError:
             log.info("claim.left", reason="it is free when its lease is over")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import assert_never
 
@@ -72,52 +73,47 @@ class Metrics:
 
     def __init__(self, retry_schedule: RetrySchedule, provider: str) -> None:
         self.registry = CollectorRegistry()
+        counter, histogram = partial(Counter, registry=self.registry), partial(Histogram, registry=self.registry)
         self._retry_schedule = retry_schedule
         self._provider = provider.lower()
-        self._events = Counter(
+        self._events = counter(
             "notification_events_total",
             "Messages settled, by event type and outcome; a repeated report of a fact counts too.",
             ("event_type", "outcome"),
-            registry=self.registry,
         )
-        self._retries = Counter(
+        self._retries = counter(
             "notification_retries_total",
             "Messages put into a retry queue, by its delay in seconds; counted: true if it used up a retry.",
             ("delay", "counted"),
-            registry=self.registry,
         )
-        self._handling = Histogram(
+        self._handling = histogram(
             "notification_handling_seconds",
             "From receipt of a message to its settlement.",
             ("outcome",),
             buckets=_SECONDS,
-            registry=self.registry,
         )
-        self._closed = Counter(
+        self._closed = counter(
             "notifications_total",
             "Notifications closed, by template, channel, outcome and reason.",
             ("template", "channel", "outcome", "reason"),
-            registry=self.registry,
         )
-        stages = Histogram(
+        stages = histogram(
             "notification_stage_seconds",
             "One stage of handling an event, waiting included.",
             ("stage",),
             buckets=_STAGE_SECONDS,
-            registry=self.registry,
         )
         self._stages = {stage: stages.labels(stage) for stage in Stage}
-        self._replies = Counter(
+        self._replies = counter(
             "notification_smtp_replies_total",
-            "The last reply of each SMTP transaction, by class: 2xx, 4xx, 5xx, or none if the connection broke.",
-            ("provider", "reply"),
-            registry=self.registry,
+            "The last reply of each SMTP transaction, by class: 2xx, 4xx, 5xx, or none if the connection broke; "
+            "relay is empty where there is no fallback.",
+            ("provider", "relay", "reply"),
         )
-        self._remarks = Counter(
+        self._remarks = counter(
             "notification_remarks_total",
             "Fields of events that were left out of a mail or had an unexpected form, by field.",
             ("field",),
-            registry=self.registry,
         )
         self._signals = Counter(
             "notification_signals_total",
@@ -143,18 +139,22 @@ class Metrics:
             ("template", "mailbox"),
             registry=self.registry,
         )
-        self._handed_over, self._accepted = (
-            _by_template(self.registry, name, text)
-            for name, text in (
-                ("notification_handed_over_delay_seconds", "From the event's own time to its mail being composed."),
-                ("notification_accepted_delay_seconds", "From the event's own time to the server's 250 reply."),
-            )
+        self._handed_over = histogram(
+            "notification_handed_over_delay_seconds",
+            "From the event's own time to its mail being composed.",
+            ("template",),
+            buckets=_DELAY_SECONDS,
         )
-        self._left = Histogram(
+        self._accepted = histogram(
+            "notification_accepted_delay_seconds",
+            "From the event's own time to the server's 250 reply.",
+            ("template",),
+            buckets=_DELAY_SECONDS,
+        )
+        self._left = histogram(
             "notification_before_show_minutes",
             "Minutes before the show when its ticket was accepted; bucket 0 counts those that were too late.",
             buckets=_MINUTES_BEFORE_SHOW,
-            registry=self.registry,
         )
         Info("notification_build", "Version of the service and of Python.", registry=self.registry).info(
             {"version": __version__, "python": platform.python_version()}
@@ -208,54 +208,50 @@ class Metrics:
     def remarked(self, remark: Remark) -> None:
         self._remarks.labels(remark.field).inc()
 
-    def attempted(self, attempt: Attempt) -> None:
-        """Count an SMTP transaction, including those that are retried at once."""
-        self._replies.labels(self._provider, f"{attempt.code // 100}xx" if attempt.code else "none").inc()
+    def attempted(self, attempt: Attempt, provider: str | None = None) -> None:
+        """Count an SMTP transaction, including those that are retried at once. `provider`: that of a fallback."""
+        reply = f"{attempt.code // 100}xx" if attempt.code else "none"
+        self._replies.labels((provider or self._provider).lower(), attempt.relay or "", reply).inc()
 
     def watch(self, gauges: Gauges) -> None:
+        gauge = partial(Gauge, registry=self.registry)
         for name, text, value in (
-            ("notification_jobs_under_way", "Messages being handled now.", gauges.under_way),
-            ("notification_smtp_connections", "SMTP sessions open now.", gauges.smtp_open),
-            ("notification_smtp_talking", "Mails in an SMTP transaction now.", gauges.talking),
-            ("notification_smtp_waiting", "Mails that are ready and wait for an SMTP connection.", gauges.waiting),
+            ("jobs_under_way", "Messages being handled now.", gauges.under_way),
+            ("smtp_connections", "SMTP sessions open now.", gauges.smtp_open),
+            ("smtp_talking", "Mails in an SMTP transaction now.", gauges.talking),
+            ("smtp_waiting", "Mails that are ready and wait for an SMTP connection.", gauges.waiting),
             (
-                "notification_domains_held",
+                "domains_held",
                 "Domains whose server refuses the service; only mail to them is held back.",
                 gauges.domains_held,
             ),
-            ("notification_consuming", "1 while the service consumes from RabbitMQ.", gauges.consuming),
-            ("notification_simulated", "1 while no mail is sent for real.", lambda: gauges.simulated),
+            ("consuming", "1 while the service consumes from RabbitMQ.", gauges.consuming),
+            ("simulated", "1 while no mail is sent for real.", lambda: gauges.simulated),
+            (
+                "ledger_lag_seconds",
+                "How long the oldest outcome has been waiting to be written to MongoDB.",
+                gauges.ledger_lag,
+            ),
+            (
+                "smtp_login_age_seconds",
+                "Since the OAuth refresh token was last renewed; NaN if there is none or its age is unknown.",
+                lambda: math.nan if (seconds := gauges.login_age()) is None else seconds,
+            ),
         ):
-            _gauge(self.registry, name, text, value)
-        available = Gauge(
+            gauge(f"notification_{name}", text).set_function(value)
+        available = gauge(
             "notification_channel_available",
             "1 while the channel's breaker is closed and every message is sent, 0 while it holds messages back.",
             ("channel",),
-            registry=self.registry,
         )
-        states = Gauge(
-            "notification_breaker_state",
-            "1 for the current state of the channel's breaker.",
-            ("channel", "state"),
-            registry=self.registry,
+        states = gauge(
+            "notification_breaker_state", "1 for the current state of the channel's breaker.", ("channel", "state")
         )
         for channel, breaker in gauges.breakers.items():
             available.labels(channel).set_function(_is(breaker, State.CLOSED))
             for state in State:
                 states.labels(channel, state).set_function(_is(breaker, state))
-        lag = Gauge(
-            "notification_ledger_lag_seconds",
-            "How long the oldest outcome has been waiting to be written to MongoDB.",
-            registry=self.registry,
-        )
-        lag.set_function(gauges.ledger_lag)
-        age = Gauge(
-            "notification_smtp_login_age_seconds",
-            "Since the OAuth refresh token was last renewed; NaN if there is none or its age is unknown.",
-            registry=self.registry,
-        )
-        age.set_function(lambda: math.nan if (seconds := gauges.login_age()) is None else seconds)
-        away = Gauge("notification_store_away", "1 while a store does not answer.", ("store",), registry=self.registry)
+        away = gauge("notification_store_away", "1 while a store does not answer.", ("store",))
         away.labels("redis").set_function(gauges.redis_away)
         away.labels("mongodb").set_function(gauges.mongodb_away)
 
@@ -277,14 +273,6 @@ class _Timed:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._histogram.observe(time.perf_counter() - self._began)
-
-
-def _by_template(registry: CollectorRegistry, name: str, text: str) -> Histogram:
-    return Histogram(name, text, ("template",), buckets=_DELAY_SECONDS, registry=registry)
-
-
-def _gauge(registry: CollectorRegistry, name: str, text: str, value: Callable[[], float]) -> None:
-    Gauge(name, text, registry=registry).set_function(value)
 
 
 def _is(breaker: Callable[[], State], state: State) -> Callable[[], float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notification_service.broker import delivery_limits, parking
 from notification_service.broker.delivery_limits import Fate
-from notification_service.broker.parking import Republish
+from notification_service.broker.parking import EventToPublish, Republish
 from notification_service.broker.topology import PARKED, again_queue, fed_queue, retry_queue
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import FOR_A_PERSON
@@ -190,7 +190,7 @@ class _Audit:
         for (event_id, channel), each in missing.items():
             reason = parked.get((event_id, channel))
             whole = reason is None and each.event_type
-            if not (whole and await self._publish(each.body, whole, event_id, channel)):
+            if not (whole and await self._publish(EventToPublish(each.body, whole, event_id, channel=channel))):
                 self.report.repairable += bool(whole and not self.republish)
                 self.report.findings.append(reconciliation.not_recorded(event_id, channel, reason, waiting))
 
@@ -235,23 +235,20 @@ class _Audit:
         if self.republish is None:
             self.report.repairable += 1
             return False
-        body = reconciliation.stored_body(await self.records.event_of(record))
-        if body is None:
+        event = reconciliation.to_publish({**record, **await self.records.event_of(record)})
+        if event is None:
             self.report.notes.append(
                 f"{describe(record)} does not hold its whole event: the producer has to publish it again"
             )
             return False
-        if not await self.records.touch(record, datetime.now(UTC)):
-            return True
-        event_type, event_id = str(record["event_type"]), str(record["event_id"])
-        return await self._publish(body, event_type, event_id, reconciliation.channel_of(record))
+        return not await self.records.touch(record, datetime.now(UTC)) or await self._publish(event)
 
-    async def _publish(self, body: bytes, event_type: str, event_id: str, channel: ChannelKind) -> bool:
+    async def _publish(self, event: EventToPublish) -> bool:
         """Returns whether the broker took the event. A refusal is noted, and the audit goes on."""
         if self.republish is None:
             return False
         try:
-            await self.republish(body, event_type, event_id, channel=channel)
+            await self.republish(event)
         except EventRefusedError as problem:
             self.report.notes.append(str(problem))
             return False

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from notification_service.broker import parking
-from notification_service.broker.parking import ParkedEvent
+from notification_service.broker.parked_events import ParkedEvent
 from notification_service.broker.topology import AGAIN, PARKED, retry_queue
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import PENDING

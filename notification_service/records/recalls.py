@@ -6,28 +6,21 @@ bounce has one token in an order, so that it is sent once, however often it is p
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
-from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.broker.parking import Republish
 from notification_service.delivery.ports.ledger import Record
 from notification_service.delivery.ports.recalls import Order, Recalls
 from notification_service.foundation.errors import DependencyError, EventRefusedError, StoreUnavailableError
-from notification_service.records.reconciliation import channel_of, stored_body
+from notification_service.records.reconciliation import to_publish
 
 log = structlog.get_logger(__name__)
 
 _LOOK_INTERVAL_S, _OPEN_ORDER_INTERVAL_S = 30.0, 3.0
 """The time between two looks for orders; the second while one is open."""
-
-Republish = Callable[[bytes, str, str, str, ChannelKind], Awaitable[None]]
-"""Publishes a body with event type, id and replay token to one channel, and waits for the confirm.
-
-Raises `DependencyError`.
-"""
 
 
 class ServerRefusals(Protocol):
@@ -96,17 +89,15 @@ class Recaller:
         published = lacking = refused = 0
         async for batch in self._recalls.bounced_by(order.fingerprint, order.since):
             for record in batch:
-                body = stored_body(record)
-                if body is None:
+                event = to_publish(record, _token(record, order))
+                if event is None:
                     lacking += 1
                     continue
-                event_id = str(record["event_id"])
                 try:
-                    token, channel = _token(record, order), channel_of(record)
-                    await self._republish(body, str(record["event_type"]), event_id, token, channel)
+                    await self._republish(event)
                 except EventRefusedError as problem:
                     # The others are still published; a person can replay this one.
-                    log.error("recall.refused", event_id=event_id, problem=str(problem))  # noqa: TRY400 - it says all
+                    log.error("recall.refused", event_id=event.event_id, problem=str(problem))  # noqa: TRY400 - it says all
                     refused += 1
                 else:
                     published += 1

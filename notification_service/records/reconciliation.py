@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from notification_service.broker.parking import EventToPublish
 from notification_service.contract import events
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES, UnreadableEventError
@@ -125,6 +126,13 @@ def stored_body(record: Record) -> bytes | None:
     except (TypeError, ValueError):
         # Written by somebody else, or an infinity written by an old version.
         return None
+
+
+def to_publish(record: Record, replay: str | None = None) -> EventToPublish | None:
+    """Returns the event of a record for publishing it again; None if the record does not hold all of it."""
+    body, channel = stored_body(record), channel_of(record)
+    event_type, event_id = str(record.get("event_type")), str(record.get("event_id"))
+    return None if body is None else EventToPublish(body, event_type, event_id, replay, channel)
 
 
 def _json(data: object) -> str:

@@ -61,6 +61,7 @@ def _attempt(attempt: Record) -> str:
         reply if code is None or reply.startswith(str(code)) else f"{code} {reply}".rstrip(),
         f"after {attempt['duration_ms']:.0f} ms" if isinstance(attempt.get("duration_ms"), int | float) else "",
         f"connection {attempt['connection']}" if attempt.get("connection") else "",
+        f"relay {attempt['relay']}" if attempt.get("relay") else "",
     ]
     return " · ".join(filter(None, words))
 

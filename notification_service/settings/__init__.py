@@ -27,7 +27,7 @@ from notification_service.settings.servers import (
     RedisSettings,
 )
 from notification_service.settings.service import CinemaSettings, ServiceSettings
-from notification_service.settings.smtp import SmtpSettings
+from notification_service.settings.smtp import FallbackSettings, SmtpSettings
 from notification_service.settings.tracking import TrackingSettings
 from notification_service.settings.tree import Settings, plain
 
@@ -38,6 +38,7 @@ __all__ = [
     "ConsoleSettings",
     "DeliveryMode",
     "Environment",
+    "FallbackSettings",
     "FeedbackSettings",
     "Grant",
     "LogFormat",

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings.choices import DeliveryMode, Environment
 from notification_service.settings.fields import SettingsGroup
+from notification_service.settings.smtp import SmtpSettings, name_settings
 from notification_service.settings.tree import Settings
 
 
@@ -35,21 +36,32 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
             )
         except ValidationError as problem:
             faults += [
-                f"{prefix}{str(fault['loc'][0]).upper()}: {str(fault['msg']).removeprefix('Value error, ')}"
+                f"{prefix}{str(fault['loc'][0]).upper()}: {_told(kind, str(fault['msg']))}"
                 for fault in problem.errors(include_input=False, include_url=False)
             ]
     if faults:
         raise ConfigurationError("; ".join(faults))
     settings = Settings(**parts)
+    _check_fit(settings)
+    if settings.service.environment is Environment.PRODUCTION:
+        _check_production(settings, links=links)
+    return settings
+
+
+def _check_fit(settings: Settings) -> None:
     if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
         raise ConfigurationError(f"DELIVERY_MODE=live, but {settings.unconfigured}")
+    if fault := settings.fallback.fault(settings.smtp):
+        raise ConfigurationError(fault)
     for problem_text in filter(None, settings.problems):
         raise ConfigurationError(problem_text)
     if settings.console.token and settings.console.port == settings.service.port:
         raise ConfigurationError("CONSOLE_PORT is the same as PORT: the console needs a port of its own")
-    if settings.service.environment is Environment.PRODUCTION:
-        _check_production(settings, links=links)
-    return settings
+
+
+def _told(kind: type[SettingsGroup], message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return name_settings(text, kind.prefix) if issubclass(kind, SmtpSettings) else text
 
 
 def _check_production(settings: Settings, *, links: bool) -> None:

@@ -1,8 +1,9 @@
 """The mail server, and how the service logs in there."""
 
+import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, SecretStr, ValidationInfo
 from pydantic_settings import SettingsConfigDict
@@ -21,7 +22,13 @@ from notification_service.settings.fields import (
     TokenUrl,
 )
 
+_FIRST = re.compile(r"\bSMTP_(?!FALLBACK_)(?=[A-Z])")
 _ACCOUNT_FILE = "SMTP_OAUTH_SERVICE_ACCOUNT_FILE"
+
+
+def name_settings(text: str, prefix: str) -> str:
+    """Returns a text about the first mail server with the settings of the one whose prefix this is."""
+    return _FIRST.sub(prefix, text)
 
 
 def _check_login(login: Login, read: ValidationInfo) -> Login:
@@ -33,6 +40,7 @@ def _check_login(login: Login, read: ValidationInfo) -> Login:
 class SmtpSettings(SettingsGroup):
     """`server`: a host name, or `gmail`, `outlook` or `yahoo`. If it is unset, mail is simulated."""
 
+    prefix: ClassVar[str] = "SMTP_"
     model_config = SettingsConfigDict(env_prefix="SMTP_")
 
     server: SmtpServer = None
@@ -58,6 +66,10 @@ class SmtpSettings(SettingsGroup):
     mails_per_minute: Limit = None
     mails_per_day: Limit = None
 
+    def named(self, text: str) -> str:
+        """Returns a text that names the settings of the first server with those of this one."""
+        return name_settings(text, self.prefix)
+
     @cached_property
     def provider(self) -> providers.Provider:
         return providers.find(self.server or "")
@@ -73,6 +85,12 @@ class SmtpSettings(SettingsGroup):
         return 465 if self.security is Security.IMPLICIT else self.provider.port
 
     @property
+    def account(self) -> tuple[str, int | str, str]:
+        """What two relays must not have in common: server and login, and the port where the provider is not known."""
+        host, known = self.host.lower().rstrip("."), self.provider.needs_login
+        return self.provider.name if known else host, "" if known else self.connect_port, (self.username or "").lower()
+
+    @property
     def protection(self) -> Security:
         if self.security is not Security.AUTO:
             return self.security
@@ -83,6 +101,10 @@ class SmtpSettings(SettingsGroup):
     @property
     def missing(self) -> str | None:
         """Why this mail server cannot be used, in one sentence that names the setting; None if it can be."""
+        return self.named(missing) if (missing := self._missing) else None
+
+    @property
+    def _missing(self) -> str | None:
         if not self.server:
             return "SMTP_SERVER is not set"
         if self.auth is Login.OAUTH2:
@@ -177,3 +199,21 @@ class SmtpSettings(SettingsGroup):
             ),
         )
         return next((text for applies, text in faults if applies), None)
+
+
+class FallbackSettings(SmtpSettings):
+    """A second mail server, for what the first cannot take. If `server` is unset, there is none."""
+
+    prefix: ClassVar[str] = "SMTP_FALLBACK_"
+    model_config = SettingsConfigDict(env_prefix="SMTP_FALLBACK_")
+
+    def fault(self, first: SmtpSettings) -> str | None:
+        """Why it cannot stand behind the first, in one sentence that names the setting; None if it can, or is unset."""
+        if not self.server:
+            changed = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+            return f"{self.prefix}{changed[0].upper()} is set, and SMTP_FALLBACK_SERVER is not" if changed else None
+        if not first.server:
+            return "SMTP_FALLBACK_SERVER is set, and SMTP_SERVER is not: the first server goes there"
+        if self.account == first.account:
+            return "SMTP_FALLBACK_SERVER is the same account as SMTP_SERVER: it would fail with it, name another"
+        return self.missing

@@ -24,7 +24,7 @@ from notification_service.settings.servers import (
     RedisSettings,
 )
 from notification_service.settings.service import ServiceSettings
-from notification_service.settings.smtp import SmtpSettings
+from notification_service.settings.smtp import FallbackSettings, SmtpSettings
 from notification_service.settings.tracking import TrackingSettings
 
 
@@ -38,6 +38,7 @@ class Settings(BaseModel):
     mongodb: MongoSettings
     addresses: AddressKeySettings
     smtp: SmtpSettings
+    fallback: FallbackSettings
     sender: SenderSettings
     brand: BrandSettings
     console: ConsoleSettings
@@ -49,6 +50,11 @@ class Settings(BaseModel):
     def transport(self) -> TransportKind:
         """The chosen transport, whether or not its settings are complete. Only this property decides it."""
         return TransportKind.SMTP
+
+    @property
+    def relays(self) -> tuple[SmtpSettings, ...]:
+        """The mail servers, the preferred one first."""
+        return (self.smtp, self.fallback) if self.fallback.server else (self.smtp,)
 
     @property
     def unconfigured(self) -> str | None:
@@ -135,26 +141,35 @@ class Settings(BaseModel):
         management = plain(self.rabbitmq.management_url)
         if management and not management.lower().startswith("https://"):
             faults.setdefault(ServiceLink.RABBITMQ, "RABBITMQ_MANAGEMENT_URL has to be https://")
-        if self.smtp.server and self.smtp.username and self.smtp.protection is Security.PLAIN:
-            faults[ServiceLink.SMTP] = (
-                f"SMTP_USERNAME would log in at {self.smtp.host}:{self.smtp.connect_port} in plain text: SMTP_SECURITY "
-                "has to be starttls or implicit"
-            )
+        for smtp in self.relays:
+            if smtp.server and smtp.username and smtp.protection is Security.PLAIN:
+                where, security = f"{smtp.host}:{smtp.connect_port}", f"{smtp.prefix}SECURITY"
+                faults.setdefault(
+                    ServiceLink.SMTP,
+                    f"{smtp.prefix}USERNAME would log in at {where} in plain text: {security} has to be starttls or "
+                    "implicit",
+                )
         return {link: fault for link, fault in faults.items() if link not in self.service.plaintext_allowed}
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, with the passwords inside URLs, for the redaction of logs."""
-        groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.console)
+        groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.fallback, self.console)
         held = [value.get_secret_value() for group in groups for _, value in group if isinstance(value, SecretStr)]
         held += (*self.addresses.plain_keys, *self.tracking.plain_keys, *self.feedback.plain_secrets)
-        sent = sent_by_auth(self.smtp.username or "", plain(self.smtp.password) or "") if self.smtp.password else ()
+        logins = [(smtp.username or "", plain(smtp.password)) for smtp in (self.smtp, self.fallback)]
+        sent = [text for username, password in logins if password for text in sent_by_auth(username, password)]
         return [*sent, *(secret for whole in held for secret in (whole, *passwords(whole)) if secret)]
 
     @property
     def well_known_secrets(self) -> list[str]:
         """The settings whose secret is a published default or an example."""
         urls = {"RABBITMQ_URL": self.rabbitmq.url, "REDIS_URL": self.redis.url, "MONGODB_URI": self.mongodb.uri}
-        smtp = {f"SMTP_{name.upper()}": value for name, value in self.smtp if isinstance(value, SecretStr)}
+        smtp = {
+            f"{each.prefix}{name.upper()}": value
+            for each in (self.smtp, self.fallback)
+            for name, value in each
+            if isinstance(value, SecretStr)
+        }
         known = [name for name, url in urls.items() if published_login(url.get_secret_value())]
         return known + [name for name, secret in smtp.items() if published(secret.get_secret_value())]
 

@@ -400,6 +400,20 @@ async def test_a_broken_conversation_leaves_the_entry_pending(ledger: Ledger) ->
     assert await ledger.open(intent()) == Opened()
 
 
+async def test_the_relay_of_the_last_doubt_is_known_to_the_next_owner(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    assert (await entry(ledger)).held_by is None
+    for result, relay in (("in_doubt", "smtp"), ("in_doubt", "smtp-fallback"), ("unavailable", "smtp")):
+        await ledger.note_attempt("n1", replace(ATTEMPT, result=result, relay=relay))
+    assert (await entry(ledger)).held_by == "smtp-fallback"
+
+
+async def test_a_doubt_without_a_relay_names_none(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.note_attempt("n1", replace(ATTEMPT, result="in_doubt"))
+    assert (await entry(ledger)).held_by is None
+
+
 async def test_of_many_first_reports_at_once_one_stands_for_the_fact(ledger: Ledger) -> None:
     answers = await asyncio.gather(*(ledger.first_report("payment:T:refunded", f"R{number}") for number in range(20)))
     assert len(set(answers)) == 1

@@ -1,7 +1,8 @@
 """How many mails go where: the in-memory twin and Redis answer alike."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -19,14 +20,19 @@ RATE_LIMITS = RateLimits(MOST, {"slow.example": 10, "*": 0}, per_minute=0)
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def rates(request: pytest.FixtureRequest) -> AsyncIterator[Rates]:
+async def rates_of(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[RateLimits], Rates]]:
     if request.param == "memory":
-        yield MemoryRates(RATE_LIMITS)
+        yield MemoryRates
         return
     stack: LocalStack = request.getfixturevalue("stack")
     async with redis.connect(stack.redis_url) as client:
         await client.flushall()
-        yield RedisRates(client, RATE_LIMITS)
+        yield lambda limits: RedisRates(client, limits)
+
+
+@pytest.fixture
+def rates(rates_of: Callable[[RateLimits], Rates]) -> Rates:
+    return rates_of(RATE_LIMITS)
 
 
 @pytest.fixture
@@ -85,6 +91,47 @@ async def test_who_waits_at_one_limit_takes_no_place_at_the_next(rates: Rates) -
     assert late.limit == "DOMAIN_MAILS_PER_MINUTE"
     assert late.seconds == pytest.approx(40, abs=1)
     assert await rates.reserve(address, taken=late.taken) == Reservation()
+
+
+async def test_what_was_not_sent_counts_once_however_often_it_comes_back(rates: Rates, address: str) -> None:
+    for _ in range(3 * MOST):
+        turn = await rates.reserve(address)
+        assert turn == Reservation()
+        await rates.give_back(turn.places)
+    assert [(await rates.reserve(address)).seconds > 0 for _ in range(MOST + 1)] == [False] * MOST + [True]
+
+
+async def test_the_quota_of_a_day_gets_places_back_and_a_pace_does_not(
+    rates_of: Callable[[RateLimits], Rates], address: str
+) -> None:
+    """Of three a day and of ten a minute, one may go at once."""
+    rates = rates_of(RateLimits(per_minute=10, per_day=3))
+    first = await rates.reserve(address)
+    assert [place.bucket.key.partition(":")[0] for place in first.places] == ["day"]
+    await rates.give_back(first.places)
+    paced = await rates.reserve(address)
+    assert (paced.limit, paced.places) == ("SMTP_MAILS_PER_MINUTE", ())
+    turns = [await rates.reserve(address, taken=paced.taken) for _ in range(2)]
+    assert [turn.limit for turn in turns] == ["", "SMTP_MAILS_PER_DAY"]
+
+
+async def test_what_time_has_freed_is_not_freed_again(rates_of: Callable[[RateLimits], Rates], address: str) -> None:
+    """A place that lasts 0.3 s, given back when it is over: the two that others have stay taken."""
+    rates = rates_of(RateLimits(per_address_hour=12_000))
+    old = await rates.reserve(address)
+    await asyncio.sleep(0.35)
+    mine, other = await rates.reserve(address), await rates.reserve(address)
+    await rates.give_back(old.places)
+    later = await rates.reserve(address)
+    assert later.places[0].empty_at == pytest.approx(other.places[0].empty_at + 0.3, abs=0.005)
+    await rates.give_back(mine.places)
+    last = await rates.reserve(address)
+    assert last.places[0].empty_at == pytest.approx(later.places[0].empty_at, abs=0.25)
+
+
+async def test_what_waits_has_its_place_and_what_takes_none_has_none_to_give_back(rates: Rates, address: str) -> None:
+    turns = [await rates.reserve(address, only_now=number > MOST) for number in range(MOST + 2)]
+    assert [len(turn.places) for turn in turns] == [1] * (MOST + 1) + [0]
 
 
 async def test_a_bucket_empties_evenly(stack: LocalStack, address: str) -> None:

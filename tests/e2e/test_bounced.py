@@ -1,8 +1,6 @@
 """A bounced mail is sent again by a replay, or by a later event with the right address."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -13,16 +11,7 @@ from tests.stack.smtp_rules import Rule
 
 
 def bounced(place: Place, *arguments: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "notification_service", "bounced", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "250", **place.environment()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-        stdin=subprocess.DEVNULL,
-    )
+    ended = place.command("bounced", *arguments, COLUMNS="250")
     return ended.stdout + ended.stderr
 
 

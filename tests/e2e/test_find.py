@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,14 +11,15 @@ from tests.stack.local import LocalStack
 from tests.stack.place import Document, Place, until
 from tests.stack.publisher import event
 from tests.stack.smtp_rules import Rule
+from tests.stack.warm import Warm, warm_place
 
 BOOKING = "BOOK-789012"
 
 
 @pytest.fixture(scope="module")
-def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(stack: LocalStack, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     stack.smtp.clear()
-    place = Place(stack, tmp_path_factory.mktemp("find"))
+    place = warm_place(stack, tmp_path_factory.mktemp("find"), warm)
     stack.smtp.script([Rule(at="rcpt", match="nobody@", reply="550 5.1.1 no such user")])
     events = [
         fresh("booking.confirmed", booking_id=BOOKING, event_id="first"),
@@ -35,15 +35,7 @@ def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def find(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "notification_service", "find", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-    )
+    return place.command("find", *arguments)
 
 
 def record(place: Place, event_id: str) -> Document:

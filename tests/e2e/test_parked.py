@@ -1,9 +1,6 @@
 """What waits for a person, and its way back."""
 
 import json
-import os
-import subprocess
-import sys
 
 from tests.samples import fresh
 from tests.stack.place import Place, until
@@ -16,21 +13,7 @@ def parked(place: Place, *arguments: str) -> str:
 
 
 def command(place: Place, *arguments: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "notification_service", *arguments],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "COLUMNS": "200",
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # the code of a mutant is found by it
-            **place.environment(),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-        stdin=subprocess.DEVNULL,
-    )
+    ended = place.command(*arguments)
     return ended.stdout + ended.stderr
 
 
@@ -114,7 +97,7 @@ def test_discarding_asks_which_and_keeps_the_record(place: Place) -> None:
     with place.service():
         place.publish(event(data))
         until(lambda: place.depth("notification.parked") == 1)
-        assert "say which" in parked(place, "discard")
+        assert "choose by" in parked(place, "discard")
         assert "1 discarded" in parked(place, "discard", "--yes", "--reason", "no_recipient")
     assert place.depth("notification.parked") == 0
     assert place.outcomes() == {data["event_id"]: "rejected"}

@@ -1,8 +1,6 @@
 """Who gets a mail, and who is forgotten: people as databases hold them, addresses as producers write them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from bson import ObjectId
@@ -16,15 +14,8 @@ HEX = "507f1f77bcf86cd799439011"
 
 
 def cli(place: Place, *arguments: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-m", "notification_service", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-        cwd=place.folder,
-    )
+    ran = place.command(*arguments)
+    assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
 

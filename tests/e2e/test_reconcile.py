@@ -6,7 +6,6 @@ One place is arranged for all tests: each leaves it as it found it, or with one 
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from tests.samples import fresh
 from tests.stack.local import LocalStack
 from tests.stack.place import RECORDS, Document, Place, until
 from tests.stack.smtp_rules import Rule
+from tests.stack.warm import Warm, warm_place
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
 OUTCOMES = {
@@ -40,10 +40,10 @@ OUTCOMES = {
 
 
 @pytest.fixture(scope="module")
-def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(stack: LocalStack, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A place in which a record has each of the outcomes, and no service runs."""
     stack.smtp.clear()
-    place = Place(stack, tmp_path_factory.mktemp("reconcile"))
+    place = warm_place(stack, tmp_path_factory.mktemp("reconcile"), warm)
     try:
         _run_some_of_each(place)
         _simulate_some(place)
@@ -124,16 +124,7 @@ def tickets(place: Place) -> list[Document]:
 
 
 def reconcile(place: Place, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "notification_service", "reconcile", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment(**changes)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        cwd=place.folder,
-        stdin=subprocess.DEVNULL,
-    )
+    return place.command("reconcile", *arguments, **changes)
 
 
 def set_to(**fields: Any) -> Document:  # noqa: ANN401 - whatever a record holds

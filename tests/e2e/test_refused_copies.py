@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -147,9 +145,7 @@ def test_what_no_retry_queue_takes_is_held_unacked_and_then_sent(place: Place) -
 
 
 def command(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
-    told = (sys.executable, "-m", "notification_service", *words)
-    environment = {**os.environ, **place.environment()}
-    return subprocess.run(told, env=environment, cwd=place.folder, capture_output=True, text=True, check=False)
+    return place.command(*words)
 
 
 def test_what_could_not_wait_is_parked_in_its_record_and_replayed_from_there(place: Place) -> None:

@@ -6,8 +6,7 @@ import os
 import pty
 import re
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,22 +21,7 @@ JANE = "jane.forgets@guests.example"
 
 
 def cli(place: Place, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return _ran(place, arguments, settings, subprocess.DEVNULL)
-
-
-def _ran(
-    place: Place, arguments: Sequence[str], settings: Mapping[str, str], stdin: int
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "notification_service", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment(**settings)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-        stdin=stdin,
-    )
+    return place.command(*arguments, **settings)
 
 
 def answering(place: Place, answer: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +29,7 @@ def answering(place: Place, answer: str, *arguments: str, **settings: str) -> su
     master, slave = pty.openpty()
     try:
         os.write(master, f"{answer}\n".encode())
-        return _ran(place, arguments, settings, slave)
+        return place.command(*arguments, stdin=os.ttyname(slave), **settings)
     finally:
         os.close(slave)
         os.close(master)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from notification_service.cli import schema
+from tests import schemas
 from tests.samples import CONTRACT, fresh, sample
 from tests.stack.place import Place, until
 from tests.stack.publisher import Publication, event
@@ -24,8 +24,8 @@ def test_lines_and_records_of_a_run_are_what_the_schemas_say(place: Place) -> No
         place.publish(event(late))
         until(lambda: {"sent", "rejected", "skipped"} == set(place.outcomes().values()))
         lines, records = service.lines(), place.records()
-    check(schema.log_line(), [*lines, *service.lines()[len(lines) :]])
-    check(schema.record(), records)
+    check(schemas.LOG.read_text("utf-8"), [*lines, *service.lines()[len(lines) :]])
+    check(schemas.RECORD.read_text("utf-8"), records)
     assert {line["event"] for line in lines} >= {"service.ready", "notification.closed", "event.rejected"}
 
 
@@ -35,7 +35,7 @@ def test_the_schema_of_records_knows_every_field(place: Place) -> None:
         place.publish(event(booked))
         until(lambda: set(place.outcomes().values()) == {"sent"})
     record = json.loads(json.dumps(place.record(booked["event_id"]), default=_date))
-    judge = Draft202012Validator(json.loads(schema.record()))
+    judge = Draft202012Validator(json.loads(schemas.RECORD.read_text("utf-8")))
     judge.check_schema(judge.schema)
     judge.validate(record)
     for change in ({"mood": "good"}, {"outcome": "lost"}, {"status": "failed"}, {"attempts": [{"mood": "good"}]}):

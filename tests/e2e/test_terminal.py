@@ -5,10 +5,8 @@ import json
 import os
 import pty
 import re
-import subprocess
-import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +18,7 @@ from tests.samples import fresh
 from tests.stack.local import LocalStack
 from tests.stack.place import RECORDS, Place, until
 from tests.stack.publisher import Publication, event
+from tests.stack.warm import Warm, warm_place
 
 ALL = "".join(FOR_A_TERMINAL)
 IN_BSON = ALL.encode("utf-8", "replace").decode().replace("\0", "")
@@ -94,9 +93,9 @@ def record(number: int, weapon: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(stack: LocalStack, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     stack.smtp.clear()
-    place = Place(stack, tmp_path_factory.mktemp("terminal"))
+    place = warm_place(stack, tmp_path_factory.mktemp("terminal"), warm)
     published = list(events())
     with place.service(SMTP_SERVER="") as service:
         place.publish(*published)
@@ -109,28 +108,34 @@ def place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     place.close()
 
 
-def on_a_terminal(place: Place, *arguments: str, **settings: str) -> str:
-    """What its screen gets, from either stream. A dumb one: there is no escape of ours among those of the data."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "notification_service.cli.main", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "150", "TERM": "dumb", **place.environment(**settings)},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        cwd=place.folder,
-    )
-    os.close(slave)
-    got = b""
-    try:
-        while piece := os.read(master, 65536):
-            got += piece
-    except OSError:
-        pass  # the other end is closed
-    finally:
-        os.close(master)
-        process.wait(60)
-    return got.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+Screen = Callable[..., str]
+
+
+@pytest.fixture
+def on_a_terminal(place: Place, warm: Warm) -> Screen:
+    """Runs a command, and returns what its screen gets, from either stream.
+
+    A dumb one: there is no escape of ours among those of the data.
+    """
+
+    def run(*arguments: str, **settings: str) -> str:
+        master, slave = pty.openpty()
+        environment = {"PATH": os.defpath, "COLUMNS": "150", "TERM": "dumb", **place.environment(**settings)}
+        command = warm.fork(arguments, environment, place.folder, *[os.ttyname(slave)] * 3)
+        os.close(slave)
+        got = b""
+        try:
+            while piece := os.read(master, 65536):
+                got += piece
+        except OSError:
+            pass  # the other end is closed
+        finally:
+            os.close(master)
+            command.wait(60)
+        assert got, "every command says something"
+        return got.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+    return run
 
 
 def check(screen: str, *, well: bool = True) -> None:
@@ -163,8 +168,8 @@ LOOKS: Mapping[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("arguments", LOOKS.values(), ids=LOOKS)
-def test_no_command_passes_on_what_a_terminal_would_obey(place: Place, arguments: tuple[str, ...]) -> None:
-    check(on_a_terminal(place, *arguments))
+def test_no_command_passes_on_what_a_terminal_would_obey(on_a_terminal: Screen, arguments: tuple[str, ...]) -> None:
+    check(on_a_terminal(*arguments))
 
 
 @pytest.mark.parametrize(
@@ -172,30 +177,30 @@ def test_no_command_passes_on_what_a_terminal_would_obey(place: Place, arguments
     LOOKS.values(),
     ids=LOOKS,
 )
-def test_json_is_one_object_on_a_terminal_too(place: Place, arguments: tuple[str, ...]) -> None:
-    screen = on_a_terminal(place, *arguments, "--json")
+def test_json_is_one_object_on_a_terminal_too(on_a_terminal: Screen, arguments: tuple[str, ...]) -> None:
+    screen = on_a_terminal(*arguments, "--json")
     check(screen)
     assert isinstance(json.loads(screen), dict)
 
 
-def test_json_gives_the_weapons_back(place: Place) -> None:
-    (told,) = json.loads(on_a_terminal(place, "parked", "show", MARKUP, "--json"))["events"]
+def test_json_gives_the_weapons_back(on_a_terminal: Screen) -> None:
+    (told,) = json.loads(on_a_terminal("parked", "show", MARKUP, "--json"))["events"]
     assert json.loads(told["body"])["note"] == ALL
     assert told["detail"] == IN_BSON.replace("\x1c", "")
-    (raw,) = json.loads(on_a_terminal(place, "parked", "show", "raw", "--json"))["events"]
+    (raw,) = json.loads(on_a_terminal("parked", "show", "raw", "--json"))["events"]
     assert raw["body_base64"]
-    found = json.loads(on_a_terminal(place, "find", "--event", f"armed{len(FOR_A_TERMINAL)}", "--json"))["records"]
+    found = json.loads(on_a_terminal("find", "--event", f"armed{len(FOR_A_TERMINAL)}", "--json"))["records"]
     assert found[0]["subject"] == IN_BSON
 
 
-def test_the_markup_of_an_id_is_shown_and_the_id_can_be_copied(place: Place) -> None:
-    listed = on_a_terminal(place, "parked", "list", "--event", MARKUP)
+def test_the_markup_of_an_id_is_shown_and_the_id_can_be_copied(on_a_terminal: Screen) -> None:
+    listed = on_a_terminal("parked", "list", "--event", MARKUP)
     assert f" {MARKUP}\n" in listed
     assert "1 parked" in listed
 
 
 @pytest.mark.timeout(400)
-def test_no_argument_comes_back_as_it_was(place: Place) -> None:
+def test_no_argument_comes_back_as_it_was(on_a_terminal: Screen) -> None:
     weapon = IN_BSON
     for arguments in (
         ("parked", "show", weapon),
@@ -216,7 +221,7 @@ def test_no_argument_comes_back_as_it_was(place: Place) -> None:
         ("reconcile", "--events", weapon[-100:]),
         ("demo", "--outbox", f"demo{weapon[-100:]}"),
     ):
-        check(on_a_terminal(place, *arguments))
+        check(on_a_terminal(*arguments))
 
 
 @pytest.mark.parametrize(
@@ -224,29 +229,29 @@ def test_no_argument_comes_back_as_it_was(place: Place) -> None:
     [{name: IN_BSON} for name in ("OUTBOX_DIR", "TEMPLATES_DIR", "MONGODB_URI", "SMTP_SERVER", "LOG_LEVEL")],
     ids=lambda settings: next(iter(settings)),
 )
-def test_no_setting_comes_back_as_it_was(place: Place, settings: dict[str, str]) -> None:
-    check(on_a_terminal(place, "doctor", **settings), well=False)
+def test_no_setting_comes_back_as_it_was(on_a_terminal: Screen, settings: dict[str, str]) -> None:
+    check(on_a_terminal("doctor", **settings), well=False)
 
 
-def test_replaying_and_discarding_end_well(place: Place) -> None:
+def test_replaying_and_discarding_end_well(on_a_terminal: Screen) -> None:
     """Last: they take the events away."""
-    screen = on_a_terminal(place, "parked", "replay", "--event", MARKUP, "--yes")
+    screen = on_a_terminal("parked", "replay", "--event", MARKUP, "--yes")
     check(screen)
     assert "1 published again" in screen
-    screen = on_a_terminal(place, "parked", "discard", "--older-than", "0", "--yes")
+    screen = on_a_terminal("parked", "discard", "--older-than", "0", "--yes")
     check(screen)
-    assert re.search(r"[1-9][0-9] thrown away", screen)
+    assert re.search(r"[1-9][0-9] discarded", screen)
 
 
 @pytest.mark.parametrize("age", ["-1", "nan", "inf", "1e300", "-0.1"])
-def test_an_invalid_age_is_refused(place: Place, age: str) -> None:
-    screen = on_a_terminal(place, "parked", "discard", f"--older-than={age}")
+def test_an_invalid_age_is_refused(on_a_terminal: Screen, age: str) -> None:
+    screen = on_a_terminal("parked", "discard", f"--older-than={age}")
     assert "has to be a number of hours from 0 to" in screen
 
 
 @pytest.mark.parametrize("option", ["--event", "--reason", "--type"])
-def test_an_empty_text_chooses_nothing(place: Place, option: str) -> None:
-    screen = on_a_terminal(place, "parked", "discard", option, "", "--older-than", "0", "--yes")
+def test_an_empty_text_chooses_nothing(on_a_terminal: Screen, option: str) -> None:
+    screen = on_a_terminal("parked", "discard", option, "", "--older-than", "0", "--yes")
     assert f"discard: {option} is empty" in screen
 
 
@@ -264,5 +269,5 @@ def test_an_empty_text_chooses_nothing(place: Place, option: str) -> None:
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )
-def test_no_number_and_no_time_ends_a_search_in_a_traceback(place: Place, arguments: tuple[str, str]) -> None:
-    check(on_a_terminal(place, "find", *arguments))
+def test_no_number_and_no_time_ends_a_search_in_a_traceback(on_a_terminal: Screen, arguments: tuple[str, str]) -> None:
+    check(on_a_terminal("find", *arguments))

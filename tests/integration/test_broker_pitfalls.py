@@ -4,8 +4,8 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import aio_pika
@@ -13,10 +13,10 @@ import pytest
 from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
 
-from notification_service.broker import parking, topology
+from notification_service.broker import parking
 from notification_service.broker.connection import BrokerConnection
-from notification_service.broker.consumer import Consumer
-from notification_service.broker.topology import AGAIN, PARKED, Topology
+from notification_service.broker.consumer import Consumer, Patience
+from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Parked, ParkReason
@@ -24,80 +24,30 @@ from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Settlement
+from tests.integration.consuming import (
+    DEFAULT_DELAYS_S,
+    PATIENCE,
+    WORK,
+    comes_to,
+    consuming,
+    depths,
+    named,
+    plan,
+    publish,
+    seen,
+)
 from tests.samples import fresh
 from tests.stack.local import LocalStack
 from tests.stack.place import Place, Service, until
 from tests.stack.publisher import event
 
-PATIENCE = 60.0
-WORK = "b"
-DEFAULT_DELAYS_S = (1, 2)
 UNFORESEEN = Park(Parked(ParkReason.INTERNAL_ERROR, "no rule foresees this"))
-Handle = Callable[[InboundMessage], Awaitable[Settlement]]
 
 
 @pytest.fixture
 def url(stack: LocalStack) -> Iterator[str]:
     yield stack.broker.add_vhost("traps-broker")
     stack.broker.delete_vhost("traps-broker")
-
-
-def plan() -> Topology:
-    return topology.plan(
-        exchange="events",
-        booking_queue=WORK,
-        payment_queue="p",
-        delays=DEFAULT_DELAYS_S,
-        parking_seconds=600,
-        express=False,
-    )
-
-
-@asynccontextmanager
-async def consuming(link: BrokerConnection, handle: Handle) -> AsyncIterator[Consumer]:
-    consumer = Consumer(link, handle, RetrySchedule(1, DEFAULT_DELAYS_S), NoObserver())
-    running = asyncio.create_task(link.run({ChannelKind.EMAIL: consumer.on_message}))
-    await seen(lambda: link.consuming)
-    try:
-        yield consumer
-    finally:
-        await link.stop_consuming()
-        await consumer.drain(5, lambda: None)
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-
-
-async def seen(look: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not look():  # noqa: ASYNC110 - nobody tells when it is so
-            await asyncio.sleep(0.01)
-
-
-async def publish(url: str, *properties: Basic.Properties, routing_key: str = "booking.confirmed") -> None:
-    """One message for each, in this order, as a producer that writes its properties itself."""
-    async with await aio_pika.connect(url) as connection:
-        channel = await (await connection.channel()).get_underlay_channel()
-        for each in properties:
-            await channel.basic_publish(b"{}", exchange="events", routing_key=routing_key, properties=each)
-
-
-def named(name: str) -> Basic.Properties:
-    return Basic.Properties(message_id=name, delivery_mode=2)
-
-
-async def depths(url: str, *names: str) -> list[int]:
-    async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
-        declared = [await channel.declare_queue(name, passive=True) for name in names]
-        return [queue.declaration_result.message_count or 0 for queue in declared]
-
-
-async def comes_to(url: str, **wanted: int) -> None:
-    """Wait until these queues hold so many messages that nobody has in hand."""
-    async with asyncio.timeout(PATIENCE):
-        while await depths(url, *wanted) != list(wanted.values()):  # noqa: ASYNC110 - the broker tells nobody
-            await asyncio.sleep(0.1)
 
 
 async def test_a_channel_error_ends_no_job_and_the_redelivery_joins_it(url: str) -> None:
@@ -190,15 +140,11 @@ class Moody(BrokerConnection):
         await super().publish(message, queue)
 
 
-async def test_an_error_while_it_is_settled_leaves_nothing_unacked_for_ever(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("notification_service.broker.consumer._REQUEUE_PAUSE_S", 0.1)
-
+async def test_an_error_while_it_is_settled_leaves_nothing_unacked_for_ever(url: str) -> None:
     async def handle(_: InboundMessage) -> Settlement:
         return UNFORESEEN
 
-    async with consuming(Moody(url, plan(), prefetch=20), handle):
+    async with consuming(Moody(url, plan(), prefetch=20), handle, Patience(requeue_pause_s=0.1)):
         await publish(url, named("m1"))
         await comes_to(url, **{WORK: 0, PARKED: 1})
 

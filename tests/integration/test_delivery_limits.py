@@ -3,19 +3,19 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import aio_pika
 import pytest
 
-from notification_service.broker import connection as link_module, parking
+from notification_service.broker import parking
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery.settlements import Done, Settlement
-from tests.integration.test_broker_pitfalls import WORK, comes_to, consuming, depths, named, plan, publish, seen
+from tests.integration.consuming import WORK, comes_to, consuming, depths, named, plan, publish, seen
 from tests.stack.local import LocalStack
 
 RETURNS = 25
@@ -29,11 +29,9 @@ def url(stack: LocalStack) -> Iterator[str]:
     stack.broker.delete_vhost("limits")
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions that are lost are built up again without the pauses."""
-    monkeypatch.setattr(link_module, "_MIN_PAUSE_S", 0.01)
-    monkeypatch.setattr(link_module, "_MAX_PAUSE_S", 0.01)
+def at_once(url: str) -> BrokerConnection:
+    """Its sessions that are lost are built up again without the pauses."""
+    return BrokerConnection(url, plan(), prefetch=20, pauses_s=(0.01, 0.01))
 
 
 def quorum(stack: LocalStack) -> dict[str, Any]:
@@ -86,17 +84,17 @@ async def test_what_a_policy_has_the_broker_park_is_listed_and_replayed(
         taken.append(inbound)
         return Done(None)
 
-    async with consuming(BrokerConnection(url, plan(), prefetch=20), handle):
+    async with consuming(at_once(url), handle):
         pass  # so that all queues stand
     await publish(url, named("m1"))
     await give_back(url, ALLOWED + 1)
     await comes_to(url, **{WORK: 0, PARKED: 1})
     (parked,) = await parking.look(url, lambda _: True, max_bytes=1000)
     assert (parked.event_id, parked.event_type, parked.reason) == ("m1", "booking.confirmed", "broker(delivery_limit)")
-    assert parking.age(parked) < timedelta(minutes=5)
+    assert datetime.now(UTC) - parked.parked_at < timedelta(minutes=5)
     assert WORK in parked.detail
     await parking.replay(url, lambda each: each.event_type == "booking.confirmed", max_bytes=1000)
-    async with consuming(BrokerConnection(url, plan(), prefetch=20), handle):
+    async with consuming(at_once(url), handle):
         await comes_to(url, **{WORK: 0, PARKED: 0, AGAIN: 0})
         await seen(lambda: taken)
     assert [(each.message_id, each.routing_key) for each in taken] == [("m1", "booking.confirmed")]
@@ -125,7 +123,7 @@ async def test_an_event_whose_worker_loses_it_again_and_again_is_not_dropped(
         await goes_on.wait()
         return Done(None)
 
-    link = BrokerConnection(url, plan(), prefetch=20)
+    link = at_once(url)
     async with consuming(link, handle):
         await publish(url, named("m1"))
         for times in range(1, RETURNS + 1):

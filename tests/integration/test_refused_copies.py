@@ -10,7 +10,7 @@ from aio_pika.exceptions import ChannelPreconditionFailed
 from pamqp.commands import Basic
 
 from notification_service.broker.connection import BrokerConnection
-from notification_service.broker.consumer import Consumer
+from notification_service.broker.consumer import Consumer, Patience
 from notification_service.broker.isolated_publisher import MessageRefusedError
 from notification_service.broker.topology import AGAIN, PARKED
 from notification_service.contract.channel_kinds import ChannelKind
@@ -19,7 +19,7 @@ from notification_service.contract.outcomes import Parked, ParkReason, Rejected,
 from notification_service.delivery.observer import NoObserver
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
-from tests.integration.test_broker_pitfalls import (
+from tests.integration.consuming import (
     DEFAULT_DELAYS_S,
     WORK,
     Handle,
@@ -34,7 +34,6 @@ from tests.stack.local import LocalStack
 SMALL, LARGE = 5_000, 100_000
 """Bytes of what goes among others, and of what goes apart at once."""
 SOON = Retry(0.1, counted=True, reason="busy")
-CONSUMER = "notification_service.broker.consumer."
 
 
 @pytest.fixture
@@ -189,10 +188,7 @@ async def test_what_has_no_record_is_given_back_after_a_while_and_not_lost(
     url: str,
     narrow: Callable[[], None],
     handle: Handle,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(CONSUMER + "_MAX_WAIT_S", 0.1)
-    monkeypatch.setattr(CONSUMER + "_MAX_HOLD_S", 0.3)
     again: list[bool] = []
 
     async def seen_again(inbound: InboundMessage) -> Settlement:
@@ -204,7 +200,7 @@ async def test_what_has_no_record_is_given_back_after_a_while_and_not_lost(
     await publish(url, LARGE)
     narrow()
     link = BrokerConnection(url, plan(), prefetch=20)
-    async with consuming(link, seen_again):
+    async with consuming(link, seen_again, Patience(max_wait_s=0.1, max_hold_s=0.3)):
         await seen(lambda: any(again))
         assert link.consuming
     await comes_to(url, **{WORK: 1})

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aio_pika
 from pymongo import MongoClient
@@ -79,8 +80,28 @@ class Service(Part):
 Start = Callable[[Path, Mapping[str, str]], Service]
 
 
+class Run(Protocol):
+    """Runs a command of the service to its end. `stdin`: the file that it reads from."""
+
+    def __call__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, stdin: str = os.devnull
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+def in_a_process(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, stdin: str = os.devnull
+) -> subprocess.CompletedProcess[str]:
+    """As an operator starts it."""
+    words = (sys.executable, "-m", "notification_service", *arguments)
+    own = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment}  # the code of a mutant is found by it
+    with open(stdin, "rb") as read:  # noqa: PTH123 - a terminal is no path
+        return subprocess.run(
+            words, env=own, capture_output=True, text=True, timeout=100, check=False, cwd=folder, stdin=read
+        )
+
+
 class Place:
-    """`start`: what its services are, unless a test asks for another kind."""
+    """`start`: what its services are, unless a test asks for another kind. `run`: how its commands are run."""
 
     def __init__(
         self,
@@ -89,8 +110,11 @@ class Place:
         smtp: SmtpServer | None = None,
         database: str | None = None,
         start: Start = Service,
+        *,
+        run: Run = in_a_process,
     ) -> None:
         self._start = start
+        self._run = run
         self.stack = stack
         self.folder = folder
         self.smtp = smtp or stack.smtp
@@ -129,6 +153,11 @@ class Place:
         folder = self.folder / f"service-{len(self._services) + 1}"
         self._services.append((start or self._start)(folder, self.environment(**changes)))
         return self._services[-1]
+
+    def command(self, *arguments: str, stdin: str = os.devnull, **changes: str) -> subprocess.CompletedProcess[str]:
+        """A command of the service in this place, run to its end; `changes` to its settings."""
+        environment = {"PATH": os.defpath, "COLUMNS": "200", **self.environment(**changes)}
+        return self._run(arguments, environment, self.folder, stdin)
 
     def everybody_consumes(self) -> bool:
         """Whether each service that runs here does: one that has just lost its broker leaves its queues alone."""

@@ -12,13 +12,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from tests.stack.place import Service
+from tests.stack.local import LocalStack
+from tests.stack.place import Place, Service
 from tests.stack.processes import POLL, Process
 
 
@@ -40,6 +43,20 @@ class Warm:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.communicate()
+
+    def run(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, stdin: str = os.devnull
+    ) -> subprocess.CompletedProcess[str]:
+        """A command of the service as a fork, run to its end."""
+        with tempfile.TemporaryDirectory() as kept:
+            out, err = Path(kept, "out"), Path(kept, "err")
+            code = self.fork(arguments, environment, folder, stdin, str(out), str(err)).wait(100)
+            return subprocess.CompletedProcess(arguments, code, out.read_text("utf-8"), err.read_text("utf-8"))
+
+    def fork(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, *streams: str) -> "Forked":
+        """`streams`: the files of standard input, output and error. They are open when this returns."""
+        order = {"arguments": [*arguments], "environment": dict(environment), "folder": str(folder)}
+        return Forked(self, self.ask(**order, streams=streams))
 
     def ask(self, **order: object) -> Any:  # noqa: ANN401 - whatever JSON holds
         process = self._process
@@ -82,8 +99,12 @@ class WarmService(Service):
         self._warm = warm
 
     def spawn(self, log: BinaryIO) -> Process:
-        where = {"folder": str(self.folder), "log": log.name, "environment": dict(self.environment())}
-        return Forked(self._warm, self._warm.ask(**where))
+        return self._warm.fork(("run",), self.environment(), self.folder, os.devnull, log.name, log.name)
+
+
+def warm_place(stack: LocalStack, folder: Path, warm: Warm) -> Place:
+    """A place whose services and commands are forks."""
+    return Place(stack, folder, start=partial(WarmService, warm), run=warm.run)
 
 
 def _serve() -> None:
@@ -104,30 +125,38 @@ def _ended(pid: int) -> int | None:
 
 
 def _forked(order: Mapping[str, Any]) -> int:
+    streams = [os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOCTTY) for name in order["streams"]]
     pid = os.fork()
     if pid:
+        for stream in streams:
+            os.close(stream)
         with contextlib.suppress(PermissionError):
             os.setpgid(pid, pid)  # here too, so that it can be killed as a group when this returns
         return pid
     try:
-        _become(order)
+        _become(order, streams)
     finally:
         os._exit(1)
 
 
-def _become(order: Mapping[str, Any]) -> None:
+def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
     from notification_service.__main__ import main  # noqa: PLC0415
 
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with open(order["log"], "ab") as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - for their numbers alone
-        os.dup2(nothing.fileno(), 0)
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    # Those of the process that forked know of the files that it has, such as that they can be sought in. They are held
+    # here, since whoever replaces one of them goes on with what it wraps.
+    read = os.fdopen(0, encoding="utf-8", closefd=False)
+    out = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    err = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdin, sys.stdout, sys.stderr = read, out, err
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
-    sys.argv = ["notification-service", "run"]
+    sys.argv = ["notification-service", *order["arguments"]]
     try:
         main()
     except SystemExit as ended:

@@ -151,7 +151,7 @@ async def test_one_outage_opens_it_once_and_no_mail_is_lost_or_blamed() -> None:
     async with mails(breaker, 50) as tasks:
         await opened(breaker)
         await asyncio.sleep(PAUSE / 4)
-        assert breaker._slots.generation == 1
+        assert breaker.slots.generation == 1
         assert len(transport.tries) == 8
         reason = breaker.reason
         assert reason == "421 4.3.2 closing"
@@ -213,7 +213,7 @@ async def test_a_fault_while_it_ramps_opens_it_again() -> None:
         assert (breaker.state, len(transport.waiting)) == (State.RAMPING, 2)
         transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker.state, len(transport.waiting), breaker._slots.generation) == (State.OPEN, 1, 2)
+        assert (breaker.state, len(transport.waiting), breaker.slots.generation) == (State.OPEN, 1, 2)
 
 
 async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
@@ -227,7 +227,7 @@ async def test_a_straggler_of_the_same_outage_does_not_open_it_again() -> None:
         assert breaker.state is State.PROBING
         transport.waiting[0].set_result(UNAVAILABLE)
         await settled()
-        assert (breaker._slots.generation, breaker.state, len(transport.waiting)) == (1, State.PROBING, 1)
+        assert (breaker.slots.generation, breaker.state, len(transport.waiting)) == (1, State.PROBING, 1)
 
 
 async def test_a_mail_that_opens_it_every_time_does_not_stop_the_others_and_is_deferred_itself() -> None:
@@ -255,7 +255,7 @@ async def test_a_probe_does_not_wait_for_what_still_hangs_from_before() -> None:
         failing.set_result(UNAVAILABLE)
         await asyncio.sleep(PAUSE * 2)
         assert [gate for gate in transport.waiting if gate is not hanging], "nothing probes"
-        assert not breaker._slots.blocked
+        assert not breaker.slots.blocked
 
 
 async def test_a_long_outage_is_probed_at_the_max_pause_s_at_least() -> None:
@@ -294,7 +294,7 @@ async def test_a_cancelled_mail_leaves_its_turn_to_the_others(which: str) -> Non
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(end, asyncio.CancelledError) for end in ended) == 2
         assert ended.count(ACCEPTED) == 4
-        assert breaker._slots._taken == 0
+        assert breaker.slots._taken == 0
 
 
 async def test_a_probe_that_is_cancelled_leaves_the_probe_to_another() -> None:

@@ -9,12 +9,11 @@ from ipaddress import ip_network
 import pytest
 from hypothesis import given, strategies as st
 
-from notification_service.broker.parking import ParkedEvent, age_in_hours
+from notification_service.broker.parked_events import ParkedEvent, ParkedFilter, age_in_hours
 from notification_service.console.auth import SESSION_SECONDS, Access
 from notification_service.console.charts import HEIGHT, SERIES, Hours, Span, draw
 from notification_service.console.login_attempts import AttemptLimit, LogLimit, sender
 from notification_service.console.public_address import PublicAddress
-from notification_service.console.queries import Choice
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.records.reconciliation import OUTCOMES
 from notification_service.stores.memory.sessions import MemorySessions
@@ -301,20 +300,21 @@ async def test_a_count_that_fails_is_shown_on_the_page() -> None:
 def test_a_choice_means_what_has_everything_that_is_given_and_was_shown() -> None:
     event = ParkedEvent("e1", "payment.success", "rejected(no_recipient)", "", NOW, b"")
     for meant in (
-        Choice(),
-        Choice(frozenset({"e1", "e2"})),
-        Choice(reason="no_rec", event_type="payment.success", older_than=0.1, until=NOW),
+        ParkedFilter(),
+        ParkedFilter(frozenset({"e1", "e2"})),
+        ParkedFilter(reason="no_rec", event_type="payment.success", older_than=0.1, until=NOW),
     ):
         assert meant(event)
     for other in (
-        Choice(frozenset({"e2"})),
-        Choice(reason="schema"),
-        Choice(event_type="payment.failed"),
-        Choice(older_than=10**7),
-        Choice(frozenset({"e1"}), until=NOW - HOUR),
+        ParkedFilter(frozenset({"e2"})),
+        ParkedFilter(reason="schema"),
+        ParkedFilter(event_type="payment.failed"),
+        ParkedFilter(older_than=10**7),
+        ParkedFilter(frozenset({"e1"}), until=NOW - HOUR),
     ):
         assert not other(event)
-    assert [Choice().is_limited, Choice(until=NOW).is_limited, Choice(reason="x").is_limited] == [False, False, True]
+    assert not ParkedFilter(until=NOW).is_limited
+    assert ParkedFilter(reason="x").is_limited
 
 
 @pytest.mark.parametrize("text", ["-1", "-0.1", "nan", "inf", "-inf", "1e300", "87841", "", "old", "1h", "0x10"])

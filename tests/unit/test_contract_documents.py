@@ -1,6 +1,7 @@
 """The AsyncAPI document and the schemas say what the code does, and judge as strictly as they claim."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from typer.testing import CliRunner
 
-from notification_service.cli import schema
 from notification_service.cli.main import app
 from notification_service.contract.events import EVENT_TYPES, parse, payload_schema, read
+from notification_service.contract.outcomes import Bounced
+from notification_service.stores.mongo import documents
 from tests import schemas
 from tests.asyncapi import official
 from tests.samples import FOLDER
@@ -26,8 +28,20 @@ def test_the_schema_of_log_lines_is_what_the_page_of_logs_says() -> None:
     assert schemas.LOG.read_text("utf-8") == schemas.log_line(), "make contract"
 
 
+def test_the_schema_of_records_has_the_closed_sets_of_the_code() -> None:
+    assert schemas.RECORD.read_text("utf-8") == schemas.record(), "make contract"
+
+
+def test_every_end_that_a_replay_takes_back_is_one_that_the_schema_knows() -> None:
+    """A bounce's fingerprint was missing there."""
+    ended = documents.closed(Bounced("5.1.1", "no such user", "0123456789abcdef"), datetime.now(UTC), str)
+    listed = json.loads(schemas.record())["properties"]["history"]["items"]
+    Draft202012Validator(listed).validate({**ended, "updated_at": "2026-11-29T20:00:00Z"})
+    assert ended.keys() <= listed["properties"].keys()
+
+
 @pytest.mark.parametrize(
-    ("name", "said"), [("asyncapi", schemas.asyncapi), ("log", schema.log_line), ("record", schema.record)]
+    ("name", "said"), [("asyncapi", schemas.asyncapi), ("log", schemas.log_line), ("record", schemas.record)]
 )
 def test_the_command_prints_them(name: str, said: Any) -> None:  # noqa: ANN401 - a function
     done = CliRunner().invoke(app, ["schema", name])
@@ -106,7 +120,7 @@ LINE = {
     ids=lambda change: next(iter(change)),
 )
 def test_a_log_line_that_no_page_knows_fails(change: dict[str, Any]) -> None:
-    judge = Draft202012Validator(json.loads(schema.log_line()))
+    judge = Draft202012Validator(json.loads(schemas.log_line()))
     judge.check_schema(judge.schema)
     judge.validate(LINE)
     assert not judge.is_valid({**LINE, **change})

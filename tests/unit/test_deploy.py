@@ -12,9 +12,9 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from notification_service.cli import schema
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import ConsoleSettings, ServiceSettings, Settings, load
+from tests.asyncapi import document
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "deploy" / "kubernetes"
@@ -188,7 +188,7 @@ def test_keda_watches_every_queue_that_is_consumed() -> None:
     spec = _documents()["ScaledObject"]["spec"]
     assert spec["scaleTargetRef"]["name"] == _documents()["Deployment"]["metadata"]["name"]
     assert 0 < spec["minReplicaCount"] < spec["maxReplicaCount"]
-    receives = {name for name in schema.asyncapi()["operations"] if name.startswith("receive.")}
+    receives = {name for name in document.document()["operations"] if name.startswith("receive.")}
     assert {f"receive.{trigger['metadata']['queueName']}" for trigger in spec["triggers"]} == receives
     for trigger in spec["triggers"]:
         assert trigger["type"] == "rabbitmq"

@@ -111,7 +111,7 @@ def test_retries_are_counted_by_their_delay() -> None:
 def test_replies_are_counted_by_class_and_provider(code: int | None, reply: str) -> None:
     metrics = watched()
     metrics.attempted(Attempt(NOON, "x", 1.0, code))
-    assert value(metrics.registry, "notification_smtp_replies_total", provider="gmail", reply=reply) == 1
+    assert value(metrics.registry, "notification_smtp_replies_total", provider="gmail", relay="", reply=reply) == 1
 
 
 def test_a_stage_that_raises_has_taken_its_time() -> None:

@@ -43,6 +43,7 @@ from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     HandoverRefused,
+    InDoubt,
     OutgoingMessage,
     PutOff,
     SimulatedSend,
@@ -572,6 +573,14 @@ async def test_in_doubt_it_is_sent_once_more_as_the_same_mail_and_marked() -> No
     assert len(cinema.record.attempts) == 2
 
 
+async def test_in_doubt_it_goes_again_by_the_relay_that_may_have_it() -> None:
+    cinema = Cinema([InDoubt(replace(IN_DOUBT.attempt, relay="smtp"))])
+    await cinema.handle()
+    cinema.clock.after_the_lease()
+    await cinema.handle()
+    assert [each.held_by for each in cinema.mails] == [None, "smtp"]
+
+
 async def test_in_doubt_twice_a_person_decides() -> None:
     cinema = Cinema([IN_DOUBT, IN_DOUBT])
     for _ in range(2):
@@ -658,6 +667,26 @@ async def test_what_is_too_much_for_one_address_gets_its_time_and_goes_then() ->
     assert await cinema.pipeline.handle(replace(again, not_before=1, limits_passed=late.limits_passed or 0)) == Done(
         Sent()
     )
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_what_is_put_off_counts_once_against_its_address(times: int) -> None:
+    """And goes when the channel is back, though only one mail an hour may go to it."""
+    rates = MemoryRates(RateLimits(per_address_hour=1))
+    cinema = Cinema([PutOff(20, "the channel is closed: 421 4.3.2 shutting down")] * times, rates=rates)
+    for _ in range(times):
+        assert isinstance(await cinema.handle(), Retry)
+    assert await cinema.handle() == Done(Sent())
+    later = await cinema.handle(event_id="e2", booking_id="B-2")
+    assert isinstance(later, Retry)
+    assert "RECIPIENT_MAILS_PER_HOUR" in later.reason
+
+
+async def test_a_handover_that_was_refused_counts_for_nothing() -> None:
+    cinema = Cinema([HandoverRefused()], rates=MemoryRates(RateLimits(per_address_hour=1)))
+    assert isinstance(await cinema.handle(), Retry)
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent())
 
 
 async def test_a_retry_takes_no_further_place() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from notification_service.broker.parking import EventToPublish
 from notification_service.channels.refusal_patterns import Refusals
-from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import Bounced
 from notification_service.delivery.ports.ledger import Intent
 from notification_service.foundation.errors import DependencyError, EventRefusedError
@@ -55,15 +55,16 @@ class Scene:
         refusals.on_recall = recaller.alarm
         return recaller, refusals
 
-    async def republish(self, body: bytes, event_type: str, event_id: str, replay: str, _: ChannelKind) -> None:
-        assert event_type == "booking.confirmed"
+    async def republish(self, event: EventToPublish) -> None:
+        assert event.event_type == "booking.confirmed"
+        body, event_id = event.body, event.event_id or ""
         self.left -= 1
         if self.left < 0:
             raise DependencyError("gone")
         assert event_id == f"e-{json.loads(body)['booking_id']}"
         if json.loads(body)["booking_id"] in self.refused:
             raise EventRefusedError(event_id, "message size 3 is larger")
-        self.published.append((body.decode(), replay))
+        self.published.append((body.decode(), event.replay or ""))
 
     async def bounce(self, *names: str, at: datetime = AT) -> None:
         for name in names:

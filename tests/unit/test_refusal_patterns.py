@@ -155,7 +155,7 @@ async def test_the_probe_goes_to_a_domain_that_has_not_refused_us() -> None:
     verdicts = await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in recipients)), 2)
     assert verdicts[-1] == ACCEPTED
     assert all(isinstance(each, Deferred) for each in verdicts[:-1])
-    assert breaker._slots.generation == 1
+    assert breaker.slots.generation == 1
     opened_by = server.seen.index("0@two.example")
     assert server.seen[opened_by + 1] == "j@good.example"
 
@@ -164,10 +164,10 @@ async def test_the_same_domains_stop_nobody_a_second_time_while_others_pass() ->
     breaker = breaker_over(Server(refusing("one.example", "two.example", "three.example")), most=1)
     attack = [f"{n}@{name}.example" for n in range(10) for name in ("one", "two")]
     await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in [*attack, "j@good.example"])), 2)
-    assert breaker._slots.generation == 1
+    assert breaker.slots.generation == 1
     for each in [*attack, "x@three.example"]:
         assert isinstance(await verdict_on(breaker, each), Deferred)
-    assert breaker._slots.generation == 1
+    assert breaker.slots.generation == 1
     assert state(breaker) is State.CLOSED
 
 
@@ -280,7 +280,7 @@ async def test_an_attack_by_one_domain_leaves_others_at_full_speed() -> None:
     mixed = [*bad[:8], *good[:300], *bad[8:], *good[300:]]
     verdicts = await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in mixed)), 10)
     assert verdicts.count(ACCEPTED) == 596
-    assert breaker._slots.generation == 0
+    assert breaker.slots.generation == 0
 
 
 async def test_two_domains_of_an_attacker_cost_one_probe() -> None:
@@ -291,7 +291,7 @@ async def test_two_domains_of_an_attacker_cost_one_probe() -> None:
     mixed = [*bad, *good]
     verdicts = await asyncio.wait_for(asyncio.gather(*(verdict_on(breaker, each) for each in mixed)), 10)
     assert verdicts.count(ACCEPTED) == 596
-    assert breaker._slots.generation <= 1
+    assert breaker.slots.generation <= 1
 
 
 # ── equal words in a row ─────────────────────────────────────────────────────────────────────────────

@@ -187,9 +187,14 @@ def corpus(name: str) -> list[tuple[Phase, Blame, int, str]]:
 LEARNED, HELD_OUT = corpus("learned"), corpus("held_out")
 
 
-@pytest.mark.parametrize(("phase", "blame", "code", "text"), [*LEARNED, *HELD_OUT])
-def test_what_real_servers_say_is_blamed_on_whom_they_mean(phase: Phase, blame: Blame, code: int, text: str) -> None:
-    assert read(phase, code, text).blame is blame
+@pytest.mark.parametrize("blame", Blame)
+@pytest.mark.parametrize("replies", [LEARNED, HELD_OUT], ids=["learned", "held out"])
+def test_what_real_servers_say_is_blamed_on_whom_they_mean(
+    replies: list[tuple[Phase, Blame, int, str]], blame: Blame
+) -> None:
+    """In one test for each blame: eight hundred tests would take longer to start than to run."""
+    meant = [(phase, code, text) for phase, to_blame, code, text in replies if to_blame is blame]
+    assert [reply for reply in meant if read(*reply).blame is not blame] == []
 
 
 def test_the_replies_of_real_servers_are_many_and_none_was_passed_over() -> None:

@@ -246,6 +246,7 @@ def test_what_is_no_host_names_its_setting(environment: pytest.MonkeyPatch, name
                     "http://h/",
                 ),
                 *("redis://:canary@/0", "unix://", "rediss+sentinel:///main", "redis+sentinel://,/main", "h:6379", ""),
+                "redis+cluster://,",
             ),
         ),
         (
@@ -492,6 +493,9 @@ ADDRESSES = [
     ("REDIS_URL", f"{REDISS}?ssl_ciphers=aNULL", "ssl_ciphers"),
     ("REDIS_URL", "rediss+sentinel://one,two/main/0", ""),
     ("REDIS_URL", "rediss+sentinel://one,two/main/0?ssl_cert_reqs=none", "ssl_cert_reqs"),
+    ("REDIS_URL", "rediss+cluster://one,two:7000/0", ""),
+    ("REDIS_URL", "rediss+cluster://one,two?ssl_cert_reqs=none", "ssl_cert_reqs"),
+    ("REDIS_URL", "redis+cluster://one,two", "has to be rediss://"),
     ("REDIS_URL", "rediss+sentinel://one,two/main/0?ssl_check_hostname=f", "ssl_check_hostname"),
     ("REDIS_URL", "redis+sentinel://one,two/main/0?ssl=true", "has to be rediss:// or unix://"),
     ("MONGODB_URI", TLS, ""),
@@ -558,7 +562,7 @@ async def test_so_does_aiormq_read_it(url: str, named: str) -> None:
 
 @addresses("REDIS_URL")
 def test_so_does_redis_py_read_it(url: str, named: str) -> None:
-    if "+sentinel" in url or url.startswith("unix"):
+    if "+sentinel" in url or "+cluster" in url or url.startswith("unix"):
         return
     connection = Redis.from_url(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
     context = connection.ssl_context.get() if isinstance(connection, SSLConnection) else None
@@ -706,3 +710,94 @@ def test_the_console_has_a_port_of_its_own(environment: pytest.MonkeyPatch) -> N
     token = "canary-of-sixteen-letters"
     assert "CONSOLE_PORT is the same as PORT" in refusal(environment, PORT="8085", CONSOLE_TOKEN=token)
     assert loaded(environment, PORT="8085", CONSOLE_PORT="8084", CONSOLE_TOKEN=token).console.port == 8084
+
+
+_OAUTH = "SMTP_FALLBACK_OAUTH_"
+_PLAIN = "SMTP_FALLBACK_SECURITY=plain"
+_PORT = "the port goes into SMTP_FALLBACK_PORT"
+FIRST = {"SMTP_SERVER": "smtp.cinema.example", "SMTP_USERNAME": "mailer", "SMTP_PASSWORD": "a-word-of-its-own"}
+SECOND = {
+    "SMTP_FALLBACK_SERVER": "smtp.other.example",
+    "SMTP_FALLBACK_USERNAME": "mailer",
+    "SMTP_FALLBACK_PASSWORD": "another-word-of-its-own",
+}
+
+
+def test_a_second_server_has_the_settings_of_the_first_under_names_of_its_own(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    settings = loaded(environment, **FIRST, **SECOND, SMTP_FALLBACK_SECURITY="implicit", SMTP_FALLBACK_POOL_SIZE="2")
+    first, second = settings.relays
+    assert (first.host, first.connect_port, first.pool_size) == ("smtp.cinema.example", 587, 8)
+    assert (second.host, second.connect_port, second.pool_size) == ("smtp.other.example", 465, 2)
+
+
+def test_without_a_second_server_there_is_one_relay(environment: pytest.MonkeyPatch) -> None:
+    assert len(loaded(environment, **FIRST).relays) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"SMTP_FALLBACK_PASSWORD": ""}, "SMTP_FALLBACK_USERNAME is set, and SMTP_FALLBACK_PASSWORD is not"),
+        ({"SMTP_FALLBACK_USERNAME": ""}, "SMTP_FALLBACK_PASSWORD is set, and SMTP_FALLBACK_USERNAME is not"),
+        ({"SMTP_FALLBACK_SERVER": ""}, "SMTP_FALLBACK_USERNAME is set, and SMTP_FALLBACK_SERVER is not"),
+        ({"SMTP_SERVER": ""}, "SMTP_FALLBACK_SERVER is set, and SMTP_SERVER is not: the first server goes there"),
+        (
+            {"SMTP_FALLBACK_SERVER": "SMTP.cinema.example."},
+            "SMTP_FALLBACK_SERVER is the same account as SMTP_SERVER: it would fail with it, name another",
+        ),
+        (
+            {"SMTP_SERVER": "gmail", "SMTP_FALLBACK_SERVER": "smtp.googlemail.com", "SMTP_FALLBACK_PORT": "465"},
+            "SMTP_FALLBACK_SERVER is the same account as SMTP_SERVER: it would fail with it, name another",
+        ),
+        (
+            {"SMTP_FALLBACK_SERVER": "outlook", "SMTP_FALLBACK_AUTH": "oauth2"},
+            f"SMTP_FALLBACK_AUTH=oauth2 needs {_OAUTH}CLIENT_ID, or {_OAUTH}SERVICE_ACCOUNT_FILE",
+        ),
+        (
+            {"SMTP_FALLBACK_AUTH": "oauth2", "SMTP_FALLBACK_SECURITY": "plain"},
+            f"SMTP_FALLBACK_AUTH: oauth2 needs TLS: with {_PLAIN}, everybody on the way could read the token",
+        ),
+        (
+            {"SMTP_FALLBACK_SERVER": "smtp.other.example:587"},
+            f"SMTP_FALLBACK_SERVER: neither a host name nor gmail, outlook or yahoo; {_PORT}",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mode", ["auto", "simulate", "live"])
+def test_a_second_server_that_cannot_stand_behind_the_first_stops_the_start(
+    environment: pytest.MonkeyPatch, changes: dict[str, str], said: str, mode: str
+) -> None:
+    if mode == "live" and "SMTP_SERVER" in changes and not changes["SMTP_SERVER"]:
+        said = "DELIVERY_MODE=live, but SMTP_SERVER is not set"
+    both = {**FIRST, **SECOND, "DELIVERY_MODE": mode, "FROM_EMAIL": "tickets@cinema.example"}
+    assert refusal(environment, **{**both, **changes}) == said
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"SMTP_FALLBACK_USERNAME": "another"},
+        {"SMTP_FALLBACK_PORT": "2525"},
+        {"SMTP_FALLBACK_SERVER": "smtp.other.example"},
+    ],
+)
+def test_another_account_port_or_host_is_another_server(environment: pytest.MonkeyPatch, other: dict[str, str]) -> None:
+    same = {**SECOND, "SMTP_FALLBACK_SERVER": "smtp.cinema.example"}
+    assert len(loaded(environment, **FIRST, **{**same, **other}).relays) == 2
+
+
+def test_in_production_neither_server_is_logged_in_at_in_plain_text(environment: pytest.MonkeyPatch) -> None:
+    plain_links = {"PLAINTEXT_ALLOWED": "rabbitmq,redis,mongodb", "RABBITMQ_URL": "amqp://a:b7Zq@rabbit/"}
+    said = refusal(
+        environment, **FIRST, **SECOND, **plain_links, SMTP_FALLBACK_SECURITY="plain", ENVIRONMENT="production"
+    )
+    assert "SMTP_FALLBACK_USERNAME would log in at smtp.other.example:587 in plain text" in said
+    assert "SMTP_FALLBACK_SECURITY has to be starttls or implicit" in said
+
+
+def test_the_second_servers_password_is_hidden_and_judged_like_the_first_ones(environment: pytest.MonkeyPatch) -> None:
+    settings = loaded(environment, **FIRST, **{**SECOND, "SMTP_FALLBACK_PASSWORD": "change-me"})
+    assert "change-me" in settings.secrets()
+    assert settings.well_known_secrets[-1] == "SMTP_FALLBACK_PASSWORD"

@@ -10,10 +10,13 @@ from notification_service.contract.outcomes import Simulated
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.ports.claims import Fence
 
+IN_DOUBT = "in_doubt"
+"""The `Attempt.result` of an attempt after which the message may have gone out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One conversation with a provider about one message.
+    """One conversation with a provider about one message. `relay`: which one, where there are several.
 
     `provider_message_id`: what the provider calls an accepted message, where its reply says so.
     """
@@ -24,6 +27,7 @@ class Attempt:
     code: int | None = None
     reply: str | None = None
     connection: str | None = None
+    relay: str | None = None
     provider_message_id: str | None = None
 
 
@@ -32,7 +36,7 @@ class OutgoingMessage:
     """One message, ready to be handed to a provider. Each kind of channel adds what its transport needs.
 
     `recipient`: the address in the form that the transport takes. `subject`, `remarks`: for the record.
-    `suffix`: of its file in the outbox.
+    `suffix`: of its file in the outbox. `held_by`: the relay that may have it already: by that alone it goes again.
     """
 
     suffix: ClassVar[str] = ".txt"
@@ -43,6 +47,7 @@ class OutgoingMessage:
     content: bytes = field(repr=False)
     subject: str | None = field(default=None, repr=False)
     remarks: tuple[Remark, ...] = ()
+    held_by: str | None = None
 
     @property
     def digest(self) -> str:

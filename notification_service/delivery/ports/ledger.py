@@ -56,6 +56,8 @@ class Entry:
     """The ids of later notifications about its booking, which have entries of their own."""
     erased: bool = field(default=False, compare=False)
     """Its person was erased: nothing that is added to it may contain an address."""
+    held_by: str | None = field(default=None, compare=False)
+    """The relay of the last attempt that ended in doubt; None where no attempt says."""
 
     def knows(self, event_id: str) -> bool:
         return event_id in self.event_ids or (self.erased and stand_in(event_id) in self.event_ids)

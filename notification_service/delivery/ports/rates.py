@@ -1,8 +1,9 @@
 """What the delivery needs from the rate limits: when a message to an address may be sent."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from notification_service.delivery.rate_limits import Reservation
+from notification_service.delivery.rate_limits import Place, Reservation
 
 
 class Rates(Protocol):
@@ -13,4 +14,10 @@ class Rates(Protocol):
 
         `only_now`: take no place at all unless the message may be sent at once. `taken`: `Reservation.taken` of the
         last call for this message. Raises `StoreUnavailableError`.
+        """
+
+    async def give_back(self, places: Sequence[Place]) -> None:
+        """Free the places of a message that was not sent, as far as time has not freed them yet.
+
+        Raises `StoreUnavailableError`.
         """

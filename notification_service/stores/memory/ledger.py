@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from notification_service.contract.outcomes import PENDING, Bounced, Outcome, Sent, may_be_reopened, summarize
-from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
+from notification_service.delivery.ports.channel import IN_DOUBT, Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.recalls import Order
@@ -49,7 +49,11 @@ class MemoryLedger:
     async def open(self, intent: Intent) -> Opened | AlreadyThere:
         if record := self.records.get(intent.notification_id):
             own = record.owner == intent.owner and record.outcome == PENDING
-            return Opened() if own else AlreadyThere(replace(record.entry, later=record.later))
+            return (
+                Opened()
+                if own
+                else AlreadyThere(replace(record.entry, later=record.later, held_by=_held_by(record.attempts)))
+            )
         entry = Entry(
             intent.notification_id,
             outcome=None,
@@ -254,3 +258,7 @@ def _recorded_event(record: Record) -> RecordedEvent:
 
 def _added(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:
     return event_ids if event_id in event_ids else (*event_ids, event_id)
+
+
+def _held_by(attempts: Sequence[Attempt]) -> str | None:
+    return next((each.relay for each in reversed(attempts) if each.result == IN_DOUBT), None)

@@ -15,7 +15,7 @@ from notification_service.contract.outcomes import (
     recall,
     summarize,
 )
-from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.channel import IN_DOUBT, Attempt
 from notification_service.delivery.ports.ledger import Entry, Intent, Record, RecordedEvent
 from notification_service.foundation.address_digests import texts_in, texts_of_id
 from notification_service.foundation.addresses import key
@@ -142,7 +142,13 @@ def entry(document: Record) -> Entry:
         event_id=str(document.get("event_id", "")),
         later=tuple(listed(document, "later", str)),
         erased="erased_at" in document,
+        held_by=_held_by(document),
     )
+
+
+def _held_by(document: Record) -> str | None:
+    doubts = [each for each in listed(document, "attempts", dict) if each.get("result") == IN_DOUBT]
+    return doubts[-1].get("relay") if doubts else None
 
 
 RECORDED_EVENT_FIELDS = dict.fromkeys(
@@ -191,6 +197,7 @@ def attempt(made: Attempt, show: Show) -> dict[str, Any]:
         "code": made.code,
         "reply": show(storable_text(made.reply)) if made.reply else None,
         "connection": made.connection,
+        **({"relay": made.relay} if made.relay else {}),
     }
 
 

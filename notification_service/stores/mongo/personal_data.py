@@ -15,7 +15,7 @@ _IMPERSONAL = (
     *("owner", "replays", "later", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
     *("provider_message_id", "delivery"),
 )
-_IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection")
+_IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection", "relay")
 _IMPERSONAL_HISTORY = ("status", "outcome", "reason", "fingerprint", "possible_duplicate", "updated_at", "sent_at")
 
 

@@ -43,21 +43,8 @@ _MAX_CLOCK_SKEW = timedelta(days=366)
 _STRETCHES = (timedelta(minutes=2), timedelta(minutes=20), timedelta(hours=4), timedelta(days=2), timedelta(days=20))
 _PAGE_FIELDS = dict.fromkeys(
     (
-        "event_id",
-        "event_type",
-        "notification_type",
-        "booking_id",
-        "template",
-        "recipient",
-        "subject",
-        "status",
-        "outcome",
-        "reason",
-        "due_at",
-        "possible_duplicate",
-        "delivery",
-        "created_at",
-        "updated_at",
+        *("event_id", "event_type", "notification_type", "booking_id", "template", "recipient", "subject"),
+        *("status", "outcome", "reason", "due_at", "possible_duplicate", "delivery", "created_at", "updated_at"),
     ),
     1,
 )
@@ -136,14 +123,10 @@ class MongoSearch:
 
     async def event_data_of(self, notification_ids: Sequence[str]) -> list[RecordedEvent]:
         """Returns the events of these records."""
-        found = (
-            self._records.find({"_id": {"$in": list(notification_ids)}}, RECORDED_EVENT_FIELDS)
-            if notification_ids
-            else None
-        )
-        return (
-            [recorded_event(each) for each in await translate_errors(found.to_list(None))] if found is not None else []
-        )
+        if not notification_ids:
+            return []
+        found = self._records.find({"_id": {"$in": list(notification_ids)}}, RECORDED_EVENT_FIELDS)
+        return [recorded_event(each) for each in await translate_errors(found.to_list(None))]
 
     async def page(self, search: SearchQuery, *, limit: int, after: Place | None = None) -> SearchPage:
         """Returns at most `limit` records, newest first, without their events and attempts."""

@@ -1,5 +1,6 @@
 """Reads claims and verdicts for `reconcile`; changes nothing."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 
@@ -33,15 +34,23 @@ class RedisClaimStates:
         self._read = redis.script(_READ)
 
     async def of(self, notification_ids: Sequence[str]) -> dict[str, ClaimStatus]:
-        found = await translate_errors(self._read(keys=[_PREFIX + each for each in notification_ids], args=[]))
+        keys = [_PREFIX + each for each in notification_ids]
+        # In a cluster, the keys are on several servers.
+        groups = [[key] for key in keys] if self._redis.is_cluster else [keys]
+        answers = await asyncio.gather(*(translate_errors(self._read(keys=group, args=[])) for group in groups))
+        found = [answer for group in answers for answer in group]
         return {each: _status(*answer) for each, answer in zip(notification_ids, found, strict=True)}
 
     async def batches(self) -> AsyncIterator[list[str]]:
         """Yield the ids of all notifications that have a claim or a verdict."""
-        cursor = None
-        while cursor != 0:
-            cursor, keys = await translate_errors(self._redis.scan(cursor or 0, match=f"{_PREFIX}*", count=_BATCH_SIZE))
-            yield [str(key).removeprefix(_PREFIX) for key in keys]
+        found: list[str] = []
+        keys = self._redis.scan_iter(match=f"{_PREFIX}*", count=_BATCH_SIZE)
+        while (key := await translate_errors(anext(keys, None))) is not None:
+            found.append(str(key).removeprefix(_PREFIX))
+            if len(found) == _BATCH_SIZE:
+                yield found
+                found = []
+        yield found
 
 
 def _status(alive: int, verdict: str) -> ClaimStatus:

@@ -1,5 +1,6 @@
 """Claims in Redis (or Valkey): who works on a notification, and the recent verdicts."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Collection, Mapping
 
@@ -133,19 +134,14 @@ return 1
 _RENEW = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local renewed = {}
-for i, key in ipairs(KEYS) do
-  local held = redis.call('HMGET', key, 'state', 'owner')
-  local state, sending = held[1], ARGV[2 * i + 1]
-  if state and state ~= 'decided' and held[2] == ARGV[2 * i] then
-    if sending ~= '' then
-      state = (sending == 'again' or state == 'doubted' or state == 'resending') and 'resending' or 'sending'
-    end
-    redis.call('HSET', key, 'state', state, 'until', now + tonumber(ARGV[1]))
-    table.insert(renewed, i)
-  end
+local held = redis.call('HMGET', KEYS[1], 'state', 'owner')
+local state, sending = held[1], ARGV[3]
+if not state or state == 'decided' or held[2] ~= ARGV[2] then return 0 end
+if sending ~= '' then
+  state = (sending == 'again' or state == 'doubted' or state == 'resending') and 'resending' or 'sending'
 end
-return renewed
+redis.call('HSET', KEYS[1], 'state', state, 'until', now + tonumber(ARGV[1]))
+return 1
 """
 
 _BEGIN = """
@@ -220,10 +216,14 @@ class RedisClaims:
         return await _fence(self._release(keys=[_key(notification_id)], args=[owner]))
 
     async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
-        ids = list(held)
-        owners = [text for each in held.values() for text in (each.owner, _marker(each))]
-        renewed = await translate_errors(self._renew(keys=[_key(each) for each in ids], args=[self._lease_ms, *owners]))
-        return [ids[index - 1] for index in renewed]
+        """One call for each key, sent together: in a cluster, keys are on several servers."""
+        renewed = await asyncio.gather(
+            *(
+                translate_errors(self._renew(keys=[_key(name)], args=[self._lease_ms, each.owner, _marker(each)]))
+                for name, each in held.items()
+            )
+        )
+        return [name for name, done in zip(held, renewed, strict=True) if done]
 
     async def begin(self, delivery: str) -> int:
         return int(await translate_errors(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
@@ -43,8 +44,12 @@ class _Call:
         return (_BY_DIGEST, self.script.digest, len(self.keys), *self.keys, *self.args)
 
 
-class RedisClient(Redis):
-    """Redis' own client, with scripts sent in groups: sent alone, each costs several times as much."""
+class _Scripts:
+    """Scripts sent in groups: sent alone, each costs several times as much."""
+
+    pipeline: Any
+    load: Any
+    _leave_former_primary: Any
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
         super().__init__(**options)
@@ -66,7 +71,7 @@ class RedisClient(Redis):
         answers = await self._run_scripts(calls)
         refused = {index: calls[index] for index, answer in enumerate(answers) if _is_no_primary(answer)}
         if refused:
-            await self.connection_pool.disconnect(inuse_connections=False)
+            await self._leave_former_primary()
             for index, answer in zip(refused, await self._run_scripts(list(refused.values())), strict=True):
                 answers[index] = answer
         return answers
@@ -82,7 +87,7 @@ class RedisClient(Redis):
     async def _load_and_run(self, calls: Mapping[int, _Call]) -> list[Any]:
         """Load the scripts, which the server loses when it restarts, and send the calls again."""
         for text in {call.script.text for call in calls.values()}:
-            await self.script_load(text)
+            await self.load(text)
         return await self._send([call.command for call in calls.values()])
 
     async def _send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -91,6 +96,33 @@ class RedisClient(Redis):
             for command in commands:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute(raise_on_error=False))
+
+
+class RedisClient(_Scripts, Redis):  # type: ignore[misc]  # redis-py's own bases disagree
+    """Redis' own client of one server."""
+
+    is_cluster = False
+
+    async def load(self, text: str) -> None:
+        await self.script_load(text)
+
+    async def _leave_former_primary(self) -> None:
+        await self.connection_pool.disconnect(inuse_connections=False)
+
+
+class _ClusterClient(_Scripts, RedisCluster):  # type: ignore[misc]  # likewise
+    """Redis' own client of a cluster: it sends each call to the server of its key, and learns where keys move.
+
+    All keys of a call have to be of one slot.
+    """
+
+    is_cluster = True
+
+    async def load(self, text: str) -> None:
+        await self.script_load(text)
+
+    async def _leave_former_primary(self) -> None:
+        await self.nodes_manager.initialize()
 
 
 def _is_no_primary(answer: object) -> bool:
@@ -106,7 +138,7 @@ def _is_no_primary(answer: object) -> bool:
 class Script:
     """A Lua script, called by its digest."""
 
-    def __init__(self, client: RedisClient, text: str) -> None:
+    def __init__(self, client: _Scripts, text: str) -> None:
         self.text = text
         self.digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis' own name for a script
         self._client = client
@@ -123,6 +155,8 @@ def connect(url: str) -> RedisClient:
     connection, as the server may have closed an idle one; owner tokens make it safe (pitfalls.md, 9).
     """
     try:
+        if found := _CLUSTER.fullmatch(url):
+            return _cluster(**found.groupdict(default=""))  # type: ignore[return-value]  # the same calls
         return RedisClient.from_pool(_pool(url))  # type: ignore[return-value]  # annotated with the base class
     except ValueError:
         raise ConfigurationError(f"REDIS_URL {INVALID_URL}") from None
@@ -134,13 +168,22 @@ def unprotected(url: str) -> str | None:
     Raises `ConfigurationError`.
     """
     try:
-        pool = _pool(url)
+        pool = _pool(_one_node(url))
         sentinels = pool.sentinel_manager.sentinels if isinstance(pool, _SentinelPool) else ()
         pools = (pool, *(sentinel.connection_pool for sentinel in sentinels))
         connections = [each.make_connection() for each in pools]  # none is opened
     except (ValueError, TypeError, RedisError):
         raise ConfigurationError(f"REDIS_URL {INVALID_URL}") from None
     return next(filter(None, map(_fault, connections)), None)
+
+
+def _one_node(url: str) -> str:
+    """The URL of a cluster's first node, whose connections are like those of the others; any other URL as it is."""
+    found = _CLUSTER.fullmatch(url)
+    if not found:
+        return url
+    first = found["hosts"].partition(",")[0]
+    return f"{found['scheme']}://{found['login'] or ''}{first}/{found['rest'] or ''}"
 
 
 def _fault(connection: object) -> str | None:
@@ -197,6 +240,19 @@ class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             await sentinel.aclose()
 
 
+_CLUSTER = re.compile(r"(?P<scheme>rediss?)\+cluster://(?P<login>[^@/]*@)?(?P<hosts>[^@/?]+)(?:/0?)?(?P<rest>\?.*)?")
+_PORT = 6379
+
+
+def _cluster(*, scheme: str, login: str, hosts: str, rest: str) -> _ClusterClient:
+    """`rest`: options of TLS, such as `ssl_ca_certs`. A cluster has one database, 0."""
+    options: dict[str, Any] = {**_options(), **parse_url(f"{scheme}://{login}cluster/{rest}")}
+    for each in ("host", "connection_class", "maint_notifications_config"):
+        options.pop(each, None)
+    nodes = [ClusterNode(*_host_and_port(host, _PORT)) for host in hosts.split(",")]
+    return _ClusterClient(startup_nodes=nodes, ssl=scheme == "rediss", **options)
+
+
 _SENTINEL = re.compile(
     r"(?P<scheme>rediss?)\+sentinel://(?P<login>[^@/]*@)?(?P<hosts>[^@/?]+)/(?P<primary>[^/?]+)(?P<rest>[/?].*)?"
 )
@@ -212,7 +268,7 @@ def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: s
     )
     options.pop("connection_class", None)
     sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
-        [_host_and_port(host) for host in hosts.split(",")],
+        [_host_and_port(host, _SENTINEL_PORT) for host in hosts.split(",")],
         # No retry at one sentinel before the next one is tried.
         sentinel_kwargs={
             "socket_timeout": _TIMEOUT_S,
@@ -224,11 +280,11 @@ def _sentinel_pool(*, scheme: str, login: str, hosts: str, primary: str, rest: s
     return _SentinelPool(unquote(primary), sentinel, timeout=_TIMEOUT_S, **{**_options(), **options, **tls})  # type: ignore[no-untyped-call]  # as above
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
+def _host_and_port(text: str, default: int) -> tuple[str, int]:
     parsed = urlsplit(f"//{text.strip()}")
     if not is_host(parsed.hostname):
-        raise ValueError("a sentinel has no host")
-    return parsed.hostname, parsed.port or _SENTINEL_PORT
+        raise ValueError("a server has no host")
+    return parsed.hostname, parsed.port or default
 
 
 async def translate_errors(call: Awaitable[T]) -> T:

@@ -39,6 +39,8 @@ class Provider:
     `hints`: what an operator can do, by reply code. `enhanced_hints`: the same by enhanced status code, which wins.
     `oauth_hint`: the same for a login by token. `login_warning`: what `doctor` says about logins by password.
 
+    `sender_rule`: what it does with mail from an address other than the login's.
+
     `mails_a_minute`, `mails_a_day`: the published limits of one account; 0 where none is known.
     """
 
@@ -54,6 +56,7 @@ class Provider:
     hints: Mapping[int, str] = field(default_factory=dict)
     enhanced_hints: Mapping[str, str] = field(default_factory=dict)
     login_warning: str = ""
+    sender_rule: str = ""
     oauth: OAuth | None = None
     oauth_hint: str = (
         "the server refuses the token: is SMTP_USERNAME the mailbox that it was made for, and does SMTP_OAUTH_SCOPE "
@@ -124,6 +127,7 @@ PROVIDERS = (
         needs_login=True,
         setup="an app password",
         aliases=("gmail", "smtp.googlemail.com"),
+        sender_rule="Gmail puts SMTP_USERNAME in the place of FROM_EMAIL, unless it is a verified alias there",
         mails_a_day=500,  # Gmail Help, "Limits for sending & getting mail"; Workspace accounts have 2,000
         hints={
             534: _GMAIL_LOGIN,
@@ -139,6 +143,7 @@ PROVIDERS = (
         needs_login=True,
         setup="a mailbox with Authenticated SMTP allowed, or better SMTP_AUTH=oauth2",
         aliases=("outlook", "smtp-mail.outlook.com", "office365"),
+        sender_rule="Microsoft refuses FROM_EMAIL after the content, unless SMTP_USERNAME has the right to send as it",
         mails_a_minute=30,  # Microsoft Learn, "Exchange Online limits", sending limits
         mails_a_day=10_000,
         hints={530: _OUTLOOK_LOGIN, 535: _OUTLOOK_LOGIN},
@@ -159,6 +164,7 @@ PROVIDERS = (
         needs_login=True,
         setup="an app password",
         aliases=("yahoo",),
+        sender_rule="Yahoo refuses FROM_EMAIL, unless it is an address of SMTP_USERNAME that was verified there",
         mails_a_day=500,  # Yahoo Help, "Sending limits in Yahoo Mail"
         hints={535: _YAHOO_LOGIN},
     ),
