@@ -22,7 +22,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-wire bench-start \
-	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-plot lock audit clean
+	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +126,8 @@ bench-costs: $(STAMP) ## CPU of an event in each program, for docs/scale.md
 
 scale-model: $(STAMP) ## from 1 to 10,000 mails a second: how many of each part, and docs/scale.png (ACCOUNT=14 mails/s)
 	@$(BIN)/python -m benchmarks.scale_model --out docs/scale.png $(if $(ACCOUNT),--account $(ACCOUNT))
+bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second (RATE=200)
+	@$(BIN)/python -m benchmarks.clicks $(if $(RATE),--rate $(RATE))
 
 bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 	@$(BIN)/python -m benchmarks.plot

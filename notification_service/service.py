@@ -66,6 +66,8 @@ class Service:
         while True:
             try:
                 await self.parts.ledger.index()
+                if self.parts.suppressions:
+                    await self.parts.suppressions.index()
                 if self.parts.signals:
                     await self.parts.signals.store.index()
             except StoreUnavailableError as problem:

@@ -26,6 +26,41 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "suppression: the list is heeded",
+        "delivery/sending.py",
+        "        if suppressed:\n",
+        "        if suppressed and not job:\n",
+        ("tests/unit/test_suppressed_mail.py",),
+    ),
+    Mutant(
+        "suppression: what was known before a lift no longer counts",
+        "contract/suppressions.py",
+        "if lifted is None or each.at > lifted",
+        "if each.at",
+        ("tests/unit/test_suppressions.py",),
+    ),
+    Mutant(
+        "links: the redirect leads to our hosts alone",
+        "callbacks/links.py",
+        "if click is None or plain_links.refusal(target, self.link_hosts):",
+        "if click is None:",
+        ("tests/unit/test_reader_routes.py", "-k", "outside_the_hosts"),
+    ),
+    Mutant(
+        "links: only a POST unsubscribes",
+        "callbacks/links.py",
+        'if request.method != "POST":',
+        'if request.method == "HEAD":',
+        ("tests/unit/test_reader_routes.py", "-k", "thousand or button"),
+    ),
+    Mutant(
+        "links: a code is for its purpose",
+        "foundation/keyed_tokens.py",
+        "head = bytes((len(purpose),)) + purpose + bytes((size,))",
+        "head = bytes((size,))",
+        ("tests/unit/test_keyed_tokens.py",),
+    ),
+    Mutant(
         "channels: what the broker takes from a channel's queue is parked for that channel",
         "broker/messages.py",
         'if died_in := message.headers.get("x-first-death-queue"):',
@@ -282,8 +317,8 @@ MUTANTS = (
     Mutant(
         "reopening: only another address opens what bounced",
         "delivery/decisions.py",
-        "isinstance(outcome, Bounced) and _is_another(asked.recipient, entry)",
-        "isinstance(outcome, Bounced)",
+        "is_about_the_address(outcome) and _is_another(asked.recipient, entry)",
+        "is_about_the_address(outcome)",
         ("tests/unit/test_decisions.py",),
     ),
     Mutant(

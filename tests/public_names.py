@@ -44,7 +44,7 @@ def collect(registry: CollectorRegistry) -> Names:
         "AMQP headers and arguments": _texts(PACKAGE / "broker", r"x-[a-z-]+[a-z]-?"),
         "Redis keys": _texts(stores / "redis", r"notification(-[a-z]+)*:|notification-probe"),
         "fields of a claim in Redis": _fields_of_claims(),
-        "MongoDB collections": _texts(PACKAGE, r"notification_(logs|facts|logins)|users|bookings"),
+        "MongoDB collections": _texts(PACKAGE, r"notification_(logs|facts|logins|suppressions)|users|bookings"),
         "fields of a record in MongoDB": _fields(record),
         "metrics": _metrics(registry),
         "stages in metrics and traces": Stage,

@@ -33,6 +33,7 @@ from notification_service.records.recalls import Recaller
 from notification_service.records.retention_sweeper import Sweeper
 from notification_service.settings import DeliveryMode, RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.client import GroupedReads
 from notification_service.stores.mongo.directory import MongoDirectory
 from notification_service.stores.mongo.ledger import MongoLedger
 from notification_service.stores.mongo.recalls import MongoRecalls
@@ -43,6 +44,7 @@ from notification_service.stores.redis.rates import RedisRates
 
 if TYPE_CHECKING:
     from notification_service.bootstrap.feedback import SignalIntake
+    from notification_service.stores.mongo.suppressions import MongoSuppressions
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +83,10 @@ class RunningChannel:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The connected parts of the service. `others`: the channels beside e-mail. `signals`: None without feedback."""
+    """The connected parts of the service. `others`: the channels beside e-mail.
+
+    `suppressions`: None where it is off. `signals`: None without feedback.
+    """
 
     claims: RedisClaims
     ledger: MongoLedger
@@ -90,6 +95,7 @@ class Parts:
     email: RunningChannel
     others: tuple[RunningChannel, ...]
     metrics: Metrics
+    suppressions: "MongoSuppressions | None"
     sweeper: Sweeper
     recaller: Recaller
     signals: "SignalIntake | None" = None
@@ -132,6 +138,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
             breaker=several or breaker,
             outbox=outbox,
             observer=_observer(settings, metrics, stack),
+            optional_templates=renderer.optional_templates,
         )
         channels: list[RunningChannel] = []
         link = _link(settings, pipeline, others, channels)
@@ -142,18 +149,45 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         recaller = Recaller(stores.recalls, refusals, parking.republishing_over(link))
         for each in email.breakers:
             each.refusals.on_recall = recaller.alarm
-        sweeper = Sweeper(stores.retention, settings.service.retention_policy)
-        signals = _signals(settings, stores.database, metrics)
         parts = Parts(
-            stores.claims, stores.ledger, pipeline.leases, link, email, running, metrics, sweeper, recaller, signals
+            stores.claims,
+            stores.ledger,
+            pipeline.leases,
+            link,
+            email,
+            running,
+            metrics,
+            stores.listed,
+            Sweeper(stores.retention, settings.service.retention_policy),
+            recaller,
+            _signals(settings, stores, metrics),
         )
         metrics.watch(_gauges(parts, relays or [transport] if transport else []))
         yield parts
 
 
-@dataclass(frozen=True, slots=True)
+def _suppressions(settings: Settings, database: mongo.Database, reads: GroupedReads) -> "MongoSuppressions | None":
+    if not settings.tracking.suppression:
+        return None
+    from notification_service.records import suppression_list  # noqa: PLC0415 - imported where it is on
+
+    return suppression_list.of(settings, database, reads)
+
+
+def _signals(settings: Settings, stores: "_ConnectedStores", metrics: Metrics) -> "SignalIntake | None":
+    if not settings.feedback.enabled:
+        return None
+    # Imported here: a service without feedback does not need it.
+    from notification_service.bootstrap import feedback  # noqa: PLC0415
+    from notification_service.feedback.suppression import SuppressionHandler  # noqa: PLC0415
+
+    handlers = [SuppressionHandler(stores.listed, metrics.refused_by_policy)] if stores.listed else []
+    return feedback.signal_intake(settings, stores.database, metrics.signalled, handlers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ConnectedStores(bootstrap.Stores):
-    """The stores of a pipeline, and those of what works on its records."""
+    """The stores of a pipeline, and those of what works on its records. `listed`: `suppressions`, as MongoDB has it."""
 
     database: mongo.Database
     claims: RedisClaims
@@ -161,6 +195,7 @@ class _ConnectedStores(bootstrap.Stores):
     recalls: MongoRecalls
     retention: MongoRetention
     redis_client: redis.RedisClient
+    listed: "MongoSuppressions | None"
 
 
 async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores:
@@ -169,6 +204,8 @@ async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores
     database = await stack.enter_async_context(opening)
     client = redis.connect(settings.redis.url.get_secret_value())
     stack.push_async_callback(client.aclose)
+    reads = GroupedReads()
+    listed = _suppressions(settings, database, reads)
     return _ConnectedStores(
         database=database,
         claims=RedisClaims(client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S),
@@ -177,12 +214,15 @@ async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores
             mongodb.collection,
             full_recipients=service.record_recipient is RecipientRecord.FULL,
             address_keys=settings.addresses.plain_keys,
+            reads=reads,
         ),
-        directory=MongoDirectory(database),
+        directory=MongoDirectory(database, settings.tracking.consent_field),
         rates=RedisRates(client, bootstrap.rate_limits(settings)),
         recalls=MongoRecalls(database, mongodb.collection),
         retention=MongoRetention(database, mongodb.collection),
         redis_client=client,
+        suppressions=listed,
+        listed=listed,
     )
 
 
@@ -196,15 +236,6 @@ def _link(
         prefetch=settings.rabbitmq.prefetch,
         on_ack_timeout=partial(_limit_waiting, channels),
     )
-
-
-def _signals(settings: Settings, database: mongo.Database, metrics: Metrics) -> "SignalIntake | None":
-    if not settings.feedback.enabled:
-        return None
-    # Imported here: a service without feedback does not need it.
-    from notification_service.bootstrap import feedback  # noqa: PLC0415
-
-    return feedback.signal_intake(settings, database, metrics.signalled)
 
 
 def _gauges(parts: Parts, transports: Sequence[LiveTransport]) -> Gauges:
@@ -252,6 +283,7 @@ def _running(
         breaker=breaker,
         outbox=outbox,
         observer=email.pipeline.observer,
+        optional_templates=email.pipeline.suppression.optional if email.pipeline.suppression else (),
     )
     return RunningChannel(pipeline, breaker, _consumer(link, pipeline))
 

@@ -1,6 +1,6 @@
 """Makes the parts of the service from the settings. Nothing is connected here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from notification_service.content import branding, links
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import Policies, SenderProfile
+from notification_service.content.reader_links import ReaderLinks
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
@@ -30,12 +31,14 @@ from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory
 from notification_service.delivery.ports.ledger import Ledger
 from notification_service.delivery.ports.rates import Rates
+from notification_service.delivery.ports.suppressions import Suppressions
 from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
+from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.settings import Settings, SmtpSettings, TransportKind, WalletSettings, plain
+from notification_service.settings import Settings, SmtpSettings, Tracking, TransportKind, WalletSettings, plain
 
 _SIMULATED_SENDER = "tickets@cinema.example"
 _MAX_SIMULATED_AT_ONCE = 8
@@ -49,6 +52,7 @@ class Stores:
     ledger: Ledger
     directory: Directory
     rates: Rates
+    suppressions: Suppressions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,44 @@ def profile(settings: Settings) -> SenderProfile:
     )
 
 
-def email_composer(settings: Settings, renderer: Renderer) -> EmailComposer:
+def email_composer(settings: Settings, renderer: Renderer, *, preview: bool = False) -> EmailComposer:
+    """`preview`: its mails reach no reader, so no link in them leads by way of our listener.
+
+    Raises `ConfigurationError` if readers could not unsubscribe from an optional template.
+    """
     return EmailComposer(
-        renderer, sender_identity(settings), max_attachment_bytes=settings.service.max_attachment_bytes
+        renderer,
+        sender_identity(settings),
+        max_attachment_bytes=settings.service.max_attachment_bytes,
+        reader_links=None if preview else reader_links(settings, renderer.optional_templates),
     )
+
+
+def reader_links(settings: Settings, optional_templates: Collection[str]) -> ReaderLinks | None:
+    """What makes the links that lead by way of our listener; None where no mail needs one.
+
+    Raises `ConfigurationError` if readers could not unsubscribe from an optional template.
+    """
+    tracking, url = settings.tracking, settings.feedback.callback_url or ""
+    clicks = tracking.tracking is Tracking.CLICKS
+    if optional_templates:
+        _check_unsubscribing(settings, min(optional_templates))
+    elif not clicks:
+        return None
+    return ReaderLinks(tracking.token_keys, url, clicks)
+
+
+def _check_unsubscribing(settings: Settings, template: str) -> None:
+    """Raises `ConfigurationError`. RFC 8058 requires https."""
+    needed = {
+        "CALLBACK_URL with https": (settings.feedback.callback_url or "").startswith("https://"),
+        "LINK_KEYS": bool(settings.tracking.link_keys),
+        "SUPPRESSION=true": settings.tracking.suppression,
+    }
+    if missing := [name for name, there in needed.items() if not there]:
+        raise ConfigurationError(
+            f"template {template} is optional, so readers may unsubscribe from it: that needs {', '.join(missing)}"
+        )
 
 
 def sender_identity(settings: Settings) -> SenderIdentity:
@@ -238,7 +276,9 @@ def pipeline(
     breaker: Channel,
     outbox: Outbox,
     observer: Observer,
+    optional_templates: Collection[str] = (),
 ) -> Pipeline:
+    """`optional_templates`: those that readers may unsubscribe from."""
     service = settings.service
     return Pipeline(
         state=DeliveryState(stores.claims, stores.ledger, leases, stores.rates),
@@ -252,9 +292,15 @@ def pipeline(
             max_event_bytes=service.max_event_bytes,
             zone=zone,
             hold_unknown=frozenset(service.unknown_hold),
+            ask_consent=bool(settings.tracking.consent_field),
             express=settings.rabbitmq.express_lane and composer.channel is ChannelKind.EMAIL,
         ),
         jobs=Jobs(),
         poison_guard=PoisonGuard(stores.claims),
         observer=observer,
+        suppression=SuppressionCheck(
+            stores.suppressions, composer.channel, settings.tracking.suppression_time, optional_templates
+        )
+        if stores.suppressions
+        else None,
     )

@@ -8,12 +8,16 @@ from starlette.types import ASGIApp
 from notification_service import service
 from notification_service.broker.signal_queue import SignalPublisher
 from notification_service.callbacks.app import application
+from notification_service.callbacks.links import reader_routes
+from notification_service.contract.signals import Signal
+from notification_service.feedback import signal_messages
 from notification_service.feedback.providers.mailgun import Mailgun
 from notification_service.feedback.providers.postmark import Postmark
 from notification_service.feedback.providers.sendgrid import SendGrid
 from notification_service.feedback.providers.ses import Ses
 from notification_service.feedback.providers.sns import Sns
 from notification_service.feedback.providers.webhooks import Provider
+from notification_service.feedback.signal_buffer import SignalBuffer
 from notification_service.foundation.errors import ConfigurationError, DependencyError
 from notification_service.observability import health, serving as listener
 from notification_service.observability.callback_metrics import CallbackMetrics
@@ -50,7 +54,12 @@ async def run(settings: Settings) -> None:
     heard = providers(settings)
     publisher = SignalPublisher(settings.rabbitmq.url.get_secret_value(), "publishing signals")
     metrics = CallbackMetrics(tuple(heard))
-    outside = application(heard, publisher.publish, metrics)
+
+    async def publish(signal: Signal) -> None:
+        await publisher.publish([signal_messages.written(signal)])
+
+    clicks = SignalBuffer(publish)
+    outside = application(heard, publisher.publish, metrics, reader_routes(settings, clicks.put, publish))
 
     async def examine() -> Readiness:
         problem = await _problem_of(publisher)
@@ -61,6 +70,7 @@ async def run(settings: Settings) -> None:
     inner, outer = settings.service, settings.feedback
     try:
         async with (
+            clicks.running(),
             _listening(inside, "PORT", inner.http_host, inner.port),
             _listening(outside, "CALLBACK_PORT", outer.callback_host, outer.callback_port),
         ):

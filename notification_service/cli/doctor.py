@@ -102,8 +102,15 @@ async def _env_file(_: Settings) -> str:
 
 
 async def _templates(settings: Settings) -> str:
-    bootstrap.load_renderer(settings)
-    return f"all render, from {bootstrap.templates_directory(settings)}"
+    optional = bootstrap.load_renderer(settings).optional_templates
+    bootstrap.reader_links(settings, optional)
+    told = f"all render, from {bootstrap.templates_directory(settings)}"
+    if not optional:
+        return told
+    return (
+        f"{told}; readers may unsubscribe from {', '.join(sorted(optional))}: the relay's DKIM signature has to cover "
+        "List-Unsubscribe and List-Unsubscribe-Post (RFC 8058), or mailbox providers show no button"
+    )
 
 
 async def _mail_programs(settings: Settings) -> str:

@@ -12,6 +12,7 @@ from notification_service.cli import (
     bounced,
     bounces,
     callbacks,
+    clicks,
     demo,
     doctor,
     erase,
@@ -25,6 +26,7 @@ from notification_service.cli import (
     schema,
     send_test,
     smtp_login,
+    suppressions,
     template,
     terminal,
     version,
@@ -67,6 +69,8 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(bounced.app, name="bounced")
 app.command("bounces")(bounces.command)
 app.command("callbacks")(callbacks.command)
+app.add_typer(suppressions.app, name="suppressions")
+app.command("clicks")(clicks.command)
 app.command("reconcile")(reconcile.command)
 app.command("retention")(retention.command)
 app.command("erase")(erase.command)

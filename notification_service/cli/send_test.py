@@ -87,7 +87,7 @@ async def _go_on() -> Fence:
 
 
 def _messages(settings: Settings, to: str, template: str) -> list[OutgoingEmail]:
-    composer = bootstrap.email_composer(settings, bootstrap.load_renderer(settings))
+    composer = bootstrap.email_composer(settings, bootstrap.load_renderer(settings), preview=True)
     messages: dict[str, OutgoingEmail] = {}
     for sample in samples.load(bootstrap.templates_directory(settings), variants=False):
         notification = planning.plan(sample.inbound, max_bytes=settings.service.max_event_bytes)

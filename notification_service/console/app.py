@@ -19,6 +19,7 @@ from notification_service.console.queries import ConsoleQueries
 from notification_service.console.record_pages import RecordPages
 from notification_service.console.report_pages import ReportPages
 from notification_service.console.sign_in import SignIn
+from notification_service.console.suppression_pages import SuppressionPages
 from notification_service.console.waiting_pages import WaitingPages
 from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.observability import serving as listener
@@ -58,6 +59,7 @@ def application(
     records = RecordPages(data, layout)
     waiting = WaitingPages(data, layout, sign_in)
     reports = ReportPages(data, layout, sign_in)
+    suppressed = SuppressionPages(data, layout, sign_in)
     failures = (HTTPException, StoreUnavailableError, DependencyError)
     inside = Starlette(
         routes=[
@@ -70,6 +72,9 @@ def application(
             Route("/bounced", waiting.replay_bounced, methods=["POST"]),
             Route("/books", reports.reconciliation, methods=["GET", "POST"]),
             Route("/traffic", reports.traffic),
+            Route("/suppressions", suppressed.suppressions),
+            Route("/suppressions", suppressed.act, methods=["POST"]),
+            Route("/clicks", suppressed.clicks),
             *_feedback_routes(data, layout),
             Route("/gallery", _redirect_to(f"{ROOT}/gallery/")),
             Mount("/gallery", gallery.application(data.templates, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - it does not listen

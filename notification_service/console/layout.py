@@ -32,6 +32,8 @@ class Layout:
             path=request.scope["path"],
             csrf_token=self._sign_in.csrf_token(request),
             feedback=settings.feedback.enabled,
+            suppression=settings.tracking.suppression,
+            clicks=settings.tracking.consent_field is not None,
             simulated=None if settings.live else settings.unconfigured or "DELIVERY_MODE=simulate",
             **values,
         )

@@ -25,8 +25,9 @@ from notification_service.delivery import booking_history, recipients
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.preview.gallery.template_reloader import TemplateReloader
-from notification_service.records import audit, reconciliation
+from notification_service.records import audit, click_report, reconciliation, suppression_list
 from notification_service.records.audit import AuditReport
+from notification_service.records.click_report import ClickReport
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.directory import MongoDirectory
@@ -106,8 +107,10 @@ class ConsoleQueries:
         self.hours = Hours(self.search.tally)
         self.audits = Audits(settings)
         self.templates = TemplateReloader(settings)
-        self._directory = MongoDirectory(database)
+        self._directory = MongoDirectory(database, settings.tracking.consent_field)
         self._recalls = MongoRecalls(database, settings.mongodb.collection)
+        self.suppressions = suppression_list.of(settings, database)
+        self._database = database
         self._composer: EmailComposer | None = None
         self._loading = asyncio.Lock()
         self._url = settings.rabbitmq.url.get_secret_value()
@@ -151,11 +154,11 @@ class ConsoleQueries:
         await self._parking(partial(parking.discard, on_moved=on_moved), choice)
 
     async def bounced(self, notification_id: str) -> ParkedEvent | None:
-        """Returns a bounced or unmovable event from its record; None if there is none or it is not stored in full."""
+        """Returns a bounced, suppressed or unmovable event from its record; None if it is not stored in full."""
         wanted = Bounces(notification=notification_id)
         for record in [each async for batch in self._recalls.bounced(wanted) for each in batch]:
             # An event in the parking queue is replayed from there.
-            if record["outcome"] != "bounced" and record.get("reason") != ParkReason.UNMOVABLE:
+            if record["outcome"] not in ("bounced", "skipped") and record.get("reason") != ParkReason.UNMOVABLE:
                 continue
             event, event_id = reconciliation.to_publish(record), str(record["event_id"])
             reason, detail = f"{record['outcome']}({record.get('reason')})", str(record.get("detail") or "")
@@ -173,13 +176,17 @@ class ConsoleQueries:
             token = secrets.token_hex(8)
             await republish(EventToPublish(event.body, event.event_type, event.event_id, token, event.channel))
 
+    async def clicks(self, since: datetime) -> ClickReport:
+        return await click_report.report(self.settings, self._database, since)
+
     async def _parking(self, act: Callable[..., Any], choice: ParkedFilter) -> list[ParkedEvent]:
         found: list[ParkedEvent] = await act(self._url, choice, max_bytes=self.settings.service.max_event_bytes)
         return found
 
     async def _recipient(self, event: Event, record: Mapping[str, Any]) -> Recipient:
         """Returns the recipient of the record, with the current data of the user."""
-        found = await recipients.find(event, self._directory, await self._templates())
+        ask_consent = bool(self.settings.tracking.consent_field)
+        found = await recipients.find(event, self._directory, await self._templates(), ask_consent=ask_consent)
         address = str(record.get("recipient") or "") or None
         if not isinstance(found, recipients.Addressee) or (address and found.address != address):
             return Recipient(address)

@@ -1,6 +1,7 @@
 """The Jinja environment of the templates: one for each language, with `_("...")` for sentences."""
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from gettext import NullTranslations
@@ -22,11 +23,13 @@ from markupsafe import Markup
 from notification_service.content import formatting, line_breaking
 from notification_service.content.css_inliner import StyleError, StyleSheet
 from notification_service.contract.events import Event, parse
+from notification_service.foundation.errors import ConfigurationError
 
 SHARED = "_base"
 SAMPLES = "_samples"
 _STYLE = f"{SHARED}/style.css"
 _MAX_REMEMBERED, _MAX_SHORT = 64, 32
+_CONFIGURATION = "template.toml"
 _OF_THE_COMPILER = ("_block_vars", "_loop_vars")
 
 
@@ -198,6 +201,23 @@ def _phrase(macro: Callable[..., object]) -> Callable[..., str]:
         return remembered(*values) if all(map(_is_short, values)) else str(macro(*values))
 
     return phrase
+
+
+def is_optional(directory: Path, name: str) -> bool:
+    """Whether the template says in its `template.toml` that a reader may unsubscribe from it.
+
+    Raises `ConfigurationError` for a file that says anything else.
+    """
+    path = directory / name / _CONFIGURATION
+    try:
+        said = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise ConfigurationError(f"template {path} cannot be read: {problem}") from problem
+    if not isinstance(said.get("optional", False), bool) or said.keys() - {"optional"}:
+        raise ConfigurationError(f"template {path}: it may say `optional = true` or `optional = false`, and no more")
+    return bool(said.get("optional", False))
 
 
 def samples(directory: Path) -> list[tuple[str, Event]]:

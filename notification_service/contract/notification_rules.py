@@ -14,11 +14,15 @@ E = TypeVar("E", events.BookingConfirmed, events.BookingCancelled, events.Bookin
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`until_showtime`: the message is obsolete once the show has begun. See also `delivery/booking_history.py`."""
+    """`until_showtime`: the message is obsolete once the show has begun. See also `delivery/booking_history.py`.
+
+    `needed`: it also goes to a reader who called a message spam.
+    """
 
     template: str
     fact: Callable[[Any], Fact | None]
     until_showtime: bool = False
+    needed: bool = False
 
 
 def _of_booking(happened: str) -> Callable[[Any], Fact | None]:
@@ -45,16 +49,17 @@ def _of_refund(payment: str | None, booking: str | None, refund: str | None) -> 
 
 
 RULES: Mapping[type[Event], Rule] = {
-    events.BookingConfirmed: Rule("booking_confirmation", _of_booking("confirmed"), until_showtime=True),
+    events.BookingConfirmed: Rule("booking_confirmation", _of_booking("confirmed"), until_showtime=True, needed=True),
     events.BookingCancelled: Rule("booking_cancellation", _of_booking("cancelled")),
     events.BookingRefunded: Rule(
-        "payment_refund", lambda event: _of_refund(event.transaction_id, event.booking_id, None)
+        "payment_refund", lambda event: _of_refund(event.transaction_id, event.booking_id, None), needed=True
     ),
     events.PaymentSucceeded: Rule("payment_success", _of_payment("succeeded")),
     events.PaymentFailed: Rule("payment_failed", _of_payment("failed")),
     events.PaymentRefunded: Rule(
         "payment_refund",
         lambda event: _of_refund(event.original_transaction_id, event.booking_id, event.refund_transaction_id),
+        needed=True,
     ),
 }
 
@@ -71,6 +76,9 @@ TICKET_TEMPLATES = frozenset(rule.template for rule in RULES.values() if rule.un
 
 
 TEMPLATES = tuple(dict.fromkeys(rule.template for rule in RULES.values()))
+
+NEEDED_BY_ALL = frozenset(rule.template for rule in RULES.values() if rule.needed)
+"""Tickets and refunds, which a reader needs whatever they think of our mails."""
 
 
 def says_which_show(event: events.BookingCancelled | events.BookingRefunded) -> bool:

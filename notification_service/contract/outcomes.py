@@ -24,6 +24,10 @@ class SkipReason(StrEnum):
     NO_ADDRESS = "no_address"
 
 
+SUPPRESSING = (SkipReason.SUPPRESSED, SkipReason.UNSUBSCRIBED)
+"""The reasons that are about the address of a message."""
+
+
 class RejectReason(StrEnum):
     NOT_JSON = "not_json"
     TOO_LARGE = "too_large"
@@ -61,9 +65,10 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """By rule, nothing is sent."""
+    """By rule, nothing is sent. `detail`: what a person can do about it, if anything."""
 
     reason: SkipReason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +146,8 @@ def summarize(outcome: Outcome) -> Summary:
             return Summary(STATUS_OF["sent"], "sent", possible_duplicate=possible_duplicate)
         case Simulated(path):
             return Summary(STATUS_OF["simulated"], "simulated", detail=path)
-        case Skipped(reason):
-            return Summary(STATUS_OF["skipped"], "skipped", reason)
+        case Skipped(reason, detail):
+            return Summary(STATUS_OF["skipped"], "skipped", reason, detail or None)
         case Bounced(code, detail, fingerprint):
             return Summary(STATUS_OF["bounced"], "bounced", code, detail, fingerprint=fingerprint or None)
         case Rejected(reason, detail):
@@ -164,7 +169,7 @@ def recall(summary: Summary) -> Outcome:
         case "simulated":
             return Simulated(detail)
         case "skipped":
-            return Skipped(SkipReason(summary.reason or ""))
+            return Skipped(SkipReason(summary.reason or ""), detail)
         case "bounced":
             return Bounced(summary.reason or "", detail, summary.fingerprint or "")
         case "rejected":
@@ -182,5 +187,10 @@ def waits_for_a_person(outcome: Outcome) -> bool:
 
 
 def may_be_reopened(outcome: Outcome) -> bool:
-    """Whether a replay may send it. A bounced event is in no queue, but its record has it."""
-    return isinstance(outcome, Bounced) or waits_for_a_person(outcome)
+    """Whether a replay may send it. An event that is about its address is in no queue, but its record has it."""
+    return is_about_the_address(outcome) or waits_for_a_person(outcome)
+
+
+def is_about_the_address(outcome: Outcome) -> bool:
+    """Whether another address may change it: a provider or the list of suppressions refused this one."""
+    return isinstance(outcome, Bounced) or (isinstance(outcome, Skipped) and outcome.reason in SUPPRESSING)

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from notification_service.contract.outcomes import Bounced, Outcome, Rejected, Unknown, may_be_reopened
+from notification_service.contract.outcomes import (
+    Outcome,
+    Rejected,
+    Unknown,
+    is_about_the_address,
+    may_be_reopened,
+)
 from notification_service.delivery.ports.claims import Claimed, Decided, InterruptedSend
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
 from notification_service.foundation.addresses import key, mask
@@ -89,10 +95,10 @@ def _closed(entry: Entry, outcome: Outcome, asked: DeliveryRequest) -> Step:
 
 
 def knows_better(entry: Entry, outcome: Outcome, asked: DeliveryRequest) -> bool:
-    """Whether another event may have what a rejected one lacked, or another address than the one that bounced."""
+    """Whether another event may have what a rejected one lacked, or another address than the one that was refused."""
     if asked.event_id in entry.event_ids:
         return False
-    return isinstance(outcome, Rejected) or (isinstance(outcome, Bounced) and _is_another(asked.recipient, entry))
+    return isinstance(outcome, Rejected) or (is_about_the_address(outcome) and _is_another(asked.recipient, entry))
 
 
 def _is_another(recipient: str | None, entry: Entry) -> bool:

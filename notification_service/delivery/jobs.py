@@ -40,6 +40,8 @@ class Job:
     seen_at: float = field(default_factory=time.monotonic)
     """When the ledger last confirmed that the entry is ours (monotonic clock)."""
     recipient: str | None = None
+    address_digest: str = ""
+    """Of the recipient, keyed; empty where suppression is off or its list could not be read."""
     remarks: tuple[Remark, ...] = ()
     """What an operator should know of the event and its message, such as a link that was left out."""
     message: OutgoingMessage | None = field(default=None, repr=False)

@@ -13,13 +13,13 @@ import structlog
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.notification_rules import is_ticket
 from notification_service.contract.outcomes import (
-    Bounced,
     Outcome,
     Parked,
     ParkReason,
     Rejected,
     Skipped,
     SkipReason,
+    is_about_the_address,
     summarize,
 )
 from notification_service.delivery import first_reports, intents, planning, recipients
@@ -50,6 +50,7 @@ from notification_service.delivery.sending import Sender
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
+from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.addresses import mask
 
 log = structlog.get_logger(__name__)
@@ -72,11 +73,16 @@ class Policy:
     """Templates whose message is never sent again when it may have gone out."""
     express: bool = False
     """Whether each ticket's event also comes as a copy on the express lane."""
+    ask_consent: bool = False
+    """Whether clicks are counted where a reader agrees."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The guarantee for one kind of channel: `composer` makes its messages, `channel` sends them."""
+    """The guarantee for one kind of channel: `composer` makes its messages, `channel` sends them.
+
+    `suppression`: None where every address is written to.
+    """
 
     state: DeliveryState
     leases: Leases
@@ -88,6 +94,7 @@ class Pipeline:
     jobs: Jobs
     poison_guard: PoisonGuard
     observer: Observer = field(default_factory=NoObserver)
+    suppression: SuppressionCheck | None = None
 
     @cached_property
     def relevance(self) -> RelevanceCheck:
@@ -101,7 +108,14 @@ class Pipeline:
     @cached_property
     def sender(self) -> Sender:
         return Sender(
-            self.state, self.composer, self.channel, self.observer, self.relevance, self.closer, self.poison_guard
+            self.state,
+            self.composer,
+            self.channel,
+            self.observer,
+            self.relevance,
+            self.closer,
+            self.poison_guard,
+            self.suppression,
         )
 
     async def handle(self, inbound: InboundMessage) -> Settlement:
@@ -184,7 +198,11 @@ class Pipeline:
 
     async def _claim(self, job: Job) -> JobResult:
         answer = await self._ask_for_claim(job)
-        if isinstance(answer, Decided) and isinstance(answer.outcome, Bounced) and await self._has_another_address(job):
+        if (
+            isinstance(answer, Decided)
+            and is_about_the_address(answer.outcome)
+            and await self._has_another_address(job)
+        ):
             answer = await self.state.claim(job, reopen=True)
         if isinstance(answer, Held):
             if job.inbound.is_express_copy:
@@ -209,7 +227,7 @@ class Pipeline:
             return await self.state.claim(job)
 
     async def _has_another_address(self, job: Job) -> bool:
-        """Whether the event leads to another address than the one that bounced, which only the ledger has."""
+        """Whether the event leads to another address than the one that was refused, which only the ledger has."""
         await self._find_recipient(job)
         found = await self.state.open(job, self._intent(job))
         if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
@@ -280,7 +298,9 @@ class Pipeline:
 
     async def _find_recipient(self, job: Job) -> Recipient | Rejected | Skipped:
         found = await self.state.outages.wait_for_mongodb(
-            lambda: recipients.find(job.notification.event, self.directory, self.composer)
+            lambda: recipients.find(
+                job.notification.event, self.directory, self.composer, ask_consent=self.policy.ask_consent
+            )
         )
         if isinstance(found, recipients.Addressee):
             job.recipient = found.address

@@ -1,13 +1,14 @@
 """Who gets the message: the event's own address, else the user's, else that of the booking's user."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from notification_service.contract.events import Event
 from notification_service.contract.outcomes import Rejected, RejectReason, Skipped, SkipReason
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory, Recipient
-from notification_service.foundation.addresses import NotAnAddressError
+from notification_service.foundation.addresses import NotAnAddressError, key
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,13 @@ class Addressee:
     address: str
 
 
-async def find(event: Event, directory: Directory, composer: Composer) -> Addressee | Rejected | Skipped:
-    """Find the recipient, or the reason why there is none. Raises `StoreUnavailableError`."""
+async def find(
+    event: Event, directory: Directory, composer: Composer, *, ask_consent: bool = False
+) -> Addressee | Rejected | Skipped:
+    """Find the recipient, or the reason why there is none. Raises `StoreUnavailableError`.
+
+    `ask_consent`: where the event brings the address itself, its user is looked up for their consent to be counted.
+    """
     faults, name = [], composer.address_field
     for source, ask in _SOURCES:
         if recipient := await ask(event, directory, name):
@@ -31,7 +37,10 @@ async def find(event: Event, directory: Directory, composer: Composer) -> Addres
             except NotAnAddressError as problem:
                 faults.append(f"{source.format(name)}: {problem}")
             else:
-                return Addressee(replace(recipient, **{name: address}), address)
+                fields: dict[str, Any] = {name: address}
+                if ask_consent and ask is _named:
+                    fields["tracking_consent"] = await _consents(event, directory, composer, address)
+                return Addressee(replace(recipient, **fields), address)
     if faults:
         return Rejected(RejectReason.BAD_ADDRESS, "; ".join(faults))
     if composer.optional:
@@ -41,6 +50,17 @@ async def find(event: Event, directory: Directory, composer: Composer) -> Addres
         f"no user_{name} in the event, and neither its user_id nor its booking_id leads to a user; "
         "add the user or the address and replay it",
     )
+
+
+async def _consents(event: Event, directory: Directory, composer: Composer, address: str) -> bool:
+    """Whether the event's user has this address and agrees. Nobody agrees for the reader of another address."""
+    user = await directory.user(event.user_id) if event.user_id else None
+    if user is None or not user.tracking_consent:
+        return False
+    try:
+        return key(composer.address(user)) == key(address)
+    except NotAnAddressError:
+        return False
 
 
 def passed_over(event: Event, recipient: Recipient, composer: Composer) -> tuple[Remark, ...]:

@@ -1,7 +1,9 @@
 """Sends the message of a claimed notification: limits, composition, handover, and what the provider's answer means."""
 
+import asyncio
 import math
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -12,6 +14,7 @@ from notification_service.contract.notification_rules import is_ticket
 from notification_service.contract.outcomes import Bounced, Parked, ParkReason, Rejected, Sent, Skipped, Unknown
 from notification_service.contract.remarks import Remark
 from notification_service.delivery import recipients
+from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.closing import Closer
 from notification_service.delivery.jobs import Job
 from notification_service.delivery.observer import Observer, Stage
@@ -34,9 +37,13 @@ from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.relevance import RelevanceCheck
 from notification_service.delivery.settlements import Done, Retry, Settlement
 from notification_service.delivery.state import DeliveryState
+from notification_service.delivery.suppression_check import SuppressionCheck
+from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
+_Answers = tuple[Relevance, Skipped | None]
+_LIST_WAIT_S = 30.0
 _MAX_STARTS = 3
 """Unfinished starts of a message, after which it is parked."""
 
@@ -52,6 +59,7 @@ class Sender:
     relevance: RelevanceCheck
     closer: Closer
     poison_guard: PoisonGuard
+    suppression: SuppressionCheck | None = None
 
     async def send(self, job: Job, recipient: Recipient | Rejected | Skipped) -> Settlement:
         self._remark(job, *job.notification.remarks)
@@ -60,9 +68,16 @@ class Sender:
         self._remark(job, *recipients.passed_over(job.notification.event, recipient, self.composer))
         if job.inbound.unfinished_starts >= _MAX_STARTS:
             return await self._park_after_crashes(job)
-        relevance = await self.relevance.check(job)
+        # The look-up in the list rides with those for the relevance.
+        asked = self.suppression.check(job) if self.suppression else None
+        try:
+            relevance, suppressed = await _together(self.relevance.check(job), asked)
+        except StoreUnavailableError:
+            return await self._wait_for_the_list(job)
         if relevance.obsolete:
             return await self.closer.close(job, Skipped(relevance.obsolete))
+        if suppressed:
+            return await self.closer.close(job, suppressed)
         if relevance.wait:
             return await self.closer.give_way(job)
         if wait := await self._wait_for_limits(job):
@@ -81,6 +96,12 @@ class Sender:
         settlement = await self.closer.close(job, outcome)
         await self.poison_guard.end(guard_key(self.composer.channel, job.inbound), forget=True)
         return settlement
+
+    async def _wait_for_the_list(self, job: Job) -> Settlement:
+        """Only the list of suppressions raises: the ledger is waited for."""
+        reason = "the list of suppressions cannot be read"
+        await self.state.postpone(job, _LIST_WAIT_S, reason, None)
+        return Retry(_LIST_WAIT_S, counted=False, reason=reason)
 
     async def _wait_for_limits(self, job: Job) -> Retry | Done | None:
         """Take a place at each rate limit; None where the message may go now, else when it comes back.
@@ -129,6 +150,7 @@ class Sender:
             notification.template,
             notification.event.booking_id,
             job.created_at,
+            job.address_digest,
         )
         with self.observer.timed(Stage.COMPOSE):
             message = self.composer.compose(event, recipient, ids)
@@ -150,6 +172,8 @@ class Sender:
             case SimulatedSend(outcome, attempt):
                 return await closer.close(job, outcome, attempt)
             case Refused(attempt, code, fingerprint):
+                if self.suppression:
+                    await self.suppression.note(job, verdict)
                 return await closer.close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
             case Deferred(attempt, server_wait_s, about):
                 detail = ": ".join(filter(None, (about, attempt.reply or attempt.result)))
@@ -175,3 +199,7 @@ class Sender:
         reason = "the claim was lost before DATA"
         await self.state.postpone(job, self.closer.lease_s, reason, None)
         return self.closer.after_lease(reason)
+
+
+async def _together(relevance: Awaitable[Relevance], asked: Awaitable[Skipped | None] | None) -> _Answers:
+    return await asyncio.gather(relevance, asked) if asked else (await relevance, None)

@@ -61,7 +61,11 @@ class Digests:
 
     def to_search(self, address: str) -> list[str]:
         """The digests to look for in records that may contain this address."""
-        return [MORE, *(_digest(each, canonical(address)) for each in self._keys)]
+        return [MORE, *self.of_address(address)]
+
+    def of_address(self, address: str) -> list[str]:
+        """Of one address, under every key, the current one first. Without a key there are none."""
+        return [_digest(each, canonical(address)) for each in self._keys]
 
     @property
     def key_ids(self) -> list[str]:

@@ -121,6 +121,11 @@ class Metrics:
             "What became known about messages after they were sent, by source and kind.",
             ("source", "kind"),
         )
+        self._policy_refusals = counter(
+            "notification_policy_refusals_total",
+            "Refusals by policy (5.7.x) that came as signals: they are about us, and no address is at fault.",
+            ("source",),
+        )
         self._feedback = counter(
             "notification_feedback_total",
             "The same about e-mails of ours, by template, class of mailbox provider and kind.",
@@ -193,6 +198,9 @@ class Metrics:
         self._signals.labels(signal.source if signal.source in SOURCES else "other", signal.kind).inc()
         if stored.template in TEMPLATES and stored.mailbox:
             self._feedback.labels(stored.template, stored.mailbox, signal.kind).inc()
+
+    def refused_by_policy(self, source: str) -> None:
+        self._policy_refusals.labels(source if source in SOURCES else "other").inc()
 
     def remarked(self, remark: Remark) -> None:
         self._remarks.labels(remark.field).inc()

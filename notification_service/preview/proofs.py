@@ -79,7 +79,9 @@ def proof(
     ids = MessageIds(
         notification_id, notification.event_id, notification.template, notification.event.booking_id, datetime.now(UTC)
     )
-    mail, message = bootstrap.email_composer(settings, renderer).proof(notification.event, _JANE, ids, language)
+    mail, message = bootstrap.email_composer(settings, renderer, preview=True).proof(
+        notification.event, _JANE, ids, language
+    )
     return Proof(sample, language, notification.template, mail, message.content)
 
 

@@ -18,7 +18,7 @@ from notification_service.contract.outcomes import PENDING
 from notification_service.foundation.address_digests import names, texts_in, texts_of_id
 from notification_service.foundation.addresses import NotAnAddressError, mask, mask_in, read_mailbox
 from notification_service.foundation.errors import ConfigurationError, DependencyError
-from notification_service.records import database
+from notification_service.records import database, suppression_list
 from notification_service.records.retention_sweeper import Sweeper, SweepResult
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo.retention import MongoRetention
@@ -54,8 +54,8 @@ class ErasureReport:
     """`under_way`: records that a worker holds, left unchanged. `left`: records that cannot be changed, and why.
 
     `parked`: parked events with the address; `discarded`: how many of them were discarded. `outbox`: files with it.
-    `waiting`: messages in other queues, which cannot be searched. `unsearched`: what was not searched, with
-    the reason.
+    `waiting`: messages in other queues, which cannot be searched. `suppressed`: the list of suppressions has it, and
+    keeps it. `unsearched`: what was not searched, with the reason.
     """
 
     address: str
@@ -68,6 +68,7 @@ class ErasureReport:
     outbox: list[str] = field(default_factory=list)
     waiting: int = 0
     left: list[str] = field(default_factory=list)
+    suppressed: bool = False
     unsearched: list[str] = field(default_factory=list)
 
     @property
@@ -99,6 +100,11 @@ class ErasureReport:
                 f"{self.waiting} events wait in other queues, which cannot be searched: an event of an erased record "
                 f"is not sent when its turn comes, within {delay} s while the service runs; a new event is "
                 "recorded as usual; erase again when the queues are empty"
+            )
+        if self.suppressed:
+            yield (
+                f"{self.address} stays on the list of suppressions, as a keyed digest without the address, so that it "
+                "is not written to again: `suppressions show` has the reason, `suppressions lift` ends it"
             )
         yield from (f"not searched: {each}" for each in self.unsearched)
 
@@ -139,6 +145,10 @@ async def erase(settings: Settings, text: str, *, dry: bool, discard_parked: boo
         report.unsearched.append(f"the parking queue: {problem}; erase again when RabbitMQ answers")
     async with _records(settings, by_address=True) as records:
         await _erase_records(records, address, report, dry=dry)
+    async with database.opened(settings) as opened:
+        report.suppressed = bool(
+            (await suppression_list.of(settings, opened).known(ChannelKind.EMAIL, address)).entries
+        )
     report.outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, dry=dry)
     if discard_parked and report.parked and not dry:
         discarded = await parking.discard(

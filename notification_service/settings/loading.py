@@ -58,12 +58,7 @@ def _misfit(settings: Settings) -> str | None:
     """Which settings do not fit together, in one sentence that names them; None if all do."""
     if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
         return f"DELIVERY_MODE=live, but {settings.unconfigured}"
-    if problem := (
-        settings.fallback.fault(settings.smtp)
-        or settings.wallet.missing
-        or settings.service.retention_problem
-        or settings.feedback_problem
-    ):
+    if problem := settings.fallback.fault(settings.smtp) or next(filter(None, settings.problems), None):
         return problem
     if settings.console.token and settings.console.port == settings.service.port:
         return "CONSOLE_PORT is the same as PORT: the console needs a port of its own"

@@ -55,6 +55,11 @@ class TrackingSettings(SettingsGroup):
         return TokenKeys({int(key_id): secret for key_id, secret in self._pairs})
 
     @property
+    def consent_field(self) -> str | None:
+        """Where users agree that clicks are counted; None where none are."""
+        return self.tracking_consent_field if self.tracking is Tracking.CLICKS else None
+
+    @property
     def plain_keys(self) -> tuple[str, ...]:
         return tuple(secret for _, secret in self._pairs)
 

@@ -1,10 +1,19 @@
 """The tree of all settings, and what follows from several groups of them together."""
 
+from urllib.parse import urlsplit
+
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from notification_service.foundation.credentials import passwords, published, published_login, sent_by_auth
-from notification_service.settings.choices import DeliveryMode, Security, ServiceLink, TransportKind
+from notification_service.settings.choices import (
+    DeliveryMode,
+    RecipientRecord,
+    Security,
+    ServiceLink,
+    Tracking,
+    TransportKind,
+)
 from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.servers import (
@@ -69,6 +78,43 @@ class Settings(BaseModel):
     @property
     def live(self) -> bool:
         return self.service.delivery_mode is not DeliveryMode.SIMULATE and self.unconfigured is None
+
+    @property
+    def problems(self) -> tuple[str | None, ...]:
+        """Why settings do not fit together, each in one sentence; None for each way in which they do."""
+        return self.wallet.missing, self.service.retention_problem, self.feedback_problem, self.tracking_problem
+
+    @property
+    def tracking_problem(self) -> str | None:
+        """Why addresses cannot be suppressed or clicks not be counted as the settings ask, in one sentence."""
+        if self.tracking.suppression and not self.has_digests:
+            return "SUPPRESSION=true with RECORD_RECIPIENT=masked needs ADDRESS_KEYS: the list holds keyed digests"
+        if self.tracking.tracking is Tracking.OFF:
+            return None
+        needed = {
+            "CALLBACK_URL": self.feedback.callback_url,
+            "LINK_KEYS": self.tracking.link_keys,
+            "TRACKING_CONSENT_FIELD": self.tracking.tracking_consent_field,
+        }
+        if missing := [name for name, value in needed.items() if not value]:
+            return f"TRACKING=clicks needs {', '.join(missing)}"
+        return self._untrackable_link
+
+    @property
+    def has_digests(self) -> bool:
+        """Whether addresses have keyed digests: without ADDRESS_KEYS, masked records have none."""
+        return bool(self.addresses.keys) or self.service.record_recipient is RecipientRecord.FULL
+
+    @property
+    def _untrackable_link(self) -> str | None:
+        """The redirect leads to hosts of LINK_HOSTS alone, so that no key of ours makes an open redirect of it."""
+        service = self.service
+        links = {"RETRY_URL": service.retry_url, "BOOKING_URL": service.booking_url, "SUPPORT_URL": service.support_url}
+        hosts = {host.lower() for host in service.link_hosts}
+        for name, link in links.items():
+            if link and (host := urlsplit(link.replace("{booking_id}", "1")).hostname) not in hosts:
+                return f"TRACKING=clicks: {name} leads to {host}, which LINK_HOSTS does not name"
+        return None
 
     @property
     def feedback_problem(self) -> str | None:

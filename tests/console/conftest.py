@@ -27,6 +27,7 @@ def full_place(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> I
     with place.service(**scene.SETTINGS) as service:
         scene.fill(place)
         scene.age(place, hours=48, most=8)
+        scene.readers(place)
         yield place, service.console_port
     stack.smtp.clear()
     place.close()

@@ -26,9 +26,10 @@ def main() -> int:
     try:
         with LocalStack(folder) as stack:
             place = Place(stack, folder)
-            with place.service(**scene.SETTINGS) as service:
+            with place.service(**scene.SETTINGS, SUPPRESSION="true") as service:
                 scene.fill(place)
                 scene.age(place)
+                scene.readers(place)
                 ids = {record["event_id"]: record["_id"] for record in place.records()}
                 with sync_playwright() as playwright, chromium(playwright) as browser:
                     for name, (scheme, size) in LOOKS.items():
@@ -60,6 +61,9 @@ def _shoot(ids: dict[str, str], visit: Visit, suffix: str) -> None:
     visit.go("/console/traffic?span=week")
     visit.until_counted()
     visit.picture(OUT / f"traffic.{suffix}")
+    for name in ("suppressions", "clicks"):
+        visit.go(f"/console/{name}")
+        visit.picture(OUT / f"{name}.{suffix}")
     visit.go("/console/gallery/")
     visit.picture(OUT / f"gallery.{suffix}")
 

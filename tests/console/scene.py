@@ -1,5 +1,6 @@
 """A place with something to see: mails that went out and mails that did not, an hour ago and a week ago."""
 
+import hashlib
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -93,3 +94,43 @@ def _hour(drawn: random.Random, at: datetime, most: int) -> Iterator[Document]:
             "created_at": moment,
             "updated_at": moment,
         }
+
+
+def readers(place: Place) -> None:
+    """What readers and providers said: who is not written to, and which links were followed."""
+    now = datetime.now(UTC)
+
+    def said(source: str, hours: float, code: str | None = None, detail: str = "") -> Document:
+        told = {"source": source, "source_id": f"{source}{hours}", "at": now - timedelta(hours=hours), "code": code}
+        return {**told, "key": f"{source}:{hours}", "detail": detail, "notification_id": f"{int(hours):032x}"}
+
+    lift = {"at": now - timedelta(hours=2), "by": "Jo Smith (console)", "reason": "She emptied her mailbox"}
+    known: list[Document] = [
+        {"gone": {"evidence": [said("ses", 3, "5.1.1", "smtp; 550 5.1.1 user unknown")]}},
+        {"complained": {"evidence": [said("postmark", 20)]}, "unsubscribed": {"evidence": [said("link", 21)]}},
+        {"failing": {"evidence": [said("mailgun", 90, "5.4.4"), said("mailgun", 30, "5.4.4")]}},
+        {"by_hand": {"evidence": [said("Ann (console)", 50, None, "Wants paper only")]}},
+        {"gone": {"evidence": [said("sendgrid", 70, "5.1.10")], "lifts": [lift]}},
+    ]
+    place.database["notification_suppressions"].insert_many(
+        {"_id": f"email:{hashlib.sha256(str(number).encode()).hexdigest()[:32]}", **each, "changed_at": now}
+        for number, each in enumerate(known, 1)
+    )
+    links = [
+        ("payment_failed", "retry", 41),
+        ("booking_confirmation", "booking", 112),
+        ("payment_success", "support", 9),
+    ]
+    place.database["notification_signals"].insert_many(
+        {
+            "_id": f"{template}{number}",
+            "kind": "clicked",
+            "at": now - timedelta(hours=number),
+            "received_at": now - timedelta(hours=number),
+            "notification_id": f"{template}{number // 2}",
+            "template": template,
+            "extra": {"link": link, **({"why": "robot"} if number % 5 == 0 else {})},
+        }
+        for template, link, count in links
+        for number in range(count)
+    )

@@ -36,7 +36,8 @@ def browser(address: str) -> Iterator[Browser]:
 
 def paths(ids: dict[str, str]) -> list[str]:
     every = [f"/notifications/{ids[event]}" for event in ("in-doubt", "script")]
-    return [f"/console{path}" for path in ("/", "/books", "/traffic", "/nothing", "/gallery/", *every, "/waiting")]
+    views = ("/", "/books", "/traffic", "/suppressions", "/clicks", "/nothing", "/gallery/", *every, "/waiting")
+    return [f"/console{path}" for path in views]
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", "desk"), ("dark", "phone")])

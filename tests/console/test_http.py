@@ -30,7 +30,10 @@ from tests.stack.place import RECORDS, Document, Place
 from tests.stack.processes import free_port
 
 OPEN = {"/", "/console", "/console/login", "/console/console.css"}
-PAGES = ["/", "/?q=BOOK-789012", "/waiting", "/waiting?outcome=unknown", "/books", "/traffic", "/traffic?span=week"]
+PAGES = [
+    *("/", "/?q=BOOK-789012", "/waiting", "/waiting?outcome=unknown", "/books", "/traffic", "/traffic?span=week"),
+    *("/suppressions", "/suppressions?cause=gone", "/suppressions?q=jane@example.com", "/clicks", "/clicks?span=day"),
+]
 EVENTS = ["receipt", "bounced", "full", "in-doubt", "nobody", "begun", "script"]
 
 
@@ -325,7 +328,7 @@ async def test_no_other_method_is_taken(operator: httpx.AsyncClient, app: Starle
     ids=str,
 )
 @pytest.mark.parametrize(
-    "path", ["/console/login", "/console/parked", "/console/bounced", "/console/books", "/console/logout"]
+    "path", [f"/console/{name}" for name in ("login", "parked", "bounced", "books", "logout", "suppressions")]
 )
 async def test_a_form_from_elsewhere_is_refused(
     operator: httpx.AsyncClient, behind: ConsoleQueries, path: str, headers: dict[str, str]

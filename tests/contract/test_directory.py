@@ -144,6 +144,20 @@ async def test_a_booking_and_its_user_are_found_as_the_database_holds_their_ids(
     assert await directory.user_of_booking(booking_id) == person
 
 
+async def test_only_a_plain_true_is_a_consent(stack: LocalStack) -> None:
+    client = mongo.connect(stack.mongodb_uri)
+    database = client[f"test_{uuid.uuid4().hex[:12]}"]
+    said = {"yes": True, "text": "true", "one": 1, "no": False, "nothing": None, "more": {"clicks": True}}
+    await database["users"].insert_many([{"_id": name, "consent": {"clicks": each}} for name, each in said.items()])
+    await database["users"].insert_one({"_id": "flat", "consent": True})
+    asking, silent = MongoDirectory(database, "consent.clicks"), MongoDirectory(database)
+    found = {name: await asking.user(name) for name in (*said, "flat")}
+    assert [name for name, each in found.items() if each and each.tracking_consent] == ["yes"]
+    assert await silent.user("yes") == Recipient()
+    await client.drop_database(database.name)
+    client.close()
+
+
 async def test_several_who_are_asked_for_at_once_are_each_found(directory: Directory) -> None:
     asked = [HEX, HEX.upper(), "42", "7", "u1", "nobody"]
     assert await asyncio.gather(*map(directory.user, asked)) == [TYPED, TYPED, TYPED, EXACT, JANE, None]

@@ -47,6 +47,7 @@ OUTCOMES: list[Outcome] = [
     Sent(possible_duplicate=True),
     Simulated("outbox/x.eml"),
     *map(Skipped, SkipReason),
+    Skipped(SkipReason.SUPPRESSED, "lift it"),
     Bounced("5.1.1", "no such user", "0123456789abcdef"),
     *(Rejected(reason, "why") for reason in RejectReason),
     *(Parked(reason, "why") for reason in ParkReason),

@@ -37,13 +37,27 @@ A success notes that its booking is paid, and by which name it was reported firs
 and for its booking's mails: one way there and back, with a command for each collection."""
 
 
+SUPPRESSION = {"booking.confirmed": {**ONE_QUESTION, "find": 2}}
+"""One more, for the address: it is sent together with the question that is asked anyway."""
+
+
 @pytest.mark.parametrize("kind", MONGODB)
 def test_an_event_costs_no_more_on_the_wire_than_its_budget(place: Place, kind: str) -> None:
+    assert_costs(place, kind, MONGODB[kind])
+
+
+@pytest.mark.parametrize("kind", SUPPRESSION)
+def test_suppression_costs_one_more_question(place: Place, kind: str) -> None:
+    assert_costs(place, kind, SUPPRESSION[kind], SUPPRESSION="true")
+
+
+def assert_costs(place: Place, kind: str, budget: dict[str, int], **settings: str) -> None:
     stack = place.stack
     with Proxy(stack.broker.port) as amqp, Proxy(stack.mongo.port) as mongodb:
         service = place.service(
             RABBITMQ_URL=place.amqp_url.replace(f":{stack.broker.port}/", f":{amqp.port}/"),
             MONGODB_URI=stack.mongodb_uri.replace(f":{stack.mongo.port}/", f":{mongodb.port}/"),
+            **settings,
         )
         with service:
             _work_off(place, kind, 1)
@@ -58,7 +72,7 @@ def test_an_event_costs_no_more_on_the_wire_than_its_budget(place: Place, kind: 
             # Before it says goodbye, which is no event's either.
             spent = {"amqp": _amqp_methods(amqp.requested), "mongodb": _mongodb_commands(mongodb.requested)}
     assert {"smtp": +spent_smtp, "redis": +spent_redis} == {"smtp": _times(SMTP), "redis": _times(REDIS)}
-    assert spent == {"amqp": _times(AMQP), "mongodb": _times(MONGODB[kind])}
+    assert spent == {"amqp": _times(AMQP), "mongodb": _times(budget)}
 
 
 def _times(budget: dict[str, int]) -> Counter[str]:

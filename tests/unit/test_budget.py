@@ -14,6 +14,7 @@ import pytest
 
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.mime import SenderIdentity
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.pipeline import Pipeline, Policy
@@ -21,10 +22,12 @@ from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done
 from notification_service.delivery.state import DeliveryState
+from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.stores.memory.claims import MemoryClaims
 from notification_service.stores.memory.directory import MemoryDirectory
 from notification_service.stores.memory.ledger import MemoryLedger
 from notification_service.stores.memory.rates import MemoryRates
+from notification_service.stores.memory.suppressions import MemorySuppressions
 from tests.samples import sample
 from tests.unit.fakes import LARGEST, ScriptedChannel, inbound
 from tests.unit.test_pipeline import JANE, Shelf, renderer
@@ -65,7 +68,7 @@ class Counted:
 
 
 class Till:
-    def __init__(self) -> None:
+    def __init__(self, *, suppression: bool = False) -> None:
         self.spent: Counter[str] = Counter()
         claims: Any = Counted(MemoryClaims(30), self._of("redis"))
         rates: Any = Counted(MemoryRates(), self._of("redis"))
@@ -74,6 +77,7 @@ class Till:
             MemoryDirectory({"user456": JANE}, {sample("payment.refunded")["booking_id"]: "user456"}),
             self._of("mongodb"),
         )
+        suppressions: Any = Counted(MemorySuppressions(), self._of("suppressions"))
         leases = Leases(claims, 30)
         self.channel = ScriptedChannel()
         self.pipeline = Pipeline(
@@ -88,6 +92,7 @@ class Till:
             policy=Policy(RetrySchedule(2, (5, 30)), LARGEST, renderer().zone),
             jobs=Jobs(),
             poison_guard=PoisonGuard(claims),
+            suppression=SuppressionCheck(suppressions, ChannelKind.EMAIL) if suppression else None,
         )
 
     def _of(self, part: str) -> Callable[[], None]:
@@ -107,6 +112,11 @@ class Till:
 @pytest.mark.parametrize("name", BUDGET)
 async def test_an_event_costs_no_more_calls_than_its_budget(name: str) -> None:
     assert await Till().handle(name) == BUDGET[name]
+
+
+@pytest.mark.parametrize("name", BUDGET)
+async def test_where_suppression_is_on_a_mail_costs_one_look_up_more(name: str) -> None:
+    assert await Till(suppression=True).handle(name) == BUDGET[name] | ({"suppressions": 1} if BUDGET[name] else {})
 
 
 async def test_a_copy_costs_two_calls_to_redis_and_one_to_mongodb() -> None:

@@ -30,6 +30,7 @@ EVERY: list[Outcome] = [
     Sent(possible_duplicate=True),
     Simulated("outbox/x.eml"),
     *map(Skipped, SkipReason),
+    Skipped(SkipReason.SUPPRESSED, "lift it"),
     Bounced("5.1.1", "no such user"),
     Bounced("550", ""),
     *(Rejected(reason, "why") for reason in RejectReason),

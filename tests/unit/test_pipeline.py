@@ -56,6 +56,7 @@ from notification_service.delivery.rate_limits import RateLimits, Reservation
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.delivery.state import DeliveryState
+from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.claims import MemoryClaims
 from notification_service.stores.memory.directory import MemoryDirectory
@@ -197,6 +198,7 @@ class Cinema:
     renderer: Renderer = field(default_factory=renderer)
     outbox: Shelf = field(default_factory=Shelf)
     rates: MemoryRates = field(default_factory=MemoryRates)
+    suppression: SuppressionCheck | None = None
 
     def __post_init__(self) -> None:
         self.clock = Clock()
@@ -218,6 +220,7 @@ class Cinema:
             policy=Policy(RetrySchedule(self.most, (5, 30)), LARGEST, self.renderer.zone, self.hold),
             jobs=Jobs(),
             poison_guard=PoisonGuard(self.claims),
+            suppression=self.suppression,
         )
 
     async def handle(self, *, attempt: int = 0, **changes: Any) -> Done | Park | Retry:  # noqa: ANN401 - JSON

@@ -4,6 +4,7 @@ from notification_service.channels.email import mime
 from notification_service.channels.email.mail import Mail, OutgoingEmail
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.channels.email.rendering import Renderer
+from notification_service.content.reader_links import ReaderLinks
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
 from notification_service.delivery.ports.composer import MessageIds
@@ -12,16 +13,27 @@ from notification_service.foundation.addresses import read_mailbox
 
 
 class EmailComposer:
-    """Composes e-mails. `max_attachment_bytes`: of all attachments together; those that do not fit are left out."""
+    """Composes e-mails. `max_attachment_bytes`: of all attachments together; those that do not fit are left out.
+
+    `reader_links`: None where no link leads by way of our listener.
+    """
 
     channel = ChannelKind.EMAIL
     address_field = "email"
     optional = False
 
-    def __init__(self, renderer: Renderer, sender: SenderIdentity, *, max_attachment_bytes: int) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        sender: SenderIdentity,
+        *,
+        max_attachment_bytes: int,
+        reader_links: ReaderLinks | None = None,
+    ) -> None:
         self.renderer = renderer
         self._sender = sender
         self._max_attachment_bytes = max_attachment_bytes
+        self._reader_links = reader_links
 
     def address(self, recipient: Recipient) -> str:
         return read_mailbox(recipient.email or "")
@@ -42,6 +54,10 @@ class EmailComposer:
 
         Raises `CompositionError`.
         """
-        max_bytes = self._max_attachment_bytes
-        mail = self.renderer.render(ids.template, event, recipient, language, max_attachment_bytes=max_bytes)
+        max_bytes, made = self._max_attachment_bytes, self._reader_links
+        consent = recipient.tracking_consent
+        links = made.of(ids.notification_id, ids.address_digest, consent=consent) if made else None
+        mail = self.renderer.render(
+            ids.template, event, recipient, language, max_attachment_bytes=max_bytes, reader_links=links
+        )
         return mail, mime.compose(mail, recipient.email or "", self._sender, ids, max_attachment_bytes=max_bytes)

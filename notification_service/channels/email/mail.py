@@ -30,11 +30,16 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
     remarks: tuple[Remark, ...] = ()
     """For the operator, such as a link that was left out."""
+    unsubscribe: str | None = None
+    """The link by which its reader unsubscribes, where its template is optional."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailTemplate:
-    """The three compiled parts of one e-mail. `digest`: of their sources, including shared ones and catalogues."""
+    """The three compiled parts of one e-mail. `digest`: of their sources, including shared ones and catalogues.
+
+    `optional`: a reader may unsubscribe from it.
+    """
 
     name: str
     digest: str
@@ -42,6 +47,7 @@ class MailTemplate:
     text: Template
     html: Template
     phrases: SharedPhrases
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

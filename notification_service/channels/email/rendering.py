@@ -25,6 +25,7 @@ from notification_service.content.event_text import cleaned, earlier_show, isola
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
+from notification_service.content.reader_links import LinksOfMessage
 from notification_service.content.templates import SHARED
 from notification_service.contract.amounts import Amount
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event, PaymentFailed
@@ -74,6 +75,11 @@ class Renderer:
     def languages(self) -> tuple[str, ...]:
         return tuple(self._templates)
 
+    @property
+    def optional_templates(self) -> frozenset[str]:
+        """Those that a reader may unsubscribe from."""
+        return frozenset(name for name, each in self._templates[catalogues.SOURCE].items() if each.optional)
+
     def digest(self, template: str) -> str:
         return self._templates[catalogues.SOURCE][template].digest
 
@@ -89,18 +95,27 @@ class Renderer:
         language: str | None = None,
         *,
         max_attachment_bytes: int | None = None,
+        reader_links: LinksOfMessage | None = None,
     ) -> Mail:
         """Render the mail of an event.
 
         `language`: one of `languages`, for previews, instead of that of event and recipient.
         `max_attachment_bytes`: of all attachments together; those that do not fit are left out with a remark.
+        `reader_links`: makes the links of this message that lead by way of our listener; None in previews.
 
         Raises `CompositionError` with file and line where the template is at fault.
         """
         localization = self._localization(event, person, language)
         parts = self._templates[localization.language][template]
         try:
-            return self._render(parts, event, person, localization, max_attachment_bytes)
+            return self._render(
+                parts,
+                event,
+                person,
+                localization,
+                max_attachment_bytes=max_attachment_bytes,
+                reader_links=reader_links,
+            )
         except Exception as problem:  # a template may raise anything
             raise CompositionError(_where(problem, template), str(problem)) from problem
 
@@ -119,7 +134,9 @@ class Renderer:
         event: Event,
         person: Recipient,
         localization: Localization,
+        *,
         max_attachment_bytes: int | None,
+        reader_links: LinksOfMessage | None,
     ) -> Mail:
         event = cleaned(event)
         context, refused = self._context(event, person, localization)
@@ -135,8 +152,12 @@ class Renderer:
             "calendar": _CALENDAR in attached,
             "wallet": WalletLinks(apple=_PASS in attached, google=save_link),
             "words": parts.phrases,
+            "unsubscribe": reader_links.unsubscribe(localization.language) if reader_links and parts.optional else None,
         }
         text = line_breaking.tidy(parts.text.render(context))
+        if reader_links:
+            # The text part shows its links as they are: nobody reads the address of a redirect.
+            context["links"] = reader_links.tracked(context["links"])
         html = parts.html.render(context)
         remarks = [
             *refused,
@@ -145,7 +166,7 @@ class Renderer:
             *left_out,
             *not_made,
         ]
-        return Mail(context["subject"], text, html, tuple(files), tuple(remarks))
+        return Mail(context["subject"], text, html, tuple(files), tuple(remarks), context["unsubscribe"])
 
     def _context(
         self, event: Event, person: Recipient, localization: Localization

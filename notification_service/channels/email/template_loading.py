@@ -1,7 +1,7 @@
 """Loads and compiles the e-mail templates, and renders each once, so that an error stops the start."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +24,13 @@ _NO_WALLETS = Wallets()
 _PHRASES = f"{SHARED}/words.txt"
 
 
-def load(directory: Path, profile: SenderProfile, wallets: Wallets = _NO_WALLETS) -> Renderer:
-    """Compile every template, and render each once. Raises `ConfigurationError` with file and line."""
+def load(
+    directory: Path,
+    profile: SenderProfile,
+    wallets: Wallets = _NO_WALLETS,
+    names: Sequence[str] = TEMPLATES,
+) -> Renderer:
+    """Compile the templates of these names, and render each once. Raises `ConfigurationError` with file and line."""
     translations_of = catalogues.load(directory)
     languages = [language for language in translations_of if language != catalogues.PSEUDO]
     if catalogues.choose([profile.defaults.locale], languages) is None:
@@ -43,6 +48,7 @@ def load(directory: Path, profile: SenderProfile, wallets: Wallets = _NO_WALLETS
                         loader, translations, compiled, {"palette": profile.brand.palette, "start": _start(language)}
                     ),
                     directory,
+                    names,
                 )
                 for language, translations in translations_of.items()
             },
@@ -64,16 +70,17 @@ def _start(language: str) -> str:
     return "left" if catalogues.locale_of(language).text_direction == "ltr" else "right"
 
 
-def _compile_all(environment: Environment, directory: Path) -> Mapping[str, MailTemplate]:
+def _compile_all(environment: Environment, directory: Path, names: Sequence[str]) -> Mapping[str, MailTemplate]:
     for shared in sorted(path for path in (directory / SHARED).glob("*") if path.suffix in (".html", ".txt")):
         environment.get_template(f"{SHARED}/{shared.name}")
-    return {name: _compile(environment, directory, name) for name in TEMPLATES}
+    return {name: _compile(environment, directory, name) for name in names}
 
 
 def _compile(environment: Environment, directory: Path, name: str) -> MailTemplate:
     subject, text, html = (environment.get_template(f"{name}/{part}") for part in PARTS)
     phrases = SharedPhrases(environment.get_template(_PHRASES).module)
-    return MailTemplate(name, _digest(directory, name), subject, text, html, phrases)
+    optional = templates.is_optional(directory, name)
+    return MailTemplate(name, _digest(directory, name), subject, text, html, phrases, optional)
 
 
 def _digest(directory: Path, name: str) -> str:

@@ -12,13 +12,18 @@ from notification_service.delivery.ports.directory import Recipient
 
 @dataclass(frozen=True, slots=True)
 class MessageIds:
-    """The ids that a message carries. `date`: when the work on its notification began."""
+    """The ids that a message carries. `date`: when the work on its notification began.
+
+    `address_digest`: of its recipient, keyed, so that a link names the recipient and shows no address; empty if it is
+    not known.
+    """
 
     notification_id: str
     event_id: str
     template: str
     booking_id: str | None
     date: datetime
+    address_digest: str = ""
 
 
 class CompositionError(Exception):

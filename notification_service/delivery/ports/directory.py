@@ -10,6 +10,8 @@ class Recipient:
     first_name: str | None = None
     last_name: str | None = None
     locale: str | None = None
+    tracking_consent: bool = False
+    """Whether the user agrees that clicks are counted; False where nobody asked."""
 
 
 class Directory(Protocol):

@@ -36,4 +36,5 @@ def _cleaned(recipient: Recipient) -> Recipient:
         first_name=placeholders.name(recipient.first_name),
         last_name=placeholders.name(recipient.last_name),
         locale=placeholders.known(recipient.locale),
+        tracking_consent=recipient.tracking_consent,
     )

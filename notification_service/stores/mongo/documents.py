@@ -5,7 +5,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from notification_service.contract.bodies import JsonObject
-from notification_service.contract.outcomes import PENDING, WAITING, Outcome, Status, Summary, recall, summarize
+from notification_service.contract.outcomes import (
+    PENDING,
+    SUPPRESSING,
+    WAITING,
+    Outcome,
+    Status,
+    Summary,
+    recall,
+    summarize,
+)
 from notification_service.delivery.ports.channel import IN_DOUBT, Attempt
 from notification_service.delivery.ports.ledger import Entry, Intent, Record, RecordedEvent
 from notification_service.foundation.address_digests import texts_in, texts_of_id
@@ -14,8 +23,15 @@ from notification_service.foundation.addresses import key
 T = TypeVar("T")
 
 OPEN = (PENDING, WAITING)
-REOPENABLE = ("rejected", "parked", "unknown", "bounced")
-"""Outcomes that a replay opens again. A rejected or bounced one is also opened by a later event of the same fact."""
+_REOPENABLE = ("rejected", "parked", "unknown", "bounced")
+REOPENABLE: Mapping[str, Any] = {
+    "$or": [
+        {"outcome": {"$in": [*OPEN, *_REOPENABLE]}},
+        {"outcome": "skipped", "reason": {"$in": [str(reason) for reason in SUPPRESSING]}},
+    ]
+}
+"""The records that a replay opens again, or that are open. A later event of the same fact opens a rejected one too, and
+with another address one that is about its address."""
 
 _MAX_DEPTH = 40
 _MAX_INTEGER_SIZE = 2**63
@@ -25,6 +41,12 @@ _MAX_EVENT_LENGTH = 4 * 1024 * 1024
 
 Show = Callable[[str], str]
 """Returns a text that may hold an address as the record shows it: in full or masked."""
+
+
+def may_be_reopened(document: Record) -> bool:
+    """Whether `REOPENABLE` finds it, but for records that are open."""
+    outcome, reason = document.get("outcome"), document.get("reason")
+    return outcome in _REOPENABLE or (outcome == "skipped" and reason in SUPPRESSING)
 
 
 def of_event(intent: Intent, show: Show) -> dict[str, Any]:

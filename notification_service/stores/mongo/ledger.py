@@ -39,15 +39,22 @@ _EVENT_FIELDS = ("event_json", "stripped_at")
 class MongoLedger:
     """`collection`: the records. `full_recipients`: whether they show addresses in full or masked.
 
-    `address_keys`: for the digests by which records are found by address, the current key first.
+    `address_keys`: for the digests by which records are found by address, the current key first. `reads`: a group of
+    reads that is shared with another store.
     """
 
     def __init__(
-        self, database: Database, collection: str, *, full_recipients: bool, address_keys: Sequence[str] = ()
+        self,
+        database: Database,
+        collection: str,
+        *,
+        full_recipients: bool,
+        address_keys: Sequence[str] = (),
+        reads: GroupedReads | None = None,
     ) -> None:
         self._database = database
         self._records: Collection = database[collection]
-        reads = GroupedReads()
+        reads = reads or GroupedReads()
         self._facts = reads.of(database[schema.FACTS], {"report": 1, "paid_at": 1})
         self._new_facts = GroupedWrites(database[schema.FACTS])
         self._writes = GroupedWrites(self._records)
@@ -118,8 +125,7 @@ class MongoLedger:
             "$unset": {name: "" for name in (*_ENDED_FIELDS, *(_EVENT_FIELDS if intent else ())) if name not in fields},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
-        reopenable = {"$in": [*documents.OPEN, *documents.REOPENABLE]}
-        which: Document = {"_id": notification_id, "outcome": reopenable, "owner": {"$in": [seen, owner]}}
+        which: Document = {"_id": notification_id, **documents.REOPENABLE, "owner": {"$in": [seen, owner]}}
         if not sending:
             which["sending"] = {"$ne": True}
         if intent is not None and (digests := (await self._digests()).of(documents.texts_of(intent))):

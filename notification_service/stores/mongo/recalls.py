@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from notification_service.contract.outcomes import ParkReason
+from notification_service.contract.outcomes import SUPPRESSING, ParkReason
 from notification_service.delivery.ports.recalls import Order
 from notification_service.stores.mongo import documents
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
@@ -14,6 +14,7 @@ from notification_service.stores.mongo.search import identity
 _BATCH_SIZE = 100
 _ID_PREFIX = "recall:"
 """The `_id` of an order is this prefix and the fingerprint; no fact of a booking or payment begins with it."""
+_SUPPRESSED: Document = {"outcome": "skipped", "reason": {"$in": [str(reason) for reason in SUPPRESSING]}}
 _FIELDS = dict.fromkeys(
     (
         *("event_id", "event_ids", "event_type", "notification_type", "booking_id", "template", "recipient"),
@@ -28,7 +29,8 @@ _FIELDS = dict.fromkeys(
 class Bounces:
     """Which records to select; all given conditions hold.
 
-    `code`: a part of the server's code, such as 550 or 5.4.5, or `unmovable`. `since`: the earliest time of the bounce.
+    `code`: a part of the server's code, such as 550 or 5.4.5, or `unmovable`, `suppressed`, `unsubscribed`.
+    `since`: the earliest time of the bounce.
     `domain`: that of the address, as the record has it.
     """
 
@@ -46,12 +48,13 @@ class Bounces:
 
     @property
     def _outcomes(self) -> Document:
-        """Bounced and `unmovable` events are in no queue. A notification or event given by id may also be in one."""
+        """What bounced, was suppressed or is `unmovable` is in no queue. One that is given by id may also be in one."""
         if self.fingerprint:
             return {"outcome": "bounced"}
         if self.notification or self.event:
-            return {"outcome": {"$in": ["bounced", "parked", "unknown"]}}
-        return {"$or": [{"outcome": "bounced"}, {"outcome": "parked", "reason": ParkReason.UNMOVABLE.value}]}
+            return {"$or": [{"outcome": {"$in": ["bounced", "parked", "unknown"]}}, _SUPPRESSED]}
+        unmovable = {"outcome": "parked", "reason": ParkReason.UNMOVABLE.value}
+        return {"$or": [{"outcome": "bounced"}, unmovable, *([_SUPPRESSED] if self.code in SUPPRESSING else [])]}
 
     @property
     def query(self) -> Document:

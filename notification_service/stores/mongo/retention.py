@@ -224,10 +224,10 @@ def _as_read(record: Record) -> Document:
 
 def _erased(record: Record, at: datetime) -> Document:
     result, outcome = personal_data.without_person(record, at), record.get("outcome")
-    if outcome in documents.REOPENABLE:
+    if documents.may_be_reopened(record):
         past = {name: result[name] for name in ("status", "outcome", "reason", "updated_at") if name in result}
         result["history"] = [*result.get("history", ()), past]
-    if outcome in (WAITING, *documents.REOPENABLE):
+    if outcome == WAITING or documents.may_be_reopened(record):
         result.pop("due_at", None)
         result |= documents.closed(Skipped(SkipReason.ERASED), at, str)
     return result | {"erased_at": at}

@@ -52,8 +52,10 @@ local key, owner, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict', 'server')
 local state, here = held[1], server()
 if state == 'decided' then
-  local outcome = cjson.decode(held[4])['outcome']
+  local verdict = cjson.decode(held[4])
+  local outcome, reason = verdict['outcome'], verdict['reason']
   local mendable = outcome == 'parked' or outcome == 'unknown' or outcome == 'rejected' or outcome == 'bounced'
+    or outcome == 'skipped' and (reason == 'suppressed' or reason == 'unsubscribed')
   if ARGV[4] ~= 'reopen' or not mendable then return {'decided', held[4]} end
   state = outcome == 'unknown' and 'sending' or 'claimed'
   held[2], held[3], held[5] = '', 0, here
