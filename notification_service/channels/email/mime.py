@@ -8,12 +8,12 @@ import textwrap
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.header import Header
 from email.utils import encode_rfc2231, format_datetime
 from functools import cached_property, lru_cache
 
 import idna
 
+from notification_service.channels.email.encoded_words import encoded
 from notification_service.channels.email.mail import Attachment, Mail, OutgoingEmail
 from notification_service.contract.outcomes import RejectReason
 from notification_service.delivery.ports.composer import MessageIds
@@ -145,7 +145,7 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
     lines = [
         f"From: {_phrase(name, needs_utf8=needs_utf8)} <{sender}>" if name else f"From: {sender}",
         f"To: {recipient}",
-        _folded(f"Subject: {subject if needs_utf8 or subject.isascii() else _encoded('Subject', subject)}"),
+        _folded(f"Subject: {subject if needs_utf8 or subject.isascii() else encoded(subject, len('Subject: '))}"),
         f"Date: {format_datetime(ids.date)}",
         f"Message-ID: {message_id(ids.notification_id, domain)}",
         *([f"References: <booking.{_thread(ids.booking_id)}@{domain}>"] if ids.booking_id else ()),
@@ -179,13 +179,8 @@ def _thread(booking_id: str) -> str:
 def _phrase(name: str, *, needs_utf8: bool) -> str:
     """A display name (RFC 5322 §3.2.5), quoted where needed. `SenderIdentity` removed the specials but for the dot."""
     if not name.isascii() and not needs_utf8:
-        return _encoded("From", name)
+        return encoded(name, len("From: "))
     return name if _ATOMS.fullmatch(name) else f'"{name}"'
-
-
-def _encoded(name: str, text: str) -> str:
-    """The text as encoded words (RFC 2047). `email.policy` of Python 3.11 loses spaces between two of them."""
-    return Header(text, "utf-8", _MAX_HEADER_LINE_LENGTH, name).encode(linesep="\r\n")
 
 
 def _folded(line: str) -> str:
