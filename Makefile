@@ -94,8 +94,9 @@ mail-thunderbird: $(STAMP) ## pictures of mails in Thunderbird under var/mails/t
 console-pictures: $(STAMP) ## the pictures under docs/console
 	@$(BIN)/python -m tests.console.pictures
 
-bench: $(STAMP) ## events/s and CPU beside the floor and the usual ways, interleaved, about 4 minutes
-	@$(BIN)/python -m benchmarks.compare --events 1000 --rounds 3 --json var/bench/compare.json
+bench: $(STAMP) ## events/s and CPU beside the floor and Node at DELAYS=0,10,40 ms, in ROUNDS=3 interleaved rounds (ONLY=ours,node)
+	@$(BIN)/python -m benchmarks.compare --events 1000 --rounds $(or $(ROUNDS),3) --delays $(or $(DELAYS),0$(comma)10$(comma)40) \
+		$(if $(ONLY),--only $(ONLY)) --json var/bench/compare.json
 
 bench-latency: $(STAMP) ## publish to 250 under an open load, half of the floor's and of ours
 	@$(BIN)/python -m benchmarks.latency

@@ -22,12 +22,16 @@ _SETTLES = 30.0
 
 @dataclass(frozen=True)
 class Figures:
-    """`events`: those that the clock saw, which is neither the first ones nor the last."""
+    """`events`: those that the clock saw, which is neither the first ones nor the last.
+
+    `stores_cpu_ms_per_event`: what Redis and the MongoDB-wire server spent meanwhile, which are no part of the program.
+    """
 
     events: int
     seconds: float
     events_per_second: float
     cpu_ms_per_event: float
+    stores_cpu_ms_per_event: float
     connections: int
     peak_memory_mb: float
 
@@ -57,9 +61,10 @@ def measure(place: Place, part: Part, events: int, audit: str | None) -> Figures
         # under way as were then, or work that was done before would be a gift to whoever has the most under way.
         # The sink is asked, since counting records would load the database that is measured with.
         first = _mails(part, place, before.mails, 1)
-        cpu, started = cpu_seconds(part), time.monotonic()
+        cpu, stores, started = cpu_seconds(part), _stores_seconds(place), time.monotonic()
         last = _mails(part, place, before.mails, events - PREFETCH)
         seconds, spent = time.monotonic() - started, cpu_seconds(part) - cpu
+        spent_by_stores = _stores_seconds(place) - stores
         _mails(part, place, before.mails, events)
         if audit is not None:
             until(lambda: place.database[audit].count_documents({"outcome": "sent"}) >= events, timeout=_SETTLES)
@@ -74,6 +79,7 @@ def measure(place: Place, part: Part, events: int, audit: str | None) -> Figures
         seconds,
         counted / seconds,
         spent * 1000 / counted,
+        spent_by_stores * 1000 / counted,
         after.connections - before.connections,
         memory,
     )
@@ -89,6 +95,10 @@ def _mails(part: Part, place: Place, before: int, wanted: int) -> int:
             raise PartFailedError(f"it {what} after {mails} of {wanted} mails; the end of {part.log}:\n{last}")
         time.sleep(_LOOK_AGAIN)
     return mails
+
+
+def _stores_seconds(place: Place) -> float:
+    return cpu_seconds(place.stack.mongo) + cpu_seconds(place.stack.redis)
 
 
 def cpu_seconds(part: Part) -> float:

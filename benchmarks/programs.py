@@ -51,11 +51,16 @@ class Program:
     prepare: Callable[[], Sequence[str]]
     audit: str | None = None
 
-    def part(self, place: Place, material: Path, command: Sequence[str]) -> Part:
+    def part(self, place: Place, material: Path, command: Sequence[str], smtp_port: int | None = None) -> Part:
+        """`smtp_port`: where the mail server is, if not at its own port."""
+        port = str(smtp_port or place.smtp.port)
         if self.name == OURS:
-            return place.service(LOG_LEVEL="INFO", RABBITMQ_PREFETCH=str(PREFETCH), SMTP_POOL_SIZE=str(CONNECTIONS))
+            return place.service(
+                LOG_LEVEL="INFO", RABBITMQ_PREFETCH=str(PREFETCH), SMTP_POOL_SIZE=str(CONNECTIONS), SMTP_PORT=port
+            )
         environment = {
             **place.environment(),
+            "SMTP_PORT": port,
             "BENCH_MATERIAL": str(material),
             "BENCH_KINDS": ",".join(MIX),
             "BENCH_QUEUES": ",".join(QUEUES),

@@ -5,11 +5,13 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import comb
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "var" / "bench"
 
 Row = Mapping[str, str | int | float]
+_OUTSIDE = 0.05
 
 
 def machine() -> str:
@@ -38,3 +40,16 @@ def keep(name: str, rows: Sequence[Row], **more: object) -> Path:
 
 def _cell(value: str | float) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where the true median lies with at least 95 % (by the order of the values); of fewer than six, their range."""
+    ordered, left = sorted(values), 0
+    while _outside(len(ordered), left + 1) <= _OUTSIDE:
+        left += 1
+    return ordered[left], ordered[-1 - left]
+
+
+def _outside(count: int, left: int) -> float:
+    """The chance that the median is not within all but the `left` least and greatest values (the sign test)."""
+    return 2 * sum(comb(count, each) for each in range(left + 1)) / 2**count if 2 * left < count else 1.0

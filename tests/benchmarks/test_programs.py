@@ -1,10 +1,13 @@
 """The programs under benchmarks/ run: tiny sizes, and no figure is judged but one that must hold anywhere."""
 
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import material, results
+from benchmarks.distance import at_a_distance
 from benchmarks.latency import under_load
 from benchmarks.plot import gathered
 from benchmarks.processes import work_off
@@ -26,6 +29,15 @@ def test_the_waits_under_an_open_load_are_reported(place: Place, tmp_path: Path,
     part = program.part(place, material.write(tmp_path / "material"), program.prepare())
     row = under_load(place, part, program, rate=40, events=40)
     assert 0 < row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
+
+
+def test_a_server_at_a_distance_answers_a_round_trip_later(place: Place) -> None:
+    with at_a_distance(place.smtp.port, 60) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.recv(1000)
+        sent = time.monotonic()
+        connection.sendall(b"NOOP\r\n")
+        assert connection.recv(1000).startswith(b"250")
+        assert 0.06 <= time.monotonic() - sent < 1
 
 
 def test_a_storm_keeps_its_limit_and_tickets_go_by(place: Place) -> None:
