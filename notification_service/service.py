@@ -45,6 +45,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self.parts.leases.renew_forever())
             await self._prepare_ledger(stop)
+            testing = await self._start_experiment(group)
             maintaining = group.create_task(self._maintain_records())
             consuming = group.create_task(self.parts.link.run(self._handlers()))
             hearing = group.create_task(self.parts.signals.consumer.run()) if self.parts.signals else None
@@ -59,7 +60,16 @@ class Service:
                 if hearing:
                     hearing.cancel()
                 maintaining.cancel()
+                if testing:
+                    testing.cancel()
                 renewing.cancel()
+
+    async def _start_experiment(self, group: asyncio.TaskGroup) -> asyncio.Task[None] | None:
+        """Raises `ConfigurationError` if its salt was used for another test."""
+        if self.parts.experiment is None:
+            return None
+        await self.parts.experiment.start()
+        return group.create_task(self.parts.experiment.watch_forever())
 
     async def _maintain_records(self) -> None:
         """Create the indexes, which takes long on a large collection, then sweep old records for ever."""

@@ -21,6 +21,7 @@ from notification_service.channels.outbox import FileOutbox
 from notification_service.channels.relays import Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline
@@ -35,6 +36,7 @@ from notification_service.settings import DeliveryMode, RecipientRecord, Setting
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.client import GroupedReads
 from notification_service.stores.mongo.directory import MongoDirectory
+from notification_service.stores.mongo.experiments import MongoExperiments
 from notification_service.stores.mongo.ledger import MongoLedger
 from notification_service.stores.mongo.recalls import MongoRecalls
 from notification_service.stores.mongo.retention import MongoRetention
@@ -99,6 +101,7 @@ class Parts:
     sweeper: Sweeper
     recaller: Recaller
     signals: "SignalIntake | None" = None
+    experiment: RunningExperiment | None = None
 
     @property
     def channels(self) -> tuple[RunningChannel, ...]:
@@ -139,6 +142,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
             outbox=outbox,
             observer=_observer(settings, metrics, stack),
             optional_templates=renderer.optional_templates,
+            experiment=stores.experiment,
         )
         channels: list[RunningChannel] = []
         link = _link(settings, pipeline, others, channels)
@@ -161,6 +165,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
             Sweeper(stores.retention, settings.service.retention_policy),
             recaller,
             _signals(settings, stores, metrics),
+            stores.experiment,
         )
         metrics.watch(_gauges(parts, relays or [transport] if transport else []))
         yield parts
@@ -196,6 +201,7 @@ class _ConnectedStores(bootstrap.Stores):
     retention: MongoRetention
     redis_client: redis.RedisClient
     listed: "MongoSuppressions | None"
+    experiment: RunningExperiment | None
 
 
 async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores:
@@ -223,6 +229,7 @@ async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores
         redis_client=client,
         suppressions=listed,
         listed=listed,
+        experiment=RunningExperiment(service.experiment, MongoExperiments(database)) if service.experiment else None,
     )
 
 
@@ -284,6 +291,7 @@ def _running(
         outbox=outbox,
         observer=email.pipeline.observer,
         optional_templates=email.pipeline.suppression.optional if email.pipeline.suppression else (),
+        experiment=email.pipeline.experiment,
     )
     return RunningChannel(pipeline, breaker, _consumer(link, pipeline))
 

@@ -14,12 +14,14 @@ from notification_service.channels.email.template_loading import load
 from notification_service.channels.email.wallet.tickets import PassFiles, SaveLinks, Wallets
 from notification_service.channels.relays import Relay, Relays
 from notification_service.channels.simulated import SimulatedChannel
-from notification_service.content import branding, links
+from notification_service.content import branding, links, variant_folders
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import Policies, SenderProfile
 from notification_service.content.reader_links import ReaderLinks
 from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.variants import Variant, variant_name
+from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
@@ -34,6 +36,7 @@ from notification_service.delivery.ports.rates import Rates
 from notification_service.delivery.ports.suppressions import Suppressions
 from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.shadow import Shadow
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 from notification_service.delivery.suppression_check import SuppressionCheck
@@ -78,8 +81,17 @@ def templates_directory(settings: Settings) -> Path:
 
 
 def load_renderer(settings: Settings) -> Renderer:
-    """Raises `ConfigurationError` with file and line if a template is wrong, or a file of a wallet."""
-    return load(templates_directory(settings), profile(settings), wallets(settings))
+    """Load the templates. Raises `ConfigurationError` with file and line if one is wrong, or a file of a wallet.
+
+    It also raises it if a variant that a setting names is missing.
+    """
+    renderer = load(templates_directory(settings), profile(settings), wallets(settings))
+    experiment, shadow = settings.service.experiment, settings.service.shadow_variant
+    if experiment:
+        variant_folders.require(renderer.templates, variant_name(experiment.template, Variant.B), "EXPERIMENT")
+    if shadow:
+        variant_folders.require(renderer.templates, shadow, "SHADOW_VARIANT")
+    return renderer
 
 
 def wallets(settings: Settings) -> Wallets:
@@ -277,6 +289,7 @@ def pipeline(
     outbox: Outbox,
     observer: Observer,
     optional_templates: Collection[str] = (),
+    experiment: RunningExperiment | None = None,
 ) -> Pipeline:
     """`optional_templates`: those that readers may unsubscribe from."""
     service = settings.service
@@ -303,4 +316,6 @@ def pipeline(
         )
         if stores.suppressions
         else None,
+        experiment=experiment,
+        shadow=Shadow(composer, service.shadow_variant) if service.shadow_variant else None,
     )

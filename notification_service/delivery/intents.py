@@ -25,6 +25,7 @@ def of_job(job: Job, channel: ChannelKind, template_digest: str, message_id: str
         message_id=message_id,
         fact=notification.fact.key,
         event_data=notification.data,
+        assignment=job.assignment,
     )
 
 

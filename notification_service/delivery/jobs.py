@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.remarks import Remark
+from notification_service.contract.variants import Assignment, Variant
 from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.leases import Lease
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import OutgoingMessage
+from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.delivery.rate_limits import Place
 from notification_service.delivery.settlements import Retry, Settlement
 
@@ -56,6 +58,14 @@ class Job:
     """Whether there may be other messages of its kind about its booking."""
     ready_at: datetime | None = None
     """When its message was first handed to the channel."""
+    assignment: Assignment | None = None
+    """Its variant in a test; that of its entry, once there is one."""
+    shadow: ShadowResult | None = None
+
+    @property
+    def variant(self) -> Variant | None:
+        """The variant that is sent; None where it has no part in a test."""
+        return self.assignment.sent_variant if self.assignment else None
 
     @property
     def duration_ms(self) -> float:

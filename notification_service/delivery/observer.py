@@ -9,6 +9,7 @@ from typing import Protocol
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Outcome
 from notification_service.contract.remarks import Remark
+from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.delivery.settlements import Settlement
 
 
@@ -54,6 +55,11 @@ class Observer(Protocol):
 
     def remarked(self, remark: Remark) -> None: ...
 
+    def fell_back(self, template: str) -> None:
+        """The variant of a test could not be composed, so its control is sent."""
+
+    def shadowed(self, result: ShadowResult) -> None: ...
+
     def closed(self, closing: ClosedNotification) -> None: ...
 
     def settled(self, inbound: InboundMessage, settlement: Settlement, seconds: float) -> None:
@@ -70,6 +76,10 @@ class NoObserver:
         return nullcontext()
 
     def remarked(self, remark: Remark) -> None: ...
+
+    def fell_back(self, template: str) -> None: ...
+
+    def shadowed(self, result: ShadowResult) -> None: ...
 
     def closed(self, closing: ClosedNotification) -> None: ...
 

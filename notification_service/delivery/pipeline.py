@@ -5,6 +5,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -22,6 +23,7 @@ from notification_service.contract.outcomes import (
     is_about_the_address,
     summarize,
 )
+from notification_service.contract.variants import Variant, variant_name
 from notification_service.delivery import first_reports, intents, planning, recipients
 from notification_service.delivery.closing import Closer, log_fields, settlement_of
 from notification_service.delivery.decisions import (
@@ -34,6 +36,7 @@ from notification_service.delivery.decisions import (
     knows_better,
     next_step,
 )
+from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Job, JobResult, Jobs, SeparateNotification
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver, Observer, Stage
@@ -41,13 +44,14 @@ from notification_service.delivery.planning import IgnoredEvent, Notification, U
 from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
 from notification_service.delivery.ports.channel import Channel, Outbox
 from notification_service.delivery.ports.claims import ClaimAnswer, Claimed, Decided, Fence, Held, InterruptedSend
-from notification_service.delivery.ports.composer import Composer
+from notification_service.delivery.ports.composer import Composer, CompositionError
 from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
 from notification_service.delivery.relevance import RelevanceCheck, may_be_news
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.sending import Sender
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
+from notification_service.delivery.shadow import Shadow
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 from notification_service.delivery.suppression_check import SuppressionCheck
@@ -82,6 +86,7 @@ class Pipeline:
     """The guarantee for one kind of channel: `composer` makes its messages, `channel` sends them.
 
     `suppression`: None where every address is written to.
+    `experiment`, `shadow`: None where no template is tested, and none is rendered beside another.
     """
 
     state: DeliveryState
@@ -95,6 +100,8 @@ class Pipeline:
     poison_guard: PoisonGuard
     observer: Observer = field(default_factory=NoObserver)
     suppression: SuppressionCheck | None = None
+    experiment: RunningExperiment | None = None
+    shadow: Shadow | None = None
 
     @cached_property
     def relevance(self) -> RelevanceCheck:
@@ -116,6 +123,8 @@ class Pipeline:
             self.closer,
             self.poison_guard,
             self.suppression,
+            self.experiment,
+            self.shadow,
         )
 
     async def handle(self, inbound: InboundMessage) -> Settlement:
@@ -164,10 +173,12 @@ class Pipeline:
     async def _notify(self, notification: Notification, inbound: InboundMessage) -> Settlement:
         channel = self.composer.channel
         notification, own_id = await first_reports.identified(notification, channel, self.state)
-        result = await self._run_alone(Job(own_id, notification, inbound))
+        assignment = self.experiment.assign(notification) if self.experiment else None
+        result = await self._run_alone(Job(own_id, notification, inbound, assignment=assignment))
         while isinstance(result, SeparateNotification):
             own_id = planning.further_id(notification, channel)
-            result = await self._run_alone(Job(own_id, notification, inbound, further=True))
+            further = Job(own_id, notification, inbound, further=True, assignment=assignment)
+            result = await self._run_alone(further)
         return result
 
     # ── the claim ────────────────────────────────────────────────────────────────────────────────────
@@ -280,9 +291,16 @@ class Pipeline:
         return DeliveryRequest(job.notification.event_id, resend, job.inbound.replay, job.recipient)
 
     def _intent(self, job: Job) -> Intent:
-        composer = self.composer
-        digest, reference = composer.digest(job.notification.template), composer.reference(job.notification_id)
-        return intents.of_job(job, composer.channel, digest, reference)
+        reference = self.composer.reference(job.notification_id)
+        return intents.of_job(job, self.composer.channel, self._digest(job), reference)
+
+    def _digest(self, job: Job) -> str:
+        template = job.notification.template
+        if job.variant is Variant.B:
+            # Its folder may be gone: then the control is sent.
+            with suppress(CompositionError, LookupError):
+                return self.composer.digest(variant_name(template, job.variant))
+        return self.composer.digest(template)
 
     async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
         if await self.state.finish(job, found, outcome, repair=repair) is not Fence.HELD:

@@ -13,9 +13,11 @@ from notification_service.contract.events import Event
 from notification_service.contract.notification_rules import is_ticket
 from notification_service.contract.outcomes import Bounced, Parked, ParkReason, Rejected, Sent, Skipped, Unknown
 from notification_service.contract.remarks import Remark
+from notification_service.contract.variants import Variant, variant_name
 from notification_service.delivery import recipients
 from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.closing import Closer
+from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Job
 from notification_service.delivery.observer import Observer, Stage
 from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
@@ -36,6 +38,7 @@ from notification_service.delivery.ports.composer import Composer, CompositionEr
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.relevance import RelevanceCheck
 from notification_service.delivery.settlements import Done, Retry, Settlement
+from notification_service.delivery.shadow import Shadow
 from notification_service.delivery.state import DeliveryState
 from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import StoreUnavailableError
@@ -60,6 +63,8 @@ class Sender:
     closer: Closer
     poison_guard: PoisonGuard
     suppression: SuppressionCheck | None = None
+    experiment: RunningExperiment | None = None
+    shadow: Shadow | None = None
 
     async def send(self, job: Job, recipient: Recipient | Rejected | Skipped) -> Settlement:
         self._remark(job, *job.notification.remarks)
@@ -131,7 +136,7 @@ class Sender:
         if job.possible_duplicate:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
-            job.message = self._compose(job, event, recipient)
+            job.message = await self._composed(job, event, recipient)
         except CompositionError as problem:
             log.error("template.failed", where=problem.where, problem=str(problem))  # noqa: TRY400 - where says it all
             return await self.closer.close(job, Parked(ParkReason.TEMPLATE_ERROR, str(problem)))
@@ -142,12 +147,36 @@ class Sender:
             )
         return await self._settle(job, verdict)
 
-    def _compose(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
+    async def _composed(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
+        """The message by its variant; by the control where the variant cannot be composed."""
+        control = job.notification.template
+        if job.variant is not Variant.B:
+            return self._compose(job, event, recipient, control)
+        try:
+            return self._compose(job, event, recipient, variant_name(control, job.variant))
+        except Exception as problem:  # noqa: BLE001 - a template may raise anything, and a test never costs a message
+            # Where the control fails too, the event is at fault and not the variant.
+            message = self._compose(job, event, recipient, control)
+            await self._fall_back(job, problem)
+            return message
+
+    async def _fall_back(self, job: Job, problem: Exception) -> None:
+        where = problem.where if isinstance(problem, CompositionError) else type(problem).__name__
+        log.error("experiment.fell_back", where=where, problem=str(problem))
+        template, assignment = job.notification.template, job.assignment
+        job.assignment = replace(assignment, fell_back=True) if assignment else None
+        await self.state.note_fallback(job, self.composer.digest(template))
+        self.observer.fell_back(template)
+        if self.experiment and assignment and self.experiment.experiment.salt == assignment.salt:
+            self.experiment.stop(f"variant b could not be composed: {where}")
+
+    def _compose(self, job: Job, event: Event, recipient: Recipient, name: str) -> OutgoingMessage:
+        """`name`: of the template, or of a variant of it."""
         notification = job.notification
         ids = MessageIds(
             job.notification_id,
             notification.event_id,
-            notification.template,
+            name,
             notification.event.booking_id,
             job.created_at,
             job.address_digest,
@@ -155,6 +184,9 @@ class Sender:
         with self.observer.timed(Stage.COMPOSE):
             message = self.composer.compose(event, recipient, ids)
         self._remark(job, *message.remarks)
+        if self.shadow and (result := self.shadow.beside(message, event, recipient, ids)):
+            job.shadow = result
+            self.observer.shadowed(result)
         return replace(message, held_by=job.held_by) if job.held_by else message
 
     async def _before_handover(self, job: Job) -> Fence:

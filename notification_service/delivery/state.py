@@ -72,11 +72,11 @@ class DeliveryState:
         return answer
 
     async def open(self, job: Job, intent: Intent) -> Opened | AlreadyThere:
-        """Write the intent, or find the existing entry, whose date the message then keeps."""
+        """Write the intent, or find the existing entry, whose date and variant the message then keeps."""
         asked = time.monotonic()
         found = await self.outages.wait_for_mongodb(lambda: self._ledger.open(intent))
         if isinstance(found, AlreadyThere):
-            job.created_at = found.entry.created_at
+            job.created_at, job.assignment = found.entry.created_at, found.entry.assignment
         job.seen_at = asked
         return found
 
@@ -189,6 +189,12 @@ class DeliveryState:
             self._claims.mark_sending(job.notification_id, job.owner, create_if_missing=True)
         )
 
+    async def note_fallback(self, job: Job, template_digest: str) -> None:
+        """Note that the control is sent, before it is: a resend sends the same bytes."""
+        await self.outages.wait_for_mongodb(
+            lambda: self._ledger.note_fallback(job.notification_id, job.owner, template_digest)
+        )
+
     async def note_attempt(self, job: Job, attempt: Attempt) -> None:
         await self.outages.wait_for_mongodb(lambda: self._ledger.note_attempt(job.notification_id, attempt))
 
@@ -246,6 +252,7 @@ class DeliveryState:
                 remarks=[str(remark) for remark in job.remarks],
                 message=job.message,
                 attempt=attempt,
+                shadow=job.shadow,
             )
         )
 

@@ -32,6 +32,7 @@ from notification_service.contract.outcomes import Bounced, Outcome, Sent, summa
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.observer import ClosedNotification, Stage
 from notification_service.delivery.ports.channel import Attempt
+from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
@@ -115,6 +116,21 @@ class Metrics:
             "notification_remarks_total",
             "Fields of events that were left out of a mail or had an unexpected form, by field.",
             ("field",),
+        )
+        self._fallbacks = counter(
+            "notification_experiment_fallbacks_total",
+            "Messages sent by the control of a test because their variant could not be composed.",
+            ("template",),
+        )
+        self._shadows = counter(
+            "notification_shadow_renders_total",
+            "Messages composed by a new template beside the one that is sent, by result: same, differs or failed.",
+            ("template", "result"),
+        )
+        self._shadow_bytes = counter(
+            "notification_shadow_bytes_total",
+            "Size of the messages that both templates composed, by which of them: live or shadow.",
+            ("template", "of"),
         )
         self._signals = counter(
             "notification_signals_total",
@@ -204,6 +220,16 @@ class Metrics:
 
     def remarked(self, remark: Remark) -> None:
         self._remarks.labels(remark.field).inc()
+
+    def fell_back(self, template: str) -> None:
+        self._fallbacks.labels(template).inc()
+
+    def shadowed(self, result: ShadowResult) -> None:
+        word = "failed" if result.size is None else "differs" if result.differs else "same"
+        self._shadows.labels(result.name, word).inc()
+        if result.size is not None:
+            self._shadow_bytes.labels(result.name, "live").inc(result.live_size)
+            self._shadow_bytes.labels(result.name, "shadow").inc(result.size)
 
     def attempted(self, attempt: Attempt, provider: str | None = None) -> None:
         """Count an SMTP transaction, including those that are retried at once. `provider`: that of a fallback."""

@@ -28,6 +28,7 @@ from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import summarize
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.observer import ClosedNotification, Observer, Stage
+from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 from notification_service.foundation.trace_context import Trace
 
@@ -67,6 +68,12 @@ class Tracing:
     def timed(self, stage: Stage) -> Iterator[None]:
         with self._observer.timed(stage), self._span(stage, SpanKind.INTERNAL):
             yield
+
+    def fell_back(self, template: str) -> None:
+        self._observer.fell_back(template)
+
+    def shadowed(self, result: ShadowResult) -> None:
+        self._observer.shadowed(result)
 
     def remarked(self, remark: Remark) -> None:
         self._observer.remarked(remark)

@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from notification_service.channels.email.smtp.greeting import check_name
 from notification_service.content.links import check_link
+from notification_service.contract.experiments import parse_experiment
 from notification_service.contract.notification_rules import TEMPLATES
+from notification_service.contract.variants import Experiment, Variant, control_name, variant_name
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from notification_service.foundation.credentials import misread, published
 from notification_service.foundation.hosts import is_host
@@ -50,6 +52,16 @@ def _check_delays(delays: tuple[int, ...]) -> tuple[int, ...]:
 def _check_template(name: str) -> str:
     if name not in TEMPLATES:
         raise ValueError(f"unknown template {name!r}; known: {', '.join(TEMPLATES)}")
+    return name
+
+
+def _read_experiment(value: object) -> object:
+    return parse_experiment(value) if isinstance(value, str) else value
+
+
+def _check_variant(name: str | None) -> str | None:
+    if name and (control_name(name) not in TEMPLATES or name != variant_name(control_name(name), Variant.B)):
+        raise ValueError(f"{name!r} is no variant of a template; write one such as payment_failed@b")
     return name
 
 
@@ -141,6 +153,7 @@ BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]
 Collector = Annotated[str | None, AfterValidator(_check_collector)]
 ConsoleToken = Annotated[SecretStr, Field(min_length=16), AfterValidator(_check_console_token)] | None
 EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if name else None)]
+ExperimentSetting = Annotated[Experiment | None, NoDecode, BeforeValidator(_read_experiment)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(split)]
 Links = Annotated[tuple[ServiceLink, ...], NoDecode, BeforeValidator(split)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(split), AfterValidator(_check_proxies)]
@@ -153,4 +166,5 @@ SecretUrl = Annotated[SecretStr, AfterValidator(_check_url_login)]
 SmtpServer = Annotated[str | None, AfterValidator(_check_smtp_server)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_check_template)], ...], NoDecode, BeforeValidator(split)]
 Tenant = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+$")]
+VariantName = Annotated[str | None, AfterValidator(_check_variant)]
 TokenUrl = Annotated[str | None, AfterValidator(_check_token_url)]

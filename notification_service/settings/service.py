@@ -15,6 +15,7 @@ from notification_service.settings.fields import (
     Collector,
     Count,
     Days,
+    ExperimentSetting,
     Hosts,
     Links,
     Port,
@@ -23,6 +24,7 @@ from notification_service.settings.fields import (
     Seconds,
     SettingsGroup,
     TemplateNames,
+    VariantName,
 )
 
 
@@ -62,6 +64,8 @@ class ServiceSettings(SettingsGroup):
     max_event_bytes: Count = 256 * 1024
     max_attachment_bytes: Count = 5 * 1024 * 1024
     unknown_hold: TemplateNames = ()
+    experiment: ExperimentSetting = None
+    shadow_variant: VariantName = None
     record_recipient: RecipientRecord = RecipientRecord.FULL
     link_hosts: Hosts = ()
     retry_url: SafeLink = None

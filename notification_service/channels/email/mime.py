@@ -16,6 +16,7 @@ import idna
 from notification_service.channels.email.encoded_words import encoded
 from notification_service.channels.email.mail import Attachment, Mail, OutgoingEmail
 from notification_service.contract.outcomes import RejectReason
+from notification_service.contract.variants import control_name
 from notification_service.delivery.ports.composer import MessageIds
 from notification_service.foundation.addresses import wire_local
 
@@ -152,7 +153,7 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
         "Auto-Submitted: auto-generated",
         "X-Auto-Response-Suppress: OOF, AutoReply",
         # Gmail groups complaints by the last field, so it is the same in all mails.
-        f"Feedback-ID: {ids.template}:{domain}",
+        f"Feedback-ID: {control_name(ids.template)}:{domain}",
         f"X-Event-ID: {_token(ids.event_id)}",
         f"X-Notification-ID: {ids.notification_id}",
         f"X-Entity-Ref-ID: {ids.notification_id}",

@@ -80,8 +80,14 @@ class Renderer:
         """Those that a reader may unsubscribe from."""
         return frozenset(name for name, each in self._templates[catalogues.SOURCE].items() if each.optional)
 
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The names of all templates and variants."""
+        return tuple(self._templates[catalogues.SOURCE])
+
     def digest(self, template: str) -> str:
-        return self._templates[catalogues.SOURCE][template].digest
+        """Raises `CompositionError` where there is no such template or variant."""
+        return self._parts(catalogues.SOURCE, template).digest
 
     def zone(self, event: Event) -> tzinfo | None:
         """Returns the time zone of the event's mail; None where it is unknown."""
@@ -106,7 +112,7 @@ class Renderer:
         Raises `CompositionError` with file and line where the template is at fault.
         """
         localization = self._localization(event, person, language)
-        parts = self._templates[localization.language][template]
+        parts = self._parts(localization.language, template)
         try:
             return self._render(
                 parts,
@@ -118,6 +124,12 @@ class Renderer:
             )
         except Exception as problem:  # a template may raise anything
             raise CompositionError(_where(problem, template), str(problem)) from problem
+
+    def _parts(self, language: str, template: str) -> MailTemplate:
+        try:
+            return self._templates[language][template]
+        except KeyError:
+            raise CompositionError(template, "there is no such template or variant") from None
 
     def _localization(self, event: Event, person: Recipient, language: str | None) -> Localization:
         localization = self._profile.defaults.for_event(event, person.locale)

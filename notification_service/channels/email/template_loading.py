@@ -1,6 +1,5 @@
 """Loads and compiles the e-mail templates, and renders each once, so that an error stops the start."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,12 @@ from jinja2 import Environment
 from notification_service.channels.email.mail import PARTS, MailTemplate
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.wallet.tickets import Wallets
-from notification_service.content import catalogues, templates
+from notification_service.content import catalogues, templates, variant_folders
 from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import SHARED, SharedPhrases, samples
-from notification_service.contract.events import EVENT_TYPES, parse
+from notification_service.contract.events import EVENT_TYPES, Event, parse
 from notification_service.contract.notification_rules import RULES, TEMPLATES
+from notification_service.contract.variants import control_name
 from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.errors import ConfigurationError
@@ -31,6 +31,8 @@ def load(
     names: Sequence[str] = TEMPLATES,
 ) -> Renderer:
     """Compile the templates of these names, and render each once. Raises `ConfigurationError` with file and line."""
+    found = variant_folders.find(directory, TEMPLATES)
+    variant_names = [name for name in found if control_name(name) in names]
     translations_of = catalogues.load(directory)
     languages = [language for language in translations_of if language != catalogues.PSEUDO]
     if catalogues.choose([profile.defaults.locale], languages) is None:
@@ -48,7 +50,7 @@ def load(
                         loader, translations, compiled, {"palette": profile.brand.palette, "start": _start(language)}
                     ),
                     directory,
-                    names,
+                    (*names, *variant_names),
                 )
                 for language, translations in translations_of.items()
             },
@@ -62,6 +64,7 @@ def load(
     except jinja2.TemplateSyntaxError as problem:
         raise ConfigurationError(f"template {problem.filename}:{problem.lineno}: {problem.message}") from problem
     _render_once(renderer, directory)
+    _render_everything(renderer, directory, variant_names)
     return renderer
 
 
@@ -77,26 +80,34 @@ def _compile_all(environment: Environment, directory: Path, names: Sequence[str]
 
 
 def _compile(environment: Environment, directory: Path, name: str) -> MailTemplate:
-    subject, text, html = (environment.get_template(f"{name}/{part}") for part in PARTS)
+    subject, text, html = (variant_folders.part(environment, name, part) for part in PARTS)
     phrases = SharedPhrases(environment.get_template(_PHRASES).module)
-    optional = templates.is_optional(directory, name)
-    return MailTemplate(name, _digest(directory, name), subject, text, html, phrases, optional)
-
-
-def _digest(directory: Path, name: str) -> str:
-    digest = hashlib.sha256()
-    for folder in (SHARED, catalogues.LANGUAGES, name):
-        for path in sorted((directory / folder).glob("*.*")):
-            digest.update(path.relative_to(directory).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    optional = templates.is_optional(directory, control_name(name))
+    return MailTemplate(name, variant_folders.digest(directory, name), subject, text, html, phrases, optional)
 
 
 def _render_once(renderer: Renderer, directory: Path) -> None:
     """Render each template for an empty event in every language, and for every sample in one language."""
-    empty = [event for kind in EVENT_TYPES if (event := parse({}, kind))]
-    cases = [(event, language) for event in empty for language in renderer.languages]
+    cases = [(event, language) for event in _empty_events() for language in renderer.languages]
     for event, language in [*cases, *((sample, None) for _, sample in samples(directory))]:
-        try:
-            renderer.render(RULES[type(event)].template, event, Recipient(email=None), language)
-        except CompositionError as problem:
-            raise ConfigurationError(f"template {problem}") from problem
+        _render(renderer, RULES[type(event)].template, event, language)
+
+
+def _render_everything(renderer: Renderer, directory: Path, variant_names: Sequence[str]) -> None:
+    """Render each variant for an empty event and for every sample of its template, in every language."""
+    events = [*_empty_events(), *(sample for _, sample in samples(directory))] if variant_names else []
+    for name in variant_names:
+        for event in (each for each in events if RULES[type(each)].template == control_name(name)):
+            for language in renderer.languages:
+                _render(renderer, name, event, language)
+
+
+def _empty_events() -> list[Event]:
+    return [event for kind in EVENT_TYPES if (event := parse({}, kind))]
+
+
+def _render(renderer: Renderer, name: str, event: Event, language: str | None) -> None:
+    try:
+        renderer.render(name, event, Recipient(email=None), language)
+    except CompositionError as problem:
+        raise ConfigurationError(f"template {problem}") from problem

@@ -12,10 +12,10 @@ from notification_service.delivery.ports.directory import Recipient
 
 @dataclass(frozen=True, slots=True)
 class MessageIds:
-    """The ids that a message carries. `date`: when the work on its notification began.
+    """The ids that a message carries. `template`: the template, or a variant of it such as `payment_failed@b`.
 
-    `address_digest`: of its recipient, keyed, so that a link names the recipient and shows no address; empty if it is
-    not known.
+    `date`: when the work on its notification began. `address_digest`: of its recipient, keyed, so that a link names the
+    recipient and shows no address; empty if it is not known.
     """
 
     notification_id: str
@@ -52,7 +52,10 @@ class Composer(Protocol):
         """The id of the message at the provider, the same for every try: a Message-ID, an apns-id, a tag."""
 
     def digest(self, template: str) -> str:
-        """A digest of a template's content, shared parts included."""
+        """A digest of the content of a template or variant, shared parts included.
+
+        Raises `CompositionError` where there is none of this name.
+        """
 
     def compose(self, event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingMessage:
         """Make the message. Raises `CompositionError`."""

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from notification_service.contract.outcomes import Outcome
+from notification_service.contract.variants import Assignment
 from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.foundation.address_digests import stand_in
 
 Record = Mapping[str, Any]
@@ -31,6 +33,7 @@ class Intent:
     message_id: str | None
     fact: str
     event_data: Mapping[str, Any]
+    assignment: Assignment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Entry:
     """Its person was erased: nothing that is added to it may contain an address."""
     held_by: str | None = field(default=None, compare=False)
     """The relay of the last attempt that ended in doubt; None where no attempt says."""
+    assignment: Assignment | None = field(default=None, compare=False)
+    """The variant of its message; None where it has no part in a test."""
 
     def knows(self, event_id: str) -> bool:
         return event_id in self.event_ids or (self.erased and stand_in(event_id) in self.event_ids)
@@ -138,6 +143,7 @@ class Ledger(Protocol):
         remarks: Sequence[str] = (),
         message: OutgoingMessage | None = None,
         attempt: Attempt | None = None,
+        shadow: ShadowResult | None = None,
     ) -> Fence:
         """Write the outcome, once. Without `owner`, whoever owns the entry: a repair from the verdict in Redis."""
 
@@ -161,6 +167,9 @@ class Ledger(Protocol):
 
     async def unmark(self, notification_id: str, owner: str) -> None:
         """Undo `mark_sending`: the provider said that nothing was sent, and the same owner tries again."""
+
+    async def note_fallback(self, notification_id: str, owner: str, template_digest: str) -> None:
+        """Note in a pending entry that is the owner's that its control is sent instead of its variant."""
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
         """Add an attempt that broke after DATA began; the entry stays pending."""

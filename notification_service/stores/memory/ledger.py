@@ -10,6 +10,7 @@ from notification_service.delivery.ports.channel import IN_DOUBT, Attempt, Outgo
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.recalls import Order
+from notification_service.delivery.ports.shadow import ShadowResult
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class Record:
     attempts: list[Attempt] = field(default_factory=list)
     history: list[Outcome] = field(default_factory=list)
     later: tuple[str, ...] = ()
+    shadow: ShadowResult | None = None
 
     @property
     def outcome(self) -> str:
@@ -64,6 +66,7 @@ class MemoryLedger:
             owner=intent.owner,
             recipient=intent.recipient,
             event_id=intent.event_id,
+            assignment=intent.assignment,
         )
         self.records[intent.notification_id] = Record(intent, entry, intent.owner, recipient=intent.recipient)
         return Opened()
@@ -124,6 +127,7 @@ class MemoryLedger:
         remarks: Sequence[str] = (),
         message: OutgoingMessage | None = None,
         attempt: Attempt | None = None,
+        shadow: ShadowResult | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
         if record is None:
@@ -142,6 +146,7 @@ class MemoryLedger:
         record.sent_at = at if isinstance(outcome, Sent) else None
         record.due_at = None
         record.attempts += [attempt] if attempt else []
+        record.shadow = shadow or record.shadow
         return Fence.HELD
 
     async def postpone(
@@ -174,6 +179,13 @@ class MemoryLedger:
         record = self.records.get(notification_id)
         if record is not None and record.owner == owner and record.outcome == PENDING:
             record.entry = replace(record.entry, sending=False)
+
+    async def note_fallback(self, notification_id: str, owner: str, template_digest: str) -> None:
+        record = self.records.get(notification_id)
+        if record is None or record.owner != owner or record.outcome != PENDING or not record.entry.assignment:
+            return
+        record.entry = replace(record.entry, assignment=replace(record.entry.assignment, fell_back=True))
+        record.intent = replace(record.intent, template_digest=template_digest)
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
         record = self.records.get(notification_id)

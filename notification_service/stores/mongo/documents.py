@@ -1,6 +1,7 @@
 """Writes and reads a record as a MongoDB document, in the fields of the deployed collection."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,8 +16,10 @@ from notification_service.contract.outcomes import (
     recall,
     summarize,
 )
-from notification_service.delivery.ports.channel import IN_DOUBT, Attempt
+from notification_service.contract.variants import Assignment, Variant
+from notification_service.delivery.ports.channel import IN_DOUBT, Attempt, OutgoingMessage
 from notification_service.delivery.ports.ledger import Entry, Intent, Record, RecordedEvent
+from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.foundation.address_digests import texts_in, texts_of_id
 from notification_service.foundation.addresses import key
 
@@ -75,8 +78,29 @@ def pending(intent: Intent, show: Show) -> dict[str, Any]:
         "created_at": intent.created_at,
         "updated_at": intent.created_at,
         "attempts": [],
+        **_assigned(intent.assignment),
         **of_event(intent, show),
     }
+
+
+FALLBACK: Mapping[str, Any] = {"variant": Variant.A, "fell_back": True}
+"""What is noted where the control is sent instead of variant `b`, which alone can fall back."""
+
+
+def _assigned(assignment: Assignment | None) -> dict[str, Any]:
+    if assignment is None:
+        return {}
+    fields = {"experiment": assignment.salt, "unit": assignment.unit, "variant": assignment.variant}
+    return {**fields, **(FALLBACK if assignment.fell_back else {})}
+
+
+def assignment(document: Record) -> Assignment | None:
+    """The assignment of a record; None where it has none that can be read. An erased record has no unit."""
+    salt, unit, word = document.get("experiment"), document.get("unit"), document.get("variant")
+    if not isinstance(salt, str) or word not in tuple(Variant):
+        return None
+    fell_back = bool(document.get("fell_back"))
+    return Assignment(salt, str(unit or ""), Variant.B if fell_back else Variant(word), fell_back)
 
 
 def texts_of(intent: Intent) -> Iterator[str]:
@@ -126,6 +150,20 @@ def closed(outcome: Outcome, at: datetime, show: Show) -> dict[str, Any]:
     return fields
 
 
+def of_message(
+    message: OutgoingMessage | None, remarks: Sequence[str], shadow: ShadowResult | None, show: Show
+) -> dict[str, Any]:
+    """What is known of a message that was composed, and of one that was composed beside it."""
+    fields: dict[str, Any] = {"mail_digest": message.digest} if message else {}
+    if message and message.subject:
+        fields["subject"] = show(storable_text(message.subject))
+    if remarks:
+        fields["remarks"] = [show(storable_text(remark)) for remark in remarks]
+    if shadow:
+        fields["shadow"] = asdict(shadow)
+    return fields
+
+
 def entry(document: Record) -> Entry:
     word = document.get("outcome")
     return Entry(
@@ -143,6 +181,7 @@ def entry(document: Record) -> Entry:
         later=tuple(listed(document, "later", str)),
         erased="erased_at" in document,
         held_by=_held_by(document),
+        assignment=assignment(document),
     )
 
 

@@ -10,6 +10,7 @@ from notification_service.contract.outcomes import PENDING, WAITING, Outcome, Se
 from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened, Paid, RecordedEvent
+from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.foundation.address_digests import Digests, named_in, stand_in, texts_of_id
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import StoreUnavailableError
@@ -152,18 +153,14 @@ class MongoLedger:
         remarks: Sequence[str] = (),
         message: OutgoingMessage | None = None,
         attempt: Attempt | None = None,
+        shadow: ShadowResult | None = None,
     ) -> Fence:
         fields = documents.closed(outcome, at, self._show)
         if recipient:
             fields |= documents.addressed(recipient, self._show)
         if owner is None and isinstance(outcome, Sent):
             fields["repaired"] = True
-        if message and message.subject:
-            fields["subject"] = self._show(documents.storable_text(message.subject))
-        if remarks:
-            fields["remarks"] = [self._show(documents.storable_text(remark)) for remark in remarks]
-        if message:
-            fields["mail_digest"] = message.digest
+        fields |= documents.of_message(message, remarks, shadow, self._show)
         if attempt and attempt.provider_message_id:
             fields["provider_message_id"] = documents.storable_text(attempt.provider_message_id)
         which: Document = {"_id": notification_id, "outcome": _OPEN}
@@ -205,6 +202,10 @@ class MongoLedger:
 
     async def unmark(self, notification_id: str, owner: str) -> None:
         await self._update(_open_entry(notification_id, owner), {"$unset": {"sending": ""}})
+
+    async def note_fallback(self, notification_id: str, owner: str, template_digest: str) -> None:
+        fields = {**documents.FALLBACK, "template_digest": template_digest}
+        await self._update(_open_entry(notification_id, owner), {"$set": fields})
 
     async def note_attempt(self, notification_id: str, attempt: Attempt) -> None:
         await self._update({"_id": notification_id}, await self._with_attempt({}, attempt))

@@ -14,6 +14,7 @@ _IMPERSONAL = (
     *("booking_id", "message_id", "status", "outcome", "reason", "fingerprint", "possible_duplicate", "repaired"),
     *("owner", "replays", "later", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
     *("provider_message_id", "delivery"),
+    *("experiment", "variant", "fell_back", "shadow"),  # and not `unit`, which stands for a person
 )
 _IMPERSONAL_ATTEMPT = ("at", "result", "duration_ms", "code", "connection", "relay")
 _IMPERSONAL_HISTORY = ("status", "outcome", "reason", "fingerprint", "possible_duplicate", "updated_at", "sent_at")

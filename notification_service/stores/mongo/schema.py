@@ -59,6 +59,7 @@ async def create_indexes(records: Collection, facts: Collection) -> None:
             await if_allowed(records.create_index(name), what=f"index on {name}")
         # Only bounced records have a fingerprint, so a sparse index costs no other write anything.
         await if_allowed(records.create_index("fingerprint", sparse=True), what="index on fingerprint")
+        await if_allowed(records.create_index("experiment", sparse=True), what="index on experiment")
         await if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
         await if_allowed(
             facts.create_index("address_digests", sparse=True), what=f"index on {facts.name}.address_digests"
