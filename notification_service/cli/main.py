@@ -16,6 +16,7 @@ from notification_service.cli import (
     demo,
     doctor,
     erase,
+    experiment,
     find,
     healthcheck,
     parked,
@@ -75,6 +76,7 @@ app.command("reconcile")(reconcile.command)
 app.command("retention")(retention.command)
 app.command("erase")(erase.command)
 app.add_typer(template.app, name="template")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(schema.app, name="schema")
 app.command("healthcheck")(healthcheck.command)
 app.command("version")(version.command)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 import structlog
 
@@ -161,14 +162,15 @@ class Sender:
             return message
 
     async def _fall_back(self, job: Job, problem: Exception) -> None:
-        where = problem.where if isinstance(problem, CompositionError) else type(problem).__name__
+        # Its file and line, without the folder: `@b/` would be masked as an address.
+        where = PurePath(problem.where).name if isinstance(problem, CompositionError) else type(problem).__name__
         log.error("experiment.fell_back", where=where, problem=str(problem))
         template, assignment = job.notification.template, job.assignment
         job.assignment = replace(assignment, fell_back=True) if assignment else None
         await self.state.note_fallback(job, self.composer.digest(template))
         self.observer.fell_back(template)
         if self.experiment and assignment and self.experiment.experiment.salt == assignment.salt:
-            self.experiment.stop(f"variant b could not be composed: {where}")
+            self.experiment.stop(f"variant b of {template} could not be composed: {where}")
 
     def _compose(self, job: Job, event: Event, recipient: Recipient, name: str) -> OutgoingMessage:
         """`name`: of the template, or of a variant of it."""

@@ -1,12 +1,13 @@
 """What is kept of a test: the in-memory twins and MongoDB answer alike."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from notification_service.contract.outcomes import Sent
+from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.outcomes import Outcome, Sent, Simulated
 from notification_service.contract.variants import Assignment, Experiment, Variant
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.ports.experiments import (
@@ -16,6 +17,9 @@ from notification_service.delivery.ports.experiments import (
 )
 from notification_service.delivery.ports.ledger import Ledger
 from notification_service.delivery.ports.shadow import ShadowResult
+from notification_service.foundation.errors import DependencyError
+from notification_service.records import experiments
+from notification_service.records.experiment_statistics import Arm
 from notification_service.stores.memory.experiments import MemoryExperiments
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.experiments import MongoExperiments
@@ -140,3 +144,59 @@ async def test_erasing_a_person_takes_the_unit_and_leaves_the_variant(
     found = await document(database)
     assert "unit" not in found
     assert (found["experiment"], found["variant"], found["outcome"]) == ("2026-12", "b", "sent")
+
+
+# ── what the report reads ────────────────────────────────────────────────────────────────────────────
+async def failed_payment(real: MongoLedger, number: int, variant: Variant, outcome: Outcome) -> None:
+    at = AT + timedelta(minutes=number)
+    booking = {"booking_id": f"B{number}", "user_id": f"U{number}"}
+    unit = replace(ASSIGNED, unit=f"u{number}", variant=variant)
+    made = intent(f"n{number}", event_id=f"e{number}", event_type="payment.failed", template="payment_failed")
+    await real.open(replace(made, created_at=at, booking_id=f"B{number}", event_data=booking, assignment=unit))
+    await real.close(f"n{number}", "a", outcome, at=at)
+
+
+async def payment(real: MongoLedger, number: int, at: datetime) -> None:
+    made = intent(f"p{number}", event_id=f"pe{number}", event_type="payment.success", template="payment_success")
+    await real.open(replace(made, created_at=at, booking_id=f"B{number}"))
+
+
+async def test_the_report_reads_exposures_and_payments_from_the_records(
+    real: MongoLedger, database: mongo.Database
+) -> None:
+    for number, variant in enumerate((Variant.A, Variant.A, Variant.B, Variant.B, Variant.B)):
+        await failed_payment(real, number, variant, Simulated("x.eml") if number == 4 else Sent())
+    for number in (1, 2, 3, 4):
+        await payment(real, number, AT + timedelta(hours=50 if number == 3 else 1))
+    await MongoExperiments(database).enter(TESTED, AT)
+    (known,) = await experiments.registered(database)
+    now = AT + timedelta(days=3)
+    found = await experiments.analysis(database, "notification_logs", known, ChannelKind.EMAIL, now)
+    assert (found.now.a, found.now.b) == (Arm(2, 1), Arm(2, 1))
+    assert (found.assigned, found.sent) == ({"a": 2, "b": 3}, {"a": 2, "b": 2})
+    planned = await experiments.plan(database, "notification_logs", TESTED, ChannelKind.EMAIL, now)
+    assert planned
+    assert planned.rate == 0.5
+    other = await experiments.analysis(database, "notification_logs", known, ChannelKind.SMS, now)
+    assert other.assigned == {"a": 0, "b": 0}
+
+
+async def test_the_report_counts_what_a_shadow_composed(real: MongoLedger, database: mongo.Database) -> None:
+    results = (
+        ShadowResult("payment_failed@b", None, 900, differs=True),
+        ShadowResult("payment_failed@b", 1100, 1000, differs=True),
+        ShadowResult("payment_failed@b", 1000, 1000, differs=False),
+        None,
+    )
+    for number, result in enumerate(results):
+        await real.open(intent(f"n{number}", event_id=f"e{number}"))
+        await real.close(f"n{number}", "a", Sent(), at=LATER, shadow=result)
+    report = await experiments.shadow(database, "notification_logs", "payment_failed@b", LATER)
+    assert (report.renders, report.failed, report.differs, report.largest) == (3, 1, 2, 1100)
+    assert report.growth == pytest.approx(0.05)
+
+
+async def test_a_damaged_register_ends_the_report_with_its_place(database: mongo.Database) -> None:
+    await database["notification_facts"].insert_one({"_id": "experiments", "tests": 7})
+    with pytest.raises(DependencyError, match="notification_facts"):
+        await experiments.registered(database)
