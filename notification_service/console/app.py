@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route
 
 from notification_service.console import pages, queries
 from notification_service.console.auth import Access
+from notification_service.console.experiment_pages import ExperimentPages
 from notification_service.console.layout import Layout
 from notification_service.console.middleware import ROOT, RequestChecks, SessionRequired, refused
 from notification_service.console.public_address import PublicAddress
@@ -60,6 +61,7 @@ def application(
     waiting = WaitingPages(data, layout, sign_in)
     reports = ReportPages(data, layout, sign_in)
     suppressed = SuppressionPages(data, layout, sign_in)
+    tests = ExperimentPages(data, layout)
     failures = (HTTPException, StoreUnavailableError, DependencyError)
     inside = Starlette(
         routes=[
@@ -76,6 +78,7 @@ def application(
             Route("/suppressions", suppressed.act, methods=["POST"]),
             Route("/clicks", suppressed.clicks),
             *_feedback_routes(data, layout),
+            Route("/experiment", tests.experiment),
             Route("/gallery", _redirect_to(f"{ROOT}/gallery/")),
             Mount("/gallery", gallery.application(data.templates, "0.0.0.0", f"{ROOT}/gallery")),  # noqa: S104 - it does not listen
         ],

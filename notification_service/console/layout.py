@@ -34,6 +34,7 @@ class Layout:
             feedback=settings.feedback.enabled,
             suppression=settings.tracking.suppression,
             clicks=settings.tracking.consent_field is not None,
+            tested=bool(settings.service.experiment or settings.service.shadow_variant),
             simulated=None if settings.live else settings.unconfigured or "DELIVERY_MODE=simulate",
             **values,
         )

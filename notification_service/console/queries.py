@@ -24,10 +24,13 @@ from notification_service.contract.outcomes import ParkReason
 from notification_service.delivery import booking_history, recipients
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.directory import Recipient
+from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.preview.gallery.template_reloader import TemplateReloader
-from notification_service.records import audit, click_report, reconciliation, suppression_list
+from notification_service.records import audit, click_report, experiments, reconciliation, suppression_list
 from notification_service.records.audit import AuditReport
 from notification_service.records.click_report import ClickReport
+from notification_service.records.experiment_analysis import Analysis
+from notification_service.records.experiments import ShadowReport
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.directory import MongoDirectory
@@ -107,6 +110,7 @@ class ConsoleQueries:
         self.hours = Hours(self.search.tally)
         self.audits = Audits(settings)
         self.templates = TemplateReloader(settings)
+        self._database = database
         self._directory = MongoDirectory(database, settings.tracking.consent_field)
         self._recalls = MongoRecalls(database, settings.mongodb.collection)
         self.suppressions = suppression_list.of(settings, database)
@@ -137,6 +141,18 @@ class ConsoleQueries:
             history=BookingHistory(events, composer.renderer.zone),
             composer=composer,
         )
+
+    async def experiments(self) -> list[RegisteredExperiment]:
+        """Returns every test that was ever started, the oldest first."""
+        return await experiments.registered(self._database)
+
+    async def experiment(self, known: RegisteredExperiment, channel: ChannelKind, now: datetime) -> Analysis:
+        return await experiments.analysis(self._database, self.settings.mongodb.collection, known, channel, now)
+
+    async def shadow(self) -> ShadowReport | None:
+        """Returns what SHADOW_VARIANT has composed; None where it is not set."""
+        name, collection = self.settings.service.shadow_variant, self.settings.mongodb.collection
+        return await experiments.shadow(self._database, collection, name, datetime.now(UTC)) if name else None
 
     async def parked(self) -> int:
         """Returns the depth of the parking queue."""

@@ -8,6 +8,7 @@ from notification_service.channels.email.mime import AttachmentError
 from notification_service.contract import events
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
+from notification_service.contract.variants import Variant, variant_name
 from notification_service.delivery import booking_history
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.composer import CompositionError, MessageIds
@@ -58,7 +59,7 @@ def make(
     composer: EmailComposer,
 ) -> Made | NotMade:
     """`history`: the events of its booking."""
-    template = str(record["template"])
+    template = variant_name(str(record["template"]), sent_variant(record))
     relevance = booking_history.relevance_when_sent(history, str(record["_id"]), event)
     try:
         ids = MessageIds(
@@ -69,6 +70,11 @@ def make(
         return NotMade(f"The mail cannot be made: {problem}")
     sure, note = _compared(record, message, composer)
     return Made(mail, message, sure, note)
+
+
+def sent_variant(record: Record) -> Variant | None:
+    """The variant that was sent; None where the record has no part in a test."""
+    return Variant(record["variant"]) if record.get("variant") in tuple(Variant) else None
 
 
 def _compared(record: Record, message: OutgoingEmail, composer: EmailComposer) -> tuple[bool | None, str]:

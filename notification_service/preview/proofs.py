@@ -5,7 +5,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -13,9 +13,12 @@ from pathlib import Path
 from notification_service import bootstrap
 from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.rendering import Renderer
+from notification_service.content import variant_folders
 from notification_service.content.templates import SAMPLES
 from notification_service.contract import events, notification_ids
 from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.notification_rules import TEMPLATES
+from notification_service.contract.variants import Variant, control_name, variant_name
 from notification_service.delivery import planning
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.composer import MessageIds
@@ -45,14 +48,21 @@ class Proof:
 
 
 def mailed(settings: Settings) -> Iterator[tuple[Sample, Notification]]:
-    """Yields the samples that become a mail, with special cases. Raises `ConfigurationError` with the file."""
+    """Yields the samples that become a mail, with special cases, and again for a variant of their template.
+
+    Raises `ConfigurationError` with the file.
+    """
     templates = bootstrap.templates_directory(settings)
     for path in sorted((templates / SAMPLES).glob("*.json")):
         _check_sample(path)
+    variants = variant_folders.find(templates, TEMPLATES)
     for sample in samples.load(templates, variants=True):
         notification = planning.plan(sample.inbound, max_bytes=settings.service.max_event_bytes)
         if isinstance(notification, Notification):
             yield sample, notification
+            name = variant_name(notification.template, Variant.B)
+            if name in variants:
+                yield replace(sample, name=f"{sample.name}@{Variant.B}"), replace(notification, template=name)
 
 
 def _check_sample(path: Path) -> None:
@@ -74,7 +84,7 @@ def proof(
 ) -> Proof:
     """Render one sample. Raises `CompositionError` with file and line."""
     notification_id = notification_ids.notification_id(
-        notification.fact, None, notification.template, ChannelKind.EMAIL
+        notification.fact, None, control_name(notification.template), ChannelKind.EMAIL
     )
     ids = MessageIds(
         notification_id, notification.event_id, notification.template, notification.event.booking_id, datetime.now(UTC)

@@ -134,3 +134,25 @@ def readers(place: Place) -> None:
         for template, link, count in links
         for number in range(count)
     )
+
+
+def add_experiment(place: Place, salt: str, number: int = 2000, days: int = 10) -> None:
+    """A test that ran for some days: of each variant the half, of which 30 % and 42 % paid an hour later."""
+    start = datetime.now(UTC) - timedelta(days=days)
+    test = {"template": "payment_failed", "share": 0.5, "wanted": 0.05, "started_at": start}
+    place.database["notification_facts"].update_one(
+        {"_id": "experiments"}, {"$set": {f"tests.{salt}": test}}, upsert=True
+    )
+    documents: list[Document] = []
+    for at in range(number):
+        moment, booking = start + timedelta(days=days - 3) * at / number, f"{salt}-{at}"
+        known: Document = {"booking_id": booking, "notification_type": "email", "fact": booking, "event_ids": [], "owner": ""}
+        known |= {"recipient": "", "event_id": booking, "created_at": moment, "updated_at": moment, "event_data": {}}
+        tested = {"template": "payment_failed", "event_type": "payment.failed", "variant": "ab"[at % 2]}
+        sent = {"status": "sent", "outcome": "sent", "sent_at": moment, "experiment": salt, "unit": f"u{at}"}
+        documents.append({**known, "_id": f"{salt}-n{at}", **tested, **sent})
+        if (at // 2 * 7) % 100 < (30, 42)[at % 2]:
+            paid = {"template": "payment_success", "event_type": "payment.success", "status": "sent", "outcome": "sent"}
+            later = {"created_at": moment + timedelta(hours=1)}
+            documents.append({**known, "_id": f"{salt}-p{at}", **paid, **later})
+    place.database[RECORDS].insert_many(documents)

@@ -36,8 +36,8 @@ def browser(address: str) -> Iterator[Browser]:
 
 def paths(ids: dict[str, str]) -> list[str]:
     every = [f"/notifications/{ids[event]}" for event in ("in-doubt", "script")]
-    views = ("/", "/books", "/traffic", "/suppressions", "/clicks", "/nothing", "/gallery/", *every, "/waiting")
-    return [f"/console{path}" for path in views]
+    reports = ("/books", "/traffic", "/experiment", "/suppressions", "/clicks")
+    return [f"/console{path}" for path in ("/", *reports, "/nothing", "/gallery/", *every, "/waiting")]
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", "desk"), ("dark", "phone")])

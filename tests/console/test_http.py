@@ -33,6 +33,7 @@ OPEN = {"/", "/console", "/console/login", "/console/console.css"}
 PAGES = [
     *("/", "/?q=BOOK-789012", "/waiting", "/waiting?outcome=unknown", "/books", "/traffic", "/traffic?span=week"),
     *("/suppressions", "/suppressions?cause=gone", "/suppressions?q=jane@example.com", "/clicks", "/clicks?span=day"),
+    "/experiment",
 ]
 EVENTS = ["receipt", "bounced", "full", "in-doubt", "nobody", "begun", "script"]
 
@@ -637,3 +638,21 @@ async def test_a_mail_that_would_be_another_one_now_says_so(behind: ConsoleQueri
         made = await behind.mail({**sent, **change})
         assert isinstance(made, reconstruction.Made)
         assert (made.sure, said in made.note) == (sure, True)
+
+
+# ── tests of two variants ────────────────────────────────────────────────────────────────────────────
+async def test_the_page_on_tests_shows_the_result_in_figures_in_a_picture_and_in_words(
+    operator: httpx.AsyncClient, seen: Place
+) -> None:
+    salt = "console-test"
+    scene.add_experiment(seen, salt)
+    text = (await operator.get(f"/console/experiment?salt={salt}")).text
+    assert "b is better: decided on" in text
+    assert "B better." in text
+    assert text.count("<circle") >= 3
+    assert 'class="decides"' in text
+    assert "Sample ratio a : b: assigned 1,000 : 1,000" in text
+    assert '<td class="number">1,000</td>' in text
+    assert (await operator.get("/console/experiment?salt=unknown")).status_code == 404
+    assert (await operator.get(f"/console/experiment?salt={salt}&channel=x")).status_code == 404
+    assert "Too early" in (await operator.get(f"/console/experiment?salt={salt}&channel=sms")).text

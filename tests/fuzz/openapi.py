@@ -40,6 +40,9 @@ def console(csrf_token: str) -> Document:
             "/console/": {"get": _operation([*search, _parameter("after", query, _PLACES)], page)},
             "/console/waiting": {"get": _operation([*search, _parameter("after", query, _PLACES)], page)},
             "/console/traffic": {"get": _operation([_parameter("span", query, _ANY)], page)},
+            "/console/experiment": {
+                "get": _operation([_parameter("salt", query, _ANY), _parameter("channel", query, _ANY)], page)
+            },
             "/console/books": {"get": _operation([], page)},
             "/console/notifications/{notification}": {"get": _operation(one, page)},
             "/console/notifications/{notification}/{form}": {

@@ -13,14 +13,19 @@ from typing import Any
 
 import pytest
 
+from notification_service import bootstrap
+from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.rendering import Renderer
 from notification_service.channels.email.template_loading import load
+from notification_service.console import reconstruction
+from notification_service.console.reconstruction import Made
 from notification_service.content.branding import Brand
 from notification_service.content.profile import SenderProfile
 from notification_service.contract.events import parse
 from notification_service.contract.experiments import assign, parse_experiment, unit_of
 from notification_service.contract.outcomes import Parked, ParkReason, Sent
 from notification_service.contract.variants import Assignment, Experiment, Variant
+from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.ports.channel import BeforeHandover, OutgoingMessage, Verdict
@@ -28,10 +33,13 @@ from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.delivery.shadow import Shadow
 from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
+from notification_service.preview import checks, proofs
+from notification_service.settings import Settings, loading
 from notification_service.stores.memory.experiments import MemoryExperiments
+from notification_service.stores.mongo import documents
 from tests.samples import sample
 from tests.unit.fakes import IN_DOUBT, TEMPLATES, deferred, inbound
-from tests.unit.test_pipeline import Cinema, Shelf
+from tests.unit.test_pipeline import JANE, SENDER, Cinema, Shelf
 
 TESTED = parse_experiment("payment_failed:b=0.5:salt=2026-12:wanted=0.05")
 EVERYBODY_B = replace(TESTED, share=0.999999)
@@ -464,3 +472,62 @@ async def test_a_shadow_with_the_same_parts_has_the_same_bytes(tmp_path: Path) -
     await cinema.fail()
     assert cinema.record.shadow
     assert not cinema.record.shadow.differs
+
+
+# ── what people see ──────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("fell_back", [False, True])
+async def test_the_console_makes_the_variant_of_the_record_again(with_b: Path, *, fell_back: bool) -> None:
+    cinema = await Trial(renderer=renderer(with_b)).start()
+    data = sample("payment.failed", failure_reason="boom" if fell_back else "card_declined")
+    await cinema.fail(**data)
+    kept, event = cinema.record, parse(data, "payment.failed")
+    assert event
+    stored = documents.pending(replace(kept.intent, assignment=kept.entry.assignment), str)
+    record = {**stored, **documents.closed(Sent(), kept.intent.created_at, str), "mail_digest": kept.mail_digest}
+    composer = EmailComposer(cinema.renderer, SENDER, max_attachment_bytes=cinema.largest)
+    history = BookingHistory([], cinema.renderer.zone)
+    made = reconstruction.make(record, event, JANE, history=history, composer=composer)
+    assert isinstance(made, Made)
+    assert made.sure
+    assert made.mail.subject.startswith("Variant B") is not fell_back
+
+
+def settings_of(templates: Path, tmp_path: Path, **more: str) -> Settings:
+    lines = {"TEMPLATES_DIR": str(templates), "EXPERIMENT": str(TESTED), **more}
+    (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    return loading.load(tmp_path / "env")
+
+
+def test_a_preview_shows_both_variants(with_b: Path, tmp_path: Path) -> None:
+    written = proofs.write(settings_of(with_b, tmp_path), tmp_path / "out", languages=["en"])
+    subjects = {made.name: made.mail.subject for made in written if made.sample.startswith("payment.failed")}
+    assert subjects["payment.failed@b.en"] == "Variant B of your payment"
+    assert subjects["payment.failed.en"] != subjects["payment.failed@b.en"]
+    assert (tmp_path / "out" / "payment.failed@b.en.eml").is_file()
+
+
+def test_template_check_judges_a_variant_too(copied: Path, tmp_path: Path) -> None:
+    write_variant(copied, subject_txt="Variant B for {{ event.no_such_field or 'None' }}" + " long" * 20)
+    with pytest.raises(ConfigurationError, match="payment_failed@b/subject"):
+        checks.run(settings_of(copied, tmp_path), ["en"])
+    (copied / "payment_failed@b" / "subject.txt").write_text("Variant B" + " long" * 20)
+    report = checks.run(settings_of(copied, tmp_path), ["en"])
+    found = [(where, fault.remedy) for where, fault in report.found if "subject has" in fault.what]
+    assert ("payment.failed@b.en", "shorten payment_failed@b/subject.txt, or its translation, to 60") in found
+
+
+def test_a_test_without_the_folder_of_its_variant_stops_the_start(tmp_path: Path) -> None:
+    for more in ({}, {"EXPERIMENT": "", "SHADOW_VARIANT": "payment_failed@b"}):
+        with pytest.raises(ConfigurationError, match="there is no template folder payment_failed@b"):
+            bootstrap.load_renderer(settings_of(TEMPLATES, tmp_path, **more))
+
+
+@pytest.mark.parametrize("name", ["payment_failed", "payment_failed@c", "payment_faild@b"])
+def test_a_shadow_that_is_no_variant_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"SHADOW_VARIANT: .* is no variant of a template"):
+        settings_of(TEMPLATES, tmp_path, SHADOW_VARIANT=name)
+
+
+def test_a_wrong_test_is_refused_with_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"EXPERIMENT: the weights a=0\.6 and b=0\.5 do not add up to 1"):
+        settings_of(TEMPLATES, tmp_path, EXPERIMENT="payment_failed:a=0.6:b=0.5:salt=x:wanted=0.05")
