@@ -146,8 +146,15 @@ def add_experiment(place: Place, salt: str, number: int = 2000, days: int = 10) 
     documents: list[Document] = []
     for at in range(number):
         moment, booking = start + timedelta(days=days - 3) * at / number, f"{salt}-{at}"
-        known: Document = {"booking_id": booking, "notification_type": "email", "fact": booking, "event_ids": [], "owner": ""}
-        known |= {"recipient": "", "event_id": booking, "created_at": moment, "updated_at": moment, "event_data": {}}
+        known: Document = {"booking_id": booking, "notification_type": "email", "fact": booking, "event_ids": []}
+        known |= {
+            "owner": "",
+            "recipient": "",
+            "event_id": booking,
+            "created_at": moment,
+            "updated_at": moment,
+            "event_data": {},
+        }
         tested = {"template": "payment_failed", "event_type": "payment.failed", "variant": "ab"[at % 2]}
         sent = {"status": "sent", "outcome": "sent", "sent_at": moment, "experiment": salt, "unit": f"u{at}"}
         documents.append({**known, "_id": f"{salt}-n{at}", **tested, **sent})
