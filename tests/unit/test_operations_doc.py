@@ -39,6 +39,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "docs/operations.md",
     "docs/logs.md",
+    "docs/experiments.md",
     "docs/ops/alerts.md",
     "docs/ops/logs.md",
 )
