@@ -21,7 +21,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-wire bench-start \
+.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
 	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
 
 help: ## show this
@@ -106,6 +106,9 @@ bench-stages: $(STAMP) ## where the CPU of an event goes, a profile that adds up
 
 bench-wire: $(STAMP) ## the SMTP channel alone: mails/s and CPU a mail by what the server offers, at 0 and 40 ms
 	@$(BIN)/python -m benchmarks.wire
+
+bench-experiment: $(STAMP) ## what a test of two variants costs an event; fails above 0.05 ms
+	@$(BIN)/python -m benchmarks.experiment
 
 bench-start: $(STAMP) ## start of the process to ready, and to its first mail
 	@$(BIN)/python -m benchmarks.startup

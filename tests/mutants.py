@@ -89,6 +89,57 @@ MUTANTS = (
         ("tests/contract/test_claims.py", "-k", "was_lost or were_lost"),
     ),
     Mutant(
+        "experiments: a resend, a retry and a replay read the variant from the record",
+        "delivery/state.py",
+        "job.created_at, job.assignment = found.entry.created_at, found.entry.assignment",
+        "job.created_at = found.entry.created_at",
+        ("tests/unit/test_experiments.py", "-k", "resend or replay"),
+    ),
+    Mutant(
+        "experiments: a fallback is written before the mail is handed over",
+        "delivery/sending.py",
+        "        await self.state.note_fallback(job, self.composer.digest(template))\n",
+        "",
+        ("tests/unit/test_experiments.py", "-k", "fallback"),
+    ),
+    Mutant(
+        "experiments: the test stops where its variant fails",
+        "delivery/sending.py",
+        "            self.experiment.stop(",
+        "            str(",
+        ("tests/unit/test_experiments.py", "-k", "costs_no_mail"),
+    ),
+    Mutant(
+        "experiments: an event that the control cannot show either does not stop the test",
+        "delivery/sending.py",
+        "            message = self._compose(job, event, recipient, control)\n"
+        "            await self._fall_back(job, problem)\n",
+        "            await self._fall_back(job, problem)\n"
+        "            message = self._compose(job, event, recipient, control)\n",
+        ("tests/unit/test_experiments.py", "-k", "no_variant_can_show"),
+    ),
+    Mutant(
+        "experiments: what was used under a salt stays",
+        "stores/mongo/experiments.py",
+        '{"_id": _ID, field: {"$exists": False}}',
+        '{"_id": _ID}',
+        ("tests/contract/test_experiments.py", "-k", "first_definition"),
+    ),
+    Mutant(
+        "experiments: erasing a person takes the unit",
+        "stores/mongo/personal_data.py",
+        '("experiment", "variant", "fell_back", "shadow")',
+        '("experiment", "variant", "fell_back", "shadow", "unit")',
+        ("tests/contract/test_experiments.py", "-k", "erasing"),
+    ),
+    Mutant(
+        "experiments: only the first exposure of a unit counts",
+        "records/experiment_analysis.py",
+        "    return list(first.values())\n",
+        "    return list(records)\n",
+        ("tests/unit/test_experiment_analysis.py", "-k", "first_exposure"),
+    ),
+    Mutant(
         "marker: set before DATA",
         "delivery/state.py",
         "    async def mark_sending(self, job: Job) -> Fence:\n",

@@ -96,6 +96,7 @@ def _experiment(settings: Settings, test: str | None) -> Experiment:
 
 async def _plan(settings: Settings, experiment: Experiment, channel: ChannelKind) -> Plan | None:
     async with database.opened(settings) as db:
+        await experiments.prepare(db, settings.mongodb.collection)
         return await experiments.plan(db, settings.mongodb.collection, experiment, channel, datetime.now(UTC))
 
 
@@ -104,6 +105,7 @@ async def _report(
 ) -> tuple[Analysis | None, ShadowReport | None]:
     now, collection, shadow = datetime.now(UTC), settings.mongodb.collection, settings.service.shadow_variant
     async with database.opened(settings) as db:
+        await experiments.prepare(db, collection)
         known = _chosen(settings, await experiments.registered(db), salt)
         found = await experiments.analysis(db, collection, known, channel, now) if known else None
         return found, await experiments.shadow(db, collection, shadow, now) if shadow else None

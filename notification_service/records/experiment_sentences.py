@@ -155,14 +155,14 @@ def as_json(found: Analysis) -> dict[str, object]:
     decided = found.decided
     return {
         **asdict(known.experiment),
-        "started_at": known.started_at,
-        "stopped_at": known.stopped_at,
+        "started_at": known.started_at.isoformat(),
+        "stopped_at": known.stopped_at.isoformat() if known.stopped_at else None,
         "stop_reason": known.stop_reason,
         "verdict": found.verdict,
         "effect": found.now.effect,
         "interval": asdict(shown) if shown else None,
         "evidence": found.now.evidence,
-        "decided_at": decided.at if decided else None,
+        "decided_at": decided.at.isoformat() if decided else None,
         "sample_ratio": {"assigned": found.assigned_ratio.p_value, "sent": found.sent_ratio.p_value},
         "variants": [dict(zip(COLUMNS, row, strict=True)) for row in rows(found)],
         "meaning": list(meaning(found)),

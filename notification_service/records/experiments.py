@@ -13,10 +13,11 @@ from notification_service.records.experiment_analysis import WINDOW, Analysis, P
 from notification_service.stores.mongo.client import Database, Document
 from notification_service.stores.mongo.experiment_records import MongoExperimentRecords
 from notification_service.stores.mongo.experiments import MongoExperiments
+from notification_service.stores.mongo.search import MongoSearch
 
 PLAN_DAYS = 7
 SHADOW_DAYS = 14
-_BATCH_SIZE = 1000
+_BATCH_SIZE = 200
 
 
 @dataclass(slots=True)
@@ -45,6 +46,13 @@ class ShadowReport:
     @property
     def growth(self) -> float:
         return self.size / self.live_size - 1 if self.live_size else 0.0
+
+
+async def prepare(database: Database, collection: str) -> None:
+    """Create the index that finds payments by booking, if it is missing. Raises `StoreUnavailableError`."""
+    search = MongoSearch(database, collection, full_recipients=True)
+    await search.ping()
+    await search.prepare()
 
 
 async def registered(database: Database) -> list[RegisteredExperiment]:

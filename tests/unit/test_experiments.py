@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.experiment import LIMIT_US, assignment_us, running
 from notification_service import bootstrap
 from notification_service.channels.email.composer import EmailComposer
 from notification_service.channels.email.rendering import Renderer
@@ -105,6 +106,10 @@ def test_a_wrong_definition_says_what_to_do(text: str, said: str) -> None:
 def test_a_definition_may_name_both_weights() -> None:
     assert parse_experiment("payment_failed:a=0.5:b=0.5:salt=2026-12:wanted=0.05") == TESTED
     assert parse_experiment(str(TESTED)) == TESTED
+
+
+async def test_an_assignment_costs_microseconds() -> None:
+    assert assignment_us(await running(), 2000) < LIMIT_US
 
 
 # ── folders ──────────────────────────────────────────────────────────────────────────────────────────
