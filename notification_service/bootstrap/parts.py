@@ -316,6 +316,6 @@ def pipeline(
         )
         if stores.suppressions
         else None,
-        experiment=experiment,
+        experiment=experiment.for_channel(composer) if experiment else None,
         shadow=Shadow(composer, service.shadow_variant) if service.shadow_variant else None,
     )

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import structlog
 
 from notification_service.contract.experiments import assign, unit_of
-from notification_service.contract.variants import Assignment, Experiment
+from notification_service.contract.variants import Assignment, Experiment, Variant, variant_name
 from notification_service.delivery.planning import Notification
+from notification_service.delivery.ports.composer import Composer, CompositionError
 from notification_service.delivery.ports.experiments import (
     ExperimentRegister,
     RegisteredExperiment,
@@ -45,6 +46,15 @@ class RunningExperiment:
     @property
     def running(self) -> bool:
         return self._why_not is None
+
+    def for_channel(self, composer: Composer) -> "RunningExperiment | None":
+        """The test, for a channel whose composer knows its variant; None for any other: it sends the control."""
+        try:
+            composer.digest(variant_name(self.experiment.template, Variant.B))
+        except (CompositionError, LookupError):
+            log.info("experiment.not_for_channel", experiment=self.experiment.salt, channel=composer.channel)
+            return None
+        return self
 
     def assign(self, notification: Notification) -> Assignment | None:
         """The variant of a new notification; None where it has no part in the test."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from notification_service.contract.delivery_status import DeliveryStatus
 from notification_service.contract.variants import Variant
 from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.delivery.ports.ledger import Record
@@ -15,7 +16,6 @@ WINDOW = timedelta(hours=48)
 """How long after a message a payment counts as its conversion. A younger exposure is not analysed yet."""
 
 _DAY = timedelta(days=1)
-_COMPLAINED, _BOUNCED = "complained", "bounced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Exposure:
 class Guardrails:
     """Counts of the notifications of one variant, as assigned.
 
-    `fell_back`: sent as the control, because the variant could not be composed. `versions`: different contents of the
+    `fell_back`: sent as the control, because the variant could not be composed. `bounced`: refused at once, or reported
+    as not delivered afterwards. `versions`: different contents of the
     template among them.
     """
 
@@ -51,8 +52,8 @@ class Guardrails:
         self.sent += outcome == "sent"
         self.fell_back += bool(record.get("fell_back"))
         self.template_error += record.get("reason") == "template_error"
-        self.bounced += _BOUNCED in (outcome, status)
-        self.complaints += status == _COMPLAINED
+        self.bounced += outcome == "bounced" or status == DeliveryStatus.FAILED
+        self.complaints += status == DeliveryStatus.COMPLAINED
         self.parked += outcome == "parked"
         if not record.get("fell_back"):
             self.versions.add(str(record.get("template_digest")))

@@ -95,7 +95,7 @@ def test_guardrails_are_counted_by_the_assigned_variant() -> None:
         [
             record(1, "b", outcome="bounced"),
             record(2, "b", delivery={"status": "complained"}),
-            record(3, "b", delivery={"status": "bounced"}),
+            record(3, "b", delivery={"status": "failed"}),
             record(4, "a", outcome="parked", reason="template_error"),
             record(5, "a", outcome="parked", reason="retries_exhausted"),
         ],

@@ -220,6 +220,13 @@ async def test_the_assigned_variant_is_sent_and_recorded(with_b: Path) -> None:
     assert cinema.record.intent.template_digest == renderer(with_b).digest("payment_failed@b")
 
 
+def test_a_channel_without_the_variant_has_no_part_in_the_test(with_b: Path) -> None:
+    running_test = RunningExperiment(TESTED, MemoryExperiments())
+    knows, lacks = (EmailComposer(renderer(each), SENDER, max_attachment_bytes=1) for each in (with_b, TEMPLATES))
+    assert running_test.for_channel(knows) is running_test
+    assert running_test.for_channel(lacks) is None
+
+
 async def test_another_template_has_no_part_in_the_test(with_b: Path) -> None:
     cinema = await Trial(renderer=renderer(with_b)).start()
     assert await cinema.handle() == Done(Sent())
