@@ -46,7 +46,7 @@ def draw(looks: Sequence[Look], wanted: float, decision: float) -> EffectChart |
     step, every = (WIDTH - _LEFT) / len(shown), max(1, round(len(shown) / _LABELS))
     return EffectChart(
         marks=list(_marks(shown, top, step, decision)),
-        lines=[(_y(part * top / 2, top), f"{part * top * 50:+.1f}") for part in range(-2, 3)],
+        lines=[(_y(part * top / 2, top), f"{part * top * 50:+.1f}" if part else "0") for part in range(-2, 3)],
         labels=[(_x(at, step), f"{look.at:%d %b}") for at, look in enumerate(shown) if at % every == 0],
         zero=_y(0, top),
     )

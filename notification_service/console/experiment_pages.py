@@ -32,7 +32,6 @@ class ExperimentPages:
             salt=chosen.experiment.salt if chosen else None,
             state=sentences.state(chosen) if chosen else "",
             ratio=sentences.ratio(found) if found else "",
-            verdict=str(found.verdict) if found else "",
             meaning=list(sentences.meaning(found)) if found else [],
             columns=sentences.COLUMNS,
             rows=sentences.rows(found) if found else [],
