@@ -80,7 +80,10 @@ def passed_over(event: Event, recipient: Recipient, composer: Composer) -> tuple
 
 def _with_address(recipient: Recipient, name: str, address: str) -> Recipient:
     """The recipient with the address as it was read; a person's devices stay as they are."""
-    return replace(recipient, **{name: address}) if isinstance(getattr(recipient, name), str) else recipient
+    if not isinstance(getattr(recipient, name), str):
+        return recipient
+    changed: dict[str, Any] = {name: address}
+    return replace(recipient, **changed)
 
 
 def _field_of_event(name: str) -> str:

@@ -11,7 +11,16 @@ import structlog
 
 from notification_service.contract.events import Event
 from notification_service.contract.notification_rules import is_ticket
-from notification_service.contract.outcomes import Bounced, Parked, ParkReason, Rejected, Sent, Skipped, Unknown
+from notification_service.contract.outcomes import (
+    Bounced,
+    Parked,
+    ParkReason,
+    Rejected,
+    Sent,
+    Skipped,
+    SkipReason,
+    Unknown,
+)
 from notification_service.contract.remarks import Remark
 from notification_service.delivery import recipients
 from notification_service.delivery.booking_history import Relevance
@@ -25,10 +34,12 @@ from notification_service.delivery.ports.channel import (
     Deferred,
     HandoverRefused,
     InDoubt,
+    OptedOut,
     OutgoingMessage,
     PutOff,
     Refused,
     SimulatedSend,
+    Unsendable,
     Verdict,
 )
 from notification_service.delivery.ports.claims import Fence
@@ -143,19 +154,20 @@ class Sender:
         return await self._settle(job, verdict)
 
     def _compose(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
-        notification = job.notification
-        ids = MessageIds(
-            job.notification_id,
-            notification.event_id,
-            notification.template,
-            notification.event.booking_id,
-            job.created_at,
-            job.address_digest,
-        )
         with self.observer.timed(Stage.COMPOSE):
-            message = self.composer.compose(event, recipient, ids)
+            message = self.composer.compose(event, recipient, _ids(job))
         self._remark(job, *message.remarks)
         return replace(message, held_by=job.held_by) if job.held_by else message
+
+    async def composed_again(self, job: Job, recipient: Recipient | Rejected | Skipped) -> OutgoingMessage | None:
+        """The message in doubt, to look it up by; None where it cannot be composed any more."""
+        if isinstance(recipient, Rejected | Skipped):
+            return None
+        relevance = await self.relevance.check(job)
+        try:
+            return self.composer.compose(relevance.event, recipient, _ids(job))
+        except CompositionError:
+            return None
 
     async def _before_handover(self, job: Job) -> Fence:
         """Check relevance and claim again, right before the first byte of content."""
@@ -175,6 +187,11 @@ class Sender:
                 if self.suppression:
                     await self.suppression.note(job, verdict)
                 return await closer.close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
+            case Unsendable(attempt, hint):
+                detail = ": ".join(filter(None, (attempt.reply, hint)))
+                return await closer.close(job, Parked(ParkReason.PROVIDER_REFUSED, detail), attempt)
+            case OptedOut(attempt):
+                return await closer.close(job, Skipped(SkipReason.UNSUBSCRIBED), attempt)
             case Deferred(attempt, server_wait_s, about):
                 detail = ": ".join(filter(None, (about, attempt.reply or attempt.result)))
                 return await closer.retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, server_wait_s)
@@ -203,3 +220,15 @@ class Sender:
 
 async def _together(relevance: Awaitable[Relevance], asked: Awaitable[Skipped | None] | None) -> _Answers:
     return await asyncio.gather(relevance, asked) if asked else (await relevance, None)
+
+
+def _ids(job: Job) -> MessageIds:
+    notification = job.notification
+    return MessageIds(
+        job.notification_id,
+        notification.event_id,
+        notification.template,
+        notification.event.booking_id,
+        job.created_at,
+        job.address_digest,
+    )
