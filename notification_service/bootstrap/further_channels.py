@@ -49,11 +49,9 @@ def with_answers(chosen: tuple[str, ...]) -> tuple[str, ...]:
 
 def sms_composer(settings: Settings) -> "SmsComposer":
     """Raises `ConfigurationError` with file and line where a text is wrong or needs more than two segments."""
-    from notification_service.channels.sms import template_loading  # noqa: PLC0415 - only where SMS is switched on
+    from notification_service.channels.sms.template_loading import load  # noqa: PLC0415 - only where SMS is switched on
 
-    return template_loading.load(
-        templates_directory(settings), profile(settings), default_country=settings.sms.default_country
-    )
+    return load(templates_directory(settings), profile(settings), default_country=settings.sms.default_country)
 
 
 def sms_prices(settings: Settings) -> "Prices":

@@ -26,6 +26,7 @@ _TWINS = str.maketrans(
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
         **dict.fromkeys("\u00a0\u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t", " "),
         **dict.fromkeys("\u200b\u2060\ufeff\u00ad\u2068\u2069\u200e\u200f", None),
+        "\u20b9": "INR",
         "\u2026": "...",
         "\u00b7": "-",
         "\u2022": "-",
