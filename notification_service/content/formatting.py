@@ -137,7 +137,7 @@ def moment_brief(context: Context, when: datetime | None) -> str | None:
     localization: Localization = context["style"]
     if when is None or localization.zone is None:
         return None
-    return _cached(_brief, when.astimezone(localization.zone), localization.locale)
+    return dates.written(when.astimezone(localization.zone), _BRIEF, localization.locale)
 
 
 @pass_context

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from jinja2 import Template
 
-from notification_service.content import catalogues, decline_reasons, links, templates
+from notification_service.content import cancellation_causes, catalogues, decline_reasons, links, templates
 from notification_service.content.event_text import cleaned, earlier_show, isolated
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
@@ -128,6 +128,7 @@ class ShortTexts:
             "links": replace(found, site=profile.brand.site_url),
             "style": localization,
             "terms": profile.policies,
+            "cause": cancellation_causes.cause(event),
             "reason": decline_reasons.reason(failed) if failed else None,
             "words": self._words(localization.language, compiled),
         }, refused
