@@ -159,7 +159,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 ApiUrl = Annotated[str, AfterValidator(_check_api_url)]
 Country = Annotated[str, AfterValidator(_check_country)]
-EventTypes = Annotated[tuple[Annotated[str, AfterValidator(_check_event_type)], ...], NoDecode, BeforeValidator(_split)]
+EventTypes = Annotated[tuple[Annotated[str, AfterValidator(_check_event_type)], ...], NoDecode, BeforeValidator(split)]
 Price = Annotated[Decimal, Field(gt=0, le=1000)]
 Address = Annotated[str | None, AfterValidator(_check_address)]
 AddressKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode, BeforeValidator(split)]
