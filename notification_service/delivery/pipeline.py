@@ -82,12 +82,12 @@ class Policy:
     zone: Zone
     hold_unknown: frozenset[str] = frozenset()
     """Templates whose message is never sent again when it may have gone out."""
-    not_selected: frozenset[str] = frozenset()
-    """Types of events that are only recorded, to know what they make obsolete."""
     express: bool = False
     """Whether each ticket's event also comes as a copy on the express lane."""
     ask_consent: bool = False
     """Whether clicks are counted where a reader agrees."""
+    not_selected: frozenset[str] = frozenset()
+    """Types of events that are only recorded, to know what they make obsolete."""
 
 
 @dataclass(frozen=True)

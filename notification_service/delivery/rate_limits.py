@@ -93,9 +93,9 @@ class RateLimits:
     per_domain_minute: Mapping[str, int] | None = None
     per_minute: int = 0
     per_day: int = 0
-    sms_per_day: int = 0
     server: str = ""
     grain: float = 0
+    sms_per_day: int = 0
 
     def of(self, address: str, *, ticket: bool, taken: int = 0) -> list[RateLimit]:
         """The limits for a message to this address, without the first `taken` of `ORDER`."""

@@ -187,11 +187,8 @@ class Sender:
                 if self.suppression:
                     await self.suppression.note(job, verdict)
                 return await closer.close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
-            case Unsendable(attempt, hint):
-                detail = ": ".join(filter(None, (attempt.reply, hint)))
-                return await closer.close(job, Parked(ParkReason.PROVIDER_REFUSED, detail), attempt)
-            case OptedOut(attempt):
-                return await closer.close(job, Skipped(SkipReason.UNSUBSCRIBED), attempt)
+            case Unsendable() | OptedOut():
+                return await closer.close(job, _unsent(verdict), verdict.attempt)
             case Deferred(attempt, server_wait_s, about):
                 detail = ": ".join(filter(None, (about, attempt.reply or attempt.result)))
                 return await closer.retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, server_wait_s)
@@ -220,6 +217,13 @@ class Sender:
 
 async def _together(relevance: Awaitable[Relevance], asked: Awaitable[Skipped | None] | None) -> _Answers:
     return await asyncio.gather(relevance, asked) if asked else (await relevance, None)
+
+
+def _unsent(verdict: Unsendable | OptedOut) -> Parked | Skipped:
+    if isinstance(verdict, OptedOut):
+        return Skipped(SkipReason.UNSUBSCRIBED)
+    detail = ": ".join(filter(None, (verdict.attempt.reply, verdict.hint)))
+    return Parked(ParkReason.PROVIDER_REFUSED, detail)
 
 
 def _ids(job: Job) -> MessageIds:
