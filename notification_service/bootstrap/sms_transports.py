@@ -12,13 +12,13 @@ from notification_service.settings import Settings, plain
 def twilio(settings: Settings, prices: Prices) -> TwilioTransport:
     chosen = settings.twilio
     token, secret = plain(chosen.auth_token) or "", plain(chosen.api_secret) or ""
-    sid = chosen.account_sid or ""
+    sid, origin = chosen.account_sid or "", settings.feedback.callback_url
     account = TwilioAccount(
         sid=sid,
         user=chosen.api_key or sid,
         password=secret if chosen.api_key else token,
         sender=chosen.sender or "",
-        callbacks=f"{chosen.callback_url.rstrip('/')}/cb/twilio" if chosen.callback_url else None,
+        callbacks=f"{origin}/cb/twilio" if origin and chosen.auth_token else None,
         api=chosen.api_url,
     )
     return TwilioTransport(_client(settings), account, prices)

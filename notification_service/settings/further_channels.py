@@ -11,7 +11,6 @@ from notification_service.settings.fields import (
     EventTypes,
     Limit,
     Price,
-    SafeLink,
     SettingsGroup,
 )
 
@@ -40,7 +39,6 @@ class TwilioSettings(SettingsGroup):
     api_secret: SecretStr | None = None
     auth_token: SecretStr | None = None
     sender: str | None = None
-    callback_url: SafeLink = None
     api_url: ApiUrl = "https://api.twilio.com"
 
     @property
