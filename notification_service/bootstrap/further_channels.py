@@ -60,6 +60,37 @@ def sms_prices(settings: Settings) -> "Prices":
     return Prices(dict(settings.sms.prices), settings.sms.max_price)
 
 
+async def check_sms(settings: Settings) -> str:
+    """Ask the provider of SMS, without sending, and say what a day costs at most.
+
+    Raises `ConfigurationError` and `ChannelUnavailableError`.
+    """
+    from notification_service.bootstrap import sms_transports  # noqa: PLC0415 - only where SMS is switched on
+    from notification_service.channels.sms.composer import MAX_SEGMENTS  # noqa: PLC0415 - as above
+
+    prices = sms_prices(settings)
+    day = prices.of_a_day(settings.sms.max_per_day or 0, MAX_SEGMENTS)
+    composer = sms_composer(settings)
+    _check_texts(settings.sms.events, composer.texts.names, "sms.txt", "SMS_EVENTS", templates_directory(settings))
+    if not settings.sms_live:
+        return f"SMS are simulated: {settings.sms_missing or 'DELIVERY_MODE=simulate'}; {day}"
+    by_twilio = settings.sms.provider is SmsProvider.TWILIO
+    transport = sms_transports.twilio(settings, prices) if by_twilio else sms_transports.sns(settings, prices)
+    try:
+        return f"{await transport.check()}; {day}"
+    finally:
+        await transport.close()
+
+
+def sms_faults(settings: Settings) -> list[tuple[str, str]]:
+    """What is wrong with the texts of SMS, each with its file and line, whether or not SMS is switched on."""
+    from notification_service.channels.sms import template_loading  # noqa: PLC0415 - `template check` alone asks for it
+
+    directory = templates_directory(settings)
+    composer = template_loading.unchecked(directory, profile(settings), default_country=None)
+    return [(each.where, f"{each.sample}: {each.what}") for each in template_loading.faults(composer, directory)]
+
+
 def _sms(settings: Settings) -> ChannelParts:
     composer, chosen = sms_composer(settings), settings.sms.events
     _check_texts(chosen, composer.texts.names, "sms.txt", "SMS_EVENTS", templates_directory(settings))

@@ -203,7 +203,7 @@ def _handler(double: Twilio) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - th
                 return
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             number = int(query.get("Page", "0"))
-            found = double.page(query["To"], number)
+            found = double.page(query["To"], number) if "To" in query else []
             more = f"{path}?To=%2B{query['To'][1:]}&Page={number + 1}" if len(found) == double.page_size else None
             messages = [each.as_json(redacted=double.redacted) for each in found]
             self._answer(200, {"messages": messages, "next_page_uri": more})

@@ -19,9 +19,12 @@ class AttemptTimer:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
 
-    def ended(self, result: str, reply: str | None = None, code: int | None = None) -> Attempt:
-        duration_ms = round((time.monotonic() - self.started) * 1000, 1)
-        return Attempt(self.at, result, duration_ms, code, self._hidden(reply) if reply else None)
+    def ended(
+        self, result: str, reply: str | None = None, code: int | None = None, provider_id: str | None = None
+    ) -> Attempt:
+        """`provider_id`: the id that the provider gave the message."""
+        duration_ms, shown_reply = round((time.monotonic() - self.started) * 1000, 1), self._hidden(reply or "") or None
+        return Attempt(self.at, result, duration_ms, code, shown_reply, provider_message_id=provider_id)
 
     def _hidden(self, reply: str) -> str:
         bare = self.number.removeprefix("+")

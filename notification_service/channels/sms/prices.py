@@ -37,6 +37,15 @@ class Prices:
             )
         return None
 
+    def of_a_day(self, messages: int, segments: int) -> str:
+        """What so many messages of so many segments cost at most, in a sentence."""
+        if not messages:
+            return "SMS_MAX_PER_DAY is not set: nothing limits what a day costs"
+        if self.highest is None:
+            return f"at most {messages} SMS a day; SMS_PRICES is not set, so what they cost is not known"
+        cost = messages * segments * self.highest
+        return f"at most {messages} SMS of {segments} segments a day, which cost up to {cost:,.2f}"
+
     @property
     def highest(self) -> Decimal | None:
         """Of one segment in the most expensive country."""

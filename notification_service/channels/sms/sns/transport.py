@@ -23,6 +23,7 @@ from notification_service.delivery.ports.channel import (
     Unavailable,
     Unsendable,
 )
+from notification_service.foundation.errors import ChannelUnavailableError
 
 _CODE, _MESSAGE, _ID = (re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("Code", "Message", "MessageId"))
 _THROTTLED = re.compile(r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|SlowDown")
@@ -76,16 +77,7 @@ class SnsTransport:
         if objection := self._prices.objection(message):
             return Unsendable(timer.ended("too_expensive"), objection)
         content, url = urlencode(self._form(message)).encode(), self._account.url
-        headers = signed(
-            "POST",
-            url,
-            {"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
-            content,
-            credentials=self._account.credentials,
-            region=self._account.region,
-            service="sns",
-            at=datetime.now(UTC),
-        )
+        headers = self._signed(content)
         answer = await self._client.request(
             "POST", url, headers=headers, content=content, before_handover=before_handover
         )
@@ -99,8 +91,33 @@ class SnsTransport:
             case Response():
                 return verdict(answer, timer)
 
+    async def check(self) -> str:
+        """Ask SNS for its SMS settings, and return a sentence. Raises `ChannelUnavailableError`."""
+        content = urlencode({"Action": "GetSMSAttributes", "Version": "2010-03-31"}).encode()
+        answer = await self._client.request(
+            "POST", self._account.url, headers=self._signed(content), content=content, before_handover=None
+        )
+        if not isinstance(answer, Response):
+            raise ChannelUnavailableError(f"{self._account.url} cannot be reached: {_UNREACHABLE}")
+        code = found[1] if (found := _CODE.search(answer.body.decode("utf-8", "replace"))) else ""
+        if answer.status != 200 and code not in ("AuthorizationError", "AccessDenied"):  # noqa: PLR2004 - RFC 9110
+            raise ChannelUnavailableError(f"SNS answers {answer.status} {code}: {_LOGIN_HINT}")
+        return f"SNS in {self._account.region} knows the login"
+
     async def close(self) -> None:
         await self._client.close()
+
+    def _signed(self, content: bytes) -> dict[str, str]:
+        return signed(
+            "POST",
+            self._account.url,
+            {"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
+            content,
+            credentials=self._account.credentials,
+            region=self._account.region,
+            service="sns",
+            at=datetime.now(UTC),
+        )
 
     def _form(self, message: OutgoingSms) -> dict[str, str]:
         """`MaxPrice`: SNS itself drops a message that costs more. A ticket's message is transactional."""
@@ -127,7 +144,7 @@ def verdict(response: Response, timer: AttemptTimer) -> Tried:
     code, message, taken = (found[1] if (found := each.search(body)) else "" for each in (_CODE, _MESSAGE, _ID))
     status, reply = response.status, f"{code} {message}".strip() or f"HTTP {response.status}"
     if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110 §15.3
-        return Accepted(timer.ended("accepted", taken, status))
+        return Accepted(timer.ended("accepted", taken, status, taken or None))
     if status == 429 or _THROTTLED.search(code):  # noqa: PLR2004 - RFC 6585 §4
         return Deferred(timer.ended("deferred", reply, status), response.retry_after or _DEFAULT_WAIT_S)
     if status >= 500 or status == 408:  # noqa: PLR2004 - a gateway's timeout says nothing of what lies behind it

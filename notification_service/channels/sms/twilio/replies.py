@@ -28,7 +28,7 @@ _ABOUT_THE_COUNTRY = {
     21606: "TWILIO_SENDER cannot send to this country: use a number or a messaging service that can",
 }
 _DEFAULT_WAIT_S = 60.0
-_LOGIN_HINT = "are TWILIO_ACCOUNT_SID, TWILIO_API_KEY and TWILIO_API_SECRET those of the same account?"
+LOGIN_HINT = "are TWILIO_ACCOUNT_SID, TWILIO_API_KEY and TWILIO_API_SECRET those of the same account?"
 _REQUEST_HINT = "Twilio refuses the request itself: twilio.com/docs/api/errors explains its code; check TWILIO_SENDER"
 
 
@@ -69,7 +69,7 @@ def verdict(response: Response, timer: AttemptTimer) -> Tried:
     if status == 429:  # noqa: PLR2004 - RFC 6585 §4
         return Deferred(timer.ended("deferred", reply.text, status), reply.retry_after or _DEFAULT_WAIT_S)
     if status in (401, 403, 404) or status < 400:  # noqa: PLR2004 - a redirect is not followed
-        return Unavailable(timer.ended("unavailable", reply.text, status), _LOGIN_HINT)
+        return Unavailable(timer.ended("unavailable", reply.text, status), LOGIN_HINT)
     return _refused(reply, timer)
 
 
@@ -78,7 +78,8 @@ def _taken(reply: Reply, timer: AttemptTimer) -> Tried:
     if said == "failed":
         code = str(reply.code or "failed")
         return Refused(timer.ended("refused", reply.text, reply.status), code, f"twilio {code}")
-    return Accepted(timer.ended("accepted", f"{sid} {said}", reply.status))
+    sid = sid if isinstance(sid, str) else None
+    return Accepted(timer.ended("accepted", f"{sid} {said}", reply.status, sid))
 
 
 def _refused(reply: Reply, timer: AttemptTimer) -> Tried:

@@ -12,7 +12,7 @@ from notification_service.channels.sms.attempts import AttemptTimer
 from notification_service.channels.sms.message import OutgoingSms
 from notification_service.channels.sms.prices import Prices
 from notification_service.channels.sms.twilio import listing
-from notification_service.channels.sms.twilio.replies import Reply, verdict
+from notification_service.channels.sms.twilio.replies import LOGIN_HINT, Reply, verdict
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     CannotTell,
@@ -27,6 +27,7 @@ from notification_service.delivery.ports.channel import (
     Unavailable,
     Unsendable,
 )
+from notification_service.foundation.errors import ChannelUnavailableError
 
 API = "https://api.twilio.com"
 _MAX_VALIDITY_S, _MIN_VALIDITY_S = 36_000, 60
@@ -121,6 +122,13 @@ class TwilioTransport:
                 return NotFound()
             url = self._following(str(following))
         return CannotTell()
+
+    async def check(self) -> str:
+        """Read one entry of the list, and return a sentence. Raises `ChannelUnavailableError`."""
+        page = await self._page(f"{self._account.messages}?PageSize=1")
+        if isinstance(page, LookUpFailed):
+            raise ChannelUnavailableError(f"{page.reason}; {LOGIN_HINT}")
+        return f"Twilio knows the login, and sends from {self._account.sender}"
 
     async def close(self) -> None:
         await self._client.close()
