@@ -93,6 +93,8 @@ def _count(value: object, info: ValidationInfo) -> int | None:
 
 
 def _devices(value: object, info: ValidationInfo) -> tuple[devices.Device, ...]:
+    if value is None:
+        return ()
     found, unread = devices.read(value)
     if unread:
         _remark(info, "are not all used: some of them cannot be read")

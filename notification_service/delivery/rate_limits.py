@@ -109,7 +109,7 @@ class RateLimits:
             self._a_minute(f"domain:{domain}", domains.get(domain, domains.get(_ANY, 0)), ticket=ticket),
             self._a_minute(f"minute:{self.server}", self.per_minute, ticket=ticket),
             self._a_day(f"day:{self.server}", self.per_day, ticket=ticket),
-            self._a_day("day:sms", self.sms_per_day, ticket=ticket),
+            self._a_day("day:sms", self.sms_per_day, ticket=ticket) if self.sms_per_day else (),
         )
         named = zip(ORDER, found, strict=True)
         return [RateLimit(setting, buckets) for setting, buckets in list(named)[taken:] if buckets]
