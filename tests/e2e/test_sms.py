@@ -154,6 +154,19 @@ def test_a_wrong_login_makes_sms_wait_and_mails_go(place: Place, twilio: Twilio)
     assert len(twilio.messages) == 4
 
 
+def test_a_provider_that_hangs_delays_no_mail(place: Place, twilio: Twilio) -> None:
+    """More messages than conversations at once: all of them hang, and every mail is out before the first ends."""
+    events = [fresh("booking.cancelled", phone=number) for number in NUMBERS]
+    twilio.script(always=Reply(seconds=60, takes=False, lost=True))
+    with service(place, twilio, NOTIFICATION_TIMEOUT="30", LEASE_SECONDS="10") as running:
+        place.publish(*map(event, events))
+        until(lambda: len(place.mails()) == len(events), timeout=25)
+        assert set(outcomes(place).values()) == {"pending"}
+        mails = [each["duration_ms"] for each in running.said("notification.closed")]
+        assert len(mails) == len(events)
+        running.kill()
+
+
 def test_a_day_has_so_many_sms_and_the_others_wait(place: Place, twilio: Twilio) -> None:
     events = [fresh("booking.cancelled", phone=number) for number in NUMBERS[:3]]
     with service(place, twilio, SMS_MAX_PER_DAY="1") as running:
