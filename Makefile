@@ -21,7 +21,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
+.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
 	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
 
 help: ## show this
@@ -135,6 +135,9 @@ bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second
 
 bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 	@$(BIN)/python -m benchmarks.plot
+
+provider-check: $(STAMP) ## judge the requests to the SMS providers by Twilio's own description (Prism) and by moto
+	@$(BIN)/python -m tests.providers.check
 
 lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
 	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock

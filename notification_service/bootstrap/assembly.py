@@ -26,7 +26,6 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.ports.channel import LiveTransport
-from notification_service.delivery.rate_limits import RateLimits
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.observability.metrics import Gauges, Metrics
@@ -285,13 +284,14 @@ def _running(
         settings,
         parts.composer,
         email.pipeline.policy.zone,
-        replace(stores, rates=RedisRates(stores.redis_client, RateLimits())),
+        replace(stores, rates=RedisRates(stores.redis_client, parts.rate_limits)),
         leases=email.pipeline.leases,
         breaker=breaker,
         outbox=outbox,
         observer=email.pipeline.observer,
         optional_templates=email.pipeline.suppression.optional if email.pipeline.suppression else (),
         experiment=email.pipeline.experiment,
+        further=replace(parts, look_up=None) if simulated else parts,
     )
     return RunningChannel(pipeline, breaker, _consumer(link, pipeline))
 

@@ -1,7 +1,7 @@
 """Makes the parts of the service from the settings. Nothing is connected here."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import Policies, SenderProfile
 from notification_service.content.reader_links import ReaderLinks
 from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.variants import Variant, variant_name
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Jobs
@@ -27,7 +28,7 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline, Policy
 from notification_service.delivery.poison_guard import PoisonGuard
-from notification_service.delivery.ports.channel import Attempt, Channel, LiveTransport, Outbox, Transport
+from notification_service.delivery.ports.channel import Attempt, Channel, LiveTransport, LookUp, Outbox, Transport
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.composer import Composer
 from notification_service.delivery.ports.directory import Directory
@@ -60,15 +61,25 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class ChannelParts:
-    """The parts of a further channel beside e-mail. `event_types`: the types of event that it sends.
+    """The parts of a further channel beside e-mail. `event_types`: the types of event that it has a record of.
 
-    `max_concurrency`: how many messages it hands over at once.
+    `max_concurrency`: how many messages it hands over at once. `chosen`: the types that it sends, where those are not
+    all of them. `look_up`: where its provider can say whether it has a message. `hold_unknown`: a message in doubt is
+    never sent again. `rate_limits`: of its own.
     """
 
     composer: Composer
     transport: Transport
     event_types: tuple[str, ...]
     max_concurrency: int = 8
+    chosen: tuple[str, ...] | None = None
+    look_up: LookUp | None = None
+    hold_unknown: bool = False
+    rate_limits: RateLimits = field(default_factory=RateLimits)
+
+    @property
+    def not_selected(self) -> frozenset[str]:
+        return frozenset() if self.chosen is None else frozenset(self.event_types) - frozenset(self.chosen)
 
 
 def templates_directory(settings: Settings) -> Path:
@@ -290,9 +301,11 @@ def pipeline(
     observer: Observer,
     optional_templates: Collection[str] = (),
     experiment: RunningExperiment | None = None,
+    further: ChannelParts | None = None,
 ) -> Pipeline:
-    """`optional_templates`: those that readers may unsubscribe from."""
+    """`optional_templates`: those that readers may unsubscribe from. `further`: a channel beside e-mail."""
     service = settings.service
+    hold_all = further is not None and further.hold_unknown
     return Pipeline(
         state=DeliveryState(stores.claims, stores.ledger, leases, stores.rates),
         leases=leases,
@@ -304,7 +317,8 @@ def pipeline(
             retry_schedule=retry_schedule(settings),
             max_event_bytes=service.max_event_bytes,
             zone=zone,
-            hold_unknown=frozenset(service.unknown_hold),
+            hold_unknown=frozenset(TEMPLATES if hold_all else service.unknown_hold),
+            not_selected=further.not_selected if further else frozenset(),
             ask_consent=bool(settings.tracking.consent_field),
             express=settings.rabbitmq.express_lane and composer.channel is ChannelKind.EMAIL,
         ),
@@ -318,4 +332,5 @@ def pipeline(
         else None,
         experiment=experiment.for_channel(composer) if experiment else None,
         shadow=Shadow(composer, service.shadow_variant) if service.shadow_variant else None,
+        look_up=further.look_up if further else None,
     )

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 _TYPES = ("application/json", "text/plain", "application/x-amz-json-1.0", "")
 """SNS says text/plain of its JSON."""
+_FORM = "application/x-www-form-urlencoded"
+_SEND_FORMS = frozenset({"twilio"})
 _RETRY_AFTER_S = "30"
 _MAX_LINES_PER_MINUTE = 20
 
@@ -47,6 +49,7 @@ def application(
     app = Starlette(
         routes=[
             Route("/cb/{provider}", callbacks.hear, methods=["POST"]),
+            Route("/cb/{provider}/{about}", callbacks.hear, methods=["POST"]),
             Route("/livez", _alive),
             *links,
         ],
@@ -69,7 +72,7 @@ class Callbacks:
     async def hear(self, request: Request) -> Response:
         name = request.path_params["provider"]
         provider = self._providers.get(name)
-        if provider is None:
+        if provider is None or ("about" in request.path_params) != (name in _SEND_FORMS):
             raise HTTPException(404)
         try:
             heard = await self._read(provider, request)
@@ -86,13 +89,14 @@ class Callbacks:
     async def _read(self, provider: Provider, request: Request) -> Heard:
         """Raises `CallbackRefusedError` and `CannotVerifyError`."""
         headers = request.headers
-        if headers.get("content-type", "").partition(";")[0].strip().lower() not in _TYPES:
-            raise CallbackRefusedError(415, "Only JSON is read here.")
+        types = (_FORM,) if provider.name in _SEND_FORMS else _TYPES
+        if headers.get("content-type", "").partition(";")[0].strip().lower() not in types:
+            raise CallbackRefusedError(415, f"Only {'a form' if types == (_FORM,) else 'JSON'} is read here.")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise CallbackRefusedError(415, "Only what is not compressed is read here.")
         body = await _bounded(request, provider.max_bytes)
         named = {name: headers[name] for name in headers}
-        return await provider.read(Webhook(named, body, datetime.now(UTC)))
+        return await provider.read(Webhook(named, body, datetime.now(UTC), request.url.path))
 
     def _refused(self, provider: str, status: int, why: str) -> Response:
         self._metrics.answered(provider, status)

@@ -16,13 +16,14 @@ from notification_service.feedback.providers.postmark import Postmark
 from notification_service.feedback.providers.sendgrid import SendGrid
 from notification_service.feedback.providers.ses import Ses
 from notification_service.feedback.providers.sns import Sns
+from notification_service.feedback.providers.twilio import Twilio
 from notification_service.feedback.providers.webhooks import Provider
 from notification_service.feedback.signal_buffer import SignalBuffer
 from notification_service.foundation.errors import ConfigurationError, DependencyError
 from notification_service.observability import health, serving as listener
 from notification_service.observability.callback_metrics import CallbackMetrics
 from notification_service.observability.health import Part, Readiness
-from notification_service.settings import Settings
+from notification_service.settings import Settings, SmsProvider
 
 
 def providers(settings: Settings) -> dict[str, Provider]:
@@ -40,6 +41,9 @@ def providers(settings: Settings) -> dict[str, Provider]:
         found["mailgun"] = Mailgun([key.get_secret_value() for key in feedback.mailgun_webhook_keys])
     if feedback.postmark_webhook_logins:
         found["postmark"] = Postmark([login.get_secret_value() for login in feedback.postmark_webhook_logins])
+    token, origin = settings.twilio.auth_token, feedback.callback_url
+    if settings.sms.provider is SmsProvider.TWILIO and token and origin:
+        found["twilio"] = Twilio(origin, [token.get_secret_value()])
     return found
 
 

@@ -27,6 +27,7 @@ from notification_service.delivery.ports.channel import (
     Transport,
     Tried,
     Unavailable,
+    Unsendable,
     Verdict,
 )
 from notification_service.foundation.addresses import mask_in
@@ -155,9 +156,7 @@ class Breaker:
 
         Returns what it came to, as the refusals read it, and the verdict: what blames us may be a reason to come again.
         """
-        tried = await self._transport.send_once(message, before_handover)
-        if isinstance(tried, Refused):
-            tried = self.refusals.read(message.recipient, tried)
+        tried = self._about(message.recipient, await self._transport.send_once(message, before_handover))
         verdict = self._judge(message.recipient, tried, stale=slot.generation != self.slots.generation)
         if self._on_attempt and not isinstance(tried, HandoverRefused | PutOff):
             self._on_attempt(tried.attempt)
@@ -202,6 +201,17 @@ class Breaker:
             case _:
                 self._succeeded(accepted=False)
         return tried
+
+    def _about(self, recipient: str, tried: Tried) -> Tried:
+        """The result, or `Blocked` where equal refusals have turned out to be about the service."""
+        match tried:
+            case Refused():
+                return self.refusals.read(recipient, tried)
+            case Unsendable(attempt, hint, fingerprint) if fingerprint:
+                read = self.refusals.read(recipient, Refused(attempt, "", fingerprint))
+                return replace(read, hint=hint) if isinstance(read, Blocked) else tried
+            case _:
+                return tried
 
     def _blocked(self, recipient: str, verdict: Blocked, *, stale: bool) -> Blocked | Deferred | PutOff:
         """Where one domain alone refuses the service, its messages are deferred. Otherwise the breaker opens."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from notification_service import bootstrap
+from notification_service.bootstrap import further_channels
 from notification_service.broker import delivery_limits, lenient_decoding
 from notification_service.broker.delivery_limits import Fate
 from notification_service.broker.lenient_decoding import LOST
@@ -81,6 +82,7 @@ async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
         ("MongoDB", _mongodb),
         (settings.transport, _transport),
         *([(f"{settings.transport} fallback", _fallback)] if settings.fallback.server else []),
+        *([("SMS", further_channels.check_sms)] if settings.sms.provider else []),
     )
     hide = Secrecy(settings.secrets())
     for what, check in checks:

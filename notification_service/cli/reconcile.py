@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from notification_service.bootstrap import further_channels
 from notification_service.cli import terminal
 from notification_service.cli.configuration import command_settings
 from notification_service.cli.options import AsJson, DryRun, Yes, agreed
@@ -49,7 +50,9 @@ def command(
 
 def _examine(settings: Settings, events: Path | None, *, repair: bool = False) -> AuditReport:
     with terminal.progress("Repairing" if repair else "Reading records") as bar:
-        return asyncio.run(audit.examine(settings, events=events, repair=repair, on_records=bar.advance))
+        others = further_channels.event_types(settings)
+        examining = audit.examine(settings, events=events, repair=repair, others=others, on_records=bar.advance)
+        return asyncio.run(examining)
 
 
 def show(report: AuditReport) -> None:

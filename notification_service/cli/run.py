@@ -3,6 +3,7 @@
 import asyncio
 
 from notification_service import service
+from notification_service.bootstrap import further_channels
 from notification_service.cli.configuration import service_settings
 from notification_service.console import app as console
 from notification_service.observability import logging
@@ -15,6 +16,6 @@ def command() -> None:
     """
     settings = service_settings()
     try:
-        asyncio.run(service.run(settings, console.serving))
+        asyncio.run(service.run(settings, console.serving, further_channels.configured(settings)))
     finally:
         logging.finish()

@@ -23,7 +23,9 @@ def earlier_show(event: Event, localization: Localization) -> Shown | None:
 
 def cleaned(event: HasTexts) -> HasTexts:
     """Returns the event with texts of at most 500 characters and without direction controls of their own."""
-    texts: dict[str, Any] = {name: text for name, value in event if (text := _cleaned(name, value)) != value}
+    texts: dict[str, Any] = {
+        name: text for name, value in event if type(value) is str and (text := _cleaned(name, value)) != value
+    }
     if any(_item(item) != item for item in getattr(event, "items", ())):
         texts["items"] = tuple(item for item in map(_item, getattr(event, "items", ())) if item.name)
     seats = getattr(event, "seats", ())

@@ -132,6 +132,15 @@ def moment(context: Context, when: datetime | None) -> str | None:
 
 
 @pass_context
+def moment_brief(context: Context, when: datetime | None) -> str | None:
+    """Format a time without its zone, for short texts; None where the zone is not known."""
+    localization: Localization = context["style"]
+    if when is None or localization.zone is None:
+        return None
+    return dates.written(when.astimezone(localization.zone), _BRIEF, localization.locale)
+
+
+@pass_context
 def showtime(context: Context, text: str | None) -> str | None:
     """Format the day and clock of a show, else return the text as it is. The clock is the cinema's, without a zone."""
     return show_text(text, context["style"])
@@ -255,6 +264,7 @@ def isolated(text: str, localization: Localization) -> str:
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "money": money,
     "moment": moment,
+    "moment_brief": moment_brief,
     "showtime": showtime,
     "showtime_brief": showtime_brief,
     "day": day,

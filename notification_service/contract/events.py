@@ -16,6 +16,7 @@ from notification_service.contract.field_types import (
     Amount,
     Count,
     Currency,
+    Devices,
     Flag,
     Moment,
     Name,
@@ -61,6 +62,8 @@ class _Event(BaseModel):
     booking_id: Name = None
     user_id: Name = None
     user_email: Name = None
+    phone: Name = None
+    device_tokens: Devices = ()
     currency: Currency = None
     locale: Name = None
     time_zone: Zone = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
-from notification_service.contract import amounts, placeholders, seating, showtimes, values
+from notification_service.contract import amounts, devices, placeholders, seating, showtimes, values
 from notification_service.contract.remarks import Remark
 
 T = TypeVar("T")
@@ -90,6 +90,15 @@ def _count(value: object, info: ValidationInfo) -> int | None:
     if value is not None:
         _remark(info, "is left out: it is no whole number from 1 on")
     return None
+
+
+def _devices(value: object, info: ValidationInfo) -> tuple[devices.Device, ...]:
+    if value is None:
+        return ()
+    found, unread = devices.read(value)
+    if unread:
+        _remark(info, "are not all used: some of them cannot be read")
+    return found
 
 
 def _flag(value: object, info: ValidationInfo) -> bool | None:
@@ -181,6 +190,17 @@ Seats = Annotated[
 ]
 Count = Annotated[
     int | None, PlainValidator(_count), _schema("A whole number from 1 on.", type=["integer", "null"], minimum=1)
+]
+Devices = Annotated[
+    tuple[devices.Device, ...],
+    PlainValidator(_devices),
+    PlainSerializer(lambda found: [each.token for each in found]),
+    _schema(
+        "The tokens of the person's devices, for push: texts, or objects with `token`, `platform` (`ios`, `android` or "
+        "`web`) and `registered_at`. Unset: those of the user.",
+        type=["array", "string", "null"],
+        items={"type": ["string", "object"]},
+    ),
 ]
 Flag = Annotated[
     bool | None,

@@ -22,6 +22,8 @@ class SkipReason(StrEnum):
     DUPLICATE = "duplicate"
     ERASED = "erased"
     NO_ADDRESS = "no_address"
+    NOT_SELECTED = "not_selected"
+    """The channel is told of such events to know what they make obsolete, and sends nothing for them."""
 
 
 SUPPRESSING = (SkipReason.SUPPRESSED, SkipReason.UNSUBSCRIBED)
@@ -45,6 +47,8 @@ class ParkReason(StrEnum):
     CRASHED_WORKERS = "crashed_workers"
     INTERNAL_ERROR = "internal_error"
     TEMPLATE_ERROR = "template_error"
+    PROVIDER_REFUSED = "provider_refused"
+    """The provider refuses the request for a reason that an operator has to mend."""
     UNMOVABLE = "unmovable"
     """RabbitMQ refuses every copy of the event: no retry is possible, and the event is in no queue."""
 

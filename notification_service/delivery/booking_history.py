@@ -26,6 +26,8 @@ from notification_service.delivery.show_changes import Zone
 
 _DISTANT_PAST, _DISTANT_FUTURE = datetime(MINYEAR, 1, 1, tzinfo=UTC), datetime(MAXYEAR, 1, 1, tzinfo=UTC)
 
+_KNOWN_OTHERWISE = (Skipped(SkipReason.DUPLICATE), Skipped(SkipReason.NOT_SELECTED))
+
 CancelledOrRefunded = TypeVar("CancelledOrRefunded", BookingCancelled, BookingRefunded)
 T = TypeVar("T", BookingCancelled, BookingConfirmed)
 BookingEvent = BookingConfirmed | BookingCancelled
@@ -49,8 +51,8 @@ class ReportedBooking:
 
     @property
     def stands(self) -> bool:
-        """Whether the recipient has it or will get it."""
-        return self.went_out or self.report.outcome in (None, Skipped(SkipReason.DUPLICATE))
+        """Whether the recipient has it, will get it, or gets it by another channel."""
+        return self.went_out or self.report.outcome in (None, *_KNOWN_OTHERWISE)
 
     def before(self, moment: datetime | None) -> bool:
         """Whether its event is certainly older."""

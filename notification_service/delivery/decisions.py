@@ -41,11 +41,18 @@ class WaitOutLease:
 
 
 @dataclass(frozen=True, slots=True)
+class AskProvider:
+    """In doubt, and the provider can say whether it has the message. `otherwise`: what is done where it cannot tell."""
+
+    otherwise: "Proceed | AlreadyEnded"
+
+
+@dataclass(frozen=True, slots=True)
 class WaitForRedis:
     """Only Redis can say who works on it: wait until it answers."""
 
 
-Step = Proceed | AlreadyEnded | WaitOutLease | WaitForRedis
+Step = Proceed | AlreadyEnded | AskProvider | WaitOutLease | WaitForRedis
 
 _LOST_TWICE = Unknown("the worker was lost while sending, twice; ask the mail server's log before replaying it")
 _HELD = Unknown("the worker was lost while sending, and the policy for this mail is to hold it")
@@ -55,13 +62,15 @@ _HELD = Unknown("the worker was lost while sending, and the policy for this mail
 class DeliveryRequest:
     """What decides beside the stores. `resend`: the unknown policy; where it is false, a person decides.
 
-    `replay`: the token of a replay. `recipient`: the address of the message, where it is known.
+    `replay`: the token of a replay. `recipient`: the address of the message, where it is known. `can_look_up`: the
+    provider can be asked whether it has a message, which comes before the policy.
     """
 
     event_id: str
     resend: bool
     replay: str | None = None
     recipient: str | None = None
+    can_look_up: bool = False
 
 
 def next_step(
@@ -75,9 +84,9 @@ def next_step(
         return WaitForRedis() if isinstance(claim, ClaimsUnavailable) and isinstance(step, Proceed) else step
     match claim:
         case Claimed():
-            return _granted(claim, found, resend=asked.resend)
+            return _granted(claim, found, asked)
         case InterruptedSend():
-            return _doubtful(claim, found, resend=asked.resend)
+            return _doubtful(claim, found, asked)
         case ClaimsUnavailable():
             return Proceed(take_over=False) if isinstance(found, Opened) else WaitForRedis()
 
@@ -108,7 +117,7 @@ def _is_another(recipient: str | None, entry: Entry) -> bool:
     return key(entry.recipient) not in (key(recipient), key(mask(recipient)))
 
 
-def _granted(claim: Claimed, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+def _granted(claim: Claimed, found: Opened | AlreadyThere, asked: DeliveryRequest) -> Step:
     """Nothing was sent if the lapsed claim had no sending mark, is certain, and belonged to the entry's owner."""
     match found:
         case Opened():
@@ -116,27 +125,34 @@ def _granted(claim: Claimed, found: Opened | AlreadyThere, *, resend: bool) -> S
         case AlreadyThere(entry) if entry.waiting:
             return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
         case AlreadyThere(entry) if claim.fresh or claim.before != entry.owner:
-            # Redis lost the claim. If a resend had begun, its message may have been sent already.
-            return AlreadyEnded(_LOST_TWICE, repair=True) if entry.possible_duplicate else WaitOutLease()
+            # Redis lost the claim. If a resend had begun, its message may have been sent already, unless the provider
+            # can say so: it is asked when a worker that may still be sending is certainly done.
+            may_wait = asked.can_look_up or not entry.possible_duplicate
+            return WaitOutLease() if may_wait else AlreadyEnded(_LOST_TWICE, repair=True)
         case AlreadyThere(entry) if claim.certain and not entry.sending:
             return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
         case AlreadyThere(entry):
-            return _in_doubt(resent=entry.possible_duplicate, resend=resend)
+            return _in_doubt(asked, resent=entry.possible_duplicate)
 
 
-def _doubtful(claim: InterruptedSend, found: Opened | AlreadyThere, *, resend: bool) -> Step:
+def _doubtful(claim: InterruptedSend, found: Opened | AlreadyThere, asked: DeliveryRequest) -> Step:
     """The entry also shows a resend whose mark Redis has lost, or that was marked in the entry only."""
     if not isinstance(found, AlreadyThere):
-        return _in_doubt(resent=claim.again, resend=resend)
+        return _in_doubt(asked, resent=claim.again)
     entry = found.entry
     if entry.waiting:
         return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
     unseen = entry.possible_duplicate and (entry.sending or not claim.certain)
-    return _in_doubt(resent=claim.again or unseen, resend=resend)
+    return _in_doubt(asked, resent=claim.again or unseen)
 
 
-def _in_doubt(*, resent: bool, resend: bool) -> Step:
+def _in_doubt(asked: DeliveryRequest, *, resent: bool) -> Step:
     """`resent`: the one resend that is allowed may have been sent already."""
+    step = _by_policy(resent=resent, resend=asked.resend)
+    return AskProvider(step) if asked.can_look_up else step
+
+
+def _by_policy(*, resent: bool, resend: bool) -> Proceed | AlreadyEnded:
     if resent:
         return AlreadyEnded(_LOST_TWICE, repair=True)
     return Proceed(take_over=True, possible_duplicate=True) if resend else AlreadyEnded(_HELD, repair=True)

@@ -18,6 +18,7 @@ from notification_service.contract.outcomes import (
     Parked,
     ParkReason,
     Rejected,
+    Sent,
     Skipped,
     SkipReason,
     is_about_the_address,
@@ -28,9 +29,11 @@ from notification_service.delivery import first_reports, intents, planning, reci
 from notification_service.delivery.closing import Closer, log_fields, settlement_of
 from notification_service.delivery.decisions import (
     AlreadyEnded,
+    AskProvider,
     ClaimsUnavailable,
     DeliveryRequest,
     Proceed,
+    Step,
     WaitForRedis,
     WaitOutLease,
     knows_better,
@@ -42,7 +45,15 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver, Observer, Stage
 from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
 from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
-from notification_service.delivery.ports.channel import Channel, Outbox
+from notification_service.delivery.ports.channel import (
+    CannotTell,
+    Channel,
+    Found,
+    LookUp,
+    LookUpFailed,
+    NotFound,
+    Outbox,
+)
 from notification_service.delivery.ports.claims import ClaimAnswer, Claimed, Decided, Fence, Held, InterruptedSend
 from notification_service.delivery.ports.composer import Composer, CompositionError
 from notification_service.delivery.ports.directory import Directory, Recipient
@@ -79,6 +90,8 @@ class Policy:
     """Whether each ticket's event also comes as a copy on the express lane."""
     ask_consent: bool = False
     """Whether clicks are counted where a reader agrees."""
+    not_selected: frozenset[str] = frozenset()
+    """Types of events that are only recorded, to know what they make obsolete."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,8 @@ class Pipeline:
     suppression: SuppressionCheck | None = None
     experiment: RunningExperiment | None = None
     shadow: Shadow | None = None
+    look_up: LookUp | None = None
+    """Asks the provider whether it has a message in doubt; None where it cannot say."""
 
     @cached_property
     def relevance(self) -> RelevanceCheck:
@@ -259,7 +274,22 @@ class Pipeline:
             await self.state.leave(job)
             return SeparateNotification()
         job.has_siblings = job.further or (isinstance(found, AlreadyThere) and bool(found.entry.later))
-        match next_step(claim, found, self._request(job)):
+        step: Step | Retry = next_step(claim, found, self._request(job))
+        if isinstance(step, AskProvider):
+            step = await self._ask_provider(job, found, recipient, step)
+        if isinstance(step, Retry):
+            return step
+        return await self._take(step, job, claim, found, recipient)
+
+    async def _take(
+        self,
+        step: Step,
+        job: Job,
+        claim: Claimed | InterruptedSend | Decided | ClaimsUnavailable,
+        found: Opened | AlreadyThere,
+        recipient: Recipient | Rejected | Skipped,
+    ) -> JobResult:
+        match step:
             case Proceed(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
                 job.held_by = found.entry.held_by if possible_duplicate and isinstance(found, AlreadyThere) else None
@@ -276,6 +306,31 @@ class Pipeline:
                 return self.closer.after_lease("Redis forgot who works on it")
             case WaitForRedis():
                 return Retry(_REDIS_WAIT_S, counted=False, reason="Redis cannot be asked who works on it")
+            case AskProvider(otherwise):
+                return await self._take(otherwise, job, claim, found, recipient)
+
+    async def _ask_provider(
+        self, job: Job, found: Opened | AlreadyThere, recipient: Recipient | Rejected | Skipped, step: AskProvider
+    ) -> Step | Retry:
+        """The next step by what the provider has of a message in doubt. One that it cannot be asked about waits."""
+        message = await self.sender.composed_again(job, recipient)
+        if message is None or self.look_up is None:
+            return step.otherwise
+        match await self.look_up(message, job.created_at):
+            case Found(attempt):
+                log.info("mail.found", reason="the provider has it", reply=attempt.reply)
+                await self.state.note_attempt(job, attempt)
+                resent = isinstance(found, AlreadyThere) and found.entry.possible_duplicate
+                return AlreadyEnded(Sent(resent), repair=True)
+            case NotFound():
+                log.info("mail.not_found", reason="the provider does not have it: it is sent once more")
+                return Proceed(take_over=True, possible_duplicate=True)
+            case CannotTell():
+                return step.otherwise
+            case LookUpFailed(reason):
+                log.warning("mail.look_up_failed", reason=reason)
+                await self.state.mark_in_doubt(job)
+                return self.closer.after_lease("the provider cannot be asked whether it has the message")
 
     async def _proceed(
         self, job: Job, found: Opened | AlreadyThere, recipient: Recipient | Rejected | Skipped, *, take_over: bool
@@ -288,7 +343,13 @@ class Pipeline:
 
     def _request(self, job: Job) -> DeliveryRequest:
         resend = job.notification.template not in self.policy.hold_unknown
-        return DeliveryRequest(job.notification.event_id, resend, job.inbound.replay, job.recipient)
+        return DeliveryRequest(
+            job.notification.event_id,
+            resend,
+            job.inbound.replay,
+            job.recipient,
+            can_look_up=self.look_up is not None,
+        )
 
     def _intent(self, job: Job) -> Intent:
         reference = self.composer.reference(job.notification_id)
@@ -315,6 +376,8 @@ class Pipeline:
         return settlement_of(outcome)
 
     async def _find_recipient(self, job: Job) -> Recipient | Rejected | Skipped:
+        if job.notification.event.event_type in self.policy.not_selected:
+            return Skipped(SkipReason.NOT_SELECTED)
         found = await self.state.outages.wait_for_mongodb(
             lambda: recipients.find(
                 job.notification.event, self.directory, self.composer, ask_consent=self.policy.ask_consent

@@ -16,12 +16,13 @@ _REASONS = {
     "DOMAIN_MAILS_PER_MINUTE": "its domain gets many mails",
     "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute",
     "SMTP_MAILS_PER_DAY": "our mail server takes no more a day",
+    "SMS_MAX_PER_DAY": "no more SMS are paid for a day",
 }
 ORDER = tuple(_REASONS)
 """A message takes a place at each limit in this order, and waits at the first that is exhausted: a place at the next
 one would have passed long before the message gets there."""
 
-QUOTAS = frozenset({"RECIPIENT_MAILS_PER_HOUR", "SMTP_MAILS_PER_DAY"})
+QUOTAS = frozenset({"RECIPIENT_MAILS_PER_HOUR", "SMTP_MAILS_PER_DAY", "SMS_MAX_PER_DAY"})
 """What counts messages over a long time. The others set a pace, which tries keep too."""
 
 _OF_TICKETS = 0.3
@@ -94,6 +95,7 @@ class RateLimits:
     per_day: int = 0
     server: str = ""
     grain: float = 0
+    sms_per_day: int = 0
 
     def of(self, address: str, *, ticket: bool, taken: int = 0) -> list[RateLimit]:
         """The limits for a message to this address, without the first `taken` of `ORDER`."""
@@ -107,6 +109,7 @@ class RateLimits:
             self._a_minute(f"domain:{domain}", domains.get(domain, domains.get(_ANY, 0)), ticket=ticket),
             self._a_minute(f"minute:{self.server}", self.per_minute, ticket=ticket),
             self._a_day(f"day:{self.server}", self.per_day, ticket=ticket),
+            self._a_day("day:sms", self.sms_per_day, ticket=ticket) if self.sms_per_day else (),
         )
         named = zip(ORDER, found, strict=True)
         return [RateLimit(setting, buckets) for setting, buckets in list(named)[taken:] if buckets]

@@ -35,19 +35,20 @@ async def find(
             try:
                 address = composer.address(recipient)
             except NotAnAddressError as problem:
-                faults.append(f"{source.format(name)}: {problem}")
+                faults.append(f"{source.format(name, _field_of_event(name))}: {problem}")
             else:
-                fields: dict[str, Any] = {name: address}
+                reached = _with_address(recipient, name, address)
                 if ask_consent and ask is _named:
-                    fields["tracking_consent"] = await _consents(event, directory, composer, address)
-                return Addressee(replace(recipient, **fields), address)
+                    consent = await _consents(event, directory, composer, address)
+                    reached = replace(reached, tracking_consent=consent)
+                return Addressee(reached, address)
     if faults:
         return Rejected(RejectReason.BAD_ADDRESS, "; ".join(faults))
     if composer.optional:
         return Skipped(SkipReason.NO_ADDRESS)
     return Rejected(
         RejectReason.NO_RECIPIENT,
-        f"no user_{name} in the event, and neither its user_id nor its booking_id leads to a user; "
+        f"no {_field_of_event(name)} in the event, and neither its user_id nor its booking_id leads to a user; "
         "add the user or the address and replay it",
     )
 
@@ -66,18 +67,32 @@ async def _consents(event: Event, directory: Directory, composer: Composer, addr
 def passed_over(event: Event, recipient: Recipient, composer: Composer) -> tuple[Remark, ...]:
     """A remark where the event's own address is invalid, so that the message goes to another one."""
     name = composer.address_field
-    said = getattr(event, f"user_{name}", None)
+    field = _field_of_event(name)
+    said = getattr(event, field, None)
     if not said or said == getattr(recipient, name):
         return ()
     try:
         composer.address(Recipient(**{name: said}))
     except NotAnAddressError as problem:
-        return (Remark(f"user_{name}", f"is passed over for the address of the account: {problem}"),)
+        return (Remark(field, f"is passed over for the address of the account: {problem}"),)
     return ()
 
 
+def _with_address(recipient: Recipient, name: str, address: str) -> Recipient:
+    """The recipient with the address as it was read; a person's devices stay as they are."""
+    if not isinstance(getattr(recipient, name), str):
+        return recipient
+    changed: dict[str, Any] = {name: address}
+    return replace(recipient, **changed)
+
+
+def _field_of_event(name: str) -> str:
+    """The field of an event that brings this address of a recipient."""
+    return f"user_{name}" if name == "email" else name
+
+
 async def _named(event: Event, _: Directory, name: str) -> Recipient | None:
-    said = getattr(event, f"user_{name}", None)
+    said = getattr(event, _field_of_event(name), None)
     return Recipient(**{name: said}) if said else None
 
 
@@ -90,7 +105,7 @@ async def _user_of_booking(event: Event, directory: Directory, _: str) -> Recipi
 
 
 _SOURCES = (
-    ("user_{} of the event", _named),
-    ("{} of the event's user", _user),
-    ("{} of the booking's user", _user_of_booking),
+    ("{1} of the event", _named),
+    ("{0} of the event's user", _user),
+    ("{0} of the booking's user", _user_of_booking),
 )

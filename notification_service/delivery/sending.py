@@ -12,7 +12,16 @@ import structlog
 
 from notification_service.contract.events import Event
 from notification_service.contract.notification_rules import is_ticket
-from notification_service.contract.outcomes import Bounced, Parked, ParkReason, Rejected, Sent, Skipped, Unknown
+from notification_service.contract.outcomes import (
+    Bounced,
+    Parked,
+    ParkReason,
+    Rejected,
+    Sent,
+    Skipped,
+    SkipReason,
+    Unknown,
+)
 from notification_service.contract.remarks import Remark
 from notification_service.contract.variants import Variant, variant_name
 from notification_service.delivery import recipients
@@ -28,10 +37,12 @@ from notification_service.delivery.ports.channel import (
     Deferred,
     HandoverRefused,
     InDoubt,
+    OptedOut,
     OutgoingMessage,
     PutOff,
     Refused,
     SimulatedSend,
+    Unsendable,
     Verdict,
 )
 from notification_service.delivery.ports.claims import Fence
@@ -174,15 +185,7 @@ class Sender:
 
     def _compose(self, job: Job, event: Event, recipient: Recipient, name: str) -> OutgoingMessage:
         """`name`: of the template, or of a variant of it."""
-        notification = job.notification
-        ids = MessageIds(
-            job.notification_id,
-            notification.event_id,
-            name,
-            notification.event.booking_id,
-            job.created_at,
-            job.address_digest,
-        )
+        ids = _ids(job, name)
         with self.observer.timed(Stage.COMPOSE):
             message = self.composer.compose(event, recipient, ids)
         self._remark(job, *message.remarks)
@@ -190,6 +193,16 @@ class Sender:
             job.shadow = result
             self.observer.shadowed(result)
         return replace(message, held_by=job.held_by) if job.held_by else message
+
+    async def composed_again(self, job: Job, recipient: Recipient | Rejected | Skipped) -> OutgoingMessage | None:
+        """The message in doubt, to look it up by; None where it cannot be composed any more."""
+        if isinstance(recipient, Rejected | Skipped):
+            return None
+        relevance = await self.relevance.check(job)
+        try:
+            return await self._composed(job, relevance.event, recipient)
+        except CompositionError:
+            return None
 
     async def _before_handover(self, job: Job) -> Fence:
         """Check relevance and claim again, right before the first byte of content."""
@@ -209,6 +222,8 @@ class Sender:
                 if self.suppression:
                     await self.suppression.note(job, verdict)
                 return await closer.close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
+            case Unsendable() | OptedOut():
+                return await closer.close(job, _unsent(verdict), verdict.attempt)
             case Deferred(attempt, server_wait_s, about):
                 detail = ": ".join(filter(None, (about, attempt.reply or attempt.result)))
                 return await closer.retry(job, ParkReason.RETRIES_EXHAUSTED, detail, attempt, server_wait_s)
@@ -237,3 +252,23 @@ class Sender:
 
 async def _together(relevance: Awaitable[Relevance], asked: Awaitable[Skipped | None] | None) -> _Answers:
     return await asyncio.gather(relevance, asked) if asked else (await relevance, None)
+
+
+def _unsent(verdict: Unsendable | OptedOut) -> Parked | Skipped:
+    if isinstance(verdict, OptedOut):
+        return Skipped(SkipReason.UNSUBSCRIBED)
+    detail = ": ".join(filter(None, (verdict.attempt.reply, verdict.hint)))
+    return Parked(ParkReason.PROVIDER_REFUSED, detail)
+
+
+def _ids(job: Job, name: str) -> MessageIds:
+    """`name`: of the template, or of a variant of it."""
+    notification = job.notification
+    return MessageIds(
+        job.notification_id,
+        notification.event_id,
+        name,
+        notification.event.booking_id,
+        job.created_at,
+        job.address_digest,
+    )

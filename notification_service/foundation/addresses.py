@@ -13,6 +13,9 @@ _LOCAL, _LETTER = r"[^\s<>\"(),:;@]", r"[^\s<>\"'(),:;=@"
 # Each part can match in one way only, so that matching a producer's text takes linear time.
 _IN_TEXT = re.compile(rf"(?:\"[^\"\n]{{1,64}}\"|(?<!{_LOCAL}){_LOCAL}+)@\.*{_LETTER}.]+(?:\.+{_LETTER}.]+)+")
 
+_NUMBER_IN_TEXT = re.compile(r"(?<![\w.+-])\+[0-9]{8,15}(?![0-9])(?!\.?\w*@)")
+_MIN_NUMBER_LENGTH = 8
+
 _AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Invisible characters that are copied along with an address."""
 
@@ -135,11 +138,15 @@ def domain_spellings(address: str) -> tuple[str, ...]:
 
 
 def mask(address: str) -> str:
-    """`jane.smith@example.com` → `j***@example.com`."""
+    """`jane.smith@example.com` → `j***@example.com`; of a phone number or a token, the first three and last two."""
     local, at, domain = address.rpartition("@")
+    if not at:
+        return f"{address[:3]}***{address[-2:]}" if len(address) >= _MIN_NUMBER_LENGTH else "***"
     return f"{local[:1]}***{at}{domain}"
 
 
 def mask_in(text: str) -> str:
-    """The text with every address in it masked."""
+    """The text with every address and every phone number (E.164) in it masked."""
+    if "+" in text:
+        text = _NUMBER_IN_TEXT.sub(lambda found: mask(found.group()), text)
     return _IN_TEXT.sub(lambda found: mask(found.group()), text) if "@" in text else text

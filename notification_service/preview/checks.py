@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from notification_service import bootstrap
+from notification_service.bootstrap import further_channels
 from notification_service.content import line_breaking
 from notification_service.content.catalogues import LANGUAGES, PSEUDO
 from notification_service.delivery.ports.composer import CompositionError
@@ -244,6 +245,7 @@ def run(
     templates = bootstrap.templates_directory(settings)
     report.found += translations(templates, report.languages)
     report.found += ((one.where, MailFault(one.what, one.remedy)) for one in template_rules.faults(templates))
+    report.found += ((where, MailFault(what, "mend it there")) for where, what in further_channels.sms_faults(settings))
     return report
 
 

@@ -9,15 +9,18 @@ from notification_service.settings.choices import (
     Grant,
     LogFormat,
     Login,
+    PushProvider,
     RecipientRecord,
     Security,
     ServiceLink,
+    SmsProvider,
     SmtpExtensions,
     Tracking,
     TransportKind,
 )
 from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.fields import Network
+from notification_service.settings.further_channels import SmsSettings, SnsSettings, TwilioSettings
 from notification_service.settings.loading import load
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.servers import (
@@ -46,6 +49,7 @@ __all__ = [
     "Login",
     "MongoSettings",
     "Network",
+    "PushProvider",
     "RabbitSettings",
     "RecipientRecord",
     "RedisSettings",
@@ -54,11 +58,15 @@ __all__ = [
     "ServiceLink",
     "ServiceSettings",
     "Settings",
+    "SmsProvider",
+    "SmsSettings",
     "SmtpExtensions",
     "SmtpSettings",
+    "SnsSettings",
     "Tracking",
     "TrackingSettings",
     "TransportKind",
+    "TwilioSettings",
     "WalletSettings",
     "load",
     "plain",

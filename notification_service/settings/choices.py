@@ -79,3 +79,13 @@ class RecipientRecord(StrEnum):
 
     FULL = "full"
     MASKED = "masked"
+
+
+class SmsProvider(StrEnum):
+    TWILIO = "twilio"
+    SNS = "sns"
+
+
+class PushProvider(StrEnum):
+    FCM = "fcm"
+    APNS = "apns"

@@ -1,6 +1,7 @@
 """The types of single settings, with the checks that each value has to pass."""
 
 import re
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from notification_service.channels.email.smtp.greeting import check_name
 from notification_service.content.links import check_link
+from notification_service.contract.events import EVENT_TYPES
 from notification_service.contract.experiments import parse_experiment
 from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.variants import Experiment, Variant, control_name, variant_name
@@ -63,6 +65,26 @@ def _check_variant(name: str | None) -> str | None:
     if name and (control_name(name) not in TEMPLATES or name != variant_name(control_name(name), Variant.B)):
         raise ValueError(f"{name!r} is no variant of a template; write one such as payment_failed@b")
     return name
+
+
+def _check_event_type(name: str) -> str:
+    if name not in EVENT_TYPES:
+        raise ValueError(f"unknown event type {name!r}; known: {', '.join(EVENT_TYPES)}")
+    return name
+
+
+def _check_country(name: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", name):
+        raise ValueError(f"{name!r} is no country: write two capital letters (ISO 3166), such as DE")
+    return name
+
+
+def _check_api_url(url: str) -> str:
+    """Require https or this machine, since the login is sent there."""
+    allowed = r"https://[^/@\s#?]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+    if not (re.fullmatch(allowed, url) and _has_host(url)):
+        raise ValueError("not the https URL of a provider, without a path and without a slash at its end")
+    return url
 
 
 def _has_host(url: str) -> bool:
@@ -147,6 +169,10 @@ Days = Annotated[float, Field(ge=0)]
 Limit = Annotated[int, Field(ge=0)] | None
 Port = Annotated[int, Field(ge=1, le=65535)]
 
+ApiUrl = Annotated[str, AfterValidator(_check_api_url)]
+Country = Annotated[str, AfterValidator(_check_country)]
+EventTypes = Annotated[tuple[Annotated[str, AfterValidator(_check_event_type)], ...], NoDecode, BeforeValidator(split)]
+Price = Annotated[Decimal, Field(gt=0, le=1000)]
 Address = Annotated[str | None, AfterValidator(_check_address)]
 AddressKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...], NoDecode, BeforeValidator(split)]
 BusinessDays = Annotated[str, Field(pattern="^[0-9]{1,3}(-[0-9]{1,3})?$")]

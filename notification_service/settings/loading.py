@@ -56,8 +56,9 @@ def _told(kind: type[SettingsGroup], message: str) -> str:
 
 def _misfit(settings: Settings) -> str | None:
     """Which settings do not fit together, in one sentence that names them; None if all do."""
-    if settings.service.delivery_mode is DeliveryMode.LIVE and settings.unconfigured:
-        return f"DELIVERY_MODE=live, but {settings.unconfigured}"
+    missing = settings.unconfigured or settings.sms_missing
+    if settings.service.delivery_mode is DeliveryMode.LIVE and missing:
+        return f"DELIVERY_MODE=live, but {missing}"
     if problem := settings.fallback.fault(settings.smtp) or next(filter(None, settings.problems), None):
         return problem
     if settings.console.token and settings.console.port == settings.service.port:

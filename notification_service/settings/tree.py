@@ -11,10 +11,12 @@ from notification_service.settings.choices import (
     RecipientRecord,
     Security,
     ServiceLink,
+    SmsProvider,
     Tracking,
     TransportKind,
 )
 from notification_service.settings.feedback import FeedbackSettings
+from notification_service.settings.further_channels import SmsSettings, SnsSettings, TwilioSettings
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
@@ -46,6 +48,9 @@ class Settings(BaseModel):
     service: ServiceSettings
     feedback: FeedbackSettings
     tracking: TrackingSettings
+    sms: SmsSettings
+    twilio: TwilioSettings
+    sns: SnsSettings
 
     @property
     def transport(self) -> TransportKind:
@@ -128,6 +133,22 @@ class Settings(BaseModel):
         return None
 
     @property
+    def sms_missing(self) -> str | None:
+        """Why no SMS can be sent though a provider is chosen; None if it can be, or if none is chosen."""
+        match self.sms.provider:
+            case SmsProvider.TWILIO:
+                return self.twilio.missing
+            case SmsProvider.SNS:
+                return self.sns.missing
+            case None:
+                return None
+
+    @property
+    def sms_live(self) -> bool:
+        simulate = self.service.delivery_mode is DeliveryMode.SIMULATE
+        return self.sms.provider is not None and not simulate and self.sms_missing is None
+
+    @property
     def unprotected_links(self) -> dict[ServiceLink, str]:
         """The connections that are not protected and not listed in PLAINTEXT_ALLOWED, with the reason.
 
@@ -154,7 +175,8 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret in the tree, with the passwords inside URLs, for the redaction of logs."""
-        groups = (self.rabbitmq, self.redis, self.mongodb, self.smtp, self.fallback, self.wallet, self.console)
+        mail = (self.smtp, self.fallback, self.wallet)
+        groups = (self.rabbitmq, self.redis, self.mongodb, *mail, self.console, self.twilio, self.sns)
         held = [value.get_secret_value() for group in groups for _, value in group if isinstance(value, SecretStr)]
         held += (*self.addresses.plain_keys, *self.tracking.plain_keys, *self.feedback.plain_secrets)
         logins = [(smtp.username or "", plain(smtp.password)) for smtp in (self.smtp, self.fallback)]

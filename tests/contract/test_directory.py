@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from bson import Binary, DBRef, Decimal128, Int64, ObjectId
 
+from notification_service.contract.devices import Device
 from notification_service.delivery.ports.directory import Directory, Recipient
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.directory import MemoryDirectory
@@ -16,7 +17,9 @@ from notification_service.stores.mongo.directory import MongoDirectory
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 
-JANE = Recipient("jane@guests.example", "Jane", "Smith")
+JANE = Recipient(
+    "jane@guests.example", "Jane", "Smith", phone="+14155550132", device_tokens=(Device("t1", "ios"), Device("t2"))
+)
 NAMELESS = Recipient("ann@guests.example")
 UNREACHABLE = Recipient(None, "Bob")
 HEX, OTHER_HEX = "507f1f77bcf86cd799439011", "507f191e810c19729de860ea"
@@ -69,7 +72,8 @@ async def directory(request: pytest.FixtureRequest) -> AsyncIterator[Directory]:
                 "email": " jane@guests.example ",
                 "first_name": "Jane",
                 "last_name": "Smith",
-                "phone_number": "+1",
+                "phone_number": " +14155550132 ",
+                "device_tokens": [{"token": "t1", "platform": "iOS"}, "t2", 7],
                 "is_active": True,
             },
             {"_id": "u2", "email": "ann@guests.example", "first_name": "", "last_name": None},

@@ -137,6 +137,26 @@ class InDoubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsendable:
+    """The request is refused for a reason that no retry changes and that only an operator can mend, named in `hint`.
+
+    Nothing was sent, and other messages may pass: a sender that a country does not accept, a price above the limit.
+    `fingerprint`: as in `Refused`; empty where the refusal cannot be about the service.
+    """
+
+    attempt: Attempt
+    hint: str
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OptedOut:
+    """The provider says that the recipient wants no messages from us. Nothing was sent."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class HandoverRefused:
     """`before_handover` did not allow the handover, so nothing was sent.
 
@@ -144,10 +164,22 @@ class HandoverRefused:
     """
 
 
-Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused
+Verdict = Accepted | SimulatedSend | Deferred | PutOff | Refused | Unsendable | OptedOut | InDoubt | HandoverRefused
 
 
-Tried = Accepted | SimulatedSend | Deferred | PutOff | Refused | InDoubt | HandoverRefused | Unavailable | Blocked
+Tried = (
+    Accepted
+    | SimulatedSend
+    | Deferred
+    | PutOff
+    | Refused
+    | Unsendable
+    | OptedOut
+    | InDoubt
+    | HandoverRefused
+    | Unavailable
+    | Blocked
+)
 """The result of one try of a transport. For the last two, the channel waits or returns a verdict."""
 
 
@@ -157,6 +189,36 @@ BeforeHandover = Callable[[], Awaitable[Fence]]
 
 NothingSent = Callable[[], Awaitable[None]]
 """Called after a try that certainly sent nothing, before the channel waits for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The provider has the message: it was sent. `attempt` says so in the record."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The provider has no such message, so it may be sent once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """The provider's answer decides nothing, such as where it has removed the texts: the unknown policy decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpFailed:
+    """The provider cannot be asked now: the message waits, and is not sent blindly."""
+
+    reason: str
+
+
+LookUpAnswer = Found | NotFound | CannotTell | LookUpFailed
+
+LookUp = Callable[[OutgoingMessage, datetime], Awaitable[LookUpAnswer]]
+"""Asks a provider whether it took a message in doubt, whose work began at this time. Not every provider can say."""
 
 
 class Transport(Protocol):

@@ -34,11 +34,12 @@ class CannotVerifyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One request. `headers`: by their names in lower case. `now`: aware, when it came."""
+    """One request. `headers`: by their names in lower case. `now`: aware, when it came. `path`: of its URL."""
 
     headers: Mapping[str, str]
     body: bytes
     now: datetime
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

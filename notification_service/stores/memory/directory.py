@@ -37,4 +37,6 @@ def _cleaned(recipient: Recipient) -> Recipient:
         last_name=placeholders.name(recipient.last_name),
         locale=placeholders.known(recipient.locale),
         tracking_consent=recipient.tracking_consent,
+        phone=placeholders.known(recipient.phone),
+        device_tokens=recipient.device_tokens,
     )

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from notification_service.contract import placeholders
+from notification_service.contract import devices, placeholders, values
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.stores.mongo.client import Database, GroupedReads
 from notification_service.stores.mongo.identities import as_text, spellings
 
-_FIELDS = {"email": 1, "first_name": 1, "last_name": 1, "locale": 1}
+_FIELDS = {"email": 1, "first_name": 1, "last_name": 1, "locale": 1, "phone_number": 1, "device_tokens": 1}
 
 
 class MongoDirectory:
@@ -41,6 +41,8 @@ def _recipient(document: Mapping[str, Any], consent_field: str | None) -> Recipi
         last_name=placeholders.name(document.get("last_name")),
         locale=placeholders.known(document.get("locale")),
         tracking_consent=_agrees(document, consent_field),
+        phone=_phone(document.get("phone_number")),
+        device_tokens=devices.read(document.get("device_tokens"))[0],
     )
 
 
@@ -50,3 +52,11 @@ def _agrees(document: Mapping[str, Any], field: str | None) -> bool:
     for name in field.split(".") if field else ():
         value = value.get(name) if isinstance(value, Mapping) else None
     return value is True
+
+
+def _phone(stored: object) -> str | None:
+    """A number that is stored as a number has lost its plus sign or its first zero: the channel says so."""
+    try:
+        return values.exact(stored)
+    except values.UNREADABLE:
+        return None

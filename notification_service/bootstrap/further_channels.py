@@ -1,0 +1,147 @@
+"""Builds the channels beside e-mail that the settings switch on. What is off is not even imported."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from notification_service.bootstrap.parts import ChannelParts, profile, templates_directory
+from notification_service.channels.outbox import FileOutbox
+from notification_service.channels.simulated import SimulatedChannel
+from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.contract.events import EVENT_TYPES
+from notification_service.delivery.ports.channel import LookUp, Transport
+from notification_service.delivery.rate_limits import RateLimits
+from notification_service.foundation.errors import ConfigurationError
+from notification_service.settings import Settings, SmsProvider
+
+if TYPE_CHECKING:
+    from notification_service.channels.sms.composer import SmsComposer
+    from notification_service.channels.sms.prices import Prices
+
+log = structlog.get_logger(__name__)
+
+_ANSWERS = {
+    "booking.confirmed": ("booking.cancelled",),
+    "booking.cancelled": ("booking.confirmed",),
+    "booking.refunded": ("booking.confirmed",),
+    "payment.failed": ("payment.success", "booking.confirmed", "booking.cancelled"),
+}
+"""The types of events that make messages about a type obsolete, or that complete them."""
+
+
+def configured(settings: Settings) -> tuple[ChannelParts, ...]:
+    """The parts of each further channel that is switched on. Raises `ConfigurationError`."""
+    return (*([_sms(settings)] if settings.sms.provider else []),)
+
+
+def event_types(settings: Settings) -> Mapping[ChannelKind, tuple[str, ...]]:
+    """The types of the events that each further channel has a record of, for `reconcile`."""
+    return {ChannelKind.SMS: with_answers(settings.sms.events)} if settings.sms.provider else {}
+
+
+def with_answers(chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """The chosen types, and those that a channel has to know of so that it sends nothing obsolete."""
+    known = {each for name in chosen for each in (name, *_ANSWERS.get(name, ()))}
+    return tuple(each for each in EVENT_TYPES if each in known)
+
+
+def sms_composer(settings: Settings) -> "SmsComposer":
+    """Raises `ConfigurationError` with file and line where a text is wrong or needs more than two segments."""
+    from notification_service.channels.sms.template_loading import load  # noqa: PLC0415 - only where SMS is switched on
+
+    return load(templates_directory(settings), profile(settings), default_country=settings.sms.default_country)
+
+
+def sms_prices(settings: Settings) -> "Prices":
+    from notification_service.channels.sms.prices import Prices  # noqa: PLC0415 - only where SMS is switched on
+
+    return Prices(dict(settings.sms.prices), settings.sms.max_price)
+
+
+async def check_sms(settings: Settings) -> str:
+    """Ask the provider of SMS, without sending, and say what a day costs at most.
+
+    Raises `ConfigurationError` and `ChannelUnavailableError`.
+    """
+    from notification_service.bootstrap import sms_transports  # noqa: PLC0415 - only where SMS is switched on
+    from notification_service.channels.sms.composer import MAX_SEGMENTS  # noqa: PLC0415 - as above
+
+    prices = sms_prices(settings)
+    day = prices.of_a_day(settings.sms.max_per_day or 0, MAX_SEGMENTS)
+    composer = sms_composer(settings)
+    _check_texts(settings.sms.events, composer.texts.names, "sms.txt", "SMS_EVENTS", templates_directory(settings))
+    if not settings.sms_live:
+        return f"SMS are simulated: {settings.sms_missing or 'DELIVERY_MODE=simulate'}; {day}"
+    by_twilio = settings.sms.provider is SmsProvider.TWILIO
+    transport = sms_transports.twilio(settings, prices) if by_twilio else sms_transports.sns(settings, prices)
+    try:
+        return f"{await transport.check()}; {day}"
+    finally:
+        await transport.close()
+
+
+def sms_faults(settings: Settings) -> list[tuple[str, str]]:
+    """What is wrong with the texts of SMS, each with its file and line, whether or not SMS is switched on."""
+    from notification_service.channels.sms import template_loading  # noqa: PLC0415 - `template check` alone asks for it
+
+    directory = templates_directory(settings)
+    composer = template_loading.unchecked(directory, profile(settings), default_country=None)
+    return [(each.where, f"{each.sample}: {each.what}") for each in template_loading.faults(composer, directory)]
+
+
+def _sms(settings: Settings) -> ChannelParts:
+    composer, chosen = sms_composer(settings), settings.sms.events
+    _check_texts(chosen, composer.texts.names, "sms.txt", "SMS_EVENTS", templates_directory(settings))
+    transport, look_up = _sms_transport(settings)
+    return ChannelParts(
+        composer,
+        transport,
+        with_answers(chosen),
+        settings.sms.max_concurrency,
+        chosen=chosen,
+        look_up=look_up,
+        hold_unknown=settings.sms.provider is SmsProvider.SNS and settings.sns.unknown_hold,
+        rate_limits=RateLimits(sms_per_day=settings.sms.max_per_day or 0, grain=min(settings.service.retry_rungs) + 1),
+    )
+
+
+def _sms_transport(settings: Settings) -> tuple[Transport, LookUp | None]:
+    if not settings.sms_live:
+        _log_simulated("sms", settings.sms_missing)
+        return SimulatedChannel(FileOutbox(settings.service.outbox_dir), str(settings.sms.provider)), None
+    match settings.sms.provider:
+        case SmsProvider.TWILIO:
+            from notification_service.bootstrap import sms_transports  # noqa: PLC0415 - only where it is used
+
+            twilio = sms_transports.twilio(settings, sms_prices(settings))
+            return twilio, twilio.look_up
+        case SmsProvider.SNS:
+            from notification_service.bootstrap import sms_transports  # noqa: PLC0415 - as above
+
+            return sms_transports.sns(settings, sms_prices(settings)), None
+        case None:
+            raise ConfigurationError("SMS_PROVIDER is not set")
+
+
+def _log_simulated(channel: str, missing: str | None) -> None:
+    log.warning(
+        "channel.simulated",
+        channel=channel,
+        reason=missing or "DELIVERY_MODE=simulate",
+        meaning="NOTHING IS SENT by this channel: every message is written to the outbox",
+    )
+
+
+def _check_texts(chosen: tuple[str, ...], names: tuple[str, ...], part: str, setting: str, templates: Path) -> None:
+    """Raises `ConfigurationError` where a chosen event has no text for the channel."""
+    from notification_service.contract import events, notification_rules  # noqa: PLC0415 - as the others here
+
+    for event_type in chosen:
+        template = notification_rules.RULES[events.MODELS[event_type]].template
+        if template not in names:
+            raise ConfigurationError(
+                f"{setting} names {event_type}, and {templates / template / part} is missing: write it, or take the "
+                "type out of the setting"
+            )

@@ -1,0 +1,221 @@
+"""The HTTP client of the channels that send by a provider's API. Each answer says whether the request went out.
+
+The only module that knows `httpx2`. It is imported only where such a channel is configured.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx2
+
+from notification_service.delivery.ports.channel import BeforeHandover
+from notification_service.delivery.ports.claims import Fence
+from notification_service.foundation.printable import shown
+
+_KEEP_ALIVE_S = 15.0
+"""Providers close idle connections after a minute or more, and a request that meets the closing is in doubt."""
+_MAX_BODY_BYTES = 64 * 1024
+_MAX_TEXT = 200
+_REFUSED_STREAM = 7
+"""RFC 9113 §7."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The provider's answer. The names of `headers` are in lower case; `body` holds the first 64 KiB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the provider asks to wait, where it says them as a number (RFC 9110 §10.2.3)."""
+        value = self.headers.get("retry-after", "")
+        return float(value) if value.isascii() and value.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Certainly nothing was processed: there was no connection, or the server said so (RFC 9113 §8.7)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FenceLost:
+    """`before_handover` forbade the request, and no byte of it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaybeSent:
+    """The request went out, and no answer came."""
+
+    text: str
+
+
+Answer = Response | NotSent | FenceLost | MaybeSent
+
+
+class HttpClient:
+    """Sends requests to one provider. It opens nothing before the first.
+
+    A connection serves one request at a time, also over HTTP/2: a stream gets its number before the fence is asked,
+    and the library gives the same number to two requests that both wait for theirs. `timeout`: seconds until a
+    connection is there, and again until the answer is. `tls`: no other client may have it, since the protocols that it
+    offers are set in it. A proxy is used where HTTPS_PROXY names one. Redirects are
+    not followed, and cookies are not kept.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext, timeout: float, http2: bool = False, max_connections: int) -> None:
+        self.max_connections = max_connections
+        self._tls = tls
+        self._timeout = timeout
+        self._http2 = http2
+        self._places = asyncio.Semaphore(max_connections)
+        self._idle: list[httpx2.AsyncClient] = []
+        self._in_use = 0
+
+    @property
+    def open(self) -> int:
+        """How many connections are kept."""
+        return self._in_use + len(self._idle)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes = b"",
+        before_handover: BeforeHandover | None = None,
+    ) -> Answer:
+        """Send one request, once. `before_handover` is asked with the connection ready and no byte written.
+
+        It is asked again where the server closes the connection and says that it has not processed the request, which
+        then goes out on another.
+        """
+        exchange = _Exchange(self._timeout, before_handover)
+        try:
+            async with exchange.deadline, self._places, self._connection() as client:
+                return await exchange.run(client, method, url, headers, content)
+        except _FenceLostError:
+            return FenceLost()
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as problem:
+            return exchange.broken(problem)
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """The connection that was used last, since the others may then expire. After a failure it is closed."""
+        client = self._idle.pop() if self._idle else self._new()
+        self._in_use += 1
+        try:
+            yield client
+        except _FenceLostError:
+            self._idle.append(client)
+            raise
+        except BaseException:
+            with contextlib.suppress(httpx2.HTTPError, OSError):
+                await client.aclose()
+            raise
+        else:
+            self._idle.append(client)
+        finally:
+            self._in_use -= 1
+
+    def _new(self) -> httpx2.AsyncClient:
+        limits = httpx2.Limits(max_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
+        headers = {"accept-encoding": "identity", "user-agent": "notification-service"}
+        return httpx2.AsyncClient(
+            verify=self._tls,
+            http2=self._http2,
+            limits=limits,
+            timeout=None,
+            headers=headers,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+
+
+class _FenceLostError(Exception):
+    pass
+
+
+class _Exchange:
+    """One request, from the wait for a connection to the answer."""
+
+    def __init__(self, timeout: float, before_handover: BeforeHandover | None) -> None:
+        self.deadline = asyncio.timeout(timeout)
+        self._timeout = timeout
+        self._before_handover = before_handover
+        self._handed_over = False
+        self._stream_id: int | None = None
+        self._response: httpx2.Response | None = None
+        self._body = b""
+        self._started = time.monotonic()
+
+    async def run(
+        self, client: httpx2.AsyncClient, method: str, url: str, headers: Mapping[str, str], content: bytes
+    ) -> Response:
+        extensions = {"trace": self._trace}
+        sent = client.stream(method, url, headers=dict(headers), content=content, extensions=extensions)
+        async with sent as self._response:
+            async for chunk in self._response.aiter_raw():
+                self._body += chunk
+                if len(self._body) > _MAX_BODY_BYTES:
+                    # The rest would still be on its way when the connection is used again.
+                    raise httpx2.ReadError("the answer is too long")
+            return self._answered(self._response)
+
+    async def _trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """The library calls this at each step, and waits for it (httpcore's extension `trace`)."""
+        if name == "connection.connect_tcp.started":
+            # For a second time, the server has said on the first connection that it did not process the request.
+            self._handed_over = False
+        elif name.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            await self._hand_over(info.get("stream_id"))
+
+    async def _hand_over(self, stream_id: int | None) -> None:
+        if self._before_handover is not None:
+            self.deadline.reschedule(None)
+            if await self._before_handover() is Fence.LOST:
+                raise _FenceLostError
+        self._handed_over, self._stream_id = True, stream_id
+        self.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
+
+    def broken(self, problem: Exception) -> Answer:
+        if self._response is not None:
+            # What matters is in the status; the rest of the body is not needed to know that an answer came.
+            return self._answered(self._response)
+        text = self._text(problem)
+        if self._handed_over and not _unprocessed(problem, self._stream_id):
+            return MaybeSent(text)
+        return NotSent(text)
+
+    def _answered(self, response: httpx2.Response) -> Response:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status_code, headers, self._body[:_MAX_BODY_BYTES])
+
+    def _text(self, problem: Exception) -> str:
+        if isinstance(problem, TimeoutError):
+            what = "no answer" if self._handed_over else "no connection"
+            return f"{what} within {self._timeout:g} s"
+        return shown(f"{type(problem).__name__}: {problem}")[:_MAX_TEXT]
+
+
+def _unprocessed(problem: Exception, stream_id: int | None) -> bool:
+    """Whether the server says that it has not processed the stream: RFC 9113 §6.8 (GOAWAY) and §8.7 (RST_STREAM)."""
+    event = next(iter(getattr(problem.__cause__, "args", ())), None)
+    last = getattr(event, "last_stream_id", None)
+    if last is not None:
+        return stream_id is not None and stream_id > last
+    return getattr(event, "error_code", None) == _REFUSED_STREAM

@@ -1,0 +1,91 @@
+"""Judges phone numbers before anybody pays for them: E.164, and a kind of number that gets SMS. Pure.
+
+The numbering plans are those of libphonenumber. The only module that knows it.
+"""
+
+import re
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
+
+from notification_service.foundation.addresses import NotAnAddressError
+
+_MAX_LENGTH = 40
+_MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
+_KINDS = {
+    PhoneNumberType.FIXED_LINE: "a fixed line",
+    PhoneNumberType.TOLL_FREE: "a toll-free number",
+    PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
+    PhoneNumberType.SHARED_COST: "a shared-cost number",
+    PhoneNumberType.VOIP: "a number of internet telephony",
+    PhoneNumberType.PERSONAL_NUMBER: "a personal number, which forwards calls",
+    PhoneNumberType.PAGER: "a pager",
+    PhoneNumberType.UAN: "a company's number",
+    PhoneNumberType.VOICEMAIL: "a voicemail",
+}
+_LENGTHS = {
+    ValidationResult.TOO_SHORT: "it has too few digits for its country",
+    ValidationResult.TOO_LONG: "it has too many digits for its country",
+    ValidationResult.INVALID_LENGTH: "its country has no numbers of this length",
+    ValidationResult.INVALID_COUNTRY_CODE: "no country has its prefix",
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "its area code is missing",
+}
+_SCHEME = re.compile(r"(?:tel|sms):", re.IGNORECASE)
+_AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Invisible characters that are copied along with a number."""
+
+
+def read_number(text: str, default_country: str | None) -> str:
+    """The number in E.164, such as `+4915112345678`.
+
+    `default_country`: two letters (ISO 3166), whose national numbers are accepted; None: only numbers with a prefix
+    are. Raises `NotAnAddressError` with the reason, which never repeats the number.
+    """
+    plain = _SCHEME.sub("", text.strip().strip(_AROUND).strip(), count=1)
+    _check_text(plain)
+    if not plain.startswith(("+", "\uff0b")) and default_country is None:
+        raise NotAnAddressError("it has no country prefix (+49…), and SMS_DEFAULT_COUNTRY is not set")
+    try:
+        number = phonenumbers.parse(plain, default_country)
+    except NumberParseException as problem:
+        raise NotAnAddressError(_REASONS.get(problem.error_type, "it is no phone number")) from None
+    _check(number)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def country_of(number: str) -> str:
+    """The country (ISO 3166) of a number in E.164, by which it is priced; `ZZ` where it has none."""
+    return str(phonenumbers.region_code_for_number(phonenumbers.parse(number)) or "ZZ")
+
+
+def _check_text(text: str) -> None:
+    """Letters are refused before parsing: `Call +49…` would be read as a number with letters for digits."""
+    if not text or len(text) > _MAX_LENGTH:
+        raise NotAnAddressError("it is empty, or longer than a phone number")
+    if re.search(r"(?:ext|x|#|;ext=)\W*\d+$", text, re.IGNORECASE):
+        raise NotAnAddressError("it has an extension, and an extension gets no SMS")
+    if any(each.isalpha() for each in text):
+        raise NotAnAddressError("it contains letters")
+    if re.search(r"[,;/|&]|\+.*\+", text):
+        raise NotAnAddressError("it may be several numbers")
+
+
+_REASONS = {
+    NumberParseException.INVALID_COUNTRY_CODE: "no country has its prefix",
+    NumberParseException.TOO_SHORT_NSN: "it has too few digits",
+    NumberParseException.TOO_SHORT_AFTER_IDD: "it has too few digits",
+    NumberParseException.TOO_LONG: "it has too many digits",
+}
+
+
+def _check(number: PhoneNumber) -> None:
+    if number.extension:
+        raise NotAnAddressError("it has an extension, and an extension gets no SMS")
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    if possible != ValidationResult.IS_POSSIBLE:
+        raise NotAnAddressError(_LENGTHS.get(possible, "it is no number of its country"))
+    if not phonenumbers.is_valid_number(number):
+        raise NotAnAddressError("its country has no such number")
+    kind = phonenumbers.number_type(number)
+    if kind not in _MOBILE:
+        raise NotAnAddressError(f"it is {_KINDS.get(kind, 'of an unknown kind')}, which gets no SMS")

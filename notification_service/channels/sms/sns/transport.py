@@ -1,0 +1,160 @@
+"""Sends SMS through AWS SNS."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from notification_service.channels.http_client import FenceLost, HttpClient, MaybeSent, NotSent, Response
+from notification_service.channels.sms.attempts import AttemptTimer
+from notification_service.channels.sms.message import OutgoingSms
+from notification_service.channels.sms.prices import Prices
+from notification_service.channels.sms.sns.signature import Credentials, signed
+from notification_service.delivery.ports.channel import (
+    Accepted,
+    BeforeHandover,
+    Deferred,
+    HandoverRefused,
+    InDoubt,
+    OptedOut,
+    OutgoingMessage,
+    Refused,
+    Tried,
+    Unavailable,
+    Unsendable,
+)
+from notification_service.foundation.errors import ChannelUnavailableError
+
+_CODE, _MESSAGE, _ID = (re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("Code", "Message", "MessageId"))
+_THROTTLED = re.compile(r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|SlowDown")
+_ABOUT_US = re.compile(
+    r"Authorization|AccessDenied|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|ExpiredToken|OptInRequired"
+    r"|IncompleteSignature|MissingAuthenticationToken|InvalidSecurity|KMS|NotFound"
+)
+_DEFAULT_WAIT_S = 60.0
+_LOGIN_HINT = (
+    "do SNS_ACCESS_KEY_ID and SNS_SECRET_ACCESS_KEY belong to a user that may sns:Publish in SNS_REGION, and is this "
+    "machine's clock right?"
+)
+_UNREACHABLE = "is the endpoint of SNS_REGION reachable from here over HTTPS?"
+_REQUEST_HINT = "SNS refuses the request itself: check SNS_SENDER_ID and the spending limit in the AWS console"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`sender_id`: a name that is shown as the sender, where the country allows it. `endpoint`: else the region's."""
+
+    region: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    sender_id: str | None = None
+    endpoint: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{self.endpoint or f'https://sns.{self.region}.amazonaws.com'}/"
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(self.access_key_id, self.secret_access_key, self.session_token)
+
+
+class SnsTransport:
+    """One request a message. SNS cannot say whether it has a message, so one in doubt is held by default."""
+
+    name = "sns"
+
+    def __init__(self, client: HttpClient, account: Account, prices: Prices) -> None:
+        self._client = client
+        self._account = account
+        self._prices = prices
+
+    async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
+        if not isinstance(message, OutgoingSms):
+            raise TypeError(f"{type(message).__name__} is no SMS")
+        timer = AttemptTimer(message.recipient)
+        if objection := self._prices.objection(message):
+            return Unsendable(timer.ended("too_expensive"), objection)
+        content, url = urlencode(self._form(message)).encode(), self._account.url
+        headers = self._signed(content)
+        answer = await self._client.request(
+            "POST", url, headers=headers, content=content, before_handover=before_handover
+        )
+        match answer:
+            case FenceLost():
+                return HandoverRefused()
+            case NotSent(text):
+                return Unavailable(timer.ended("unavailable", text), _UNREACHABLE)
+            case MaybeSent(text):
+                return InDoubt(timer.ended("in_doubt", text))
+            case Response():
+                return verdict(answer, timer)
+
+    async def check(self) -> str:
+        """Ask SNS for its SMS settings, and return a sentence. Raises `ChannelUnavailableError`."""
+        content = urlencode({"Action": "GetSMSAttributes", "Version": "2010-03-31"}).encode()
+        answer = await self._client.request(
+            "POST", self._account.url, headers=self._signed(content), content=content, before_handover=None
+        )
+        if not isinstance(answer, Response):
+            raise ChannelUnavailableError(f"{self._account.url} cannot be reached: {_UNREACHABLE}")
+        code = found[1] if (found := _CODE.search(answer.body.decode("utf-8", "replace"))) else ""
+        if answer.status != 200 and code not in ("AuthorizationError", "AccessDenied"):  # noqa: PLR2004 - RFC 9110
+            raise ChannelUnavailableError(f"SNS answers {answer.status} {code}: {_LOGIN_HINT}")
+        return f"SNS in {self._account.region} knows the login"
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def _signed(self, content: bytes) -> dict[str, str]:
+        return signed(
+            "POST",
+            self._account.url,
+            {"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
+            content,
+            credentials=self._account.credentials,
+            region=self._account.region,
+            service="sns",
+            at=datetime.now(UTC),
+        )
+
+    def _form(self, message: OutgoingSms) -> dict[str, str]:
+        """`MaxPrice`: SNS itself drops a message that costs more. A ticket's message is transactional."""
+        values = {
+            "AWS.SNS.SMS.SMSType": ("String", "Transactional"),
+            **({"AWS.SNS.SMS.SenderID": ("String", self._account.sender_id)} if self._account.sender_id else {}),
+            **({"AWS.SNS.SMS.MaxPrice": ("Number", str(self._prices.limit))} if self._prices.limit is not None else {}),
+        }
+        form = {
+            "Action": "Publish",
+            "Version": "2010-03-31",
+            "PhoneNumber": message.recipient,
+            "Message": message.text,
+        }
+        for place, (name, (kind, value)) in enumerate(values.items(), start=1):
+            entry = f"MessageAttributes.entry.{place}"
+            form |= {f"{entry}.Name": name, f"{entry}.Value.DataType": kind, f"{entry}.Value.StringValue": value}
+        return form
+
+
+def verdict(response: Response, timer: AttemptTimer) -> Tried:
+    """What a reply of SNS means. The HTTP status decides first, then the error code."""
+    body = response.body.decode("utf-8", "replace")
+    code, message, taken = (found[1] if (found := each.search(body)) else "" for each in (_CODE, _MESSAGE, _ID))
+    status, reply = response.status, f"{code} {message}".strip() or f"HTTP {response.status}"
+    if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110 §15.3
+        return Accepted(timer.ended("accepted", taken, status, taken or None))
+    if status == 429 or _THROTTLED.search(code):  # noqa: PLR2004 - RFC 6585 §4
+        return Deferred(timer.ended("deferred", reply, status), response.retry_after or _DEFAULT_WAIT_S)
+    if status >= 500 or status == 408:  # noqa: PLR2004 - a gateway's timeout says nothing of what lies behind it
+        return InDoubt(timer.ended("in_doubt", reply, status))
+    if status < 400 or status in (401, 403, 404) or _ABOUT_US.search(code):  # noqa: PLR2004 - a redirect is not followed
+        return Unavailable(timer.ended("unavailable", reply, status), _LOGIN_HINT)
+    if "opted out" in message.casefold() or code == "OptedOut":
+        return OptedOut(timer.ended("refused", reply, status))
+    if code.startswith("InvalidParameter") and "phonenumber" in message.replace(" ", "").casefold():
+        return Refused(timer.ended("refused", reply, status), code, names_address=True)
+    if code.startswith("InvalidParameter"):
+        return Refused(timer.ended("refused", reply, status), code, f"sns {code} {message[:60]}")
+    return Unsendable(timer.ended("refused", reply, status), _REQUEST_HINT, f"sns {code or status}")

@@ -1,0 +1,163 @@
+"""Sends SMS through Twilio, and asks it for messages in doubt."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from notification_service.channels.http_client import FenceLost, HttpClient, MaybeSent, NotSent, Response
+from notification_service.channels.sms.attempts import AttemptTimer
+from notification_service.channels.sms.message import OutgoingSms
+from notification_service.channels.sms.prices import Prices
+from notification_service.channels.sms.twilio import listing
+from notification_service.channels.sms.twilio.replies import LOGIN_HINT, Reply, verdict
+from notification_service.delivery.ports.channel import (
+    BeforeHandover,
+    CannotTell,
+    Found,
+    HandoverRefused,
+    InDoubt,
+    LookUpAnswer,
+    LookUpFailed,
+    NotFound,
+    OutgoingMessage,
+    Tried,
+    Unavailable,
+    Unsendable,
+)
+from notification_service.foundation.errors import ChannelUnavailableError
+
+API = "https://api.twilio.com"
+_MAX_VALIDITY_S, _MIN_VALIDITY_S = 36_000, 60
+_PAGE_SIZE, _MAX_PAGES = 20, 20
+"""A page fits into what the client reads of an answer."""
+_SERVICE_PREFIX = "MG"
+_UNREACHABLE = "is api.twilio.com reachable from here over HTTPS?"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`user`, `password`: an API key and its secret, or the account's SID and token.
+
+    `sender`: a number in E.164, an alphanumeric sender, or the SID of a messaging service (`MG…`). `callbacks`: the URL
+    that a notification id is appended to, where Twilio reports what became of the message; None: nowhere.
+    """
+
+    sid: str
+    user: str
+    password: str = field(repr=False)
+    sender: str
+    callbacks: str | None = None
+    api: str = API
+
+    @property
+    def messages(self) -> str:
+        return f"{self.api}/2010-04-01/Accounts/{self.sid}/Messages.json"
+
+    @property
+    def authorization(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+
+class TwilioTransport:
+    """One request a message. Twilio knows no idempotency key: a message in doubt is looked for in its list."""
+
+    name = "twilio"
+
+    def __init__(self, client: HttpClient, account: Account, prices: Prices) -> None:
+        self._client = client
+        self._account = account
+        self._prices = prices
+
+    async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
+        if not isinstance(message, OutgoingSms):
+            raise TypeError(f"{type(message).__name__} is no SMS")
+        timer = AttemptTimer(message.recipient)
+        if objection := self._prices.objection(message):
+            return Unsendable(timer.ended("too_expensive"), objection)
+        answer = await self._client.request(
+            "POST",
+            self._account.messages,
+            headers={
+                "authorization": self._account.authorization,
+                "content-type": "application/x-www-form-urlencoded",
+                "accept": "application/json",
+            },
+            content=urlencode(self._form(message)).encode(),
+            before_handover=before_handover,
+        )
+        match answer:
+            case FenceLost():
+                return HandoverRefused()
+            case NotSent(text):
+                return Unavailable(timer.ended("unavailable", text), _UNREACHABLE)
+            case MaybeSent(text):
+                return InDoubt(timer.ended("in_doubt", text))
+            case Response():
+                return verdict(answer, timer)
+
+    async def look_up(self, message: OutgoingMessage, since: datetime) -> LookUpAnswer:
+        """Look for the message among those to its number since then."""
+        if not isinstance(message, OutgoingSms):
+            raise TypeError(f"{type(message).__name__} is no SMS")
+        timer = AttemptTimer(message.recipient)
+        url = f"{self._account.messages}?{urlencode({'To': message.recipient, 'PageSize': _PAGE_SIZE})}"
+        for _ in range(_MAX_PAGES):
+            page = await self._page(url)
+            if isinstance(page, LookUpFailed):
+                return page
+            try:
+                found = listing.find(page["messages"], message.text, since)
+                goes_on = listing.may_go_on(page["messages"], since)
+            except (KeyError, TypeError, ValueError) as problem:
+                return LookUpFailed(f"Twilio's list cannot be read: {type(problem).__name__}")
+            if isinstance(found, listing.Redacted):
+                return CannotTell()
+            if found is not None:
+                return Found(timer.ended("accepted", f"{found.get('sid')} {found.get('status')}, found in the list"))
+            following = page.get("next_page_uri")
+            if not goes_on or not following:
+                return NotFound()
+            url = self._following(str(following))
+        return CannotTell()
+
+    async def check(self) -> str:
+        """Read one entry of the list, and return a sentence. Raises `ChannelUnavailableError`."""
+        page = await self._page(f"{self._account.messages}?PageSize=1")
+        if isinstance(page, LookUpFailed):
+            raise ChannelUnavailableError(f"{page.reason}; {LOGIN_HINT}")
+        return f"Twilio knows the login, and sends from {self._account.sender}"
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def _form(self, message: OutgoingSms) -> dict[str, str]:
+        account = self._account
+        sender = "MessagingServiceSid" if account.sender.startswith(_SERVICE_PREFIX) else "From"
+        form = {"To": message.recipient, sender: account.sender, "Body": message.text}
+        if account.callbacks:
+            form["StatusCallback"] = f"{account.callbacks}/{message.notification_id}"
+        if message.valid_until:
+            left = int((message.valid_until - datetime.now(UTC)).total_seconds())
+            form["ValidityPeriod"] = str(max(_MIN_VALIDITY_S, min(_MAX_VALIDITY_S, left)))
+        return form
+
+    async def _page(self, url: str) -> Mapping[str, Any] | LookUpFailed:
+        headers = {"authorization": self._account.authorization, "accept": "application/json"}
+        answer = await self._client.request("GET", url, headers=headers, content=b"", before_handover=None)
+        match answer:
+            case Response(status=200):
+                return Reply.of(answer).body
+            case Response():
+                return LookUpFailed(f"Twilio's list: {Reply.of(answer).text}")
+            case NotSent(text) | MaybeSent(text):
+                return LookUpFailed(f"Twilio's list: {text}")
+            case FenceLost():
+                raise AssertionError("no fence was given")
+
+    def _following(self, path: str) -> str:
+        """The next page, at our own host whatever the page says: the login goes with the request."""
+        parts = urlsplit(path)
+        return f"{self._account.api}{parts.path}?{parts.query}"

@@ -1,0 +1,185 @@
+"""Renders the short texts of SMS and push from `templates/<name>/sms.txt` and `push.txt`.
+
+A message has no markup and no greeting. Lines that are empty are left out.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2 import Template
+
+from notification_service.content import cancellation_causes, catalogues, decline_reasons, links, templates
+from notification_service.content.event_text import cleaned, earlier_show, isolated
+from notification_service.content.formatting import cut
+from notification_service.content.localization import Localization
+from notification_service.content.profile import SenderProfile
+from notification_service.content.templates import SHARED, SharedPhrases
+from notification_service.contract.events import Event, PaymentFailed
+from notification_service.contract.notification_rules import TEMPLATES
+from notification_service.contract.remarks import Remark
+from notification_service.foundation.errors import ConfigurationError
+
+SMS, PUSH = "sms.txt", "push.txt"
+_PHRASES = f"{SHARED}/words.txt"
+
+
+class TextError(Exception):
+    """A template cannot be rendered; `where` is its `file:line`."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(detail)
+        self.where = where
+
+
+@dataclass(frozen=True, slots=True)
+class ShortText:
+    """`lines`: of the text, none of them empty. `language`: of the catalogue. `remarks`: for the operator."""
+
+    lines: tuple[str, ...]
+    language: str
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+class ShortTexts:
+    """The compiled templates of one channel: `part` of each folder that has it, in every language."""
+
+    def __init__(
+        self,
+        part: str,
+        compiled: Mapping[str, Mapping[str, Template]],
+        digests: Mapping[str, str],
+        profile: SenderProfile,
+    ) -> None:
+        self.part = part
+        self._compiled = compiled
+        self._digests = digests
+        self._profile = profile
+        self._phrases: dict[str, SharedPhrases] = {}
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(self._compiled)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The templates that have a text for this channel."""
+        return tuple(self._digests)
+
+    def digest(self, template: str) -> str:
+        """Empty for a template without a text."""
+        return self._digests.get(template, "")
+
+    def zone(self, event: Event) -> tzinfo | None:
+        return self._profile.defaults.for_event(event).zone
+
+    def render(
+        self,
+        template: str,
+        event: Event,
+        locale: str | None,
+        language: str | None = None,
+        *,
+        max_title_length: int | None = None,
+    ) -> ShortText:
+        """Render the text of an event.
+
+        `locale`: the reader's, where the event names none. `language`: one of `languages` instead, for previews.
+        `max_title_length`: characters of the film's title. Raises `TextError`.
+        """
+        localization = self._localization(event, locale, language)
+        compiled = self._compiled[localization.language].get(template)
+        if compiled is None:
+            raise TextError(f"{template}/{self.part}", "there is no text for this channel: write the file")
+        try:
+            context, remarks = self._context(
+                _with_short_title(cleaned(event), max_title_length), localization, compiled
+            )
+            written = compiled.render(context)
+        except Exception as problem:  # a template may raise anything
+            raise TextError(_where(problem, f"{template}/{self.part}"), str(problem)) from problem
+        lines = tuple(line for each in written.splitlines() if (line := " ".join(each.split())))
+        return ShortText(lines, localization.language, tuple(remarks))
+
+    def _localization(self, event: Event, locale: str | None, language: str | None) -> Localization:
+        localization = self._profile.defaults.for_event(event, locale)
+        if language is None or localization.language == language:
+            return localization
+        return replace(localization, language=language, locale=catalogues.locale_of(language))
+
+    def _context(
+        self, event: Event, localization: Localization, compiled: Template
+    ) -> tuple[dict[str, Any], list[Remark]]:
+        profile = self._profile
+        found, refused = links.for_event(event, profile.links)
+        failed = event if isinstance(event, PaymentFailed) else None
+        return {
+            "event": isolated(event, localization),
+            "before": earlier_show(event, localization),
+            "brand": profile.brand,
+            "links": replace(found, site=profile.brand.site_url),
+            "style": localization,
+            "terms": profile.policies,
+            "cause": cancellation_causes.cause(event),
+            "reason": decline_reasons.reason(failed) if failed else None,
+            "words": self._words(localization.language, compiled),
+        }, refused
+
+    def _words(self, language: str, compiled: Template) -> SharedPhrases:
+        if language not in self._phrases:
+            self._phrases[language] = SharedPhrases(compiled.environment.get_template(_PHRASES).module)
+        return self._phrases[language]
+
+
+def load(directory: Path, profile: SenderProfile, part: str) -> ShortTexts:
+    """Compile the texts of one channel. Raises `ConfigurationError` with file and line."""
+    translations_of = catalogues.load(directory)
+    languages = [language for language in translations_of if language != catalogues.PSEUDO]
+    profile = replace(profile, defaults=replace(profile.defaults, languages=languages))
+    loader, bytecode = templates.StyledLoader(directory), templates.SharedBytecode()
+    known = {"palette": profile.brand.palette, "start": "left"}
+    names = [name for name in TEMPLATES if (directory / name / part).is_file()]
+    compiled: dict[str, Mapping[str, Template]] = {}
+    try:
+        for language, translations in translations_of.items():
+            environment = templates.environment(loader, translations, bytecode, known)
+            compiled[language] = {name: environment.get_template(f"{name}/{part}") for name in names}
+    except jinja2.TemplateNotFound as problem:
+        raise ConfigurationError(f"template {problem.name} is missing under {directory}: restore the file") from problem
+    except jinja2.TemplateSyntaxError as problem:
+        raise ConfigurationError(f"template {problem.filename}:{problem.lineno}: {problem.message}") from problem
+    return ShortTexts(part, compiled, {name: _digest(directory, name, part) for name in names}, profile)
+
+
+def _with_short_title(event: Event, longest: int | None) -> Event:
+    title = getattr(event, "movie_title", None)
+    if longest is None or not title or len(title) <= longest:
+        return event
+    return event.model_copy(update={"movie_title": cut(title, longest)})
+
+
+def _digest(directory: Path, name: str, part: str) -> str:
+    digest = hashlib.sha256()
+    shared = [*(directory / SHARED).glob("*.txt"), *(directory / catalogues.LANGUAGES).glob("*.po")]
+    for path in (*sorted(shared), directory / name / part):
+        digest.update(path.relative_to(directory).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _where(problem: Exception, template: str) -> str:
+    """The innermost line of a template in a traceback, whose frames Jinja2 maps to lines of the templates."""
+    where, frame = template, problem.__traceback__
+    while frame is not None:
+        filename = frame.tb_frame.f_code.co_filename
+        if filename.endswith((SMS, PUSH)) or f"/{SHARED}/" in filename:
+            where = f"{filename}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return where

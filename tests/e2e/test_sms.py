@@ -1,0 +1,215 @@
+"""SMS beside e-mail: each channel has its record, its queue and its doubts, and neither stops the other."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from notification_service.bootstrap import further_channels
+from notification_service.broker.topology import PARKED
+from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.records.audit import examine
+from tests.e2e.test_parked import parked
+from tests.faults.judge import Judge
+from tests.samples import fresh
+from tests.stack import twilio as doubles
+from tests.stack.inspection import end_well
+from tests.stack.place import RECORDS, Document, Place, Service, until
+from tests.stack.publisher import event
+from tests.stack.twilio import TAKEN, TAKEN_AND_500, TAKEN_AND_LOST, Reply, Twilio, refusal
+
+PATIENCE = 60
+NUMBERS = [f"+49151123456{place:02}" for place in range(20, 60)]
+HELD = {"event_types": further_channels.with_answers(("booking.cancelled", "payment.failed"))}
+
+
+@pytest.fixture
+def twilio() -> Iterator[Twilio]:
+    with Twilio() as running:
+        yield running
+
+
+def service(place: Place, twilio: Twilio, **changes: str) -> Service:
+    return place.service(**{**twilio.environment, "LEASE_SECONDS": "2", "NOTIFICATION_TIMEOUT": "2", **changes})
+
+
+def records(place: Place, channel: str = "sms") -> dict[str, Document]:
+    """The record of each event in one channel, by the event's id."""
+    found = place.database[RECORDS].find({"notification_type": channel})
+    return {event_id: record for record in found for event_id in record["event_ids"]}
+
+
+def outcomes(place: Place, channel: str = "sms") -> dict[str, str]:
+    return {
+        event_id: ".".join(filter(None, (record["outcome"], record.get("reason"))))
+        for event_id, record in records(place, channel).items()
+    }
+
+
+def settled(place: Place, wanted: dict[str, str]) -> bool:
+    return outcomes(place) == wanted
+
+
+def test_each_event_has_one_record_of_each_channel_and_only_the_chosen_ones_are_sent(
+    place: Place, twilio: Twilio
+) -> None:
+    judge = Judge(place)
+    phone = {"phone": NUMBERS[0]}
+    cancelled, failed = fresh("booking.cancelled", **phone), fresh("payment.failed", **phone)
+    confirmed, succeeded = fresh("booking.confirmed", **phone), fresh("payment.success", **phone)
+    refunded, nobody = fresh("payment.refunded", **phone), fresh("booking.cancelled")
+    landline = fresh("booking.cancelled", phone="+49301234567")
+    wanted = {
+        cancelled["event_id"]: "sent",
+        failed["event_id"]: "sent",
+        confirmed["event_id"]: "skipped.not_selected",
+        succeeded["event_id"]: "skipped.not_selected",
+        nobody["event_id"]: "skipped.no_address",
+        landline["event_id"]: "rejected.bad_address",
+    }
+    events = (cancelled, failed, confirmed, succeeded, refunded, nobody, landline)
+    with service(place, twilio) as running:
+        judge.publish(*events)
+        until(lambda: settled(place, wanted), timeout=PATIENCE)
+        until(lambda: len(outcomes(place, "email")) == len(events), timeout=PATIENCE)
+        judge.publish(*events)
+        until(lambda: len(running.said("event.duplicate")) >= len(wanted), timeout=PATIENCE)
+        end_well(running)
+    assert len(twilio.messages) == twilio.requests == 2
+    assert sorted(each.form.get("ValidityPeriod", "") for each in twilio.messages) == ["", ""]
+    assert {each.to for each in twilio.messages} == {NUMBERS[0]}
+    assert "a fixed line" in records(place)[landline["event_id"]]["detail"]
+    others = {ChannelKind.SMS: HELD["event_types"]}
+    report = asyncio.run(examine(judge.settings(), events=judge.log, repair=False, others=others))
+    assert [finding.text for finding in report.findings] == []
+    assert NUMBERS[0] not in running.log.read_text("utf-8")
+    assert doubles.SECRET not in running.log.read_text("utf-8")
+
+
+def test_an_sms_in_doubt_is_looked_for_before_it_is_sent_again(place: Place, twilio: Twilio) -> None:
+    """Taken and the answer lost, taken and answered with 500, and never taken: one message each."""
+    events = [fresh("booking.cancelled", phone=number) for number in NUMBERS[:3]]
+    twilio.script(TAKEN_AND_LOST, TAKEN_AND_500, Reply(lost=True, takes=False))
+    with service(place, twilio) as running:
+        place.publish(*map(event, events))
+        until(lambda: settled(place, {each["event_id"]: "sent" for each in events}), timeout=PATIENCE)
+        end_well(running)
+    assert sorted(each.to for each in twilio.messages) == NUMBERS[:3]
+    duplicates = [record.get("possible_duplicate") for record in records(place).values()]
+    assert duplicates.count(True) == 1
+    assert place.depth(PARKED) == 0
+
+
+def test_while_the_list_cannot_be_read_nothing_is_sent_blindly(place: Place, twilio: Twilio) -> None:
+    data = fresh("booking.cancelled", phone=NUMBERS[0])
+    twilio.script(TAKEN_AND_LOST)
+    twilio.list_down = True
+    with service(place, twilio) as running:
+        place.publish(event(data))
+        until(lambda: len(running.said("mail.look_up_failed")) >= 2, timeout=PATIENCE)
+        assert len(twilio.messages) == 1
+        twilio.list_down = False
+        until(lambda: settled(place, {data["event_id"]: "sent"}), timeout=PATIENCE)
+        end_well(running)
+    assert len(twilio.messages) == 1
+
+
+def test_one_bad_number_stops_no_other(place: Place, twilio: Twilio) -> None:
+    codes = (21211, 21614, 21635, 21610, 21408, 99999)
+    bad = [fresh("booking.cancelled", phone=number) for number in NUMBERS[: len(codes)]]
+    good = [fresh("booking.cancelled", phone=number) for number in NUMBERS[10:15]]
+    twilio.numbers.update(zip(NUMBERS, codes, strict=False))
+    reasons = (
+        "bounced.21211",
+        "bounced.21614",
+        "bounced.21635",
+        "skipped.unsubscribed",
+        *["parked.provider_refused"] * 2,
+    )
+    wanted = {data["event_id"]: reason for data, reason in zip(bad, reasons, strict=True)}
+    wanted |= {data["event_id"]: "sent" for data in good}
+    with service(place, twilio) as running:
+        place.publish(*map(event, (*bad, *good)))
+        until(lambda: settled(place, wanted), timeout=PATIENCE)
+        assert "2 parked" in parked(place, "list", "--channel", "sms")
+        assert not running.said("channel.breaker")
+        end_well(running)
+
+
+def test_a_wrong_login_makes_sms_wait_and_mails_go(place: Place, twilio: Twilio) -> None:
+    events = [fresh("booking.cancelled", phone=number) for number in NUMBERS[:4]]
+    twilio.script(always=refusal(401, 20003))
+    with service(place, twilio) as running:
+        place.publish(*map(event, events))
+        until(lambda: len(place.mails()) == 4, timeout=PATIENCE)
+        until(lambda: bool(running.said("channel.breaker")), timeout=PATIENCE)
+        (opened, *_) = running.said("channel.breaker")
+        assert (opened["channel"], opened["state"]) == ("twilio", "open")
+        assert "TWILIO_API_SECRET" in opened["hint"]
+        twilio.script(always=TAKEN)
+        until(lambda: settled(place, {each["event_id"]: "sent" for each in events}), timeout=PATIENCE)
+        end_well(running)
+    assert len(twilio.messages) == 4
+
+
+def test_a_provider_that_hangs_delays_no_mail(place: Place, twilio: Twilio) -> None:
+    """More messages than conversations at once: all of them hang, and every mail is out before the first ends."""
+    events = [fresh("booking.cancelled", phone=number) for number in NUMBERS]
+    twilio.script(always=Reply(seconds=60, takes=False, lost=True))
+    with service(place, twilio, NOTIFICATION_TIMEOUT="30", LEASE_SECONDS="10") as running:
+        place.publish(*map(event, events))
+        until(lambda: len(place.mails()) == len(events), timeout=25)
+        assert set(outcomes(place).values()) == {"pending"}
+        mails = [each["duration_ms"] for each in running.said("notification.closed")]
+        assert len(mails) == len(events)
+        running.kill()
+
+
+def test_a_day_has_so_many_sms_and_the_others_wait(place: Place, twilio: Twilio) -> None:
+    events = [fresh("booking.cancelled", phone=number) for number in NUMBERS[:3]]
+    with service(place, twilio, SMS_MAX_PER_DAY="1") as running:
+        place.publish(*map(event, events))
+        until(lambda: list(outcomes(place).values()).count("sent") == 1, timeout=PATIENCE)
+        until(lambda: sum("SMS_MAX_PER_DAY" in str(each.get("reason")) for each in records(place).values()) == 2)
+        until(lambda: len(place.mails()) == 3, timeout=PATIENCE)
+        end_well(running)
+    assert len(twilio.messages) == 1
+
+
+def test_without_credentials_sms_are_simulated_loudly_and_live_refuses_to_start(place: Place, tmp_path: Path) -> None:
+    data = fresh("booking.cancelled", phone=NUMBERS[0])
+    with place.service(SMS_PROVIDER="twilio") as running:
+        place.publish(event(data))
+        until(lambda: outcomes(place).get(data["event_id"], "").startswith("simulated"), timeout=PATIENCE)
+        end_well(running)
+    (told,) = running.said("channel.simulated")
+    assert (told["level"], told["channel"]) == ("warning", "sms")
+    assert "TWILIO_ACCOUNT_SID" in told["reason"]
+    (kept,) = place.outbox.glob("*.sms.txt")
+    assert "Booking cancelled" in kept.read_text("utf-8") or "has been cancelled" in kept.read_text("utf-8")
+    refused = place.command("doctor", SMS_PROVIDER="twilio", DELIVERY_MODE="live")
+    assert "TWILIO_ACCOUNT_SID is not set" in refused.stdout + refused.stderr
+
+
+def test_off_there_is_no_queue_and_no_record(place: Place) -> None:
+    data = fresh("booking.cancelled", phone=NUMBERS[0])
+    with place.service() as running:
+        place.publish(event(data))
+        until(lambda: len(place.mails()) == 1, timeout=PATIENCE)
+        end_well(running)
+    assert outcomes(place) == {}
+    assert not any("sms" in name for name in Judge(place).queues())
+
+
+def test_reconcile_counts_the_channel(place: Place, twilio: Twilio) -> None:
+    data = fresh("booking.cancelled", phone=NUMBERS[0])
+    with service(place, twilio) as running:
+        place.publish(event(data))
+        until(lambda: settled(place, {data["event_id"]: "sent"}), timeout=PATIENCE)
+        until(lambda: len(place.mails()) == 1, timeout=PATIENCE)
+        end_well(running)
+    report = json.loads(place.command("reconcile", "--json", **twilio.environment).stdout)
+    assert report["balanced"]
+    assert report["outcomes"]["sent"] == 2

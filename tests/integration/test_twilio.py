@@ -1,0 +1,242 @@
+"""Twilio's transport against a double: each reply has its verdict, and the list finds what is in doubt."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from notification_service.channels.http_client import HttpClient
+from notification_service.channels.sms.message import OutgoingSms
+from notification_service.channels.sms.prices import Prices
+from notification_service.channels.sms.twilio.transport import Account, TwilioTransport
+from notification_service.delivery.ports.channel import (
+    Accepted,
+    CannotTell,
+    Deferred,
+    Found,
+    HandoverRefused,
+    InDoubt,
+    LookUpFailed,
+    NotFound,
+    OptedOut,
+    Refused,
+    Tried,
+    Unavailable,
+    Unsendable,
+)
+from notification_service.delivery.ports.claims import Fence
+from tests.stack import twilio as doubles
+from tests.stack.twilio import Reply, Twilio, refusal
+
+NUMBER = "+4915112345678"
+TIMEOUT_S = 0.5
+
+
+@pytest.fixture
+def double() -> Iterator[Twilio]:
+    with Twilio() as running:
+        yield running
+
+
+Make = Callable[..., TwilioTransport]
+
+
+@pytest.fixture
+async def make(double: Twilio) -> AsyncIterator[Make]:
+    made: list[TwilioTransport] = []
+
+    def build(
+        *, secret: str = doubles.SECRET, prices: Prices | None = None, api: str = "", **changes: str
+    ) -> TwilioTransport:
+        client = HttpClient(tls=ssl.create_default_context(), timeout=TIMEOUT_S, max_connections=2)
+        account = Account(
+            **{"sid": doubles.SID, "user": doubles.KEY, "sender": doubles.SENDER, **changes},
+            password=secret,
+            api=api or double.url,
+        )
+        made.append(TwilioTransport(client, account, prices or Prices()))
+        return made[-1]
+
+    yield build
+    for each in made:
+        await each.close()
+
+
+def sms(number: str = NUMBER, text: str = "Booking cancelled", **changes: object) -> OutgoingSms:
+    values = {"notification_id": "n1", "template": "booking_cancellation", "segments": 1, **changes}
+    return OutgoingSms(recipient=number, content=text.encode(), **values)  # type: ignore[arg-type]
+
+
+async def held() -> Fence:
+    return Fence.HELD
+
+
+async def lost() -> Fence:
+    return Fence.LOST
+
+
+async def send(transport: TwilioTransport, message: OutgoingSms, fence: Callable[[], Awaitable[Fence]] = held) -> Tried:
+    return await transport.send_once(message, fence)
+
+
+async def test_a_message_that_is_taken_is_accepted_with_its_sid(double: Twilio, make: Make) -> None:
+    transport = make(callbacks="https://cb.cinema.example/cb/twilio")
+    found = await send(transport, sms(valid_until=datetime.now(UTC) + timedelta(hours=2)))
+    assert isinstance(found, Accepted)
+    (kept,) = double.messages
+    assert (found.attempt.code, found.attempt.reply) == (201, f"{kept.sid} queued")
+    assert (kept.to, kept.body) == (NUMBER, "Booking cancelled")
+    assert kept.form["StatusCallback"] == "https://cb.cinema.example/cb/twilio/n1"
+    assert 7100 < int(kept.form["ValidityPeriod"]) <= 7200
+
+
+async def test_a_messaging_service_sends_for_the_account_and_a_validity_has_its_limits(
+    double: Twilio, make: Make
+) -> None:
+    transport = make(sender="MG" + "3" * 32)
+    await send(transport, sms(valid_until=datetime.now(UTC) + timedelta(days=9)))
+    await send(transport, sms(valid_until=datetime.now(UTC) - timedelta(hours=1)))
+    assert [each.form["ValidityPeriod"] for each in double.messages] == ["36000", "60"]
+    assert {each.form["MessagingServiceSid"] for each in double.messages} == {"MG" + "3" * 32}
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (refusal(401, 20003), Unavailable),
+        (refusal(403, 20003), Unavailable),
+        (refusal(404, 20404), Unavailable),
+        (refusal(302, None), Unavailable),
+        (refusal(429, 20429), Deferred),
+        (refusal(400, 21211), Refused),
+        (refusal(400, 21614), Refused),
+        (refusal(400, 21635), Refused),
+        (refusal(400, 21610), OptedOut),
+        (refusal(400, 21408), Unsendable),
+        (refusal(400, 21606), Unsendable),
+        (refusal(400, 21212), Unsendable),
+        (refusal(400, 99999), Unsendable),
+        (refusal(400, None), Unsendable),
+        (refusal(405, None), Unsendable),
+        (refusal(408, None), InDoubt),
+        (refusal(500, 20500), InDoubt),
+        (refusal(503, 21211), InDoubt),
+        (Reply(says="failed"), Refused),
+        (doubles.TAKEN_AND_LOST, InDoubt),
+        (doubles.NOT_TAKEN_AND_LOST, InDoubt),
+        (Reply(seconds=1), InDoubt),
+    ],
+)
+async def test_each_reply_has_its_verdict(double: Twilio, make: Make, reply: Reply, kind: type[Tried]) -> None:
+    double.script(reply)
+    found = await send(make(), sms())
+    assert isinstance(found, kind), found
+    assert NUMBER not in repr(found)
+    assert double.requests == 1
+
+
+async def test_an_unknown_code_is_kept_word_for_word_and_the_number_masked(double: Twilio, make: Make) -> None:
+    double.script(refusal(400, 99999))
+    found = await send(make(), sms())
+    assert isinstance(found, Unsendable)
+    assert found.attempt.reply == "99999 The 'To' number +49***78 is not accepted"
+    assert found.fingerprint == "twilio 99999"
+
+
+async def test_what_is_about_one_number_or_one_country_is_not_counted_against_the_service(
+    double: Twilio, make: Make
+) -> None:
+    double.script(refusal(400, 21211), refusal(400, 21408))
+    number, country = await send(make(), sms()), await send(make(), sms())
+    assert isinstance(number, Refused)
+    assert number.names_address
+    assert isinstance(country, Unsendable)
+    assert country.fingerprint == ""
+    assert "Geo permissions" in country.hint
+
+
+async def test_the_wait_that_is_asked_for_is_kept(double: Twilio, make: Make) -> None:
+    double.script(refusal(429, 20429, retry_after=7), refusal(429, 20429))
+    waits = [await send(make(), sms()) for _ in range(2)]
+    assert [each.wait for each in waits if isinstance(each, Deferred)] == [7, 60]
+
+
+async def test_a_lost_claim_sends_nothing_and_a_closed_port_is_unavailable(double: Twilio, make: Make) -> None:
+    assert await send(make(), sms(), lost) == HandoverRefused()
+    assert double.requests == 0
+    nobody = make(api="http://127.0.0.1:1")
+    assert isinstance(await send(nobody, sms(), lost), Unavailable)
+
+
+async def test_a_wrong_secret_is_unavailable_and_in_no_repr(double: Twilio, make: Make) -> None:
+    transport = make(secret="wrong-secret-0001")
+    found = await send(transport, sms())
+    assert isinstance(found, Unavailable)
+    assert "wrong-secret" not in repr(found) + repr(transport._account)
+    assert "TWILIO_API_SECRET" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("prices", "why"),
+    [
+        (Prices({}, Decimal("0.1")), "no price for DE"),
+        (Prices({"DE": Decimal("0.08")}, Decimal("0.1")), "above SMS_MAX_PRICE"),
+        (Prices({"DE": Decimal("0.05")}, Decimal("0.1")), None),
+        (Prices({"DE": Decimal(9)}), None),
+    ],
+)
+async def test_a_message_above_its_price_limit_is_never_sent(
+    double: Twilio, make: Make, prices: Prices, why: str | None
+) -> None:
+    found = await send(make(prices=prices), sms(segments=2))
+    assert isinstance(found, Unsendable if why else Accepted)
+    assert double.requests == (0 if why else 1)
+    if isinstance(found, Unsendable):
+        assert why is not None
+        assert why in found.hint
+
+
+# ── the list ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_message_that_was_taken_is_found_and_another_is_not(double: Twilio, make: Make) -> None:
+    double.script(doubles.TAKEN_AND_LOST, doubles.NOT_TAKEN_AND_LOST)
+    transport, since = make(), datetime.now(UTC)
+    taken, not_taken = sms(text="It\u2019s off \u2013 sorry"), sms(text="Another")
+    for each in (taken, not_taken):
+        assert isinstance(await send(transport, each), InDoubt)
+    double.messages[0].body = "Sent from your Twilio trial account - It's off - sorry"
+    found = await transport.look_up(taken, since)
+    assert isinstance(found, Found)
+    assert double.messages[0].sid in (found.attempt.reply or "")
+    assert await transport.look_up(not_taken, since) == NotFound()
+
+
+async def test_an_older_message_with_the_same_text_is_not_it(double: Twilio, make: Make) -> None:
+    transport = make()
+    await send(transport, sms())
+    double.messages[0].at -= timedelta(minutes=5)
+    assert await transport.look_up(sms(), datetime.now(UTC)) == NotFound()
+    assert await transport.look_up(sms("+4915112345679"), datetime.now(UTC) - timedelta(hours=1)) == NotFound()
+
+
+async def test_it_is_found_on_a_later_page_too(double: Twilio, make: Make) -> None:
+    transport, since = make(), datetime.now(UTC)
+    for place in range(45):
+        await send(transport, sms(text=f"text {place}"))
+    assert isinstance(await transport.look_up(sms(text="text 0"), since), Found)
+    assert double.listed == 3
+
+
+async def test_a_list_that_is_down_says_that_it_cannot_be_asked_and_a_redacted_one_cannot_tell(
+    double: Twilio, make: Make
+) -> None:
+    transport, since = make(), datetime.now(UTC)
+    await send(transport, sms())
+    double.list_down = True
+    assert isinstance(await transport.look_up(sms(), since), LookUpFailed)
+    double.list_down, double.redacted = False, True
+    assert await transport.look_up(sms(), since) == CannotTell()
+    assert isinstance(await make(api="http://127.0.0.1:1").look_up(sms(), since), LookUpFailed)

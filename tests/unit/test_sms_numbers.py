@@ -1,0 +1,70 @@
+"""Numbers are judged before anybody pays for them, each refusal with its reason."""
+
+import pytest
+
+from notification_service.channels.sms.numbers import country_of, read_number
+from notification_service.foundation.addresses import NotAnAddressError, mask, mask_in
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "number"),
+    [
+        ("+4915112345678", None, "+4915112345678"),
+        (" +49 (151) 123-45678 ", None, "+4915112345678"),
+        ("\u202a+4915112345678\u202c", None, "+4915112345678"),
+        ("tel:+33612345678", None, "+33612345678"),
+        ("+٤٩١٥١١٢٣٤٥٦٧٨", None, "+4915112345678"),
+        ("+1 415 555 0132", None, "+14155550132"),
+        ("015112345678", "DE", "+4915112345678"),
+        ("+33612345678", "DE", "+33612345678"),
+        ("09876543210", "IN", "+919876543210"),
+    ],
+)
+def test_a_mobile_number_is_written_in_e164(text: str, country: str | None, number: str) -> None:
+    assert read_number(text, country) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "reason"),
+    [
+        ("", "DE", "empty"),
+        ("Call +4915112345678 now", None, "letters"),
+        ("+1-800-FLOWERS", None, "letters"),
+        ("+4915112345678 mobil", None, "letters"),
+        ("+14155550132 ext. 5", None, "extension"),
+        ("+14155550132x5", None, "extension"),
+        ("+33612345678;ext=3", None, "extension"),
+        ("+14155550132#5", None, "extension"),
+        ("+499001234567", None, "premium"),
+        ("+18005551234", None, "toll-free"),
+        ("+49301234567", None, "fixed line"),
+        ("+442079460958", None, "fixed line"),
+        ("015112345678", None, "SMS_DEFAULT_COUNTRY"),
+        ("4915112345678", None, "SMS_DEFAULT_COUNTRY"),
+        ("+999123456", None, "prefix"),
+        ("+491511", None, "too few|no such"),
+        ("+49151123456789999", None, "digits|no such"),
+        ("+4915112345678, +4915112345679", None, "several"),
+        ("+4915112345678/9", None, "several"),
+        ("+14155550132 " * 9, None, "longer"),
+        ("+11234567890", None, "no such number"),
+        ("+88213123456", None, "no such number"),
+    ],
+)
+def test_every_other_number_is_refused_with_its_reason_and_without_the_number(
+    text: str, country: str | None, reason: str
+) -> None:
+    with pytest.raises(NotAnAddressError, match=reason) as problem:
+        read_number(text, country)
+    assert not any(part in str(problem.value) for part in text.split() if len(part) > 4)
+
+
+def test_a_number_is_priced_by_its_country() -> None:
+    assert [country_of(each) for each in ("+4915112345678", "+14155550132", "+16135550123")] == ["DE", "US", "CA"]
+
+
+def test_a_number_is_masked_in_logs_and_records() -> None:
+    assert mask("+4915112345678") == "+49***78"
+    assert mask_in("The 'To' number +4915112345678 is not valid.") == "The 'To' number +49***78 is not valid."
+    assert mask_in("at 2026-11-29T10:00:00+00:00, 12345678901") == "at 2026-11-29T10:00:00+00:00, 12345678901"
+    assert mask("short") == "***"

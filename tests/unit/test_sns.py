@@ -1,0 +1,114 @@
+"""AWS SNS: the signature, what a request says, and what each reply means."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from notification_service.channels.http_client import Response
+from notification_service.channels.sms.attempts import AttemptTimer
+from notification_service.channels.sms.message import OutgoingSms
+from notification_service.channels.sms.prices import Prices
+from notification_service.channels.sms.sns.signature import Credentials, signed
+from notification_service.channels.sms.sns.transport import Account, SnsTransport, verdict
+from notification_service.delivery.ports.channel import (
+    Accepted,
+    Deferred,
+    InDoubt,
+    OptedOut,
+    Refused,
+    Tried,
+    Unavailable,
+    Unsendable,
+)
+
+NUMBER = "+4915112345678"
+CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+AT = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "content", "signature"),
+    [
+        ("GET", {}, b"", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+        ("POST", {}, b"", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+        (
+            "POST",
+            {"content-type": "application/x-www-form-urlencoded"},
+            b"Param1=value1",
+            "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+        ),
+    ],
+)
+def test_a_request_is_signed_as_in_aws_s_own_test_suite(
+    method: str, headers: dict[str, str], content: bytes, signature: str
+) -> None:
+    found = signed(
+        method,
+        "https://example.amazonaws.com/",
+        headers,
+        content,
+        credentials=CREDENTIALS,
+        region="us-east-1",
+        service="service",
+        at=AT,
+    )
+    assert found["authorization"].endswith(f"Signature={signature}")
+    assert CREDENTIALS.secret_access_key not in repr(CREDENTIALS) + repr(found)
+
+
+def reply(status: int, code: str = "", message: str = "") -> Response:
+    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    return Response(status, {}, body.encode())
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (Response(200, {}, b"<PublishResponse><MessageId>m1</MessageId></PublishResponse>"), Accepted),
+        (reply(400, "Throttling", "Rate exceeded"), Deferred),
+        (reply(400, "ThrottledException"), Deferred),
+        (reply(429, "TooManyRequests"), Deferred),
+        (reply(400, "InvalidParameter", "Invalid parameter: PhoneNumber Reason: +4915112345678 is not valid"), Refused),
+        (reply(400, "InvalidParameterValue", "Invalid parameter: Message"), Refused),
+        (reply(400, "OptedOut", "is opted out"), OptedOut),
+        (reply(403, "AuthorizationError"), Unavailable),
+        (reply(403, "SignatureDoesNotMatch"), Unavailable),
+        (reply(400, "InvalidClientTokenId"), Unavailable),
+        (reply(404, "NotFound"), Unavailable),
+        (reply(400, "MonthlySpendLimitReached"), Unsendable),
+        (reply(500, "InternalFailure"), InDoubt),
+        (reply(503, "ServiceUnavailable"), InDoubt),
+        (Response(502, {}, b"<html>bad gateway</html>"), InDoubt),
+    ],
+)
+def test_each_reply_has_its_verdict(response: Response, kind: type[Tried]) -> None:
+    found = verdict(response, AttemptTimer(NUMBER))
+    assert isinstance(found, kind), found
+    assert NUMBER not in repr(found)
+
+
+def test_only_a_refusal_that_names_the_number_is_about_it() -> None:
+    number = verdict(reply(400, "InvalidParameter", "Invalid parameter: PhoneNumber"), AttemptTimer(NUMBER))
+    text = verdict(reply(400, "InvalidParameter", "Invalid parameter: Message too long"), AttemptTimer(NUMBER))
+    assert isinstance(number, Refused)
+    assert isinstance(text, Refused)
+    assert (number.names_address, text.names_address) == (True, False)
+    assert text.fingerprint
+
+
+def test_a_request_names_its_kind_its_sender_and_its_price_limit() -> None:
+    account = Account("eu-central-1", "AKID", "secret", sender_id="Cinema")
+    message = OutgoingSms(notification_id="n1", template="t", recipient=NUMBER, content="Größe €".encode(), segments=1)
+    transport = SnsTransport(None, account, Prices({"DE": Decimal("0.08")}, Decimal("0.5")))  # type: ignore[arg-type]
+    form = transport._form(message)
+    assert (form["PhoneNumber"], form["Message"]) == (NUMBER, "Größe €")
+    assert {name: value for name, value in form.items() if name.endswith(("Name", "Value"))} == {
+        "MessageAttributes.entry.1.Name": "AWS.SNS.SMS.SMSType",
+        "MessageAttributes.entry.1.Value.StringValue": "Transactional",
+        "MessageAttributes.entry.2.Name": "AWS.SNS.SMS.SenderID",
+        "MessageAttributes.entry.2.Value.StringValue": "Cinema",
+        "MessageAttributes.entry.3.Name": "AWS.SNS.SMS.MaxPrice",
+        "MessageAttributes.entry.3.Value.StringValue": "0.5",
+    }
+    assert account.url == "https://sns.eu-central-1.amazonaws.com/"
