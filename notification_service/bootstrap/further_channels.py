@@ -17,6 +17,7 @@ from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Settings, SmsProvider
 
 if TYPE_CHECKING:
+    from notification_service.channels.push.composer import PushComposer
     from notification_service.channels.sms.composer import SmsComposer
     from notification_service.channels.sms.prices import Prices
 
@@ -33,12 +34,16 @@ _ANSWERS = {
 
 def configured(settings: Settings) -> tuple[ChannelParts, ...]:
     """The parts of each further channel that is switched on. Raises `ConfigurationError`."""
-    return (*([_sms(settings)] if settings.sms.provider else []),)
+    sms = [_sms(settings)] if settings.sms.provider else []
+    push = [_push(settings)] if settings.push.providers else []
+    return (*sms, *push)
 
 
 def event_types(settings: Settings) -> Mapping[ChannelKind, tuple[str, ...]]:
     """The types of the events that each further channel has a record of, for `reconcile`."""
-    return {ChannelKind.SMS: with_answers(settings.sms.events)} if settings.sms.provider else {}
+    sms = {ChannelKind.SMS: with_answers(settings.sms.events)} if settings.sms.provider else {}
+    push = {ChannelKind.PUSH: with_answers(settings.push.events)} if settings.push.providers else {}
+    return {**sms, **push}
 
 
 def with_answers(chosen: tuple[str, ...]) -> tuple[str, ...]:
@@ -123,6 +128,32 @@ def _sms_transport(settings: Settings) -> tuple[Transport, LookUp | None]:
             return sms_transports.sns(settings, sms_prices(settings)), None
         case None:
             raise ConfigurationError("SMS_PROVIDER is not set")
+
+
+def push_composer(settings: Settings) -> "PushComposer":
+    """Raises `ConfigurationError` with file and line where a text is wrong or too long."""
+    from notification_service.channels.push.devices import PushService  # noqa: PLC0415 - only where push is switched on
+    from notification_service.channels.push.template_loading import load  # noqa: PLC0415
+
+    services = [PushService(each) for each in settings.push.providers]
+    return load(templates_directory(settings), profile(settings), services)
+
+
+def _push(settings: Settings) -> ChannelParts:
+    composer, chosen = push_composer(settings), settings.push.events
+    _check_texts(chosen, composer.texts.names, "push.txt", "PUSH_EVENTS", templates_directory(settings))
+    return ChannelParts(
+        composer, _push_transport(settings), with_answers(chosen), settings.push.max_concurrency, chosen=chosen
+    )
+
+
+def _push_transport(settings: Settings) -> Transport:
+    if not settings.push_live:
+        _log_simulated("push", settings.push_missing)
+        return SimulatedChannel(FileOutbox(settings.service.outbox_dir), "+".join(sorted(settings.push.providers)))
+    from notification_service.bootstrap import push_transports  # noqa: PLC0415 - only where it is used
+
+    return push_transports.transport(settings)
 
 
 def _log_simulated(channel: str, missing: str | None) -> None:

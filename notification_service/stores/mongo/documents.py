@@ -1,6 +1,6 @@
 """Writes and reads a record as a MongoDB document, in the fields of the deployed collection."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from notification_service.contract.outcomes import (
     recall,
     summarize,
 )
-from notification_service.delivery.ports.channel import IN_DOUBT, Attempt
+from notification_service.delivery.ports.channel import IN_DOUBT, SETTLED_DEVICE, Attempt
 from notification_service.delivery.ports.ledger import Entry, Intent, Record, RecordedEvent
 from notification_service.foundation.address_digests import texts_in, texts_of_id
 from notification_service.foundation.addresses import key
@@ -143,12 +143,22 @@ def entry(document: Record) -> Entry:
         later=tuple(listed(document, "later", str)),
         erased="erased_at" in document,
         held_by=_held_by(document),
+        settled=settled(listed(document, "attempts", dict)),
     )
 
 
 def _held_by(document: Record) -> str | None:
     doubts = [each for each in listed(document, "attempts", dict) if each.get("result") == IN_DOUBT]
     return doubts[-1].get("relay") if doubts else None
+
+
+def settled(attempts: Sequence[Record]) -> dict[str, str]:
+    """What the attempts for single devices came to, where nothing is left to do for the device."""
+    return {
+        str(each["device"]): str(each["result"])
+        for each in attempts
+        if each.get("device") and each.get("result") in SETTLED_DEVICE
+    }
 
 
 RECORDED_EVENT_FIELDS = dict.fromkeys(
@@ -198,6 +208,7 @@ def attempt(made: Attempt, show: Show) -> dict[str, Any]:
         "reply": show(storable_text(made.reply)) if made.reply else None,
         "connection": made.connection,
         **({"relay": made.relay} if made.relay else {}),
+        **({"device": made.device} if made.device else {}),
     }
 
 
