@@ -157,12 +157,9 @@ class Sender:
         with self.observer.timed(Stage.COMPOSE):
             message = self.composer.compose(event, recipient, _ids(job))
         self._remark(job, *message.remarks)
-        return replace(
-            message,
-            held_by=job.held_by,
-            settled=job.settled,
-            note=lambda attempt: self.state.note_attempt(job, attempt),
-        )
+        if message.has_parts:
+            return replace(message, settled=job.settled, note=lambda attempt: self.state.note_attempt(job, attempt))
+        return replace(message, held_by=job.held_by) if job.held_by else message
 
     async def composed_again(self, job: Job, recipient: Recipient | Rejected | Skipped) -> OutgoingMessage | None:
         """The message in doubt, to look it up by; None where it cannot be composed any more."""

@@ -17,6 +17,7 @@ class OutgoingPush(OutgoingMessage):
     """`content`: title and body as JSON. `valid_until`: the show's start, after which no device shows it any more."""
 
     suffix: ClassVar[str] = ".json"
+    has_parts: ClassVar[bool] = True
 
     targets: tuple[Target, ...] = field(repr=False)
     title: str = field(repr=False)

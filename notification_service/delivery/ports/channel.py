@@ -50,6 +50,8 @@ class OutgoingMessage:
     """
 
     suffix: ClassVar[str] = ".txt"
+    has_parts: ClassVar[bool] = False
+    """Whether it goes out in several parts, each of which has an attempt of its own."""
 
     notification_id: str
     template: str
