@@ -87,6 +87,31 @@ async def check_sms(settings: Settings) -> str:
         await transport.close()
 
 
+async def check_push(settings: Settings) -> str:
+    """Log in to the services of push, without sending. Raises `ConfigurationError` and `ChannelUnavailableError`."""
+    composer = push_composer(settings)
+    _check_texts(settings.push.events, composer.texts.names, "push.txt", "PUSH_EVENTS", templates_directory(settings))
+    if not settings.push_live:
+        return f"push is simulated: {settings.push_missing or 'DELIVERY_MODE=simulate'}"
+    from notification_service.bootstrap import push_transports  # noqa: PLC0415 - only where it is used
+
+    transport = push_transports.transport(settings)
+    try:
+        return await transport.check()
+    finally:
+        await transport.close()
+
+
+def push_faults(settings: Settings) -> list[tuple[str, str]]:
+    """What is wrong with the texts of push, each with its file and line, whether or not push is switched on."""
+    from notification_service.channels.push import template_loading  # noqa: PLC0415 - `template check` alone asks for it
+    from notification_service.channels.push.devices import PushService  # noqa: PLC0415 - as above
+
+    directory = templates_directory(settings)
+    composer = template_loading.unchecked(directory, profile(settings), tuple(PushService))
+    return [(each.where, f"{each.sample}: {each.what}") for each in template_loading.faults(composer, directory)]
+
+
 def sms_faults(settings: Settings) -> list[tuple[str, str]]:
     """What is wrong with the texts of SMS, each with its file and line, whether or not SMS is switched on."""
     from notification_service.channels.sms import template_loading  # noqa: PLC0415 - `template check` alone asks for it

@@ -31,6 +31,7 @@ from notification_service.delivery.ports.channel import (
     Unsendable,
 )
 from notification_service.delivery.ports.claims import Fence
+from notification_service.foundation.errors import ChannelUnavailableError
 from tests.stack import http_server
 from tests.stack.certificates import server_context
 from tests.stack.http_server import Behaviour, Fault, HttpServer, Reply
@@ -336,8 +337,11 @@ async def test_a_push_expires_when_the_show_begins(world: World) -> None:
 async def test_doctor_logs_in_to_both_and_sends_nothing(world: World) -> None:
     said = [await each.check() for each in world.transport.services.values()]
     assert [each.finding for each in said] == [Finding.ACCEPTED, Finding.ACCEPTED]
+    assert await world.transport.check() == "FCM and APNS let us in"
     assert not world.services.shown
     world.services.accepts_login = False
     world.services.logins.append("another")
     said = [await each.check() for each in world.transport.services.values()]
     assert [each.finding for each in said] == [Finding.UNAVAILABLE, Finding.UNAVAILABLE]
+    with pytest.raises(ChannelUnavailableError, match="FCM: .*: is FCM_SERVICE_ACCOUNT_FILE the key"):
+        await world.transport.check()

@@ -23,6 +23,7 @@ from notification_service.delivery.ports.channel import (
     Unsendable,
 )
 from notification_service.delivery.ports.claims import Fence
+from notification_service.foundation.errors import ChannelUnavailableError
 from notification_service.foundation.printable import shown
 
 _MAX_REPLY_LENGTH = 300
@@ -63,6 +64,14 @@ class PushTransport:
             if message.note is not None:
                 await message.note(result.attempt)
         return _verdict(message, results)
+
+    async def check(self) -> str:
+        """Logs in to each service without sending. Raises `ChannelUnavailableError`."""
+        for kind, service in self.services.items():
+            said = await service.check()
+            if said.finding is not Finding.ACCEPTED:
+                raise ChannelUnavailableError(f"{kind.upper()}: {shown(said.reason)}: {said.hint}")
+        return f"{' and '.join(each.upper() for each in self.services)} let us in"
 
     async def close(self) -> None:
         for each in self.services.values():
