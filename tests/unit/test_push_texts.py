@@ -1,6 +1,8 @@
 """The texts of push, and what a message carries: title and body, bytes, devices, and what stops the start."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,3 +168,11 @@ def test_a_key_file_that_cannot_be_used_is_named_and_not_quoted(tmp_path: Path, 
         further_channels.configured(settings(tmp_path, **{name: str(path)}))
     assert str(raised.value).startswith(f"{name}={path}")
     assert "canary" not in str(raised.value)
+
+
+def test_what_is_off_is_not_imported() -> None:
+    code = (
+        "import sys, notification_service.cli.run\n"
+        "print(*(each for each in sys.modules if each in ('httpx2', 'h2') or 'channels.push' in each))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
