@@ -102,7 +102,7 @@ _FIELDS: Mapping[str, Schema] = {
     },
     "created_at": _TIME,
     "due_at": _said(_TIME, "When a retry is due."),
-    "attempts": {"type": "array", "items": _object({**_ATTEMPT, "relay": _TEXT}, _ATTEMPT)},
+    "attempts": {"type": "array", "items": _object({**_ATTEMPT, "relay": _TEXT, "device": _TEXT}, _ATTEMPT)},
     "history": {
         "type": "array",
         "items": _object(_END, ("status", "outcome", "updated_at")),

@@ -17,6 +17,7 @@ from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Settings, SmsProvider
 
 if TYPE_CHECKING:
+    from notification_service.channels.push.composer import PushComposer
     from notification_service.channels.sms.composer import SmsComposer
     from notification_service.channels.sms.prices import Prices
 
@@ -33,12 +34,16 @@ _ANSWERS = {
 
 def configured(settings: Settings) -> tuple[ChannelParts, ...]:
     """The parts of each further channel that is switched on. Raises `ConfigurationError`."""
-    return (*([_sms(settings)] if settings.sms.provider else []),)
+    sms = [_sms(settings)] if settings.sms.provider else []
+    push = [_push(settings)] if settings.push.providers else []
+    return (*sms, *push)
 
 
 def event_types(settings: Settings) -> Mapping[ChannelKind, tuple[str, ...]]:
     """The types of the events that each further channel has a record of, for `reconcile`."""
-    return {ChannelKind.SMS: with_answers(settings.sms.events)} if settings.sms.provider else {}
+    sms = {ChannelKind.SMS: with_answers(settings.sms.events)} if settings.sms.provider else {}
+    push = {ChannelKind.PUSH: with_answers(settings.push.events)} if settings.push.providers else {}
+    return {**sms, **push}
 
 
 def with_answers(chosen: tuple[str, ...]) -> tuple[str, ...]:
@@ -82,6 +87,31 @@ async def check_sms(settings: Settings) -> str:
         await transport.close()
 
 
+async def check_push(settings: Settings) -> str:
+    """Log in to the services of push, without sending. Raises `ConfigurationError` and `ChannelUnavailableError`."""
+    composer = push_composer(settings)
+    _check_texts(settings.push.events, composer.texts.names, "push.txt", "PUSH_EVENTS", templates_directory(settings))
+    if not settings.push_live:
+        return f"push is simulated: {settings.push_missing or 'DELIVERY_MODE=simulate'}"
+    from notification_service.bootstrap import push_transports  # noqa: PLC0415 - only where it is used
+
+    transport = push_transports.transport(settings)
+    try:
+        return await transport.check()
+    finally:
+        await transport.close()
+
+
+def push_faults(settings: Settings) -> list[tuple[str, str]]:
+    """What is wrong with the texts of push, each with its file and line, whether or not push is switched on."""
+    from notification_service.channels.push import template_loading  # noqa: PLC0415 - `template check` alone asks for it
+    from notification_service.channels.push.devices import PushService  # noqa: PLC0415 - as above
+
+    directory = templates_directory(settings)
+    composer = template_loading.unchecked(directory, profile(settings), tuple(PushService))
+    return [(each.where, f"{each.sample}: {each.what}") for each in template_loading.faults(composer, directory)]
+
+
 def sms_faults(settings: Settings) -> list[tuple[str, str]]:
     """What is wrong with the texts of SMS, each with its file and line, whether or not SMS is switched on."""
     from notification_service.channels.sms import template_loading  # noqa: PLC0415 - `template check` alone asks for it
@@ -123,6 +153,32 @@ def _sms_transport(settings: Settings) -> tuple[Transport, LookUp | None]:
             return sms_transports.sns(settings, sms_prices(settings)), None
         case None:
             raise ConfigurationError("SMS_PROVIDER is not set")
+
+
+def push_composer(settings: Settings) -> "PushComposer":
+    """Raises `ConfigurationError` with file and line where a text is wrong or too long."""
+    from notification_service.channels.push.devices import PushService  # noqa: PLC0415 - only where push is switched on
+    from notification_service.channels.push.template_loading import load  # noqa: PLC0415
+
+    services = [PushService(each) for each in settings.push.providers]
+    return load(templates_directory(settings), profile(settings), services)
+
+
+def _push(settings: Settings) -> ChannelParts:
+    composer, chosen = push_composer(settings), settings.push.events
+    _check_texts(chosen, composer.texts.names, "push.txt", "PUSH_EVENTS", templates_directory(settings))
+    return ChannelParts(
+        composer, _push_transport(settings), with_answers(chosen), settings.push.max_concurrency, chosen=chosen
+    )
+
+
+def _push_transport(settings: Settings) -> Transport:
+    if not settings.push_live:
+        _log_simulated("push", settings.push_missing)
+        return SimulatedChannel(FileOutbox(settings.service.outbox_dir), "+".join(sorted(settings.push.providers)))
+    from notification_service.bootstrap import push_transports  # noqa: PLC0415 - only where it is used
+
+    return push_transports.transport(settings)
 
 
 def _log_simulated(channel: str, missing: str | None) -> None:

@@ -6,7 +6,6 @@ The only module that knows `httpx2`. It is imported only where such a channel is
 import asyncio
 import contextlib
 import ssl
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -67,10 +66,10 @@ class HttpClient:
     """Sends requests to one provider. It opens nothing before the first.
 
     A connection serves one request at a time, also over HTTP/2: a stream gets its number before the fence is asked,
-    and the library gives the same number to two requests that both wait for theirs. `timeout`: seconds until a
-    connection is there, and again until the answer is. `tls`: no other client may have it, since the protocols that it
-    offers are set in it. A proxy is used where HTTPS_PROXY names one. Redirects are
-    not followed, and cookies are not kept.
+    and the library gives the same number to two requests that both wait for theirs. Redirects are not followed, cookies
+    are not kept, and a proxy is used where HTTPS_PROXY names one. `timeout`: seconds for each step: until a connection
+    is free, TCP, TLS, and from the request to the end of the answer. `tls`: of this client alone, since the protocols
+    that it offers are set in it.
     """
 
     def __init__(self, *, tls: ssl.SSLContext, timeout: float, http2: bool = False, max_connections: int) -> None:
@@ -140,7 +139,7 @@ class HttpClient:
             verify=self._tls,
             http2=self._http2,
             limits=limits,
-            timeout=None,
+            timeout=self._timeout,
             headers=headers,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
@@ -161,11 +160,13 @@ class _Exchange:
         self._stream_id: int | None = None
         self._response: httpx2.Response | None = None
         self._body = b""
-        self._started = time.monotonic()
 
     async def run(
         self, client: httpx2.AsyncClient, method: str, url: str, headers: Mapping[str, str], content: bytes
     ) -> Response:
+        # Cancelled during the handshake, the library would leave the socket open: connecting ends by its own deadlines,
+        # one for TCP and one for TLS, and this is for what a proxy may add.
+        self._allow(3 * self._timeout)
         extensions = {"trace": self._trace}
         sent = client.stream(method, url, headers=dict(headers), content=content, extensions=extensions)
         async with sent as self._response:
@@ -190,7 +191,10 @@ class _Exchange:
             if await self._before_handover() is Fence.LOST:
                 raise _FenceLostError
         self._handed_over, self._stream_id = True, stream_id
-        self.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
+        self._allow(self._timeout)
+
+    def _allow(self, seconds: float) -> None:
+        self.deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
     def broken(self, problem: Exception) -> Answer:
         if self._response is not None:
@@ -206,7 +210,7 @@ class _Exchange:
         return Response(response.status_code, headers, self._body[:_MAX_BODY_BYTES])
 
     def _text(self, problem: Exception) -> str:
-        if isinstance(problem, TimeoutError):
+        if isinstance(problem, TimeoutError | httpx2.TimeoutException):
             what = "no answer" if self._handed_over else "no connection"
             return f"{what} within {self._timeout:g} s"
         return shown(f"{type(problem).__name__}: {problem}")[:_MAX_TEXT]

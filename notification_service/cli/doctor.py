@@ -83,6 +83,7 @@ async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
         (settings.transport, _transport),
         *([(f"{settings.transport} fallback", _fallback)] if settings.fallback.server else []),
         *([("SMS", further_channels.check_sms)] if settings.sms.provider else []),
+        *([("push", further_channels.check_push)] if settings.push.providers else []),
     )
     hide = Secrecy(settings.secrets())
     for what, check in checks:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -35,6 +35,8 @@ class Job:
     possible_duplicate: bool = False
     held_by: str | None = None
     """The relay that may have the message already, where this is known and it is sent again."""
+    settled: Mapping[str, str] = field(default_factory=dict)
+    """The devices that need no further attempt, with what theirs came to."""
     sending: bool = False
     """From the sending mark to a clear reply: the message may have been sent."""
     marked: bool = False

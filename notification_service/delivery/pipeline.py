@@ -293,6 +293,9 @@ class Pipeline:
             case Proceed(take_over, possible_duplicate):
                 job.possible_duplicate = possible_duplicate
                 job.held_by = found.entry.held_by if possible_duplicate and isinstance(found, AlreadyThere) else None
+                # A replay is a person's wish to send it again, to every device.
+                if isinstance(found, AlreadyThere) and not job.inbound.replay:
+                    job.settled = found.entry.settled
                 return await self._proceed(job, found, recipient, take_over=take_over)
             case AlreadyEnded(outcome, repair=True) if may_be_news(job, found):
                 if await self.state.repair(job, outcome) is not Fence.HELD:

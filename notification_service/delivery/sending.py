@@ -192,6 +192,8 @@ class Sender:
         if self.shadow and (result := self.shadow.beside(message, event, recipient, ids)):
             job.shadow = result
             self.observer.shadowed(result)
+        if message.has_parts:
+            return replace(message, settled=job.settled, note=lambda attempt: self.state.note_attempt(job, attempt))
         return replace(message, held_by=job.held_by) if job.held_by else message
 
     async def composed_again(self, job: Job, recipient: Recipient | Rejected | Skipped) -> OutgoingMessage | None:

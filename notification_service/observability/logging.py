@@ -14,7 +14,21 @@ from notification_service.foundation.secret_redaction import MARK, Secrecy
 from notification_service.observability.streams import LogOutput
 from notification_service.settings import LogFormat
 
-_NOISY = ("aio_pika", "aiormq", "aiormq.connection", "pymongo", "redis", "asyncio", "uvicorn", "httpx", "httpcore")
+_NOISY = (
+    "aio_pika",
+    "aiormq",
+    "aiormq.connection",
+    "pymongo",
+    "redis",
+    "asyncio",
+    "uvicorn",
+    "httpx",
+    "httpcore",
+    "httpx2",
+    "httpcore2",
+    "hpack",
+    "h2",
+)
 
 
 def configure(

@@ -245,7 +245,8 @@ def run(
     templates = bootstrap.templates_directory(settings)
     report.found += translations(templates, report.languages)
     report.found += ((one.where, MailFault(one.what, one.remedy)) for one in template_rules.faults(templates))
-    report.found += ((where, MailFault(what, "mend it there")) for where, what in further_channels.sms_faults(settings))
+    short = (*further_channels.sms_faults(settings), *further_channels.push_faults(settings))
+    report.found += ((where, MailFault(what, "mend it there")) for where, what in short)
     return report
 
 

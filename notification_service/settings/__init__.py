@@ -23,6 +23,7 @@ from notification_service.settings.fields import Network
 from notification_service.settings.further_channels import SmsSettings, SnsSettings, TwilioSettings
 from notification_service.settings.loading import load
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
+from notification_service.settings.push import ApnsSettings, FcmSettings, PushSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
     ConsoleSettings,
@@ -37,12 +38,14 @@ from notification_service.settings.tree import Settings, plain
 
 __all__ = [
     "AddressKeySettings",
+    "ApnsSettings",
     "BrandSettings",
     "CinemaSettings",
     "ConsoleSettings",
     "DeliveryMode",
     "Environment",
     "FallbackSettings",
+    "FcmSettings",
     "FeedbackSettings",
     "Grant",
     "LogFormat",
@@ -50,6 +53,7 @@ __all__ = [
     "MongoSettings",
     "Network",
     "PushProvider",
+    "PushSettings",
     "RabbitSettings",
     "RecipientRecord",
     "RedisSettings",

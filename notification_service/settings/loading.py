@@ -56,7 +56,7 @@ def _told(kind: type[SettingsGroup], message: str) -> str:
 
 def _misfit(settings: Settings) -> str | None:
     """Which settings do not fit together, in one sentence that names them; None if all do."""
-    missing = settings.unconfigured or settings.sms_missing
+    missing = settings.unconfigured or settings.sms_missing or settings.push_missing
     if settings.service.delivery_mode is DeliveryMode.LIVE and missing:
         return f"DELIVERY_MODE=live, but {missing}"
     if problem := settings.fallback.fault(settings.smtp) or next(filter(None, settings.problems), None):

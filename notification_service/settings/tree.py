@@ -8,6 +8,7 @@ from notification_service.foundation.addresses import NotAnAddressError, parse_a
 from notification_service.foundation.credentials import passwords, published, published_login, sent_by_auth
 from notification_service.settings.choices import (
     DeliveryMode,
+    PushProvider,
     RecipientRecord,
     Security,
     ServiceLink,
@@ -18,6 +19,7 @@ from notification_service.settings.choices import (
 from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.further_channels import SmsSettings, SnsSettings, TwilioSettings
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
+from notification_service.settings.push import ApnsSettings, FcmSettings, PushSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
     ConsoleSettings,
@@ -51,6 +53,9 @@ class Settings(BaseModel):
     sms: SmsSettings
     twilio: TwilioSettings
     sns: SnsSettings
+    push: PushSettings
+    fcm: FcmSettings
+    apns: ApnsSettings
 
     @property
     def transport(self) -> TransportKind:
@@ -147,6 +152,17 @@ class Settings(BaseModel):
     def sms_live(self) -> bool:
         simulate = self.service.delivery_mode is DeliveryMode.SIMULATE
         return self.sms.provider is not None and not simulate and self.sms_missing is None
+
+    @property
+    def push_missing(self) -> str | None:
+        """Why no push message can be sent though services are chosen; None if it can be, or if none is chosen."""
+        logins = {PushProvider.FCM: self.fcm.missing, PushProvider.APNS: self.apns.missing}
+        return next((missing for each in self.push.providers if (missing := logins[each])), None)
+
+    @property
+    def push_live(self) -> bool:
+        simulate = self.service.delivery_mode is DeliveryMode.SIMULATE
+        return bool(self.push.providers) and not simulate and self.push_missing is None
 
     @property
     def unprotected_links(self) -> dict[ServiceLink, str]:

@@ -414,6 +414,19 @@ async def test_a_doubt_without_a_relay_names_none(ledger: Ledger) -> None:
     assert (await entry(ledger)).held_by is None
 
 
+async def test_an_entry_knows_which_devices_need_no_further_attempt(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    for device, result in (
+        ("a", "accepted"),
+        ("b", "in_doubt"),
+        ("c", "refused"),
+        ("d", "deferred"),
+        (None, "accepted"),
+    ):
+        await ledger.note_attempt("n1", replace(ATTEMPT, result=result, device=device))
+    assert (await entry(ledger)).settled == {"a": "accepted", "c": "refused"}
+
+
 async def test_of_many_first_reports_at_once_one_stands_for_the_fact(ledger: Ledger) -> None:
     answers = await asyncio.gather(*(ledger.first_report("payment:T:refunded", f"R{number}") for number in range(20)))
     assert len(set(answers)) == 1

@@ -18,7 +18,8 @@ IN_DOUBT = "in_doubt"
 class Attempt:
     """One conversation with a provider about one message. `relay`: which one, where there are several.
 
-    `provider_message_id`: what the provider calls an accepted message, where its reply says so.
+    `provider_message_id`: what the provider calls an accepted message, where its reply says so. `device`: a digest of
+    the token, where one message goes to several devices of a person.
     """
 
     at: datetime
@@ -29,6 +30,14 @@ class Attempt:
     connection: str | None = None
     relay: str | None = None
     provider_message_id: str | None = None
+    device: str | None = None
+
+
+SETTLED_DEVICE = ("accepted", "refused")
+"""The `Attempt.result` of an attempt after which nothing is left to do for its device."""
+
+NoteAttempt = Callable[[Attempt], Awaitable[None]]
+"""Writes one of several attempts for a message to its record at once. Raises nothing: it waits for the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +46,12 @@ class OutgoingMessage:
 
     `recipient`: the address in the form that the transport takes. `subject`, `remarks`: for the record.
     `suffix`: of its file in the outbox. `held_by`: the relay that may have it already: by that alone it goes again.
+    `settled`: what earlier attempts came to, by device; `note`: for an attempt that is not the last.
     """
 
     suffix: ClassVar[str] = ".txt"
+    has_parts: ClassVar[bool] = False
+    """Whether it goes out in several parts, each of which has an attempt of its own."""
 
     notification_id: str
     template: str
@@ -48,6 +60,8 @@ class OutgoingMessage:
     subject: str | None = field(default=None, repr=False)
     remarks: tuple[Remark, ...] = ()
     held_by: str | None = None
+    settled: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    note: NoteAttempt | None = field(default=None, repr=False, compare=False)
 
     @property
     def digest(self) -> str:

@@ -60,6 +60,8 @@ class Entry:
     erased: bool = field(default=False, compare=False)
     """Its person was erased: nothing that is added to it may contain an address."""
     held_by: str | None = field(default=None, compare=False)
+    settled: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What the attempts for single devices came to, by the digest of the token: `accepted` or `refused`."""
     """The relay of the last attempt that ended in doubt; None where no attempt says."""
     assignment: Assignment | None = field(default=None, compare=False)
     """The variant of its message; None where it has no part in a test."""

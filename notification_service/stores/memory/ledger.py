@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from notification_service.contract.outcomes import PENDING, Bounced, Outcome, Sent, may_be_reopened, summarize
-from notification_service.delivery.ports.channel import IN_DOUBT, Attempt, OutgoingMessage
+from notification_service.delivery.ports.channel import IN_DOUBT, SETTLED_DEVICE, Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.recalls import Order
@@ -54,7 +54,18 @@ class MemoryLedger:
             return (
                 Opened()
                 if own
-                else AlreadyThere(replace(record.entry, later=record.later, held_by=_held_by(record.attempts)))
+                else AlreadyThere(
+                    replace(
+                        record.entry,
+                        later=record.later,
+                        held_by=_held_by(record.attempts),
+                        settled={
+                            each.device: each.result
+                            for each in record.attempts
+                            if each.device and each.result in SETTLED_DEVICE
+                        },
+                    )
+                )
             )
         entry = Entry(
             intent.notification_id,

@@ -17,7 +17,7 @@ from notification_service.contract.outcomes import (
     summarize,
 )
 from notification_service.contract.variants import Assignment, Variant
-from notification_service.delivery.ports.channel import IN_DOUBT, Attempt, OutgoingMessage
+from notification_service.delivery.ports.channel import IN_DOUBT, SETTLED_DEVICE, Attempt, OutgoingMessage
 from notification_service.delivery.ports.ledger import Entry, Intent, Record, RecordedEvent
 from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.foundation.address_digests import texts_in, texts_of_id
@@ -182,12 +182,22 @@ def entry(document: Record) -> Entry:
         erased="erased_at" in document,
         held_by=_held_by(document),
         assignment=assignment(document),
+        settled=settled(listed(document, "attempts", dict)),
     )
 
 
 def _held_by(document: Record) -> str | None:
     doubts = [each for each in listed(document, "attempts", dict) if each.get("result") == IN_DOUBT]
     return doubts[-1].get("relay") if doubts else None
+
+
+def settled(attempts: Sequence[Record]) -> dict[str, str]:
+    """What the attempts for single devices came to, where nothing is left to do for the device."""
+    return {
+        str(each["device"]): str(each["result"])
+        for each in attempts
+        if each.get("device") and each.get("result") in SETTLED_DEVICE
+    }
 
 
 RECORDED_EVENT_FIELDS = dict.fromkeys(
@@ -237,6 +247,7 @@ def attempt(made: Attempt, show: Show) -> dict[str, Any]:
         "reply": show(storable_text(made.reply)) if made.reply else None,
         "connection": made.connection,
         **({"relay": made.relay} if made.relay else {}),
+        **({"device": made.device} if made.device else {}),
     }
 
 

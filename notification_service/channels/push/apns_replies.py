@@ -1,0 +1,67 @@
+"""What APNs' replies mean. Pure.
+
+https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from notification_service.channels.http_client import Response
+from notification_service.channels.push.findings import Finding, Said
+
+RENEW = frozenset({"ExpiredProviderToken", "InvalidProviderToken"})
+_DEFAULT_WAIT_S = 60.0
+_FOREIGN = {"BadDeviceToken", "DeviceTokenNotForTopic"}
+_CONFIGURATION = {"BadTopic", "MissingTopic", "TopicDisallowed", "BadCertificate", "BadCertificateEnvironment"}
+_LOGIN = "are APNS_KEY_FILE, APNS_KEY_ID and APNS_TEAM_ID of one key that may send (Apple Developer → Keys)?"
+_TOPIC = "is APNS_TOPIC the bundle id of the app, and may the key send to it?"
+_ENVIRONMENT = "is the token of the environment in APNS_ENVIRONMENT, and of the app in APNS_TOPIC?"
+_REQUEST = "APNs refuses the request itself: its reason says which part"
+
+
+def read(response: Response, registered_at: datetime | None) -> Said:
+    """`registered_at`: of the token; APNs says since when it is gone, and it may have been registered again since."""
+    status, body = response.status, _body(response.body)
+    reason = str(body.get("reason") or "no reason given")
+    match status, reason:
+        case 200, _:
+            return Said(Finding.ACCEPTED, response.headers.get("apns-id", "accepted"), status)
+        case 410, _:
+            return _unregistered(reason, gone=_is_gone(body.get("timestamp"), registered_at))
+        case 400, _ if reason in _FOREIGN:
+            return Said(Finding.FOREIGN, reason, status, hint=_ENVIRONMENT)
+        case _, _ if reason in _CONFIGURATION:
+            return Said(Finding.UNAVAILABLE, reason, status, hint=_TOPIC)
+        case 403, _:
+            return Said(Finding.UNAVAILABLE, reason, status, hint=_LOGIN)
+        case 429, "TooManyProviderTokenUpdates":
+            return Said(Finding.UNAVAILABLE, reason, status, hint="the login was renewed too often: it waits")
+        case 429 | 503, _:
+            return Said(Finding.DEFERRED, reason, status, wait=response.retry_after or _DEFAULT_WAIT_S)
+        case _ if status >= 500 or status < 400:  # noqa: PLR2004 - neither an error of ours nor a known answer
+            return Said(Finding.IN_DOUBT, reason, status)
+        case _:
+            return Said(Finding.UNSENDABLE, reason, status, hint=_REQUEST)
+
+
+def _unregistered(reason: str, *, gone: bool) -> Said:
+    if gone:
+        return Said(Finding.DEAD, reason, 410)
+    return Said(Finding.DEFERRED, reason, 410, wait=_DEFAULT_WAIT_S)
+
+
+def _is_gone(timestamp: object, registered_at: datetime | None) -> bool:
+    """`timestamp`: milliseconds since 1970, when APNs last found that the token is not valid."""
+    if registered_at is None or not isinstance(timestamp, int | float) or isinstance(timestamp, bool):
+        return True
+    at = registered_at if registered_at.tzinfo else registered_at.replace(tzinfo=UTC)
+    return at.timestamp() * 1000 < timestamp
+
+
+def _body(body: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
