@@ -136,8 +136,9 @@ bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second
 bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 	@$(BIN)/python -m benchmarks.plot
 
-provider-check: $(STAMP) ## judge the requests to the SMS providers by Twilio's own description (Prism) and by moto
+provider-check: $(STAMP) ## judge the requests to the providers of SMS and push by Twilio's and Google's own descriptions, and by moto
 	@$(BIN)/python -m tests.providers.check
+	@$(BIN)/pytest --quiet --numprocesses 0 tests/integration/test_push.py
 
 lock: $(STAMP) ## pin the lock files anew (UPGRADE=--upgrade for newer releases)
 	@$(LOCK) $(UPGRADE) pyproject.toml --output-file requirements.lock
