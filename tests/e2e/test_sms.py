@@ -161,9 +161,8 @@ def test_a_provider_that_hangs_delays_no_mail(place: Place, twilio: Twilio) -> N
     with service(place, twilio, NOTIFICATION_TIMEOUT="30", LEASE_SECONDS="10") as running:
         place.publish(*map(event, events))
         until(lambda: len(place.mails()) == len(events), timeout=25)
-        assert set(outcomes(place).values()) == {"pending"}
-        mails = [each["duration_ms"] for each in running.said("notification.closed")]
-        assert len(mails) == len(events)
+        until(lambda: list(outcomes(place, "email").values()).count("sent") == len(events), timeout=5)
+        assert not {"sent", "parked", "unknown"} & set(outcomes(place).values())
         running.kill()
 
 
