@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from notification_service import bootstrap
 from notification_service.broker import parking
@@ -26,9 +26,8 @@ from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.preview.gallery.template_reloader import TemplateReloader
-from notification_service.records import audit, click_report, experiments, reconciliation, suppression_list
+from notification_service.records import audit, experiments, reconciliation, suppression_list
 from notification_service.records.audit import AuditReport
-from notification_service.records.click_report import ClickReport
 from notification_service.records.experiment_analysis import Analysis
 from notification_service.records.experiments import ShadowReport
 from notification_service.settings import RecipientRecord, Settings
@@ -38,6 +37,9 @@ from notification_service.stores.mongo.recalls import Bounces, MongoRecalls
 from notification_service.stores.mongo.search import MongoSearch
 from notification_service.stores.mongo.signal_reports import MongoSignalReports
 from notification_service.stores.mongo.signals import MongoSignals
+
+if TYPE_CHECKING:
+    from notification_service.records.click_report import ClickReport
 
 _CLOSE_TIMEOUT_S = 5.0
 """How long the service waits for an audit to end when it stops."""
@@ -192,7 +194,9 @@ class ConsoleQueries:
             token = secrets.token_hex(8)
             await republish(EventToPublish(event.body, event.event_type, event.event_id, token, event.channel))
 
-    async def clicks(self, since: datetime) -> ClickReport:
+    async def clicks(self, since: datetime) -> "ClickReport":
+        from notification_service.records import click_report  # noqa: PLC0415 - imported where clicks are asked for
+
         return await click_report.report(self.settings, self._database, since)
 
     async def _parking(self, act: Callable[..., Any], choice: ParkedFilter) -> list[ParkedEvent]:

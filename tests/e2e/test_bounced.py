@@ -26,7 +26,7 @@ def test_what_bounced_is_listed_chosen_and_replayed_once(place: Place) -> None:
         assert {each["recipient"] for each in listed} == {"j***@one.example", "j***@two.example"}
         (words,) = {each["fingerprint"] for each in listed}
         assert one["booking_id"] not in bounced(place, "list", "--domain", "two.example", "--json")
-        assert "say which" in bounced(place, "replay", "--yes")
+        assert "choose which" in bounced(place, "replay", "--yes")
         assert "2 would be published again" in bounced(place, "replay", "--dry-run", "--fingerprint", words)
         assert "add --yes" in bounced(place, "replay", "--fingerprint", words)
         assert "0 published again" in bounced(place, "replay", "--yes", "--code", "5.6.1")

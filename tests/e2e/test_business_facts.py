@@ -60,7 +60,7 @@ def test_a_cancellation_names_the_show_that_its_confirmation_named_in_the_reader
         place.publish(event(cancelled))
         until(lambda: place.outcomes().get(cancelled["event_id"]) == "sent")
     mail = place.mails()[-1].message()
-    assert mail["Subject"].startswith("Cancelada: La ciénaga")
+    assert mail["Subject"].startswith("Reserva cancelada: La ciénaga")
     (calendar,) = [part for part in mail.walk() if part.get_content_type() == "text/calendar"]
     assert "STATUS:CANCELLED" in calendar.get_content()
     assert mail["References"] == place.mails()[0].message()["References"]

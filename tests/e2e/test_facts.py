@@ -11,7 +11,7 @@ EVENING = "2999-12-15 19:30"
 HOUSE = {"DEFAULT_CURRENCY": "USD", "DEFAULT_TIME_ZONE": "America/New_York"}
 
 FIELDS: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
-    "seats as a text": ({"seats": "B5, B6"}, ["Seats: B5, B6", "Tickets: 2"], []),
+    "seats as a text": ({"seats": "B5, B6"}, ["Seats: B5, B6", "Number of tickets: 2"], []),
     "seats as a list in a text": ({"seats": '["B5","B6"]'}, ["Seats: B5, B6"], []),
     "seats as objects": ({"seats": [{"row": "B", "number": 5}, {"seat": "B6"}]}, ["Seats: B5, B6"], []),
     "seats as a flag": ({"seats": True}, [], ["seats"]),

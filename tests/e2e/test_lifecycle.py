@@ -153,7 +153,7 @@ def test_the_probes_and_the_counts(place: Place) -> None:
     for line in (
         'notification_events_total{event_type="booking.confirmed",outcome="sent"} 1.0',
         'notifications_total{channel="smtp",outcome="sent",reason="",template="booking_confirmation"} 1.0',
-        'notification_smtp_replies_total{provider="custom",reply="2xx"} 1.0',
+        'notification_smtp_replies_total{provider="custom",relay="",reply="2xx"} 1.0',
         'notification_accepted_delay_seconds_count{template="booking_confirmation"} 1.0',
         "notification_before_show_minutes_count 1.0",
         "notification_smtp_connections 1.0",
