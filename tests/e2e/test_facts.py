@@ -48,7 +48,7 @@ FIELDS: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
     ),
     "every field a list": (
         {name: [{}] for name in ("movie_title", "cinema_name", "showtime", "total_amount", "timestamp", "locale")},
-        ["Your booking is confirmed."],
+        ["Booking confirmed"],
         ["movie_title", "cinema_name", "showtime", "total_amount", "timestamp", "locale"],
     ),
 }

@@ -107,8 +107,8 @@ def test_a_person_is_found_and_erased_in_any_case_of_letters(place: Place, *, ol
     [
         (
             {"failure_reason": "Bank transfer failed", "payment_method": "bank_transfer"},
-            "Bank transfer failed",
-            ["enough money", "Nothing was charged"],
+            "Your payment didn't go through",
+            ["Bank transfer failed", "enough money", "enough funds", "Nothing was charged"],
         ),
         (
             {"error_code": "payment_collect_request_expired", "payment_method": "upi", "failure_reason": ""},
