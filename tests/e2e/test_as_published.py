@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import json
-import subprocess
-import sys
 import urllib.request
 import zlib
 from collections.abc import Mapping
@@ -65,16 +63,7 @@ def purge(place: Place, *queues: str) -> None:
 
 
 def command(place: Place, *arguments: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "notification_service", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-        stdin=subprocess.DEVNULL,
-    )
+    ended = place.command(*arguments)
     return ended.stdout + ended.stderr
 
 

@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -27,31 +27,24 @@ SETTINGS = {
 QUEUE = "notification.signals"
 
 
-class Callbacks(Service):
-    """`notification-service callbacks` as a child."""
-
-    name = "callbacks"
-
-    def command(self) -> Sequence[str]:
-        return (sys.executable, "-m", "notification_service", "callbacks")
+def callbacks(place: Place, **changes: str) -> Service:
+    return listening(place, **{**SETTINGS, **changes})
 
 
-def callbacks(place: Place, **changes: str) -> Callbacks:
-    environment = place.environment(CALLBACK_PORT=str(free_port()), **SETTINGS, **changes)
-    return Callbacks(place.folder / f"callbacks-{environment['CALLBACK_PORT']}", environment)
+def listening(place: Place, **settings: str) -> Service:
+    """`notification-service callbacks` in this place, not started yet."""
+    listener = place.service(CALLBACK_PORT=str(free_port()), **settings)
+    listener.arguments = ("callbacks",)
+    return listener
 
 
-def post(listener: Callbacks, body: Mapping[str, object]) -> int:
+def post(listener: Service, body: Mapping[str, object]) -> int:
     url = f"http://127.0.0.1:{listener.environment()['CALLBACK_PORT']}/cb/postmark"
     return httpx.post(url, json=body, headers=basic(), timeout=10).status_code
 
 
 def run(place: Place, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "notification_service", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment(**{**SETTINGS, **changes})},
-        capture_output=True, text=True, timeout=60, check=False, cwd=place.folder,
-    )  # fmt: skip
+    return place.command(*arguments, **{**SETTINGS, **changes})
 
 
 def signals(place: Place) -> list[dict[str, object]]:

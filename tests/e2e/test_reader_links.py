@@ -2,16 +2,15 @@
 
 import re
 import shutil
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.test_feedback import Callbacks
+from tests.e2e.test_feedback import listening
 from tests.samples import fresh
-from tests.stack.place import Document, Place, until
+from tests.stack.place import Document, Place, Service, until
 from tests.stack.processes import free_port
 from tests.stack.publisher import Publication, event
 from tests.stack.smtp import Mail
@@ -32,14 +31,6 @@ SETTINGS = {
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"}
 
 
-class Cut(Callbacks):
-    """The listener while the broker and every store are away."""
-
-    def answers(self) -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/livez", timeout=3) as answer:
-            return bool(answer.status == 200)
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, str]:
     """With a receipt that readers may unsubscribe from, which ours is not."""
@@ -49,12 +40,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
     return {**SETTINGS, "TEMPLATES_DIR": str(folder)}
 
 
-def listening(place: Place, settings: dict[str, str], kind: type[Callbacks] = Callbacks, **more: str) -> Callbacks:
-    environment = place.environment(**settings, CALLBACK_PORT=str(free_port()), **more)
-    return kind(place.folder / kind.__name__, environment)
-
-
-def url(listener: Callbacks, link: str) -> str:
+def url(listener: Service, link: str) -> str:
     """The public link as a proxy in front of the listener passes it on."""
     return link.replace(BASE, f"http://127.0.0.1:{listener.environment()['CALLBACK_PORT']}")
 
@@ -78,7 +64,7 @@ def outcome(place: Place, name: str) -> str:
 
 def test_a_reader_unsubscribes_comes_back_and_bounces(place: Place, settings: dict[str, str]) -> None:
     settings["POSTMARK_WEBHOOK_LOGINS"] = LOGIN
-    with place.service(**settings), listening(place, settings) as listener:
+    with place.service(**settings), listening(place, **settings) as listener:
         place.publish(receipt("first"))
         assert outcome(place, "first") == "sent(None)"
         (mail,) = place.mails()
@@ -132,7 +118,9 @@ def test_a_click_lands_while_the_broker_and_every_store_are_away(place: Place, s
         "MONGODB_URI": f"mongodb://{nowhere}",
         "REDIS_URL": f"redis://{nowhere}",
     }
-    with listening(place, settings, Cut, **away) as cut:
+    cut = listening(place, **settings, **away)
+    cut.probe = "/livez"
+    with cut:
         answer = httpx.get(url(cut, link), headers=BROWSER)
         assert answer.status_code == 302
         assert answer.headers["location"].startswith("https://cinema.example/bookings/")
@@ -145,7 +133,7 @@ def test_a_click_lands_while_the_broker_and_every_store_are_away(place: Place, s
         ]
         assert {each.status_code for each in refused} == {404}
         assert len({each.text for each in refused}) == 1, "one answer for all that is wrong"
-    with place.service(**settings), listening(place, settings) as listener:
+    with place.service(**settings), listening(place, **settings) as listener:
         assert httpx.get(url(listener, link), headers=BROWSER).status_code == 302
         kept = until(lambda: place.database["notification_signals"].find_one({"kind": "clicked"}))
     assert kept is not None

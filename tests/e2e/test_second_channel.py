@@ -14,7 +14,7 @@ from notification_service.records.audit import AuditReport, examine
 from tests.e2e.test_parked import command, parked
 from tests.faults.judge import Judge
 from tests.samples import fresh
-from tests.stack.example_channel import NO_TITLE, OTHERS, BothChannels
+from tests.stack.example_channel import NO_TITLE, OTHERS, both_channels
 from tests.stack.inspection import end_well
 from tests.stack.place import RECORDS, Document, Place, Service, until
 from tests.stack.publisher import Publication, event
@@ -33,7 +33,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 def both(place: Place, webhook: Webhook, **changes: str) -> Service:
-    return place.service(BothChannels, WEBHOOK_PORT=str(webhook.port), **{"LEASE_SECONDS": "2", **changes})
+    return both_channels(place, WEBHOOK_PORT=str(webhook.port), **{"LEASE_SECONDS": "2", **changes})
 
 
 def outcomes(place: Place, channel: str) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """A mailbox that is gone is not written to again, until a person lifts that; `erase` does not forget it."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,16 +14,7 @@ ON = {"SUPPRESSION": "true"}
 
 
 def cli(place: Place, *arguments: str, code: int = 0) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "notification_service", *arguments],
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **place.environment(**ON)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-        stdin=subprocess.DEVNULL,
-    )
+    ended = place.command(*arguments, **ON)
     assert ended.returncode == code, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
 

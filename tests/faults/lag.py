@@ -19,7 +19,9 @@ from notification_service.observability import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
 from notification_service.stores.mongo.client import Write, Written
-from tests.faults import worker
+from tests.stack import place
+
+ROOT = Path(__file__).parents[2]
 
 log = structlog.get_logger(__name__)
 
@@ -30,13 +32,15 @@ SLOW = 1.0
 _TICK = 0.02
 
 
-class Lagging(worker.Worker):
+class Lagging(place.Service):
     """The program below as a child."""
 
     name = "lagging"
+    program = "tests.faults.lag"
+    arguments = ()
 
-    def command(self) -> tuple[str, ...]:
-        return (*super().command()[:-1], "tests.faults.lag")
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "PYTHONPATH": str(ROOT)}
 
 
 async def watch(tell: Callable[[float, float], None]) -> None:

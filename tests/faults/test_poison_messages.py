@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.judge import Judge
-from tests.faults.worker import Worker
+from tests.faults.worker import crashing
 from tests.samples import fresh
 from tests.stack.place import Place, Service, until
 from tests.stack.publisher import Publication, event
@@ -84,9 +84,7 @@ def test_one_message_kills_its_worker_and_fifty_good_ones_wait_behind_it(place: 
     good = [fresh("booking.confirmed") for _ in range(50)]
     deaths = 0
 
-    with Worker(
-        place.folder / "worker", place.environment(KILLED_BY=killer["booking_id"], LEASE_SECONDS="2")
-    ) as worker:
+    with crashing(place, KILLED_BY=killer["booking_id"]) as worker:
 
         def at_rest() -> bool:
             nonlocal deaths

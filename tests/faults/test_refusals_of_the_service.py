@@ -9,7 +9,7 @@ import pytest
 
 from notification_service.broker.topology import PARKED
 from tests.faults.judge import Judge
-from tests.faults.worker import Worker
+from tests.faults.worker import crashing
 from tests.samples import fresh
 from tests.stack.place import Document, Place, Service, until
 from tests.stack.smtp_rules import Rule
@@ -101,11 +101,10 @@ def test_one_after_the_other_they_are_called_back_too(place: Place, judge: Judge
 @pytest.mark.parametrize("survivors", [0, 1])
 def test_a_worker_is_killed_in_the_middle_of_it(place: Place, judge: Judge, reply: str, survivors: int) -> None:
     refuse(place, "dot", reply)
-    settings = place.environment(LEASE_SECONDS="2", CRASH_AT="publish.after:2")
     others = [place.service(LEASE_SECONDS="2") for _ in range(survivors)]
     for other in others:
         other.start()
-    with Worker(place.folder / "worker", settings) as worker:
+    with crashing(place, CRASH_AT="publish.after:2") as worker:
         judge.publish(*six())
         until(lambda: worker.said("channel.breaker") or worker.exit_code or any(map(opened, others)), timeout=PATIENCE)
         time.sleep(1)

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from tests.faults.judge import Found, Judge
-from tests.faults.worker import Worker
+from tests.faults.worker import crashing
 from tests.samples import fresh
 from tests.stack.place import Place, Service, until
 from tests.stack.smtp_rules import Rule
@@ -32,8 +32,8 @@ def judge(place: Place) -> Judge:
     return Judge(place)
 
 
-def _worker(place: Place, crash_at: str) -> Worker:
-    return Worker(place.folder / "worker", place.environment(CRASH_AT=crash_at, LEASE_SECONDS="2"))
+def _worker(place: Place, crash_at: str) -> Service:
+    return crashing(place, CRASH_AT=crash_at)
 
 
 def _die(place: Place, judge: Judge, crash_at: str) -> Scene:

@@ -8,7 +8,6 @@ The points lie around the methods of the adapters, so the package itself knows n
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -31,6 +30,7 @@ from notification_service.observability import health, serving
 from notification_service.service import Service, opened
 from notification_service.settings import Settings
 from tests.stack import place
+from tests.stack.place import Place
 
 ROOT = Path(__file__).parents[2]
 _Attempt = Callable[[OutgoingMessage, BeforeHandover], Awaitable[Tried]]
@@ -53,16 +53,11 @@ POINTS = frozenset(
 )
 
 
-class Worker(place.Service):
-    """The program below as a child."""
-
-    name = "worker"
-
-    def command(self) -> tuple[str, ...]:
-        return (sys.executable, "-m", "tests.faults.worker")
-
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), "PYTHONPATH": str(ROOT)}
+def crashing(at: Place, **changes: str) -> place.Service:
+    """The program below in this place, not started yet."""
+    made = at.service(LEASE_SECONDS="2", PYTHONPATH=str(ROOT), **changes)
+    made.program, made.arguments = "tests.faults.worker", ()
+    return made
 
 
 class Crash:

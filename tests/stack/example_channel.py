@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -37,7 +36,7 @@ from notification_service.delivery.ports.composer import CompositionError, Messa
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import read_mailbox
 from notification_service.observability import logging
-from tests.stack.place import Service
+from tests.stack.place import Place, Service
 
 ROOT = Path(__file__).parents[2]
 OTHERS: Mapping[ChannelKind, tuple[str, ...]] = {ChannelKind.PUSH: EVENT_TYPES}
@@ -154,14 +153,11 @@ def parts(port: int) -> ChannelParts:
     return ChannelParts(WebhookComposer(), WebhookTransport(port), EVENT_TYPES)
 
 
-class BothChannels(Service):
-    """The program below as a child."""
-
-    def command(self) -> tuple[str, ...]:
-        return (sys.executable, "-m", "tests.stack.example_channel")
-
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), "PYTHONPATH": str(ROOT)}
+def both_channels(place: Place, **changes: str) -> Service:
+    """The program below in this place, not started yet."""
+    made = place.service(PYTHONPATH=str(ROOT), **changes)
+    made.program, made.arguments = "tests.stack.example_channel", ()
+    return made
 
 
 if __name__ == "__main__":

@@ -29,9 +29,13 @@ RECORDS = "notification_logs"
 
 
 class Service(Part):
-    """`notification-service run` as a child, ready when it consumes."""
+    """`notification-service run` as a child, ready when it consumes; or what else a test names."""
 
     name = "service"
+    program = "notification_service"
+    arguments: Sequence[str] = ("run",)
+    probe = "/readyz"
+    """What has to answer 200 before it counts as started."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         super().__init__(folder)
@@ -46,13 +50,13 @@ class Service(Part):
         return int(self._environment["CONSOLE_PORT"])
 
     def command(self) -> Sequence[str]:
-        return (sys.executable, "-m", "notification_service", "run")
+        return (sys.executable, "-m", self.program, *self.arguments)
 
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, **self._environment}
 
     def answers(self) -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=3) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{self.probe}", timeout=3) as answer:
             return bool(answer.status == 200)
 
     @property

@@ -9,12 +9,14 @@ import contextlib
 import importlib
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,16 +28,17 @@ from tests.stack.processes import POLL, Process
 
 
 class Warm:
-    """The process. `environment`: what it imports is found by, PYTHONPATH for one."""
+    """The process. `environment`: what it imports is found by, PYTHONPATH for one. `before`: what it is started by."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], before: Sequence[str] = ()) -> None:
         self._environment = environment
+        self._before = before
         self._process: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> Self:
         # -P: the folder that it is started in does not come before PYTHONPATH.
-        program = (sys.executable, "-P", "-m", __name__)
+        program = (*self._before, sys.executable, "-P", "-m", __name__)
         pipe, own = subprocess.PIPE, {**os.environ, **self._environment}
         self._process = subprocess.Popen(program, stdin=pipe, stdout=pipe, env=own, start_new_session=True)
         return self
@@ -53,9 +56,16 @@ class Warm:
             code = self.fork(arguments, environment, folder, stdin, str(out), str(err)).wait(100)
             return subprocess.CompletedProcess(arguments, code, out.read_text("utf-8"), err.read_text("utf-8"))
 
-    def fork(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, *streams: str) -> "Forked":
+    def fork(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        *streams: str,
+        program: str = Service.program,
+    ) -> "Forked":
         """`streams`: the files of standard input, output and error. They are open when this returns."""
-        order = {"arguments": [*arguments], "environment": dict(environment), "folder": str(folder)}
+        order = {"arguments": [*arguments], "environment": dict(environment), "folder": str(folder), "program": program}
         return Forked(self, self.ask(**order, streams=streams))
 
     def ask(self, **order: object) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -92,14 +102,15 @@ class Forked:
 
 
 class WarmService(Service):
-    """`notification-service run` as a fork."""
+    """`Service` as a fork."""
 
     def __init__(self, warm: Warm, folder: Path, environment: Mapping[str, str]) -> None:
         super().__init__(folder, environment)
         self._warm = warm
 
     def spawn(self, log: BinaryIO) -> Process:
-        return self._warm.fork(("run",), self.environment(), self.folder, os.devnull, log.name, log.name)
+        streams = os.devnull, log.name, log.name
+        return self._warm.fork(self.arguments, self.environment(), self.folder, *streams, program=self.program)
 
 
 def warm_place(stack: LocalStack, folder: Path, warm: Warm) -> Place:
@@ -140,8 +151,6 @@ def _forked(order: Mapping[str, Any]) -> int:
 
 
 def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
-    from notification_service.__main__ import main  # noqa: PLC0415
-
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, stream in enumerate(streams):
@@ -158,11 +167,16 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
     os.environ.update(order["environment"])
     sys.argv = ["notification-service", *order["arguments"]]
     try:
-        main()
+        runpy.run_module(order["program"], run_name="__main__")
+        code: object = None
     except SystemExit as ended:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        code = ended.code
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":
