@@ -30,7 +30,7 @@ SLOW = Rule(at="dot", action="late", seconds=0.1)
 
 @pytest.mark.timeout(300)
 def test_a_few_kills(place: Place) -> None:
-    _kill_at_random(place, workers=2, kills=4)
+    _kill_at_random(place, workers=2, kills=3)
 
 
 @pytest.mark.soak

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +44,7 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, 
         pytest.skip("the management API of a container is not published")
     broker.plugins = ("rabbitmq_management",)
     with broker:
+        broker.tell(quorum_tick_interval=200)  # a quorum queue shows its policy to the API once in that time
         yield broker, f"http://127.0.0.1:{port}"
 
 
@@ -149,15 +148,7 @@ async def policy_shown(management: str, url: str, policy: set[str], queue: str =
 
 
 def command(place: Place, name: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "notification_service.cli.main", name, "--json"],
-        env={**os.environ, **place.environment(**changes)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place.folder,
-    )
+    return place.command(name, "--json", **changes)
 
 
 def test_doctor_and_reconcile_report_it(place: Place, managed: tuple[Broker, str]) -> None:
