@@ -18,7 +18,7 @@ from tests.stack.smtp import SmtpServer
 from tests.stack.webhook import Webhook
 
 PATIENCE = 90
-ALLOWED = 4.0
+ALLOWED = 5.0
 """Seconds that the broker lets a delivery be held: a small part of what the service would take by itself."""
 QUEUES = ("notification.booking_events", "notification.payment_events")
 
