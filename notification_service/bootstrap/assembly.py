@@ -28,7 +28,8 @@ from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.observability.metrics import Gauges, Metrics
+from notification_service.observability.gauges import Gauges
+from notification_service.observability.metrics import Metrics
 from notification_service.records.recalls import Recaller
 from notification_service.records.retention_sweeper import Sweeper
 from notification_service.settings import DeliveryMode, RecipientRecord, Settings
