@@ -14,8 +14,9 @@ from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
-from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import Attempt, Channel, LiveTransport, LookUp, Outbox, Transport
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.composer import Composer
