@@ -61,8 +61,8 @@ def _apple_wallet(wallet: WalletSettings) -> PassFiles | None:
 def _google_wallet(wallet: WalletSettings) -> SaveLinks | None:
     if wallet.google_service_account_file is None or wallet.google_issuer_id is None:
         return None
-    from notification_service.channels.email.service_keys import read_service_key  # noqa: PLC0415 - as above
     from notification_service.channels.email.wallet.google import GoogleWallet  # noqa: PLC0415
+    from notification_service.channels.service_keys import read_service_key  # noqa: PLC0415 - as above
 
     key = read_service_key(wallet.google_service_account_file, "WALLET_GOOGLE_SERVICE_ACCOUNT_FILE")
     return GoogleWallet(key, wallet.google_issuer_id)
