@@ -222,7 +222,7 @@ class Renderer:
         logo = self._profile.brand.logo
         return [
             *([Attachment(_CODE, "image/png", code.png, attachments.QR_ID)] if code else []),
-            *self._calendar_files(parts, event, localization),
+            *_calendar_files(parts, event, localization, self._profile),
             *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
         ]
 
@@ -243,21 +243,23 @@ class Renderer:
         remarks += [Remark("wallet", _TOO_LONG)] if google and not link else []
         return [Attachment(_PASS, _PKPASS, file)] if file else [], link, remarks
 
-    def _calendar_files(self, parts: MailTemplate, event: Event, localization: Localization) -> list[Attachment]:
-        profile = self._profile
-        if not isinstance(event, BookingConfirmed | BookingCancelled):
-            return []
-        content = attachments.calendar_file(
-            event,
-            localization,
-            profile.brand,
-            profile.defaults.cinema(event),
-            summary=subjects.one_line(parts.phrases.calendar_summary(event.movie_title, profile.brand)),
-            alarm=subjects.one_line(parts.phrases.calendar_alarm(event.movie_title, profile.brand)),
-            minutes=profile.policies.calendar_minutes,
-        )
-        method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
-        return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
+
+def _calendar_files(
+    parts: MailTemplate, event: Event, localization: Localization, profile: SenderProfile
+) -> list[Attachment]:
+    if not isinstance(event, BookingConfirmed | BookingCancelled):
+        return []
+    content = attachments.calendar_file(
+        event,
+        localization,
+        profile.brand,
+        profile.defaults.cinema(event),
+        summary=subjects.one_line(parts.phrases.calendar_summary(event.movie_title, profile.brand)),
+        alarm=subjects.one_line(parts.phrases.calendar_alarm(event.movie_title, profile.brand)),
+        minutes=profile.policies.calendar_minutes,
+    )
+    method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
+    return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
 
 
 def _where(problem: Exception, template: str) -> str:
