@@ -3,24 +3,26 @@
 Imports everything below it; nothing below it imports this package.
 """
 
+from notification_service.bootstrap.composing import (
+    email_composer,
+    load_renderer,
+    profile,
+    reader_links,
+    sender_identity,
+    templates_directory,
+    wallets,
+)
 from notification_service.bootstrap.mail_transport import FALLBACK, FIRST, relays, tls, transport
 from notification_service.bootstrap.parts import (
     ChannelParts,
     Stores,
     build_channel,
     build_relays,
-    email_composer,
-    load_renderer,
     pipeline,
-    profile,
     rate_limits,
-    reader_links,
     relay_limits,
     retry_schedule,
-    sender_identity,
-    templates_directory,
     unusable_outbox,
-    wallets,
 )
 
 __all__ = [

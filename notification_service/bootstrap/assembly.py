@@ -1,45 +1,36 @@
 """Connects the parts of the service: stores, channels and broker, closed in the reverse order."""
 
-import asyncio
 import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from notification_service import bootstrap
+from notification_service.bootstrap import optional_parts
+from notification_service.bootstrap.connected_stores import ConnectedStores, connected_stores
 from notification_service.bootstrap.parts import ChannelParts
+from notification_service.bootstrap.running_channels import RunningChannel, consumer, further_channel, limit_waiting
 from notification_service.broker import parking, topology
 from notification_service.broker.connection import BrokerConnection
-from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.outbox import FileOutbox
 from notification_service.channels.relays import Relays
-from notification_service.channels.simulated import SimulatedChannel
-from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.leases import Leases
-from notification_service.delivery.observer import Observer
 from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.ports.channel import LiveTransport
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.observability.metrics import Gauges, Metrics
+from notification_service.observability.gauges import Gauges
+from notification_service.observability.metrics import Metrics
 from notification_service.records.recalls import Recaller
 from notification_service.records.retention_sweeper import Sweeper
-from notification_service.settings import DeliveryMode, RecipientRecord, Settings
-from notification_service.stores.mongo import client as mongo
-from notification_service.stores.mongo.client import GroupedReads
-from notification_service.stores.mongo.directory import MongoDirectory
-from notification_service.stores.mongo.experiments import MongoExperiments
+from notification_service.settings import DeliveryMode, Settings
 from notification_service.stores.mongo.ledger import MongoLedger
-from notification_service.stores.mongo.recalls import MongoRecalls
-from notification_service.stores.mongo.retention import MongoRetention
-from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
 from notification_service.stores.redis.rates import RedisRates
 
@@ -51,35 +42,6 @@ log = structlog.get_logger(__name__)
 
 _DAY_S = 86400
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-@dataclass(frozen=True, slots=True)
-class RunningChannel:
-    """The connected parts of one channel: its pipeline, the breaker around its transport, and its consumer.
-
-    `relays`: for e-mail where there are several; `breaker` is that of the first.
-    """
-
-    pipeline: Pipeline
-    breaker: Breaker
-    consumer: Consumer
-    relays: Relays | None = None
-
-    @property
-    def kind(self) -> ChannelKind:
-        return self.pipeline.composer.channel
-
-    @property
-    def breakers(self) -> tuple[Breaker, ...]:
-        return tuple(relay.breaker for relay in self.relays.relays) if self.relays else (self.breaker,)
-
-    @property
-    def held(self) -> dict[str, datetime]:
-        """The domains that are held, and since when."""
-        return {domain: at for each in reversed(self.breakers) for domain, at in each.refusals.held.items()}
-
-    def cancel_waiting(self) -> None:
-        (self.relays or self.breaker).cancel_waiting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,122 +75,91 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
 
     Raises `ConfigurationError`.
     """
-    relays = bootstrap.relays(settings) if settings.live else []
-    transport = relays[0] if relays else bootstrap.transport(settings) if settings.live else None
-    _log_mode(settings, transport, *relays[1:])
+    transports = _transports(settings)
+    _log_mode(settings, transports)
     renderer = bootstrap.load_renderer(settings)
     outbox = FileOutbox(settings.service.outbox_dir)
-    _check_outbox(settings, outbox, is_only_copy=transport is None)
+    _check_outbox(settings, outbox, is_only_copy=not transports)
     metrics = Metrics(
-        bootstrap.retry_schedule(settings), transport.provider if transport else settings.smtp.provider.name
+        bootstrap.retry_schedule(settings), transports[0].provider if transports else settings.smtp.provider.name
     )
     async with AsyncExitStack() as stack:
-        stores = await _stores(settings, stack)
-        rates_of = partial(RedisRates, stores.redis_client)
-        several = bootstrap.build_relays(settings, relays, rates_of, metrics.attempted) if relays else None
-        breaker = (
-            several.relays[0].breaker if several else bootstrap.build_channel(outbox, transport, metrics.attempted)
-        )
-        stack.push_async_callback((several or breaker).close)
-        _check_names((breaker.name, *(each.name for each in relays[1:]), *(each.transport.name for each in others)))
+        stores = await connected_stores(settings, stack)
+        breaker, relays = _email_channel(settings, outbox, transports, stores, metrics)
+        stack.push_async_callback((relays or breaker).close)
+        _check_names((breaker.name, *(each.name for each in transports[1:]), *(each.transport.name for each in others)))
         pipeline = bootstrap.pipeline(
             settings,
             bootstrap.email_composer(settings, renderer),
             renderer.zone,
             stores,
             leases=Leases(stores.claims, settings.service.lease_seconds),
-            breaker=several or breaker,
+            breaker=relays or breaker,
             outbox=outbox,
-            observer=_observer(settings, metrics, stack),
+            observer=optional_parts.observer(settings, metrics, stack),
             optional_templates=renderer.optional_templates,
             experiment=stores.experiment,
         )
         channels: list[RunningChannel] = []
         link = _link(settings, pipeline, others, channels)
-        email = RunningChannel(pipeline, breaker, _consumer(link, pipeline), several)
-        running = tuple(_running(settings, each, stores=stores, email=email, link=link, stack=stack) for each in others)
-        channels += (email, *running)
-        refusals = several.refusals if several else breaker.refusals
-        recaller = Recaller(stores.recalls, refusals, parking.republishing_over(link))
-        for each in email.breakers:
-            each.refusals.on_recall = recaller.alarm
-        parts = Parts(
-            stores.claims,
-            stores.ledger,
-            pipeline.leases,
-            link,
-            email,
-            running,
-            metrics,
-            stores.listed,
-            Sweeper(stores.retention, settings.service.retention_policy),
-            recaller,
-            _signals(settings, stores, metrics),
-            stores.experiment,
+        email = RunningChannel(pipeline, breaker, consumer(link, pipeline), relays)
+        further = tuple(
+            further_channel(settings, each, stores=stores, email=email, link=link, stack=stack) for each in others
         )
-        metrics.watch(_gauges(parts, relays or [transport] if transport else []))
+        channels += (email, *further)
+        parts = _parts(settings, stores, link, email=email, further=further, metrics=metrics)
+        metrics.watch(_gauges(parts, transports))
         yield parts
 
 
-def _suppressions(settings: Settings, database: mongo.Database, reads: GroupedReads) -> "MongoSuppressions | None":
-    if not settings.tracking.suppression:
-        return None
-    from notification_service.records import suppression_list  # noqa: PLC0415 - imported where it is on
-
-    return suppression_list.of(settings, database, reads)
-
-
-def _signals(settings: Settings, stores: "_ConnectedStores", metrics: Metrics) -> "SignalIntake | None":
-    if not settings.feedback.enabled:
-        return None
-    # Imported here: a service without feedback does not need it.
-    from notification_service.bootstrap import feedback  # noqa: PLC0415
-    from notification_service.feedback.suppression import SuppressionHandler  # noqa: PLC0415
-
-    handlers = [SuppressionHandler(stores.listed, metrics.refused_by_policy)] if stores.listed else []
-    return feedback.signal_intake(settings, stores.database, metrics.signalled, handlers)
+def _transports(settings: Settings) -> list[LiveTransport]:
+    """Of e-mail: one, or several that are relays; none where mail is simulated. Raises `ConfigurationError`."""
+    if not settings.live:
+        return []
+    return [*bootstrap.relays(settings)] or [bootstrap.transport(settings)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ConnectedStores(bootstrap.Stores):
-    """The stores of a pipeline, and those of what works on its records. `listed`: `suppressions`, as MongoDB has it."""
+def _email_channel(
+    settings: Settings,
+    outbox: FileOutbox,
+    transports: Sequence[LiveTransport],
+    stores: ConnectedStores,
+    metrics: Metrics,
+) -> tuple[Breaker, Relays | None]:
+    """The breaker, and the relays where there are several: the breaker is then that of the first."""
+    if len(transports) > 1:
+        rates_of = partial(RedisRates, stores.redis_client)
+        relays = bootstrap.build_relays(settings, transports, rates_of, metrics.attempted)
+        return relays.relays[0].breaker, relays
+    return bootstrap.build_channel(outbox, transports[0] if transports else None, metrics.attempted), None
 
-    database: mongo.Database
-    claims: RedisClaims
-    ledger: MongoLedger
-    recalls: MongoRecalls
-    retention: MongoRetention
-    redis_client: redis.RedisClient
-    listed: "MongoSuppressions | None"
-    experiment: RunningExperiment | None
 
-
-async def _stores(settings: Settings, stack: AsyncExitStack) -> _ConnectedStores:
-    service, mongodb = settings.service, settings.mongodb
-    opening = mongo.open_database(mongodb.uri.get_secret_value(), mongodb.database)
-    database = await stack.enter_async_context(opening)
-    client = redis.connect(settings.redis.url.get_secret_value())
-    stack.push_async_callback(client.aclose)
-    reads = GroupedReads()
-    listed = _suppressions(settings, database, reads)
-    return _ConnectedStores(
-        database=database,
-        claims=RedisClaims(client, lease_seconds=service.lease_seconds, verdict_seconds=service.verdict_days * _DAY_S),
-        ledger=MongoLedger(
-            database,
-            mongodb.collection,
-            full_recipients=service.record_recipient is RecipientRecord.FULL,
-            address_keys=settings.addresses.plain_keys,
-            reads=reads,
-        ),
-        directory=MongoDirectory(database, settings.tracking.consent_field),
-        rates=RedisRates(client, bootstrap.rate_limits(settings)),
-        recalls=MongoRecalls(database, mongodb.collection),
-        retention=MongoRetention(database, mongodb.collection),
-        redis_client=client,
-        suppressions=listed,
-        listed=listed,
-        experiment=RunningExperiment(service.experiment, MongoExperiments(database)) if service.experiment else None,
+def _parts(
+    settings: Settings,
+    stores: ConnectedStores,
+    link: BrokerConnection,
+    *,
+    email: RunningChannel,
+    further: tuple[RunningChannel, ...],
+    metrics: Metrics,
+) -> Parts:
+    refusals = email.relays.refusals if email.relays else email.breaker.refusals
+    recaller = Recaller(stores.recalls, refusals, parking.republishing_over(link))
+    for each in email.breakers:
+        each.refusals.on_recall = recaller.alarm
+    return Parts(
+        stores.claims,
+        stores.ledger,
+        email.pipeline.leases,
+        link,
+        email,
+        further,
+        metrics,
+        stores.listed,
+        Sweeper(stores.retention, settings.service.retention_policy),
+        recaller,
+        optional_parts.signals(settings, stores.database, stores.listed, metrics),
+        stores.experiment,
     )
 
 
@@ -240,7 +171,7 @@ def _link(
         settings.rabbitmq.url.get_secret_value(),
         _topology(settings, pipeline.policy.retry_schedule, others),
         prefetch=settings.rabbitmq.prefetch,
-        on_ack_timeout=partial(_limit_waiting, channels),
+        on_ack_timeout=partial(limit_waiting, channels),
     )
 
 
@@ -265,65 +196,6 @@ def _gauges(parts: Parts, transports: Sequence[LiveTransport]) -> Gauges:
     )
 
 
-def _running(
-    settings: Settings,
-    parts: ChannelParts,
-    *,
-    stores: _ConnectedStores,
-    email: RunningChannel,
-    link: BrokerConnection,
-    stack: AsyncExitStack,
-) -> RunningChannel:
-    """Connect a further channel, which shares the stores, leases, outbox and observer of e-mail, but not its limits."""
-    simulated = settings.service.delivery_mode is DeliveryMode.SIMULATE
-    outbox = email.pipeline.outbox
-    transport = SimulatedChannel(outbox, parts.transport.name) if simulated else parts.transport
-    breaker = Breaker(transport, parts.max_concurrency)
-    stack.push_async_callback(breaker.close)
-    pipeline = bootstrap.pipeline(
-        settings,
-        parts.composer,
-        email.pipeline.policy.zone,
-        replace(stores, rates=RedisRates(stores.redis_client, parts.rate_limits)),
-        leases=email.pipeline.leases,
-        breaker=breaker,
-        outbox=outbox,
-        observer=email.pipeline.observer,
-        optional_templates=email.pipeline.suppression.optional if email.pipeline.suppression else (),
-        experiment=email.pipeline.experiment,
-        further=replace(parts, look_up=None) if simulated else parts,
-    )
-    return RunningChannel(pipeline, breaker, _consumer(link, pipeline))
-
-
-def _consumer(link: BrokerConnection, pipeline: Pipeline) -> Consumer:
-    policy = pipeline.policy
-    return Consumer(
-        link,
-        pipeline.handle,
-        policy.retry_schedule,
-        pipeline.observer,
-        channel=pipeline.composer.channel,
-        max_bytes=policy.max_event_bytes,
-    )
-
-
-def _observer(settings: Settings, metrics: Observer, stack: AsyncExitStack) -> Observer:
-    """The metrics, and spans if tracing is on. Raises `ConfigurationError` if the extra for tracing is missing."""
-    endpoint = settings.service.tracing_endpoint
-    if endpoint is None:
-        return metrics
-    try:
-        from notification_service.observability import tracing  # noqa: PLC0415 - an extra, which may be missing
-    except ImportError as problem:
-        raise ConfigurationError(
-            f"TRACING_ENDPOINT needs the extra: pip install 'notification-service[tracing]' ({problem})"
-        ) from problem
-    observer = tracing.Tracing(metrics, tracing.exporter(endpoint))
-    stack.push_async_callback(asyncio.to_thread, observer.close)
-    return observer
-
-
 def _topology(settings: Settings, retry_schedule: RetrySchedule, others: Sequence[ChannelParts]) -> topology.Topology:
     return topology.plan(
         exchange=settings.rabbitmq.exchange,
@@ -342,14 +214,6 @@ def _check_names(names: Sequence[str]) -> None:
         raise ConfigurationError(f"two channels have a transport of one name: {', '.join(names)}")
 
 
-def _limit_waiting(channels: Sequence[RunningChannel], consumer_timeout_s: float) -> None:
-    """Divide the broker's delivery timeout between the two places where a message waits, and the work itself."""
-    for each in channels:
-        each.pipeline.poison_guard.allow_to_wait(consumer_timeout_s / 3)
-        for breaker in each.breakers:
-            breaker.allow_to_wait(consumer_timeout_s / 3)
-
-
 def _check_outbox(settings: Settings, outbox: FileOutbox, *, is_only_copy: bool) -> None:
     """Raises `ConfigurationError`, unless the disk is full and real mail is sent.
 
@@ -363,8 +227,9 @@ def _check_outbox(settings: Settings, outbox: FileOutbox, *, is_only_copy: bool)
         log.error("outbox.failed", problem=str(problem))  # noqa: TRY400 - the text is enough
 
 
-def _log_mode(settings: Settings, transport: LiveTransport | None, *others: LiveTransport) -> None:
-    if transport is not None:
+def _log_mode(settings: Settings, transports: Sequence[LiveTransport]) -> None:
+    if transports:
+        transport, *others = transports
         second = {f"fallback_{name}": value for other in others for name, value in other.where.items()}
         log.info("service.starting", mode="live", **transport.where, **second)
         return

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from notification_service.bootstrap.parts import ChannelParts, profile, templates_directory
+from notification_service.bootstrap.composing import profile, templates_directory
+from notification_service.bootstrap.parts import ChannelParts
 from notification_service.channels.outbox import FileOutbox
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.channel_kinds import ChannelKind

@@ -114,7 +114,7 @@ def _tokens(settings: Settings, smtp: SmtpSettings, context: ssl.SSLContext) -> 
             stored = MongoRefreshTokens(settings.mongodb.uri.get_secret_value(), settings.mongodb.database)
             source = oauth.RefreshToken(endpoint, client, plain(smtp.oauth_refresh_token) or "", stored)
         case Grant.SERVICE_ACCOUNT:
-            from notification_service.channels.email.service_keys import read_service_key  # noqa: PLC0415
+            from notification_service.channels.service_keys import read_service_key  # noqa: PLC0415
 
             key = read_service_key(smtp.oauth_service_account_file or Path(), "SMTP_OAUTH_SERVICE_ACCOUNT_FILE")
             source = oauth.ServiceAccount(endpoint, key, smtp.username or "", smtp.scope)

@@ -6,28 +6,17 @@ from functools import partial
 from pathlib import Path
 
 from notification_service.channels.breaker import Breaker
-from notification_service.channels.email.composer import EmailComposer
-from notification_service.channels.email.mime import SenderIdentity
-from notification_service.channels.email.rendering import Renderer
-from notification_service.channels.email.smtp import sending_services
-from notification_service.channels.email.template_loading import load
-from notification_service.channels.email.wallet.tickets import PassFiles, SaveLinks, Wallets
 from notification_service.channels.relays import Relay, Relays
 from notification_service.channels.simulated import SimulatedChannel
-from notification_service.content import branding, links, variant_folders
-from notification_service.content.branding import Brand
-from notification_service.content.localization import Cinema, Defaults
-from notification_service.content.profile import Policies, SenderProfile
-from notification_service.content.reader_links import ReaderLinks
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.notification_rules import TEMPLATES
-from notification_service.contract.variants import Variant, variant_name
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import Observer
-from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import Attempt, Channel, LiveTransport, LookUp, Outbox, Transport
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.composer import Composer
@@ -42,9 +31,8 @@ from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.settings import Settings, SmtpSettings, Tracking, TransportKind, WalletSettings, plain
+from notification_service.settings import Settings, SmtpSettings, TransportKind
 
-_SIMULATED_SENDER = "tickets@cinema.example"
 _MAX_SIMULATED_AT_ONCE = 8
 
 
@@ -80,146 +68,6 @@ class ChannelParts:
     @property
     def not_selected(self) -> frozenset[str]:
         return frozenset() if self.chosen is None else frozenset(self.event_types) - frozenset(self.chosen)
-
-
-def templates_directory(settings: Settings) -> Path:
-    """The folder of the setting, else that inside the package, else that of the checkout."""
-    if settings.service.templates_dir is not None:
-        return settings.service.templates_dir
-    package = Path(__file__).parents[1]
-    packaged = package / "templates"
-    return packaged if packaged.is_dir() else package.parent / "templates"
-
-
-def load_renderer(settings: Settings) -> Renderer:
-    """Load the templates. Raises `ConfigurationError` with file and line if one is wrong, or a file of a wallet.
-
-    It also raises it if a variant that a setting names is missing.
-    """
-    renderer = load(templates_directory(settings), profile(settings), wallets(settings))
-    experiment, shadow = settings.service.experiment, settings.service.shadow_variant
-    if experiment:
-        variant_folders.require(renderer.templates, variant_name(experiment.template, Variant.B), "EXPERIMENT")
-    if shadow:
-        variant_folders.require(renderer.templates, shadow, "SHADOW_VARIANT")
-    return renderer
-
-
-def wallets(settings: Settings) -> Wallets:
-    """The wallets that are set up. Raises `ConfigurationError` if one of their files cannot be used."""
-    return Wallets(_apple_wallet(settings.wallet), _google_wallet(settings.wallet))
-
-
-def _apple_wallet(wallet: WalletSettings) -> PassFiles | None:
-    certificate, key, wwdr = wallet.apple_certificate, wallet.apple_key, wallet.apple_wwdr
-    if certificate is None or key is None or wwdr is None:
-        return None
-    from notification_service.channels.email.wallet import apple  # noqa: PLC0415 - what is off is not imported
-
-    return apple.AppleWallet(apple.read_signer(certificate, key, wwdr, plain(wallet.apple_key_password)))
-
-
-def _google_wallet(wallet: WalletSettings) -> SaveLinks | None:
-    if wallet.google_service_account_file is None or wallet.google_issuer_id is None:
-        return None
-    from notification_service.channels.email.service_keys import read_service_key  # noqa: PLC0415 - as above
-    from notification_service.channels.email.wallet.google import GoogleWallet  # noqa: PLC0415
-
-    key = read_service_key(wallet.google_service_account_file, "WALLET_GOOGLE_SERVICE_ACCOUNT_FILE")
-    return GoogleWallet(key, wallet.google_issuer_id)
-
-
-def profile(settings: Settings) -> SenderProfile:
-    """The sender's brand, defaults, links and policies. Raises `ConfigurationError` if the logo cannot be read."""
-    service, brand = settings.service, settings.brand
-    return SenderProfile(
-        Brand(
-            name=brand.name or settings.sender.name,
-            support_email=brand.support_email,
-            site_url=brand.site_url,
-            address=brand.address,
-            sender=settings.sender_address or _SIMULATED_SENDER,
-            colour=brand.colour,
-            logo=branding.read_logo(brand.logo) if brand.logo else None,
-        ),
-        Defaults(
-            service.default_locale,
-            service.default_time_zone,
-            service.default_currency,
-            {name.casefold(): Cinema(**cinema.model_dump()) for name, cinema in service.cinemas.items()},
-        ),
-        links.LinkPatterns(
-            hosts=frozenset(host.lower() for host in service.link_hosts),
-            retry=service.retry_url,
-            booking=service.booking_url,
-            support=service.support_url,
-        ),
-        Policies(
-            refund_days={method.casefold(): days for method, days in service.refund_days.items()},
-            show_minutes=service.show_minutes,
-            arrive_minutes=service.arrive_minutes,
-            cancel_hours=service.cancel_hours,
-        ),
-    )
-
-
-def email_composer(settings: Settings, renderer: Renderer, *, preview: bool = False) -> EmailComposer:
-    """`preview`: its mails reach no reader, so no link in them leads by way of our listener.
-
-    Raises `ConfigurationError` if readers could not unsubscribe from an optional template.
-    """
-    return EmailComposer(
-        renderer,
-        sender_identity(settings),
-        max_attachment_bytes=settings.service.max_attachment_bytes,
-        reader_links=None if preview else reader_links(settings, renderer.optional_templates),
-    )
-
-
-def reader_links(settings: Settings, optional_templates: Collection[str]) -> ReaderLinks | None:
-    """What makes the links that lead by way of our listener; None where no mail needs one.
-
-    Raises `ConfigurationError` if readers could not unsubscribe from an optional template.
-    """
-    tracking, url = settings.tracking, settings.feedback.callback_url or ""
-    clicks = tracking.tracking is Tracking.CLICKS
-    if optional_templates:
-        _check_unsubscribing(settings, min(optional_templates))
-    elif not clicks:
-        return None
-    return ReaderLinks(tracking.token_keys, url, clicks)
-
-
-def _check_unsubscribing(settings: Settings, template: str) -> None:
-    """Raises `ConfigurationError`. RFC 8058 requires https."""
-    needed = {
-        "CALLBACK_URL with https": (settings.feedback.callback_url or "").startswith("https://"),
-        "LINK_KEYS": bool(settings.tracking.link_keys),
-        "SUPPRESSION=true": settings.tracking.suppression,
-    }
-    if missing := [name for name, there in needed.items() if not there]:
-        raise ConfigurationError(
-            f"template {template} is optional, so readers may unsubscribe from it: that needs {', '.join(missing)}"
-        )
-
-
-def sender_identity(settings: Settings) -> SenderIdentity:
-    """With an envelope sender for each notification, and a tag for the server's reports, where the settings ask."""
-    service = sending_services.find(settings.smtp.host) if settings.feedback.has_webhooks else None
-    return SenderIdentity(
-        settings.sender_address or _SIMULATED_SENDER,
-        settings.sender.name,
-        _return_path(settings),
-        service.tag if service else None,
-    )
-
-
-def _return_path(settings: Settings) -> Callable[[str], str] | None:
-    if settings.feedback.return_path_domain is None:
-        return None
-    from notification_service.feedback.return_path import ReturnPath  # noqa: PLC0415 - only where it is asked for
-
-    return ReturnPath(settings.tracking.token_keys, settings.feedback.return_path_domain).of
 
 
 def unusable_outbox(option: str, folder: Path, problem: OSError) -> ConfigurationError:
@@ -305,7 +153,6 @@ def pipeline(
 ) -> Pipeline:
     """`optional_templates`: those that readers may unsubscribe from. `further`: a channel beside e-mail."""
     service = settings.service
-    hold_all = further is not None and further.hold_unknown
     return Pipeline(
         state=DeliveryState(stores.claims, stores.ledger, leases, stores.rates),
         leases=leases,
@@ -313,15 +160,7 @@ def pipeline(
         composer=composer,
         channel=breaker,
         outbox=outbox,
-        policy=Policy(
-            retry_schedule=retry_schedule(settings),
-            max_event_bytes=service.max_event_bytes,
-            zone=zone,
-            hold_unknown=frozenset(TEMPLATES if hold_all else service.unknown_hold),
-            not_selected=further.not_selected if further else frozenset(),
-            ask_consent=bool(settings.tracking.consent_field),
-            express=settings.rabbitmq.express_lane and composer.channel is ChannelKind.EMAIL,
-        ),
+        policy=_policy(settings, composer.channel, zone, further),
         jobs=Jobs(),
         poison_guard=PoisonGuard(stores.claims),
         observer=observer,
@@ -333,4 +172,18 @@ def pipeline(
         experiment=experiment.for_channel(composer) if experiment else None,
         shadow=Shadow(composer, service.shadow_variant) if service.shadow_variant else None,
         look_up=further.look_up if further else None,
+    )
+
+
+def _policy(settings: Settings, kind: ChannelKind, zone: Zone, further: ChannelParts | None) -> Policy:
+    service = settings.service
+    hold_all = further is not None and further.hold_unknown
+    return Policy(
+        retry_schedule=retry_schedule(settings),
+        max_event_bytes=service.max_event_bytes,
+        zone=zone,
+        hold_unknown=frozenset(TEMPLATES if hold_all else service.unknown_hold),
+        not_selected=further.not_selected if further else frozenset(),
+        ask_consent=bool(settings.tracking.consent_field),
+        express=settings.rabbitmq.express_lane and kind is ChannelKind.EMAIL,
     )

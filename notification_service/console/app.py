@@ -57,13 +57,33 @@ def application(
     """Everything that the console's port answers. Without a session: only sign-in, its style sheet and redirects."""
     sign_in = SignIn(access, public_address, proxies)
     layout = Layout(data.settings, sign_in)
+    inside = _behind_sign_in(data, access, public_address, sign_in, layout)
+    outside = Starlette(
+        routes=[
+            Route("/", _redirect_to(f"{ROOT}/")),
+            Route(ROOT, _redirect_to(f"{ROOT}/")),
+            Route(f"{ROOT}/login", sign_in.login, methods=["GET", "POST"]),
+            Route(f"{ROOT}/console.css", _style),
+            Mount(ROOT, inside),
+        ],
+        exception_handlers={HTTPException: _refuse},
+        middleware=[Middleware(RequestChecks, public_address=public_address)],
+    )
+    # A redirect would repeat the host of the request, which the client chooses.
+    outside.router.redirect_slashes = inside.router.redirect_slashes = False
+    return outside
+
+
+def _behind_sign_in(
+    data: ConsoleQueries, access: Access, public_address: PublicAddress, sign_in: SignIn, layout: Layout
+) -> Starlette:
     records = RecordPages(data, layout)
     waiting = WaitingPages(data, layout, sign_in)
     reports = ReportPages(data, layout, sign_in)
     suppressed = SuppressionPages(data, layout, sign_in)
     tests = ExperimentPages(data, layout)
     failures = (HTTPException, StoreUnavailableError, DependencyError)
-    inside = Starlette(
+    return Starlette(
         routes=[
             Route("/", records.search),
             Route("/logout", sign_in.logout, methods=["POST"]),
@@ -85,20 +105,6 @@ def application(
         exception_handlers=dict.fromkeys(failures, layout.failed),
         middleware=[Middleware(SessionRequired, access=access, public_address=public_address)],
     )
-    outside = Starlette(
-        routes=[
-            Route("/", _redirect_to(f"{ROOT}/")),
-            Route(ROOT, _redirect_to(f"{ROOT}/")),
-            Route(f"{ROOT}/login", sign_in.login, methods=["GET", "POST"]),
-            Route(f"{ROOT}/console.css", _style),
-            Mount(ROOT, inside),
-        ],
-        exception_handlers={HTTPException: _refuse},
-        middleware=[Middleware(RequestChecks, public_address=public_address)],
-    )
-    # A redirect would repeat the host of the request, which the client chooses.
-    outside.router.redirect_slashes = inside.router.redirect_slashes = False
-    return outside
 
 
 def _feedback_routes(data: ConsoleQueries, layout: Layout) -> list[Route]:

@@ -31,9 +31,6 @@ from notification_service.contract.remarks import Remark
 
 _LAST_FOUR_KEYS = ("last4", "last_four", "card_last4", "card_last_four")
 _FOUR_DIGITS = re.compile(r"[0-9]{4}")
-_MAX_TYPE_LENGTH = 200
-_VERSION = re.compile(r"[._:/-]?v\d{1,3}(\.\d{1,3})*$", re.IGNORECASE)
-_NAMESPACE_SEPARATOR = re.compile(r"[.:/+$\\]")
 
 
 class UnreadableEventError(ValueError):
@@ -272,27 +269,6 @@ def read_object(body: bytes | Body, *, max_bytes: int) -> JsonObject:
             RejectReason.SCHEMA, f"the body is a JSON {type(data).__name__}, and an event is an object"
         )
     return data
-
-
-def known_type(text: str) -> str | None:
-    """The event type that a text names, in any case and with any separators, such as `BookingConfirmed`.
-
-    A namespace before a class name, a .NET assembly after it, and a version are ignored.
-    """
-    if text in MODELS:
-        return text
-    whole = _VERSION.sub("", text[:_MAX_TYPE_LENGTH].partition(",")[0].strip())
-    innermost = _NAMESPACE_SEPARATOR.split(whole)[-1]
-    names = (whole, innermost if innermost.isalnum() else "")
-    found = (_BY_LETTERS.get(_letters(name).removesuffix("event")) for name in names)
-    return next(filter(None, found), None)
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold())).replace("canceled", "cancelled")
-
-
-_BY_LETTERS = {_letters(event_type): event_type for event_type in MODELS}
 
 
 @dataclass(frozen=True, slots=True)

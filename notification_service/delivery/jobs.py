@@ -15,6 +15,7 @@ from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.leases import Lease
 from notification_service.delivery.planning import Notification
 from notification_service.delivery.ports.channel import OutgoingMessage
+from notification_service.delivery.ports.ledger import AlreadyThere, Opened
 from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.delivery.rate_limits import Place
 from notification_service.delivery.settlements import Retry, Settlement
@@ -99,3 +100,8 @@ class Jobs:
             return await task
         finally:
             del self._running[notification_id]
+
+
+def is_of_another_event(job: Job, found: Opened | AlreadyThere) -> bool:
+    """Whether the entry was created for, or last taken over by, another event than the job's."""
+    return isinstance(found, AlreadyThere) and found.entry.event_id != job.notification.event_id

@@ -1,43 +1,28 @@
-"""The way of one event: plan its notification, claim it, compare claim and ledger, then send or finish.
+"""The way of one event: plan its notification, and claim it.
 
-`sending` has the way from there to the provider, `closing` how each notification ends.
+`steps` compares claim and ledger, `sending` has the way from there to the provider, `closing` how each ends.
 """
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import structlog
 
 from notification_service.contract.inbound import InboundMessage
-from notification_service.contract.notification_rules import is_ticket
 from notification_service.contract.outcomes import (
-    Outcome,
     Parked,
     ParkReason,
-    Rejected,
-    Sent,
     Skipped,
     SkipReason,
     is_about_the_address,
     summarize,
 )
-from notification_service.contract.variants import Variant, variant_name
-from notification_service.delivery import first_reports, intents, planning, recipients
-from notification_service.delivery.closing import Closer, log_fields, settlement_of
+from notification_service.delivery import first_reports, intents, planning
+from notification_service.delivery.closing import Closer, log_fields
 from notification_service.delivery.decisions import (
-    AlreadyEnded,
-    AskProvider,
     ClaimsUnavailable,
-    DeliveryRequest,
-    Proceed,
-    Step,
-    WaitForRedis,
-    WaitOutLease,
-    knows_better,
-    next_step,
 )
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Job, JobResult, Jobs, SeparateNotification
@@ -45,53 +30,30 @@ from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver, Observer, Stage
 from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
 from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
+from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import (
-    CannotTell,
     Channel,
-    Found,
     LookUp,
-    LookUpFailed,
-    NotFound,
     Outbox,
 )
-from notification_service.delivery.ports.claims import ClaimAnswer, Claimed, Decided, Fence, Held, InterruptedSend
-from notification_service.delivery.ports.composer import Composer, CompositionError
-from notification_service.delivery.ports.directory import Directory, Recipient
-from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
-from notification_service.delivery.relevance import RelevanceCheck, may_be_news
-from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.ports.claims import ClaimAnswer, Decided, Held
+from notification_service.delivery.ports.composer import Composer
+from notification_service.delivery.ports.directory import Directory
+from notification_service.delivery.ports.ledger import AlreadyThere
+from notification_service.delivery.relevance import RelevanceCheck
 from notification_service.delivery.sending import Sender
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 from notification_service.delivery.shadow import Shadow
-from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
+from notification_service.delivery.steps import Steps
 from notification_service.delivery.suppression_check import SuppressionCheck
-from notification_service.foundation.addresses import mask
 
 log = structlog.get_logger(__name__)
 
-_REDIS_WAIT_S = 10.0
 _OTHER_COPY_WAIT_S = 0.3
 _TURN_WAIT_S = 5.0
 _MAX_UNREAD_STARTS = 10
 """Unfinished starts of a message, after which it is parked without being read: reading may be what kills workers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """`zone`: the time zone in which an event's show takes place, where one is known."""
-
-    retry_schedule: RetrySchedule
-    max_event_bytes: int
-    zone: Zone
-    hold_unknown: frozenset[str] = frozenset()
-    """Templates whose message is never sent again when it may have gone out."""
-    express: bool = False
-    """Whether each ticket's event also comes as a copy on the express lane."""
-    ask_consent: bool = False
-    """Whether clicks are counted where a reader agrees."""
-    not_selected: frozenset[str] = frozenset()
-    """Types of events that are only recorded, to know what they make obsolete."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +102,20 @@ class Pipeline:
             self.suppression,
             self.experiment,
             self.shadow,
+        )
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps(
+            self.state,
+            self.directory,
+            self.composer,
+            self.policy,
+            self.observer,
+            self.relevance,
+            self.closer,
+            self.sender,
+            self.look_up,
         )
 
     async def handle(self, inbound: InboundMessage) -> Settlement:
@@ -227,7 +203,7 @@ class Pipeline:
         if (
             isinstance(answer, Decided)
             and is_about_the_address(answer.outcome)
-            and await self._has_another_address(job)
+            and await self.steps.has_another_address(job)
         ):
             answer = await self.state.claim(job, reopen=True)
         if isinstance(answer, Held):
@@ -236,7 +212,7 @@ class Pipeline:
             log.info("event.claimed_elsewhere", wait_s=answer.seconds)
             return Retry(answer.seconds, counted=False, reason="another worker holds it")
         with self.leases.renewed(job.notification_id, job.lease):
-            return await self._compare(job, answer)
+            return await self.steps.compare(job, answer)
 
     async def _ask_for_claim(self, job: Job) -> ClaimAnswer | ClaimsUnavailable:
         """Claim the notification. A ticket that is claimed elsewhere is asked for twice.
@@ -246,154 +222,12 @@ class Pipeline:
         """
         with self.observer.timed(Stage.CLAIM):
             answer = await self.state.claim(job)
-        if not isinstance(answer, Held) or job.inbound.is_express_copy or not self._is_on_express_lane(job):
+        if (
+            not isinstance(answer, Held)
+            or job.inbound.is_express_copy
+            or not self.policy.is_on_express_lane(job.notification.event)
+        ):
             return answer
         await asyncio.sleep(_OTHER_COPY_WAIT_S)
         with self.observer.timed(Stage.CLAIM):
             return await self.state.claim(job)
-
-    async def _has_another_address(self, job: Job) -> bool:
-        """Whether the event leads to another address than the one that was refused, which only the ledger has."""
-        await self._find_recipient(job)
-        found = await self.state.open(job, self._intent(job))
-        if not isinstance(found, AlreadyThere) or found.entry.outcome is None:
-            return False
-        return knows_better(found.entry, found.entry.outcome, self._request(job))
-
-    def _is_on_express_lane(self, job: Job) -> bool:
-        return self.policy.express and is_ticket(job.notification.event)
-
-    # ── claim and ledger ─────────────────────────────────────────────────────────────────────────────
-    async def _compare(self, job: Job, claim: Claimed | InterruptedSend | Decided | ClaimsUnavailable) -> JobResult:
-        decided = isinstance(claim, Decided)
-        with self.observer.timed(Stage.FIND):
-            recipient = Recipient(None) if decided else await self._find_recipient(job)
-        with self.observer.timed(Stage.INTENT):
-            found = await self.state.open(job, self._intent(job))
-        if await self.relevance.is_news(job, found):
-            await self.state.leave(job)
-            return SeparateNotification()
-        job.has_siblings = job.further or (isinstance(found, AlreadyThere) and bool(found.entry.later))
-        step: Step | Retry = next_step(claim, found, self._request(job))
-        if isinstance(step, AskProvider):
-            step = await self._ask_provider(job, found, recipient, step)
-        if isinstance(step, Retry):
-            return step
-        return await self._take(step, job, claim, found, recipient)
-
-    async def _take(
-        self,
-        step: Step,
-        job: Job,
-        claim: Claimed | InterruptedSend | Decided | ClaimsUnavailable,
-        found: Opened | AlreadyThere,
-        recipient: Recipient | Rejected | Skipped,
-    ) -> JobResult:
-        match step:
-            case Proceed(take_over, possible_duplicate):
-                job.possible_duplicate = possible_duplicate
-                job.held_by = found.entry.held_by if possible_duplicate and isinstance(found, AlreadyThere) else None
-                # A replay is a person's wish to send it again, to every device.
-                if isinstance(found, AlreadyThere) and not job.inbound.replay:
-                    job.settled = found.entry.settled
-                return await self._proceed(job, found, recipient, take_over=take_over)
-            case AlreadyEnded(outcome, repair=True) if may_be_news(job, found):
-                if await self.state.repair(job, outcome) is not Fence.HELD:
-                    return self.closer.after_lease("another worker closed it otherwise")
-                return await self._compare(job, claim)
-            case AlreadyEnded(outcome, repair):
-                return await self._finish(job, found, outcome, repair=repair)
-            case WaitOutLease():
-                log.warning("claims.forgotten", reason="pending in the ledger, unknown to Redis")
-                await self.state.mark_in_doubt(job)
-                return self.closer.after_lease("Redis forgot who works on it")
-            case WaitForRedis():
-                return Retry(_REDIS_WAIT_S, counted=False, reason="Redis cannot be asked who works on it")
-            case AskProvider(otherwise):
-                return await self._take(otherwise, job, claim, found, recipient)
-
-    async def _ask_provider(
-        self, job: Job, found: Opened | AlreadyThere, recipient: Recipient | Rejected | Skipped, step: AskProvider
-    ) -> Step | Retry:
-        """The next step by what the provider has of a message in doubt. One that it cannot be asked about waits."""
-        message = await self.sender.composed_again(job, recipient)
-        if message is None or self.look_up is None:
-            return step.otherwise
-        match await self.look_up(message, job.created_at):
-            case Found(attempt):
-                log.info("mail.found", reason="the provider has it", reply=attempt.reply)
-                await self.state.note_attempt(job, attempt)
-                resent = isinstance(found, AlreadyThere) and found.entry.possible_duplicate
-                return AlreadyEnded(Sent(resent), repair=True)
-            case NotFound():
-                log.info("mail.not_found", reason="the provider does not have it: it is sent once more")
-                return Proceed(take_over=True, possible_duplicate=True)
-            case CannotTell():
-                return step.otherwise
-            case LookUpFailed(reason):
-                log.warning("mail.look_up_failed", reason=reason)
-                await self.state.mark_in_doubt(job)
-                return self.closer.after_lease("the provider cannot be asked whether it has the message")
-
-    async def _proceed(
-        self, job: Job, found: Opened | AlreadyThere, recipient: Recipient | Rejected | Skipped, *, take_over: bool
-    ) -> Settlement:
-        if take_over and await self.relevance.is_older(job, found):
-            return await self.closer.step_back(job, found)
-        if take_over and await self.state.take_over(job, found, self._intent(job)) is Fence.LOST:
-            return self.closer.after_lease("another worker closed it")
-        return await self.sender.send(job, recipient)
-
-    def _request(self, job: Job) -> DeliveryRequest:
-        resend = job.notification.template not in self.policy.hold_unknown
-        return DeliveryRequest(
-            job.notification.event_id,
-            resend,
-            job.inbound.replay,
-            job.recipient,
-            can_look_up=self.look_up is not None,
-        )
-
-    def _intent(self, job: Job) -> Intent:
-        reference = self.composer.reference(job.notification_id)
-        return intents.of_job(job, self.composer.channel, self._digest(job), reference)
-
-    def _digest(self, job: Job) -> str:
-        template = job.notification.template
-        if job.variant is Variant.B:
-            # Its folder may be gone: then the control is sent.
-            with suppress(CompositionError, LookupError):
-                return self.composer.digest(variant_name(template, job.variant))
-        return self.composer.digest(template)
-
-    async def _finish(self, job: Job, found: Opened | AlreadyThere, outcome: Outcome, *, repair: bool) -> Settlement:
-        if await self.state.finish(job, found, outcome, repair=repair) is not Fence.HELD:
-            return self.closer.after_lease("another worker closed it otherwise")
-        fields = {"outcome": summarize(outcome).outcome, "duration_ms": job.duration_ms}
-        if repair:
-            log.info("outcome.repaired", **fields)
-        elif self._is_on_express_lane(job) and _other_copy_was_first(job, found):
-            log.debug("event.was_ahead", **fields)
-        else:
-            log.info("event.duplicate", **fields)
-        return settlement_of(outcome)
-
-    async def _find_recipient(self, job: Job) -> Recipient | Rejected | Skipped:
-        if job.notification.event.event_type in self.policy.not_selected:
-            return Skipped(SkipReason.NOT_SELECTED)
-        found = await self.state.outages.wait_for_mongodb(
-            lambda: recipients.find(
-                job.notification.event, self.directory, self.composer, ask_consent=self.policy.ask_consent
-            )
-        )
-        if isinstance(found, recipients.Addressee):
-            job.recipient = found.address
-            log.debug("recipient.found", recipient=mask(found.address))
-            return found.recipient
-        return found
-
-
-def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:
-    """Whether the express copy was probably handled first. A producer that publishes an event twice looks the same."""
-    retried = job.inbound.attempt or job.inbound.replay or job.inbound.redelivered
-    return not retried and isinstance(found, AlreadyThere) and found.entry.knows(job.notification.event_id)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notification_service.contract import events, values
+from notification_service.contract import events, type_names, values
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event, EventReading, UnreadableEventError
 from notification_service.contract.inbound import InboundMessage, _excerpt, _id, digest_of, nameless_id
@@ -82,7 +82,7 @@ def _event_type(routing_key: str, data: Mapping[str, Any]) -> str:
     if routing_key in events.MODELS:
         return routing_key
     said = _text(data.get("event_type"))
-    return (said and events.known_type(said)) or events.known_type(routing_key) or routing_key or said or ""
+    return (said and type_names.known_type(said)) or type_names.known_type(routing_key) or routing_key or said or ""
 
 
 def _type_remarks(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]:

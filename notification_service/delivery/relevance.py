@@ -18,10 +18,10 @@ from notification_service.contract.outcomes import SkipReason
 from notification_service.contract.showtimes import has_begun
 from notification_service.delivery import booking_history, planning
 from notification_service.delivery.booking_history import BookingEvent, BookingHistory, Relevance
-from notification_service.delivery.jobs import Job
+from notification_service.delivery.jobs import Job, is_of_another_event
 from notification_service.delivery.ports.ledger import AlreadyThere, Opened
 from notification_service.delivery.show_changes import Zone
-from notification_service.delivery.state import DeliveryState, is_of_another_event
+from notification_service.delivery.state import DeliveryState
 
 _FRESH_S = 0.2
 """How long an answer is used. An ordinary message has reached its handover by then."""

@@ -12,7 +12,7 @@ import structlog
 
 from notification_service.contract.outcomes import Outcome, Rejected, Sent
 from notification_service.delivery.decisions import ClaimsUnavailable
-from notification_service.delivery.jobs import Job
+from notification_service.delivery.jobs import Job, is_of_another_event
 from notification_service.delivery.leases import Lease, Leases
 from notification_service.delivery.ports.channel import Attempt
 from notification_service.delivery.ports.claims import ClaimAnswer, Claims, Fence
@@ -26,11 +26,6 @@ from notification_service.foundation.errors import StoreUnavailableError
 log = structlog.get_logger(__name__)
 
 _CLOSE_TIMEOUT_S = 2.0
-
-
-def is_of_another_event(job: Job, found: Opened | AlreadyThere) -> bool:
-    """Whether the entry was created for, or last taken over by, another event than the job's."""
-    return isinstance(found, AlreadyThere) and found.entry.event_id != job.notification.event_id
 
 
 class DeliveryState:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Collection, MutableMapping
+from collections.abc import Collection, MutableMapping, Sequence
 from typing import Any, TextIO
 
 import structlog
@@ -59,27 +59,7 @@ def configure(
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _arrange,
-                structlog.processors.ExceptionRenderer(
-                    # Local variables hold addresses and passwords (pitfalls.md, 25).
-                    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-                )
-                if not console
-                else structlog.processors.format_exc_info,
-                Redaction(secrets),
-                *(
-                    [_visible, structlog.dev.ConsoleRenderer(colors=out.isatty())]
-                    if console
-                    else [structlog.processors.JSONRenderer(in_json, default=str)]
-                ),
-            ],
-        )
-    )
+    handler.setFormatter(_formatter(shared, secrets, console=console, colours=out.isatty()))
     # logging would print a line that cannot be written without redaction.
     logging.raiseExceptions = False
     root = logging.getLogger()
@@ -89,6 +69,30 @@ def configure(
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     # It warns about each malformed request, which anybody can send.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+
+
+def _formatter(
+    shared: Sequence[Processor], secrets: Collection[str], *, console: bool, colours: bool
+) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _arrange,
+            structlog.processors.ExceptionRenderer(
+                # Local variables hold addresses and passwords (pitfalls.md, 25).
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            )
+            if not console
+            else structlog.processors.format_exc_info,
+            Redaction(secrets),
+            *(
+                [_visible, structlog.dev.ConsoleRenderer(colors=colours)]
+                if console
+                else [structlog.processors.JSONRenderer(in_json, default=str)]
+            ),
+        ],
+    )
 
 
 def finish() -> None:

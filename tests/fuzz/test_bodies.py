@@ -18,9 +18,10 @@ from notification_service.contract.outcomes import Rejected, Sent, Skipped, Skip
 from notification_service.delivery import intents, planning
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
-from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.planning import IgnoredEvent, Notification, UnreadableMessage
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park

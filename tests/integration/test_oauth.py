@@ -19,12 +19,12 @@ from hypothesis import given, strategies as st
 from structlog.testing import capture_logs
 
 from notification_service.channels.email.mail import OutgoingEmail
-from notification_service.channels.email.service_keys import read_service_key
 from notification_service.channels.email.smtp import oauth, providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
 from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint
 from notification_service.channels.email.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
+from notification_service.channels.service_keys import read_service_key
 from notification_service.cli import doctor, send_test, smtp_login
 from notification_service.delivery.ports.channel import Accepted, Tried, Unavailable
 from notification_service.delivery.ports.claims import Fence

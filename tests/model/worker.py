@@ -24,8 +24,9 @@ from notification_service.contract.outcomes import Bounced
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
 from notification_service.delivery.observer import NoObserver
-from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import Outbox
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.composer import MessageIds

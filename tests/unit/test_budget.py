@@ -17,8 +17,9 @@ from notification_service.channels.email.mime import SenderIdentity
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
-from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.policy import Policy
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done
 from notification_service.delivery.state import DeliveryState

@@ -12,7 +12,8 @@ from notification_service.delivery.observer import ClosedNotification, Stage
 from notification_service.delivery.ports.channel import Attempt
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Retry
-from notification_service.observability.metrics import Gauges, Metrics
+from notification_service.observability.gauges import Gauges
+from notification_service.observability.metrics import Metrics
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 

@@ -38,8 +38,9 @@ from notification_service.contract.outcomes import (
 from notification_service.delivery import planning
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
-from notification_service.delivery.pipeline import Pipeline, Policy
+from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.poison_guard import PoisonGuard
+from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     HandoverRefused,

@@ -83,15 +83,15 @@ sys.modules["opentelemetry"] = None  # what an extra that is not installed looks
 import asyncio
 from contextlib import AsyncExitStack
 from notification_service import settings
-from notification_service.bootstrap import assembly
+from notification_service.bootstrap import optional_parts
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.delivery.observer import NoObserver
 metrics = NoObserver()
-assert assembly._observer(settings.load(None), metrics, AsyncExitStack()) is metrics
+assert optional_parts.observer(settings.load(None), metrics, AsyncExitStack()) is metrics
 import os
 os.environ["TRACING_ENDPOINT"] = "http://127.0.0.1:1/v1/traces"
 try:
-    assembly._observer(settings.load(None), metrics, AsyncExitStack())
+    optional_parts.observer(settings.load(None), metrics, AsyncExitStack())
 except ConfigurationError as problem:
     print(problem)
 """

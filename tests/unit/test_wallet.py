@@ -31,11 +31,11 @@ from notification_service import bootstrap, settings as service_settings
 from notification_service.channels.email import template_loading
 from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.rendering import Renderer
-from notification_service.channels.email.service_keys import ServiceKey
 from notification_service.channels.email.wallet import apple
 from notification_service.channels.email.wallet.apple import AppleWallet, read_signer
 from notification_service.channels.email.wallet.google import MAX_LINK_LENGTH, GoogleWallet
 from notification_service.channels.email.wallet.tickets import Wallets, WalletTicket
+from notification_service.channels.service_keys import ServiceKey
 from notification_service.content.branding import Brand
 from notification_service.content.localization import Cinema, Defaults
 from notification_service.content.profile import SenderProfile

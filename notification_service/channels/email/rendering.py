@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any
 
-from jinja2 import Template
 from markupsafe import Markup
 
-from notification_service.channels.email import attachments
+from notification_service.channels.email import attachments, mail_remarks, subjects
 from notification_service.channels.email.mail import PARTS, Attachment, Mail, MailTemplate
 from notification_service.channels.email.ticket.qr import QrCode
 from notification_service.channels.email.wallet.tickets import Wallets
@@ -22,23 +21,14 @@ from notification_service.content import (
 )
 from notification_service.content.branding import Brand
 from notification_service.content.event_text import cleaned, earlier_show, isolated, isolated_text, salutation
-from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
 from notification_service.content.reader_links import LinksOfMessage
 from notification_service.content.templates import SHARED
-from notification_service.contract.amounts import Amount
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event, PaymentFailed
 from notification_service.contract.remarks import Remark
-from notification_service.contract.showtimes import parse_showtime
 from notification_service.delivery.ports.composer import CompositionError
 from notification_service.delivery.ports.directory import Recipient
-
-_MAX_SUBJECT_LENGTH = 60
-"""Characters; phones show no more."""
-_MIN_TITLE_LENGTH = 9
-_DIRECTION_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F)))
-"""Header values are cleaned of these (`mime.clean`). The isolates around a title stay: each is closed."""
 
 _CODE, _CALENDAR, _LOGO, _PASS = "ticket.png", "booking.ics", "logo.png", "ticket.pkpass"
 _PKPASS = "application/vnd.apple.pkpass"
@@ -154,10 +144,12 @@ class Renderer:
         context, refused = self._context(event, person, localization)
         code = attachments.ticket_code(event)
         passes, save_link, not_made = self._wallet(parts, event, localization)
-        files, left_out = _within_size([*self._files(parts, event, localization, code), *passes], max_attachment_bytes)
+        files, left_out = mail_remarks.within_size(
+            [*self._files(parts, event, localization, code), *passes], max_attachment_bytes
+        )
         attached, shown = {file.filename for file in files}, isolated(event, localization)
         context |= {
-            "subject": _subject(parts.subject, shown, context),
+            "subject": subjects.subject(parts.subject, shown, context),
             "event": shown,
             "brand": context["brand"] if _LOGO in attached else replace(context["brand"], logo=None),
             "code": code if _CODE in attached else None,
@@ -173,8 +165,8 @@ class Renderer:
         html = parts.html.render(context)
         remarks = [
             *refused,
-            *self._language_remarks(event, person, localization),
-            *_value_remarks(event, localization),
+            *mail_remarks.of_language(event, person, localization, self._profile.defaults.languages),
+            *mail_remarks.of_values(event, localization),
             *left_out,
             *not_made,
         ]
@@ -230,7 +222,7 @@ class Renderer:
         logo = self._profile.brand.logo
         return [
             *([Attachment(_CODE, "image/png", code.png, attachments.QR_ID)] if code else []),
-            *self._calendar_files(parts, event, localization),
+            *_calendar_files(parts, event, localization, self._profile),
             *([Attachment(_LOGO, "image/png", logo.png, logo.content_id)] if logo else []),
         ]
 
@@ -251,76 +243,23 @@ class Renderer:
         remarks += [Remark("wallet", _TOO_LONG)] if google and not link else []
         return [Attachment(_PASS, _PKPASS, file)] if file else [], link, remarks
 
-    def _calendar_files(self, parts: MailTemplate, event: Event, localization: Localization) -> list[Attachment]:
-        profile = self._profile
-        if not isinstance(event, BookingConfirmed | BookingCancelled):
-            return []
-        content = attachments.calendar_file(
-            event,
-            localization,
-            profile.brand,
-            profile.defaults.cinema(event),
-            summary=_one_line(parts.phrases.calendar_summary(event.movie_title, profile.brand)),
-            alarm=_one_line(parts.phrases.calendar_alarm(event.movie_title, profile.brand)),
-            minutes=profile.policies.calendar_minutes,
-        )
-        method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
-        return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
 
-    def _language_remarks(self, event: Event, person: Recipient, localization: Localization) -> list[Remark]:
-        asked = event.locale or person.locale
-        if asked and catalogues.choose([asked], self._profile.defaults.languages) is None:
-            return [Remark("locale", f"{asked[:40]!r} has no catalogue: the mail is written in {localization.locale}")]
+def _calendar_files(
+    parts: MailTemplate, event: Event, localization: Localization, profile: SenderProfile
+) -> list[Attachment]:
+    if not isinstance(event, BookingConfirmed | BookingCancelled):
         return []
-
-
-def _within_size(files: list[Attachment], max_bytes: int | None) -> tuple[list[Attachment], list[Remark]]:
-    """Returns the files that fit beside those before them, and a remark for each that does not."""
-    if max_bytes is None or sum([len(file.content) for file in files]) <= max_bytes:
-        return files, []
-    fitting: list[Attachment] = []
-    remarks = []
-    for file in files:
-        if sum(len(one.content) for one in fitting) + len(file.content) <= max_bytes:
-            fitting.append(file)
-        else:
-            detail = (
-                f"go without {file.filename}: it has {len(file.content)} bytes, and MAX_ATTACHMENT_BYTES={max_bytes}"
-            )
-            remarks.append(Remark("attachments", detail))
-    return fitting, remarks
-
-
-def _value_remarks(event: Event, localization: Localization) -> list[Remark]:
-    """Remarks on values that the mail shows as they were sent. They do not repeat the values."""
-    remarks = [
-        Remark(name, "is shown as it was sent: it can be read in two ways, or in none")
-        for name, value in event.__dict__.items()
-        if type(value) is Amount and localization.currency and formatting.priced(value, localization) is None
-    ]
-    if localization.currency is None:
-        remarks.append(Remark("currency", "is shown as it was sent: it is no currency, or could be several"))
-    if event.time_zone is not None and localization.zone is None:
-        remarks.append(Remark("time_zone", "is no zone: the showtime is shown without one"))
-    showtime = getattr(event, "showtime", None)
-    if showtime and parse_showtime(showtime, localization.zone) is None:
-        remarks.append(Remark("showtime", "is shown as it was sent: it names no moment, or could name two"))
-    return remarks
-
-
-def _subject(template: Template, event: Event, context: Mapping[str, Any]) -> str:
-    """The subject, with a shortened title where it would be longer than phones show."""
-    title = getattr(event, "movie_title", None) or ""
-    subject = _one_line(template.render({**context, "event": event}))
-    if len(subject) > _MAX_SUBJECT_LENGTH and title:
-        shorter = cut(title, max(_MIN_TITLE_LENGTH, len(title) - (len(subject) - _MAX_SUBJECT_LENGTH)))
-        subject = _one_line(template.render({**context, "event": event.model_copy(update={"movie_title": shorter})}))
-    return subject
-
-
-def _one_line(text: str) -> str:
-    # Plain spaces instead of no-break ones: a subject of ASCII needs no encoded words (RFC 2047).
-    return " ".join(text.translate(_DIRECTION_MARKS).split())
+    content = attachments.calendar_file(
+        event,
+        localization,
+        profile.brand,
+        profile.defaults.cinema(event),
+        summary=subjects.one_line(parts.phrases.calendar_summary(event.movie_title, profile.brand)),
+        alarm=subjects.one_line(parts.phrases.calendar_alarm(event.movie_title, profile.brand)),
+        minutes=profile.policies.calendar_minutes,
+    )
+    method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
+    return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
 
 
 def _where(problem: Exception, template: str) -> str:

@@ -5,18 +5,16 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from notification_service.channels.http_client import HttpClient, Response
+from notification_service.channels.service_keys import UNREADABLE, ServiceKey, read_service_key
 from notification_service.foundation.errors import ConfigurationError
 
 _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
@@ -25,45 +23,16 @@ _RENEWED_AFTER_S = 50 * 60.0
 """Google's tokens last an hour."""
 _FLOOR_S = 40 * 60
 """APNs takes a token for an hour, and no new one within 20 minutes."""
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm)
 
 
 class NoLoginError(Exception):
     """There is no token. The text says why, without secrets."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
-    """The parts of a Google service account's JSON file that FCM needs."""
-
-    project: str
-    email: str
-    key_id: str
-    token_url: str
-    key: RSAPrivateKey = field(repr=False)
-
-
-def read_service_account(path: Path) -> ServiceAccount:
+def read_service_account(path: Path) -> ServiceKey:
     """Raises `ConfigurationError`, which quotes nothing of the file."""
-    try:
-        content = json.loads(path.read_bytes())
-        key = load_pem_private_key(content["private_key"].encode(), None)
-        if isinstance(key, RSAPrivateKey) and content["project_id"] and content["client_email"]:
-            return ServiceAccount(
-                str(content["project_id"]),
-                str(content["client_email"]),
-                str(content.get("private_key_id", "")),
-                str(content.get("token_uri") or "https://oauth2.googleapis.com/token"),
-                key,
-            )
-    except OSError as problem:
-        raise ConfigurationError(f"FCM_SERVICE_ACCOUNT_FILE={path} cannot be read: {problem.strerror}") from None
-    except _UNREADABLE:
-        pass
-    raise ConfigurationError(
-        f"FCM_SERVICE_ACCOUNT_FILE={path} is no key file (JSON) of a service account: Firebase console → Project "
-        "settings → Service accounts → Generate new private key (docs/providers.md, FCM)"
-    )
+    steps = "Firebase console → Project settings → Service accounts → Generate new private key (docs/providers.md, FCM)"
+    return read_service_key(path, "FCM_SERVICE_ACCOUNT_FILE", with_project=True, steps=steps)
 
 
 def read_apns_key(path: Path) -> EllipticCurvePrivateKey:
@@ -74,7 +43,7 @@ def read_apns_key(path: Path) -> EllipticCurvePrivateKey:
             return key
     except OSError as problem:
         raise ConfigurationError(f"APNS_KEY_FILE={path} cannot be read: {problem.strerror}") from None
-    except _UNREADABLE:
+    except UNREADABLE:
         pass
     raise ConfigurationError(
         f"APNS_KEY_FILE={path} is no key for APNs (AuthKey_….p8): Apple Developer → Certificates, Identifiers & "
@@ -85,7 +54,7 @@ def read_apns_key(path: Path) -> EllipticCurvePrivateKey:
 class GoogleLogin:
     """One access token for all requests, asked for once at a time and renewed after 50 minutes."""
 
-    def __init__(self, http: HttpClient, account: ServiceAccount, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, http: HttpClient, account: ServiceKey, clock: Callable[[], float] = time.time) -> None:
         self.account = account
         self._http = http
         self._clock = clock
@@ -129,7 +98,7 @@ class GoogleLogin:
         account = self.account
         # A minute early: a server whose clock is behind ours refuses a time in its future.
         claims = {"iss": account.email, "scope": _SCOPE, "aud": account.token_url, "iat": now - 60, "exp": now + 3540}
-        return jwt.encode(claims, account.key, algorithm="RS256", headers={"kid": account.key_id})
+        return jwt.encode(claims, account.key, algorithm="RS256", headers={"kid": account.id})
 
 
 class AppleLogin:

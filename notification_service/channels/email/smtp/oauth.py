@@ -13,10 +13,10 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from notification_service.channels.email.service_keys import ServiceKey
 from notification_service.channels.email.smtp import token_errors
 from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint, TokenRefusedError
 from notification_service.channels.email.smtp.tokens import Granted
+from notification_service.channels.service_keys import ServiceKey
 from notification_service.delivery.ports.refresh_tokens import KeptToken, RefreshTokens
 from notification_service.foundation.errors import StoreUnavailableError
 

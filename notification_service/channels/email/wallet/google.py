@@ -8,8 +8,8 @@ from itertools import chain
 
 import jwt
 
-from notification_service.channels.email.service_keys import ServiceKey
 from notification_service.channels.email.wallet.tickets import WalletTicket
+from notification_service.channels.service_keys import ServiceKey
 from notification_service.content.branding import Brand
 
 _SAVE = "https://pay.google.com/gp/v/save/"

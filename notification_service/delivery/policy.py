@@ -1,0 +1,28 @@
+"""What an operator may choose about how notifications are delivered."""
+
+from dataclasses import dataclass
+
+from notification_service.contract.events import Event
+from notification_service.contract.notification_rules import is_ticket
+from notification_service.delivery.retries import RetrySchedule
+from notification_service.delivery.show_changes import Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`zone`: the time zone in which an event's show takes place, where one is known."""
+
+    retry_schedule: RetrySchedule
+    max_event_bytes: int
+    zone: Zone
+    hold_unknown: frozenset[str] = frozenset()
+    """Templates whose message is never sent again when it may have gone out."""
+    express: bool = False
+    """Whether each ticket's event also comes as a copy on the express lane."""
+    ask_consent: bool = False
+    """Whether clicks are counted where a reader agrees."""
+    not_selected: frozenset[str] = frozenset()
+    """Types of events that are only recorded, to know what they make obsolete."""
+
+    def is_on_express_lane(self, event: Event) -> bool:
+        return self.express and is_ticket(event)
