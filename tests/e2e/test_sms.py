@@ -12,6 +12,7 @@ from notification_service.broker.topology import PARKED
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.records.audit import examine
 from tests.e2e.test_parked import parked
+from tests.e2e.test_retention import cli
 from tests.faults.judge import Judge
 from tests.samples import fresh
 from tests.stack import twilio as doubles
@@ -212,3 +213,24 @@ def test_reconcile_counts_the_channel(place: Place, twilio: Twilio) -> None:
     report = json.loads(place.command("reconcile", "--json", **twilio.environment).stdout)
     assert report["balanced"]
     assert report["outcomes"]["sent"] == 2
+
+
+def test_a_person_is_found_and_erased_by_the_number_alone(place: Place) -> None:
+    masked = {"RECORD_RECIPIENT": "masked", "ADDRESS_KEYS": "a key of the tests of some length"}
+    simulated = {"DELIVERY_MODE": "simulate", "SMS_PROVIDER": "twilio", "SMS_DEFAULT_COUNTRY": "DE"}
+    theirs, other = fresh("booking.cancelled", phone="0151 23456720"), fresh("booking.cancelled", phone=NUMBERS[1])
+    wanted = {theirs["event_id"]: "simulated", other["event_id"]: "simulated"}
+    with place.service(**masked, **simulated):
+        place.publish(event(theirs), event(other))
+        until(lambda: settled(place, wanted), timeout=PATIENCE)
+    number = "+49 (0)151 2345-6720"
+    shown = json.loads(cli(place, "find", number, "--channel", "sms", "--json", **masked).stdout)
+    assert [each["recipient"] for each in shown["records"]] == ["+49***20"]
+    files = [each.name for each in place.outbox.glob("*.sms.txt")]
+    erased = json.loads(cli(place, "erase", "--address", number, "--yes", "--json", **masked).stdout)
+    assert (erased["address"], erased["changed"], erased["unsearched"], len(files)) == ("+49***20", 1, [], 2)
+    assert len(list(place.outbox.glob("*.sms.txt"))) == 1
+    assert [each["recipient"] for each in records(place).values()].count("") == 1
+    assert cli(place, "erase", "--address", number, "--verify", **masked).returncode == 0
+    national = cli(place, "erase", "--address", "0151 23456720", "--yes", **masked)
+    assert "a phone number with its country prefix (+49…)" in national.stderr
