@@ -39,6 +39,20 @@ def configured(settings: Settings) -> tuple[ChannelParts, ...]:
     return (*sms, *push)
 
 
+def live(settings: Settings, channel: ChannelKind) -> ChannelParts:
+    """The parts of one further channel that sends. Raises `ConfigurationError` where it would send nothing, and why."""
+    sms = channel is ChannelKind.SMS
+    setting, chosen = ("SMS_PROVIDER", settings.sms.provider) if sms else ("PUSH_PROVIDERS", settings.push.providers)
+    if not chosen:
+        raise ConfigurationError(f"{setting} is not set: choose who sends, and set its login")
+    if not (settings.sms_live if sms else settings.push_live):
+        missing = settings.sms_missing if sms else settings.push_missing
+        raise ConfigurationError(
+            missing or "DELIVERY_MODE=simulate sends nothing: set DELIVERY_MODE=live or leave it out"
+        )
+    return _sms(settings) if sms else _push(settings)
+
+
 def event_types(settings: Settings) -> Mapping[ChannelKind, tuple[str, ...]]:
     """The types of the events that each further channel has a record of, for `reconcile`."""
     sms = {ChannelKind.SMS: with_answers(settings.sms.events)} if settings.sms.provider else {}
