@@ -166,6 +166,8 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
             _signals(settings, stores, metrics),
             stores.experiment,
         )
+        for meter in filter(None, (each.meter for each in others)):
+            meter.on_taken = metrics.sms_costs(meter.day_limit)
         metrics.watch(_gauges(parts, relays or [transport] if transport else []))
         yield parts
 

@@ -19,6 +19,7 @@ from notification_service.settings import Settings, SmsProvider
 if TYPE_CHECKING:
     from notification_service.channels.push.composer import PushComposer
     from notification_service.channels.sms.composer import SmsComposer
+    from notification_service.channels.sms.cost_meter import CostMeter
     from notification_service.channels.sms.prices import Prices
 
 log = structlog.get_logger(__name__)
@@ -139,16 +140,26 @@ def _sms(settings: Settings) -> ChannelParts:
     composer, chosen = sms_composer(settings), settings.sms.events
     _check_texts(chosen, composer.texts.names, "sms.txt", "SMS_EVENTS", templates_directory(settings))
     transport, look_up = _sms_transport(settings)
+    meter = _meter(settings, transport) if settings.sms_live else None
     return ChannelParts(
         composer,
-        transport,
+        meter or transport,
         with_answers(chosen),
         settings.sms.max_concurrency,
         chosen=chosen,
-        look_up=look_up,
+        look_up=meter.metered(look_up) if meter and look_up else look_up,
         hold_unknown=settings.sms.provider is SmsProvider.SNS and settings.sns.unknown_hold,
         rate_limits=RateLimits(sms_per_day=settings.sms.max_per_day or 0, grain=min(settings.service.retry_rungs) + 1),
+        meter=meter,
     )
+
+
+def _meter(settings: Settings, transport: Transport) -> "CostMeter":
+    from notification_service.channels.sms.composer import MAX_SEGMENTS  # noqa: PLC0415 - only where SMS is switched on
+    from notification_service.channels.sms.cost_meter import CostMeter, not_counted  # noqa: PLC0415 - as above
+
+    prices = sms_prices(settings)
+    return CostMeter(transport, prices, prices.day_limit(settings.sms.max_per_day or 0, MAX_SEGMENTS), not_counted)
 
 
 def _sms_transport(settings: Settings) -> tuple[Transport, LookUp | None]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.email.composer import EmailComposer
@@ -44,6 +45,9 @@ from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Settings, SmtpSettings, Tracking, TransportKind, WalletSettings, plain
 
+if TYPE_CHECKING:
+    from notification_service.channels.sms.cost_meter import CostMeter
+
 _SIMULATED_SENDER = "tickets@cinema.example"
 _MAX_SIMULATED_AT_ONCE = 8
 
@@ -65,7 +69,7 @@ class ChannelParts:
 
     `max_concurrency`: how many messages it hands over at once. `chosen`: the types that it sends, where those are not
     all of them. `look_up`: where its provider can say whether it has a message. `hold_unknown`: a message in doubt is
-    never sent again. `rate_limits`: of its own.
+    never sent again. `rate_limits`: of its own. `meter`: tells what its messages cost.
     """
 
     composer: Composer
@@ -76,6 +80,7 @@ class ChannelParts:
     look_up: LookUp | None = None
     hold_unknown: bool = False
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    meter: "CostMeter | None" = None
 
     @property
     def not_selected(self) -> frozenset[str]:

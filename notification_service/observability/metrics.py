@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from types import TracebackType
 from typing import assert_never
@@ -286,6 +287,34 @@ class Metrics:
         away = gauge("notification_store_away", "1 while a store does not answer.", ("store",))
         away.labels("redis").set_function(gauges.redis_away)
         away.labels("mongodb").set_function(gauges.mongodb_away)
+
+    def sms_costs(self, day_limit: Decimal | None) -> Callable[[str, int, Decimal | None], None]:
+        """Add the metrics of what SMS cost, and return what counts one. `day_limit`: None where nothing limits it."""
+        segments = Counter(
+            "notification_sms_segments_total",
+            "Segments of the SMS that the provider took, by country (ISO 3166).",
+            ("country",),
+            registry=self.registry,
+        )
+        costs = Counter(
+            "notification_sms_cost_total",
+            "What these SMS cost by SMS_PRICES, by country; a country without a price has no series.",
+            ("country",),
+            registry=self.registry,
+        )
+        limit = Gauge(
+            "notification_sms_day_cost_limit",
+            "What the SMS of a day cost at most, by SMS_MAX_PER_DAY and the highest price; NaN if nothing limits it.",
+            registry=self.registry,
+        )
+        limit.set(math.nan if day_limit is None else float(day_limit))
+
+        def count(country: str, number: int, cost: Decimal | None) -> None:
+            segments.labels(country).inc(number)
+            if cost is not None:
+                costs.labels(country).inc(float(cost))
+
+        return count
 
     def page(self) -> bytes:
         return generate_latest(self.registry)

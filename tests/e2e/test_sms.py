@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -234,3 +235,21 @@ def test_a_person_is_found_and_erased_by_the_number_alone(place: Place) -> None:
     assert cli(place, "erase", "--address", number, "--verify", **masked).returncode == 0
     national = cli(place, "erase", "--address", "0151 23456720", "--yes", **masked)
     assert "a phone number with its country prefix (+49…)" in national.stderr
+
+
+def test_metrics_say_what_sms_cost(place: Place, twilio: Twilio) -> None:
+    cancelled = fresh("booking.cancelled", phone=NUMBERS[2])
+    with service(place, twilio, SMS_PRICES='{"DE": "0.1"}', SMS_MAX_PER_DAY="500") as running:
+        place.publish(event(cancelled))
+        until(lambda: settled(place, {cancelled["event_id"]: "sent"}), timeout=PATIENCE)
+        with urlopen(f"http://127.0.0.1:{running.port}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+    segments = sample_of(page, 'notification_sms_segments_total{country="DE"}')
+    assert segments in (1, 2)
+    assert sample_of(page, 'notification_sms_cost_total{country="DE"}') == pytest.approx(segments / 10)
+    assert sample_of(page, "notification_sms_day_cost_limit") == 100
+
+
+def sample_of(page: str, series: str) -> float:
+    [value] = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{series} ")]
+    return float(value)
