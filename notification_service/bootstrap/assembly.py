@@ -108,6 +108,8 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
         )
         channels += (email, *further)
         parts = _parts(settings, stores, link, email=email, further=further, metrics=metrics)
+        for meter in filter(None, (each.meter for each in others)):
+            meter.on_taken = metrics.sms_costs(meter.day_limit)
         metrics.watch(_gauges(parts, transports))
         yield parts
 

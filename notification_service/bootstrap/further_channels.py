@@ -20,6 +20,7 @@ from notification_service.settings import Settings, SmsProvider
 if TYPE_CHECKING:
     from notification_service.channels.push.composer import PushComposer
     from notification_service.channels.sms.composer import SmsComposer
+    from notification_service.channels.sms.cost_meter import CostMeter
     from notification_service.channels.sms.prices import Prices
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,20 @@ def configured(settings: Settings) -> tuple[ChannelParts, ...]:
     sms = [_sms(settings)] if settings.sms.provider else []
     push = [_push(settings)] if settings.push.providers else []
     return (*sms, *push)
+
+
+def live(settings: Settings, channel: ChannelKind) -> ChannelParts:
+    """The parts of one further channel that sends. Raises `ConfigurationError` where it would send nothing, and why."""
+    sms = channel is ChannelKind.SMS
+    setting, chosen = ("SMS_PROVIDER", settings.sms.provider) if sms else ("PUSH_PROVIDERS", settings.push.providers)
+    if not chosen:
+        raise ConfigurationError(f"{setting} is not set: choose who sends, and set its login")
+    if not (settings.sms_live if sms else settings.push_live):
+        missing = settings.sms_missing if sms else settings.push_missing
+        raise ConfigurationError(
+            missing or "DELIVERY_MODE=simulate sends nothing: set DELIVERY_MODE=live or leave it out"
+        )
+    return _sms(settings) if sms else _push(settings)
 
 
 def event_types(settings: Settings) -> Mapping[ChannelKind, tuple[str, ...]]:
@@ -126,16 +141,26 @@ def _sms(settings: Settings) -> ChannelParts:
     composer, chosen = sms_composer(settings), settings.sms.events
     _check_texts(chosen, composer.texts.names, "sms.txt", "SMS_EVENTS", templates_directory(settings))
     transport, look_up = _sms_transport(settings)
+    meter = _meter(settings, transport) if settings.sms_live else None
     return ChannelParts(
         composer,
-        transport,
+        meter or transport,
         with_answers(chosen),
         settings.sms.max_concurrency,
         chosen=chosen,
-        look_up=look_up,
+        look_up=meter.metered(look_up) if meter and look_up else look_up,
         hold_unknown=settings.sms.provider is SmsProvider.SNS and settings.sns.unknown_hold,
         rate_limits=RateLimits(sms_per_day=settings.sms.max_per_day or 0, grain=min(settings.service.retry_rungs) + 1),
+        meter=meter,
     )
+
+
+def _meter(settings: Settings, transport: Transport) -> "CostMeter":
+    from notification_service.channels.sms.composer import MAX_SEGMENTS  # noqa: PLC0415 - only where SMS is switched on
+    from notification_service.channels.sms.cost_meter import CostMeter, not_counted  # noqa: PLC0415 - as above
+
+    prices = sms_prices(settings)
+    return CostMeter(transport, prices, prices.day_limit(settings.sms.max_per_day or 0, MAX_SEGMENTS), not_counted)
 
 
 def _sms_transport(settings: Settings) -> tuple[Transport, LookUp | None]:

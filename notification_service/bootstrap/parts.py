@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from notification_service.channels.breaker import Breaker
 from notification_service.channels.relays import Relay, Relays
@@ -33,6 +34,9 @@ from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Settings, SmtpSettings, TransportKind
 
+if TYPE_CHECKING:
+    from notification_service.channels.sms.cost_meter import CostMeter
+
 _MAX_SIMULATED_AT_ONCE = 8
 
 
@@ -53,7 +57,7 @@ class ChannelParts:
 
     `max_concurrency`: how many messages it hands over at once. `chosen`: the types that it sends, where those are not
     all of them. `look_up`: where its provider can say whether it has a message. `hold_unknown`: a message in doubt is
-    never sent again. `rate_limits`: of its own.
+    never sent again. `rate_limits`: of its own. `meter`: tells what its messages cost.
     """
 
     composer: Composer
@@ -64,6 +68,7 @@ class ChannelParts:
     look_up: LookUp | None = None
     hold_unknown: bool = False
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    meter: "CostMeter | None" = None
 
     @property
     def not_selected(self) -> frozenset[str]:

@@ -16,7 +16,12 @@ from notification_service.settings import Settings
 
 
 def command(
-    address: Annotated[str, typer.Option(help="Whose personal data is removed.", metavar="ADDRESS")],
+    address: Annotated[
+        str,
+        typer.Option(
+            help="Whose personal data is removed: a mail address, or a phone number (+49…).", metavar="ADDRESS"
+        ),
+    ],
     *,
     discard_parked: Annotated[
         bool, typer.Option("--discard-parked", help="Also discard the parked events that contain it.")
@@ -40,7 +45,7 @@ def command(
     erased = _erase(settings, address, dry=True)
     discarded = len(erased.parked) if discard_parked else 0
     question = (
-        f"Erase {erased.records} records of {erased.address}, and remove {len(erased.outbox)} mails in the outbox and "
+        f"Erase {erased.records} records of {erased.address}, and remove {len(erased.outbox)} files of the outbox and "
         f"{discarded} parked events?"
     )
     nothing = not (erased.records or erased.outbox or discarded)

@@ -34,9 +34,13 @@ from notification_service.stores.mongo import documents
 from notification_service.stores.mongo.search import MongoSearch, Place, SearchPage, SearchQuery
 from notification_service.stores.mongo.signals import MongoSignals
 
-Term = Annotated[str | None, typer.Argument(help="A booking, event, notification or address.", callback=not_empty)]
+Term = Annotated[
+    str | None, typer.Argument(help="A booking, event, notification, address or phone number.", callback=not_empty)
+]
 Booking = Annotated[str | None, text_option("--booking", help="Only of this booking.", metavar="ID")]
-Address = Annotated[str | None, text_option("--address", help="Only to this address.", metavar="ADDRESS")]
+Address = Annotated[
+    str | None, text_option("--address", help="Only to this address or phone number (+49…).", metavar="ADDRESS")
+]
 Outcomes = Annotated[
     list[str] | None, typer.Option("--outcome", help="Only with this outcome; may be repeated.", metavar="OUTCOME")
 ]

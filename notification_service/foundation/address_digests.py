@@ -1,6 +1,6 @@
-"""Finds the mail addresses in a text, however they are spelled, and makes the keyed digests that find records by them.
+"""Finds mail addresses and phone numbers in a text, however spelled, and makes the keyed digests to find records by.
 
-Without the key, a digest does not reveal its address. All spellings of one mailbox have the same digest.
+Without the key, a digest does not reveal its address. All spellings of one mailbox or number have the same digest.
 """
 
 import base64
@@ -11,9 +11,11 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from urllib.parse import unquote
 
 from notification_service.foundation.addresses import key
+from notification_service.foundation.phone_numbers import numbers_in
 
 MAX_DIGESTS = 200
 """The most digests of one record. A record with more addresses gets `MORE`, and a search reads the record itself."""
@@ -88,8 +90,14 @@ def stand_in(text: str) -> str:
 
 
 def named_in(texts: Iterable[str]) -> set[str]:
-    """Every address in the texts, in its canonical spelling."""
-    return {each for text in _decodings("\n".join(texts)[:_MAX_TEXT]) for each in _addresses_of(text)}
+    """Every mail address and phone number in the texts, in its canonical spelling."""
+    decoded = _decodings("\n".join(texts)[:_MAX_TEXT])
+    return {each for text in decoded for each in chain(_addresses_of(text), numbers_in(text))}
+
+
+def may_name(text: str) -> bool:
+    """Whether it is worth looking for an address or a number in the text."""
+    return "@" in text or "+" in text
 
 
 def names(address: str, texts: Iterable[str]) -> bool:

@@ -13,7 +13,7 @@ _LOCAL, _LETTER = r"[^\s<>\"(),:;@]", r"[^\s<>\"'(),:;=@"
 # Each part can match in one way only, so that matching a producer's text takes linear time.
 _IN_TEXT = re.compile(rf"(?:\"[^\"\n]{{1,64}}\"|(?<!{_LOCAL}){_LOCAL}+)@\.*{_LETTER}.]+(?:\.+{_LETTER}.]+)+")
 
-_NUMBER_IN_TEXT = re.compile(r"(?<![\w.+-])\+[0-9]{8,15}(?![0-9])(?!\.?\w*@)")
+_NUMBER_IN_TEXT = re.compile(r"(?<![\w.+-])\+(?:[0-9]{8,15}|[1-9](?:[ .()/-]{0,3}[0-9]){6,14})(?![0-9])(?!\.?\w*@)")
 _MIN_NUMBER_LENGTH = 8
 
 _AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

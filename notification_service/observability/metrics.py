@@ -1,15 +1,20 @@
 """Prometheus metrics. Every label has a closed set of values: ids and addresses are never labels."""
 
+import math
 import platform
 import re
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import assert_never
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
+    Gauge,
     Histogram,
     Info,
     ProcessCollector,
@@ -122,6 +127,34 @@ class Metrics:
     def watch(self, gauges: Gauges) -> None:
         """Read these values at each scrape."""
         gauges.watch(self.registry)
+
+    def sms_costs(self, day_limit: Decimal | None) -> Callable[[str, int, Decimal | None], None]:
+        """Add the metrics of what SMS cost, and return what counts one. `day_limit`: None where nothing limits it."""
+        segments = Counter(
+            "notification_sms_segments_total",
+            "Segments of the SMS that the provider took, by country (ISO 3166).",
+            ("country",),
+            registry=self.registry,
+        )
+        costs = Counter(
+            "notification_sms_cost_total",
+            "What these SMS cost by SMS_PRICES, by country; a country without a price has no series.",
+            ("country",),
+            registry=self.registry,
+        )
+        limit = Gauge(
+            "notification_sms_day_cost_limit",
+            "What the SMS of a day cost at most, by SMS_MAX_PER_DAY and the highest price; NaN if nothing limits it.",
+            registry=self.registry,
+        )
+        limit.set(math.nan if day_limit is None else float(day_limit))
+
+        def count(country: str, number: int, cost: Decimal | None) -> None:
+            segments.labels(country).inc(number)
+            if cost is not None:
+                costs.labels(country).inc(float(cost))
+
+        return count
 
     def page(self) -> bytes:
         return generate_latest(self.registry)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,17 +13,21 @@ from pathlib import Path
 
 from notification_service.broker import parking
 from notification_service.broker.parked_events import ParkedEvent
-from notification_service.broker.topology import AGAIN, PARKED, retry_queue
+from notification_service.broker.topology import PARKED, again_queue, fed_queue, retry_queue
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import PENDING
 from notification_service.foundation.address_digests import names, texts_in, texts_of_id
 from notification_service.foundation.addresses import NotAnAddressError, mask, mask_in, read_mailbox
 from notification_service.foundation.errors import ConfigurationError, DependencyError
+from notification_service.foundation.phone_numbers import is_number, read_e164
 from notification_service.records import database, suppression_list
 from notification_service.records.retention_sweeper import Sweeper, SweepResult
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo.retention import MongoRetention
 from notification_service.stores.mongo.search import MongoSearch
+
+_NAMED_AFTER = re.compile(r"-([0-9a-f]{32})\.")
+"""The notification id in the name of a file of the outbox."""
 
 
 @asynccontextmanager
@@ -86,7 +91,7 @@ class ErasureReport:
         for each in self.left:
             yield f"still contains the address, and could not be changed: {each}"
         for each in self.outbox:
-            yield f"a mail in the outbox contains it, {'to be removed' if dry else 'removed'}: {each}"
+            yield f"a message in the outbox is to it or contains it, {'to be removed' if dry else 'removed'}: {each}"
         if self.parked and self.discarded < len(self.parked):
             yield from (f"a parked event contains it: {mask_in(event_id)}" for event_id in self.parked)
             yield (
@@ -123,7 +128,7 @@ class Traces:
         return len(self.records) + len(self.parked) + len(self.outbox)
 
     def sentences(self) -> Iterator[str]:
-        found = {"record": self.records, "parked event": self.parked, "mail in the outbox": self.outbox}
+        found = {"record": self.records, "parked event": self.parked, "message in the outbox": self.outbox}
         for what, places in found.items():
             yield from (f"{self.address} is in the {what} {mask_in(each)}" for each in places)
         yield f"{self.count} traces of {self.address}"
@@ -144,12 +149,11 @@ async def erase(settings: Settings, text: str, *, dry: bool, discard_parked: boo
     except DependencyError as problem:
         report.unsearched.append(f"the parking queue: {problem}; erase again when RabbitMQ answers")
     async with _records(settings, by_address=True) as records:
-        await _erase_records(records, address, report, dry=dry)
+        ids = await _erase_records(records, address, report, dry=dry)
     async with database.opened(settings) as opened:
-        report.suppressed = bool(
-            (await suppression_list.of(settings, opened).known(ChannelKind.EMAIL, address)).entries
-        )
-    report.outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, dry=dry)
+        channel = ChannelKind.EMAIL if "@" in address else ChannelKind.SMS
+        report.suppressed = bool((await suppression_list.of(settings, opened).known(channel, address)).entries)
+    report.outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, ids, dry=dry)
     if discard_parked and report.parked and not dry:
         discarded = await parking.discard(
             _broker(settings), partial(_contains, address), max_bytes=settings.service.max_event_bytes
@@ -158,7 +162,9 @@ async def erase(settings: Settings, text: str, *, dry: bool, discard_parked: boo
     return report
 
 
-async def _erase_records(records: MongoRetention, address: str, report: ErasureReport, *, dry: bool) -> None:
+async def _erase_records(records: MongoRetention, address: str, report: ErasureReport, *, dry: bool) -> set[str]:
+    """Returns the ids of all records found."""
+    ids = set[str]()
     if await records.key_is_lost():
         report.unsearched.append(
             "masked records whose digests were made with a key that is no longer in ADDRESS_KEYS: add it behind the "
@@ -170,29 +176,33 @@ async def _erase_records(records: MongoRetention, address: str, report: ErasureR
         await records.erase_signals(address)
     async for batch in records.addressed_to(address, report.parked):
         settled = [record for record in batch if record.get("outcome") != PENDING]
+        ids |= {str(record["_id"]) for record in batch}
         report.records += len(batch)
         report.under_way += [str(record["_id"]) for record in batch if record.get("outcome") == PENDING]
         if not dry:
             changed = await records.erase(settled, datetime.now(UTC), address)
             report.changed += changed.count
             report.left += [f"{name}: {problem}" for name, problem in changed.left.items()]
+    return ids
 
 
 async def verify(settings: Settings, text: str) -> Traces:
-    """Search every record, parked event and mail in the outbox. Raises as `erase`, and if RabbitMQ does not answer."""
+    """Search every record, parked event and file of the outbox. Raises as `erase`, and if RabbitMQ does not answer."""
     address = _parse_address(text)
     async with _records(settings) as store:
         records = [each async for each in store.traces(address)]
     parked = [each.event_id for each in await _parked(settings, address)]
-    outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, dry=True)
+    outbox = await asyncio.to_thread(_clear_outbox, settings.service.outbox_dir, address, records, dry=True)
     return Traces(mask(address), records, parked, outbox)
 
 
 def _parse_address(text: str) -> str:
     try:
-        return read_mailbox(text)
+        return read_e164(text) if is_number(text) else read_mailbox(text)
     except NotAnAddressError as problem:
-        raise ConfigurationError(f"erase: --address is not a mail address: {problem}") from problem
+        raise ConfigurationError(
+            f"erase: --address is not a mail address, nor a phone number with its country prefix (+49…): {problem}"
+        ) from problem
 
 
 def _broker(settings: Settings) -> str:
@@ -200,8 +210,11 @@ def _broker(settings: Settings) -> str:
 
 
 def _queues(settings: Settings) -> list[str]:
-    delays = [retry_queue(ChannelKind.EMAIL, delay) for delay in settings.service.retry_rungs]
-    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, AGAIN, *delays]
+    kinds, delays = ChannelKind, settings.service.retry_rungs
+    fed = [fed_queue(each) for each in kinds if each is not ChannelKind.EMAIL]
+    again = [again_queue(each) for each in kinds]
+    delayed = [retry_queue(each, delay) for each in kinds for delay in delays]
+    return [settings.rabbitmq.booking_queue, settings.rabbitmq.payment_queue, *fed, *again, *delayed]
 
 
 async def _parked(settings: Settings, address: str) -> list[ParkedEvent]:
@@ -225,13 +238,22 @@ def _texts_of_body(body: str) -> Iterator[str]:
         return
 
 
-def _clear_outbox(folder: Path, address: str, *, dry: bool) -> list[str]:
-    """Delete the mails in the outbox that contain an address, and return their paths. `dry`: delete nothing."""
-    mails = [each for each in sorted(folder.glob("*.*")) if each.suffix in (".eml", ".tmp")]
-    found = [each for each in mails if _mail_contains(each, address)]
+def _clear_outbox(folder: Path, address: str, ids: Collection[str], *, dry: bool) -> list[str]:
+    """Delete what the outbox has for an address, and return the paths. `dry`: delete nothing.
+
+    `ids`: of its notifications. The file of an SMS or push does not say to whom it went, but is named after one.
+    """
+    files = sorted(folder.glob("*.*"))
+    mails = {each for each in files if each.suffix in (".eml", ".tmp")}
+    found = [each for each in files if _id_in(each) in ids or (each in mails and _mail_contains(each, address))]
     for each in found if not dry else ():
         each.unlink(missing_ok=True)
     return [str(each) for each in found]
+
+
+def _id_in(path: Path) -> str | None:
+    named = _NAMED_AFTER.search(path.name)
+    return named[1] if named else None
 
 
 def _mail_contains(path: Path, address: str) -> bool:

@@ -206,6 +206,30 @@ async def test_a_masked_record_keeps_no_address_beside_it(database: mongo.Databa
     assert (left["recipient"], left["recipient_key"]) == ("j***@example.com", "")
 
 
+@pytest.mark.parametrize("full", [True, False])
+async def test_the_records_of_a_phone_number_are_found_and_erased_and_nobody_else_is(
+    database: mongo.Database, *, full: bool
+) -> None:
+    keys = ["a key of the tests, of some length"]
+    ledger = MongoLedger(database, "notification_logs", address_keys=keys, full_recipients=full)
+    await ledger.prepare()
+    theirs = {"phone": "+49 (0)151 1234-5678", "user_email": "jane.smith@example.com"}
+    await ledger.open(intent("sms", channel="sms", recipient="+4915112345678", event_data={"phone": "0151 12345678"}))
+    await ledger.open(intent("email", event_data=theirs))
+    await ledger.open(intent("other", channel="sms", recipient="+4915112345679", event_data={"booking_id": "B1"}))
+    for name in ("sms", "email", "other"):
+        await close(ledger, name=name)
+    keeping = MongoRetention(database, "notification_logs", keys, full_recipients=full)
+    found = [each async for batch in keeping.addressed_to("+4915112345678") for each in batch]
+    assert sorted(each["_id"] for each in found) == ["email", "sms"]
+    await keeping.erase(found, NOW, "+4915112345678")
+    assert [each async for batch in keeping.addressed_to("+4915112345678") for each in batch] == []
+    left = json.dumps([await record(database, name) for name in ("sms", "email")], default=str)
+    assert "15112345678" not in left
+    assert "1234" not in left.replace("2026", "")
+    assert "stripped_at" not in await record(database, "other")
+
+
 # ── records that no version of ours has written ──────────────────────────────────────────────────────
 
 ODD: list[Any] = [None, "odd", 7, 1.5, True, {"a": {"b": 1}}, [], [None], ["odd", 7], [[{}]], NOW]

@@ -185,6 +185,24 @@ async def test_masked_records_are_found_by_the_address_itself(database: mongo.Da
         await database["notification_logs"].delete_one({"_id": "masked"})
 
 
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize(
+    "spelling", ["+4915112345678", "+49 (0)151 1234-5678", "0049 151 12345678", "tel:+4915112345678"]
+)
+async def test_an_sms_is_found_by_its_number_in_any_spelling(
+    database: mongo.Database, spelling: str, *, full: bool
+) -> None:
+    shown = "+4915112345678" if full else "+49***78"
+    theirs = {"recipient": shown, "recipient_key": shown if full else "", "notification_type": "sms"}
+    await database["notification_logs"].insert_one({**record(0), "_id": "sms", **theirs})
+    try:
+        search = MongoSearch(database, "notification_logs", full_recipients=full)
+        assert await ids(search, term=spelling) == ["sms"]
+        assert await ids(search, address=spelling) == ["sms"]
+    finally:
+        await database["notification_logs"].delete_one({"_id": "sms"})
+
+
 async def test_outcomes_are_counted_in_their_time(search: MongoSearch) -> None:
     counted = await search.tally(NOW - timedelta(minutes=20), NOW)
     assert counted == {"parked": 5, "sent": 15}

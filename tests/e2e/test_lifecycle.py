@@ -212,6 +212,7 @@ def test_demo_and_preview_need_no_server(tmp_path: Path) -> None:
     offline("preview", "pages")
     written = {path.suffix for path in (tmp_path / "pages").iterdir()}
     assert written == {".html", ".txt", ".eml"}
+    assert "<figure" in (tmp_path / "pages" / "phone.html").read_text("utf-8")
 
 
 def test_a_start_takes_little_time(place: Place) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -12,6 +13,7 @@ from notification_service.broker.topology import PARKED
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.records.audit import examine
 from tests.e2e.test_parked import parked
+from tests.e2e.test_retention import cli
 from tests.faults.judge import Judge
 from tests.samples import fresh
 from tests.stack import twilio as doubles
@@ -212,3 +214,42 @@ def test_reconcile_counts_the_channel(place: Place, twilio: Twilio) -> None:
     report = json.loads(place.command("reconcile", "--json", **twilio.environment).stdout)
     assert report["balanced"]
     assert report["outcomes"]["sent"] == 2
+
+
+def test_a_person_is_found_and_erased_by_the_number_alone(place: Place) -> None:
+    masked = {"RECORD_RECIPIENT": "masked", "ADDRESS_KEYS": "a key of the tests of some length"}
+    simulated = {"DELIVERY_MODE": "simulate", "SMS_PROVIDER": "twilio", "SMS_DEFAULT_COUNTRY": "DE"}
+    theirs, other = fresh("booking.cancelled", phone="0151 23456720"), fresh("booking.cancelled", phone=NUMBERS[1])
+    wanted = {theirs["event_id"]: "simulated", other["event_id"]: "simulated"}
+    with place.service(**masked, **simulated):
+        place.publish(event(theirs), event(other))
+        until(lambda: settled(place, wanted), timeout=PATIENCE)
+    number = "+49 (0)151 2345-6720"
+    shown = json.loads(cli(place, "find", number, "--channel", "sms", "--json", **masked).stdout)
+    assert [each["recipient"] for each in shown["records"]] == ["+49***20"]
+    files = [each.name for each in place.outbox.glob("*.sms.txt")]
+    erased = json.loads(cli(place, "erase", "--address", number, "--yes", "--json", **masked).stdout)
+    assert (erased["address"], erased["changed"], erased["unsearched"], len(files)) == ("+49***20", 1, [], 2)
+    assert len(list(place.outbox.glob("*.sms.txt"))) == 1
+    assert [each["recipient"] for each in records(place).values()].count("") == 1
+    assert cli(place, "erase", "--address", number, "--verify", **masked).returncode == 0
+    national = cli(place, "erase", "--address", "0151 23456720", "--yes", **masked)
+    assert "a phone number with its country prefix (+49…)" in national.stderr
+
+
+def test_metrics_say_what_sms_cost(place: Place, twilio: Twilio) -> None:
+    cancelled = fresh("booking.cancelled", phone=NUMBERS[2])
+    with service(place, twilio, SMS_PRICES='{"DE": "0.1"}', SMS_MAX_PER_DAY="500") as running:
+        place.publish(event(cancelled))
+        until(lambda: settled(place, {cancelled["event_id"]: "sent"}), timeout=PATIENCE)
+        with urlopen(f"http://127.0.0.1:{running.port}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+    segments = sample_of(page, 'notification_sms_segments_total{country="DE"}')
+    assert segments in (1, 2)
+    assert sample_of(page, 'notification_sms_cost_total{country="DE"}') == pytest.approx(segments / 10)
+    assert sample_of(page, "notification_sms_day_cost_limit") == 100
+
+
+def sample_of(page: str, series: str) -> float:
+    [value] = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{series} ")]
+    return float(value)

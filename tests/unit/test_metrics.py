@@ -35,6 +35,7 @@ def watched() -> Metrics:
             simulated=False,
         )
     )
+    metrics.sms_costs(None)
     return metrics
 
 

@@ -43,8 +43,12 @@ class Prices:
             return "SMS_MAX_PER_DAY is not set: nothing limits what a day costs"
         if self.highest is None:
             return f"at most {messages} SMS a day; SMS_PRICES is not set, so what they cost is not known"
-        cost = messages * segments * self.highest
+        cost = self.day_limit(messages, segments)
         return f"at most {messages} SMS of {segments} segments a day, which cost up to {cost:,.2f}"
+
+    def day_limit(self, messages: int, segments: int) -> Decimal | None:
+        """What so many messages of so many segments cost at most; None where there is no limit or no price."""
+        return messages * segments * self.highest if messages and self.highest is not None else None
 
     @property
     def highest(self) -> Decimal | None:

@@ -11,7 +11,7 @@ from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.shadow import ShadowResult
-from notification_service.foundation.address_digests import Digests, named_in, stand_in, texts_of_id
+from notification_service.foundation.address_digests import Digests, may_name, named_in, stand_in, texts_of_id
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.mongo import address_keys, documents, schema
@@ -228,7 +228,7 @@ class MongoLedger:
     async def first_report(self, fact: str, report: str) -> str:
         key = _fact_id(fact)
         ours = {"_id": key, "report": report, "created_at": datetime.now(UTC)}
-        if "@" in report and (digests := (await self._digests()).of(texts_of_id(report))):
+        if may_name(report) and (digests := (await self._digests()).of(texts_of_id(report))):
             ours["address_digests"] = digests
         if await self._new_facts.write(InsertOne(ours)) is Written.DONE:
             return report
@@ -257,7 +257,7 @@ class MongoLedger:
         `texts`: those of this write that may contain an address, as the server's reply may.
         """
         added: Document = {"attempts": documents.attempt(attempt, self._show)} if attempt else {}
-        addressed = [each for each in (*texts, (attempt.reply or "") if attempt else "") if "@" in each]
+        addressed = [each for each in (*texts, (attempt.reply or "") if attempt else "") if may_name(each)]
         if addressed and (digests := (await self._digests()).of(addressed)):
             added["address_digests"] = {"$each": digests}
         return {**change, "$addToSet": added} if added else change

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from notification_service.delivery.ports.ledger import RecordedEvent
 from notification_service.foundation.addresses import NotAnAddressError, key, mask, read_mailbox
+from notification_service.foundation.phone_numbers import is_number, read_e164
 from notification_service.stores.mongo.client import Database, Document, translate_errors, unavailable
 from notification_service.stores.mongo.documents import RECORDED_EVENT_FIELDS, recorded_event, storable_text
 from notification_service.stores.mongo.recipients import SPELLINGS_INDEX, spellings
@@ -188,12 +189,15 @@ class MongoSearch:
 
     async def _by_term(self, term: str) -> list[Document]:
         ids = [{"_id": identity(term)}, {"booking_id": term}, {"event_ids": term}]
-        return [*ids, *(await self._by_address(term) if "@" in term else ())]
+        return [*ids, *(await self._by_address(term) if "@" in term or is_number(term) else ())]
 
     async def _by_address(self, text: str) -> list[Document]:
-        """Match an address in any case of letters. Masked records match every address with the same mask."""
+        """Match an address in any case of letters, and a phone number in any spelling with its country prefix.
+
+        Masked records match every address with the same mask.
+        """
         try:
-            address = read_mailbox(text)
+            address = read_e164(text) if is_number(text) else read_mailbox(text)
         except NotAnAddressError:
             address = storable_text(text)
         if not self._full:

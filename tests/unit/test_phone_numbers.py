@@ -1,0 +1,101 @@
+"""A phone number is found however it is spelled, by the digest of that number and by no other."""
+
+import time
+from urllib.parse import quote
+
+import pytest
+
+from notification_service.foundation.address_digests import Digests, named_in, names
+from notification_service.foundation.addresses import NotAnAddressError, mask_in
+from notification_service.foundation.phone_numbers import is_number, read_e164
+
+NUMBER = "+4915112345678"
+KEYED = Digests(["a key of the tests, of some length"])
+SPELLINGS = [
+    NUMBER,
+    "+49 151 12345678",
+    "+49 (0)151 1234-5678",
+    "+49 (0) 151 / 1234 5678",
+    "+49.151.12345678",
+    "+49\u00a0151\u202f12345678",
+    "+49\u2011151\u201112345678",
+    "\uff0b\uff14\uff19 151 12345678",
+    "+\u0664\u0669 \u0661\u0665\u0661 \u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668",
+    "\u200e+49 151 12345678\u200f",
+    f"tel:{NUMBER}",
+]
+
+
+@pytest.mark.parametrize("spelling", [*SPELLINGS, "004915112345678", "0049 151 12345678", f"sms:{NUMBER}"], ids=ascii)
+def test_a_number_is_read_in_any_spelling(spelling: str) -> None:
+    assert is_number(spelling)
+    assert read_e164(spelling) == NUMBER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *SPELLINGS,
+        f"The 'To' number {NUMBER} is not a valid phone number.",
+        "call +49 151 12345678 2 seats",
+        f"{NUMBER}, +4915187654321",
+        f"To={quote(NUMBER)}&Body=x",
+        f"BOOK-{NUMBER}",
+        rf'{{"phone": "\u002b{NUMBER[1:]}"}}',
+        f"<{NUMBER}>",
+    ],
+    ids=ascii,
+)
+def test_a_number_is_found_in_a_text(text: str) -> None:
+    assert names(NUMBER, [text])
+    assert set(KEYED.of([text])) & set(KEYED.to_search(NUMBER))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+4915112345679",
+        "+49151123456789",
+        "+491511234567",
+        "4915112345678",
+        "0151 12345678",
+        "x+4915112345678",
+        "++4915112345678",
+        "2026-11-29T20:00:00+00:00",
+        "+49***78",
+    ],
+)
+def test_another_number_is_another(text: str) -> None:
+    assert not names(NUMBER, [text])
+
+
+@pytest.mark.parametrize(
+    "text", ["B-4711", "jane+49151123@guests.example", "0151 12345678", "+", "", "7c9e6679", "+49 A"]
+)
+def test_what_is_no_number_is_not_taken_for_one(text: str) -> None:
+    assert not is_number(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["+49 151", "+49151123456781234", "+4915112345678, +4915187654321", "+49 151 12345678 #7"]
+)
+def test_a_number_that_cannot_be_one_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(NotAnAddressError) as refused:
+        read_e164(text)
+    assert text not in str(refused.value)
+
+
+def test_a_number_is_masked_with_its_separators() -> None:
+    assert mask_in("to +49 151 12345678.") == "to +49***78."
+    assert mask_in(f"to {NUMBER} 7") == "to +49***78 7"
+    assert mask_in("at 20:00 +0200 in C7") == "at 20:00 +0200 in C7"
+
+
+@pytest.mark.parametrize(
+    "text", ["+1 " * 80_000, "+" * 250_000, "+1" * 120_000, "+1   " * 60_000, "+" + "1 " * 120_000], ids=ascii
+)
+def test_no_event_takes_long(text: str) -> None:
+    started = time.process_time()
+    named_in([text])
+    mask_in(text)
+    assert time.process_time() - started < 3
