@@ -81,6 +81,7 @@ def at_a_distance(server_port: int, round_trip_ms: float) -> Iterator[int]:
         target=_serve, args=(theirs, server_port, round_trip_ms / 1000), daemon=True
     )
     process.start()
+    theirs.close()  # so that a relay that does not come up ends the wait
     try:
         yield ours.recv()
     finally:
