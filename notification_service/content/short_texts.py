@@ -18,7 +18,7 @@ from notification_service.content.event_text import cleaned, earlier_show, isola
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
-from notification_service.content.templates import SHARED, SharedPhrases
+from notification_service.content.templates import SHARED, SharedPhrases, failed_at
 from notification_service.contract.events import Event, PaymentFailed
 from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.remarks import Remark
@@ -105,7 +105,7 @@ class ShortTexts:
             )
             written = compiled.render(context)
         except Exception as problem:  # a template may raise anything
-            raise TextError(_where(problem, f"{template}/{self.part}"), str(problem)) from problem
+            raise TextError(failed_at(problem, f"{template}/{self.part}", (SMS, PUSH)), str(problem)) from problem
         lines = tuple(line for each in written.splitlines() if (line := " ".join(each.split())))
         return ShortText(lines, localization.language, tuple(remarks))
 
@@ -172,14 +172,3 @@ def _digest(directory: Path, name: str, part: str) -> str:
     for path in (*sorted(shared), directory / name / part):
         digest.update(path.relative_to(directory).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _where(problem: Exception, template: str) -> str:
-    """The innermost line of a template in a traceback, whose frames Jinja2 maps to lines of the templates."""
-    where, frame = template, problem.__traceback__
-    while frame is not None:
-        filename = frame.tb_frame.f_code.co_filename
-        if filename.endswith((SMS, PUSH)) or f"/{SHARED}/" in filename:
-            where = f"{filename}:{frame.tb_lineno}"
-        frame = frame.tb_next
-    return where

@@ -224,3 +224,17 @@ def samples(directory: Path) -> list[tuple[str, Event]]:
     """Returns the name and event of each sample beside the templates that becomes an e-mail."""
     found = [(path.stem, json.loads(path.read_text("utf-8"))) for path in sorted((directory / SAMPLES).glob("*.json"))]
     return [(name, event) for name, data in found if (event := parse(data, str(data.get("event_type"))))]
+
+
+def failed_at(problem: Exception, template: str, parts: tuple[str, ...]) -> str:
+    """The innermost line of a template in a traceback, whose frames Jinja2 maps to lines of the templates.
+
+    `parts`: the names of a template's files. The template itself where no line of one is among them.
+    """
+    where, frame = template, problem.__traceback__
+    while frame is not None:
+        filename = frame.tb_frame.f_code.co_filename
+        if filename.endswith(parts) or f"/{SHARED}/" in filename:
+            where = f"{filename}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return where

@@ -201,8 +201,10 @@ class Sender:
         if isinstance(recipient, Rejected | Skipped):
             return None
         relevance = await self.relevance.check(job)
+        name = variant_name(job.notification.template, job.variant)
         try:
-            return await self._composed(job, relevance.event, recipient)
+            # Only to compare: its remarks, a fallback and the shadow belong to the message that goes out.
+            return self.composer.compose(relevance.event, recipient, _ids(job, name))
         except CompositionError:
             return None
 

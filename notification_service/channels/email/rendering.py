@@ -24,7 +24,7 @@ from notification_service.content.event_text import cleaned, earlier_show, isola
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
 from notification_service.content.reader_links import LinksOfMessage
-from notification_service.content.templates import SHARED
+from notification_service.content.templates import failed_at
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event, PaymentFailed
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.ports.composer import CompositionError
@@ -113,7 +113,7 @@ class Renderer:
                 reader_links=reader_links,
             )
         except Exception as problem:  # a template may raise anything
-            raise CompositionError(_where(problem, template), str(problem)) from problem
+            raise CompositionError(failed_at(problem, template, PARTS), str(problem)) from problem
 
     def _parts(self, language: str, template: str) -> MailTemplate:
         try:
@@ -260,14 +260,3 @@ def _calendar_files(
     )
     method = "CANCEL" if isinstance(event, BookingCancelled) else "PUBLISH"
     return [Attachment(_CALENDAR, f"text/calendar; method={method}; charset=utf-8", content)] if content else []
-
-
-def _where(problem: Exception, template: str) -> str:
-    """The innermost template line of a traceback, whose frames Jinja2 maps to lines of the templates."""
-    where, frame = template, problem.__traceback__
-    while frame is not None:
-        filename = frame.tb_frame.f_code.co_filename
-        if filename.endswith(PARTS) or f"/{SHARED}/" in filename:
-            where = f"{filename}:{frame.tb_lineno}"
-        frame = frame.tb_next
-    return where
