@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 import structlog
+import uvloop
 
 from notification_service.bootstrap import ChannelParts
 from notification_service.bootstrap.assembly import Parts, connected
@@ -190,6 +191,12 @@ async def opened(settings: Settings, others: Sequence[ChannelParts] = ()) -> Asy
     """The service with its parts connected, closed at the end of the block. `others`: the channels beside e-mail."""
     async with connected(settings, others) as parts:
         yield Service(settings, parts)
+
+
+def serve(settings: Settings, companion: CompanionServer, others: Sequence[ChannelParts] = ()) -> None:
+    """`run` on an event loop of its own. Raises `ConfigurationError`."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings, companion, others))
 
 
 async def run(settings: Settings, companion: CompanionServer, others: Sequence[ChannelParts] = ()) -> None:

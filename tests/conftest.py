@@ -1,10 +1,12 @@
 """Fixtures that every folder of tests may ask for. The stack is started when the first test asks for it."""
 
+import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import settings
 
 from tests.fuzzing import examples
@@ -41,6 +43,11 @@ def _needs_a_server(item: pytest.Item) -> bool:
     fixtures = {*getattr(item, "fixturenames", ())}
     stores = {*map(str, item.callspec.params.values())} if hasattr(item, "callspec") else set()
     return bool(fixtures & {"stack", "own_smtp"} or stores & {"redis", "mongodb"})
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the loop of the service."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """`run`: the service itself."""
 
-import asyncio
-
 from notification_service import service
 from notification_service.bootstrap import further_channels
 from notification_service.cli.configuration import service_settings
@@ -16,6 +14,6 @@ def command() -> None:
     """
     settings = service_settings()
     try:
-        asyncio.run(service.run(settings, console.serving, further_channels.configured(settings)))
+        service.serve(settings, console.serving, further_channels.configured(settings))
     finally:
         logging.finish()

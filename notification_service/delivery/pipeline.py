@@ -82,7 +82,10 @@ class Pipeline:
 
     @cached_property
     def relevance(self) -> RelevanceCheck:
-        return RelevanceCheck(self.state, self.composer.channel, self.policy.zone, lease_s=self.leases.seconds)
+        policy, lease_s = self.policy, self.leases.seconds
+        return RelevanceCheck(
+            self.state, self.composer.channel, policy.zone, lease_s=lease_s, lasts_s=policy.relevance_lasts_s
+        )
 
     @cached_property
     def closer(self) -> Closer:

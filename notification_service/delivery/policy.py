@@ -21,6 +21,8 @@ class Policy:
     """Whether each ticket's event also comes as a copy on the express lane."""
     ask_consent: bool = False
     """Whether clicks are counted where a reader agrees."""
+    relevance_lasts_s: float = 1.0
+    """For how long a message counts as still needed. Behind a backlog and a long wire, an ordinary one waits less."""
     not_selected: frozenset[str] = frozenset()
     """Types of events that are only recorded, to know what they make obsolete."""
 

@@ -23,18 +23,21 @@ from notification_service.delivery.ports.ledger import AlreadyThere, Opened
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
 
-_FRESH_S = 0.2
-"""How long an answer is used. An ordinary message has reached its handover by then."""
-
 
 class RelevanceCheck:
-    """`zone`: the time zone in which an event's show takes place. `lease_s`: how long a worker holds a claim."""
+    """`zone`: the time zone in which an event's show takes place. `lease_s`: how long a worker holds a claim.
 
-    def __init__(self, state: DeliveryState, channel: ChannelKind, zone: Zone, *, lease_s: float) -> None:
+    `lasts_s`: for how long an answer is used.
+    """
+
+    def __init__(
+        self, state: DeliveryState, channel: ChannelKind, zone: Zone, *, lease_s: float, lasts_s: float
+    ) -> None:
         self._state = state
         self._channel = channel
         self._zone = zone
         self._lease_s = lease_s
+        self._lasts_s = lasts_s
 
     async def check(self, job: Job) -> Relevance:
         """Decide by what is known of the booking now, and keep the answer in the job."""
@@ -55,7 +58,7 @@ class RelevanceCheck:
 
         None where the last answer is recent enough.
         """
-        return await self.check(job) if time.monotonic() - job.looked_at > _FRESH_S else None
+        return await self.check(job) if time.monotonic() - job.looked_at > self._lasts_s else None
 
     async def is_news(self, job: Job, found: Opened | AlreadyThere) -> bool:
         """Whether the event gets a notification of its own, beside the closed one of its fact.

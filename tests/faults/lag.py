@@ -9,10 +9,12 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
+import uvloop
 
 from notification_service.cli import configuration
 from notification_service.observability import health, serving
@@ -70,13 +72,16 @@ def _say(own: float, late: float) -> None:
 
 
 def _time_operations(service: Service) -> None:
-    groups = service.parts.ledger._writes._groups
-    inner = groups._answer
+    ledger = service.parts.ledger
+    for writes in (ledger._intents, ledger._updates):
+        groups = writes._groups
+        groups._answer = partial(_timed_answer, groups._answer)
 
-    async def timed(operations: Sequence[Write]) -> Sequence[Written | Exception]:
-        return await _timed(inner(operations))
 
-    groups._answer = timed
+async def _timed_answer(
+    answer: Callable[[Sequence[Write]], Awaitable[Sequence[Written | Exception]]], operations: Sequence[Write]
+) -> Sequence[Written | Exception]:
+    return await _timed(answer(operations))
 
 
 async def _timed(call: Awaitable[T]) -> T:
@@ -102,4 +107,5 @@ async def run(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(configuration.service_settings()))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(configuration.service_settings()))

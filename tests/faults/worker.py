@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.envelope import Envelope
 from notification_service.channels.email.smtp.pool import Pool
@@ -161,4 +163,5 @@ async def run(settings: Settings, crash: Crash) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(configuration.service_settings(), Crash(os.environ.get("CRASH_AT", ""))))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(configuration.service_settings(), Crash(os.environ.get("CRASH_AT", ""))))

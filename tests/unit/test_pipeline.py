@@ -218,7 +218,9 @@ class Cinema:
             composer=EmailComposer(self.renderer, SENDER, max_attachment_bytes=self.largest),
             channel=self.channel,
             outbox=self.outbox,
-            policy=Policy(RetrySchedule(self.most, (5, 30)), LARGEST, self.renderer.zone, self.hold),
+            policy=Policy(
+                RetrySchedule(self.most, (5, 30)), LARGEST, self.renderer.zone, self.hold, relevance_lasts_s=0.2
+            ),
             jobs=Jobs(),
             poison_guard=PoisonGuard(self.claims),
             suppression=self.suppression,

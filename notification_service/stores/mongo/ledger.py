@@ -58,7 +58,9 @@ class MongoLedger:
         reads = reads or GroupedReads()
         self._facts = reads.of(database[schema.FACTS], {"report": 1, "paid_at": 1})
         self._new_facts = GroupedWrites(database[schema.FACTS])
-        self._writes = GroupedWrites(self._records)
+        # An update costs a server several times as much as an insert, and a mail waits for its intent alone.
+        self._intents = GroupedWrites(self._records)
+        self._updates = GroupedWrites(self._records)
         self._events = reads.of(self._records, documents.RECORDED_EVENT_FIELDS)
         self._full = full_recipients
         self._show: documents.Show = str if full_recipients else mask_in
@@ -86,7 +88,7 @@ class MongoLedger:
     async def open(self, intent: Intent) -> Opened | AlreadyThere:
         digests = (await self._digests()).of(documents.texts_of(intent))
         new = {**documents.pending(intent, self._show), "address_digests": digests}
-        written = await self._writes.write(InsertOne(new))
+        written = await self._intents.write(InsertOne(new))
         if written is Written.DONE:
             return Opened()
         found = await self._read(intent.notification_id)
@@ -249,7 +251,7 @@ class MongoLedger:
     async def _update(self, which: Document, change: Document) -> bool:
         """Returns whether it is certain that the document was changed."""
         operation: Write = UpdateOne(which, change)
-        return await self._writes.write(operation) is Written.DONE
+        return await self._updates.write(operation) is Written.DONE
 
     async def _with_attempt(self, change: Document, attempt: Attempt | None, texts: Sequence[str] = ()) -> Document:
         """Add the attempt to a set, so that a write repeated after a lost answer does not record it twice.

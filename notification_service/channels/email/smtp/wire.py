@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections import deque
 from dataclasses import dataclass
+from typing import cast
 
 from aiosmtplib import SMTP, SMTPServerDisconnected
 
@@ -178,9 +179,9 @@ async def within(seconds: float, reply: asyncio.Future[Reply]) -> Reply:
 def take_over(client: SMTP) -> Wire:
     """Returns the connection as ours. Raises `SMTPServerDisconnected` where it has ended or is out of step."""
     protocol, transport = client.protocol, client.transport
-    if protocol is None or not isinstance(transport, asyncio.Transport) or transport.is_closing():
+    if protocol is None or transport is None or transport.is_closing():
         raise SMTPServerDisconnected("Connection lost")
     # What came beyond the reply to the login would answer our first command.
     if protocol._buffer:  # noqa: SLF001 - aiosmtplib has no public name for it
         raise SMTPServerDisconnected("the server said more than it was asked for at the login")
-    return Wire(transport)
+    return Wire(cast("asyncio.Transport", transport))
