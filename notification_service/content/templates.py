@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from jinja2 import (
     TemplateSyntaxError,
 )
 from jinja2.bccache import Bucket
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from notification_service.content import formatting, line_breaking
 from notification_service.content.css_inliner import StyleError, StyleSheet
+from notification_service.content.template_code import FOR_TEMPLATES, DirectMacro, TemplateCode
 from notification_service.contract.events import Event, parse
 from notification_service.foundation.errors import ConfigurationError
 
@@ -77,11 +78,15 @@ class StyledLoader(FileSystemLoader):
 
 
 class Sentences:
-    """The function `_("...")` of one language: translates, and inserts values, escaped in HTML."""
+    """The function `_("...")` of one language: translates, and inserts values, escaped in HTML.
+
+    `html`, `text`: the sentences without values.
+    """
 
     def __init__(self, translations: NullTranslations) -> None:
         self._translations = translations
         self._known: dict[str, tuple[str, Markup]] = {}
+        self.html, self.text = _Whole(self, html=True), _Whole(self, html=False)
 
     def say(self, sentence: str, values: Mapping[str, Any], *, html: bool) -> str:
         known = self._known.get(sentence)
@@ -90,6 +95,18 @@ class Sentences:
             known = self._known[sentence] = text, Markup(text)  # noqa: S704 - a catalogue is as trusted as a template
         # Also without values, so that a percent sign is written `%%` in every sentence.
         return known[html] % values
+
+
+class _Whole(dict[str, str]):
+    """Sentences without values, each said once."""
+
+    def __init__(self, sentences: Sentences, *, html: bool) -> None:
+        super().__init__()
+        self._say = partial(sentences.say, values={}, html=html)
+
+    def __missing__(self, sentence: str) -> str:
+        said = self[sentence] = self._say(sentence)
+        return said
 
 
 class Plurals:
@@ -119,15 +136,7 @@ class Joint:
         return said if html else line_breaking.one_line(said)
 
 
-class _Environment(Environment):
-    """An environment whose globals are complete before the first template is loaded."""
-
-    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        """Return one dictionary: Jinja's chain of several is copied for every mail, key by key."""
-        return {**self.globals, **(d or {})}
-
-
-_DIRECT = frozenset({Macro, Sentences, Plurals, Joint})
+_DIRECT = frozenset({DirectMacro, Sentences, Plurals, Joint})
 
 
 class _Context(Context):
@@ -140,11 +149,24 @@ class _Context(Context):
         if named:
             for name in _OF_THE_COMPILER:
                 named.pop(name, None)
-        if kind is Macro:
+        if kind is DirectMacro:
             return callee(self.eval_ctx, *values, **named)
         if kind is Joint:
             return callee.join(values, html=self.eval_ctx.autoescape)
         return callee.say(*values, named, html=self.eval_ctx.autoescape)
+
+
+class _Environment(Environment):
+    """An environment whose globals are complete before the first template is loaded."""
+
+    code_generator_class = TemplateCode
+    context_class = _Context
+    for_templates = FOR_TEMPLATES
+    sentences: Sentences
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return one dictionary: Jinja's chain of several is copied for every mail, key by key."""
+        return {**self.globals, **(d or {})}
 
 
 def environment(
@@ -162,12 +184,11 @@ def environment(
         bytecode_cache=compiled,
         extensions=["jinja2.ext.i18n"],
     )
-    made.context_class = _Context
     made.policies["ext.i18n.trimmed"] = True
     made.filters.update(formatting.FILTERS)
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
     made.globals.update(known)
-    made.globals["_"] = made.globals["gettext"] = Sentences(translations)
+    made.sentences = made.globals["_"] = made.globals["gettext"] = Sentences(translations)
     made.globals["ngettext"] = Plurals(translations)
     made.globals["sentences"] = Joint(translations, "%(first)s %(next)s")
     made.globals["pieces"] = Joint(translations, "%(first)s · %(next)s")
