@@ -36,6 +36,7 @@ _MAX_CACHED_LENGTH = 1000
 """Longer lines are not cached, so that the text of one event cannot fill the memory."""
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_PLAIN_TOKEN = re.compile(r"[!-$&-<>@-~]{1,200}")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]')
 
 
@@ -101,6 +102,8 @@ def clean_subject(text: str) -> str:
 
 
 def _balanced(text: str) -> bool:
+    if text.isprintable():  # isolates cannot be printed
+        return True
     depth = 0
     for character in text:
         depth += (character == _ISOLATES[0]) - (character == _ISOLATES[1])
@@ -161,7 +164,8 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
         *([sender_identity.tag(ids.notification_id)] if sender_identity.tag else ()),
         "MIME-Version: 1.0",
     ]
-    return "".join(f"{line}\r\n" for line in lines).encode()
+    lines.append("")
+    return "\r\n".join(lines).encode()
 
 
 def _unsubscribe(link: str) -> tuple[str, str]:
@@ -197,6 +201,8 @@ def _folded(line: str) -> str:
 
 def _token(text: str) -> str:
     """The value in printable ASCII, percent-encoded where needed, so that it never folds."""
+    if _PLAIN_TOKEN.fullmatch(text):
+        return text
     return "".join(
         c if "!" <= c <= "~" and c not in "%=?" else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace"))
         for c in text
