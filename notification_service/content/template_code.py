@@ -7,19 +7,25 @@ mail has hundreds of them. This one writes the usual case where it stands, and l
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.idtracking import VAR_LOAD_ALIAS, VAR_LOAD_RESOLVE, VAR_LOAD_UNDEFINED
 from jinja2.runtime import Macro
 from jinja2.utils import missing
-from markupsafe import Markup, _escape_inner  # type: ignore[attr-defined]  # `escape` without its frame of Python
+from markupsafe import Markup, _escape_inner, escape  # type: ignore[attr-defined]  # `escape` without its frame of Python
 
 _TRANSLATING = ("_", "gettext")
 
 marked: Callable[[str], Markup] = partial(str.__new__, Markup)
 """`Markup(text)` of a text, without asking it for markup of its own."""
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 - whatever a template shows
+    """Returns the value as HTML shows it: markup as it is, everything else escaped."""
+    kind = type(value)
+    return cast(str, value if kind is Markup else _escape_inner(value) if kind is str else escape(value))
 
 
 class DirectMacro(Macro):
