@@ -75,12 +75,17 @@ def _written(local: datetime, form: Form, locale: Locale) -> str:
 
 
 def _joined(day: str, clock: str, form: Form, locale: Locale) -> str:
-    cldr = str(locale.datetime_formats["medium"])
+    cldr = _cldr_joint(locale)
     joint = _habits(locale).joint or cldr
     if locale.language == "es":
         # In a subject, each letter counts.
         joint = cldr if form.day == "brief" else joint.replace("las", "la") if clock.startswith("1:") else joint
     return joint.format(clock, day)
+
+
+@lru_cache(_CACHE_SIZE)
+def _cldr_joint(locale: Locale) -> str:
+    return str(locale.datetime_formats["medium"])
 
 
 def _habits(locale: Locale) -> _Habits:

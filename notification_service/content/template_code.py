@@ -31,8 +31,9 @@ def shown(value: Any) -> str:  # noqa: ANN401 - whatever a template shows
 class DirectMacro(Macro):
     """A macro that templates call as the function that it is.
 
-    `in_html`, `in_text`: that function, for calls with positional values from a template of the macro's own kind;
-    None where the macro needs more than values.
+    `in_html`, `in_text`: that function, for calls with positional values, and nothing else, from a template of the
+    macro's own kind; None where the macro is of the other kind, or needs more. `around_html`, `around_text`: the same
+    for calls with a block, and nothing else.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class DirectMacro(Macro):
         super().__init__(environment, func, name, arguments, catch_kwargs, catch_varargs, caller, default_autoescape)
         # Jinja's code gives an argument that is `missing` its default.
         func.__defaults__ = (missing,) * len(arguments)
-        needs_only_values = not (catch_kwargs or catch_varargs or caller)
-        self.in_html = func if needs_only_values and default_autoescape else None
-        self.in_text = func if needs_only_values and not default_autoescape else None
+        takes_values = not (catch_kwargs or catch_varargs or caller)
+        takes_block = caller and not (arguments or catch_kwargs or catch_varargs)
+        html, text = (func, None) if default_autoescape else (None, func)
+        self.in_html, self.in_text = (html, text) if takes_values else (None, None)
+        self.around_html, self.around_text = (html, text) if takes_block else (None, None)
 
 
 class TemplateCode(CodeGenerator):
@@ -103,7 +106,9 @@ class TemplateCode(CodeGenerator):
         self.write(f"), {node.attr!r}, missing)) is not missing else environment.getattr({holder}, {node.attr!r}))")
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
-        if forward_caller or node.dyn_args or node.dyn_kwargs:
+        if forward_caller and not (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs):
+            self._write_block_call(node, frame)
+        elif forward_caller or node.dyn_args or node.dyn_kwargs:
             super().visit_Call(node, frame, forward_caller=forward_caller)
         elif self._translates(node, frame):
             self._write_sentence(node, frame)
@@ -111,6 +116,10 @@ class TemplateCode(CodeGenerator):
             super().visit_Call(node, frame)
         else:
             self._write_direct_call(node, frame)
+
+    @staticmethod
+    def _kind(frame: Frame) -> str:
+        return "html" if frame.eval_ctx.autoescape else "text"
 
     def _translates(self, node: nodes.Call, frame: Frame) -> bool:
         """Whether this is `_("...")`, `_` being the function of all templates."""
@@ -121,7 +130,7 @@ class TemplateCode(CodeGenerator):
 
     def _write_sentence(self, node: nodes.Call, frame: Frame) -> None:
         escapes = bool(frame.eval_ctx.autoescape)
-        self.write("sentences.say(" if node.kwargs else f"sentences.{'html' if escapes else 'text'}[")
+        self.write("sentences.say(" if node.kwargs else f"sentences.{self._kind(frame)}[")
         self.visit(node.args[0], frame)
         if not node.kwargs:
             self.write("]")
@@ -133,12 +142,18 @@ class TemplateCode(CodeGenerator):
             self.write(", ")
         self.write(f"}}, html={escapes})")
 
+    def _write_block_call(self, node: nodes.Call, frame: Frame) -> None:
+        called, kind = self.temporary_identifier(), self._kind(frame)
+        self.write(f"(around(caller) if (around := getattr(({called} := ")
+        self.visit(node.node, frame)
+        self.write(f"), 'around_{kind}', None)) else context.call({called}, caller=caller))")
+
     def _write_direct_call(self, node: nodes.Call, frame: Frame) -> None:
         """The function of what has one for this kind of template, else `Context.call`."""
-        called, kind = self.temporary_identifier(), "in_html" if frame.eval_ctx.autoescape else "in_text"
+        called, kind = self.temporary_identifier(), self._kind(frame)
         self.write(f"(getattr(({called} := ")
         self.visit(node.node, frame)
-        self.write(f"), {kind!r}, None) or partial(context.call, {called}")
+        self.write(f"), 'in_{kind}', None) or partial(context.call, {called}")
         self.write(", _loop_vars=_loop_vars" if frame.loop_frame else "")
         self.write(", _block_vars=_block_vars" if frame.block_frame else "")
         self.write("))(")
