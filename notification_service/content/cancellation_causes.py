@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from notification_service.contract.events import BookingCancelled, BookingRefunded, Event, PaymentRefunded
+from notification_service.foundation.caching import bounded_cache
 
 
 class Cause(StrEnum):
@@ -44,6 +45,7 @@ _PHRASES: Mapping[Cause, str] = {
 }
 _KNOWN = {cause: re.compile(rf"\b(?:{phrases})\b") for cause, phrases in _PHRASES.items()}
 _DOUBTS = re.compile(r"\b(?:not?|never|without|neither|nor|if|unless|may|might|maybe|perhaps|or)\b|n['\u2019]t\b|\?")
+_CACHE_SIZE = 256
 _MAX_LENGTH = 200
 """A longer text names no single cause."""
 
@@ -53,6 +55,7 @@ def cause(event: Event) -> Cause | None:
     return cause_in(_reason(event) or "")
 
 
+@bounded_cache(_CACHE_SIZE)
 def cause_in(text: str) -> Cause | None:
     words = " ".join(re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*|\?", text.casefold()))
     if len(text) > _MAX_LENGTH or _DOUBTS.search(words.replace("not paid in time", "unpaid")):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -74,22 +75,32 @@ def _compiled(catalog: Catalog) -> GNUTranslations:
 
 def choose(asked: Iterable[str | None], languages: Collection[str]) -> Locale | None:
     """Returns the first locale that `language_of` finds a catalogue for. None where there is none."""
+    known = tuple(languages)
     for name in asked:
-        locale = _locale(name) if name else None
-        if locale and language_of(locale, languages):
+        if name and (locale := _with_catalogue(name, known)):
             return locale
     return None
 
 
+@bounded_cache(_CACHE_SIZE)
+def _with_catalogue(name: str, languages: tuple[str, ...]) -> Locale | None:
+    locale = _locale(name)
+    return locale if locale and _nearest(locale, languages) else None
+
+
 def language_of(locale: Locale, languages: Collection[str]) -> str | None:
     """Returns the nearest language with a catalogue: for `es_MX` that, else `es_419`, its parent in CLDR, else `es`."""
+    return _nearest(locale, tuple(languages))
+
+
+@lru_cache(_CACHE_SIZE)
+def _nearest(locale: Locale, languages: tuple[str, ...]) -> str | None:
     parents = get_global("parent_exceptions")
     name = str(locale)
     nearest = (name, str(parents.get(name)), locale.language)
     return next((language for language in nearest if language in languages and language != PSEUDO), None)
 
 
-@bounded_cache(_CACHE_SIZE)
 def _locale(name: str) -> Locale | None:
     """Parse a tag of RFC 5646, with hyphens or underscores; of an unknown tag, its language."""
     parts = name.replace("-", "_").partition(".")[0]

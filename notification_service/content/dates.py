@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import date, datetime, time, tzinfo
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from babel import Locale
@@ -14,6 +15,7 @@ from notification_service.foundation.caching import bounded_cache
 _CACHE_SIZE = 1024
 """A mail has each time several times, and hundreds of mails share one show."""
 
+_MIDNIGHT = time()
 _NO_BREAK = "\u00a0"
 _WITHOUT_YEAR = re.compile(r"(?P<day>.*[Md])[,،]? (?:'\w+' )?y")
 """Patterns that end with the year. Of the others, a part of a date would be no date of their language."""
@@ -63,16 +65,17 @@ def _cached(text: str, form: Form, zone: tzinfo | None, locale: Locale) -> str:
 
 
 def _written(local: datetime, form: Form, locale: Locale) -> str:
-    clock = _clock(local, locale) if form.clock else ""
+    """From parts that many times share: a day of a year, a minute of a day, a season of a zone."""
+    clock = _clock(_shown_of(local, _clock_pattern(locale)), locale) if form.clock else ""
     if form.zone:
         name = zone_name(local, locale)
         clock += f"{_NO_BREAK}{name}" if name.isalpha() and name.isupper() else f" ({name})"
-    day = _day(local, form.day, locale) if form.day else ""
+    day = _day(local.date(), form.day, locale) if form.day else ""
     return _joined(day, clock, form, locale) if day and clock else day or clock
 
 
 def _joined(day: str, clock: str, form: Form, locale: Locale) -> str:
-    cldr = str(locale.datetime_formats["medium"])
+    cldr = _cldr_joint(locale)
     joint = _habits(locale).joint or cldr
     if locale.language == "es":
         # In a subject, each letter counts.
@@ -80,14 +83,20 @@ def _joined(day: str, clock: str, form: Form, locale: Locale) -> str:
     return joint.format(clock, day)
 
 
+@lru_cache(_CACHE_SIZE)
+def _cldr_joint(locale: Locale) -> str:
+    return str(locale.datetime_formats["medium"])
+
+
 def _habits(locale: Locale) -> _Habits:
     return _HABITS.get(locale.language, _CLDR)
 
 
-def _day(local: datetime, day: Day, locale: Locale) -> str:
+@lru_cache(_CACHE_SIZE)
+def _day(on: date, day: Day, locale: Locale) -> str:
     if day == "brief":
-        return format_skeleton("MMMEd", local, local.tzinfo, locale=locale)
-    return format_date(local, _pattern(day, locale), locale)
+        return format_skeleton("MMMEd", datetime.combine(on, _MIDNIGHT), locale=locale)
+    return format_date(on, _pattern(day, locale), locale)
 
 
 def _pattern(day: Day, locale: Locale) -> str:
@@ -99,7 +108,17 @@ def _pattern(day: Day, locale: Locale) -> str:
     return habits.near or (found["day"] if found else full)
 
 
-def _clock(local: datetime, locale: Locale) -> str:
+@lru_cache(_CACHE_SIZE)
+def _clock_pattern(locale: Locale) -> str:
     cldr = str(locale.time_formats["short"].pattern)
-    pattern = _habits(locale).clocks.get(cldr, cldr)
-    return _NO_BREAK.join(format_time(local, pattern, tzinfo=local.tzinfo, locale=locale).split())
+    return _habits(locale).clocks.get(cldr, cldr)
+
+
+def _shown_of(local: datetime, pattern: str) -> time:
+    """What the pattern shows of a time: no seconds, unless it names the part of the day, which may begin with one."""
+    return time(local.hour, local.minute, local.second if "B" in pattern or "b" in pattern else 0)
+
+
+@lru_cache(_CACHE_SIZE)
+def _clock(at: time, locale: Locale) -> str:
+    return _NO_BREAK.join(format_time(at, _clock_pattern(locale), locale=locale).split())

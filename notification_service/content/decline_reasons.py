@@ -17,6 +17,7 @@ from notification_service.content.decline_codes import (
     Reason,
 )
 from notification_service.contract.events import PaymentFailed
+from notification_service.foundation.caching import bounded_cache
 
 
 class _Method(Enum):
@@ -86,6 +87,8 @@ _A_CODE = re.compile(r"(?=.*(?:\d|[A-Z]_[A-Z]))[A-Za-z0-9]{1,20}(?:[-_][A-Za-z0-
 _NO_REASON = _all("success successful succeeded ok okay approved completed")
 _REFUSED = re.compile(r"DECLINED|REFUSED|REJECTED", re.IGNORECASE)
 _GATEWAY_CODES = ("error_code", "decline_code", "error_reason", "refusal_reason", "reason_code")
+_CACHE_SIZE = 512
+"""Gateways have few codes and texts."""
 _MAX_LENGTH = 300
 """A longer text names no single reason."""
 
@@ -116,7 +119,7 @@ _MAX_PHRASE_LENGTH = max(len(phrase) for _, phrases in _KNOWN.values() for phras
 
 def reason(event: PaymentFailed) -> Reason | None:
     """Returns the reason that the event's code names, else its text; None where neither is certain."""
-    method = _method(event.payment_method)
+    method = _method(event.payment_method or "")
     found = [known for known in _found(event, method) if known]
     # Gateways say "declined" beside the real reason, so a more specific one is preferred.
     chosen = next((known for known in found if known is not Reason.DECLINED), found[0] if found else None)
@@ -125,7 +128,7 @@ def reason(event: PaymentFailed) -> Reason | None:
 
 
 def by_card(event: PaymentFailed) -> bool:
-    return _method(event.payment_method) is _Method.CARD
+    return _method(event.payment_method or "") is _Method.CARD
 
 
 def may_still_be_charged(known: Reason | None) -> bool:
@@ -146,9 +149,9 @@ def _may_be_shown(code: str, event: PaymentFailed) -> bool:
     words = set(_words(code))
     if _OF_A_PROGRAM.search(code) or _NOT_FOR_THE_PAYER & words or words <= _NO_REASON:
         return False
-    if _method(event.payment_method) not in _WITHOUT_CARD:
+    if _method(event.payment_method or "") not in _WITHOUT_CARD:
         return True
-    return not (_CARD_WORDS & words or _reason_in(code, *_KNOWN[_Method.CARD]))
+    return not (_CARD_WORDS & words or _reason_in(code, _Method.CARD))
 
 
 def nothing_charged(event: PaymentFailed) -> bool:
@@ -160,13 +163,18 @@ def nothing_charged(event: PaymentFailed) -> bool:
     status = answer.get("gateway_status")
     if not isinstance(status, str) or not _REFUSED.fullmatch(status.strip()) or _may_be_taken(event, answer):
         return False
-    method, found = _method(event.payment_method), reason(event)
+    method, found = _method(event.payment_method or ""), reason(event)
     return found in (_BY_THE_BANK if method is _Method.CARD else _OF_A_CARD) and method not in _WITHOUT_CARD
 
 
 def _may_be_taken(event: PaymentFailed, answer: Mapping[str, object]) -> bool:
     texts = (*_texts(event), *(str(name) for name, value in answer.items() if value))
-    return any(_TAKEN & set(_words(text)) for text in texts)
+    return any(map(_speaks_of_taking, texts))
+
+
+@bounded_cache(_CACHE_SIZE)
+def _speaks_of_taking(text: str) -> bool:
+    return not _TAKEN.isdisjoint(_words(text))
 
 
 def _found(event: PaymentFailed, method: _Method) -> Iterator[Reason | None]:
@@ -174,12 +182,13 @@ def _found(event: PaymentFailed, method: _Method) -> Iterator[Reason | None]:
     if processor not in _OF_A_CARD or method not in _WITHOUT_CARD:
         yield processor
     for text in _texts(event):
-        yield _reason_in(text, *_KNOWN[method])
+        yield _reason_in(text, method)
 
 
-def _method(name: str | None) -> _Method:
+@bounded_cache(_CACHE_SIZE)
+def _method(name: str) -> _Method:
     # `bankTransfer` is two words, and `iDEAL` is one.
-    words = " ".join((*_words(name or ""), "/", *_WORD.findall((name or "").casefold())))
+    words = " ".join((*_words(name), "/", *_WORD.findall(name.casefold())))
     return next((method for method, names in _METHODS if names.search(words)), _Method.UNKNOWN)
 
 
@@ -196,7 +205,9 @@ def _words(text: str) -> list[str]:
     return ["cancelled" if word == "canceled" else word for word in words]
 
 
-def _reason_in(text: str, codes: Mapping[str, Reason], phrases: Mapping[tuple[str, ...], Reason]) -> Reason | None:
+@bounded_cache(_CACHE_SIZE)
+def _reason_in(text: str, method: _Method) -> Reason | None:
+    codes, phrases = _KNOWN[method]
     if len(text) > _MAX_LENGTH or "?" in text:
         return None
     if known := codes.get("".join(_words(text))):

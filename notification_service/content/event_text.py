@@ -23,13 +23,18 @@ def earlier_show(event: Event, localization: Localization) -> Shown | None:
 
 def cleaned(event: HasTexts) -> HasTexts:
     """Returns the event with texts of at most 500 characters and without direction controls of their own."""
+    values = event.__dict__  # a model asks its class for what it does not have, which takes long
     texts: dict[str, Any] = {
-        name: text for name, value in event if type(value) is str and (text := _cleaned(name, value)) != value
+        name: text
+        for name, value in values.items()
+        if type(value) is str
+        and not (value.isascii() and len(value) <= _MAX_TEXT_LENGTH)
+        and (text := _cleaned(name, value)) != value
     }
-    if any(_item(item) != item for item in getattr(event, "items", ())):
-        texts["items"] = tuple(item for item in map(_item, getattr(event, "items", ())) if item.name)
-    seats = getattr(event, "seats", ())
-    if any(_cleaned("seats", seat) != seat for seat in seats):
+    items, seats = values.get("items"), values.get("seats", ())
+    if items and any(_item(item) != item for item in items):
+        texts["items"] = tuple(item for item in map(_item, items) if item.name)
+    if [seat for seat in seats if len(seat) > _MAX_TEXT_LENGTH or not seat.isascii()]:
         texts["seats"] = tuple(text for seat in seats if (text := _cleaned("seats", seat)))
     return event.model_copy(update=texts) if texts else event
 
@@ -58,14 +63,13 @@ def isolated_text(text: str | None, localization: Localization) -> str | None:
 
 def isolated(event: HasTexts, localization: Localization) -> HasTexts:
     """Returns the event with texts that cannot change the direction of the sentence around them (UAX 9)."""
+    leftwards = localization.dir == "rtl"
     texts: dict[str, Any] = {
         name: formatting.isolated(value, localization)
-        for name, value in event
-        if isinstance(value, str)
-        and name not in _READ_BY_FILTERS
-        and formatting.may_need_isolation(value, localization)
+        for name, value in event.__dict__.items()
+        if isinstance(value, str) and (leftwards or not value.isascii()) and name not in _READ_BY_FILTERS
     }
-    if items := getattr(event, "items", ()):
+    if items := event.__dict__.get("items"):
         named = ((item, isolated_text(item.name, localization)) for item in items)
         texts["items"] = tuple(item.model_copy(update={"name": name}) for item, name in named)
     return event.model_copy(update=texts) if texts else event

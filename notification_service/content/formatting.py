@@ -247,18 +247,13 @@ def plain(text: str) -> str:
     return text if text.isascii() else text.translate(_DIRECTION_CONTROLS)
 
 
-def may_need_isolation(text: str, localization: Localization) -> bool:
-    """Whether the text can hold letters that run against the direction of the mail. Cheap, and never wrongly False."""
-    return localization.dir == "rtl" or not text.isascii()
-
-
 def isolated(text: str, localization: Localization) -> str:
     """Put the text in isolates (UAX 9) where it may run against the mail's direction. Few clients support `bdi`."""
-    if not may_need_isolation(text, localization):
-        return text
-    if localization.dir == "rtl" or any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
+    if localization.dir == "rtl":
         return f"{_ISOLATE}{text}{_ISOLATED}"
-    return text
+    if text.isascii() or not any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
+        return text
+    return f"{_ISOLATE}{text}{_ISOLATED}"
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

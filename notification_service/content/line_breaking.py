@@ -13,6 +13,7 @@ _SPACES = " \t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """Spaces, and all that `str.splitlines` takes for a line end. No-break spaces are not among them, so they survive."""
 
 _SPACE = re.compile(f"[{_SPACES}]+")
+_BLANK_LINES = re.compile(r"\n{3,}")
 _LINK = "://"
 _NOT_FIRST = (
     "、。，．・：；？！）〕］｝〉》」』】〙〗゛゜ヽヾゝゞ々ー〜～…‥％℃ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ｡､｣ｰ"  # noqa: RUF001 - East Asian
@@ -40,13 +41,18 @@ _MAX_CACHED_LENGTH = 1000
 
 def one_line(value: object) -> str:
     """Returns the value's text on one line. No-break spaces stay."""
-    return " ".join(part for part in _SPACE.split(str(value)) if part)
+    text = str(value)
+    # What can be printed has no spaces but plain ones.
+    if text.isprintable() and "  " not in text and text[:1] != " " != text[-1:]:
+        return text
+    return " ".join([part for part in _SPACE.split(text) if part])
 
 
 def tidy(text: str) -> str:
     """Wrap the lines at 78 columns, but no links, and reduce blank lines to one in a row."""
-    wrapped = "\n".join(_wrapped(line.rstrip(_SPACES)) for line in text.strip(_SPACES).splitlines())
-    return re.sub(r"\n{3,}", "\n\n", wrapped) + "\n"
+    lines = [line.rstrip(_SPACES) for line in text.strip(_SPACES).splitlines()]
+    wrapped = "\n".join([line if len(line) <= COLUMNS and line.isascii() else _wrapped(line) for line in lines])
+    return _BLANK_LINES.sub("\n\n", wrapped) + "\n"
 
 
 def columns(text: str) -> int:
@@ -70,7 +76,7 @@ def _is_wide(character: str) -> bool:
 
 
 def _wrapped(line: str) -> str:
-    if len(line) <= COLUMNS and (line.isascii() or 2 * len(line) <= COLUMNS):
+    if 2 * len(line) <= COLUMNS:
         return line
     return _cached_by_columns(line) if len(line) <= _MAX_CACHED_LENGTH else _by_columns(line)
 

@@ -11,6 +11,8 @@ from notification_service.foundation.hosts import is_host
 
 _MAX_LENGTH = 2000
 _BOOKING_ID = "{booking_id}"
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
+"""An id that needs no encoding, and leads out of no path: `check_link` tried another such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class LinkPatterns:
     support: str | None = None
 
 
-def for_event(event: Event, patterns: LinkPatterns) -> tuple[Links, list[Remark]]:
+def for_event(
+    event: Event, patterns: LinkPatterns, *, site: str | None = None, cinema_map: str | None = None
+) -> tuple[Links, list[Remark]]:
     """Returns the links, and a remark for each link of the event that is left out."""
     named = event.retry_url if isinstance(event, PaymentFailed) else None
     why = refusal(named, patterns.hosts) if named else None
@@ -42,7 +46,9 @@ def for_event(event: Event, patterns: LinkPatterns) -> tuple[Links, list[Remark]
     found = Links(
         retry=retry,
         booking=_filled(patterns.booking, event.booking_id),
+        site=site,
         support=_filled(patterns.support, event.booking_id),
+        map=cinema_map,
     )
     return found, [Remark("retry_url", f"is left out: {why}")] if why else []
 
@@ -51,8 +57,11 @@ def _filled(pattern: str | None, booking_id: str | None) -> str | None:
     """The link; None where the booking is unknown, or where its id would lead out of the pattern's path."""
     if pattern is None or _BOOKING_ID not in pattern:
         return pattern
-    link = pattern.replace(_BOOKING_ID, quote(booking_id, safe="")) if booking_id else ""
-    return link if link and len(link) <= _MAX_LENGTH and not _leaves_its_path(link) else None
+    if not booking_id:
+        return None
+    plain = _PLAIN_ID.fullmatch(booking_id) is not None
+    link = pattern.replace(_BOOKING_ID, booking_id if plain else quote(booking_id, safe=""))
+    return link if len(link) <= _MAX_LENGTH and (plain or not _leaves_its_path(link)) else None
 
 
 def _leaves_its_path(link: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from functools import cached_property
+from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
 
@@ -44,14 +44,19 @@ class Localization:
     """The currency as the event names it."""
     written_at: datetime | None = None
     """When the event was published: what is near to it needs no year."""
+    lang: str = field(init=False)
+    """The tag of RFC 5646."""
+    dir: str = field(init=False)
+    """`ltr` or `rtl`."""
 
-    @cached_property
-    def lang(self) -> str:
-        return str(self.locale).replace("_", "-")
+    def __post_init__(self) -> None:
+        for name, value in _attributes(self.locale).items():
+            object.__setattr__(self, name, value)
 
-    @cached_property
-    def dir(self) -> str:
-        return self.locale.text_direction
+
+@lru_cache(_CACHE_SIZE)
+def _attributes(locale: Locale) -> Mapping[str, str]:
+    return {"lang": str(locale).replace("_", "-"), "dir": locale.text_direction}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ class Defaults:
         return time_zones.find(named) if named else None
 
     def cinema(self, event: Event) -> Cinema:
-        name = getattr(event, "cinema_name", None)
+        # A model asks its class for what it does not have, which takes long.
+        name = event.__dict__.get("cinema_name")
         return self.cinemas.get(name.casefold(), _UNKNOWN_CINEMA) if name else _UNKNOWN_CINEMA
 
 

@@ -119,13 +119,13 @@ class ShortTexts:
         self, event: Event, localization: Localization, compiled: Template
     ) -> tuple[dict[str, Any], list[Remark]]:
         profile = self._profile
-        found, refused = links.for_event(event, profile.links)
+        found, refused = links.for_event(event, profile.links, site=profile.brand.site_url)
         failed = event if isinstance(event, PaymentFailed) else None
         return {
             "event": isolated(event, localization),
             "before": earlier_show(event, localization),
             "brand": profile.brand,
-            "links": replace(found, site=profile.brand.site_url),
+            "links": found,
             "style": localization,
             "terms": profile.policies,
             "cause": cancellation_causes.cause(event),

@@ -1,9 +1,10 @@
 """The Jinja environment of the templates: one for each language, with `_("...")` for sentences."""
 
 import json
+import re
 import tomllib
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache, partial
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,16 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     StrictUndefined,
+    Template,
     TemplateSyntaxError,
 )
 from jinja2.bccache import Bucket
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from notification_service.content import formatting, line_breaking
 from notification_service.content.css_inliner import StyleError, StyleSheet
+from notification_service.content.template_code import FOR_TEMPLATES, DirectMacro, TemplateCode, marked, shown
 from notification_service.contract.events import Event, parse
 from notification_service.foundation.errors import ConfigurationError
 
@@ -30,6 +33,8 @@ SAMPLES = "_samples"
 _STYLE = f"{SHARED}/style.css"
 _MAX_REMEMBERED, _MAX_SHORT = 64, 32
 _CONFIGURATION = "template.toml"
+_TEXTS_ALONE = re.compile(r"(?:[^%]|%%|%\(\w+\)s)*")
+"""Sentences whose values are inserted as texts, so that these can be escaped before."""
 _OF_THE_COMPILER = ("_block_vars", "_loop_vars")
 
 
@@ -77,19 +82,41 @@ class StyledLoader(FileSystemLoader):
 
 
 class Sentences:
-    """The function `_("...")` of one language: translates, and inserts values, escaped in HTML."""
+    """The function `_("...")` of one language: translates, and inserts values, escaped in HTML.
+
+    `html`, `text`: the sentences without values.
+    """
 
     def __init__(self, translations: NullTranslations) -> None:
         self._translations = translations
-        self._known: dict[str, tuple[str, Markup]] = {}
+        self._known: dict[str, tuple[str, Markup | None]] = {}
+        self.html, self.text = _Whole(self, html=True), _Whole(self, html=False)
 
     def say(self, sentence: str, values: Mapping[str, Any], *, html: bool) -> str:
         known = self._known.get(sentence)
         if known is None:
             text = self._translations.gettext(sentence)
-            known = self._known[sentence] = text, Markup(text)  # noqa: S704 - a catalogue is as trusted as a template
+            # A catalogue is as trusted as a template.
+            known = self._known[sentence] = text, None if _TEXTS_ALONE.fullmatch(text) else Markup(text)  # noqa: S704
         # Also without values, so that a percent sign is written `%%` in every sentence.
-        return known[html] % values
+        text, markup = known
+        if not html:
+            return text % values
+        return (
+            marked(text % {name: shown(value) for name, value in values.items()}) if markup is None else markup % values
+        )
+
+
+class _Whole(dict[str, str]):
+    """Sentences without values, each said once."""
+
+    def __init__(self, sentences: Sentences, *, html: bool) -> None:
+        super().__init__()
+        self._say = partial(sentences.say, values={}, html=html)
+
+    def __missing__(self, sentence: str) -> str:
+        said = self[sentence] = self._say(sentence)
+        return said
 
 
 class Plurals:
@@ -111,40 +138,70 @@ class Joint:
     """
 
     def __init__(self, translations: NullTranslations, pattern: str) -> None:
-        between = translations.gettext(pattern).removeprefix("%(first)s").removesuffix("%(next)s")
-        self._between = between, Markup(between)  # noqa: S704 - a catalogue is as trusted as a template
+        # A catalogue is as trusted as a template: this is not escaped.
+        self._between = translations.gettext(pattern).removeprefix("%(first)s").removesuffix("%(next)s")
 
-    def join(self, parts: Sequence[Any], *, html: bool) -> str:
-        said = self._between[html].join([part for part in parts if part])
-        return said if html else line_breaking.one_line(said)
+    def in_html(self, *parts: object) -> str:
+        return marked(self._between.join([shown(part) for part in parts if part]))
 
-
-class _Environment(Environment):
-    """An environment whose globals are complete before the first template is loaded."""
-
-    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        """Return one dictionary: Jinja's chain of several is copied for every mail, key by key."""
-        return {**self.globals, **(d or {})}
+    def in_text(self, *parts: str | None) -> str:
+        return line_breaking.one_line(self._between.join([part for part in parts if part]))
 
 
-_DIRECT = frozenset({Macro, Sentences, Plurals, Joint})
+_DIRECT = frozenset({DirectMacro, Sentences, Plurals, Joint})
+_OF_PYTHON = type("".splitlines)
 
 
 class _Context(Context):
     """Calls macros and sentences directly: Jinja inspects each callable four times before a call."""
 
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - whatever a template has
+        return self.vars[key] if key in self.vars else self.parent[key]
+
     def call(self, callee: Any, /, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a template calls
         kind = type(callee)
-        if kind not in _DIRECT:
+        if kind not in _DIRECT and kind is not _OF_PYTHON:
             return super().call(callee, *values, **named)
         if named:
             for name in _OF_THE_COMPILER:
                 named.pop(name, None)
-        if kind is Macro:
+        if kind is _OF_PYTHON:
+            return callee(*values, **named)
+        if kind is DirectMacro:
             return callee(self.eval_ctx, *values, **named)
         if kind is Joint:
-            return callee.join(values, html=self.eval_ctx.autoescape)
+            return (callee.in_html if self.eval_ctx.autoescape else callee.in_text)(*values)
         return callee.say(*values, named, html=self.eval_ctx.autoescape)
+
+
+class _Environment(Environment):
+    """An environment whose globals are complete before the first template is loaded."""
+
+    code_generator_class = TemplateCode
+    context_class = _Context
+    for_templates = FOR_TEMPLATES
+    sentences: Sentences
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Jinja's
+        super().__init__(**options)
+        self._loaded: dict[str, Template] = {}
+
+    def get_template(
+        self,
+        name: str | Template,
+        parent: str | None = None,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - Jinja's
+    ) -> Template:
+        """Return what was loaded once, which is never loaded anew."""
+        found = self._loaded.get(name) if isinstance(name, str) and not globals else None
+        if found is None:
+            found = super().get_template(name, parent, globals)
+            self._loaded[str(found.name)] = found
+        return found
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """Return one dictionary: Jinja's chain of several is copied for every mail, key by key."""
+        return {**self.globals, **(d or {})}
 
 
 def environment(
@@ -162,12 +219,11 @@ def environment(
         bytecode_cache=compiled,
         extensions=["jinja2.ext.i18n"],
     )
-    made.context_class = _Context
     made.policies["ext.i18n.trimmed"] = True
     made.filters.update(formatting.FILTERS)
     made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # i18n's own
     made.globals.update(known)
-    made.globals["_"] = made.globals["gettext"] = Sentences(translations)
+    made.sentences = made.globals["_"] = made.globals["gettext"] = Sentences(translations)
     made.globals["ngettext"] = Plurals(translations)
     made.globals["sentences"] = Joint(translations, "%(first)s %(next)s")
     made.globals["pieces"] = Joint(translations, "%(first)s · %(next)s")
@@ -189,17 +245,17 @@ class SharedPhrases:
         return phrase
 
 
-def _is_short(value: object) -> bool:
-    return len(value) <= _MAX_SHORT if isinstance(value, str) else isinstance(value, int | None)
-
-
 def _phrase(macro: Callable[..., object]) -> Callable[..., str]:
     """The macro as a function. What it says of reasons, numbers and other short values is remembered."""
     remembered = lru_cache(_MAX_REMEMBERED, typed=True)(lambda *values: str(macro(*values)))
 
     def phrase(*values: object) -> str:
-        return remembered(*values) if all(map(_is_short, values)) else str(macro(*values))
+        for value in values:
+            if len(value) > _MAX_SHORT if isinstance(value, str) else not isinstance(value, int | None):
+                return str(macro(*values))
+        return remembered(*values)
 
+    phrase.in_html = phrase.in_text = phrase  # type: ignore[attr-defined]  # see `template_code`
     return phrase
 
 

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 
 from babel import Locale
 from babel.core import get_global
 from babel.dates import NO_INHERITANCE_MARKER, get_timezone_name
 
 _UTC = "Etc/UTC"
+_MAX_REMEMBERED = 256
 
 
 def zone_name(local: datetime, locale: Locale) -> str:
@@ -17,27 +18,32 @@ def zone_name(local: datetime, locale: Locale) -> str:
 
     UTC is `UTC` in every language (ITU-R TF.460): CLDR's French `TU` is hardly known. `local` has a zone.
     """
-    names = _names(local.tzinfo)
-    if _UTC in names or _is_utc(local.tzinfo):
+    key = getattr(local.tzinfo, "key", None)
+    if _is_utc(local.tzinfo):
         return "UTC"
-    season = "daylight" if local.dst() else "standard"
+    found = _of_key(key, "daylight" if local.dst() else "standard", locale) if isinstance(key, str) else None
+    return found or get_timezone_name(local, "long", locale=locale)
+
+
+@lru_cache(_MAX_REMEMBERED)
+def _of_key(key: str, season: str, locale: Locale) -> str | None:
+    names = _names(key)
+    if _UTC in names:
+        return "UTC"
     for width in ("short", "long"):
         for name in names:
             found = _named(name, width, season, locale)
             if found and (width == "long" or found.isalpha()):
                 return found
-    return get_timezone_name(local, "long", locale=locale)
+    return None
 
 
 def _is_utc(zone: tzinfo | None) -> bool:
     return getattr(zone, "key", None) is None and zone is not None and zone.utcoffset(None) == timedelta()
 
 
-def _names(zone: tzinfo | None) -> tuple[str, ...]:
+def _names(key: str) -> tuple[str, ...]:
     """The zone's name of today, and its older ones: CLDR knows Asia/Kolkata as Asia/Calcutta only."""
-    key = getattr(zone, "key", None)
-    if not isinstance(key, str):
-        return ()
     today = get_global("zone_aliases").get(key, key)
     return (today, *_older().get(today, ()))
 

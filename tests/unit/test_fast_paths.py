@@ -5,22 +5,24 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from gettext import NullTranslations
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from babel import Locale
+from babel.dates import format_time
 from hypothesis import example, given, strategies as st
 from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 
-from notification_service.content import dates, formatting, templates
+from notification_service.content import dates, formatting, templates, zone_names
 from notification_service.content.dates import Form
 from notification_service.foundation.batching import Batcher
 from notification_service.foundation.caching import bounded_cache
 from notification_service.stores.mongo import documents
 
-LOCALES = [Locale.parse(name) for name in ("en_US", "ar", "hi", "ja", "pl")]
+LOCALES = [Locale.parse(name) for name in ("en_US", "ar", "hi", "ja", "pl", "es", "zh_TW")]
 ZONES = [ZoneInfo(name) for name in ("UTC", "America/New_York", "Asia/Kolkata", "Europe/Madrid")]
 INSTANTS = st.datetimes(datetime(2026, 10, 25), datetime(2026, 10, 26)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001 - UTC is put in behind it
 
@@ -32,10 +34,27 @@ INSTANTS = st.datetimes(datetime(2026, 10, 25), datetime(2026, 10, 26)).map(lamb
 def test_a_moment_reads_in_its_own_zone_whatever_was_asked_before(
     asked: list[tuple[datetime, ZoneInfo, Locale]],
 ) -> None:
-    for instant, zone, locale in asked:
-        for local in (instant.astimezone(zone), instant.astimezone(zone) + timedelta(0), instant.replace(tzinfo=None)):
-            for form in (Form(), Form("brief"), Form("near", zone=local.tzinfo is not None)):
-                assert dates.written(local, form, locale) == dates._written(local, form, locale)
+    cases = [
+        (local, form, locale)
+        for instant, zone, locale in asked
+        for local in (instant.astimezone(zone), instant.astimezone(zone) + timedelta(0), instant.replace(tzinfo=None))
+        for form in (Form(), Form("brief"), Form("near", zone=local.tzinfo is not None))
+    ]
+    said = [dates.written(*case) for case in cases]
+    assert said == [written_anew(*case) for case in cases]
+
+
+def written_anew(local: datetime, form: Form, locale: Locale) -> str:
+    for remembered in (dates._day, dates._clock, dates._clock_pattern, dates._cldr_joint, zone_names._of_key):
+        remembered.cache_clear()
+    return dates._written(local, form, locale)
+
+
+def test_a_part_of_the_day_that_begins_with_a_second_is_told_by_the_second() -> None:
+    taiwan = Locale.parse("zh_TW")
+    noon = datetime(2026, 11, 24, 12, 0)  # noqa: DTZ001 - a clock on a wall
+    for local in (noon, noon + timedelta(seconds=1), noon - timedelta(seconds=1)):
+        assert dates.written(local, Form(None), taiwan) == format_time(local, "Bh:mm", locale=taiwan)
 
 
 def test_one_moment_in_two_zones_reads_in_each() -> None:
@@ -75,6 +94,24 @@ TEMPLATES = {
     "{% endfor %}{% call box() %}{{ row(_('End'), name) }}{% endcall %}"
     "{{ ngettext('%(num)s ticket', '%(num)s tickets', many|length) }}{% endblock %}",
 }
+TEMPLATES |= {
+    "calls.html": "{% macro plain(a, b='<b>', c=a) %}{{ a }}{{ b }}{{ c }}{% endmacro %}"
+    "{% macro more(a) %}{{ a }}{{ varargs|length }}{{ kwargs|length }}{% endmacro %}"
+    "{% macro boxed(a) %}{{ a }}[{{ caller(name) }}]{% endmacro %}"
+    "{{ plain(name) }}{{ plain(name, name) }}{{ plain(b=name, a=1) }}{{ plain(none, true, 1.5) }}"
+    "{{ more(name, 1, 2, x=3) }}{{ plain(plain(plain(name))) ~ name }}{{ plain(name)|length }}"
+    "{% call(inner) boxed(name) %}{{ inner }}{% endcall %}{% call(inner) boxed(a=name) %}{{ inner }}{% endcall %}",
+    "values.html": "{{ many|length }}{{ name.upper() }}{{ thing.word }}{{ thing.key }}{{ thing.none }}"
+    "{{ thing.missing is defined }}{{ thing.word is defined }}{{ thing.sub.word }}{{ range(3)|list }}"
+    "{% for one in many if one %}{{ loop.index }}{{ one }}{% set name = one %}{{ name }}{% endfor %}{{ name }}",
+    "sentences.html": "{{ _('50%% & more') }}{{ _('%(n)d of %(name)s', n=3, name=name) }}{{ _(name|replace('%', '')) }}"
+    "{{ _('<b>%(name)s</b>', name=name) }}{% trans name=name %}Dear {{ name }}{% endtrans %}"
+    "{% if true %}{% set _ = many %}{{ _|length }}{% endif %}",
+    "other.html": "{% from 'parts.txt' import row, box %}{{ row(name, name) }}{% call box() %}{{ name }}{% endcall %}",
+    "whole.html": "{% import 'parts.html' as parts %}{{ parts.row(name, name) }}{% include 'parts.html' %}"
+    "{% autoescape false %}{{ name }}{{ parts.row(name, name) }}{% endautoescape %}",
+}
+PAGES = [name for name in TEMPLATES if name not in ("parts.html", "layout.html")]
 TEMPLATES |= {name.replace(".html", ".txt"): text.replace(".html", ".txt") for name, text in TEMPLATES.items()}
 
 
@@ -83,13 +120,28 @@ def environment(made: Environment) -> Environment:
     return made
 
 
-@pytest.mark.parametrize("page", ["page.html", "page.txt"])
+class Thing:
+    word = "<w>"
+    none = None
+    sub = SimpleNamespace(word=Markup("<i>"))
+
+    def __getitem__(self, key: str) -> str:
+        return {"key": "'k'"}[key]
+
+
+def is_html(name: str | None) -> bool:
+    return name is not None and name.endswith(".html")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *(page.replace(".html", ".txt") for page in PAGES)])
 @given(name=st.text(), many=st.lists(st.text() | st.builds(Markup, st.text()), max_size=3))
 def test_sentences_and_macros_read_as_jinjas_own(page: str, name: str, many: Sequence[str]) -> None:
-    plain = Environment(autoescape=page.endswith(".html"), extensions=["jinja2.ext.i18n"])
+    plain = Environment(autoescape=is_html, extensions=["jinja2.ext.i18n"])  # noqa: S701 - as ours
     plain.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # i18n's own
     ours = templates.environment(DictLoader({}), NullTranslations(), templates.SharedBytecode(), {})
-    wanted, found = (environment(each).get_template(page).render(name=name, many=many) for each in (plain, ours))
+    wanted, found = (
+        environment(each).get_template(page).render(name=name, many=many, thing=Thing()) for each in (plain, ours)
+    )
     assert found == wanted
 
 

@@ -1,10 +1,11 @@
 """How the lines of a text part are broken."""
 
+import re
 import sys
 import unicodedata
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from notification_service.content.line_breaking import COLUMNS, columns, line_faults, one_line, tidy
 
@@ -33,6 +34,14 @@ def test_no_character_is_lost_but_spaces_at_which_a_line_broke(text: str) -> Non
     wanted = "".join(character for character in text if character not in " \t" and len(character.splitlines()[0]))
     assert kept == wanted
     assert all(columns(line) <= COLUMNS for line in tidy(text).splitlines() if "://" not in line)
+
+
+@given(st.text(st.sampled_from(" \t\u00a0\u2028ab")) | st.text())
+@example(" a")
+@example("a ")
+@example("a  b")
+def test_one_line_has_single_spaces_and_none_at_its_ends(text: str) -> None:
+    assert one_line(text) == " ".join(filter(None, re.split("[ \t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]", text)))
 
 
 @pytest.mark.parametrize(

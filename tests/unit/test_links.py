@@ -164,6 +164,16 @@ def test_no_server_finds_its_way_up(parts: list[str]) -> None:
         path = unquote(path)
 
 
+@given(st.text(st.sampled_from("aZ09_-~%/. é"), min_size=1))
+def test_a_booking_stands_in_its_link_encoded_whatever_it_is(booking_id: str) -> None:
+    event = parse({"booking_id": f"B{booking_id}"}, "booking.confirmed")
+    assert event is not None
+    assert event.booking_id is not None
+    found, _ = for_event(event, LinkPatterns(booking="https://tickets.example/b/{booking_id}"))
+    assert found.booking in (None, f"https://tickets.example/b/{quote(event.booking_id, safe='')}")
+    assert found.booking or "/" in booking_id
+
+
 def test_a_way_without_a_booking_in_it_needs_none() -> None:
     event = parse({}, "booking.confirmed")
     assert event is not None

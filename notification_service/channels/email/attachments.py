@@ -31,7 +31,7 @@ def scanned(event: Event) -> str | None:
 
 def begins(event: Event, localization: Localization) -> datetime | None:
     """Returns the start of the show with its UTC offset; None where it is not certain."""
-    text = getattr(event, "showtime", None)
+    text = event.__dict__.get("showtime")
     when = parse_showtime(text, localization.zone) if text else None
     return when if when and when.tzinfo else None
 

@@ -5,6 +5,7 @@
 
 import binascii
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from string import ascii_letters, digits
 from typing import TypeVar
 
@@ -14,6 +15,8 @@ _MAX_LINE_LENGTH = 78
 """RFC 5322 §2.1.1."""
 _MAX_WORD_LENGTH = 75
 """RFC 2047 §2, the frame included."""
+_MAX_REMEMBERED = 1024
+"""Letters, of a few bytes each."""
 _FRAME_LENGTH = len("=?utf-8?q??=")
 _PLAIN = frozenset(ascii_letters + digits + "!*+-/")
 """What the Q encoding leaves as it is in every header (RFC 2047 §5)."""
@@ -37,6 +40,7 @@ def encoded(text: str, column: int) -> str:
     return "\r\n ".join(words)
 
 
+@lru_cache(_MAX_REMEMBERED)
 def _quoted(letter: str) -> str:
     if letter in _PLAIN:
         return letter

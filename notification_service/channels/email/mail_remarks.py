@@ -43,7 +43,7 @@ def of_values(event: Event, localization: Localization) -> list[Remark]:
         remarks.append(Remark("currency", "is shown as it was sent: it is no currency, or could be several"))
     if event.time_zone is not None and localization.zone is None:
         remarks.append(Remark("time_zone", "is no zone: the showtime is shown without one"))
-    showtime = getattr(event, "showtime", None)
+    showtime = event.__dict__.get("showtime")
     if showtime and parse_showtime(showtime, localization.zone) is None:
         remarks.append(Remark("showtime", "is shown as it was sent: it names no moment, or could name two"))
     return remarks

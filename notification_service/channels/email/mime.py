@@ -36,6 +36,7 @@ _MAX_CACHED_LENGTH = 1000
 """Longer lines are not cached, so that the text of one event cannot fill the memory."""
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_PLAIN_TOKEN = re.compile(r"[!-$&-<>@-~]{1,200}")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]')
 
 
@@ -101,6 +102,8 @@ def clean_subject(text: str) -> str:
 
 
 def _balanced(text: str) -> bool:
+    if text.isprintable():  # isolates cannot be printed
+        return True
     depth = 0
     for character in text:
         depth += (character == _ISOLATES[0]) - (character == _ISOLATES[1])
@@ -147,7 +150,7 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
         f"From: {_phrase(name, needs_utf8=needs_utf8)} <{sender}>" if name else f"From: {sender}",
         f"To: {recipient}",
         _folded(f"Subject: {subject if needs_utf8 or subject.isascii() else encoded(subject, len('Subject: '))}"),
-        f"Date: {format_datetime(ids.date)}",
+        f"Date: {_date(ids.date.replace(microsecond=0))}",
         f"Message-ID: {message_id(ids.notification_id, domain)}",
         *([f"References: <booking.{_thread(ids.booking_id)}@{domain}>"] if ids.booking_id else ()),
         "Auto-Submitted: auto-generated",
@@ -161,7 +164,8 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
         *([sender_identity.tag(ids.notification_id)] if sender_identity.tag else ()),
         "MIME-Version: 1.0",
     ]
-    return "".join(f"{line}\r\n" for line in lines).encode()
+    lines.append("")
+    return "\r\n".join(lines).encode()
 
 
 def _unsubscribe(link: str) -> tuple[str, str]:
@@ -174,6 +178,10 @@ def _unsubscribe(link: str) -> tuple[str, str]:
 
 def _thread(booking_id: str) -> str:
     return hashlib.sha256(booking_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_date = lru_cache(8)(format_datetime)
+"""Many mails go out in one second."""
 
 
 @lru_cache(8)  # the sender's name is the same in every mail
@@ -197,6 +205,8 @@ def _folded(line: str) -> str:
 
 def _token(text: str) -> str:
     """The value in printable ASCII, percent-encoded where needed, so that it never folds."""
+    if _PLAIN_TOKEN.fullmatch(text):
+        return text
     return "".join(
         c if "!" <= c <= "~" and c not in "%=?" else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace"))
         for c in text
@@ -236,7 +246,9 @@ def _text_part(text: str, subtype: str) -> bytes:
 
 def _quoted(text: str) -> bytes:
     """Encode as quoted-printable (RFC 2045 §6.7), line by line: nine of ten are equal in all mails of a language."""
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = (text.replace("\r\n", "\n") if "\r" in text else text).split("\n")
+    if max(map(len, lines)) <= _MAX_CACHED_LENGTH:
+        return b"\r\n".join(map(_cached_quoted_line, lines))
     return b"\r\n".join(
         [_cached_quoted_line(line) if len(line) <= _MAX_CACHED_LENGTH else _quoted_line(line) for line in lines]
     )

@@ -47,6 +47,9 @@ class WalletLinks:
     google: str | None = None
 
 
+_NO_LINKS = WalletLinks()
+
+
 class Renderer:
     """Renders e-mails from compiled templates. `template_loading.load` builds it."""
 
@@ -148,13 +151,14 @@ class Renderer:
             [*self._files(parts, event, localization, code), *passes], max_attachment_bytes
         )
         attached, shown = {file.filename for file in files}, isolated(event, localization)
+        brand: Brand = context["brand"]
         context |= {
             "subject": subjects.subject(parts.subject, shown, context),
             "event": shown,
-            "brand": context["brand"] if _LOGO in attached else replace(context["brand"], logo=None),
+            "brand": replace(brand, logo=None) if brand.logo and _LOGO not in attached else brand,
             "code": code if _CODE in attached else None,
             "calendar": _CALENDAR in attached,
-            "wallet": WalletLinks(apple=_PASS in attached, google=save_link),
+            "wallet": WalletLinks(apple=_PASS in attached, google=save_link) if passes or save_link else _NO_LINKS,
             "words": parts.phrases,
             "unsubscribe": reader_links.unsubscribe(localization.language) if reader_links and parts.optional else None,
         }
@@ -177,20 +181,21 @@ class Renderer:
     ) -> tuple[dict[str, Any], list[Remark]]:
         profile = self._profile
         cinema = profile.defaults.cinema(event)
-        found, refused = links.for_event(event, profile.links)
-        found = replace(found, site=profile.brand.site_url, map=cinema.map_url)
+        found, refused = links.for_event(event, profile.links, site=profile.brand.site_url, cinema_map=cinema.map_url)
         machine_readable = attachments.json_ld(
             event, localization, person, cinema, url=found.booking, minutes=profile.policies.show_minutes
         )
         failed = event if isinstance(event, PaymentFailed) else None
+        name = salutation(person.first_name, person.last_name, localization)
+        address = isolated_text(cinema.address, localization)
         reason, cause = decline_reasons.reason(failed) if failed else None, cancellation_causes.cause(event)
         context = {
-            "person": replace(person, first_name=salutation(person.first_name, person.last_name, localization)),
+            "person": person if name == person.first_name else replace(person, first_name=name),
             "brand": self._brand(localization),
             "links": found,
             "style": localization,
             "before": earlier_show(event, localization),
-            "cinema": replace(cinema, address=isolated_text(cinema.address, localization)),
+            "cinema": cinema if address == cinema.address else replace(cinema, address=address),
             "terms": profile.policies,
             "reason": reason,
             "error_code": isolated_text(decline_reasons.error_code(failed), localization)
