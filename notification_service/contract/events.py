@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, Valida
 from notification_service.contract import bodies, envelopes
 from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError
 from notification_service.contract.field_types import (
+    Address,
     Amount,
     Count,
     Currency,
@@ -58,7 +59,7 @@ class _Event(BaseModel):
     timestamp: Moment = None
     booking_id: Name = None
     user_id: Name = None
-    user_email: Name = None
+    user_email: Address = None
     phone: Name = None
     device_tokens: Devices = ()
     currency: Currency = None
