@@ -24,7 +24,7 @@ def test_an_age_that_cannot_be_meant_is_refused(command: str, age: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("suppressions import x", "Missing option '--cause'. Choose from: gone, failing, complained, unsubscribed, by_"),
+        ("suppressions import x", "Missing option '--cause'. Choose from: gone, failing, complained, unsubscribed"),
         ("parked list --channel fax", "Invalid value for '--channel': 'fax' is not one of 'email', 'sms', 'push'"),
     ],
 )
