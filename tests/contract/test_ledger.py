@@ -3,13 +3,15 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pymongo.errors import WriteError
+from pymongo import InsertOne
+from pymongo.errors import DocumentTooLarge, WriteError
 
 from notification_service.contract.outcomes import (
     Bounced,
@@ -592,6 +594,30 @@ async def test_one_record_that_is_refused_does_not_disturb_its_group(real: Mongo
     assert (answers[0], answers[2]) == (Opened(), Opened())
     assert isinstance(answers[1], WriteRefusedError)
     assert isinstance(answers[3], AlreadyThere)
+
+
+class StrictDriver:
+    """A collection of which the driver refuses whole groups, as it does for documents of more than 16 MB."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    async def bulk_write(self, operations: Sequence[Any], *, ordered: bool) -> Any:  # noqa: ANN401 - as Motor's
+        assert not ordered
+        ids = [each._doc["_id"] for each in operations]
+        if "large" in ids:
+            raise DocumentTooLarge("BSON document too large (17000000 bytes)")
+        self.written += ids
+        return SimpleNamespace(bulk_api_result={"nMatched": 0, "writeErrors": []})
+
+
+async def test_one_document_that_the_driver_refuses_does_not_disturb_its_group() -> None:
+    driver = StrictDriver()
+    writes = mongo.GroupedWrites(driver)  # type: ignore[arg-type]  # as much of it as is used
+    asked = [writes.write(InsertOne({"_id": name})) for name in ("a", "b", "large", "c")]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in answers] == [mongo.Written, mongo.Written, WriteRefusedError, mongo.Written]
+    assert driver.written == ["a", "b", "c"]
 
 
 async def test_a_unique_index_of_others_refuses_a_record_and_is_no_outage(

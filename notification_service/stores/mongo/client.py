@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorCursor, AsyncIOMotorDatabase
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from notification_service.foundation.batching import Batcher
@@ -263,6 +263,11 @@ class GroupedWrites:
                 raise StoreUnavailableError("MongoDB", str(result["writeConcernErrors"][0].get("errmsg"))) from problem
         except PyMongoError as problem:
             raise unavailable(problem) from problem
+        except DocumentTooLarge as problem:
+            # The driver itself refuses a document of more than 16 MB, and does not say which.
+            if len(operations) == 1:
+                return [WriteRefusedError(type(problem).__name__)]
+            return [(await self._write_group([each]))[0] for each in operations]
         return _results(result, operations)
 
 
