@@ -47,6 +47,8 @@ _MAX_DELAY_S = timedelta(days=31).total_seconds()
 """No rate limit makes a message wait longer; a later time in the header is ignored."""
 DEFAULT_MAX_EVENT_BYTES = 256 * 1024
 _RETURNS = "x-delivery-count"
+_TYPE_HEADERS = ("cloudEvents:type", "cloudEvents_type", "ce-type", "ce_type", "__TypeId__")
+"""Headers in which producers name the type of an event: CloudEvents' binary mode, and Spring."""
 
 
 def returns(message: AbstractIncomingMessage) -> int:
@@ -101,6 +103,7 @@ def read(message: AbstractIncomingMessage, *, max_bytes: int = DEFAULT_MAX_EVENT
         body=message.body,
         routing_key=event_type if isinstance(event_type, str) else _came_under(message),
         message_id=message.message_id or None,
+        type_name=_type_name(message),
         content_encoding=message.content_encoding or None,
         content_type=message.content_type or None,
         attempt=_count(ours.get(ATTEMPT)),
@@ -112,6 +115,12 @@ def read(message: AbstractIncomingMessage, *, max_bytes: int = DEFAULT_MAX_EVENT
         trace=trace_context.read(message.headers),
     )
     return planning.under_its_type(inbound, max_bytes=max_bytes)
+
+
+def _type_name(message: AbstractIncomingMessage) -> str | None:
+    """The type that the producer names beside the body: in the property for it, else in a header."""
+    named = (message.type, *map(message.headers.get, _TYPE_HEADERS))
+    return next((str(each) for each in named if isinstance(each, str) and each.strip()), None)
 
 
 def _came_under(message: AbstractIncomingMessage) -> str:

@@ -123,7 +123,8 @@ def _refuse(problem: Any) -> NoReturn:  # noqa: ANN401 - as above
     """The command line cannot be read. Where no command is named, typer has printed the help already."""
     if type(problem).__name__ != "NoArgsIsHelpError":
         command = problem.ctx.command_path if problem.ctx else "notification-service"
-        say(f"{command}: {problem.format_message().rstrip('.')}; see {command} --help", err=True)
+        told = " ".join(problem.format_message().split()).replace("Value error, ", "")
+        say(f"{command}: {told.rstrip('.')}; see {command} --help", err=True)
     sys.exit(problem.exit_code)
 
 

@@ -197,7 +197,10 @@ def _plain_digits(figure: str, decimal_sign: str) -> str | None:
 
 
 def _has_more_decimals(digits: str, places: int) -> bool:
-    """Whether there are more decimals than the currency has. `500.00` yen are 500; `1.000` euros may be a thousand."""
+    """Whether there are more decimals than the currency has.
+
+    `500.00` yen are 500, and `30.0000` euros 30, as databases write them; `1.000` euros may be a thousand.
+    """
     decimals = digits.partition(".")[2]
-    shown = decimals if len(decimals) >= _THOUSAND else decimals.rstrip("0")
+    shown = decimals if len(decimals) == _THOUSAND else decimals.rstrip("0")
     return len(shown) > places

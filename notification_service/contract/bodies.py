@@ -5,10 +5,12 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
+
+from notification_service.contract.remarks import Remark
 
 _PIECE_BYTES = 4096
 """Bytes. zlib copies what follows the end of a gzip member, so many small members must not copy the whole body."""
@@ -57,19 +59,24 @@ class JsonObject(dict[str, Any]):
     """A JSON object together with its original text.
 
     `text`: the JSON; None where the body was not JSON. `exact`: whether the values hold all of the text; they do not
-    where it has a number that a double cannot hold, or the same name twice.
+    where it has a number that a double cannot hold, or the same name twice. `remarks`: how the event was found in it.
     """
 
-    def __init__(self, values: Mapping[str, Any], text: str | None = None, *, exact: bool = True) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], text: str | None = None, *, exact: bool = True, remarks: Sequence[Remark] = ()
+    ) -> None:
         super().__init__(values)
         self.text = text
         self.exact = exact
+        self.remarks = tuple(remarks)
 
 
 def text_of(body: Body, *, max_bytes: int) -> str:
     """The decompressed body as text. `max_bytes`: limit before and after decompression. Raises `NotReadError`."""
     names = _codings(body.encoding)
-    return _decoded(_decompressed(body.content, names, max_bytes), [*names, *_CHARSET.findall(body.content_type or "")])
+    charsets = [*names, *_CHARSET.findall(body.content_type or "")]
+    # Programs in C send the zero byte behind a text, too.
+    return _decoded(_decompressed(body.content, names, max_bytes), charsets).rstrip("\0")
 
 
 def read(body: Body, *, max_bytes: int) -> object:
@@ -80,11 +87,20 @@ def read(body: Body, *, max_bytes: int) -> object:
     """
     text = text_of(body, max_bytes=max_bytes)
     try:
-        return _parsed(text)
+        return _alone(_parsed(text), text)
     except RecursionError:
         raise NotReadError("the body is nested too deeply to be read") from None
     except ValueError as problem:
         raise NotReadError(f"the body is not JSON: {problem}{_possible_reason(body.encoding)}") from None
+
+
+def _alone(found: object, text: str) -> object:
+    """The object in a list of one, or in a text: some producers write batches, and some serialise twice."""
+    if isinstance(found, str) and found.lstrip().startswith("{"):
+        return _parsed(found)
+    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
+        return JsonObject(found[0], text, exact=False)
+    return found
 
 
 def beginning(body: Body, *, characters: int) -> str:

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationInfo, WithJsonSchema
 
-from notification_service.contract import bodies
+from notification_service.contract import bodies, envelopes
 from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError
 from notification_service.contract.field_types import (
+    Address,
     Amount,
     Count,
     Currency,
@@ -58,7 +59,7 @@ class _Event(BaseModel):
     timestamp: Moment = None
     booking_id: Name = None
     user_id: Name = None
-    user_email: Name = None
+    user_email: Address = None
     phone: Name = None
     device_tokens: Devices = ()
     currency: Currency = None
@@ -232,6 +233,10 @@ MODELS: Mapping[str, type[Event]] = {
 
 _READERS: dict[str, TypeAdapter[Event]] = {event_type: TypeAdapter(model) for event_type, model in MODELS.items()}
 
+_NAMES = envelopes.by_letters(
+    dict.fromkeys(("event_type", *(field for model in MODELS.values() for field in model.model_fields)))
+)
+
 EVENT_TYPES = tuple(MODELS)
 """The types of the events that become notifications; each is also a routing key."""
 
@@ -257,7 +262,10 @@ def payload_schema(event_type: str) -> dict[str, Any]:
 
 
 def read_object(body: bytes | Body, *, max_bytes: int) -> JsonObject:
-    """Read the JSON object in `body`. Raises `UnreadableEventError` if there is none or it exceeds `max_bytes`."""
+    """Read the JSON object in `body`, without what wraps it: see `envelopes`.
+
+    Raises `UnreadableEventError` if there is none or it exceeds `max_bytes`.
+    """
     try:
         data = bodies.read(body if isinstance(body, Body) else Body(body), max_bytes=max_bytes)
     except TooLargeError as problem:
@@ -268,7 +276,7 @@ def read_object(body: bytes | Body, *, max_bytes: int) -> JsonObject:
         raise UnreadableEventError(
             RejectReason.SCHEMA, f"the body is a JSON {type(data).__name__}, and an event is an object"
         )
-    return data
+    return envelopes.opened(data, _NAMES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,10 @@ def _name(value: object, info: ValidationInfo) -> str | None:
     return placeholders.known(value) if type(value) is str else _read(values.exact, value, info)
 
 
+def _address(value: object, info: ValidationInfo) -> str | None:
+    return placeholders.known(value) if type(value) is str else _read(values.address, value, info)
+
+
 def _text(value: object, info: ValidationInfo) -> str | None:
     if type(value) is str and "&" not in value:
         return placeholders.known(value)
@@ -139,6 +143,14 @@ Name = Annotated[
         "Read unchanged; a number becomes its exact text. A blank text and placeholders such as `null` mean that the "
         "value is not known.",
         type=_ANY_TEXT,
+    ),
+]
+Address = Annotated[
+    str | None,
+    PlainValidator(_address),
+    _schema(
+        "A mail address, with or without a name. A list and an object count where they hold one address.",
+        type=["string", "array", "object", "null"],
     ),
 ]
 Amount = Annotated[

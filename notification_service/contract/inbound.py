@@ -21,6 +21,8 @@ class InboundMessage:
     routing_key: str
     """The type of its event, where that is known."""
     message_id: str | None = None
+    type_name: str | None = None
+    """The type that its properties or headers name."""
     content_encoding: str | None = None
     content_type: str | None = None
     attempt: int = 0

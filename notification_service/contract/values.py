@@ -19,6 +19,7 @@ _EXTENDED_JSON = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble",
 """How MongoDB writes types that JSON does not have (Extended JSON v2)."""
 
 _TEXT_KEYS = ("name", "title", "text", "label", "message", "description", "reason")
+_ADDRESS_KEYS = ("email", "address", "mail", "value")
 _ZONE_KEYS = ("id", "zoneId", "zone_id", "timezone", "time_zone", "timeZone", "name")
 _TRUE, _FALSE = {"true", "yes", "y", "on", "1"}, {"false", "no", "n", "off", "0"}
 _MAX_DEPTH = 4
@@ -78,6 +79,13 @@ def plain(value: object) -> str | None:
 def text(value: object) -> str | None:
     """A text for people. An object counts where it holds one text under a key such as `name` or `title`."""
     return plain(_only_text(value, _TEXT_KEYS))
+
+
+def address(value: object) -> str | None:
+    """A mail address: a text, or the only one in a list or an object."""
+    for _ in range(_MAX_DEPTH):
+        value = _only_text(value[0] if isinstance(value, list) and len(value) == 1 else value, _ADDRESS_KEYS)
+    return exact(value)
 
 
 def money(value: object) -> Amount | None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notification_service.contract import events, type_names, values
+from notification_service.contract import envelopes, events, type_names, values
+from notification_service.contract.bodies import JsonObject
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event, EventReading, UnreadableEventError
 from notification_service.contract.inbound import InboundMessage, _excerpt, _id, digest_of, nameless_id
@@ -54,7 +55,7 @@ def plan(inbound: InboundMessage, *, max_bytes: int) -> Notification | IgnoredEv
     event_type, event_id = inbound.routing_key, nameless_id(inbound)
     try:
         data = events.read_object(inbound.content, max_bytes=max_bytes)
-        event_type = _event_type(inbound.routing_key, data)
+        event_type = _event_type(inbound, data)
         event_id = _id(_text(data.get("event_id"))) or event_id
         reading = events.read(data, event_type)
         if reading is None:
@@ -74,15 +75,19 @@ def under_its_type(inbound: InboundMessage, *, max_bytes: int) -> InboundMessage
         data = events.read_object(inbound.content, max_bytes=max_bytes)
     except UnreadableEventError:
         return inbound
-    return replace(inbound, routing_key=_event_type(inbound.routing_key, data))
+    return replace(inbound, routing_key=_event_type(inbound, data))
 
 
-def _event_type(routing_key: str, data: Mapping[str, Any]) -> str:
-    """The routing key where it is a known type, else the type in the body."""
+def _event_type(inbound: InboundMessage, data: Mapping[str, Any]) -> str:
+    """The routing key where it is a known type, else the type that the body or the message names."""
+    routing_key = inbound.routing_key
     if routing_key in events.MODELS:
         return routing_key
     said = _text(data.get("event_type"))
-    return (said and type_names.known_type(said)) or type_names.known_type(routing_key) or routing_key or said or ""
+    # Who says that the event is of another type means it.
+    others = () if said else (*envelopes.types_named(data), inbound.type_name or "")
+    known = (type_names.known_type(each) for each in (said or "", *others, routing_key))
+    return next(filter(None, known), None) or routing_key or said or ""
 
 
 def _type_remarks(event_type: str, data: Mapping[str, Any]) -> tuple[Remark, ...]:
@@ -112,7 +117,7 @@ def event_id(inbound: InboundMessage, *, max_bytes: int) -> str:
             return nameless_id(inbound)
 
 
-def _notification(reading: EventReading, event_id: str, data: Mapping[str, Any]) -> Notification:
+def _notification(reading: EventReading, event_id: str, data: JsonObject) -> Notification:
     event = reading.event
     rule = RULES[type(event)]
     # An event that names no booking and no payment is identified by its own id only.
@@ -124,7 +129,12 @@ def _notification(reading: EventReading, event_id: str, data: Mapping[str, Any])
             data,
         )
     return Notification(
-        event, event_id, rule.template, fact, data, (*_type_remarks(event.event_type, data), *reading.remarks)
+        event,
+        event_id,
+        rule.template,
+        fact,
+        data,
+        (*data.remarks, *_type_remarks(event.event_type, data), *reading.remarks),
     )
 
 

@@ -24,7 +24,12 @@ _BLANKS = re.compile("[\t\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 
 _IN_BRACKETS = re.compile(r"([^<>]*)<([^<>]*)>")
 _QUOTED_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_MAILTO = re.compile(r"mailto:([^?]*)(?:\?(.*))?", re.IGNORECASE)
+_MAILTO = re.compile(r"(?:mailto|smtp):([^?]*)(?:\?(.*))?", re.IGNORECASE)
+"""A `mailto:` URI, and how Exchange writes an address among others."""
+_IN_QUOTES = re.compile(r"\"(.+)\"|'(.+)'|`(.+)`|\u201c(.+)\u201d")
+_COMMENT = re.compile(r" *\([^()@]*\)$")
+"""At the end of an address, as old mail programs write a name (RFC 5322 §3.4)."""
+_FULL_WIDTH_AT = "\uff20"
 _FURTHER_RECIPIENTS = re.compile(r"(?:^|&)(?:to|cc|bcc)=", re.IGNORECASE)
 _DOTTED = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _MISPLACED_DOT = re.compile(r"^\.|\.\.|\.$")
@@ -72,20 +77,27 @@ def parse_address(text: str) -> str:
 def _mailbox(text: str) -> str:
     """The bare address, without a name, brackets, quotes or `mailto:` around it."""
     # A bare address has no semicolon, so `o&#39;brien@` was escaped for HTML before it was stored.
-    text = unescaped(text)
+    text = unescaped(text).replace(_FULL_WIDTH_AT, "@")
     text = _BLANKS.sub(" ", text)
     if text.isprintable():
+        text = _COMMENT.sub("", _once(text))
         text = _in_brackets(text)
         if mailto := _MAILTO.fullmatch(text):
             if _FURTHER_RECIPIENTS.search(mailto[2] or ""):
                 raise NotAnAddressError("its mailto: names further recipients")
             text = unquote(mailto[1])
-        elif len(text) > 1 and text[0] == text[-1] == '"':
-            text = text[1:-1]
+        elif quoted := _IN_QUOTES.fullmatch(text):
+            text = next(filter(None, quoted.groups()))
         # A trailing separator (a list with one entry), and the dot at the end of a fully qualified domain.
         text = re.sub(r"[,;]$", "", text).rstrip()
         text = re.sub(r"(?<=[^.@])\.$", "", text)
     return text
+
+
+def _once(text: str) -> str:
+    """The address in a list that only repeats it; any other text as it is."""
+    listed = re.split(r"[,; ]+", text.strip(",; "))
+    return listed[0] if len(listed) > 1 and len(set(map(key, listed))) == 1 else text
 
 
 def _in_brackets(text: str) -> str:

@@ -142,11 +142,16 @@ def _json(data: object) -> str:
 def shared_event(event_id: str, records: Sequence[Record]) -> tuple[list[Finding], list[str]]:
     """Returns findings and notes about an event that several records contain."""
     ids = ", ".join(str(record["_id"]) for record in records)
-    templates = [(record["template"], record.get("notification_type")) for record in records if record.get("template")]
-    if len(set(templates)) < len(templates):
+    # One id for two bookings is the producer's doing, and each booking has its mail.
+    mails = [
+        (record["template"], record.get("booking_id"), record.get("notification_type"))
+        for record in records
+        if record.get("template")
+    ]
+    if len(set(mails)) < len(mails):
         text = f"event {shown(event_id)} is in {len(records)} records of the same e-mail, {ids}; {_TAMPERED}"
         return [Finding(str(records[0]["_id"]), text)], []
-    if len({template for template, _ in templates}) < len(templates):
+    if len({(template, booking) for template, booking, _ in mails}) < len(mails):
         # One for each channel.
         return [], []
     return [], [f"event {shown(event_id)} is in {len(records)} records, {ids}: the producer used one event id twice"]

@@ -52,13 +52,14 @@ BOOKINGS = {
     "B-true": True,
     "B-list": [HEX],
 }
+LISTED = Recipient("x@guests.example")
 NAMES = {"Null": "null", "spam": "You won $500! Claim at https://evil.example/win", "long": "Jane " + "x" * 100}
 
 
 @pytest.fixture(params=["memory", "mongodb"])
 async def directory(request: pytest.FixtureRequest) -> AsyncIterator[Directory]:
     if request.param == "memory":
-        people = {"u1": JANE, "u2": NAMELESS, "u3": UNREACHABLE, **USERS}
+        people = {"u1": JANE, "u2": NAMELESS, "u3": UNREACHABLE, "u4": LISTED, "u5": Recipient(), **USERS}
         named = {key: Recipient("x@guests.example", name, name, "null") for key, name in NAMES.items()}
         yield MemoryDirectory({**people, **named}, {"b1": "u1", "b2": "nobody", "b3": "", **BOOKINGS})
         return
@@ -78,6 +79,8 @@ async def directory(request: pytest.FixtureRequest) -> AsyncIterator[Directory]:
             },
             {"_id": "u2", "email": "ann@guests.example", "first_name": "", "last_name": None},
             {"_id": "u3", "email": None, "first_name": "Bob"},
+            {"_id": "u4", "email": [{"address": "x@guests.example", "verified": True}]},
+            {"_id": "u5", "email": ["x@guests.example", "y@guests.example"]},
             *({"_id": key, "email": person.email, "first_name": person.first_name} for key, person in USERS.items()),
             *(
                 {"_id": key, "email": "x@guests.example", "first_name": name, "last_name": name, "locale": "null"}
@@ -165,6 +168,11 @@ async def test_only_a_plain_true_is_a_consent(stack: LocalStack) -> None:
 async def test_several_who_are_asked_for_at_once_are_each_found(directory: Directory) -> None:
     asked = [HEX, HEX.upper(), "42", "7", "u1", "nobody"]
     assert await asyncio.gather(*map(directory.user, asked)) == [TYPED, TYPED, TYPED, EXACT, JANE, None]
+
+
+@pytest.mark.parametrize(("user_id", "email"), [("u4", "x@guests.example"), ("u5", None)])
+async def test_one_address_in_a_list_is_that_of_the_user(directory: Directory, user_id: str, email: str | None) -> None:
+    assert await directory.user(user_id) == Recipient(email)
 
 
 @pytest.mark.parametrize(("user_id", "name"), [("Null", None), ("spam", None), ("long", "Jane")])

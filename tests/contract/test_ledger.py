@@ -3,13 +3,15 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pymongo.errors import WriteError
+from pymongo import InsertOne
+from pymongo.errors import DocumentTooLarge, WriteError
 
 from notification_service.contract.outcomes import (
     Bounced,
@@ -594,6 +596,41 @@ async def test_one_record_that_is_refused_does_not_disturb_its_group(real: Mongo
     assert isinstance(answers[3], AlreadyThere)
 
 
+class StrictDriver:
+    """A collection of which the driver refuses whole groups, as it does for documents of more than 16 MB."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    async def bulk_write(self, operations: Sequence[Any], *, ordered: bool) -> Any:  # noqa: ANN401 - as Motor's
+        assert not ordered
+        ids = [each._doc["_id"] for each in operations]
+        if "large" in ids:
+            raise DocumentTooLarge("BSON document too large (17000000 bytes)")
+        self.written += ids
+        return SimpleNamespace(bulk_api_result={"nMatched": 0, "writeErrors": []})
+
+
+async def test_one_document_that_the_driver_refuses_does_not_disturb_its_group() -> None:
+    driver = StrictDriver()
+    writes = mongo.GroupedWrites(driver)  # type: ignore[arg-type]  # as much of it as is used
+    asked = [writes.write(InsertOne({"_id": name})) for name in ("a", "b", "large", "c")]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in answers] == [mongo.Written, mongo.Written, WriteRefusedError, mongo.Written]
+    assert driver.written == ["a", "b", "c"]
+
+
+async def test_a_unique_index_of_others_refuses_a_record_and_is_no_outage(
+    real: MongoLedger, database: mongo.Database
+) -> None:
+    """Taken for an outage, the second mail of an event would be waited for without end, and the queue with it."""
+    await database["notification_logs"].create_index("event_type", unique=True)
+    assert await real.open(intent("n1")) == Opened()
+    with pytest.raises(WriteRefusedError, match="event_type"):
+        await real.open(intent("n2"))
+    assert isinstance(await real.open(intent("n1", "b")), AlreadyThere)
+
+
 async def test_masked_no_address_stands_anywhere_in_a_record(database: mongo.Database) -> None:
     ledger = await prepared(database, full=False)
     address = "jane.smith@example.com"
@@ -701,5 +738,21 @@ async def test_a_fact_that_is_reported_without_end_does_not_fill_its_record(
 
 @pytest.mark.parametrize("code", [365, 462, 46])
 def test_a_server_that_is_busy_blames_no_document(code: int) -> None:
-    assert isinstance(mongo._error(code, "busy"), StoreUnavailableError)
-    assert isinstance(mongo._error(121, "validation"), mongo.WriteRefusedError)
+    assert isinstance(mongo._error({"code": code, "errmsg": "busy"}), StoreUnavailableError)
+    assert isinstance(mongo._error({"code": 121, "errmsg": "validation"}), mongo.WriteRefusedError)
+
+
+@pytest.mark.parametrize(
+    ("said", "duplicate"),
+    [
+        ({"keyPattern": {"_id": 1}}, True),
+        ({"keyPattern": {"event_id": 1}}, False),
+        ({"errmsg": 'E11000 duplicate key error collection: x.y index: _id_ dup key: { : "n1" }'}, True),
+        ({"errmsg": "E11000 duplicate key error collection: x.y index: event_id_1 dup key: { : 7 }"}, False),
+        ({}, True),
+    ],
+)
+def test_only_the_index_of_ids_says_that_a_record_exists(said: dict[str, Any], *, duplicate: bool) -> None:
+    """Servers before 4.2 name the index in their text alone."""
+    answer = mongo._error({"code": 11000, "errmsg": "dup", **said})
+    assert answer is mongo.Written.DUPLICATE if duplicate else isinstance(answer, WriteRefusedError)

@@ -251,6 +251,17 @@ async def test_refused_content_by_data_keeps_the_session_for_the_mail_that_rides
     assert set(server.accepted) == {"b", "c"}
 
 
+@pytest.mark.parametrize("offered", [BOTH, ()])
+@pytest.mark.parametrize("said", ["251 2.1.5 will forward", "252 2.1.5 cannot verify, but will take it"])
+async def test_a_recipient_that_the_server_takes_without_verifying_is_taken(
+    offered: tuple[str, ...], said: str
+) -> None:
+    """Taken for a server out of step, every mail would be held."""
+    async with dialogue(at("RCPT", "*", reply(said)), offered) as server, channel_to(server) as (channel, _):
+        assert [type(each) for each in await send(channel, *named("a", "b"))] == [Accepted] * 2
+    assert {name: len(each) for name, each in server.accepted.items()} == {"a": 1, "b": 1}
+
+
 # ── doubts ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,5 +1,7 @@
 """Ages and times on the command line, at both edges: refused in words, before any server is asked."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +19,22 @@ def test_an_age_that_cannot_be_meant_is_refused(command: str, age: str) -> None:
     ended = CliRunner().invoke(app, ["parked", command, f"--older-than={age}"])
     assert ended.exit_code == 2
     assert "hours from 0 to" in " ".join(ended.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("suppressions import x", "Missing option '--cause'. Choose from: gone, failing, complained, unsubscribed"),
+        ("parked list --channel fax", "Invalid value for '--channel': 'fax' is not one of 'email', 'sms', 'push'"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_in_one_plain_line(arguments: str, told: str) -> None:
+    words = (sys.executable, "-m", "notification_service", *arguments.split())
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "\\" not in ended.stderr
 
 
 @pytest.mark.parametrize("limit", ["-1", "0", "1001", "many"])

@@ -103,6 +103,23 @@ def test_an_object_with_one_name_is_called_so(said: object, shown: str | None) -
 @pytest.mark.parametrize(
     "said",
     [
+        *(["jane@guests.example"], [["jane@guests.example"]], [{"address": "jane@guests.example", "type": "home"}]),
+        *({"email": "jane@guests.example"}, {"name": "Jane", "address": "jane@guests.example"}),
+        {"value": "jane@guests.example", "verified": True},
+    ],
+)
+def test_an_address_in_a_list_of_one_or_in_an_object_is_that_address(said: object) -> None:
+    assert event(user_email=said).user_email == "jane@guests.example"
+
+
+@pytest.mark.parametrize("said", [["a@x.example", "b@x.example"], {"home": "a@x.example"}, [], {}, [None], True])
+def test_where_one_address_is_not_certain_there_is_none(said: object) -> None:
+    assert event(user_email=said).user_email is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         {"id": "Europe/Paris"},
         {"zoneId": "Europe/Paris"},
         {"timezone": "Europe/Paris", "timezone_type": 3},

@@ -219,6 +219,14 @@ def test_one_event_in_two_records_is_a_finding_and_two_facts_of_one_second_are_a
     assert shared_event("e1", [record(template=None), record(_id="other", template=None), one])[0] == []
 
 
+def test_one_event_id_for_two_bookings_is_the_producers_doing_and_no_error() -> None:
+    one, two = record(booking_id="B1"), record(_id="other", booking_id="B2")
+    findings, notes = shared_event("e1", [one, two])
+    assert (findings, "the producer used one event id twice" in notes[0]) == ([], True)
+    assert shared_event("e1", [one, record(_id="third", booking_id="B1"), two])[0] != []
+    assert shared_event("e1", [record(booking_id=None), record(_id="other", booking_id=None)])[0] != []
+
+
 @pytest.mark.parametrize(
     ("data", "kept"),
     [

@@ -315,6 +315,48 @@ def test_what_a_fresh_session_would_not_mend_is_not_the_sessions(text: str) -> N
     assert not read(MAIL, 421, text).session_spent
 
 
+@pytest.mark.parametrize("phase", [RCPT, DATA])
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (550, "4.7.1 Please try again later"),
+        (550, "4.3.0 Server busy"),
+        (550, "Temporary failure, please try again later"),
+        (550, "Greylisted, please try again in 300 seconds"),
+        (554, "5.7.1 <jane@guests.example>: Recipient address rejected: Greylisted for 5 minutes"),
+        (554, "5.7.1 Temporarily unavailable, try again in 10 minutes"),
+        (554, "5.3.0 local error in processing, please resend later"),
+        (554, "Internal error, please retry"),
+        (550, "5.3.0 System error, retry in a few minutes"),
+        (550, "Temporary lookup failure"),
+        (550, "Service momentarily unavailable, come back soon"),
+        (554, "Bitte versuchen Sie es sp\u00e4ter erneut"),
+        (550, "Veuillez r\u00e9essayer plus tard"),
+        (550, "Int\u00e9ntelo de nuevo m\u00e1s tarde"),
+    ],
+)
+def test_a_code_for_ever_with_words_for_a_while_is_tried_again(phase: Phase, code: int, text: str) -> None:
+    """The other way round, a mail that would have been accepted has bounced."""
+    assert read(phase, code, text).blame is MOMENT
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (550, "5.1.1 user unknown, check the address and try again later"),
+        (550, "No such user here; please check and try again"),
+        (550, "5.1.1 <jane@guests.example>: temporarily no such user"),
+        (554, "5.7.1 Looks like spam: change the text and try again"),
+        (552, "5.3.4 Message too big, make it smaller and try again"),
+        (550, "5.7.1 This message needs a reader of version 3 or later"),
+        (550, "5.7.1 Retrying will NOT succeed"),
+        (550, "host mx.x.example said: 450 4.7.1 try again later"),
+    ],
+)
+def test_words_about_another_try_that_name_no_while_leave_a_refusal_one(code: int, text: str) -> None:
+    assert read(RCPT, code, text).blame is MESSAGE
+
+
 SAME = [
     (
         "5.7.1 <jane@guests.example>: blocked by our filter at 12:31:02, id 4f1a99c0",

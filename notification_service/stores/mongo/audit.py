@@ -37,11 +37,10 @@ class MongoAudit:
         return {str(each["_id"]) for each in await translate_errors(found.to_list(None))}
 
     async def records_of(self, event_ids: Collection[str]) -> dict[str, list[Document]]:
-        """Returns the records that name each event, with `event_ids`, template and channel only."""
+        """Returns the records that name each event, with `event_ids`, template, channel and booking only."""
         wanted = set(event_ids)
-        found = self._records.find(
-            {"event_ids": {"$in": list(wanted)}}, {"event_ids": 1, "template": 1, "notification_type": 1}
-        ).sort("_id")
+        fields = dict.fromkeys(("event_ids", "template", "notification_type", "booking_id"), 1)
+        found = self._records.find({"event_ids": {"$in": list(wanted)}}, fields).sort("_id")
         by_event: dict[str, list[Document]] = {}
         for record in await translate_errors(found.to_list(None)):
             for event_id in wanted.intersection(filter(_is_text, record["event_ids"])):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorCursor, AsyncIOMotorDatabase
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from notification_service.foundation.batching import Batcher
@@ -30,6 +30,7 @@ Write = InsertOne[Document] | UpdateOne
 _TIMEOUT_MS = 2000
 _OPERATION_MS = 5000
 _DUPLICATE_KEY = 11000
+_INDEX = re.compile(r"\bindex: (?:\S*\$)?(\S+)")
 _MAX_GROUP_SIZE = 100
 _TRANSIENT_CODES = frozenset(
     {
@@ -262,6 +263,11 @@ class GroupedWrites:
                 raise StoreUnavailableError("MongoDB", str(result["writeConcernErrors"][0].get("errmsg"))) from problem
         except PyMongoError as problem:
             raise unavailable(problem) from problem
+        except DocumentTooLarge as problem:
+            # The driver itself refuses a document of more than 16 MB, and does not say which.
+            if len(operations) == 1:
+                return [WriteRefusedError(type(problem).__name__)]
+            return [(await self._write_group([each]))[0] for each in operations]
         return _results(result, operations)
 
 
@@ -272,11 +278,18 @@ def _results(result: dict[str, Any], operations: Sequence[Write]) -> list[Writte
         updated if isinstance(operation, UpdateOne) else Written.DONE for operation in operations
     ]
     for error in result["writeErrors"]:
-        answers[error["index"]] = _error(error["code"], f"{error['code']}: {error['errmsg']}")
+        answers[error["index"]] = _error(error)
     return answers
 
 
-def _error(code: int, text: str) -> Written | Exception:
-    if code == _DUPLICATE_KEY:
+def _error(error: Mapping[str, Any]) -> Written | Exception:
+    code, text = error["code"], f"{error['code']}: {error['errmsg']}"
+    if code == _DUPLICATE_KEY and not _is_of_another_index(error):
         return Written.DUPLICATE
     return StoreUnavailableError("MongoDB", text) if code in _TRANSIENT_CODES else WriteRefusedError(text)
+
+
+def _is_of_another_index(error: Mapping[str, Any]) -> bool:
+    """Whether a unique index other than that of `_id` refuses the document. None of ours is unique."""
+    index = _INDEX.search(error["errmsg"])
+    return "_id" not in error["keyPattern"] if error.get("keyPattern") else bool(index and index[1] != "_id_")

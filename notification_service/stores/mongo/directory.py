@@ -1,6 +1,6 @@
 """Looks up users in the booking system's own collections, read-only."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from notification_service.contract import devices, placeholders, values
@@ -36,12 +36,13 @@ class MongoDirectory:
 
 def _recipient(document: Mapping[str, Any], consent_field: str | None) -> Recipient:
     return Recipient(
-        email=placeholders.known(document.get("email")),
+        email=_read(values.address, document.get("email")),
         first_name=placeholders.name(document.get("first_name")),
         last_name=placeholders.name(document.get("last_name")),
         locale=placeholders.known(document.get("locale")),
         tracking_consent=_agrees(document, consent_field),
-        phone=_phone(document.get("phone_number")),
+        # A number that is stored as a number has lost its plus sign or its first zero: the channel says so.
+        phone=_read(values.exact, document.get("phone_number")),
         device_tokens=devices.read(document.get("device_tokens"))[0],
     )
 
@@ -54,9 +55,8 @@ def _agrees(document: Mapping[str, Any], field: str | None) -> bool:
     return value is True
 
 
-def _phone(stored: object) -> str | None:
-    """A number that is stored as a number has lost its plus sign or its first zero: the channel says so."""
+def _read(reader: Callable[[object], str | None], stored: object) -> str | None:
     try:
-        return values.exact(stored)
+        return reader(stored)
     except values.UNREADABLE:
         return None

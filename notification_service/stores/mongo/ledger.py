@@ -22,6 +22,7 @@ from notification_service.stores.mongo.client import (
     GroupedReads,
     GroupedWrites,
     Write,
+    WriteRefusedError,
     Written,
     translate_errors,
 )
@@ -88,12 +89,16 @@ class MongoLedger:
     async def open(self, intent: Intent) -> Opened | AlreadyThere:
         digests = (await self._digests()).of(documents.texts_of(intent))
         new = {**documents.pending(intent, self._show), "address_digests": digests}
-        written = await self._intents.write(InsertOne(new))
-        if written is Written.DONE:
-            return Opened()
+        problem: Exception = StoreUnavailableError("MongoDB", "the insert failed as a duplicate of no record")
+        try:
+            if await self._intents.write(InsertOne(new)) is Written.DONE:
+                return Opened()
+        except WriteRefusedError as refusal:
+            # A unique index of others may be asked before that of the ids.
+            problem = refusal
         found = await self._read(intent.notification_id)
         if found is None:
-            raise StoreUnavailableError("MongoDB", "the insert failed as a duplicate, and no such record was found")
+            raise problem
         if found["outcome"] == PENDING and found["owner"] == intent.owner:
             # This worker's own insert, whose answer was lost.
             return Opened()

@@ -22,7 +22,8 @@ from notification_service.channels.email.smtp.turns import Patience
 from notification_service.channels.email.smtp.wire import NO_REPLY, Reply, within
 from notification_service.delivery.ports.channel import Attempt
 
-_FORWARDED = 251
+_TO_RCPT = (ACCEPTED, 251, 252)
+"""RFC 5321 §4.2.3: taken, will be forwarded, and "cannot verify, but will take the message"."""
 _GO_AHEAD = 354
 _OUT_OF_STEP = "the server has closed the session, or said more than it was asked for"
 _STATUS = re.compile(r"2\.\d{1,3}\.\d{1,3}(?!\S)")
@@ -96,7 +97,7 @@ class Conversation:
         else:
             mail = await self._ask(self.envelope.mail(self.session.offered), ACCEPTED)
             self.phase = Phase.RCPT
-            rcpt = await self._ask(self.envelope.rcpt, ACCEPTED, _FORWARDED)
+            rcpt = await self._ask(self.envelope.rcpt, *_TO_RCPT)
             self._check_statuses(_status(mail), _status(rcpt))
         self._check_step()
         if self.way.pipelining:
@@ -177,9 +178,7 @@ class Conversation:
         """Read every reply of a group, whatever the first one says (RFC 2920 §3.1)."""
         refusal: Reply | None = None
         statuses: list[str] = []
-        for phase, future, wanted in zip(
-            (Phase.MAIL, Phase.RCPT), replies, ((ACCEPTED,), (ACCEPTED, _FORWARDED)), strict=True
-        ):
+        for phase, future, wanted in zip((Phase.MAIL, Phase.RCPT), replies, ((ACCEPTED,), _TO_RCPT), strict=True):
             if refusal is None:
                 self.phase = phase
             try:

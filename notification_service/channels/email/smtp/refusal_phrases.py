@@ -52,16 +52,16 @@ RECIPIENT
     does (?:not|n.t) accept (?:e?-?mails?|messages) from
     only accept\w* (?:e?-?mails?|messages)|recipient preferences
     not allowed to (?:send|post|write) to (?:this|the|that) (?:list|group|address|recipient|mailbox|user)
-    recipient'?s list of|inactivity|badrcptto|sender.?not.?authenticated.?for|empf.nger
+    recipient'?s list of|inactivity|badrcptto|sender.?not.?authenticated.?for|empf.nger(?!.{0,20}\bvoll)
 FULL
     receiving (?:e?-?mails?|messages)
-    (?:recipient|mailbox) (?:has |is )?(?:receiv|exceed\w* (?:its|their|the) limit)
+    (?:recipient|mailbox) (?:has |is )?(?:receiv|throttl|thread limit|exceed\w* (?:its|their|the) (?:\w+ ){0,3}limit)
     (?:(?:mail ?)?box|inbox|account|user|folder|recipient|quota|postfach|posteingang|bo.te|buz.n|casella|casilla|
         caixa|destinat\w+|skrzynk\w+|ящик\w*)\b[^.;]{0,40}\b(?:full|over ?quota|out of storage|voll|plein\w*|
         llen\w|pien\w?|cheia|переполн\w*|pełn\w)\b
     (?:mail ?box|inbox|folder)\b[^.;]{0,20}\b(?:exceed\w*|over)\b[^.;]{0,30}\b(?:storage|allocation|limit)
     \bover ?quota\b
-    (?:mail ?box|storage|disk|inbox|user.?s|recipient.?s)\W+(?:\w+ )?(?:quota|limit|allocation|space)
+    (?:mail ?box|storage|disk|inbox|user.?s|recipient.s)\W+(?:\w+ )?(?:quota|limit|allocation|space)
     exceeded (?:the )?storage|quota exceeded \(mailbox
 SUSPENDED
     \byour (?:e?-?mail |smtp |sending |outgoing |user )*(?:account|access|login|mailbox|
@@ -148,6 +148,7 @@ QUOTA
     (?:REACHED) (?:[\w']+ ){0,4}(?:quota|l.mi\w*|cuota|лимит\w*|квот\w*)
     limite.{0,20}(?:atteint|d.pass)|\bper (?:second|minute|hour|day|month)\b
     zu viele (?:nachrichten|e?-?mails|empf.nger)
+    used up (?:all )?your|\brp:[a-z]{3}\b|上限|限额|限額|(?:发送|發送)限制|频率|頻率
     trop de (?:messages|mails|connexions)
 LOGIN
     \bauth\w* (?:is )?(?:error|required|needed|fail\w*|unsuccess\w*|turned on|invalid|first|before|disabled)
@@ -204,7 +205,7 @@ CLIENT
     connections? (?:\w+ ){0,3}(?:refused|rejected|denied|not accepted|not be accepted)
     \bgo away\b
     (?:not|n.?t) (?:allowed|authori[sz]ed|permitted) to (?:connect|use this)
-    access to (?:this|submit).{0,40}(?:rejected|denied)|your access to|geographical
+    access to (?:this|submit).{0,40}(?:rejected|denied)|your access to|geographical|mail from you\b
     country|spam source|send(?:s|ing)? spam\b
 HELO
     \b(?:helo|ehlo)

@@ -30,6 +30,13 @@ _MESSAGE_CODES = re.compile(r"[45]\.(?:2\.3|3\.4|6\.\d+)")
 """Size and characters of the message (RFC 3463). RFC 1870 and 6531 announce both at MAIL already."""
 
 _GREYLIST = re.compile(r"gr[ea]y.?list", re.IGNORECASE)
+_FOR_A_WHILE = re.compile(
+    r"gr[ea]y.?list|\btemporar|\bmomentar|(?<!or )\blater\b|\bplease (?:re-?try|re-?send)\b"
+    r"|\b(?:try|retry|re-?send|wait|again|back)\b[^.;:]{0,20}?\b(?:soon|shortly|in (?:a|an|\d+|some) \w+)\b"
+    r"|\bsp.ter\b|\bplus tard\b|\bm.s tarde\b|\bpi. tardi\b|\bmais tarde\b|позже|稍后|稍後|しばらく",
+    re.IGNORECASE,
+)
+"""Words of servers that say 5xx and mean 4xx."""
 _ADDRESS = re.compile(r"<[^<>/]*>|(?<!\S)[^\s@]*@\S*")
 _QUOTE = re.compile(
     r"\b(?:said|says|saying|answered|replied|responded|reported|gave|returned|sagte|antwortete|respondi.)\b"
@@ -95,11 +102,12 @@ def read(phase: Phase, code: int, text: str, recipient: str = "") -> ReplyVerdic
     text = text[:_MAX_READ_LENGTH]
     own_text = without_quotes(text)
     own_code = _enhanced(own_text)
-    cause = _cause(code, own_code, own_text, _without_name(own_text, recipient))
+    nameless = _without_name(own_text, recipient)
+    cause = _cause(code, own_code, own_text, nameless)
     # A quoted code blames nobody, but may say what becomes of this one message.
     enhanced = own_code or _enhanced(text)
     return ReplyVerdict(
-        _blame(phase, code, enhanced, cause),
+        _blame(phase, code, enhanced, cause, passing=_is_passing(code, own_code, nameless, cause)),
         enhanced or str(code),
         server_wait_s(text),
         session_spent=_is_refusal(code) and cause is Cause.SESSION,
@@ -150,12 +158,23 @@ def _cause_in(code: int, enhanced: str | None, text: str) -> Cause | None:
     return cause_of(code, enhanced, text) or (Cause.SESSION if detail == _BAD_CONNECTION else None)
 
 
-def _blame(phase: Phase, code: int, enhanced: str | None, cause: Cause | None) -> Blame:
+def _is_passing(code: int, enhanced: str | None, text: str, cause: Cause | None) -> bool:
+    """Whether the refusal is for a while: by its first digit, else by its enhanced code or its words.
+
+    An address that does not exist stays refused whatever else is said: "unknown user, check it and try again later".
+    """
+    if code < 500 or cause is Cause.FULL:  # noqa: PLR2004 - RFC 5321 §4.2.1
+        return True
+    if cause is Cause.ADDRESS or (enhanced and enhanced[2:] in _ADDRESS_CODES):
+        return False
+    return bool((enhanced and enhanced[0] == "4") or _FOR_A_WHILE.search(text))
+
+
+def _blame(phase: Phase, code: int, enhanced: str | None, cause: Cause | None, *, passing: bool) -> Blame:
     # RFC 5321 does not allow other replies here: the conversation cannot be trusted.
     if phase is Phase.CONNECT or not _is_refusal(code):
         return Blame.CHANNEL
-    temporary = code < 500 or cause is Cause.FULL or (enhanced or "")[2:] in _TEMPORARY_CODES  # noqa: PLR2004 - RFC 5321 §4.2.1
-    blame = Blame.MOMENT if temporary else Blame.MESSAGE
+    blame = Blame.MOMENT if passing or (enhanced or "")[2:] in _TEMPORARY_CODES else Blame.MESSAGE
     if phase is Phase.MAIL:
         # Only our sender was named yet, so the server refuses every message of ours.
         return blame if enhanced and _MESSAGE_CODES.fullmatch(enhanced) else Blame.CHANNEL

@@ -1,0 +1,103 @@
+"""Finds the event in a body that wraps it, and the contract's fields under other spellings of their names. Pure.
+
+Producers wrap events by CloudEvents, EventBridge, MassTransit or a change data capture, and write names in camel case.
+Only spellings and wrappers are seen through: no field is taken for another one.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from notification_service.contract.bodies import JsonObject
+from notification_service.contract.remarks import Remark
+
+_IDENTITY = frozenset(("booking_id", "transaction_id", "original_transaction_id", "refund_transaction_id"))
+"""An object with one of these fields, even an empty one, is the event."""
+_WRAPPERS = (
+    *("data", "payload", "detail", "message", "body", "content", "event", "object", "attributes", "after"),
+    *("booking", "payment", "refund"),
+)
+"""Names of fields that hold a wrapped event, by their letters. The answer of a gateway is none of them."""
+_TYPES = ("eventtype", "detailtype", "messagetype", "type", "eventname", "event")
+"""Fields that name the type of an event, by their letters, the surest first."""
+_STANDARD_ENVELOPES = frozenset(("specversion", "detailtype"))
+"""Fields of CloudEvents and EventBridge, whose `id` and `time` are those of the event, and not of a booking."""
+_MAX_LAYERS = 3
+
+_Names = Mapping[str, str]
+"""The contract's field names by their letters."""
+
+
+def by_letters(names: Iterable[str]) -> _Names:
+    return {_letters(name): name for name in names}
+
+
+def opened(body: JsonObject, names: _Names) -> JsonObject:
+    """The event in the body, under the contract's names. `names`: those of all fields.
+
+    The body itself where nothing is wrapped or spelt otherwise; else its `text` is that of the whole body.
+    """
+    if not _IDENTITY.isdisjoint(body) and all(map(str.islower, body)):
+        return body
+    layers = next(_layers(body, names, _MAX_LAYERS), [body])
+    event = _spelt(layers[-1], names)
+    if len(layers) == 1:
+        return body if event == body else _event(body, event, "has fields under other spellings of their names")
+    for outer in reversed(layers[:-1]):
+        event = {**_of_envelope(outer, names), **{name: value for name, value in event.items() if value is not None}}
+    return _event(body, event, "was found inside another object")
+
+
+def types_named(data: Mapping[str, Any]) -> Iterator[str]:
+    """The texts that may name the event's type, the surest first."""
+    found = {_letters(name): value for name, value in data.items()}
+    for name in _TYPES:
+        value = found.get(name)
+        for each in value if isinstance(value, list) else (value,):
+            if isinstance(each, str):
+                yield each
+
+
+def _event(body: JsonObject, event: Mapping[str, Any], remark: str) -> JsonObject:
+    return JsonObject(event, body.text, exact=False, remarks=(Remark("event", remark),))
+
+
+def _layers(outer: Mapping[str, Any], names: _Names, left: int) -> Iterator[list[Mapping[str, Any]]]:
+    """The ways to an event, from the outermost object to the event itself."""
+    if not _IDENTITY.isdisjoint(_spelt(outer, names)):
+        yield [outer]
+        return
+    inner = {_letters(name): value for name, value in outer.items()}
+    for name in _WRAPPERS if left else ():
+        if (wrapped := _object(inner.get(name))) is not None:
+            yield from ([outer, *way] for way in _layers(wrapped, names, left - 1))
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    """An object, also one that is written as a text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, Mapping) else None
+
+
+def _spelt(found: Mapping[str, Any], names: _Names) -> dict[str, Any]:
+    """The fields under the contract's names. Where a field occurs twice, its proper name wins."""
+    proper = {name: names.get(_letters(name), name) for name in found}
+    return {(name if proper[name] in found else proper[name]): value for name, value in found.items()}
+
+
+def _of_envelope(outer: Mapping[str, Any], names: _Names) -> dict[str, Any]:
+    """What an envelope says of its event: id, time, type, and fields of the contract beside the wrapped ones."""
+    fields = {_letters(name): value for name, value in outer.items()}
+    if not _STANDARD_ENVELOPES.isdisjoint(fields):
+        fields.setdefault("eventid", fields.get("id"))
+        fields.setdefault("timestamp", fields.get("time"))
+    types = {name: fields[name] for name in _TYPES if isinstance(fields.get(name), str | list)}
+    return {**types, **{name: fields[letters] for letters, name in names.items() if letters in fields}}
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
