@@ -119,7 +119,7 @@ def planned(experiment: Experiment, made: Plan | None) -> Iterator[str]:
     """Yields what `plan` says."""
     if made is None:
         yield (
-            f"No conversion of {experiment.template} in the last {PLAN_DAYS} days (sent mails older than 48 hours, "
+            f"No conversion of {experiment.template} in the last {PLAN_DAYS} days (sent messages older than 48 hours, "
             "followed by a payment.success of the same booking): there is no rate to plan with."
         )
         return
