@@ -8,14 +8,14 @@ from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from tests.console import scene
 from tests.console.browser import NoBrowserError, Visit, chromium, install
-from tests.stack.place import Place
+from tests.stack.place import Place, until
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 # On a machine without chromium the first of them installs it.
 pytestmark = pytest.mark.timeout(600)
 SIZES = {"phone": (375, 812), "desk": (1280, 900)}
 EVENTS = ("receipt", "in-doubt", "script")
-SALTS = ("autumn", "winter")
+SALTS = {"autumn": 100, "winter": 2000}
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def ids(seen: Place) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def address(full_place: tuple[Place, int], ids: dict[str, str]) -> Iterator[str]:
     place, port = full_place
-    for salt in SALTS:
-        scene.add_experiment(place, salt)
+    for salt, number in SALTS.items():
+        scene.add_experiment(place, salt, number)
     yield f"http://127.0.0.1:{port}"
     for salt in SALTS:
         scene.remove_experiment(place, salt)
@@ -114,7 +114,7 @@ def test_the_page_on_tests_is_read_without_a_mouse(browser: Browser, address: st
             expect(region).to_be_focused()
             # Wider than a phone: the arrow keys move it.
             page.keyboard.press("ArrowRight")
-            page.wait_for_function("document.activeElement.scrollLeft > 0")
+            until(lambda: page.evaluate("document.activeElement.scrollLeft") > 0)
         page.get_by_role("link", name="SMS").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("status")).to_contain_text("Too early")
