@@ -70,16 +70,17 @@ def failed(dice: random.Random) -> Document:
 
 @pytest.mark.timeout(300)
 def test_a_few_kills(place: Place, tmp_path: Path) -> None:
-    _kill_at_random(place, with_variant_of_sms(tmp_path / "templates"), workers=2, kills=3)
+    _kill_at_random(place, with_variant_of_sms(tmp_path / "templates"), workers=2, kills=3, seconds=0)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_a_minute_of_kills(place: Place, tmp_path: Path) -> None:
-    _kill_at_random(place, with_variant_of_sms(tmp_path / "templates"), workers=4, seconds=60)
+    _kill_at_random(place, with_variant_of_sms(tmp_path / "templates"), workers=4, kills=15, seconds=60)
 
 
-def _kill_at_random(place: Place, templates: Path, *, workers: int, kills: int = 10**6, seconds: float = 600) -> None:
+def _kill_at_random(place: Place, templates: Path, *, workers: int, kills: int, seconds: float) -> None:
+    """At least so many kills, and at least so long."""
     seed = int(os.environ.get("FAULT_SEED", secrets.randbelow(10**6)))
     sys.stdout.write(f"FAULT_SEED={seed}\n")
     dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
@@ -89,7 +90,7 @@ def _kill_at_random(place: Place, templates: Path, *, workers: int, kills: int =
         twilio.script(NOT_TAKEN_AND_LOST, always=Reply(seconds=0.05))
         settings |= {**twilio.environment, "SMS_EVENTS": "payment.failed", "NOTIFICATION_TIMEOUT": "5"}
         running = [stack.enter_context(place.service(**settings)) for _ in range(workers)]
-        while done < kills and time.monotonic() < end:
+        while done < kills or time.monotonic() < end:
             place.smtp.script([dice.choice(RULES), SLOW])
             judge.publish(*(failed(dice) for _ in range(EVENTS_A_KILL)))
             time.sleep(dice.uniform(0, 0.8))  # the moment of the kill
@@ -175,6 +176,42 @@ def test_a_variant_that_breaks_at_run_time_costs_no_mail_of_two_workers(place: P
     assert register["tests"]["kills"]["stop_reason"].endswith("could not be composed: subject.txt:1")
     again = place.command("experiment", "report", **settings)
     assert (again.returncode, "stopped" in again.stdout) == (0, True)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("gone", ["setting", "folder"])
+def test_what_is_in_doubt_goes_again_by_its_record_though_the_test_is_gone(
+    place: Place, tmp_path: Path, gone: str
+) -> None:
+    """The worker dies while the mail server has the mail, and the provider has the SMS or not."""
+    templates = with_variant_of_sms(tmp_path / "templates")
+    judge = Judge(place, others=OTHERS)
+    with Twilio() as twilio:
+        settings = {"TEMPLATES_DIR": str(templates), "LEASE_SECONDS": "2", "SMS_EVENTS": "payment.failed"}
+        settings |= twilio.environment
+        place.smtp.script([Rule(at="dot", action="late", seconds=60, times=1)])
+        twilio.script(Reply(seconds=20, takes=False, lost=True))
+        with place.service(**settings, EXPERIMENT=TEST.replace("b=0.5", "b=0.999999")) as one:
+            judge.publish(failed(random.Random(1)))  # noqa: S311 - one person of several
+            until(lambda: len(place.mails()) == len(twilio.forms) == 1)
+            one.kill()
+        place.smtp.clear()
+        if gone == "folder":
+            shutil.rmtree(templates / "payment_failed@b")
+        with place.service(**settings) as two:
+            until(judge.at_rest)
+            end_well(two)
+    judge.verdict()
+    mails = [mail.message_bytes() for mail in place.mails()]
+    texts = [form["Body"] for form in twilio.forms]
+    for tries in (mails, texts):
+        assert len(tries) == 2
+        assert (tries[0] == tries[1]) is (gone == "setting")
+    assert [text.startswith(VARIANT) for text in texts] == [True, gone == "setting"]
+    sent = ("b", None) if gone == "setting" else ("a", True)
+    for record in place.records():
+        assert (record["variant"], record.get("fell_back")) == sent
+        assert (record["outcome"], record.get("possible_duplicate")) == ("sent", True)
 
 
 @pytest.mark.parametrize(
