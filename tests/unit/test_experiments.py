@@ -34,7 +34,7 @@ from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.delivery.shadow import Shadow
 from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
-from notification_service.preview import checks, proofs
+from notification_service.preview import checks, extraction, proofs
 from notification_service.settings import Settings, loading
 from notification_service.stores.memory.experiments import MemoryExperiments
 from notification_service.stores.mongo import documents
@@ -217,11 +217,12 @@ def test_only_the_texts_of_a_catalogue_are_no_variant(copied: Path) -> None:
 
 def test_a_folder_may_be_a_link_as_in_a_mounted_volume(copied: Path, tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
-    (tmp_path / "volume" / "subject.txt").write_text("Variant B of your payment")
     (tmp_path / "volume" / "..data").mkdir()
+    (tmp_path / "volume" / "subject.txt").write_text('{{ _("A sentence of b") }}')
     (copied / "payment_failed@b").symlink_to(tmp_path / "volume")
     renderer = loaded(copied)
     assert renderer.digest("payment_failed@b") != renderer.digest("payment_failed")
+    assert [fault for fault in extraction.faults(copied) if fault.startswith("de.po: ") and "A sentence of b" in fault]
 
 
 def test_a_variant_is_rendered_on_every_sample_in_every_language(copied: Path) -> None:
