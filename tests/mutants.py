@@ -133,6 +133,27 @@ MUTANTS = (
         ("tests/contract/test_experiments.py", "-k", "erasing"),
     ),
     Mutant(
+        "experiments of channels: one without the variant has no part in its test",
+        "content/short_texts.py",
+        'return self._digests.get(template, "") if template in TEMPLATES else self._digests[template]',
+        'return self._digests.get(template, "")',
+        ("tests/unit/test_variants_of_channels.py", "-k", "no_part or no_digest"),
+    ),
+    Mutant(
+        "experiments of channels: a text of a variant is checked at each start",
+        "channels/sms/template_loading.py",
+        "composer.texts.texts_of(RULES[type(event)].template)",
+        "(RULES[type(event)].template,)",
+        ("tests/unit/test_variants_of_channels.py", "-k", "wrong_or_long"),
+    ),
+    Mutant(
+        "experiments of channels: a look-up counts no fallback, no remark and no shadow",
+        "delivery/sending.py",
+        "            return self.composer.compose(relevance.event, recipient, _ids(job, name))\n",
+        "            return await self._composed(job, relevance.event, recipient) if name else None\n",
+        ("tests/unit/test_variants_of_channels.py", "-k", "look_up"),
+    ),
+    Mutant(
         "experiments: only the first exposure of a unit counts",
         "records/experiment_analysis.py",
         "    return list(first.values())\n",

@@ -175,7 +175,7 @@ def pipeline(
         if stores.suppressions
         else None,
         experiment=experiment.for_channel(composer) if experiment else None,
-        shadow=Shadow(composer, service.shadow_variant) if service.shadow_variant else None,
+        shadow=Shadow.of(composer, service.shadow_variant) if service.shadow_variant else None,
         look_up=further.look_up if further else None,
     )
 

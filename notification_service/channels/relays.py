@@ -15,6 +15,7 @@ from notification_service.channels.breaker import MAX_TIMES_SINGLED_OUT, Breaker
 from notification_service.channels.conversation_slots import Slot, TurnedAway, slot_at
 from notification_service.channels.refusal_patterns import domain_of
 from notification_service.contract.notification_rules import TICKET_TEMPLATES
+from notification_service.contract.variants import control_name
 from notification_service.delivery.ports.channel import (
     Attempt,
     BeforeHandover,
@@ -201,7 +202,7 @@ def _none_takes_mail(relays: Sequence[Relay]) -> bool:
 
 async def _take_place(relay: Relay, message: OutgoingMessage) -> Reservation:
     """Take a place at the limits of the account, if one is free now. Without Redis there are none."""
-    ticket = message.template in TICKET_TEMPLATES
+    ticket = control_name(message.template) in TICKET_TEMPLATES
     try:
         return await relay.rates.reserve(message.recipient, ticket=ticket, only_now=True)
     except StoreUnavailableError:

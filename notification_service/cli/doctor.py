@@ -20,6 +20,8 @@ from notification_service.cli import env_file
 from notification_service.cli.configuration import command_settings
 from notification_service.cli.options import AsJson
 from notification_service.cli.terminal import say_item, say_json
+from notification_service.contract.variants import Experiment, Variant, variant_name
+from notification_service.delivery.ports.experiments import RegisteredExperiment, UnreadableRegisterError
 from notification_service.foundation.errors import (
     EXIT_UNAVAILABLE,
     ChannelUnavailableError,
@@ -30,6 +32,7 @@ from notification_service.foundation.errors import (
 from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.settings import Settings, plain
 from notification_service.stores.mongo import client as mongo
+from notification_service.stores.mongo.experiments import MongoExperiments
 from notification_service.stores.mongo.ledger import MongoLedger
 from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
@@ -84,6 +87,7 @@ async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
         *([(f"{settings.transport} fallback", _fallback)] if settings.fallback.server else []),
         *([("SMS", further_channels.check_sms)] if settings.sms.provider else []),
         *([("push", further_channels.check_push)] if settings.push.providers else []),
+        *([("test of two variants", _experiment)] if settings.service.experiment else []),
     )
     hide = Secrecy(settings.secrets())
     for what, check in checks:
@@ -242,6 +246,44 @@ async def _relay(settings: Settings, which: int) -> str:
     finally:
         for each in relays:
             await each.close()
+
+
+async def _experiment(settings: Settings) -> str:
+    experiment = settings.service.experiment
+    if experiment is None:
+        return "none is set"
+    async with mongo.open_database(settings.mongodb.uri.get_secret_value(), settings.mongodb.database) as database:
+        try:
+            known = await MongoExperiments(database).read(experiment.salt)
+        except StoreUnavailableError:
+            return "not checked: MongoDB does not answer, and everybody gets the control until it does"
+        except UnreadableRegisterError as problem:
+            raise _Wrong(
+                f"everybody gets the control: the register of tests cannot be read ({problem}): restore the document "
+                "'experiments' of notification_facts from a backup, or remove it and choose a new salt"
+            ) from problem
+    return state_of_test(experiment, known)
+
+
+def state_of_test(experiment: Experiment, known: RegisteredExperiment | None) -> str:
+    """Since when the test of the settings runs. `known`: what the register has under its salt.
+
+    Raises `ConfigurationError` where everybody gets the control, or the service does not start.
+    """
+    if known is None:
+        return f"{experiment} begins with the next start of the service"
+    if known.experiment != experiment:
+        raise ConfigurationError(
+            f"EXPERIMENT={experiment}: the salt was used for {known.experiment} before, so the service does not start: "
+            "choose a new one"
+        )
+    if known.stopped_at:
+        raise ConfigurationError(
+            f"everybody gets the control: it stopped at {known.stopped_at:%Y-%m-%d %H:%M} UTC ({known.stop_reason}): "
+            f"mend templates/{variant_name(experiment.template, Variant.B)} and start under a new salt, or take "
+            "EXPERIMENT out of the settings"
+        )
+    return f"{experiment} runs since {known.started_at:%Y-%m-%d %H:%M} UTC; `experiment report` says what it has shown"
 
 
 def _name(problem: BaseException) -> str:

@@ -108,7 +108,7 @@ async def _report(
         await experiments.prepare(db, collection)
         known = _chosen(settings, await experiments.registered(db), salt)
         found = await experiments.analysis(db, collection, known, channel, now) if known else None
-        return found, await experiments.shadow(db, collection, shadow, now) if shadow else None
+        return found, await experiments.shadow(db, collection, shadow, channel, now) if shadow else None
 
 
 def _chosen(settings: Settings, known: list[RegisteredExperiment], salt: str | None) -> RegisteredExperiment | None:

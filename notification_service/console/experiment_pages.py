@@ -14,6 +14,8 @@ from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.records import experiment_sentences as sentences
 from notification_service.records.experiment_statistics import DECISION
 
+_CHANNELS = {ChannelKind.EMAIL: "E-mail", ChannelKind.SMS: "SMS", ChannelKind.PUSH: "Push"}
+
 
 class ExperimentPages:
     def __init__(self, queries: ConsoleQueries, layout: Layout) -> None:
@@ -21,15 +23,18 @@ class ExperimentPages:
         self._layout = layout
 
     async def experiment(self, request: Request) -> Response:
-        now, tests, shadow = datetime.now(UTC), await self._queries.experiments(), await self._queries.shadow()
+        now, tests = datetime.now(UTC), await self._queries.experiments()
         chosen = _chosen(tests, request.query_params.get("salt"))
         channel = _channel(request.query_params.get("channel", ChannelKind.EMAIL))
+        shadow = await self._queries.shadow(channel, now)
         found = await self._queries.experiment(chosen, channel, now) if chosen else None
         return self._layout.page(
             request,
             "experiment",
             tests=[each.experiment.salt for each in reversed(tests)],
             salt=chosen.experiment.salt if chosen else None,
+            channels=_CHANNELS,
+            channel=channel,
             state=sentences.state(chosen) if chosen else "",
             ratio=sentences.ratio(found) if found else "",
             meaning=list(sentences.meaning(found)) if found else [],

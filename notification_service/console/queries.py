@@ -151,10 +151,10 @@ class ConsoleQueries:
     async def experiment(self, known: RegisteredExperiment, channel: ChannelKind, now: datetime) -> Analysis:
         return await experiments.analysis(self._database, self.settings.mongodb.collection, known, channel, now)
 
-    async def shadow(self) -> ShadowReport | None:
-        """Returns what SHADOW_VARIANT has composed; None where it is not set."""
+    async def shadow(self, channel: ChannelKind, now: datetime) -> ShadowReport | None:
+        """Returns what SHADOW_VARIANT has composed for a channel; None where it is not set."""
         name, collection = self.settings.service.shadow_variant, self.settings.mongodb.collection
-        return await experiments.shadow(self._database, collection, name, datetime.now(UTC)) if name else None
+        return await experiments.shadow(self._database, collection, name, channel, now) if name else None
 
     async def parked(self) -> int:
         """Returns the depth of the parking queue."""

@@ -4,7 +4,7 @@ A message has no markup and no greeting. Lines that are empty are left out.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
@@ -13,7 +13,14 @@ from typing import Any
 import jinja2
 from jinja2 import Template
 
-from notification_service.content import cancellation_causes, catalogues, decline_reasons, links, templates
+from notification_service.content import (
+    cancellation_causes,
+    catalogues,
+    decline_reasons,
+    links,
+    templates,
+    variant_folders,
+)
 from notification_service.content.event_text import cleaned, earlier_show, isolated
 from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
@@ -22,6 +29,7 @@ from notification_service.content.templates import SHARED, SharedPhrases, failed
 from notification_service.contract.events import Event, PaymentFailed
 from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.remarks import Remark
+from notification_service.contract.variants import control_name
 from notification_service.foundation.errors import ConfigurationError
 
 SMS, PUSH = "sms.txt", "push.txt"
@@ -50,7 +58,10 @@ class ShortText:
 
 
 class ShortTexts:
-    """The compiled templates of one channel: `part` of each folder that has it, in every language."""
+    """The compiled templates of one channel: `part` of each template and variant that has it, in every language.
+
+    A variant without a file of its own has that of its control. `own`: those whose file is their own.
+    """
 
     def __init__(
         self,
@@ -58,8 +69,10 @@ class ShortTexts:
         compiled: Mapping[str, Mapping[str, Template]],
         digests: Mapping[str, str],
         profile: SenderProfile,
+        own: Collection[str],
     ) -> None:
         self.part = part
+        self._own = own
         self._compiled = compiled
         self._digests = digests
         self._profile = profile
@@ -71,12 +84,16 @@ class ShortTexts:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The templates that have a text for this channel."""
+        """The templates and variants that have a text for this channel."""
         return tuple(self._digests)
 
+    def texts_of(self, template: str) -> tuple[str, ...]:
+        """The template and its variant, as far as each has a text of its own."""
+        return tuple(name for name in self._digests if control_name(name) == template and name in self._own)
+
     def digest(self, template: str) -> str:
-        """Empty for a template without a text."""
-        return self._digests.get(template, "")
+        """Empty for a template without a text. Raises `LookupError` for a variant without one."""
+        return self._digests.get(template, "") if template in TEMPLATES else self._digests[template]
 
     def zone(self, event: Event) -> tzinfo | None:
         return self._profile.defaults.for_event(event).zone
@@ -146,17 +163,20 @@ def load(directory: Path, profile: SenderProfile, part: str) -> ShortTexts:
     profile = replace(profile, defaults=replace(profile.defaults, languages=languages))
     loader, bytecode = templates.StyledLoader(directory), templates.SharedBytecode()
     known = {"palette": profile.brand.palette, "start": "left"}
-    names = [name for name in TEMPLATES if (directory / name / part).is_file()]
+    known_names = (*TEMPLATES, *variant_folders.find(directory, TEMPLATES))
+    names = [name for name in known_names if variant_folders.has_own(directory, control_name(name), part)]
+    own = frozenset(name for name in names if variant_folders.has_own(directory, name, part))
     compiled: dict[str, Mapping[str, Template]] = {}
     try:
         for language, translations in translations_of.items():
             environment = templates.environment(loader, translations, bytecode, known)
-            compiled[language] = {name: environment.get_template(f"{name}/{part}") for name in names}
+            compiled[language] = {name: variant_folders.part(environment, name, part) for name in names}
     except jinja2.TemplateNotFound as problem:
         raise ConfigurationError(f"template {problem.name} is missing under {directory}: restore the file") from problem
     except jinja2.TemplateSyntaxError as problem:
         raise ConfigurationError(f"template {problem.filename}:{problem.lineno}: {problem.message}") from problem
-    return ShortTexts(part, compiled, {name: _digest(directory, name, part) for name in names}, profile)
+    digests = {name: _digest(directory, name if name in own else control_name(name), part) for name in names}
+    return ShortTexts(part, compiled, digests, profile, own)
 
 
 def _with_short_title(event: Event, longest: int | None) -> Event:

@@ -20,7 +20,7 @@ def parse_experiment(text: str) -> Experiment:
     template, *pairs = (each.strip() for each in text.split(":"))
     values = dict(each.split("=", 1) for each in pairs if "=" in each)
     if len(values) < len(pairs) or not values.keys() <= _KEYS:
-        raise ValueError(f"expected a test such as {_EXAMPLE}")
+        raise ValueError(f"expected one test such as {_EXAMPLE}")
     if missing := sorted(_KEYS - {"a"} - values.keys()):
         raise ValueError(f"{' and '.join(missing)} is missing; expected a test such as {_EXAMPLE}")
     if template not in TEMPLATES:

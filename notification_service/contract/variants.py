@@ -36,7 +36,7 @@ class Experiment:
     wanted: float
 
     def __str__(self) -> str:
-        return f"{self.template}:b={self.share:g}:salt={self.salt}:wanted={self.wanted:g}"
+        return f"{self.template}:b={self.share}:salt={self.salt}:wanted={self.wanted}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from notification_service.contract.events import Event
 from notification_service.contract.variants import control_name
 from notification_service.delivery.ports.channel import OutgoingMessage
-from notification_service.delivery.ports.composer import Composer, MessageIds
+from notification_service.delivery.ports.composer import Composer, CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.shadow import ShadowResult
 
@@ -16,6 +16,15 @@ class Shadow:
 
     composer: Composer
     name: str
+
+    @classmethod
+    def of(cls, composer: Composer, name: str) -> "Shadow | None":
+        """None for a channel whose messages the variant does not change."""
+        try:
+            same = composer.digest(name) == composer.digest(control_name(name))
+        except (CompositionError, LookupError):
+            return None
+        return None if same else cls(composer, name)
 
     def beside(self, live: OutgoingMessage, event: Event, recipient: Recipient, ids: MessageIds) -> ShadowResult | None:
         """Compose the event by the new template; None where it is none for this message. Never raises."""

@@ -17,10 +17,13 @@ _WIDTH = 110
 def extract(templates: Path) -> Catalog:
     """Returns every sentence of the templates, with its file."""
     catalog = Catalog(project="notification-service", charset="utf-8")
-    # By default Babel skips folders that begin with an underscore.
-    found = extract_from_dir(templates, _METHODS, _OPTIONS, directory_filter=lambda _: True)
-    for filename, _, message, comments, context in sorted(found, key=lambda one: (one[0], one[1])):
-        catalog.add(message, locations=[(filename, 0)], auto_comments=comments, context=context)
+    # Folder by folder: Babel passes over a folder that is a link, unless it is told of it.
+    for folder in sorted(path for path in templates.iterdir() if path.is_dir()):
+        # By default it skips folders that begin with an underscore.
+        found = extract_from_dir(folder, _METHODS, _OPTIONS, directory_filter=lambda _: True)
+        for filename, _, message, comments, context in sorted(found, key=lambda one: (one[0], one[1])):
+            location = f"{folder.name}/{filename}"
+            catalog.add(message, locations=[(location, 0)], auto_comments=comments, context=context)
     return catalog
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from notification_service.content import catalogues
+from notification_service.content import catalogues, variant_folders
 from notification_service.content.templates import SHARED
 from notification_service.contract.notification_rules import TEMPLATES
 
@@ -72,7 +72,7 @@ def faults(templates: Path) -> Iterator[TemplateFault]:
 
 
 def _sources(templates: Path) -> Iterator[_Source]:
-    for folder in (SHARED, *TEMPLATES):
+    for folder in (SHARED, *TEMPLATES, *variant_folders.find(templates, TEMPLATES)):
         for path in sorted((templates / folder).glob("*.*")):
             if path.suffix in (".html", ".txt"):
                 text = _COMMENT.sub(_blank, path.read_text("utf-8"))

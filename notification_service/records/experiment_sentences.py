@@ -33,18 +33,26 @@ def rows(found: Analysis) -> list[tuple[str, ...]]:
 
 def state(known: RegisteredExperiment) -> str:
     """What the test is, and whether a failure stopped it."""
-    text = f"Test {known.experiment.salt}: {known.experiment}, started {known.started_at:%Y-%m-%d %H:%M} UTC"
-    return f"{text}; stopped {known.stopped_at:%Y-%m-%d %H:%M} UTC: {known.stop_reason}" if known.stopped_at else text
+    test = known.experiment
+    text = (
+        f"Test {test.salt} of {test.template}, started {known.started_at:%Y-%m-%d %H:%M} UTC: {test.share * 100:g}% of "
+        f"the people get b, and a difference of {test.wanted * 100:g} percentage points is worth finding."
+    )
+    if not known.stopped_at:
+        return text
+    return f"{text} It stopped {known.stopped_at:%Y-%m-%d %H:%M} UTC, and everybody gets a: {known.stop_reason}"
 
 
 def ratio(found: Analysis) -> str:
     """Whether the units are split as set, for those that were assigned and those that were sent something."""
+    if not sum(found.assigned.values()):
+        return "Nobody was assigned a variant in this channel yet."
     parts = ("assigned", found.assigned, found.assigned_ratio), ("sent", found.sent, found.sent_ratio)
     texts = [
-        f"{name} {counts[Variant.A]:,} : {counts[Variant.B]:,} (sequential p = {each.p_value:.3g})"
-        for name, counts, each in parts
+        f"{name} {counts[Variant.A]:,} : {counts[Variant.B]:,} (p = {each.p_value:.3g})" for name, counts, each in parts
     ]
-    return f"Sample ratio a : b: {', '.join(texts)}"
+    as_set = "not as set" if found.verdict is Verdict.RATIO_WRONG else "as set"
+    return f"The split a : b is {as_set}: {', '.join(texts)}"
 
 
 def meaning(found: Analysis) -> Iterator[str]:
@@ -119,7 +127,7 @@ def planned(experiment: Experiment, made: Plan | None) -> Iterator[str]:
     """Yields what `plan` says."""
     if made is None:
         yield (
-            f"No conversion of {experiment.template} in the last {PLAN_DAYS} days (sent mails older than 48 hours, "
+            f"No conversion of {experiment.template} in the last {PLAN_DAYS} days (sent messages older than 48 hours, "
             "followed by a payment.success of the same booking): there is no rate to plan with."
         )
         return

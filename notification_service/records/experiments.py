@@ -83,11 +83,11 @@ async def plan(
     return experiment_analysis.plan(exposures, experiment.wanted, experiment.share, now)
 
 
-async def shadow(database: Database, collection: str, name: str, now: datetime) -> ShadowReport:
+async def shadow(database: Database, collection: str, name: str, channel: ChannelKind, now: datetime) -> ShadowReport:
     """Raises `StoreUnavailableError`."""
     report = ShadowReport(name)
     since = now - timedelta(days=SHADOW_DAYS)
-    async for batch in MongoExperimentRecords(database, collection).shadows(name, since):
+    async for batch in MongoExperimentRecords(database, collection).shadows(name, channel, since):
         for record in batch:
             report.add(record)
     return report

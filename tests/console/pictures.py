@@ -30,6 +30,7 @@ def main() -> int:
                 scene.fill(place)
                 scene.age(place)
                 scene.readers(place)
+                scene.add_experiment(place, "winter")
                 ids = {record["event_id"]: record["_id"] for record in place.records()}
                 with sync_playwright() as playwright, chromium(playwright) as browser:
                     for name, (scheme, size) in LOOKS.items():
@@ -61,7 +62,7 @@ def _shoot(ids: dict[str, str], visit: Visit, suffix: str) -> None:
     visit.go("/console/traffic?span=week")
     visit.until_counted()
     visit.picture(OUT / f"traffic.{suffix}")
-    for name in ("suppressions", "clicks"):
+    for name in ("suppressions", "clicks", "experiment"):
         visit.go(f"/console/{name}")
         visit.picture(OUT / f"{name}.{suffix}")
     visit.go("/console/gallery/")

@@ -163,3 +163,8 @@ def add_experiment(place: Place, salt: str, number: int = 2000, days: int = 10) 
             later = {"created_at": moment + timedelta(hours=1)}
             documents.append({**known, "_id": f"{salt}-p{at}", **paid, **later})
     place.database[RECORDS].insert_many(documents)
+
+
+def remove_experiment(place: Place, salt: str) -> None:
+    place.database["notification_facts"].update_one({"_id": "experiments"}, {"$unset": {f"tests.{salt}": ""}})
+    place.database[RECORDS].delete_many({"_id": {"$regex": f"^{salt}-"}})

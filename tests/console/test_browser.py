@@ -8,13 +8,14 @@ from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from tests.console import scene
 from tests.console.browser import NoBrowserError, Visit, chromium, install
-from tests.stack.place import Place
+from tests.stack.place import Place, until
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 # On a machine without chromium the first of them installs it.
 pytestmark = pytest.mark.timeout(600)
 SIZES = {"phone": (375, 812), "desk": (1280, 900)}
 EVENTS = ("receipt", "in-doubt", "script")
+SALTS = {"autumn": 100, "winter": 2000}
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,13 @@ def ids(seen: Place) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def address(full_place: tuple[Place, int], ids: dict[str, str]) -> str:
-    return f"http://127.0.0.1:{full_place[1]}"
+def address(full_place: tuple[Place, int], ids: dict[str, str]) -> Iterator[str]:
+    place, port = full_place
+    for salt, number in SALTS.items():
+        scene.add_experiment(place, salt, number)
+    yield f"http://127.0.0.1:{port}"
+    for salt in SALTS:
+        scene.remove_experiment(place, salt)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,8 @@ def browser(address: str) -> Iterator[Browser]:
 
 def paths(ids: dict[str, str]) -> list[str]:
     every = [f"/notifications/{ids[event]}" for event in ("in-doubt", "script")]
-    reports = ("/books", "/traffic", "/experiment", "/suppressions", "/clicks")
+    tests = ("/experiment", "/experiment?salt=autumn&channel=sms")
+    reports = ("/books", "/traffic", *tests, "/suppressions", "/clicks")
     return [f"/console{path}" for path in ("/", *reports, "/nothing", "/gallery/", *every, "/waiting")]
 
 
@@ -89,6 +96,29 @@ def test_everything_can_be_done_without_a_mouse(browser: Browser, address: str) 
         page.get_by_role("link", name="Cancel").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Waiting")
+
+
+def test_the_page_on_tests_is_read_without_a_mouse(browser: Browser, address: str) -> None:
+    with Visit(browser, address, "dark", SIZES["phone"]) as visit:
+        page = visit.page
+        visit.sign_in(scene.TOKEN)
+        visit.go("/console/experiment")
+        expect(page.get_by_role("status")).to_contain_text("b is better")
+        page.get_by_role("link", name="winter").focus()
+        for name in ("autumn", "E-mail", "SMS", "Push"):
+            page.keyboard.press("Tab")
+            expect(page.get_by_role("link", name=name, exact=True)).to_be_focused()
+        for name in ("In numbers, table", "The difference over time, chart"):
+            page.keyboard.press("Tab")
+            region = page.get_by_role("region", name=name)
+            expect(region).to_be_focused()
+            # Wider than a phone: the arrow keys move it.
+            page.keyboard.press("ArrowRight")
+            until(lambda: page.evaluate("document.activeElement.scrollLeft") > 0)
+        page.get_by_role("link", name="SMS").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("Too early")
+        expect(page.get_by_role("link", name="SMS")).to_have_attribute("aria-current", "true")
 
 
 def test_a_script_in_a_record_stays_text(browser: Browser, address: str, ids: dict[str, str]) -> None:

@@ -648,11 +648,14 @@ async def test_the_page_on_tests_shows_the_result_in_figures_in_a_picture_and_in
     scene.add_experiment(seen, salt)
     text = (await operator.get(f"/console/experiment?salt={salt}")).text
     assert "b is better: decided on" in text
-    assert text.index("Sample ratio") < text.index("b is better")
+    assert text.index("The split a : b is as set") < text.index("b is better")
     assert text.count("<circle") >= 3
     assert 'class="decides"' in text
-    assert "Sample ratio a : b: assigned 1,000 : 1,000" in text
+    assert "a : b is as set: assigned 1,000 : 1,000" in text
+    assert "50% of the people get b, and a difference of 5 percentage points is worth finding" in text
     assert '<td class="number">1,000</td>' in text
     assert (await operator.get("/console/experiment?salt=unknown")).status_code == 404
     assert (await operator.get(f"/console/experiment?salt={salt}&channel=x")).status_code == 404
-    assert "Too early" in (await operator.get(f"/console/experiment?salt={salt}&channel=sms")).text
+    sms = (await operator.get(f"/console/experiment?salt={salt}&channel=sms")).text
+    assert "Too early" in sms
+    assert "Nobody was assigned a variant in this channel yet." in sms

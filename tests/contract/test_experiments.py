@@ -191,7 +191,7 @@ async def test_the_report_counts_what_a_shadow_composed(real: MongoLedger, datab
     for number, result in enumerate(results):
         await real.open(intent(f"n{number}", event_id=f"e{number}"))
         await real.close(f"n{number}", "a", Sent(), at=LATER, shadow=result)
-    report = await experiments.shadow(database, "notification_logs", "payment_failed@b", LATER)
+    report = await experiments.shadow(database, "notification_logs", "payment_failed@b", ChannelKind.EMAIL, LATER)
     assert (report.renders, report.failed, report.differs, report.largest) == (3, 1, 2, 1100)
     assert report.growth == pytest.approx(0.05)
 

@@ -14,8 +14,8 @@ def test_a_report_names_the_better_variant_and_changes_nothing(place: Place) -> 
     before = place.records()
     said = place.command("experiment", "report")
     assert said.returncode == 0
-    assert said.stdout.startswith("Test winter: payment_failed:b=0.5:salt=winter:wanted=0.05, started ")
-    assert "Sample ratio a : b: assigned 1,000 : 1,000 (sequential p = 1)" in said.stdout
+    assert said.stdout.startswith("Test winter of payment_failed, started ")
+    assert "The split a : b is as set: assigned 1,000 : 1,000 (p = 1), sent 1,000 : 1,000 (p = 1)" in said.stdout
     assert "b is better: decided on " in said.stdout
     found = json.loads(place.command("experiment", "report", "autumn", "--json").stdout)["experiment"]
     assert (found["salt"], found["verdict"]) == ("autumn", "too_early")

@@ -3,14 +3,16 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import aio_pika
 from redis import Redis
 
 from notification_service.broker.topology import PARKED
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import PENDING, WAITING
 from notification_service.records.audit import AuditReport, examine
 from notification_service.settings import Settings, load
@@ -48,12 +50,21 @@ class Judge:
     """`redis_url`: where the service has its claims, unless in the stack's own Redis.
 
     `forgetful`: Redis loses writes there, so that what has ended may have a claim that is as it once was.
+    `others`: the types of event that each channel beside e-mail has a record of.
     """
 
-    def __init__(self, place: Place, redis_url: str | None = None, *, forgetful: bool = False) -> None:
+    def __init__(
+        self,
+        place: Place,
+        redis_url: str | None = None,
+        *,
+        forgetful: bool = False,
+        others: Mapping[ChannelKind, Collection[str]] = MappingProxyType({}),
+    ) -> None:
         self._place = place
         self._redis_url = redis_url or place.stack.redis_url
         self._forgetful = forgetful
+        self._others = others
         self.log = place.folder / "confirmed.jsonl"
 
     def publish(self, *events: Document) -> None:
@@ -63,6 +74,9 @@ class Judge:
     @property
     def confirmed(self) -> set[str]:
         return {str(each["event_id"]) for each in _lines(self.log)}
+
+    def _confirmed_of(self, types: Collection[str]) -> set[str]:
+        return {str(each["event_id"]) for each in _lines(self.log) if each["event_type"] in types}
 
     def at_rest(self) -> bool:
         """Whether nothing seems to be under way. What costs least to ask is asked first.
@@ -95,10 +109,13 @@ class Judge:
         return {name: Queue(ready[name], unacked[name]) for name in unacked}
 
     def verdict(self) -> dict[str, Found]:
-        """Assert I1, I2 and I3, and return what was found for each event. The services must have ended."""
-        records = self._place.records()
-        told = Counter(event_id for record in records for event_id in record["event_ids"])
-        assert told == Counter(self.confirmed), "I1: not exactly one record for each confirmed event"
+        """Assert I1, I2 and I3, and return what was found for the mail of each event. The services must have ended."""
+        everything = self._place.records()
+        for kind, types in self._others.items():
+            of_it = [record for record in everything if record.get("notification_type") == kind]
+            assert _told(of_it) == Counter(self._confirmed_of(types)), f"I1: {kind}: not one record for each event"
+        records = [record for record in everything if record.get("notification_type") not in self._others]
+        assert _told(records) == Counter(self.confirmed), "I1: not exactly one record for each confirmed event"
         accepted = self._place.mails()
         found = {
             event_id: Found(record, [mail for mail in accepted if mail.message_id == record["message_id"]])
@@ -109,14 +126,15 @@ class Judge:
         assert not strangers, f"I2: mails that no record speaks of: {strangers}"
         for each in found.values():
             _judge_one(each)
-        self._judge_remains(records)
+        self._judge_remains(everything)
         report = self.balance()
         assert report.balanced, f"I1: {[finding.text for finding in report.findings]}"
         return found
 
     def balance(self, *, events: Path | None = None, repair: bool = False) -> AuditReport:
         """What `notification-service reconcile` finds here, with what was published unless other `events` are given."""
-        return asyncio.run(examine(self.settings(), events=events or self.log, repair=repair))
+        audit = examine(self.settings(), events=events or self.log, repair=repair, others=self._others)
+        return asyncio.run(audit)
 
     def settings(self) -> Settings:
         """Those of an auditor of this place, who knows of short leases."""
@@ -146,6 +164,10 @@ class Judge:
 
     def _told_of(self) -> bool:
         return self.confirmed <= self._place.outcomes().keys()
+
+
+def _told(records: Iterable[Document]) -> Counter[str]:
+    return Counter(event_id for record in records for event_id in record["event_ids"])
 
 
 def _judge_one(found: Found) -> None:

@@ -82,11 +82,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class Twilio:
-    """`messages`: what it took, in order. `drop_every`: of so many messages that it takes, one answer is dropped."""
+    """`messages`: what it took, in order. `forms`: of every request to send, taken or not.
+
+    `drop_every`: of so many messages that it takes, one answer is dropped.
+    """
 
     def __init__(self, *, drop_every: int = 0, page_size: int = 20) -> None:
         self.port = free_port()
         self.messages: list[Kept] = []
+        self.forms: list[dict[str, str]] = []
         self.requests = self.listed = 0
         self.drop_every = drop_every
         self.list_down = self.redacted = False
@@ -137,6 +141,7 @@ class Twilio:
     def take(self, form: dict[str, str]) -> tuple[Reply, Kept | None]:
         with self.lock:
             self.requests += 1
+            self.forms.append(form)
             reply = self._replies.popleft() if self._replies else self.always
             if fault := _fault(form):
                 return refusal(400, fault), None

@@ -1,9 +1,15 @@
 """What `doctor` says of the settings alone."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from notification_service import settings
-from notification_service.cli.doctor import read_by_mail_programs
+from notification_service.cli.doctor import read_by_mail_programs, state_of_test
+from notification_service.contract.experiments import parse_experiment
+from notification_service.delivery.ports.experiments import RegisteredExperiment
+from notification_service.foundation.errors import ConfigurationError
 
 ADDRESS = '{"AMC": {"address": "1 Main Street"}}'
 ZONE = '{"AMC": {"time_zone": "America/New_York"}}'
@@ -31,3 +37,27 @@ def test_the_doctor_says_which_setting_lets_programs_read_a_mail(
     monkeypatch.setenv("DEFAULT_TIME_ZONE", zone)
     monkeypatch.setenv("CINEMAS", cinemas)
     assert said in read_by_mail_programs(settings.load(None))
+
+
+TEST = parse_experiment("payment_failed:b=0.5:salt=2026-12:wanted=0.05")
+KNOWN = RegisteredExperiment(TEST, datetime(2026, 12, 1, tzinfo=UTC))
+
+
+def test_the_doctor_says_since_when_a_test_runs() -> None:
+    assert state_of_test(TEST, None) == f"{TEST} begins with the next start of the service"
+    assert state_of_test(TEST, KNOWN).startswith(f"{TEST} runs since 2026-12-01 00:00 UTC")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (replace(KNOWN, experiment=replace(TEST, share=0.4)), "used for payment_failed:b=0.4:salt=2026-12:wanted=0.05"),
+        (
+            replace(KNOWN, stopped_at=KNOWN.started_at, stop_reason="x"),
+            r"\(x\): mend templates/payment_failed@b and start",
+        ),
+    ],
+)
+def test_the_doctor_says_what_to_do_about_a_test_that_does_not_run(known: RegisteredExperiment, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        state_of_test(TEST, known)

@@ -34,7 +34,7 @@ from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.delivery.shadow import Shadow
 from notification_service.foundation.errors import ConfigurationError, StoreUnavailableError
-from notification_service.preview import checks, proofs
+from notification_service.preview import checks, extraction, proofs
 from notification_service.settings import Settings, loading
 from notification_service.stores.memory.experiments import MemoryExperiments
 from notification_service.stores.mongo import documents
@@ -87,11 +87,24 @@ def test_the_unit_is_the_user_else_the_booking_else_the_payment(fields: dict[str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("payment_failed", "a test such as|missing"),
+        ("payment_failed", "one test such as|missing"),
         ("payment_failed:b=0.5:salt=x", "wanted is missing"),
-        ("payment_failed:b=0.5:salt=x:wanted=0.05:c=0.1", "a test such as"),
-        ("payment_failed:b=1.5:salt=x:wanted=0.05", "b=1.5 has to be a number between 0 and 1"),
-        ("payment_failed:b=nan:salt=x:wanted=0.05", "b=nan has to be"),
+        ("payment_failed:b=0.5:salt=x:wanted=0.05:c=0.1", "one test such as"),
+        *(
+            (f"payment_failed:b={share}:salt=x:wanted=0.05", f"b={share} has to be a number between 0 and 1")
+            for share in ("1.5", "0", "1", "-0.5", "nan", "inf", "1e-400", "half", "")
+        ),
+        *(
+            (f"payment_failed:b=0.5:salt={salt}:wanted=0.05", "the salt has")
+            for salt in ("", "a b", "a\nb", "$x", "x" * 41)
+        ),
+        ("payment_failed:a=nan:b=0.5:salt=x:wanted=0.05", "a=nan has to be"),
+        ("payment_failed:a=1:b=0:salt=x:wanted=0.05", "b=0 has to be"),
+        ("payment_failed:b=0.5:b=0.4:salt=x:wanted=0.05", "one test such as"),
+        (f"{TESTED},{replace(TESTED, template='payment_success', salt='y')}", "one test such as"),
+        (f"{TESTED};{replace(TESTED, template='payment_success', salt='y')}", "one test such as"),
+        (f"{TESTED} {replace(TESTED, template='payment_success', salt='y')}", "one test such as"),
+        ("payment_failed@b:b=0.5:salt=x:wanted=0.05", "unknown template 'payment_failed@b'"),
         ("payment_failed:a=0.6:b=0.5:salt=x:wanted=0.05", "do not add up to 1"),
         ("payment_failed:b=0.5:salt=a.b:wanted=0.05", "the salt has"),
         ("payment_faild:b=0.5:salt=x:wanted=0.05", "unknown template 'payment_faild'"),
@@ -153,6 +166,16 @@ def test_the_digest_of_a_template_is_the_same_beside_a_variant(copied: Path) -> 
         ("payment_failed@c", "subject.txt", "the one variant of a template is payment_failed@b"),
         ("payment_failed@b", "subjct.txt", "payment_failed has no such file"),
         ("payment_failed@b", None, "is empty"),
+        ("payment_failed@b", ".subject.txt.swp", "is empty"),
+        ("payment_failed@b", "template.toml", "has no such file"),
+        ("payment_failed@b", "es.po", r"has no such file.*translations of its sentences go into _languages/"),
+        ("payment_failed@B", "subject.txt", "the one variant of a template is payment_failed@b"),
+        ("PAYMENT_FAILED@B", "subject.txt", "there is no template 'PAYMENT_FAILED'"),
+        ("PAYMENT_FAILED@b", "subject.txt", "there is no template 'PAYMENT_FAILED'"),
+        ("payment_failed@b@b", "subject.txt", "the one variant of a template is payment_failed@b"),
+        ("payment_failed@", "subject.txt", "the one variant of a template is payment_failed@b"),
+        ("payment_failed@ b", "subject.txt", "the one variant of a template is payment_failed@b"),
+        ("@b", "subject.txt", "there is no template ''"),
         ("_base@b", "layout.html", "there is no template '_base'"),
     ],
 )
@@ -165,6 +188,41 @@ def test_a_folder_that_would_not_be_used_stops_the_start(
     with pytest.raises(ConfigurationError, match=said) as problem:
         loaded(copied)
     assert "\n" not in str(problem.value)
+
+
+def test_a_file_that_could_never_differ_stops_the_start(copied: Path) -> None:
+    for folder in ("payment_failed", "payment_failed@b"):
+        (copied / folder).mkdir(exist_ok=True)
+        (copied / folder / "template.toml").write_text("optional = false\n")
+    with pytest.raises(ConfigurationError, match=r"variants have the same template\.toml: remove it"):
+        loaded(copied)
+
+
+@pytest.mark.parametrize("made", [Path.mkdir, lambda path: path.symlink_to("nowhere")], ids=["folder", "dangling link"])
+def test_a_file_that_is_none_stops_the_start_and_is_not_passed_over(
+    copied: Path, made: Callable[[Path], object]
+) -> None:
+    folder = write_variant(copied) / "payment_failed@b"
+    made(folder / "body.txt")
+    with pytest.raises(ConfigurationError, match=r"payment_failed@b/body\.txt cannot be read as a file"):
+        loaded(copied)
+
+
+def test_only_the_texts_of_a_catalogue_are_no_variant(copied: Path) -> None:
+    (copied / "payment_failed@b" / "_languages").mkdir(parents=True)
+    (copied / "payment_failed@b" / "_languages" / "es.po").write_text("")
+    with pytest.raises(ConfigurationError, match=r"@b/_languages: .*translations of its sentences go into _languages/"):
+        loaded(copied)
+
+
+def test_a_folder_may_be_a_link_as_in_a_mounted_volume(copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "..data").mkdir()
+    (tmp_path / "volume" / "subject.txt").write_text('{{ _("A sentence of b") }}')
+    (copied / "payment_failed@b").symlink_to(tmp_path / "volume")
+    renderer = loaded(copied)
+    assert renderer.digest("payment_failed@b") != renderer.digest("payment_failed")
+    assert [fault for fault in extraction.faults(copied) if fault.startswith("de.po: ") and "A sentence of b" in fault]
 
 
 def test_a_variant_is_rendered_on_every_sample_in_every_language(copied: Path) -> None:

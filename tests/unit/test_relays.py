@@ -393,3 +393,12 @@ async def test_a_recall_is_over_when_one_relay_has_accepted_mail(pair: Pair) -> 
     pair.first.answer = UNAVAILABLE
     await pair.deliver()
     assert not refusals.is_about_us("policy")
+
+
+async def test_a_variant_of_a_ticket_has_the_tickets_part_of_the_limits() -> None:
+    pair = Pair(limits=(RateLimits(per_minute=100), RateLimits()))
+    refunds = [await pair.deliver(replace(envelope(), template="payment_refund")) for _ in range(80)]
+    assert relay_of(refunds[-1]) == "smtp-fallback"
+    for template in ("booking_confirmation", "booking_confirmation@b"):
+        assert relay_of(await pair.deliver(replace(envelope(), template=template))) == "smtp"
+    await pair.channel.close()

@@ -83,7 +83,7 @@ def _compile(environment: Environment, directory: Path, name: str) -> MailTempla
     subject, text, html = (variant_folders.part(environment, name, part) for part in PARTS)
     phrases = SharedPhrases(environment.get_template(_PHRASES).module)
     optional = templates.is_optional(directory, control_name(name))
-    return MailTemplate(name, variant_folders.digest(directory, name), subject, text, html, phrases, optional)
+    return MailTemplate(name, variant_folders.digest(directory, name, PARTS), subject, text, html, phrases, optional)
 
 
 def _render_once(renderer: Renderer, directory: Path) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from notification_service.channels.push.message import OutgoingPush
+from notification_service.contract.variants import control_name
 
 MAX_PAYLOAD_BYTES = 4096
 """Of FCM for `notification` and `data`, and of APNs for the whole body."""
@@ -58,7 +59,7 @@ def size(message: OutgoingPush) -> int:
 def _data(message: OutgoingPush) -> dict[str, str]:
     """For the app: which booking the message is about, and the notification's id. FCM takes texts only."""
     booking = {"booking_id": message.booking_id} if message.booking_id else {}
-    return {"notification_id": message.notification_id, "template": message.template, **booking}
+    return {"notification_id": message.notification_id, "template": control_name(message.template), **booking}
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -45,19 +45,23 @@ def unchecked(directory: Path, profile: SenderProfile, services: Collection[Push
 
 
 def faults(composer: PushComposer, directory: Path) -> Iterator[PushFault]:
-    """Yield the faults of every sample and every empty event, in each language but the pseudo-locale."""
+    """Yield the faults of every sample and every empty event, in each language but the pseudo-locale.
+
+    A variant with a text of its own is checked like its control.
+    """
     empty = [(f"an empty {kind}", event) for kind in EVENT_TYPES if (event := parse({}, kind))]
     languages = [each for each in composer.texts.languages if each != catalogues.PSEUDO]
     for name, event in (*empty, *templates.samples(directory)):
-        template = RULES[type(event)].template
-        for language in languages if template in composer.texts.names else ():
-            if found := _fault(composer, directory / template / composer.texts.part, event, language):
-                yield PushFault(found[0], f"{name} in {language}", found[1])
+        for template in composer.texts.texts_of(RULES[type(event)].template):
+            for language in languages:
+                if found := _fault(composer, directory / template, event, language):
+                    yield PushFault(found[0], f"{name} in {language}", found[1])
 
 
-def _fault(composer: PushComposer, path: Path, event: Event, language: str) -> tuple[str, str] | None:
+def _fault(composer: PushComposer, folder: Path, event: Event, language: str) -> tuple[str, str] | None:
     """Where the fault is, and what it is."""
-    ids = MessageIds("0" * 64, "", RULES[type(event)].template, event.booking_id, datetime.now(UTC))
+    path = folder / composer.texts.part
+    ids = MessageIds("0" * 64, "", folder.name, event.booking_id, datetime.now(UTC))
     try:
         message = composer.compose(event, Recipient(device_tokens=_SAMPLE_DEVICES), ids, language)
     except CompositionError as problem:

@@ -40,19 +40,21 @@ def unchecked(directory: Path, profile: SenderProfile, *, default_country: str |
 
 
 def faults(composer: SmsComposer, directory: Path) -> Iterator[SmsFault]:
-    """Yield the faults of every sample and every empty event, in each language but the pseudo-locale."""
+    """Yield the faults of every sample and every empty event, in each language but the pseudo-locale.
+
+    A variant with a text of its own is checked like its control.
+    """
     empty = [(f"an empty {kind}", event) for kind in EVENT_TYPES if (event := parse({}, kind))]
     languages = [each for each in composer.texts.languages if each != catalogues.PSEUDO]
     for name, event in (*empty, *templates.samples(directory)):
-        for language in languages:
-            if found := _fault(composer, directory, f"{name} in {language}", event, language):
-                yield found
+        for template in composer.texts.texts_of(RULES[type(event)].template):
+            for language in languages:
+                if found := _fault(composer, directory / template, f"{name} in {language}", event, language):
+                    yield found
 
 
-def _fault(composer: SmsComposer, directory: Path, sample: str, event: Event, language: str) -> SmsFault | None:
-    template = RULES[type(event)].template
-    if template not in composer.texts.names:
-        return None
+def _fault(composer: SmsComposer, folder: Path, sample: str, event: Event, language: str) -> SmsFault | None:
+    template = folder.name
     try:
         text, _, segments = composer.fitted(event, Recipient(), template, language)
     except CompositionError as problem:
@@ -60,7 +62,7 @@ def _fault(composer: SmsComposer, directory: Path, sample: str, event: Event, la
     if segments.count <= MAX_SEGMENTS:
         return None
     return SmsFault(
-        f"{directory / template / composer.texts.part}:1",
+        f"{folder / composer.texts.part}:1",
         sample,
         f"{segments.count} segments ({segments.encoding}, {len(text)} characters), and {MAX_SEGMENTS} are allowed: "
         f"shorten the text or its translation in {catalogues.LANGUAGES}/{language}.po",

@@ -54,7 +54,7 @@ class Composer(Protocol):
     def digest(self, template: str) -> str:
         """A digest of the content of a template or variant, shared parts included.
 
-        Raises `CompositionError` where there is none of this name.
+        Raises `CompositionError` or `LookupError` where there is none of this name.
         """
 
     def compose(self, event: Event, recipient: Recipient, ids: MessageIds) -> OutgoingMessage:

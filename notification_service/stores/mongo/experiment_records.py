@@ -41,7 +41,7 @@ class MongoExperimentRecords:
             found.setdefault(str(each["booking_id"]), []).append(each["created_at"])
         return found
 
-    def shadows(self, name: str, since: datetime) -> AsyncIterator[list[Document]]:
-        """Yield the records that say what a new template made of their events since then, over `created_at`."""
-        which = {"created_at": {"$gte": since}, "shadow.name": name}
+    def shadows(self, name: str, channel: str, since: datetime) -> AsyncIterator[list[Document]]:
+        """Yield the records of one channel that say what a new template made of their events, over `created_at`."""
+        which = {"created_at": {"$gte": since}, "shadow.name": name, "notification_type": channel}
         return in_batches(self._records.find(which, {"shadow": 1}), _BATCH_SIZE)
