@@ -30,6 +30,10 @@ class Cause(StrEnum):
     """A person wants nothing to be sent to it."""
 
 
+OURSELVES = "sending"
+"""The source of what a provider said while a message was handed over."""
+
+
 class Effect(Enum):
     """What a signal leads to beside a cause."""
 
@@ -153,6 +157,9 @@ def standing(entry: Entry, now: datetime, time: timedelta) -> Standing | None:
     if not counted:
         return None
     needed = _REFUSALS_NEEDED.get(entry.cause)
+    if entry.cause is Cause.UNSUBSCRIBED and all(each.source == OURSELVES for each in counted):
+        # Only their provider told us. It asks us again after the time, since the reader's START may not have come here.
+        needed = 1
     if needed is None:
         return Standing(entry.cause, counted[0].at, None, counted[-1])
     # The last of them is what counts from: those within the time before it, and for the time after it.

@@ -109,6 +109,9 @@ class Metrics:
     def remarked(self, remark: Remark) -> None:
         self._events.remarks.labels(remark.field).inc()
 
+    def held_back(self, channel: str, setting: str) -> None:
+        self._events.held_back.labels(channel, setting).inc()
+
     def fell_back(self, template: str) -> None:
         self._variants.fallbacks.labels(template).inc()
 

@@ -1,6 +1,5 @@
 """Which service a device's token belongs to, and which of a person's devices get a message. Pure."""
 
-import hashlib
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ class PushService(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A device that gets the message. `digest`: names it in the record, where its token does not belong."""
+    """A device that gets the message."""
 
     device: Device
     service: PushService
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.device.token.encode()).hexdigest()[:16]
+        return self.device.digest
 
 
 @dataclass(frozen=True, slots=True)
