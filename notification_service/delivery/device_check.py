@@ -31,7 +31,7 @@ class DeviceCheck:
 
     async def check(self, job: Job, recipient: Recipient) -> Cleared | Skipped:
         """The recipient without the devices that are known to be gone. Raises `StoreUnavailableError`."""
-        devices = recipient.device_tokens
+        devices = [each for each in recipient.device_tokens if each.token]
         listed = await read_list(job, ChannelKind.PUSH, self._known(devices))
         if listed is None:
             return Cleared(recipient)
@@ -45,7 +45,9 @@ class DeviceCheck:
         if not left_out:
             return Cleared(recipient)
         said = _said(list(left_out.values()), len(devices))
-        remaining = replace(recipient, device_tokens=tuple(each for each in devices if each.token not in left_out))
+        remaining = replace(
+            recipient, device_tokens=tuple(each for each in recipient.device_tokens if each.token not in left_out)
+        )
         try:
             self.usable(remaining)
         except NotAnAddressError:

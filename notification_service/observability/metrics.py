@@ -39,7 +39,7 @@ from notification_service.observability.series import EventSeries, MailSeries, S
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation there
 
-SOURCES = ("ses", "sendgrid", "mailgun", "postmark", "report", "link")
+SOURCES = ("ses", "sendgrid", "mailgun", "postmark", "twilio", "report", "link")
 """Where signals come from. Another one, of a later version, counts as `other`."""
 _ENHANCED_CODE = re.compile(r"[45]\.[0-7](?=\.)")
 

@@ -7,6 +7,9 @@ from typing import Protocol
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.devices import Device
 
+NO_TEXT = "(no text)"
+"""In place of an address that is stored as a list or an object: the channel refuses it, and says why."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipient:

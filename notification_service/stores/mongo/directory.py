@@ -5,7 +5,7 @@ from typing import Any
 
 from notification_service.contract import devices, placeholders, values
 from notification_service.contract.channel_kinds import ChannelKind
-from notification_service.delivery.ports.directory import Recipient
+from notification_service.delivery.ports.directory import NO_TEXT, Recipient
 from notification_service.stores.mongo.client import Database, GroupedReads
 from notification_service.stores.mongo.identities import as_text, spellings
 
@@ -58,7 +58,7 @@ def _recipient(
         locale=placeholders.known(document.get("locale")),
         tracking_consent=_agrees(document, consent_field),
         phone=_phone(document.get("phone_number")),
-        device_tokens=devices.read(document.get("device_tokens"))[0],
+        device_tokens=devices.read(document.get("device_tokens")),
         consents={kind: wish for kind, name in consents.items() if (wish := _wish(document, name)) is not None},
     )
 
@@ -91,4 +91,4 @@ def _phone(stored: object) -> str | None:
     try:
         return values.exact(stored)
     except values.UNREADABLE:
-        return None
+        return NO_TEXT
