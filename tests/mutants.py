@@ -28,9 +28,23 @@ MUTANTS = (
     Mutant(
         "suppression: the list is heeded",
         "delivery/sending.py",
-        "        if suppressed:\n",
-        "        if suppressed and not job:\n",
+        "        if isinstance(cleared, Skipped):\n",
+        "        if isinstance(cleared, Skipped) and not job:\n",
         ("tests/unit/test_suppressed_mail.py",),
+    ),
+    Mutant(
+        "quiet hours: the hour is asked again right before the handover",
+        "delivery/sending.py",
+        " or self.waiting.is_quiet(job, relevance.event)",
+        "",
+        ("tests/unit/test_quiet_hours.py", "-k", "waited_in_the_channel"),
+    ),
+    Mutant(
+        "devices: one that is gone is left out",
+        "delivery/sending.py",
+        "            recipient = cleared.recipient\n",
+        "",
+        ("tests/unit/test_gone_devices.py", "-k", "left_out"),
     ),
     Mutant(
         "suppression: what was known before a lift no longer counts",

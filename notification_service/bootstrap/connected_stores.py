@@ -58,7 +58,7 @@ async def connected_stores(settings: Settings, stack: AsyncExitStack) -> Connect
             address_keys=settings.addresses.plain_keys,
             reads=reads,
         ),
-        directory=MongoDirectory(database, settings.tracking.consent_field),
+        directory=MongoDirectory(database, settings.tracking.consent_field, settings.channel_consents),
         rates=RedisRates(client, bootstrap.rate_limits(settings)),
         recalls=MongoRecalls(database, mongodb.collection),
         retention=MongoRetention(database, mongodb.collection),

@@ -150,7 +150,11 @@ def _sms(settings: Settings) -> ChannelParts:
         chosen=chosen,
         look_up=meter.metered(look_up) if meter and look_up else look_up,
         hold_unknown=settings.sms.provider is SmsProvider.SNS and settings.sns.unknown_hold,
-        rate_limits=RateLimits(sms_per_day=settings.sms.max_per_day or 0, grain=min(settings.service.retry_rungs) + 1),
+        rate_limits=RateLimits(
+            sms_per_day=settings.sms.max_per_day or 0,
+            sms_per_number_hour=settings.sms.recipient_per_hour or 0,
+            grain=min(settings.service.retry_rungs) + 1,
+        ),
         meter=meter,
     )
 
@@ -194,7 +198,16 @@ def _push(settings: Settings) -> ChannelParts:
     composer, chosen = push_composer(settings), settings.push.events
     _check_texts(chosen, composer.texts.names, "push.txt", "PUSH_EVENTS", templates_directory(settings))
     return ChannelParts(
-        composer, _push_transport(settings), with_answers(chosen), settings.push.max_concurrency, chosen=chosen
+        composer,
+        _push_transport(settings),
+        with_answers(chosen),
+        settings.push.max_concurrency,
+        chosen=chosen,
+        rate_limits=RateLimits(
+            push_per_person_hour=settings.push.recipient_per_hour or 0,
+            push_per_minute=settings.push.max_per_minute or 0,
+            grain=min(settings.service.retry_rungs) + 1,
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from notification_service.channels.relays import Relay, Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.notification_rules import TEMPLATES
+from notification_service.delivery.device_check import DeviceCheck
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Jobs
 from notification_service.delivery.leases import Leases
@@ -21,7 +22,7 @@ from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import Attempt, Channel, LiveTransport, LookUp, Outbox, Transport
 from notification_service.delivery.ports.claims import Claims
 from notification_service.delivery.ports.composer import Composer
-from notification_service.delivery.ports.directory import Directory
+from notification_service.delivery.ports.directory import ConsentRule, Directory
 from notification_service.delivery.ports.ledger import Ledger
 from notification_service.delivery.ports.rates import Rates
 from notification_service.delivery.ports.suppressions import Suppressions
@@ -30,7 +31,7 @@ from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.shadow import Shadow
 from notification_service.delivery.show_changes import Zone
 from notification_service.delivery.state import DeliveryState
-from notification_service.delivery.suppression_check import SuppressionCheck
+from notification_service.delivery.suppression_check import ListCheck, SuppressionCheck
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.settings import Settings, SmtpSettings, TransportKind
 
@@ -169,19 +170,26 @@ def pipeline(
         jobs=Jobs(),
         poison_guard=PoisonGuard(stores.claims),
         observer=observer,
-        suppression=SuppressionCheck(
-            stores.suppressions, composer.channel, settings.tracking.suppression_time, optional_templates
-        )
-        if stores.suppressions
-        else None,
+        suppression=_list_check(settings, composer, stores.suppressions, optional_templates),
         experiment=experiment.for_channel(composer) if experiment else None,
         shadow=Shadow.of(composer, service.shadow_variant) if service.shadow_variant else None,
         look_up=further.look_up if further else None,
     )
 
 
+def _list_check(
+    settings: Settings, composer: Composer, held: Suppressions | None, optional_templates: Collection[str]
+) -> ListCheck | None:
+    time = settings.tracking.suppression_time
+    if held is None:
+        return None
+    if composer.address_field == "device_tokens":
+        return DeviceCheck(held, composer.address, time)
+    return SuppressionCheck(held, composer.channel, time, optional_templates)
+
+
 def _policy(settings: Settings, kind: ChannelKind, zone: Zone, further: ChannelParts | None) -> Policy:
-    service = settings.service
+    service, reader = settings.service, settings.reader_settings.get(kind)
     hold_all = further is not None and further.hold_unknown
     return Policy(
         retry_schedule=retry_schedule(settings),
@@ -190,5 +198,9 @@ def _policy(settings: Settings, kind: ChannelKind, zone: Zone, further: ChannelP
         hold_unknown=frozenset(TEMPLATES if hold_all else service.unknown_hold),
         not_selected=further.not_selected if further else frozenset(),
         ask_consent=bool(settings.tracking.consent_field),
+        consent=ConsentRule(f"{kind.upper()}_CONSENT", reader.consent_required)
+        if reader and reader.consent_field
+        else None,
+        quiet_hours=reader.quiet_hours if reader else None,
         express=settings.rabbitmq.express_lane and kind is ChannelKind.EMAIL,
     )

@@ -77,7 +77,6 @@ def further_channel(
         breaker=breaker,
         outbox=outbox,
         observer=email.pipeline.observer,
-        optional_templates=email.pipeline.suppression.optional if email.pipeline.suppression else (),
         experiment=email.pipeline.experiment,
         further=replace(parts, look_up=None) if simulated else parts,
     )

@@ -14,6 +14,7 @@ from notification_service.contract.outcomes import FOR_A_PERSON
 from notification_service.foundation.addresses import mask_in
 from notification_service.records import timeline
 from notification_service.records.reconciliation import OUTCOMES
+from notification_service.stores.mongo import documents
 
 _VIEWS = Path(__file__).parent / "views"
 STYLE = (_VIEWS / "console.css").read_bytes()
@@ -77,9 +78,11 @@ def page(view: str, *, addresses: bool = False, **values: Any) -> str:  # noqa: 
     return _ENVIRONMENT.get_template(f"{view}.html").render(**values, addresses=addresses, shown=shown)
 
 
-def event_text(record: Mapping[str, Any]) -> str:
-    """Returns the event of a record as indented JSON."""
-    return json.dumps(record.get("event_data"), ensure_ascii=False, indent=2, default=str)
+def event_text(record: Mapping[str, Any], *, addresses: bool) -> str:
+    """Returns the event of a record as indented JSON. `addresses`: as in `page`."""
+    data = record.get("event_data")
+    shown = data if addresses else documents.storable(data, mask_in)
+    return json.dumps(shown, ensure_ascii=False, indent=2, default=str)
 
 
 def _masked(value: object) -> str:

@@ -71,7 +71,7 @@ class RecordPages:
             moments=moments(learnt),
             made=None if isinstance(made, NotMade) else made,
             why=made.why if isinstance(made, NotMade) else "",
-            event=pages.event_text(record),
+            event=pages.event_text(record, addresses=shows_addresses(request)),
             here=here,
             other=with_query(here, request, (), addresses="" if shows_addresses(request) else "1"),
         )

@@ -1,5 +1,6 @@
 """Reads the tokens of a person's devices, for push: texts, or objects with a token and its platform. Pure."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,54 +10,75 @@ from notification_service.contract import values
 
 _TOKEN_KEYS = ("token", "device_token", "registration_token")
 _PLATFORM_KEYS = ("platform", "type", "os")
+_NAMES = {bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "an object"}
 _TIME_KEYS = ("registered_at", "updated_at", "created_at")
-_MAX_DEVICES = 100
+_MAX_DEVICES = 1000
+"""Of one person, that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """`platform`: in lower case, such as `ios` or `android`, where it is known. `registered_at`: of the token."""
+    """`platform`: in lower case, such as `ios` or `android`, where it is known. `registered_at`: of the token.
+
+    `fault`: why there is no token, where what stands in its place cannot be read.
+    """
 
     token: str = field(repr=False)
     platform: str | None = None
     registered_at: datetime | None = None
+    fault: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Names the device in records and logs, where its token does not belong."""
+        return hashlib.sha256(self.token.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def read(value: object) -> tuple[tuple[Device, ...], bool]:
-    """The devices, each token once, and whether some could not be read. At most 100 are read."""
+def read(value: object) -> tuple[Device, ...]:
+    """The devices, each token once, and what stands where a token should as a device with a fault."""
     value = values.unwrap_deep(value)
     listed = value if isinstance(value, list) else [] if value is None else [value]
     found: dict[str, Device] = {}
-    unread = len(listed) > _MAX_DEVICES
-    for each in listed[:_MAX_DEVICES]:
-        try:
-            device = _device(each)
-        except values.UNREADABLE:
-            unread = True
-        else:
-            found.update({device.token: device} if device else {})
-    return tuple(found.values()), unread
+    for number, each in enumerate(listed[:_MAX_DEVICES]):
+        if device := _device(each):
+            found[device.token or f"fault {number}"] = device
+    if len(listed) > _MAX_DEVICES:
+        found["too many"] = Device("", fault=f"is one of {len(listed)}: the first {_MAX_DEVICES} are read")
+    return tuple(found.values())
 
 
 def _device(value: object) -> Device | None:
-    if not isinstance(value, dict):
-        token = _token(value)
+    """None where nothing is said, such as by an empty text."""
+    try:
+        return _read(value)
+    except values.UNREADABLE as problem:
+        return Device("", fault=str(problem))
+
+
+def _read(value: object) -> Device | None:
+    """Raises one of `UNREADABLE`, with what is wrong as its text."""
+    token = _token(next(_named(value, _TOKEN_KEYS), None) if isinstance(value, dict) else value)
+    if token is None or not isinstance(value, dict):
         return Device(token) if token else None
-    token = _token(next(_named(value, _TOKEN_KEYS), None))
-    if token is None:
-        return None
     platform = next(_named(value, _PLATFORM_KEYS), None)
-    registered_at = next(_named(value, _TIME_KEYS), None)
     return Device(
         token,
         platform.strip().lower() if isinstance(platform, str) and platform.strip() else None,
-        values.moment(registered_at),
+        _moment(next(_named(value, _TIME_KEYS), None)),
     )
+
+
+def _moment(value: object) -> datetime | None:
+    """When a token was registered only orders the devices, so an unreadable time costs nobody a message."""
+    try:
+        return values.moment(value)
+    except values.UNREADABLE:
+        return None
 
 
 def _token(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ValueError("a token is a text")
+        raise ValueError(f"has {_NAMES.get(type(value), 'a value')} where its token should be, and a token is a text")
     return values.exact(value)
 
 

@@ -16,13 +16,15 @@ E = TypeVar("E", events.BookingConfirmed, events.BookingCancelled, events.Bookin
 class Rule:
     """`until_showtime`: the message is obsolete once the show has begun. See also `delivery/booking_history.py`.
 
-    `needed`: it also goes to a reader who called a message spam.
+    `needed`: it also goes to a reader who called a message spam. `at_any_hour`: it answers what its reader does at that
+    moment, so that quiet hours do not hold it.
     """
 
     template: str
     fact: Callable[[Any], Fact | None]
     until_showtime: bool = False
     needed: bool = False
+    at_any_hour: bool = False
 
 
 def _of_booking(happened: str) -> Callable[[Any], Fact | None]:
@@ -49,13 +51,15 @@ def _of_refund(payment: str | None, booking: str | None, refund: str | None) -> 
 
 
 RULES: Mapping[type[Event], Rule] = {
-    events.BookingConfirmed: Rule("booking_confirmation", _of_booking("confirmed"), until_showtime=True, needed=True),
+    events.BookingConfirmed: Rule(
+        "booking_confirmation", _of_booking("confirmed"), until_showtime=True, needed=True, at_any_hour=True
+    ),
     events.BookingCancelled: Rule("booking_cancellation", _of_booking("cancelled")),
     events.BookingRefunded: Rule(
         "payment_refund", lambda event: _of_refund(event.transaction_id, event.booking_id, None), needed=True
     ),
-    events.PaymentSucceeded: Rule("payment_success", _of_payment("succeeded")),
-    events.PaymentFailed: Rule("payment_failed", _of_payment("failed")),
+    events.PaymentSucceeded: Rule("payment_success", _of_payment("succeeded"), at_any_hour=True),
+    events.PaymentFailed: Rule("payment_failed", _of_payment("failed"), at_any_hour=True),
     events.PaymentRefunded: Rule(
         "payment_refund",
         lambda event: _of_refund(event.original_transaction_id, event.booking_id, event.refund_transaction_id),

@@ -22,6 +22,8 @@ class SkipReason(StrEnum):
     DUPLICATE = "duplicate"
     ERASED = "erased"
     NO_ADDRESS = "no_address"
+    NO_CONSENT = "no_consent"
+    """Its reader does not want messages by this channel, or nobody knows that they do."""
     NOT_SELECTED = "not_selected"
     """The channel is told of such events to know what they make obsolete, and sends nothing for them."""
 

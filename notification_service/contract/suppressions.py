@@ -30,6 +30,10 @@ class Cause(StrEnum):
     """A person wants nothing to be sent to it."""
 
 
+OURSELVES = "sending"
+"""The source of what a provider said while a message was handed over."""
+
+
 class Effect(Enum):
     """What a signal leads to beside a cause."""
 
@@ -103,6 +107,8 @@ _GONE: dict[ChannelKind, frozenset[str]] = {
     ChannelKind.PUSH: frozenset({"UNREGISTERED", "Unregistered"}),
 }
 """The providers' own codes for a number or a device that does not exist any more."""
+_OPTED_OUT = frozenset({"21610"})
+"""Refusals because the reader said STOP, some of which come after the message was taken."""
 _ABOUT_US = frozenset({"30004", "30007", "30034"})
 """Refusals by carriers of what we send, or of us."""
 
@@ -131,6 +137,8 @@ def effect_of_refusal(channel: ChannelKind, code: str, *, names_address: bool = 
         return _effect_of_enhanced(*found.groups())
     if code in _GONE[channel] or names_address:
         return Cause.GONE
+    if code in _OPTED_OUT and channel is ChannelKind.SMS:
+        return Cause.UNSUBSCRIBED
     if code in _ABOUT_US:
         return Effect.ALERT
     if channel is not ChannelKind.EMAIL or code.startswith("4"):
@@ -146,6 +154,11 @@ def _effect_of_enhanced(kind: str, subject: str, detail: str) -> Cause | Effect:
     return Cause.GONE if (subject, detail) in _NO_SUCH_ADDRESS else Cause.FAILING
 
 
+def _by_provider(evidence: Evidence) -> bool:
+    """Whether a provider's refusal says that the reader wants nothing, and not the reader."""
+    return evidence.source == OURSELVES or evidence.code in _OPTED_OUT
+
+
 def standing(entry: Entry, now: datetime, time: timedelta) -> Standing | None:
     """The entry as it counts now; None where it does not. `time`: how long a refusal counts."""
     lifted = max((lift.at for lift in entry.lifts), default=None)
@@ -153,6 +166,9 @@ def standing(entry: Entry, now: datetime, time: timedelta) -> Standing | None:
     if not counted:
         return None
     needed = _REFUSALS_NEEDED.get(entry.cause)
+    if entry.cause is Cause.UNSUBSCRIBED and all(map(_by_provider, counted)):
+        # Only their provider told us. It asks us again after the time, since the reader's START may not have come here.
+        needed = 1
     if needed is None:
         return Standing(entry.cause, counted[0].at, None, counted[-1])
     # The last of them is what counts from: those within the time before it, and for the time after it.

@@ -26,7 +26,8 @@ from notification_service.delivery.show_changes import Zone
 
 _DISTANT_PAST, _DISTANT_FUTURE = datetime(MINYEAR, 1, 1, tzinfo=UTC), datetime(MAXYEAR, 1, 1, tzinfo=UTC)
 
-_KNOWN_OTHERWISE = (Skipped(SkipReason.DUPLICATE), Skipped(SkipReason.NOT_SELECTED))
+_NOT_SELECTED = Skipped(SkipReason.NOT_SELECTED)
+_KNOWN_OTHERWISE = (Skipped(SkipReason.DUPLICATE), _NOT_SELECTED)
 
 CancelledOrRefunded = TypeVar("CancelledOrRefunded", BookingCancelled, BookingRefunded)
 T = TypeVar("T", BookingCancelled, BookingConfirmed)
@@ -48,6 +49,11 @@ class ReportedBooking:
     def went_out(self) -> bool:
         """Whether the recipient has it. A message that may have been sent counts."""
         return isinstance(self.report.outcome, Sent | Simulated | Unknown)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the recipient has it, or is told by another channel, where this one only hears of it."""
+        return self.went_out or self.report.outcome == _NOT_SELECTED
 
     @property
     def stands(self) -> bool:
@@ -156,7 +162,7 @@ class BookingHistory:
         """
         own = next((each for each in self._cancellations if each.report.notification_id == own_id), None)
         overtaken = own is not None and any(
-            own.before(each.at) and each.went_out and own.report.created_at < each.report.created_at
+            own.before(each.at) and each.is_told and own.report.created_at < each.report.created_at
             for each in self._confirmations
         )
         report = _with(self.completed(event), **self._calendar_fields(own_id, event))

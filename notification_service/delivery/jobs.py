@@ -47,6 +47,8 @@ class Job:
     recipient: str | None = None
     address_digest: str = ""
     """Of the recipient, keyed; empty where suppression is off or its list could not be read."""
+    device_digests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The keyed digest of each device's token, by the digest that names the device in the record."""
     remarks: tuple[Remark, ...] = ()
     """What an operator should know of the event and its message, such as a link that was left out."""
     message: OutgoingMessage | None = field(default=None, repr=False)

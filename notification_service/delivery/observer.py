@@ -55,6 +55,9 @@ class Observer(Protocol):
 
     def remarked(self, remark: Remark) -> None: ...
 
+    def held_back(self, channel: str, setting: str) -> None:
+        """A message waits because of this setting: quiet hours, or a rate limit."""
+
     def fell_back(self, template: str) -> None:
         """The variant of a test could not be composed, so its control is sent."""
 
@@ -76,6 +79,8 @@ class NoObserver:
         return nullcontext()
 
     def remarked(self, remark: Remark) -> None: ...
+
+    def held_back(self, channel: str, setting: str) -> None: ...
 
     def fell_back(self, template: str) -> None: ...
 

@@ -46,7 +46,8 @@ from notification_service.delivery.settlements import Done, Park, Retry, Settlem
 from notification_service.delivery.shadow import Shadow
 from notification_service.delivery.state import DeliveryState
 from notification_service.delivery.steps import Steps
-from notification_service.delivery.suppression_check import SuppressionCheck
+from notification_service.delivery.suppression_check import ListCheck
+from notification_service.delivery.waiting import Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class Pipeline:
     jobs: Jobs
     poison_guard: PoisonGuard
     observer: Observer = field(default_factory=NoObserver)
-    suppression: SuppressionCheck | None = None
+    suppression: ListCheck | None = None
     experiment: RunningExperiment | None = None
     shadow: Shadow | None = None
     look_up: LookUp | None = None
@@ -102,6 +103,7 @@ class Pipeline:
             self.relevance,
             self.closer,
             self.poison_guard,
+            Waiting(self.state, self.composer.channel, self.observer, self.policy.zone, self.policy.quiet_hours),
             self.suppression,
             self.experiment,
             self.shadow,

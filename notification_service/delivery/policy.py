@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from notification_service.contract.events import Event
 from notification_service.contract.notification_rules import is_ticket
+from notification_service.delivery.ports.directory import ConsentRule
+from notification_service.delivery.quiet_hours import QuietHours
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.show_changes import Zone
 
@@ -25,6 +27,11 @@ class Policy:
     """For how long a message counts as still needed. Behind a backlog and a long wire, an ordinary one waits less."""
     not_selected: frozenset[str] = frozenset()
     """Types of events that are only recorded, to know what they make obsolete."""
+
+    consent: ConsentRule | None = None
+    """What a recipient has to have said about its channel; None where nobody is asked."""
+    quiet_hours: QuietHours | None = None
+    """The time of day in which its channel wakes nobody; None where there is none."""
 
     def is_on_express_lane(self, event: Event) -> bool:
         return self.express and is_ticket(event)

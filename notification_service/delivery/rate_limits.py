@@ -17,12 +17,23 @@ _REASONS = {
     "SMTP_MAILS_PER_MINUTE": "our mail server takes no more a minute",
     "SMTP_MAILS_PER_DAY": "our mail server takes no more a day",
     "SMS_MAX_PER_DAY": "no more SMS are paid for a day",
+    "SMS_RECIPIENT_PER_HOUR": "its number gets many SMS",
+    "PUSH_RECIPIENT_PER_HOUR": "its devices get many push messages",
+    "PUSH_MAX_PER_MINUTE": "no more push messages are sent a minute",
 }
 ORDER = tuple(_REASONS)
 """A message takes a place at each limit in this order, and waits at the first that is exhausted: a place at the next
 one would have passed long before the message gets there."""
 
-QUOTAS = frozenset({"RECIPIENT_MAILS_PER_HOUR", "SMTP_MAILS_PER_DAY", "SMS_MAX_PER_DAY"})
+QUOTAS = frozenset(
+    {
+        "RECIPIENT_MAILS_PER_HOUR",
+        "SMTP_MAILS_PER_DAY",
+        "SMS_MAX_PER_DAY",
+        "SMS_RECIPIENT_PER_HOUR",
+        "PUSH_RECIPIENT_PER_HOUR",
+    }
+)
 """What counts messages over a long time. The others set a pace, which tries keep too."""
 
 _OF_TICKETS = 0.3
@@ -96,6 +107,9 @@ class RateLimits:
     server: str = ""
     grain: float = 0
     sms_per_day: int = 0
+    sms_per_number_hour: int = 0
+    push_per_person_hour: int = 0
+    push_per_minute: int = 0
 
     def of(self, address: str, *, ticket: bool, taken: int = 0) -> list[RateLimit]:
         """The limits for a message to this address, without the first `taken` of `ORDER`."""
@@ -109,7 +123,11 @@ class RateLimits:
             self._a_minute(f"domain:{domain}", domains.get(domain, domains.get(_ANY, 0)), ticket=ticket),
             self._a_minute(f"minute:{self.server}", self.per_minute, ticket=ticket),
             self._a_day(f"day:{self.server}", self.per_day, ticket=ticket),
+            # Most messages are e-mails, which have none of these.
             self._a_day("day:sms", self.sms_per_day, ticket=ticket) if self.sms_per_day else (),
+            _own(f"sms:{hashed}", self.sms_per_number_hour) if self.sms_per_number_hour else (),
+            _own(f"push:{hashed}", self.push_per_person_hour) if self.push_per_person_hour else (),
+            self._a_minute("minute:push", self.push_per_minute, ticket=ticket) if self.push_per_minute else (),
         )
         named = zip(ORDER, found, strict=True)
         return [RateLimit(setting, buckets) for setting, buckets in list(named)[taken:] if buckets]

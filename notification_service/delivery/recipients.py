@@ -7,16 +7,30 @@ from notification_service.contract.events import Event
 from notification_service.contract.outcomes import Rejected, RejectReason, Skipped, SkipReason
 from notification_service.contract.remarks import Remark
 from notification_service.delivery.ports.composer import Composer
-from notification_service.delivery.ports.directory import Directory, Recipient
+from notification_service.delivery.ports.directory import ConsentRule, Directory, Recipient
 from notification_service.foundation.addresses import NotAnAddressError, key
 
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """A recipient, and the address that the channel reaches them by."""
+    """A recipient, and the address that the channel reaches them by. `of_event`: the event itself brought it."""
 
     recipient: Recipient
     address: str
+    of_event: bool = False
+
+
+async def objection(
+    found: Addressee, event: Event, directory: Directory, composer: Composer, rule: ConsentRule
+) -> Skipped | None:
+    """Why its user gets nothing by this channel; None where they do. Raises `StoreUnavailableError`."""
+    wish = await _wish(found, event, directory, composer)
+    if wish is False:
+        return Skipped(SkipReason.NO_CONSENT, f"its user refused messages by {composer.channel} ({rule.setting}_FIELD)")
+    if wish is None and rule.required:
+        detail = f"nobody knows whether its user agrees to messages by {composer.channel} ({rule.setting}_REQUIRED)"
+        return Skipped(SkipReason.NO_CONSENT, detail)
+    return None
 
 
 async def find(
@@ -41,7 +55,7 @@ async def find(
                 if ask_consent and ask is _named:
                     consent = await _consents(event, directory, composer, address)
                     reached = replace(reached, tracking_consent=consent)
-                return Addressee(reached, address)
+                return Addressee(reached, address, of_event=ask is _named)
     if faults:
         return Rejected(RejectReason.BAD_ADDRESS, "; ".join(faults))
     if composer.optional:
@@ -53,15 +67,34 @@ async def find(
     )
 
 
+async def _wish(found: Addressee, event: Event, directory: Directory, composer: Composer) -> bool | None:
+    """Whether the user wants messages by this channel; None where nobody knows.
+
+    A no is about the person, a yes about their own number: another one in the event may be somebody else's.
+    """
+    if not found.of_event:
+        return found.recipient.consents.get(composer.channel)
+    user = await _user(event, directory, "") or await _user_of_booking(event, directory, "")
+    wish = user.consents.get(composer.channel) if user else None
+    return None if wish and user and not _is_theirs(user, found.address, composer) else wish
+
+
+def _is_theirs(user: Recipient, address: str, composer: Composer) -> bool:
+    """Whether the user has this address too. Devices are a person's own, and come and go."""
+    if isinstance(getattr(user, composer.address_field), tuple):
+        return True
+    try:
+        return key(composer.address(user)) == key(address)
+    except NotAnAddressError:
+        return False
+
+
 async def _consents(event: Event, directory: Directory, composer: Composer, address: str) -> bool:
     """Whether the event's user has this address and agrees. Nobody agrees for the reader of another address."""
     user = await directory.user(event.user_id) if event.user_id else None
     if user is None or not user.tracking_consent:
         return False
-    try:
-        return key(composer.address(user)) == key(address)
-    except NotAnAddressError:
-        return False
+    return _is_theirs(user, address, composer)
 
 
 def passed_over(event: Event, recipient: Recipient, composer: Composer) -> tuple[Remark, ...]:

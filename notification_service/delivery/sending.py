@@ -1,17 +1,15 @@
 """Sends the message of a claimed notification: limits, composition, handover, and what the provider's answer means."""
 
 import asyncio
-import math
-import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePath
 
 import structlog
 
 from notification_service.contract.events import Event
-from notification_service.contract.notification_rules import is_ticket
 from notification_service.contract.outcomes import (
     Bounced,
     Parked,
@@ -33,6 +31,7 @@ from notification_service.delivery.observer import Observer, Stage
 from notification_service.delivery.poison_guard import PoisonGuard, guard_key, lost_workers
 from notification_service.delivery.ports.channel import (
     Accepted,
+    Attempt,
     Channel,
     Deferred,
     HandoverRefused,
@@ -49,15 +48,16 @@ from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.composer import Composer, CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.relevance import RelevanceCheck
-from notification_service.delivery.settlements import Done, Retry, Settlement
+from notification_service.delivery.settlements import Retry, Settlement
 from notification_service.delivery.shadow import Shadow
 from notification_service.delivery.state import DeliveryState
-from notification_service.delivery.suppression_check import SuppressionCheck
+from notification_service.delivery.suppression_check import Cleared, ListCheck
+from notification_service.delivery.waiting import Waiting
 from notification_service.foundation.errors import StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
-_Answers = tuple[Relevance, Skipped | None]
+_Answers = tuple[Relevance, Cleared | Skipped | None]
 _LIST_WAIT_S = 30.0
 _MAX_STARTS = 3
 """Unfinished starts of a message, after which it is parked."""
@@ -74,7 +74,8 @@ class Sender:
     relevance: RelevanceCheck
     closer: Closer
     poison_guard: PoisonGuard
-    suppression: SuppressionCheck | None = None
+    waiting: Waiting
+    suppression: ListCheck | None = None
     experiment: RunningExperiment | None = None
     shadow: Shadow | None = None
 
@@ -86,19 +87,24 @@ class Sender:
         if job.inbound.unfinished_starts >= _MAX_STARTS:
             return await self._park_after_crashes(job)
         # The look-up in the list rides with those for the relevance.
-        asked = self.suppression.check(job) if self.suppression else None
+        asked = self.suppression.check(job, recipient) if self.suppression else None
         try:
-            relevance, suppressed = await _together(self.relevance.check(job), asked)
+            relevance, cleared = await _together(self.relevance.check(job), asked)
         except StoreUnavailableError:
             return await self._wait_for_the_list(job)
         if relevance.obsolete:
             return await self.closer.close(job, Skipped(relevance.obsolete))
-        if suppressed:
-            return await self.closer.close(job, suppressed)
+        if isinstance(cleared, Skipped):
+            return await self.closer.close(job, cleared)
         if relevance.wait:
             return await self.closer.give_way(job)
-        if wait := await self._wait_for_limits(job):
+        if self.waiting.quiet_hours and (night := await self.waiting.for_quiet_hours(job, relevance.event)):
+            return night
+        if wait := await self.waiting.for_limits(job):
             return wait
+        if cleared:
+            self._remark(job, *cleared.remarks)
+            recipient = cleared.recipient
         return await self._compose_and_deliver(job, relevance.event, recipient)
 
     def _remark(self, job: Job, *remarks: Remark) -> None:
@@ -120,30 +126,6 @@ class Sender:
         await self.state.postpone(job, _LIST_WAIT_S, reason, None)
         return Retry(_LIST_WAIT_S, counted=False, reason=reason)
 
-    async def _wait_for_limits(self, job: Job) -> Retry | Done | None:
-        """Take a place at each rate limit; None where the message may go now, else when it comes back.
-
-        A retry and a resend have their places already. A message that was put off after it had passed all limits takes
-        places again, so that the pace holds after an outage too; the quotas get theirs back until then. An express copy
-        takes a place only where one is free now, since the ordinary copy takes one anyway. A message that no queue
-        accepts cannot wait, so it goes.
-        """
-        if job.inbound.attempt or job.possible_duplicate or job.inbound.unmovable:
-            return None
-        ticket, only_now = is_ticket(job.notification.event), job.inbound.is_express_copy
-        reservation = await self.state.reserve(
-            job.recipient or "", ticket=ticket, taken=job.inbound.limits_passed, only_now=only_now
-        )
-        if not reservation.seconds:
-            job.places = reservation.places
-            return None
-        reason, due = reservation.reason, math.ceil(time.time() + reservation.seconds)
-        if only_now:
-            await self.state.postpone(job, 0, reason, None)
-            return Done(None)
-        await self.state.postpone(job, reservation.seconds, reason, None)
-        return Retry(reservation.seconds, counted=False, reason=reason, not_before=due, limits_passed=reservation.taken)
-
     async def _compose_and_deliver(self, job: Job, event: Event, recipient: Recipient) -> Settlement:
         if job.possible_duplicate:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
@@ -157,6 +139,8 @@ class Sender:
             verdict = await self.channel.deliver(
                 job.message, lambda: self._before_handover(job), lambda: self.state.nothing_sent(job)
             )
+        if self.suppression and isinstance(verdict, Refused | OptedOut):
+            await self.suppression.note(job, verdict)
         return await self._settle(job, verdict)
 
     async def _composed(self, job: Job, event: Event, recipient: Recipient) -> OutgoingMessage:
@@ -193,8 +177,13 @@ class Sender:
             job.shadow = result
             self.observer.shadowed(result)
         if message.has_parts:
-            return replace(message, settled=job.settled, note=lambda attempt: self.state.note_attempt(job, attempt))
+            return replace(message, settled=job.settled, note=partial(self._note_part, job))
         return replace(message, held_by=job.held_by) if job.held_by else message
+
+    async def _note_part(self, job: Job, attempt: Attempt) -> None:
+        await self.state.note_attempt(job, attempt)
+        if self.suppression:
+            await self.suppression.note_part(job, attempt)
 
     async def composed_again(self, job: Job, recipient: Recipient | Rejected | Skipped) -> OutgoingMessage | None:
         """The message in doubt, to look it up by; None where it cannot be composed any more."""
@@ -209,9 +198,9 @@ class Sender:
             return None
 
     async def _before_handover(self, job: Job) -> Fence:
-        """Check relevance and claim again, right before the first byte of content."""
+        """Check relevance, hour and claim again, right before the first byte of content."""
         relevance = await self.relevance.recheck(job)
-        if relevance and (relevance.obsolete or relevance.wait):
+        if relevance and (relevance.obsolete or relevance.wait or self.waiting.is_quiet(job, relevance.event)):
             return Fence.LOST
         return await self.state.mark_sending(job)
 
@@ -223,8 +212,6 @@ class Sender:
             case SimulatedSend(outcome, attempt):
                 return await closer.close(job, outcome, attempt)
             case Refused(attempt, code, fingerprint):
-                if self.suppression:
-                    await self.suppression.note(job, verdict)
                 return await closer.close(job, Bounced(code, attempt.reply or "", fingerprint), attempt)
             case Unsendable() | OptedOut():
                 return await closer.close(job, _unsent(verdict), verdict.attempt)
@@ -249,12 +236,14 @@ class Sender:
             return await self.closer.close(job, Skipped(job.relevance.obsolete))
         if job.relevance and job.relevance.wait:
             return await self.closer.give_way(job)
+        if job.relevance and (wait := await self.waiting.for_quiet_hours(job, job.relevance.event)):
+            return wait
         reason = "the claim was lost before DATA"
         await self.state.postpone(job, self.closer.lease_s, reason, None)
         return self.closer.after_lease(reason)
 
 
-async def _together(relevance: Awaitable[Relevance], asked: Awaitable[Skipped | None] | None) -> _Answers:
+async def _together(relevance: Awaitable[Relevance], asked: Awaitable[Cleared | Skipped] | None) -> _Answers:
     return await asyncio.gather(relevance, asked) if asked else (await relevance, None)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from notification_service.contract.events import Event
 from notification_service.contract.outcomes import (
     Outcome,
     Rejected,
@@ -40,7 +41,7 @@ from notification_service.delivery.ports.channel import (
 )
 from notification_service.delivery.ports.claims import Claimed, Decided, Fence, InterruptedSend
 from notification_service.delivery.ports.composer import Composer, CompositionError
-from notification_service.delivery.ports.directory import Directory, Recipient
+from notification_service.delivery.ports.directory import ConsentRule, Directory, Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
 from notification_service.delivery.relevance import RelevanceCheck, may_be_news
 from notification_service.delivery.sending import Sender
@@ -192,16 +193,21 @@ class Steps:
     async def _find_recipient(self, job: Job) -> Recipient | Rejected | Skipped:
         if job.notification.event.event_type in self.policy.not_selected:
             return Skipped(SkipReason.NOT_SELECTED)
+        event, rule = job.notification.event, self.policy.consent
         found = await self.state.outages.wait_for_mongodb(
-            lambda: recipients.find(
-                job.notification.event, self.directory, self.composer, ask_consent=self.policy.ask_consent
-            )
+            lambda: recipients.find(event, self.directory, self.composer, ask_consent=self.policy.ask_consent)
         )
-        if isinstance(found, recipients.Addressee):
-            job.recipient = found.address
-            log.debug("recipient.found", recipient=mask(found.address))
-            return found.recipient
-        return found
+        if not isinstance(found, recipients.Addressee):
+            return found
+        job.recipient = found.address
+        log.debug("recipient.found", recipient=mask(found.address))
+        objection = await self._objection(found, event, rule) if rule else None
+        return objection or found.recipient
+
+    async def _objection(self, found: recipients.Addressee, event: Event, rule: ConsentRule) -> Skipped | None:
+        return await self.state.outages.wait_for_mongodb(
+            lambda: recipients.objection(found, event, self.directory, self.composer, rule)
+        )
 
 
 def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:

@@ -13,8 +13,26 @@ _LOCAL, _LETTER = r"[^\s<>\"(),:;@]", r"[^\s<>\"'(),:;=@"
 # Each part can match in one way only, so that matching a producer's text takes linear time.
 _IN_TEXT = re.compile(rf"(?:\"[^\"\n]{{1,64}}\"|(?<!{_LOCAL}){_LOCAL}+)@\.*{_LETTER}.]+(?:\.+{_LETTER}.]+)+")
 
-_NUMBER_IN_TEXT = re.compile(r"(?<![\w.+-])\+(?:[0-9]{8,15}|[1-9](?:[ .()/-]{0,3}[0-9]){6,14})(?![0-9])(?!\.?\w*@)")
+_BETWEEN = r"[ .()/\-\u00a0\u2000-\u2015\u202f\u2060\u2212]"
+"""What may separate the digits of a phone number."""
+_ALONE = r"(?<![\w+.:/\-].)"
+"""Behind a number's first character, which is what is searched for: nothing before it to which it belongs."""
+_WITH_PLUS = re.compile(rf"[+\uff0b](?<![\w+].)(?:\d{{8,15}}|(?!0)\d(?:{_BETWEEN}{{0,3}}\d){{6,14}})(?!\d)(?!\.?\w*@)")
+_NATIONAL = re.compile(
+    rf"[0\uff10]{_ALONE}(?:[0\uff10](?!0)\d(?:{_BETWEEN}{{0,3}}\d){{7,13}}"
+    # A national number is told from an id by its separators, and from a date by their places.
+    rf"|(?!\d[./-]\d\d[./-]\d)\d{{1,4}}(?:{_BETWEEN}{{1,3}}\d{{2,9}}){{1,5}})(?![\w@])"
+)
+_NORTH_AMERICAN = re.compile(rf"[2-9]{_ALONE}\d\d\)?[ .\u2011-]{{1,2}}\d{{3}}[ .\u2011-]\d{{4}}(?![\w@])")
 _MIN_NUMBER_LENGTH = 8
+_MIN_DIGITS = 8
+_MIN_NORTH_AMERICAN_LENGTH = 12
+_TOKEN_IN_TEXT = re.compile(r"(?<![\w:-])(?:[0-9a-fA-F]{64,200}|(?=[\w:-]*\d)[A-Za-z0-9_:-]{100,4096})(?![\w:-])")
+"""A device's token, of APNs or FCM."""
+_MIN_TOKEN_LENGTH = 64
+_PERSONAL_FIELD = re.compile(
+    r"phone|mobile|msisdn|(?:device|registration|push|fcm|apns).?token|^(?:token|tel|cell|sms)$", re.IGNORECASE
+)
 
 _AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Invisible characters that are copied along with an address."""
@@ -157,8 +175,29 @@ def mask(address: str) -> str:
     return f"{local[:1]}***{at}{domain}"
 
 
+def _masked_number(found: re.Match[str]) -> str:
+    text = found.group()
+    return mask(text) if sum(each.isdecimal() for each in text) >= _MIN_DIGITS else text
+
+
+def holds_number_or_token(field: str) -> bool:
+    """Whether a field of this name holds a phone number or a device's token, whatever its value looks like."""
+    return _PERSONAL_FIELD.search(field) is not None
+
+
 def mask_in(text: str) -> str:
-    """The text with every address and every phone number (E.164) in it masked."""
-    if "+" in text:
-        text = _NUMBER_IN_TEXT.sub(lambda found: mask(found.group()), text)
+    """The text with every address, phone number and device token in it masked.
+
+    A national number without separators looks like an id, and stands: the name of its field tells it
+    (`holds_number_or_token`).
+    """
+    ascii_only = text.isascii()
+    if not ascii_only or "+" in text:
+        text = _WITH_PLUS.sub(_masked_number, text)
+    if not ascii_only or "0" in text:
+        text = _NATIONAL.sub(_masked_number, text)
+    if len(text) >= _MIN_NORTH_AMERICAN_LENGTH and (not ascii_only or "-" in text or " " in text):
+        text = _NORTH_AMERICAN.sub(_masked_number, text)
+    if len(text) >= _MIN_TOKEN_LENGTH and any(len(word) >= _MIN_TOKEN_LENGTH for word in text.split()):
+        text = _TOKEN_IN_TEXT.sub(lambda found: mask(found.group()), text)
     return _IN_TEXT.sub(lambda found: mask(found.group()), text) if "@" in text else text

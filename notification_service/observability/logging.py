@@ -130,7 +130,10 @@ def _escaped(value: Any) -> Any:  # noqa: ANN401 - whatever is logged
     return value
 
 
-_OWN_FIELDS = ("timestamp", "level", "event", "logger")
+_PLAIN_FIELDS = ("timestamp", "level")
+"""Fields that are written for every line, and never hold data."""
+
+_OWN_FIELDS = ("event", "logger")
 """Fields whose text is from the code, not from data."""
 
 
@@ -142,7 +145,12 @@ class Redaction:
 
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401
         return {
-            key: self.text(str(value)) if key in _OWN_FIELDS else self._clean(value) for key, value in event.items()
+            key: str(value)
+            if key in _PLAIN_FIELDS
+            else self.text(str(value))
+            if key in _OWN_FIELDS
+            else self._clean(value)
+            for key, value in event.items()
         }
 
     def _clean(self, value: Any) -> Any:  # noqa: ANN401 - whatever is logged

@@ -39,7 +39,7 @@ from notification_service.observability.series import EventSeries, MailSeries, S
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation there
 
-SOURCES = ("ses", "sendgrid", "mailgun", "postmark", "report", "link")
+SOURCES = ("ses", "sendgrid", "mailgun", "postmark", "twilio", "report", "link")
 """Where signals come from. Another one, of a later version, counts as `other`."""
 _ENHANCED_CODE = re.compile(r"[45]\.[0-7](?=\.)")
 
@@ -108,6 +108,9 @@ class Metrics:
 
     def remarked(self, remark: Remark) -> None:
         self._events.remarks.labels(remark.field).inc()
+
+    def held_back(self, channel: str, setting: str) -> None:
+        self._events.held_back.labels(channel, setting).inc()
 
     def fell_back(self, template: str) -> None:
         self._variants.fallbacks.labels(template).inc()

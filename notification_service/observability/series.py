@@ -28,6 +28,11 @@ class EventSeries:
             "Messages put into a retry queue, by its delay in seconds; counted: true if it used up a retry.",
             ("delay", "counted"),
         )
+        self.held_back = counter(
+            "notification_held_back_total",
+            "Messages that wait because of a setting, quiet hours or a rate limit, by channel and setting.",
+            ("channel", "setting"),
+        )
         self.handling = histogram(
             "notification_handling_seconds",
             "From receipt of a message to its settlement.",

@@ -69,6 +69,9 @@ class Tracing:
         with self._observer.timed(stage), self._span(stage, SpanKind.INTERNAL):
             yield
 
+    def held_back(self, channel: str, setting: str) -> None:
+        self._observer.held_back(channel, setting)
+
     def fell_back(self, template: str) -> None:
         self._observer.fell_back(template)
 

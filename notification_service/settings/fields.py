@@ -180,6 +180,8 @@ Collector = Annotated[str | None, AfterValidator(_check_collector)]
 ConsoleToken = Annotated[SecretStr, Field(min_length=16), AfterValidator(_check_console_token)] | None
 EhloName = Annotated[str | None, AfterValidator(lambda name: check_name(name) if name else None)]
 ExperimentSetting = Annotated[Experiment | None, NoDecode, BeforeValidator(_read_experiment)]
+FieldOfUser = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$")
+"""The name of a field of a user, with dots between nested names."""
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(split)]
 Links = Annotated[tuple[ServiceLink, ...], NoDecode, BeforeValidator(split)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(split), AfterValidator(_check_proxies)]

@@ -13,9 +13,10 @@ from notification_service.settings.fields import (
     Price,
     SettingsGroup,
 )
+from notification_service.settings.readers import ReaderSettings
 
 
-class SmsSettings(SettingsGroup):
+class SmsSettings(ReaderSettings):
     """`prices`: of one segment by country, in the currency that the provider bills in."""
 
     model_config = SettingsConfigDict(env_prefix="SMS_")

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from notification_service.settings.choices import PushProvider
-from notification_service.settings.fields import ApiUrl, Count, EventTypes, SettingsGroup, split
+from notification_service.settings.fields import ApiUrl, Count, EventTypes, Limit, SettingsGroup, split
+from notification_service.settings.readers import ReaderSettings
 
 _FCM = "Firebase console → Project settings → Service accounts → Generate new private key (docs/providers.md, FCM)"
 _APNS = "Apple Developer → Certificates, Identifiers & Profiles → Keys (docs/providers.md, APNs)"
@@ -25,11 +26,12 @@ _APNS_URLS = {
 }
 
 
-class PushSettings(SettingsGroup):
+class PushSettings(ReaderSettings):
     model_config = SettingsConfigDict(env_prefix="PUSH_")
 
     providers: Annotated[tuple[PushProvider, ...], NoDecode, BeforeValidator(split)] = ()
     events: EventTypes = ("booking.confirmed", "booking.cancelled", "payment.failed")
+    max_per_minute: Limit = None
     max_concurrency: Count = 8
 
 

@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 from notification_service.foundation.credentials import published
 from notification_service.foundation.keyed_tokens import TokenKeys
 from notification_service.settings.choices import Tracking
-from notification_service.settings.fields import MIN_KEY_LENGTH, SettingsGroup, split
+from notification_service.settings.fields import MIN_KEY_LENGTH, FieldOfUser, SettingsGroup, split
 
 _MAX_KEY_ID = 255
 
@@ -47,7 +47,7 @@ class TrackingSettings(SettingsGroup):
     suppression: bool = False
     suppression_days: Annotated[float, Field(gt=0, le=365)] = 30
     tracking: Tracking = Tracking.OFF
-    tracking_consent_field: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$")] = None
+    tracking_consent_field: Annotated[str | None, FieldOfUser] = None
     link_keys: LinkKeys = ()
 
     @property

@@ -1,9 +1,11 @@
 """The tree of all settings, and what follows from several groups of them together."""
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.addresses import NotAnAddressError, parse_address
 from notification_service.foundation.credentials import passwords, published, published_login, sent_by_auth
 from notification_service.settings.choices import (
@@ -20,6 +22,7 @@ from notification_service.settings.feedback import FeedbackSettings
 from notification_service.settings.further_channels import SmsSettings, SnsSettings, TwilioSettings
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.push import ApnsSettings, FcmSettings, PushSettings
+from notification_service.settings.readers import ReaderSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
     ConsoleSettings,
@@ -136,6 +139,17 @@ class Settings(BaseModel):
         if same := [name for name, port in ports.items() if port == feedback.callback_port and feedback.enabled]:
             return f"CALLBACK_PORT is the same as {same[0]}: the public listener needs a port of its own"
         return None
+
+    @property
+    def reader_settings(self) -> Mapping[ChannelKind, ReaderSettings]:
+        """Of each channel beside e-mail that is switched on."""
+        sms: dict[ChannelKind, ReaderSettings] = {ChannelKind.SMS: self.sms} if self.sms.provider else {}
+        return sms | ({ChannelKind.PUSH: self.push} if self.push.providers else {})
+
+    @property
+    def channel_consents(self) -> dict[ChannelKind, str]:
+        """The field of a user that says whether they want messages by a channel, where one is named."""
+        return {kind: each.consent_field for kind, each in self.reader_settings.items() if each.consent_field}
 
     @property
     def sms_missing(self) -> str | None:

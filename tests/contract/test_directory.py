@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from bson import Binary, DBRef, Decimal128, Int64, ObjectId
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.devices import Device
-from notification_service.delivery.ports.directory import Directory, Recipient
+from notification_service.delivery.ports.directory import NO_TEXT, Directory, Recipient
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.directory import MemoryDirectory
 from notification_service.stores.mongo import client as mongo
@@ -17,8 +18,13 @@ from notification_service.stores.mongo.directory import MongoDirectory
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 
+NUMBER_FOR_A_TOKEN = "has a number where its token should be, and a token is a text"
 JANE = Recipient(
-    "jane@guests.example", "Jane", "Smith", phone="+14155550132", device_tokens=(Device("t1", "ios"), Device("t2"))
+    "jane@guests.example",
+    "Jane",
+    "Smith",
+    phone="+14155550132",
+    device_tokens=(Device("t1", "ios"), Device("t2"), Device("", fault=NUMBER_FOR_A_TOKEN)),
 )
 NAMELESS = Recipient("ann@guests.example")
 UNREACHABLE = Recipient(None, "Bob")
@@ -161,6 +167,32 @@ async def test_only_a_plain_true_is_a_consent(stack: LocalStack) -> None:
     found = {name: await asking.user(name) for name in (*said, "flat")}
     assert [name for name, each in found.items() if each and each.tracking_consent] == ["yes"]
     assert await silent.user("yes") == Recipient()
+    await client.drop_database(database.name)
+    client.close()
+
+
+async def test_who_wants_a_channel_is_read_from_its_field_and_what_says_nothing_is_neither(stack: LocalStack) -> None:
+    client = mongo.connect(stack.mongodb_uri)
+    database = client[f"test_{uuid.uuid4().hex[:12]}"]
+    said = {"yes": True, "text": "true", "one": 1, "no": False, "zero": 0, "word": "No", "null": None, "more": {"x": 1}}
+    await database["users"].insert_many([{"_id": name, "wants": {"sms": each}} for name, each in said.items()])
+    # One field inside of another, which MongoDB refuses in one projection.
+    fields = {ChannelKind.SMS: "wants.sms", ChannelKind.PUSH: "wants"}
+    directory = MongoDirectory(database, "wants.sms.clicks", fields)
+    found = {name: await directory.user(name) for name in said}
+    wishes = {name: each.consents.get(ChannelKind.SMS) for name, each in found.items() if each}
+    assert wishes == dict.fromkeys(said, None) | {"yes": True, "no": False, "zero": False, "word": False}
+    assert not any(ChannelKind.PUSH in each.consents for each in found.values() if each)
+    await client.drop_database(database.name)
+    client.close()
+
+
+@pytest.mark.parametrize("stored", [["+14155550132"], {"number": "+14155550132"}, True])
+async def test_a_number_that_is_no_text_is_no_missing_one(stack: LocalStack, stored: object) -> None:
+    client = mongo.connect(stack.mongodb_uri)
+    database = client[f"test_{uuid.uuid4().hex[:12]}"]
+    await database["users"].insert_one({"_id": "u", "phone_number": stored})
+    assert await MongoDirectory(database).user("u") == Recipient(phone=NO_TEXT)
     await client.drop_database(database.name)
     client.close()
 

@@ -3,15 +3,19 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.request import urlopen
 
+import httpx
 import pytest
 
 from notification_service.bootstrap import further_channels
 from notification_service.broker.topology import PARKED
 from notification_service.contract.channel_kinds import ChannelKind
+from notification_service.feedback.providers.twilio import signature
 from notification_service.records.audit import examine
+from tests.e2e.test_feedback import listening
 from tests.e2e.test_parked import parked
 from tests.e2e.test_retention import cli
 from tests.faults.judge import Judge
@@ -24,6 +28,7 @@ from tests.stack.twilio import TAKEN, TAKEN_AND_500, TAKEN_AND_LOST, Reply, Twil
 
 PATIENCE = 60
 NUMBERS = [f"+49151123456{place:02}" for place in range(20, 60)]
+HELD_BACK = 'notification_held_back_total{channel="sms",setting="SMS_QUIET_HOURS"}'
 HELD = {"event_types": further_channels.with_answers(("booking.cancelled", "payment.failed"))}
 
 
@@ -177,6 +182,57 @@ def test_a_day_has_so_many_sms_and_the_others_wait(place: Place, twilio: Twilio)
         until(lambda: len(place.mails()) == 3, timeout=PATIENCE)
         end_well(running)
     assert len(twilio.messages) == 1
+
+
+def test_in_quiet_hours_an_sms_waits_through_a_crash_and_the_mail_goes(place: Place, twilio: Twilio) -> None:
+    later = datetime.now(UTC) + timedelta(hours=3)
+    night = {"SMS_QUIET_HOURS": f"{datetime.now(UTC):%H:%M}-{later:%H:%M}", "DEFAULT_TIME_ZONE": "UTC"}
+    calm, urgent = fresh("booking.cancelled", phone=NUMBERS[0]), fresh("booking.cancelled", phone=NUMBERS[1])
+    urgent["showtime"] = f"{datetime.now(UTC) + timedelta(hours=4):%Y-%m-%dT%H:%MZ}"
+    with service(place, twilio, **night) as running:
+        place.publish(event(calm), event(urgent))
+        until(lambda: outcomes(place).get(urgent["event_id"]) == "sent", timeout=PATIENCE)
+        until(lambda: outcomes(place).get(calm["event_id"], "").startswith("waiting"), timeout=PATIENCE)
+        until(lambda: len(place.mails()) == 2, timeout=PATIENCE)
+        until(lambda: any("QUIET" in each["reason"] for each in running.said("event.retry_scheduled")))
+        with urlopen(f"http://127.0.0.1:{running.port}/metrics", timeout=10) as answer:
+            held = sample_of(answer.read().decode(), HELD_BACK)
+        running.kill()
+    assert held == 1
+    assert f"{later:%H:%M} UTC (SMS_QUIET_HOURS)" in cli(place, "find", calm["booking_id"], "--channel", "sms").stdout
+    assert sum(each.ready for name, each in Judge(place).queues().items() if name.startswith("notification.sms.retry"))
+    with service(place, twilio, **night) as running:
+        place.publish(event(calm))
+        until(lambda: len(running.said("event.retry_scheduled")) == 1, timeout=PATIENCE)
+        end_well(running)
+    assert [each.to for each in twilio.messages] == [NUMBERS[1]]
+
+
+def test_a_stop_ends_sms_to_its_number_and_a_start_brings_them_back(place: Place, twilio: Twilio) -> None:
+    """From the signed webhook by the broker to the list, which is asked before Twilio is."""
+    origin, path = "https://cb.cinema.example", "/cb/twilio/inbound"
+    heard = {**twilio.environment, "CALLBACK_URL": origin, "TWILIO_AUTH_TOKEN": "a-token", "SUPPRESSION": "true"}
+    first, second = fresh("booking.cancelled", phone=NUMBERS[0]), fresh("booking.cancelled", phone=NUMBERS[0])
+
+    def answer(listener: Service, word: str) -> int:
+        form = {"MessageSid": f"SM{word}", "Body": word, "From": NUMBERS[0], "To": "+15005550006"}
+        signed = signature(b"a-token", f"{origin}{path}", list(form.items())).decode()
+        url = f"http://127.0.0.1:{listener.environment()['CALLBACK_PORT']}{path}"
+        return httpx.post(url, data=form, headers={"x-twilio-signature": signed}, timeout=10).status_code
+
+    with service(place, twilio, **heard) as running, listening(place, **heard) as listener:
+        assert until(lambda: answer(listener, "STOP"), timeout=PATIENCE) == 200
+        until(lambda: bool(running.said("address.suppressed")), timeout=PATIENCE)
+        place.publish(event(first))
+        until(lambda: settled(place, {first["event_id"]: "skipped.unsubscribed"}), timeout=PATIENCE)
+        assert twilio.requests == 0
+        answer(listener, "START")
+        until(lambda: bool(running.said("address.lifted")), timeout=PATIENCE)
+        place.publish(event(second))
+        until(lambda: outcomes(place).get(second["event_id"]) == "sent", timeout=PATIENCE)
+        assert len(place.mails()) == 2
+        end_well(running)
+        assert NUMBERS[0] not in listener.log.read_text("utf-8")
 
 
 def test_without_credentials_sms_are_simulated_loudly_and_live_refuses_to_start(place: Place, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from notification_service.foundation.address_digests import Digests, named_in, names
 from notification_service.foundation.addresses import NotAnAddressError, mask_in
 from notification_service.foundation.phone_numbers import is_number, read_e164
+from notification_service.stores.mongo import documents
 
 NUMBER = "+4915112345678"
 KEYED = Digests(["a key of the tests, of some length"])
@@ -92,7 +93,103 @@ def test_a_number_is_masked_with_its_separators() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["+1 " * 80_000, "+" * 250_000, "+1" * 120_000, "+1   " * 60_000, "+" + "1 " * 120_000], ids=ascii
+    "number",
+    [
+        *SPELLINGS,
+        "0049 151 12345678",
+        "004915112345678",
+        "0151 12345678",
+        "0151/12345678",
+        "(0151) 1234-5678",
+        "030 1234 5678",
+        "06 12 34 56 78",
+        "(415) 555-0132",
+        "415-555-0132",
+        "+14155550132 ext. 5",
+        "\uff10\uff11\uff15\uff11 \uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize(
+    "around", ["{}", "to {}.", "The 'To' number {} is not valid", '{{"phone": "{}"}}', "({})", "{}\nnext"]
+)
+def test_no_number_stands_whole_in_a_masked_text(number: str, around: str) -> None:
+    masked = mask_in(around.format(number))
+    assert "***" in masked
+    assert "".join(each for each in masked if each.isdecimal()) != "".join(each for each in number if each.isdecimal())
+    assert number.partition(" ext")[0][-5:-2] not in masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-29T20:00:00.123456+00:00",
+        "2026-11-29 20:00",
+        "01.12.2026 20:00",
+        "01/12/2026 20:00",
+        "05-06-2026",
+        "at 20:00 +0200 in C7",
+        "127.0.0.1:5672 after 0.123 s",
+        "10.12.14.16",
+        "550 5.1.1 no such user",
+        "250 2.0.0 Ok: queued as 4XyZ0123456789",
+        "421-4.7.0 try again 2026",
+        "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        "12345678901",
+        "BOOK-789012",
+        "30.00 EUR, 1 200 000",
+        "00:00:10",
+        "seats 10, 11, 12 in row 04",
+        "0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_what_is_no_number_stays(text: str) -> None:
+    assert mask_in(text) == text
+
+
+@pytest.mark.parametrize("token", ["ab" * 32, "AB" * 80, "dGVzdA:APA91b" + "x-_9" * 33])
+@pytest.mark.parametrize(
+    "around", ["{}", "POST https://api.push.apple.com/3/device/{} HTTP/2", '"{}"', "<{}>", "[{}, 1]"]
+)
+def test_no_device_token_stands_whole_in_a_masked_text(token: str, around: str) -> None:
+    assert token[8:-8] not in mask_in(around.format(token))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("phone", "015112345678"),
+        ("phone_number", "15112345678"),
+        ("customerPhone", 4915112345678),
+        ("mobile", ["0151 12345678", "015187654321"]),
+        ("device_tokens", ["a-short-token-1", {"token": "a-short-token-2", "platform": "android"}]),
+        ("deviceToken", "a-short-token-3"),
+    ],
+)
+def test_a_field_that_holds_a_number_or_a_token_is_masked_whole(field: str, value: object) -> None:
+    shown = str(documents.storable({"customer": {field: value}}, mask_in))
+    assert not any(part in shown for part in ("112345678", "5187654321", "token-1", "token-2", "token-3"))
+    assert "android" in shown or field != "device_tokens"
+    assert documents.storable({field: value}, str) == {field: value}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+1 " * 80_000,
+        "+" * 250_000,
+        "+1" * 120_000,
+        "+1   " * 60_000,
+        "+" + "1 " * 120_000,
+        "01 " * 80_000,
+        "(" * 200_000,
+        "0" * 200_000,
+        "00 1" * 60_000,
+        "a1" * 120_000,
+        "-" * 250_000,
+        "200 " * 60_000,
+    ],
+    ids=ascii,
 )
 def test_no_event_takes_long(text: str) -> None:
     started = time.process_time()

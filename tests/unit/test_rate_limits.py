@@ -96,9 +96,18 @@ async def test_a_domain_that_is_named_has_its_own_limit_and_others_that_of_the_s
 
 
 def test_no_key_shows_an_address() -> None:
-    found = RateLimits(10, {"*": 10}, 10, 10, "smtp.example:me", sms_per_day=10).of(
-        "Jane.Smith@guests.example", ticket=True
+    limits = RateLimits(
+        10,
+        {"*": 10},
+        10,
+        10,
+        "smtp.example:me",
+        sms_per_day=10,
+        sms_per_number_hour=10,
+        push_per_person_hour=10,
+        push_per_minute=10,
     )
+    found = limits.of("Jane.Smith@guests.example", ticket=True)
     assert [quota.setting for quota in found] == list(ORDER)
     assert not [bucket.key for limit in found for bucket in limit.buckets if "jane" in bucket.key.lower()]
 

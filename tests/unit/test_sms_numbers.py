@@ -3,6 +3,7 @@
 import pytest
 
 from notification_service.channels.sms.numbers import country_of, read_number
+from notification_service.delivery.ports.directory import NO_TEXT
 from notification_service.foundation.addresses import NotAnAddressError, mask, mask_in
 
 
@@ -16,6 +17,19 @@ from notification_service.foundation.addresses import NotAnAddressError, mask, m
         ("+٤٩١٥١١٢٣٤٥٦٧٨", None, "+4915112345678"),
         ("+1 415 555 0132", None, "+14155550132"),
         ("015112345678", "DE", "+4915112345678"),
+        ("0151 / 123 456-78", "DE", "+4915112345678"),
+        ("0151/12345678", "DE", "+4915112345678"),
+        ("+49 151/12345678", None, "+4915112345678"),
+        ("0049 151 12345678", None, "+4915112345678"),
+        ("0049 (0)151 12345678", "DE", "+4915112345678"),
+        (
+            "\uff0b\uff14\uff19\uff11\uff15\uff11\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18",
+            None,
+            "+4915112345678",
+        ),
+        ("011 49 151 12345678", "US", "+4915112345678"),
+        ("+79161234567", None, "+79161234567"),
+        ("+5511987654321", None, "+5511987654321"),
         ("+33612345678", "DE", "+33612345678"),
         ("09876543210", "IN", "+919876543210"),
     ],
@@ -28,6 +42,23 @@ def test_a_mobile_number_is_written_in_e164(text: str, country: str | None, numb
     ("text", "country", "reason"),
     [
         ("", "DE", "empty"),
+        ("\u200e \u200f", None, "empty"),
+        (NO_TEXT, "DE", "a list, an object"),
+        ("+", "DE", "no phone number"),
+        ("++4915112345678", None, "several"),
+        ("+4915112345678\n+4915112345679", None, "line break"),
+        ("+49\r\n15112345678", "DE", "line break"),
+        ("015112345678/015112345679", "DE", "several"),
+        ("0151/12345678/9", "DE", "several"),
+        ("112", "DE", "area code|too few"),
+        ("*#06#", "DE", "no phone number"),
+        ("000151123456", None, "SMS_DEFAULT_COUNTRY"),
+        ("+33899123456", None, "premium"),
+        ("+390612345678", None, "fixed line"),
+        ("+551198765432", None, "no such number"),
+        ("+4412", None, "too few"),
+        ("tel:+4915112345678;phone-context=+49", None, "extension"),
+        ("null", "DE", "letters"),
         ("Call +4915112345678 now", None, "letters"),
         ("+1-800-FLOWERS", None, "letters"),
         ("+4915112345678 mobil", None, "letters"),

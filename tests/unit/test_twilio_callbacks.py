@@ -57,6 +57,7 @@ async def test_a_delivery_is_told_with_the_notification_s_id(signed: str) -> Non
     [
         ("30005", Cause.GONE),
         ("30006", Cause.GONE),
+        ("21610", Cause.UNSUBSCRIBED),
         ("30003", Effect.NOTHING),
         ("30008", Effect.NOTHING),
         ("30004", Effect.ALERT),

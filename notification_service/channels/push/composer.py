@@ -21,7 +21,8 @@ MAX_TITLE, MAX_BODY = 100, 400
 """Characters: a lock screen shows about 50 of a title and 180 of a body, and opened twice that."""
 _TITLE_LENGTHS = (None, 60, 40, 20)
 """Characters of a film's title, tried in this order until the message fits."""
-_MAX_REFUSED = 3
+_MAX_REFUSED = 10
+"""Devices of which a record says why they get nothing."""
 
 
 class PushComposer:

@@ -1,6 +1,5 @@
 """Which service a device's token belongs to, and which of a person's devices get a message. Pure."""
 
-import hashlib
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ class PushService(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A device that gets the message. `digest`: names it in the record, where its token does not belong."""
+    """A device that gets the message."""
 
     device: Device
     service: PushService
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.device.token.encode()).hexdigest()[:16]
+        return self.device.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,8 @@ class Choice:
 
 _APNS = re.compile(r"(?:[0-9a-fA-F]{2}){32,100}")
 """Apple's tokens are bytes in hexadecimal, 32 today and up to 100 by its documentation."""
-_FCM = re.compile(r"[A-Za-z0-9_:-]{32,4096}")
+_MAX_LENGTH = 4096
+_FCM = re.compile(rf"[A-Za-z0-9_:-]{{32,{_MAX_LENGTH}}}")
 _APPLE = {"ios", "ipados", "macos", "watchos", "tvos", "visionos", "iphone", "ipad", "apple", "apns", "apn"}
 _OTHER = {"android", "web", "fcm", "gcm", "firebase", "chrome"}
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -69,7 +69,7 @@ def _service(device: Device, services: Collection[PushService]) -> PushService:
 
 def _shaped(device: Device) -> PushService:
     token, platform = device.token, device.platform
-    if fault := _fault(token):
+    if fault := device.fault or _fault(token):
         raise ValueError(fault)
     is_hexadecimal = _APNS.fullmatch(token) is not None
     if platform in _APPLE or platform is None:
@@ -87,9 +87,12 @@ def _fault(token: str) -> str | None:
         return "has the address of a Web Push subscription: store the token of FCM's web SDK"
     if _APNS.fullmatch(token) or _FCM.fullmatch(token):
         return None
-    if token.startswith("<") or " " in token:
+    if any(each in "\r\n\u2028\u2029" for each in token):
+        return "has a token with a line break in it, so it may be two: store each alone"
+    if token.startswith("<") or any(each.isspace() for each in token):
         return "has a token with spaces or brackets, as iOS prints one: store it as hexadecimal digits"
-    return f"has no token of FCM or APNs: {len(token)} characters, of which some do not occur in one, or too few"
+    how = "too many" if len(token) > _MAX_LENGTH else "of which some do not occur in one, or too few"
+    return f"has no token of FCM or APNs: {len(token)} characters, {how}"
 
 
 def _registered(device: Device) -> datetime:

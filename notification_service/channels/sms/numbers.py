@@ -8,6 +8,7 @@ import re
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
+from notification_service.delivery.ports.directory import NO_TEXT
 from notification_service.foundation.addresses import NotAnAddressError
 
 _MAX_LENGTH = 40
@@ -31,6 +32,10 @@ _LENGTHS = {
     ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "its area code is missing",
 }
 _SCHEME = re.compile(r"(?:tel|sms):", re.IGNORECASE)
+_BEHIND_AREA_CODE = re.compile(r"^([+\uff0b]?(?:[ ()]*\d){2,6}[ )]*)/(?=[ ]?\d[\d -]{4,}$)")
+"""The slash in `0151/12345678`, which separates no second number."""
+_INTERNATIONAL = re.compile(r"[0\uff10]{2}[\s(]{0,2}(?![0\uff10])\d")
+"""00 in place of the plus sign, as most countries dial abroad. Where a default country is set, its own rule counts."""
 _AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Invisible characters that are copied along with a number."""
 
@@ -42,7 +47,10 @@ def read_number(text: str, default_country: str | None) -> str:
     are. Raises `NotAnAddressError` with the reason, which never repeats the number.
     """
     plain = _SCHEME.sub("", text.strip().strip(_AROUND).strip(), count=1)
+    plain = _BEHIND_AREA_CODE.sub(r"\1 ", plain)
     _check_text(plain)
+    if default_country is None and _INTERNATIONAL.match(plain):
+        plain = f"+{plain[2:]}"
     if not plain.startswith(("+", "\uff0b")) and default_country is None:
         raise NotAnAddressError("it has no country prefix (+49…), and SMS_DEFAULT_COUNTRY is not set")
     try:
@@ -60,8 +68,14 @@ def country_of(number: str) -> str:
 
 def _check_text(text: str) -> None:
     """Letters are refused before parsing: `Call +49…` would be read as a number with letters for digits."""
-    if not text or len(text) > _MAX_LENGTH:
-        raise NotAnAddressError("it is empty, or longer than a phone number")
+    if not text:
+        raise NotAnAddressError("it is empty")
+    if text == NO_TEXT:
+        raise NotAnAddressError("it is stored as a list, an object or a truth value, and a number is a text")
+    if "\n" in text or "\r" in text:
+        raise NotAnAddressError("it has a line break, so it may be several numbers")
+    if len(text) > _MAX_LENGTH:
+        raise NotAnAddressError("it is longer than a phone number")
     if re.search(r"(?:ext|x|#|;ext=)\W*\d+$", text, re.IGNORECASE):
         raise NotAnAddressError("it has an extension, and an extension gets no SMS")
     if any(each.isalpha() for each in text):

@@ -33,7 +33,10 @@ class Attempt:
     device: str | None = None
 
 
-SETTLED_DEVICE = ("accepted", "refused")
+REFUSED = "refused"
+"""The `Attempt.result` of an attempt after which the provider never takes the message for this address."""
+
+SETTLED_DEVICE = ("accepted", REFUSED)
 """The `Attempt.result` of an attempt after which nothing is left to do for its device."""
 
 NoteAttempt = Callable[[Attempt], Awaitable[None]]

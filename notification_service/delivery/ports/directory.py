@@ -1,9 +1,14 @@
 """What the delivery needs from the user directory: who receives a message."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.devices import Device
+
+NO_TEXT = "(no text)"
+"""In place of an address that is stored as a list or an object: the channel refuses it, and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,19 @@ class Recipient:
     """Whether the user agrees that clicks are counted; False where nobody asked."""
     phone: str | None = None
     device_tokens: tuple[Device, ...] = ()
+    consents: Mapping[ChannelKind, bool] = field(default_factory=dict, hash=False)
+    """Whether the user wants messages by a channel; without an entry, nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRule:
+    """Who refused a channel gets nothing by it. `required`: nor does anybody whose consent is not known.
+
+    `setting`: the beginning of the names of its settings.
+    """
+
+    setting: str
+    required: bool = True
 
 
 class Directory(Protocol):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.delivery_status import Delivery
-from notification_service.contract.signals import Signal
+from notification_service.contract.signals import Signal, SignalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,9 @@ class SignalledRecord:
     channel: str
     template: str | None = None
     recipient: str = ""
+
+
+_SAID_TO_US = (SignalKind.UNSUBSCRIBED, SignalKind.RESUBSCRIBED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,12 @@ class StoredSignal:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is about a notification: a provider also reports on what others send by the same account."""
-        return self.record is not None or self.signal.notification_id is not None
+        """Whether it is about a notification, or was said to our own number.
+
+        A provider also reports on what others send by the same account. STOP and START name no message of ours.
+        """
+        about_one = self.record is not None or self.signal.notification_id is not None
+        return about_one or (self.signal.channel is ChannelKind.SMS and self.signal.kind in _SAID_TO_US)
 
 
 SignalHandler = Callable[[StoredSignal], Awaitable[None]]

@@ -39,4 +39,5 @@ def _cleaned(recipient: Recipient) -> Recipient:
         tracking_consent=recipient.tracking_consent,
         phone=placeholders.known(recipient.phone),
         device_tokens=recipient.device_tokens,
+        consents=recipient.consents,
     )

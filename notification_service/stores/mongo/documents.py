@@ -21,7 +21,7 @@ from notification_service.delivery.ports.channel import IN_DOUBT, SETTLED_DEVICE
 from notification_service.delivery.ports.ledger import Entry, Intent, Record, RecordedEvent
 from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.foundation.address_digests import texts_in, texts_of_id
-from notification_service.foundation.addresses import key
+from notification_service.foundation.addresses import holds_number_or_token, key, mask
 
 T = TypeVar("T")
 
@@ -257,14 +257,18 @@ def listed(document: Record, name: str, kind: type[T]) -> list[T]:
     return [each for each in value if isinstance(each, kind)] if isinstance(value, list | tuple) else []
 
 
-def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Returns a JSON value as BSON can hold it: huge integers, lone surrogates, NULs and deep nesting become text.
+def storable(value: object, show: Show, depth: int = 0, *, hidden: bool = False) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """`hidden`: a phone number or a token, by the name of its field: masked whole unless addresses are shown in full.
+
+    Returns a JSON value as BSON can hold it: huge integers, lone surrogates, NULs and deep nesting become text.
 
     A leading `$` of a name is replaced: MongoDB before 5.0 refuses it, and `$ref` would be read back as a DBRef.
     """
     if depth > _MAX_DEPTH:
         return "…"
     match value:
+        case str() | int() | float() if hidden and show is not str and not isinstance(value, bool):
+            return mask(storable_text(str(value)))
         case str():
             return show(storable_text(value))
         case bool() | None:
@@ -273,10 +277,13 @@ def storable(value: object, show: Show, depth: int = 0) -> Any:  # noqa: ANN401 
             return str(value)
         case Mapping():
             return {
-                _name(show(storable_text(str(key)))): storable(each, show, depth + 1) for key, each in value.items()
+                _name(show(storable_text(str(key)))): storable(
+                    each, show, depth + 1, hidden=holds_number_or_token(str(key))
+                )
+                for key, each in value.items()
             }
         case list() | tuple():
-            return [storable(each, show, depth + 1) for each in value]
+            return [storable(each, show, depth + 1, hidden=hidden) for each in value]
     return value
 
 
