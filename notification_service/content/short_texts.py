@@ -6,7 +6,7 @@ A message has no markup and no greeting. Lines that are empty are left out.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from notification_service.content.templates import SHARED, SharedPhrases, failed
 from notification_service.contract.events import Event, PaymentFailed
 from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.contract.remarks import Remark
+from notification_service.contract.showtimes import parse_showtime
 from notification_service.foundation.errors import ConfigurationError
 
 SMS, PUSH = "sms.txt", "push.txt"
@@ -80,6 +81,12 @@ class ShortTexts:
 
     def zone(self, event: Event) -> tzinfo | None:
         return self._profile.defaults.for_event(event).zone
+
+    def show_at(self, event: Event) -> datetime | None:
+        """The beginning of the show in UTC, where it is a certain moment: nobody needs the message after it."""
+        showtime = getattr(event, "showtime", None)
+        at = parse_showtime(showtime, self.zone(event)) if showtime else None
+        return at.astimezone(UTC) if at is not None and at.tzinfo else None
 
     def render(
         self,

@@ -114,7 +114,7 @@ class DeliveryState:
                 job.owner,
                 job.notification.event_id,
                 at=now,
-                possible_duplicate=job.possible_duplicate,
+                resends=job.resends,
                 seen=entry.owner if entry else job.owner,
                 sending=entry.sending if entry else False,
                 was=was,

@@ -4,18 +4,17 @@ import base64
 import json
 import re
 import secrets
-import socketserver
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.stack.processes import free_port
+from tests.stack.threaded_server import ThreadedServer
 
 SID, KEY, SECRET, TOKEN = "AC" + "1" * 32, "SK" + "2" * 32, "secret-of-the-key-0001", "token-of-the-account-0001"
 SENDER = "+15005550006"
@@ -72,20 +71,11 @@ class Kept:
         }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's own
-        """A client that was killed closes its connection at any time."""
-
-
-class Twilio:
+class Twilio(ThreadedServer):
     """`messages`: what it took, in order. `drop_every`: of so many messages that it takes, one answer is dropped."""
 
     def __init__(self, *, drop_every: int = 0, page_size: int = 20) -> None:
-        self.port = free_port()
+        super().__init__()
         self.messages: list[Kept] = []
         self.requests = self.listed = 0
         self.drop_every = drop_every
@@ -95,11 +85,6 @@ class Twilio:
         self._replies: deque[Reply] = deque()
         self.always = TAKEN
         self.lock = threading.Lock()
-        self._server: _Server | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -117,22 +102,8 @@ class Twilio:
         with self.lock:
             self._replies, self.always = deque(replies), always
 
-    def start(self) -> None:
-        self._server = _Server(("127.0.0.1", self.port), _handler(self))
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.shutdown()
-            socketserver.TCPServer.server_close(server)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _handler(self)
 
     def take(self, form: dict[str, str]) -> tuple[Reply, Kept | None]:
         with self.lock:

@@ -3,9 +3,7 @@
 https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
 """
 
-import json
 from datetime import UTC, datetime
-from typing import Any
 
 from notification_service.channels.http_client import Response
 from notification_service.channels.push.findings import Finding, Said
@@ -22,7 +20,7 @@ _REQUEST = "APNs refuses the request itself: its reason says which part"
 
 def read(response: Response, registered_at: datetime | None) -> Said:
     """`registered_at`: of the token; APNs says since when it is gone, and it may have been registered again since."""
-    status, body = response.status, _body(response.body)
+    status, body = response.status, response.json_object
     reason = str(body.get("reason") or "no reason given")
     match status, reason:
         case 200, _:
@@ -57,11 +55,3 @@ def _is_gone(timestamp: object, registered_at: datetime | None) -> bool:
         return True
     at = registered_at if registered_at.tzinfo else registered_at.replace(tzinfo=UTC)
     return at.timestamp() * 1000 < timestamp
-
-
-def _body(body: bytes) -> dict[str, Any]:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
