@@ -26,15 +26,19 @@ _ALLOWED = {"To", "From", "MessagingServiceSid", "Body", "StatusCallback", "Vali
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request is answered with. `takes`: the message is kept. `lost`: the connection is closed instead."""
+    """What a request is answered with. `takes`: the message is kept. `lost`: the connection is closed instead.
+
+    `raw`: the body, where it is not what Twilio would say.
+    """
 
     status: int = 201
     code: int | None = None
     takes: bool = True
     lost: bool = False
     seconds: float = 0
-    retry_after: int | None = None
+    retry_after: int | str | None = None
     says: str = "queued"
+    raw: bytes | None = None
 
 
 TAKEN = Reply()
@@ -42,8 +46,8 @@ TAKEN_AND_LOST, TAKEN_AND_500 = Reply(lost=True), Reply(500, 20500)
 NOT_TAKEN_AND_LOST = Reply(lost=True, takes=False)
 
 
-def refusal(status: int, code: int | None, *, retry_after: int | None = None) -> Reply:
-    return Reply(status, code, takes=False, retry_after=retry_after)
+def refusal(status: int, code: int | None, *, retry_after: int | str | None = None, raw: bytes | None = None) -> Reply:
+    return Reply(status, code, takes=False, retry_after=retry_after, raw=raw)
 
 
 @dataclass
@@ -159,6 +163,9 @@ def _handler(double: Twilio) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - th
                 self.close_connection = True
                 self.connection.close()
                 return
+            if reply.raw is not None:
+                self._write(reply.status, reply.raw, {"location": "https://elsewhere.example/"})
+                return
             if kept is None or reply.status >= 400:
                 retry = {"retry-after": str(reply.retry_after)} if reply.retry_after is not None else {}
                 message = f"The 'To' number {form.get('To')} is not accepted"
@@ -189,9 +196,11 @@ def _handler(double: Twilio) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - th
             return False
 
         def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-            content = json.dumps(body).encode()
+            self._write(status, json.dumps(body).encode(), headers or {})
+
+        def _write(self, status: int, content: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
-            for name, value in {"content-type": "application/json", **(headers or {})}.items():
+            for name, value in {"content-type": "application/json", **headers}.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(content)))
             self.end_headers()

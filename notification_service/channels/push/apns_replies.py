@@ -15,6 +15,7 @@ _CONFIGURATION = {"BadTopic", "MissingTopic", "TopicDisallowed", "BadCertificate
 _LOGIN = "are APNS_KEY_FILE, APNS_KEY_ID and APNS_TEAM_ID of one key that may send (Apple Developer → Keys)?"
 _TOPIC = "is APNS_TOPIC the bundle id of the app, and may the key send to it?"
 _ENVIRONMENT = "is the token of the environment in APNS_ENVIRONMENT, and of the app in APNS_TOPIC?"
+_BETWEEN = "something between here and APNs answers in its place"
 _REQUEST = "APNs refuses the request itself: its reason says which part"
 
 
@@ -31,13 +32,15 @@ def read(response: Response, registered_at: datetime | None) -> Said:
             return Said(Finding.FOREIGN, reason, status, hint=_ENVIRONMENT)
         case _, _ if reason in _CONFIGURATION:
             return Said(Finding.UNAVAILABLE, reason, status, hint=_TOPIC)
-        case 403, _:
+        case 401 | 403, _:
             return Said(Finding.UNAVAILABLE, reason, status, hint=_LOGIN)
         case 429, "TooManyProviderTokenUpdates":
             return Said(Finding.UNAVAILABLE, reason, status, hint="the login was renewed too often: it waits")
         case 429 | 503, _:
             return Said(Finding.DEFERRED, reason, status, wait=response.retry_after or _DEFAULT_WAIT_S)
-        case _ if status >= 500 or status < 400:  # noqa: PLR2004 - neither an error of ours nor a known answer
+        case _ if 300 <= status < 400:  # noqa: PLR2004 - a redirect is not followed
+            return Said(Finding.UNAVAILABLE, reason, status, hint=_BETWEEN)
+        case _ if status >= 500 or status == 408 or status < 300:  # noqa: PLR2004 - it says nothing of what lies behind
             return Said(Finding.IN_DOUBT, reason, status)
         case _:
             return Said(Finding.UNSENDABLE, reason, status, hint=_REQUEST)
