@@ -30,20 +30,26 @@ def read(response: Response, registered_at: datetime | None) -> Said:
             return _unregistered(reason, gone=_is_gone(body.get("timestamp"), registered_at))
         case 400, _ if reason in _FOREIGN:
             return Said(Finding.FOREIGN, reason, status, hint=_ENVIRONMENT)
-        case _, _ if reason in _CONFIGURATION:
-            return Said(Finding.UNAVAILABLE, reason, status, hint=_TOPIC)
-        case 401 | 403, _:
-            return Said(Finding.UNAVAILABLE, reason, status, hint=_LOGIN)
-        case 429, "TooManyProviderTokenUpdates":
-            return Said(Finding.UNAVAILABLE, reason, status, hint="the login was renewed too often: it waits")
+        case _ if hint := _hint(status, reason):
+            return Said(Finding.UNAVAILABLE, reason, status, hint=hint)
         case 429 | 503, _:
             return Said(Finding.DEFERRED, reason, status, wait=response.retry_after or _DEFAULT_WAIT_S)
-        case _ if 300 <= status < 400:  # noqa: PLR2004 - a redirect is not followed
-            return Said(Finding.UNAVAILABLE, reason, status, hint=_BETWEEN)
         case _ if status >= 500 or status == 408 or status < 300:  # noqa: PLR2004 - it says nothing of what lies behind
             return Said(Finding.IN_DOUBT, reason, status)
         case _:
             return Said(Finding.UNSENDABLE, reason, status, hint=_REQUEST)
+
+
+def _hint(status: int, reason: str) -> str | None:
+    """What an operator can do, where the refusal is about us and no message; None where it is not."""
+    if reason in _CONFIGURATION:
+        return _TOPIC
+    if status in (401, 403):
+        return _LOGIN
+    if reason == "TooManyProviderTokenUpdates":
+        return "the login was renewed too often: it waits"
+    # A redirect is not followed (RFC 9110 §15.4).
+    return _BETWEEN if 300 <= status < 400 else None  # noqa: PLR2004
 
 
 def _unregistered(reason: str, *, gone: bool) -> Said:
