@@ -30,6 +30,7 @@ from tests.stack.sns import Sns
 
 _RATE = 20.0
 _SETTLES = 120.0
+_SHORTEST_S = 10.0
 _QUEUES = {"email": "notification.booking_events", "sms": "notification.sms", "push": "notification.push"}
 _TOKEN = "fcm-token-" + "a" * 130
 _MESSAGES_FOR_MEMORY = 50
@@ -75,7 +76,11 @@ def beside_a_dead_provider(
         _timed(place, _people("warm", 40), rate)
         for phase, share, providers.hangs in phases:
             taken, cpu, started = providers.taken["sms"], cpu_seconds(service), time.monotonic()
-            waited = _timed(place, _people(phase.replace(" ", "-"), int(max(seconds * share, 10) * rate)), rate)
+            waited = _timed(
+                place,
+                _people(phase.replace(" ", "-"), int(max(seconds * share, min(seconds, _SHORTEST_S)) * rate)),
+                rate,
+            )
             spent = (cpu_seconds(service) - cpu) / (time.monotonic() - started)
             sent = providers.taken["sms"] - taken
             rows.append({"SMS": phase, **waited, "CPU of the worker, %": round(spent * 100), "SMS sent": sent})

@@ -4,7 +4,7 @@ A message has no markup and no greeting. Lines that are empty are left out.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -19,8 +19,8 @@ from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import SHARED, SharedPhrases, failed_at
-from notification_service.contract.events import Event, PaymentFailed
-from notification_service.contract.notification_rules import TEMPLATES
+from notification_service.contract.events import EVENT_TYPES, Event, PaymentFailed, parse
+from notification_service.contract.notification_rules import RULES, TEMPLATES
 from notification_service.contract.remarks import Remark
 from notification_service.contract.showtimes import parse_showtime
 from notification_service.foundation.errors import ConfigurationError
@@ -50,6 +50,28 @@ class ShortText:
         return "\n".join(self.lines)
 
 
+@dataclass(frozen=True, slots=True)
+class TextFault:
+    """`where`: the file and the line. `sample`: with its language."""
+
+    where: str
+    sample: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"template {self.where}: {self.sample}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An event for which a text has to be right. `sample`: what it is called, with its language."""
+
+    sample: str
+    event: Event
+    template: str
+    language: str
+
+
 class ShortTexts:
     """The compiled templates of one channel: `part` of each folder that has it, in every language."""
 
@@ -74,6 +96,15 @@ class ShortTexts:
     def names(self) -> tuple[str, ...]:
         """The templates that have a text for this channel."""
         return tuple(self._digests)
+
+    def trials(self, directory: Path) -> Iterator[Trial]:
+        """Every sample and every empty event that has a text here, in each language but the pseudo-locale."""
+        empty = [(f"an empty {kind}", event) for kind in EVENT_TYPES if (event := parse({}, kind))]
+        languages = [each for each in self.languages if each != catalogues.PSEUDO]
+        for name, event in (*empty, *templates.samples(directory)):
+            template = RULES[type(event)].template
+            for language in languages if template in self.names else ():
+                yield Trial(f"{name} in {language}", event, template, language)
 
     def digest(self, template: str) -> str:
         """Empty for a template without a text."""

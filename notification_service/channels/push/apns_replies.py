@@ -26,7 +26,7 @@ def read(response: Response, registered_at: datetime | None) -> Said:
     match status, reason:
         case 200, _:
             return Said(Finding.ACCEPTED, response.headers.get("apns-id", "accepted"), status)
-        case 410, _:
+        case 410, "Unregistered" | "ExpiredToken":
             return _unregistered(reason, gone=_is_gone(body.get("timestamp"), registered_at))
         case 400, _ if reason in _FOREIGN:
             return Said(Finding.FOREIGN, reason, status, hint=_ENVIRONMENT)
@@ -48,8 +48,8 @@ def _hint(status: int, reason: str) -> str | None:
         return _LOGIN
     if reason == "TooManyProviderTokenUpdates":
         return "the login was renewed too often: it waits"
-    # A redirect is not followed (RFC 9110 §15.4).
-    return _BETWEEN if 300 <= status < 400 else None  # noqa: PLR2004
+    # A redirect is not followed (RFC 9110 §15.4), and a 410 of APNs says why: another one must cost nobody a token.
+    return _BETWEEN if 300 <= status < 400 or status == 410 else None  # noqa: PLR2004
 
 
 def _unregistered(reason: str, *, gone: bool) -> Said:
