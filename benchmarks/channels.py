@@ -7,6 +7,7 @@ turns; then what each channel adds to a worker's memory. It fails where an aim i
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import sys
@@ -31,6 +32,7 @@ from tests.stack.sns import Sns
 _RATE = 20.0
 _SETTLES = 120.0
 _SHORTEST_S = 10.0
+_NUMBERS = itertools.count(10_000_000)
 _QUEUES = {"email": "notification.booking_events", "sms": "notification.sms", "push": "notification.push"}
 _TOKEN = "fcm-token-" + "a" * 130
 _MESSAGES_FOR_MEMORY = 50
@@ -100,7 +102,7 @@ def _people(phase: str, count: int) -> list[str]:
 
 
 def _cancelled(name: str = "jane") -> Publication:
-    number = f"+4915{time.monotonic_ns() % 10**9:09}"
+    number = f"+49151{next(_NUMBERS):08}"
     return event(fresh("booking.cancelled", user_email=f"{name}@example.com", phone=number, device_tokens=[_TOKEN]))
 
 
