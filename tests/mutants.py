@@ -242,7 +242,7 @@ MUTANTS = (
     Mutant(
         "doubt: one more mail, not two",
         "delivery/decisions.py",
-        "    if resent:\n        return AlreadyEnded(_LOST_TWICE, repair=True)\n",
+        "    if resends and resends >= asked.max_resends:\n        return _given_up(asked)\n",
         "",
         ("tests/unit/test_decisions.py",),
     ),

@@ -67,10 +67,6 @@ class Job:
     shadow: ShadowResult | None = None
 
     @property
-    def possible_duplicate(self) -> bool:
-        return self.resends > 0
-
-    @property
     def variant(self) -> Variant | None:
         """The variant that is sent; None where it has no part in a test."""
         return self.assignment.sent_variant if self.assignment else None

@@ -109,7 +109,7 @@ class Sender:
 
     async def _park_after_crashes(self, job: Job) -> Settlement:
         detail = lost_workers(job.inbound)
-        outcome = Unknown(detail) if job.possible_duplicate else Parked(ParkReason.CRASHED_WORKERS, detail)
+        outcome = Unknown(detail) if job.resends else Parked(ParkReason.CRASHED_WORKERS, detail)
         settlement = await self.closer.close(job, outcome)
         await self.poison_guard.end(guard_key(self.composer.channel, job.inbound), forget=True)
         return settlement
@@ -128,7 +128,7 @@ class Sender:
         takes a place only where one is free now, since the ordinary copy takes one anyway. A message that no queue
         accepts cannot wait, so it goes.
         """
-        if job.inbound.attempt or job.possible_duplicate or job.inbound.unmovable:
+        if job.inbound.attempt or job.resends or job.inbound.unmovable:
             return None
         ticket, only_now = is_ticket(job.notification.event), job.inbound.is_express_copy
         reservation = await self.state.reserve(
@@ -145,7 +145,7 @@ class Sender:
         return Retry(reservation.seconds, counted=False, reason=reason, not_before=due, limits_passed=reservation.taken)
 
     async def _compose_and_deliver(self, job: Job, event: Event, recipient: Recipient) -> Settlement:
-        if job.possible_duplicate:
+        if job.resends:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
             job.message = await self._composed(job, event, recipient)
@@ -219,7 +219,7 @@ class Sender:
         closer = self.closer
         match verdict:
             case Accepted(attempt):
-                return await closer.close(job, Sent(job.possible_duplicate), attempt)
+                return await closer.close(job, Sent(job.resends > 0), attempt)
             case SimulatedSend(outcome, attempt):
                 return await closer.close(job, outcome, attempt)
             case Refused(attempt, code, fingerprint):
