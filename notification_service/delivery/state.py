@@ -153,7 +153,7 @@ class DeliveryState:
         So without a claim, and where the ledger was last asked more than a lease ago: a Redis primary that was cut off
         may have confirmed a claim that others do not see. A resend always asks: two resends would be three messages.
         """
-        return job.lease is None or job.resends or time.monotonic() - job.seen_at > self._leases.seconds
+        return job.lease is None or job.resends > 0 or time.monotonic() - job.seen_at > self._leases.seconds
 
     async def _mark_entry(self, job: Job) -> Fence:
         """Ask once, without waiting for MongoDB: the provider's session is open meanwhile."""
