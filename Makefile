@@ -22,7 +22,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
-	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
+	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-channels bench-clicks bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ bench-costs: $(STAMP) ## CPU of an event in each program, for docs/scale.md
 
 scale-model: $(STAMP) ## from 1 to 10,000 mails a second: how many of each part, and docs/scale.png (ACCOUNT=14 mails/s)
 	@$(BIN)/python -m benchmarks.scale_model --out docs/scale.png $(if $(ACCOUNT),--account $(ACCOUNT))
+
+bench-channels: $(STAMP) ## mails beside a provider of SMS that hangs for SECONDS=600, and what an SMS and a push cost beside an e-mail
+	@$(BIN)/python -m benchmarks.channels --seconds $(or $(SECONDS),600) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second (RATE=200)
 	@$(BIN)/python -m benchmarks.clicks $(if $(RATE),--rate $(RATE))
 

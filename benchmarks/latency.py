@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -73,22 +73,21 @@ def under_load(place: Place, part: Part, program: Program, rate: float, events: 
     try:
         if program.name == OURS:
             part.wait_ready()
-        asyncio.run(_publish(place.amqp_url, range(WARM), rate=min(rate, 50)))
+        asyncio.run(publish_when_due(place.amqp_url, _publications(range(WARM)), rate=min(rate, 50)))
         until(lambda: _accepted(place, ahead) >= WARM, timeout=_SETTLES)
-        due = asyncio.run(_publish(place.amqp_url, range(WARM, total), rate=rate))
+        due = asyncio.run(publish_when_due(place.amqp_url, _publications(range(WARM, total)), rate=rate))
         until(lambda: _accepted(place, ahead) >= total, timeout=_SETTLES)
     finally:
         part.stop()
+    return {"events": events, "events/s": round(rate, 1), **waits_ms(place, ahead, due)}
+
+
+def waits_ms(place: Place, ahead: int, due: Mapping[str, float]) -> dict[str, float]:
+    """What each person's mail waited. `due`: the moments, by the name before the @. `ahead`: the mails before them."""
     taken = {mail.rcpt_to[0].partition("@")[0]: mail.at for mail in place.smtp.mails()[ahead:]}
     waits = sorted((datetime.fromisoformat(taken[name]).timestamp() - moment) * 1000 for name, moment in due.items())
-    return {
-        "events": events,
-        "events/s": round(rate, 1),
-        "p50": _percentile(waits, 0.5),
-        "p90": _percentile(waits, 0.9),
-        "p99": _percentile(waits, 0.99),
-        "max": waits[-1],
-    }
+    shares = {f"p{round(share * 100)}": _percentile(waits, share) for share in (0.5, 0.9, 0.99)}
+    return {**shares, "max": waits[-1]}
 
 
 def _accepted(place: Place, ahead: int) -> int:
@@ -115,9 +114,12 @@ def _publication(number: int) -> Publication:
     return Publication(made.routing_key, made.body, name)
 
 
-async def _publish(url: str, numbers: range, rate: float) -> dict[str, float]:
-    """Publish each at its moment, and return the moments."""
-    publications = [(_name(number), _publication(number)) for number in numbers]
+def _publications(numbers: range) -> list[tuple[str, Publication]]:
+    return [(_name(number), _publication(number)) for number in numbers]
+
+
+async def publish_when_due(url: str, publications: Sequence[tuple[str, Publication]], rate: float) -> dict[str, float]:
+    """Publish each at its moment, and return the moments by the name that stands before each."""
     connection = await aio_pika.connect(url)
     async with connection, connection.channel() as channel:
         exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)

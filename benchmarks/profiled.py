@@ -41,6 +41,7 @@ _STAGES = (
     ("/mongo/directory.py", "", "look-ups"),
     ("/channels/email/smtp/", "", "SMTP"),
     ("/channels/breaker.py", "", "SMTP"),
+    ("/channels/admission.py", "", "SMTP"),
     ("/aiosmtplib/", "", "SMTP"),
     ("/sslproto.py", "", "SMTP"),
     ("/pipeline.py", "_compose", "render"),

@@ -16,7 +16,7 @@ import uvloop
 from notification_service.bootstrap import ChannelParts
 from notification_service.bootstrap.assembly import Parts, connected
 from notification_service.broker.connection import Handlers
-from notification_service.channels.breaker import State
+from notification_service.channels.admission import State
 from notification_service.foundation.errors import ConfigurationError, DependencyError, StoreUnavailableError
 from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.observability import health, serving

@@ -277,7 +277,7 @@ MUTANTS = (
     Mutant(
         "doubt: one more mail, not two",
         "delivery/decisions.py",
-        "    if resent:\n        return AlreadyEnded(_LOST_TWICE, repair=True)\n",
+        "    if resends and resends >= asked.max_resends:\n        return _given_up(asked)\n",
         "",
         ("tests/unit/test_decisions.py",),
     ),
@@ -352,6 +352,13 @@ MUTANTS = (
         ("tests/unit/test_decisions.py",),
     ),
     Mutant(
+        "resends: a few and no more",
+        "delivery/decisions.py",
+        "    if resends and resends >= asked.max_resends:\n",
+        "    if resends and not asked.max_resends:\n",
+        ("tests/unit/test_decisions.py",),
+    ),
+    Mutant(
         "breaker: a channel that is to blame is closed",
         "channels/breaker.py",
         "case Unavailable(attempt, hint) if not stale:",
@@ -374,8 +381,8 @@ MUTANTS = (
     ),
     Mutant(
         "breaker: the probe goes to another domain",
-        "channels/breaker.py",
-        "rank=self.refusals.probe_rank if self._opened_by_mail else None",
+        "channels/admission.py",
+        "rank=self._refusals.probe_rank if self._opened_by_mail else None",
         "rank=None",
         ("tests/unit/test_refusal_patterns.py",),
     ),

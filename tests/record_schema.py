@@ -89,6 +89,11 @@ _FIELDS: Mapping[str, Schema] = {
     "event_json": _said(
         _TEXT, "The event's own JSON, where event_data is not all of it; never where addresses are masked."
     ),
+    "resends": {
+        "type": "integer",
+        "minimum": 2,
+        "description": "How often it was sent again, where that is more than once: a push replaces the one before.",
+    },
     "sending": _said(_FLAG, "Its owner has begun to send, and its claim in Redis could not be relied on to say so."),
     "mail_digest": {
         "type": "string",

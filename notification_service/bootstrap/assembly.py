@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from notification_service import bootstrap
-from notification_service.bootstrap import optional_parts
+from notification_service.bootstrap import optional_parts, threads
 from notification_service.bootstrap.connected_stores import ConnectedStores, connected_stores
 from notification_service.bootstrap.parts import ChannelParts
 from notification_service.bootstrap.running_channels import RunningChannel, consumer, further_channel, limit_waiting
@@ -76,6 +76,7 @@ async def connected(settings: Settings, others: Sequence[ChannelParts] = ()) -> 
     Raises `ConfigurationError`.
     """
     transports = _transports(settings)
+    threads.give_each_its_own(others)
     _log_mode(settings, transports)
     renderer = bootstrap.load_renderer(settings)
     outbox = FileOutbox(settings.service.outbox_dir)

@@ -33,6 +33,9 @@ _ANSWERS = {
 }
 """The types of events that make messages about a type obsolete, or that complete them."""
 
+_MAX_PUSH_RESENDS = 5
+"""A further one has the tag of those before it and replaces them on the screen, so that it disturbs nobody."""
+
 
 def configured(settings: Settings) -> tuple[ChannelParts, ...]:
     """The parts of each further channel that is switched on. Raises `ConfigurationError`."""
@@ -149,7 +152,7 @@ def _sms(settings: Settings) -> ChannelParts:
         settings.sms.max_concurrency,
         chosen=chosen,
         look_up=meter.metered(look_up) if meter and look_up else look_up,
-        hold_unknown=settings.sms.provider is SmsProvider.SNS and settings.sns.unknown_hold,
+        max_resends=0 if settings.sms.provider is SmsProvider.SNS and settings.sns.unknown_hold else 1,
         rate_limits=RateLimits(
             sms_per_day=settings.sms.max_per_day or 0,
             sms_per_number_hour=settings.sms.recipient_per_hour or 0,
@@ -208,6 +211,7 @@ def _push(settings: Settings) -> ChannelParts:
             push_per_minute=settings.push.max_per_minute or 0,
             grain=min(settings.service.retry_rungs) + 1,
         ),
+        max_resends=_MAX_PUSH_RESENDS,
     )
 
 

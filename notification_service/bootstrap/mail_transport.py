@@ -87,7 +87,8 @@ def _pool(settings: Settings, smtp: SmtpSettings) -> tuple[Pool, Provider]:
         timeout=timeout,
         ehlo_name=smtp.ehlo_name or own_name(),
     )
-    tokens = _tokens(settings, smtp, context) if smtp.auth is Login.OAUTH2 else None
+    # A context of its own: the HTTP client sets in it the protocols that it offers (ALPN), which are not SMTP.
+    tokens = _tokens(settings, smtp, tls(smtp)) if smtp.auth is Login.OAUTH2 else None
     limits = Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails)
     extensions = Extensions(_EXTENSIONS[smtp.extensions], f"{server.host}:{server.port}")
     pool = Pool(server, limits, context, tokens=tokens, extensions=extensions)

@@ -10,7 +10,6 @@ from notification_service.channels.breaker import Breaker
 from notification_service.channels.relays import Relay, Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.channel_kinds import ChannelKind
-from notification_service.contract.notification_rules import TEMPLATES
 from notification_service.delivery.device_check import DeviceCheck
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.delivery.jobs import Jobs
@@ -57,8 +56,8 @@ class ChannelParts:
     """The parts of a further channel beside e-mail. `event_types`: the types of event that it has a record of.
 
     `max_concurrency`: how many messages it hands over at once. `chosen`: the types that it sends, where those are not
-    all of them. `look_up`: where its provider can say whether it has a message. `hold_unknown`: a message in doubt is
-    never sent again. `rate_limits`: of its own. `meter`: tells what its messages cost.
+    all of them. `look_up`: where its provider can say whether it has a message. `max_resends`: how often a message in
+    doubt is sent again. `rate_limits`: of its own. `meter`: tells what its messages cost.
     """
 
     composer: Composer
@@ -67,7 +66,7 @@ class ChannelParts:
     max_concurrency: int = 8
     chosen: tuple[str, ...] | None = None
     look_up: LookUp | None = None
-    hold_unknown: bool = False
+    max_resends: int = 1
     rate_limits: RateLimits = field(default_factory=RateLimits)
     meter: "CostMeter | None" = None
 
@@ -190,12 +189,12 @@ def _list_check(
 
 def _policy(settings: Settings, kind: ChannelKind, zone: Zone, further: ChannelParts | None) -> Policy:
     service, reader = settings.service, settings.reader_settings.get(kind)
-    hold_all = further is not None and further.hold_unknown
     return Policy(
         retry_schedule=retry_schedule(settings),
         max_event_bytes=service.max_event_bytes,
         zone=zone,
-        hold_unknown=frozenset(TEMPLATES if hold_all else service.unknown_hold),
+        hold_unknown=frozenset(service.unknown_hold),
+        max_resends=further.max_resends if further else 1,
         not_selected=further.not_selected if further else frozenset(),
         ask_consent=bool(settings.tracking.consent_field),
         consent=ConsentRule(f"{kind.upper()}_CONSENT", reader.consent_required)

@@ -1,14 +1,10 @@
 """Stops a transport that is itself at fault, probes it with one real message, and raises its load step by step."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from enum import StrEnum
 
-import structlog
-
+from notification_service.channels.admission import Admission, State
 from notification_service.channels.conversation_slots import ConversationSlots, Slot, TurnedAway, slot_at
 from notification_service.channels.refusal_patterns import Refusals, domain_of
 from notification_service.delivery.ports.channel import (
@@ -30,19 +26,8 @@ from notification_service.delivery.ports.channel import (
     Unsendable,
     Verdict,
 )
-from notification_service.foundation.addresses import mask_in
-from notification_service.foundation.backoff import jittered
-from notification_service.foundation.errors import ChannelUnavailableError
-
-log = structlog.get_logger(__name__)
-
-_PROBE_SPREAD = 0.25
-"""The part of a pause by which the probes of several workers differ."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
-_UNTRIED_PAUSE_S = 5.0
-"""Before a probe, where refusals opened the breaker and a message waits for a domain that was not tried since."""
-_MAX_PUT_OFF_S = 30.0
 _MAX_WAIT_S = 60.0
 """How long a message waits for a conversation, unacked. RabbitMQ closes the channel of a consumer that holds a message
 for long, and from 4.0 on dead-letters a message that was returned twenty times."""
@@ -52,21 +37,11 @@ _MAX_DOUBTS = 3
 _DOUBTS_HINT = "the server takes mail and breaks off before it answers: ask its log whether these mails went out"
 
 
-class State(StrEnum):
-    CLOSED = "closed"
-    OPEN = "open"
-    PROBING = "probing"
-    RAMPING = "ramping"
-
-
 class Breaker:
     """The channel that the pipeline sends through. While the transport is unavailable, messages wait, and none fails.
 
-    `max_concurrency`: conversations at once. `first_pause_s`, `max_pause_s`: how long before a probe; each failed
-    probe doubles the pause. `max_wait_s`: how long a message waits for a conversation before it is put off.
-    `on_attempt`: called after each conversation, for the metrics. `refusals`: what this process has learned about who
-    refuses the service. `log_in`: where other relays take the mail meanwhile: connects and logs in, before
-    a real mail probes; raises `ChannelUnavailableError`.
+    `max_concurrency`, `first_pause_s`, `max_pause_s`, `max_wait_s`, `log_in`: as in `Admission`. `on_attempt`: called
+    after each conversation, for the metrics. `refusals`: what this process has learned about who refuses the service.
     """
 
     def __init__(
@@ -83,23 +58,33 @@ class Breaker:
     ) -> None:
         self.refusals = refusals or Refusals()
         self.name = transport.name
-        self.state = State.CLOSED
-        self.reason: str | None = None
-        self._transport = transport
-        self._log_in = log_in
-        self._max_concurrency = max_concurrency
-        self.slots = ConversationSlots(max_concurrency, max_wait_s=max_wait_s, put_off=self._put_off)
-        self._on_attempt = on_attempt
-        self._first_pause_s, self._max_pause_s = first_pause_s, max_pause_s
-        self._pause_s = first_pause_s
+        self.admission = Admission(
+            transport.name,
+            max_concurrency,
+            self.refusals,
+            first_pause_s=first_pause_s,
+            max_pause_s=max_pause_s,
+            max_wait_s=max_wait_s,
+            log_in=log_in,
+        )
         self.passed = 0
         """Attempts since the start that gave the transport no blame."""
+        self._transport = transport
+        self._on_attempt = on_attempt
         self._doubts: list[tuple[str, Attempt]] = []
         """Conversations in a row that broke after DATA, with their domains."""
-        self._opened_by_mail = False
-        """Whether refusals of, or doubts about, single messages opened the breaker. Only an accepted one closes it."""
-        self._probe: asyncio.Task[None] | None = None
-        self._probe_at = self._untried_probe_at = 0.0
+
+    @property
+    def state(self) -> State:
+        return self.admission.state
+
+    @property
+    def reason(self) -> str | None:
+        return self.admission.reason
+
+    @property
+    def slots(self) -> ConversationSlots:
+        return self.admission.slots
 
     @property
     def conversations(self) -> int:
@@ -111,13 +96,18 @@ class Breaker:
         """How many messages wait for a conversation."""
         return self.slots.waiting
 
+    @property
+    def takes_mail(self) -> bool:
+        """Whether messages go through, or the next one is the probe."""
+        return self.admission.takes_mail
+
     async def deliver(
         self, message: OutgoingMessage, before_handover: BeforeHandover, nothing_sent: NothingSent
     ) -> Verdict:
         singled_out, passed, domain = 0, self.passed, domain_of(message.recipient)
         last_attempt: Attempt | None = None
         while True:
-            self.ask_for_probe(domain)
+            self.admission.ask_for_probe(domain)
             async with slot_at((self.slots,), domain) as slot:
                 match slot:
                     case PutOff():
@@ -139,16 +129,6 @@ class Breaker:
             # Messages that already wait go first; otherwise this one would be every probe.
             await asyncio.sleep(0)
 
-    @property
-    def takes_mail(self) -> bool:
-        """Whether messages go through, or the next one is the probe."""
-        return self.state in (State.CLOSED, State.RAMPING) or (self.state is State.PROBING and self.slots.has_room)
-
-    def ask_for_probe(self, domain: str) -> None:
-        """A message waits here. Where refusals opened the breaker, one to an untried domain is probed with earlier."""
-        if self._opened_by_mail and self.state is State.OPEN and self.refusals.untried(domain):
-            self._schedule_probe(self._untried_probe_at)
-
     async def converse(
         self, slot: Slot, message: OutgoingMessage, before_handover: BeforeHandover
     ) -> tuple[Tried, Tried | PutOff]:
@@ -163,8 +143,7 @@ class Breaker:
         return tried, verdict
 
     async def close(self) -> None:
-        if self._probe is not None:
-            self._probe.cancel()
+        self.admission.stop_probing()
         await self._transport.close()
 
     def allow_to_wait(self, seconds: float) -> None:
@@ -176,10 +155,6 @@ class Breaker:
         if self.slots.blocked:
             self.slots.cancel_all()
 
-    def _put_off(self) -> PutOff:
-        why = f"the channel is closed: {self.reason}" if self.reason else "the provider is slow"
-        return PutOff(min(self._pause_s, _MAX_PUT_OFF_S), why)
-
     def _judge(self, recipient: str, tried: Tried, *, stale: bool) -> Tried | PutOff:
         """Returns the verdict on an attempt, and changes the state by it.
 
@@ -189,8 +164,8 @@ class Breaker:
             case Blocked():
                 return self._blocked(recipient, tried, stale=stale)
             case Unavailable(attempt, hint) if not stale:
-                self._open(attempt, hint, pause_s=self._pause_s)
-                self._turn_away()
+                self._doubts.clear()
+                self.admission.open(attempt, hint)
             case InDoubt(attempt) if not stale:
                 self._doubted(domain_of(recipient), attempt)
             case Unavailable() | InDoubt() | PutOff():
@@ -234,86 +209,10 @@ class Breaker:
             self._open_by_mail(attempt, _DOUBTS_HINT)
 
     def _open_by_mail(self, attempt: Attempt, hint: str) -> PutOff | None:
-        """Open because of single messages, whose recipients customers choose. A failed probe puts off all that wait.
-
-        Otherwise each of them would be a probe in turn, while messages that would pass wait in the broker.
-        """
-        probe_failed = self.state is State.PROBING
-        self._opened_by_mail = True
-        untried_waits = self.slots.is_waiting(self.refusals.untried)
-        self._open(attempt, hint, pause_s=min(self._pause_s, _UNTRIED_PAUSE_S) if untried_waits else self._pause_s)
-        if not probe_failed:
-            self._turn_away()
-            return None
-        self.slots.put_off_all()
-        return self._put_off()
-
-    def _open(self, attempt: Attempt, hint: str, *, pause_s: float) -> None:
-        self.slots.revoke()
-        pause_s = jittered(pause_s, _PROBE_SPREAD)
-        self._pause_s = min(self._pause_s * 2, self._max_pause_s)
         self._doubts.clear()
-        self.reason = mask_in(f"{attempt.code or ''} {attempt.reply}".strip())
-        self._enter(State.OPEN, reason=self.reason, hint=hint or None, probe_in_s=round(pause_s, 1))
-        now = asyncio.get_running_loop().time()
-        self._untried_probe_at = now + min(pause_s, _UNTRIED_PAUSE_S)
-        self._probe_at = math.inf
-        self._schedule_probe(now + pause_s)
-
-    def _turn_away(self) -> None:
-        """Where there are other relays, do not let messages wait at this one alone."""
-        if self._log_in:
-            self.slots.turn_away_all()
-
-    def _schedule_probe(self, at: float) -> None:
-        """Allow one message at this time of the event loop, unless that is due earlier."""
-        if at >= self._probe_at:
-            return
-        if self._probe is not None:
-            self._probe.cancel()
-        self._probe_at = at
-        self._probe = asyncio.create_task(self._allow_probe(at - asyncio.get_running_loop().time()))
-
-    async def _allow_probe(self, pause_s: float) -> None:
-        await asyncio.sleep(pause_s)
-        self._enter(State.PROBING)
-        if self._log_in:
-            try:
-                await self._log_in()
-            except ChannelUnavailableError as problem:
-                self._probe = None
-                self._open(_failed_login(problem), "", pause_s=self._pause_s)
-                return
-        self.slots.allow(1, rank=self.refusals.probe_rank if self._opened_by_mail else None)
+        return self.admission.open_by_mail(attempt, hint)
 
     def _succeeded(self, *, accepted: bool) -> None:
-        """Close, or allow more conversations, after an attempt that gave the transport no blame."""
         self.passed += 1
         self._doubts.clear()
-        if self.state is State.CLOSED:
-            return
-        if self._opened_by_mail:
-            # A reply about one address says nothing of the others; an accepted message does, at any time.
-            if not accepted:
-                return
-            self._opened_by_mail = False
-            if self._probe is not None:
-                self._probe.cancel()
-        elif self.slots.limit == 0:
-            return
-        self._pause_s, self.reason = self._first_pause_s, None
-        # Doubling is for a crowd of waiting messages; without one, the full number is allowed at once.
-        doubled = max(1, min(self._max_concurrency, self.slots.limit * 2))
-        self.slots.allow(doubled if self.waiting else self._max_concurrency)
-        self._enter(State.CLOSED if self.slots.limit == self._max_concurrency else State.RAMPING)
-
-    def _enter(self, state: State, **facts: object) -> None:
-        if state is self.state:
-            return
-        level = log.warning if state is State.OPEN else log.info
-        level("channel.breaker", channel=self.name, state=state, was=self.state, **facts)
-        self.state = state
-
-
-def _failed_login(problem: ChannelUnavailableError) -> Attempt:
-    return Attempt(datetime.now(UTC), "unavailable", 0, None, str(problem))
+        self.admission.succeeded(accepted=accepted)

@@ -1,13 +1,16 @@
-"""The HTTP client of the channels that send by a provider's API. Each answer says whether the request went out.
+"""The HTTP client: of the channels that send by a provider's API, and of what asks for tokens and certificates.
 
-The only module that knows `httpx2`. It is imported only where such a channel is configured.
+Each answer says whether the request went out. The only module that knows `httpx2`, imported only where it is needed.
 """
 
 import asyncio
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -21,23 +24,45 @@ _KEEP_ALIVE_S = 15.0
 """Providers close idle connections after a minute or more, and a request that meets the closing is in doubt."""
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_TEXT = 200
+_MAX_WAIT_S = 3 * 86400.0
+"""As for a mail server's wait: well below the defaults of PARKING_DAYS and VERDICT_DAYS."""
 _REFUSED_STREAM = 7
 """RFC 9113 §7."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The provider's answer. The names of `headers` are in lower case; `body` holds the first 64 KiB."""
+    """The provider's answer. The names of `headers` are in lower case; `body` holds the first 64 KiB.
+
+    `complete`: False where the body broke off or was longer.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    complete: bool = True
+
+    @property
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; an empty one where it is none, such as the page of a proxy."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the provider asks to wait, where it says them as a number (RFC 9110 §10.2.3)."""
-        value = self.headers.get("retry-after", "")
-        return float(value) if value.isascii() and value.isdigit() else None
+        """Seconds that the provider asks to wait, as a number or a date (RFC 9110 §10.2.3); three days at most."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return min(float(value), _MAX_WAIT_S)
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        left = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        return min(max(left, 0.0), _MAX_WAIT_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +224,15 @@ class _Exchange:
     def broken(self, problem: Exception) -> Answer:
         if self._response is not None:
             # What matters is in the status; the rest of the body is not needed to know that an answer came.
-            return self._answered(self._response)
+            return self._answered(self._response, complete=False)
         text = self._text(problem)
         if self._handed_over and not _unprocessed(problem, self._stream_id):
             return MaybeSent(text)
         return NotSent(text)
 
-    def _answered(self, response: httpx2.Response) -> Response:
+    def _answered(self, response: httpx2.Response, *, complete: bool = True) -> Response:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, self._body[:_MAX_BODY_BYTES])
+        return Response(response.status_code, headers, self._body[:_MAX_BODY_BYTES], complete)
 
     def _text(self, problem: Exception) -> str:
         if isinstance(problem, TimeoutError | httpx2.TimeoutException):

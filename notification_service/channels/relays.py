@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from notification_service.channels.breaker import MAX_TIMES_SINGLED_OUT, Breaker, State
+from notification_service.channels.admission import State
+from notification_service.channels.breaker import MAX_TIMES_SINGLED_OUT, Breaker
 from notification_service.channels.conversation_slots import Slot, TurnedAway, slot_at
 from notification_service.channels.refusal_patterns import domain_of
 from notification_service.contract.notification_rules import TICKET_TEMPLATES
@@ -113,7 +114,7 @@ class Relays:
         places = choose(way.left)
         if _none_takes_mail(places):
             for relay in places:
-                relay.breaker.ask_for_probe(domain)
+                relay.breaker.admission.ask_for_probe(domain)
         elif len(way.left) == len(self.relays) and places[0].breaker.state is not State.PROBING:
             self._note(places[0].name)
         return places

@@ -4,9 +4,9 @@ A message has no markup and no greeting. Lines that are empty are left out.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from notification_service.content.formatting import cut
 from notification_service.content.localization import Localization
 from notification_service.content.profile import SenderProfile
 from notification_service.content.templates import SHARED, SharedPhrases, failed_at
-from notification_service.contract.events import Event, PaymentFailed
-from notification_service.contract.notification_rules import TEMPLATES
+from notification_service.contract.events import EVENT_TYPES, Event, PaymentFailed, parse
+from notification_service.contract.notification_rules import RULES, TEMPLATES
 from notification_service.contract.remarks import Remark
+from notification_service.contract.showtimes import parse_showtime
 from notification_service.contract.variants import control_name
 from notification_service.foundation.errors import ConfigurationError
 
@@ -55,6 +56,28 @@ class ShortText:
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class TextFault:
+    """`where`: the file and the line. `sample`: with its language."""
+
+    where: str
+    sample: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"template {self.where}: {self.sample}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An event for which a text has to be right. `sample`: what it is called, with its language."""
+
+    sample: str
+    event: Event
+    template: str
+    language: str
 
 
 class ShortTexts:
@@ -91,12 +114,27 @@ class ShortTexts:
         """The template and its variant, as far as each has a text of its own."""
         return tuple(name for name in self._digests if control_name(name) == template and name in self._own)
 
+    def trials(self, directory: Path) -> Iterator[Trial]:
+        """Every sample and every empty event, in each language but the pseudo-locale, for each text of its own."""
+        empty = [(f"an empty {kind}", event) for kind in EVENT_TYPES if (event := parse({}, kind))]
+        languages = [each for each in self.languages if each != catalogues.PSEUDO]
+        for name, event in (*empty, *templates.samples(directory)):
+            for template in self.texts_of(RULES[type(event)].template):
+                for language in languages:
+                    yield Trial(f"{name} in {language}", event, template, language)
+
     def digest(self, template: str) -> str:
         """Empty for a template without a text. Raises `LookupError` for a variant without one."""
         return self._digests.get(template, "") if template in TEMPLATES else self._digests[template]
 
     def zone(self, event: Event) -> tzinfo | None:
         return self._profile.defaults.for_event(event).zone
+
+    def show_at(self, event: Event) -> datetime | None:
+        """The beginning of the show in UTC, where it is a certain moment: nobody needs the message after it."""
+        showtime = getattr(event, "showtime", None)
+        at = parse_showtime(showtime, self.zone(event)) if showtime else None
+        return at.astimezone(UTC) if at is not None and at.tzinfo else None
 
     def render(
         self,

@@ -21,10 +21,14 @@ class ClaimsUnavailable:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """Send: nothing was sent yet, or one resend is allowed."""
+    """Send: nothing was sent yet, or a resend is allowed. `resends`: with this one, those that may have gone out."""
 
     take_over: bool
-    possible_duplicate: bool = False
+    resends: int = 0
+
+    @property
+    def possible_duplicate(self) -> bool:
+        return self.resends > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +59,20 @@ class WaitForRedis:
 Step = Proceed | AlreadyEnded | AskProvider | WaitOutLease | WaitForRedis
 
 _LOST_TWICE = Unknown("the worker was lost while sending, twice; ask the mail server's log before replaying it")
+_LOST_AGAIN = Unknown("each try to send it broke off before the answer came; ask the provider before replaying it")
 _HELD = Unknown("the worker was lost while sending, and the policy for this mail is to hold it")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRequest:
-    """What decides beside the stores. `resend`: the unknown policy; where it is false, a person decides.
+    """What decides beside the stores. `max_resends`: the unknown policy; after so many a person decides, at 0 at once.
 
     `replay`: the token of a replay. `recipient`: the address of the message, where it is known. `can_look_up`: the
     provider can be asked whether it has a message, which comes before the policy.
     """
 
     event_id: str
-    resend: bool
+    max_resends: int
     replay: str | None = None
     recipient: str | None = None
     can_look_up: bool = False
@@ -99,7 +104,7 @@ def _decided(verdict: Outcome, found: Opened | AlreadyThere) -> Step:
 def _closed(entry: Entry, outcome: Outcome, asked: DeliveryRequest) -> Step:
     wished = asked.replay is not None and asked.replay not in entry.replays
     if knows_better(entry, outcome, asked) or (wished and may_be_reopened(outcome)):
-        return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate or isinstance(outcome, Unknown))
+        return Proceed(take_over=True, resends=int(entry.possible_duplicate or isinstance(outcome, Unknown)))
     return AlreadyEnded(outcome)
 
 
@@ -123,36 +128,40 @@ def _granted(claim: Claimed, found: Opened | AlreadyThere, asked: DeliveryReques
         case Opened():
             return Proceed(take_over=False)
         case AlreadyThere(entry) if entry.waiting:
-            return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
+            return Proceed(take_over=True, resends=entry.resends)
         case AlreadyThere(entry) if claim.fresh or claim.before != entry.owner:
             # Redis lost the claim. If a resend had begun, its message may have been sent already, unless the provider
             # can say so: it is asked when a worker that may still be sending is certainly done.
-            may_wait = asked.can_look_up or not entry.possible_duplicate
-            return WaitOutLease() if may_wait else AlreadyEnded(_LOST_TWICE, repair=True)
+            may_wait = asked.can_look_up or not entry.possible_duplicate or entry.resends < asked.max_resends
+            return WaitOutLease() if may_wait else _given_up(asked)
         case AlreadyThere(entry) if claim.certain and not entry.sending:
-            return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
+            return Proceed(take_over=True, resends=entry.resends)
         case AlreadyThere(entry):
-            return _in_doubt(asked, resent=entry.possible_duplicate)
+            return _in_doubt(asked, entry.resends, resent=entry.possible_duplicate)
 
 
 def _doubtful(claim: InterruptedSend, found: Opened | AlreadyThere, asked: DeliveryRequest) -> Step:
     """The entry also shows a resend whose mark Redis has lost, or that was marked in the entry only."""
     if not isinstance(found, AlreadyThere):
-        return _in_doubt(asked, resent=claim.again)
+        return _in_doubt(asked, 0, resent=claim.again)
     entry = found.entry
     if entry.waiting:
-        return Proceed(take_over=True, possible_duplicate=entry.possible_duplicate)
+        return Proceed(take_over=True, resends=entry.resends)
     unseen = entry.possible_duplicate and (entry.sending or not claim.certain)
-    return _in_doubt(asked, resent=claim.again or unseen)
+    return _in_doubt(asked, entry.resends, resent=claim.again or unseen)
 
 
-def _in_doubt(asked: DeliveryRequest, *, resent: bool) -> Step:
-    """`resent`: the one resend that is allowed may have been sent already."""
-    step = _by_policy(resent=resent, resend=asked.resend)
+def _in_doubt(asked: DeliveryRequest, resends: int, *, resent: bool) -> Step:
+    """`resends`: those that the entry knows of. `resent`: the last of them may have been sent already."""
+    step = _by_policy(asked, max(resends, 1) if resent else max(resends - 1, 0))
     return AskProvider(step) if asked.can_look_up else step
 
 
-def _by_policy(*, resent: bool, resend: bool) -> Proceed | AlreadyEnded:
-    if resent:
-        return AlreadyEnded(_LOST_TWICE, repair=True)
-    return Proceed(take_over=True, possible_duplicate=True) if resend else AlreadyEnded(_HELD, repair=True)
+def _by_policy(asked: DeliveryRequest, resends: int) -> Proceed | AlreadyEnded:
+    if resends and resends >= asked.max_resends:
+        return _given_up(asked)
+    return Proceed(take_over=True, resends=resends + 1) if asked.max_resends else AlreadyEnded(_HELD, repair=True)
+
+
+def _given_up(asked: DeliveryRequest) -> AlreadyEnded:
+    return AlreadyEnded(_LOST_AGAIN if asked.max_resends > 1 else _LOST_TWICE, repair=True)

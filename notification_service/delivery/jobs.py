@@ -33,7 +33,8 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     lease: Lease | None = None
     """None where Redis was unavailable: the ledger's entry is then the only claim."""
-    possible_duplicate: bool = False
+    resends: int = 0
+    """With this one, those that may have gone out; 0 where nothing was in doubt."""
     held_by: str | None = None
     """The relay that may have the message already, where this is known and it is sent again."""
     settled: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,8 @@ class Policy:
     zone: Zone
     hold_unknown: frozenset[str] = frozenset()
     """Templates whose message is never sent again when it may have gone out."""
+    max_resends: int = 1
+    """How often any other one is, at most. More than once only where the last one replaces those before it."""
     express: bool = False
     """Whether each ticket's event also comes as a copy on the express lane."""
     ask_consent: bool = False
@@ -32,6 +34,9 @@ class Policy:
     """What a recipient has to have said about its channel; None where nobody is asked."""
     quiet_hours: QuietHours | None = None
     """The time of day in which its channel wakes nobody; None where there is none."""
+
+    def max_resends_of(self, template: str) -> int:
+        return 0 if template in self.hold_unknown else self.max_resends
 
     def is_on_express_lane(self, event: Event) -> bool:
         return self.express and is_ticket(event)

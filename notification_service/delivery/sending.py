@@ -115,7 +115,7 @@ class Sender:
 
     async def _park_after_crashes(self, job: Job) -> Settlement:
         detail = lost_workers(job.inbound)
-        outcome = Unknown(detail) if job.possible_duplicate else Parked(ParkReason.CRASHED_WORKERS, detail)
+        outcome = Unknown(detail) if job.resends else Parked(ParkReason.CRASHED_WORKERS, detail)
         settlement = await self.closer.close(job, outcome)
         await self.poison_guard.end(guard_key(self.composer.channel, job.inbound), forget=True)
         return settlement
@@ -127,7 +127,7 @@ class Sender:
         return Retry(_LIST_WAIT_S, counted=False, reason=reason)
 
     async def _compose_and_deliver(self, job: Job, event: Event, recipient: Recipient) -> Settlement:
-        if job.possible_duplicate:
+        if job.resends:
             log.warning("mail.resend", reason="it may have gone out before; the Message-ID is the same")
         try:
             job.message = await self._composed(job, event, recipient)
@@ -208,7 +208,7 @@ class Sender:
         closer = self.closer
         match verdict:
             case Accepted(attempt):
-                return await closer.close(job, Sent(job.possible_duplicate), attempt)
+                return await closer.close(job, Sent(job.resends > 0), attempt)
             case SimulatedSend(outcome, attempt):
                 return await closer.close(job, outcome, attempt)
             case Refused(attempt, code, fingerprint):

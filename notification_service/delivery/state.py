@@ -114,7 +114,7 @@ class DeliveryState:
                 job.owner,
                 job.notification.event_id,
                 at=now,
-                possible_duplicate=job.possible_duplicate,
+                resends=job.resends,
                 seen=entry.owner if entry else job.owner,
                 sending=entry.sending if entry else False,
                 was=was,
@@ -135,13 +135,13 @@ class DeliveryState:
             fence = await self._mark_entry(job)
         job.sending = fence is Fence.HELD
         if job.lease is not None:
-            job.lease.sending, job.lease.again = job.sending, job.possible_duplicate
+            job.lease.sending, job.lease.again = job.sending, job.resends > 0
         return fence
 
     async def _mark_claim(self, job: Job) -> Fence:
         try:
             return await self._claims.mark_sending(
-                job.notification_id, job.owner, again=job.possible_duplicate, create_if_missing=job.lease is None
+                job.notification_id, job.owner, again=job.resends > 0, create_if_missing=job.lease is None
             )
         except StoreUnavailableError as problem:
             self.outages.note_redis_failure(problem)
@@ -153,7 +153,7 @@ class DeliveryState:
         So without a claim, and where the ledger was last asked more than a lease ago: a Redis primary that was cut off
         may have confirmed a claim that others do not see. A resend always asks: two resends would be three messages.
         """
-        return job.lease is None or job.possible_duplicate or time.monotonic() - job.seen_at > self._leases.seconds
+        return job.lease is None or job.resends > 0 or time.monotonic() - job.seen_at > self._leases.seconds
 
     async def _mark_entry(self, job: Job) -> Fence:
         """Ask once, without waiting for MongoDB: the provider's session is open meanwhile."""

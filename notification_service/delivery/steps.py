@@ -102,9 +102,9 @@ class Steps:
         recipient: Recipient | Rejected | Skipped,
     ) -> JobResult:
         match step:
-            case Proceed(take_over, possible_duplicate):
-                job.possible_duplicate = possible_duplicate
-                job.held_by = found.entry.held_by if possible_duplicate and isinstance(found, AlreadyThere) else None
+            case Proceed(take_over, resends):
+                job.resends = resends
+                job.held_by = found.entry.held_by if resends and isinstance(found, AlreadyThere) else None
                 # A replay is a person's wish to send it again, to every device.
                 if isinstance(found, AlreadyThere) and not job.inbound.replay:
                     job.settled = found.entry.settled
@@ -135,11 +135,10 @@ class Steps:
             case Found(attempt):
                 log.info("mail.found", reason="the provider has it", reply=attempt.reply)
                 await self.state.note_attempt(job, attempt)
-                resent = isinstance(found, AlreadyThere) and found.entry.possible_duplicate
-                return AlreadyEnded(Sent(resent), repair=True)
+                return AlreadyEnded(Sent(_resends(found) > 0), repair=True)
             case NotFound():
                 log.info("mail.not_found", reason="the provider does not have it: it is sent once more")
-                return Proceed(take_over=True, possible_duplicate=True)
+                return Proceed(take_over=True, resends=_resends(found) + 1)
             case CannotTell():
                 return step.otherwise
             case LookUpFailed(reason):
@@ -157,10 +156,9 @@ class Steps:
         return await self.sender.send(job, recipient)
 
     def _request(self, job: Job) -> DeliveryRequest:
-        resend = job.notification.template not in self.policy.hold_unknown
         return DeliveryRequest(
             job.notification.event_id,
-            resend,
+            self.policy.max_resends_of(job.notification.template),
             job.inbound.replay,
             job.recipient,
             can_look_up=self.look_up is not None,
@@ -208,6 +206,10 @@ class Steps:
         return await self.state.outages.wait_for_mongodb(
             lambda: recipients.objection(found, event, self.directory, self.composer, rule)
         )
+
+
+def _resends(found: Opened | AlreadyThere) -> int:
+    return found.entry.resends if isinstance(found, AlreadyThere) else 0
 
 
 def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:

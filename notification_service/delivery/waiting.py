@@ -55,7 +55,7 @@ class Waiting:
         takes a place only where one is free now, since the ordinary copy takes one anyway. A message that no queue
         accepts cannot wait, so it goes.
         """
-        if job.inbound.attempt or job.possible_duplicate or job.inbound.unmovable:
+        if job.inbound.attempt or job.resends or job.inbound.unmovable:
             return None
         ticket, only_now = is_ticket(job.notification.event), job.inbound.is_express_copy
         reservation = await self.state.reserve(

@@ -7,7 +7,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from notification_service.channels.breaker import State
+from notification_service.channels.admission import State
 
 _Row = tuple[str, str, Callable[[], float]]
 """Name without its prefix, description, value."""

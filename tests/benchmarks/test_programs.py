@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import material, results
+from benchmarks import channels, material, results
+from benchmarks.channel_providers import Providers
 from benchmarks.distance import at_a_distance
 from benchmarks.latency import under_load
 from benchmarks.plot import gathered
@@ -29,6 +30,17 @@ def test_the_waits_under_an_open_load_are_reported(place: Place, tmp_path: Path,
     part = program.part(place, material.write(tmp_path / "material"), program.prepare())
     row = under_load(place, part, program, rate=40, events=40)
     assert 0 < row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
+
+
+def test_mails_are_timed_beside_a_provider_that_hangs_and_messages_cost_something(place: Place, tmp_path: Path) -> None:
+    with Providers(tmp_path / "providers") as providers:
+        rows = channels.beside_a_dead_provider(place, providers, seconds=1)
+        assert [row["mails"] for row in rows] == [20] * 4
+        assert [bool(row["SMS sent"]) for row in rows[:3]] == [True, False, False]
+        providers.hangs = False
+        costs = channels.paired(place, providers, rounds=1, messages=5)
+    assert [row["message"] for row in costs] == ["email", "sms", "push"]
+    assert all(float(row["CPU ms"]) > 0 for row in costs)
 
 
 def test_a_server_at_a_distance_answers_a_round_trip_later(place: Place) -> None:

@@ -101,7 +101,7 @@ async def test_another_event_that_takes_the_entry_over_keeps_its_assignment(ledg
     await ledger.open(intent(assignment=ASSIGNED))
     await ledger.postpone("n1", "a", at=AT, due_at=LATER, reason="later", attempt=None)
     other = intent(owner="b", event_id="e2", assignment=replace(ASSIGNED, variant=Variant.A))
-    await ledger.take_over("n1", "b", "e2", at=LATER, possible_duplicate=False, seen="a", intent=other)
+    await ledger.take_over("n1", "b", "e2", at=LATER, resends=0, seen="a", intent=other)
     assert (await entry(ledger)).assignment == ASSIGNED
 
 

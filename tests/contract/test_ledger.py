@@ -143,16 +143,16 @@ async def document(database: mongo.Database, notification_id: str = "n1") -> Map
 
 async def test_the_first_intent_is_opened_and_the_next_finds_it(ledger: Ledger) -> None:
     assert await ledger.open(intent()) == Opened()
-    there = Entry("n1", None, waiting=False, possible_duplicate=False, event_ids=("e1",), created_at=AT, owner="a")
+    there = Entry("n1", None, waiting=False, resends=0, event_ids=("e1",), created_at=AT, owner="a")
     found = await ledger.open(intent(owner="b", event_id="e2"))
     assert found == AlreadyThere(replace(there, recipient="jane.smith@example.com"))
 
 
 async def test_what_ended_well_is_not_taken_over(ledger: Ledger) -> None:
     await ledger.open(intent())
-    assert await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a") is Fence.HELD
+    assert await ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a") is Fence.HELD
     await ledger.close("n1", "b", Sent(), at=AT)
-    assert await ledger.take_over("n1", "c", "e3", at=AT, possible_duplicate=False, seen="b") is Fence.LOST
+    assert await ledger.take_over("n1", "c", "e3", at=AT, resends=0, seen="b") is Fence.LOST
 
 
 async def test_ones_own_write_whose_answer_was_lost_is_opened(ledger: Ledger) -> None:
@@ -188,7 +188,7 @@ async def test_whoever_takes_over_closes_and_the_one_before_does_not(ledger: Led
     await ledger.open(intent())
     if waiting:
         await postpone(ledger)
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=True, seen="a")
+    await ledger.take_over("n1", "b", "e2", at=AT, resends=1, seen="a")
     taken = await entry(ledger)
     assert (taken.outcome, taken.waiting, taken.possible_duplicate) == (None, False, True)
     assert taken.event_ids == ("e1", "e2")
@@ -199,16 +199,29 @@ async def test_whoever_takes_over_closes_and_the_one_before_does_not(ledger: Led
 
 async def test_a_possible_duplicate_stays_one(ledger: Ledger) -> None:
     await ledger.open(intent())
-    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=True, seen="a")
-    await ledger.take_over("n1", "c", "e1", at=AT, possible_duplicate=False, seen="b")
+    await ledger.take_over("n1", "b", "e1", at=AT, resends=1, seen="a")
+    await ledger.take_over("n1", "c", "e1", at=AT, resends=0, seen="b")
     assert (await entry(ledger)).possible_duplicate
+
+
+async def test_resends_are_counted_until_a_replay_begins_anew(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    for owner, seen, resends in (("b", "a", 1), ("c", "b", 2), ("d", "c", 3)):
+        for _ in range(2):  # the answer may be lost
+            assert await ledger.take_over("n1", owner, "e1", at=AT, resends=resends, seen=seen) is HELD
+        assert (await entry(ledger)).resends == resends
+    unknown = Unknown("lost")
+    await close(ledger, "d", unknown)
+    assert (await entry(ledger)).resends == 3
+    await ledger.take_over("n1", "e", "e1", at=AT, resends=1, seen="d", was=unknown, replay="wish")
+    assert (await entry(ledger)).resends == 1
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
 async def test_only_what_may_be_reopened_is_taken_over_once_it_has_ended(ledger: Ledger, outcome: Outcome) -> None:
     await ledger.open(intent())
     await close(ledger, "a", outcome)
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", was=outcome)
+    await ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a", was=outcome)
     found = await entry(ledger)
     if may_be_reopened(outcome):
         assert (found.outcome, found.event_ids) == (None, ("e1", "e2"))
@@ -223,7 +236,7 @@ async def test_an_entry_names_its_recipient_and_whoever_takes_it_over_another(le
     await ledger.open(intent(recipient="jane@gmial.example"))
     await close(ledger, "a", bounced)
     assert ((await entry(ledger)).recipient, (await entry(ledger)).outcome) == ("jane@gmial.example", bounced)
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", was=bounced)
+    await ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a", was=bounced)
     assert (await entry(ledger)).outcome is None
     await ledger.close("n1", "b", Sent(), at=LATER, recipient="jane@gmail.example")
     assert ((await entry(ledger)).recipient, (await entry(ledger)).outcome) == ("jane@gmail.example", Sent())
@@ -235,9 +248,7 @@ async def test_a_persons_wish_is_granted_once(ledger: Ledger) -> None:
     await close(ledger, "a", parked)
 
     async def wish(owner: str, token: str, seen: str) -> Fence:
-        return await ledger.take_over(
-            "n1", owner, "e1", at=AT, possible_duplicate=False, seen=seen, was=parked, replay=token
-        )
+        return await ledger.take_over("n1", owner, "e1", at=AT, resends=0, seen=seen, was=parked, replay=token)
 
     assert [await wish("b", "first", "a"), await wish("b", "first", "a")] == [HELD, HELD]  # its answer was lost
     await close(ledger, "b", parked)
@@ -250,13 +261,13 @@ async def test_a_persons_wish_is_granted_once(ledger: Ledger) -> None:
 async def test_what_somebody_else_took_over_since_is_left_alone(ledger: Ledger) -> None:
     """A worker that slept between its look and its write."""
     await ledger.open(intent())
-    assert await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=True, seen="a") is HELD
-    assert await ledger.take_over("n1", "c", "e1", at=AT, possible_duplicate=False, seen="a") is LOST
+    assert await ledger.take_over("n1", "b", "e1", at=AT, resends=1, seen="a") is HELD
+    assert await ledger.take_over("n1", "c", "e1", at=AT, resends=0, seen="a") is LOST
     assert (await entry(ledger)).owner == "b"
 
 
 async def test_what_is_not_there_cannot_be_taken_over(ledger: Ledger) -> None:
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a")
+    await ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a")
     assert await ledger.open(intent()) == Opened()
 
 
@@ -304,7 +315,7 @@ async def test_of_many_closes_at_once_each_gets_its_own_answer(ledger: Ledger) -
     for number in range(40):
         await ledger.open(intent(f"n{number}"))
     for number in range(0, 40, 4):
-        await ledger.take_over(f"n{number}", "b", "e1", at=AT, possible_duplicate=False, seen="a")
+        await ledger.take_over(f"n{number}", "b", "e1", at=AT, resends=0, seen="a")
     answers = await asyncio.gather(*(close(ledger, "a", Sent(), f"n{number}") for number in range(45)))
     expected = [LOST if number % 4 == 0 else HELD for number in range(40)]
     assert answers == [*expected, *[Fence.NO_ENTRY] * 5]
@@ -337,7 +348,7 @@ async def test_what_is_put_off_waits(ledger: Ledger) -> None:
 
 async def test_a_stale_owner_puts_nothing_off(ledger: Ledger) -> None:
     await ledger.open(intent())
-    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a")
+    await ledger.take_over("n1", "b", "e1", at=AT, resends=0, seen="a")
     await postpone(ledger, "a")
     assert not (await entry(ledger)).waiting
 
@@ -372,7 +383,7 @@ async def test_the_owner_of_a_pending_entry_marks_it_and_takes_the_mark_back(led
 
 async def test_whoever_lost_the_entry_does_not_mark_it(ledger: Ledger) -> None:
     await ledger.open(intent())
-    await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a")
+    await ledger.take_over("n1", "b", "e1", at=AT, resends=0, seen="a")
     assert await ledger.mark_sending("n1", "a") is Fence.LOST
     await postpone(ledger, "b")
     assert await ledger.mark_sending("n1", "b") is Fence.LOST
@@ -382,8 +393,8 @@ async def test_whoever_lost_the_entry_does_not_mark_it(ledger: Ledger) -> None:
 async def test_an_entry_that_was_marked_since_it_was_read_is_not_taken_over(ledger: Ledger) -> None:
     await ledger.open(intent())
     await ledger.mark_sending("n1", "a")
-    assert await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a") is Fence.LOST
-    assert await ledger.take_over("n1", "b", "e1", at=AT, possible_duplicate=True, seen="a", sending=True) is Fence.HELD
+    assert await ledger.take_over("n1", "b", "e1", at=AT, resends=0, seen="a") is Fence.LOST
+    assert await ledger.take_over("n1", "b", "e1", at=AT, resends=1, seen="a", sending=True) is Fence.HELD
     assert not (await entry(ledger)).sending
 
 
@@ -477,7 +488,7 @@ async def test_an_entry_that_another_event_takes_over_is_that_event_s(ledger: Le
     newer = intent(
         owner="b", event_id="e2", event_type="booking.confirmed", event_data={"booking_id": "B1", "seats": ["C1"]}
     )
-    assert await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", intent=newer) is HELD
+    assert await ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a", intent=newer) is HELD
     (told,) = await ledger.event_data_of(["n1"])
     found = await entry(ledger)
     assert (told.data["seats"], found.event_id, found.event_ids, found.created_at) == (["C1"], "e2", ("e1", "e2"), AT)
@@ -528,7 +539,7 @@ async def test_every_outcome_passes_the_validator(
 ) -> None:
     await real.open(intent())
     await postpone(real)
-    await real.take_over("n1", "b", "e2", at=AT, possible_duplicate=True, seen="a")
+    await real.take_over("n1", "b", "e2", at=AT, resends=1, seen="a")
     assert await close(real, "b", outcome) is HELD
     closed = await document(database)
     assert closed["status"] in ("sent", "failed", "pending")
@@ -581,7 +592,7 @@ async def test_what_is_written_twice_after_a_lost_answer_stands_there_once(
         await real.note_attempt("n1", ATTEMPT)
     await close(real, "a", REJECTED)
     for _ in range(2):
-        await real.take_over("n1", "b", "e1", at=AT, possible_duplicate=False, seen="a", was=REJECTED)
+        await real.take_over("n1", "b", "e1", at=AT, resends=0, seen="a", was=REJECTED)
     record = await document(database)
     assert [len(record[name]) for name in ("attempts", "history", "event_ids")] == [1, 1, 1]
 
@@ -639,7 +650,7 @@ async def test_masked_no_address_stands_anywhere_in_a_record(database: mongo.Dat
     await ledger.note_attempt("n1", ATTEMPT)
     await postpone(ledger)
     assert "jane.smith" not in repr(await document(database))
-    await ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a")
+    await ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a")
     for owner, outcome in (("b", Bounced("5.1.1", f"<{address}>: unknown")),):
         await ledger.close(
             "n1", owner, outcome, at=AT, recipient=address, message=message(f"For {address}"), attempt=replace(ATTEMPT)

@@ -91,7 +91,7 @@ async def test_what_was_opened_again_is_about_the_event_that_opened_it(place: Pl
     bounced = Bounced("550", "no", WORDS)
     await place.closed("n1", bounced)
     other = replace(intent("n1"), event_id="e2", event_data={"booking_id": "n1", "x": 1})
-    await place.ledger.take_over("n1", "b", "e2", at=AT, possible_duplicate=False, seen="a", was=bounced, intent=other)
+    await place.ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a", was=bounced, intent=other)
     assert await place.bounced() == []
     await place.ledger.close("n1", "b", bounced, at=LATER)
     ((found,),) = [batch async for batch in place.recalls.bounced_by(WORDS, AT)]

@@ -145,9 +145,7 @@ async def test_no_replay_opens_what_is_erased(
     found = [each async for batch in keeping.addressed_to("Jane.Smith@example.com") for each in batch]
     assert await keeping.erase(found, NOW) == ChangeResult(1)
     assert await keeping.erase([await record(database)], NOW) == ChangeResult(1)
-    replayed = await real.take_over(
-        "n1", "b", "e2", at=LATER, possible_duplicate=False, seen="a", was=outcome, replay="again"
-    )
+    replayed = await real.take_over("n1", "b", "e2", at=LATER, resends=0, seen="a", was=outcome, replay="again")
     assert replayed is Fence.LOST
     erased = await record(database)
     assert (erased["outcome"], erased.get("reason")) == left

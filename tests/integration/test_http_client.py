@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,44 @@ async def test_an_answer_comes_back_with_its_headers(server: HttpServer, client:
     assert (sent.method, sent.path, sent.headers["x-id"], sent.body) == ("POST", "/x", "1", b"body")
 
 
+@pytest.mark.parametrize(
+    ("said", "wait"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 7 ", 7.0),
+        ("9" * 30, 259_200.0),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 31 Feb 2025 10:00:00 GMT", None),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 259_200.0),
+    ],
+)
+def test_the_wait_that_is_asked_for_is_a_number_or_a_date(said: str, wait: float | None) -> None:
+    assert Response(429, {"retry-after": said}, b"").retry_after == wait
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
+def test_a_date_is_waited_for(zone: str) -> None:
+    at = datetime.now(UTC) + timedelta(minutes=5)
+    wait = Response(503, {"retry-after": f"{at:%a, %d %b %Y %H:%M:%S} {zone}"}, b"").retry_after
+    assert wait is not None
+    assert 290 < wait <= 300
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[1]", b"null", b'{"a":', b"<html>no</html>", b"\xff\xfe{", b"[" * 60_000, b'{"a":1}' * 9000]
+)
+def test_what_is_no_json_object_reads_as_an_empty_one(body: bytes) -> None:
+    assert Response(200, {}, body).json_object == {}
+    for charset in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):  # RFC 8259 allows the first alone, and proxies err
+        assert Response(200, {}, '{"a":"ü"}'.encode(charset)).json_object == {"a": "ü"}
+
+
 async def test_redirects_are_not_followed_and_no_cookie_comes_back(server: HttpServer, client: HttpClient) -> None:
     server.answer = lambda _: Reply(302, b"", {"location": "/y", "set-cookie": "a=b; Path=/"})
     for _ in range(2):
@@ -159,15 +198,15 @@ async def test_a_status_counts_though_its_body_breaks_off(server: HttpServer, cl
     server.script.append(Fault.DIE_IN_BODY)
     answer = await send(client, server.url, Asked())
     assert isinstance(answer, Response)
-    assert (answer.status, answer.body) == (200, b"half")
+    assert (answer.status, answer.body, answer.complete) == (200, b"half", False)
 
 
 async def test_a_body_without_an_end_is_cut(server: HttpServer, client: HttpClient) -> None:
     server.script += [Reply(200, b"x" * 500_000), Reply(200, b"y")]
-    for length in (65_536, 1):
+    for length, complete in ((65_536, False), (1, True)):
         answer = await send(client, server.url, Asked())
         assert isinstance(answer, Response)
-        assert len(answer.body) == length
+        assert (len(answer.body), answer.complete) == (length, complete)
 
 
 async def test_a_goaway_below_the_stream_sends_once_more_and_asks_the_fence_twice(

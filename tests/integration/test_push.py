@@ -146,9 +146,11 @@ async def test_each_result_is_written_before_the_next_request(world: World) -> N
 
 
 async def test_a_doubt_leaves_only_devices_without_a_result(world: World) -> None:
-    await world.send(ANDROID)
-    digest = world.notes[0].device
+    first = await world.send(ANDROID)
+    assert isinstance(first, Accepted)
+    digest = first.attempt.device
     assert digest is not None
+    assert world.notes == [], "the verdict on an only device is written anyway"
     verdict = await world.send(ANDROID, IPHONE, settled={digest: "accepted"})
     assert isinstance(verdict, Accepted)
     assert world.services.shown == {(ANDROID, "n" * 32): 1, (IPHONE, "n" * 32): 1}
@@ -167,7 +169,8 @@ def _named(value: object) -> str:
     """The same in every process."""
     if not isinstance(value, Reply):
         return value.__name__ if isinstance(value, type) else str(value)
-    return f"{value.status}-{re.findall('[A-Za-z_]{4,}', value.body.decode())[-1]}"
+    words = re.findall("[A-Za-z_]{4,}", value.body.decode("latin-1"))
+    return f"{value.status}-{words[-1][:40] if words else len(value.body)}"
 
 
 FCM_REPLIES: list[tuple[Behaviour, type]] = [
@@ -182,6 +185,26 @@ FCM_REPLIES: list[tuple[Behaviour, type]] = [
     (fcm_error(401, "THIRD_PARTY_AUTH_ERROR", "Auth error from APNS", grpc="UNAUTHENTICATED"), Unavailable),
     (fcm_error(401, "", "invalid credentials", grpc="UNAUTHENTICATED"), Unavailable),
     (fcm_error(429, "QUOTA_EXCEEDED", "Quota exceeded", grpc="RESOURCE_EXHAUSTED"), Deferred),
+    (fcm_error(429, "", "Quota exceeded", grpc="RESOURCE_EXHAUSTED"), Deferred),
+    (Reply(429, b"<html>Slow down</html>"), Deferred),
+    (fcm_error(400, "UNREGISTERED", "not a registered token"), Unsendable),
+    (fcm_error(404, "INVALID_ARGUMENT", "Not found"), Unavailable),
+    (Reply(404, b""), Unavailable),
+    (Reply(410, b"<html>Gone for good</html>"), Unavailable),
+    (Reply(400, b'{"error": {"details": [{"fieldViol'), Unsendable),
+    (Reply(400, b'{"error": "INVALID_ARGUMENT"}'), Unsendable),
+    (Reply(400, b'{"error": {"details": {"errorCode": "UNREGISTERED"}}}'), Unsendable),
+    (Reply(413, b""), Unsendable),
+    (Reply(302, b"", {"location": "/elsewhere"}), Unavailable),
+    (Reply(408, b"<html>Timeout</html>"), InDoubt),
+    (Reply(200, b""), Accepted),
+    (Reply(200, b'{"name": "projects/x'), Accepted),
+    (Reply(200, b"x" * 200_000), Accepted),
+    (Reply(404, fcm_error(404, "UNREGISTERED").body.decode().encode("utf-16")), Refused),
+    (Reply(404, b" " * 70_000 + fcm_error(404, "UNREGISTERED").body), Unavailable),
+    (Fault.DIE_IN_BODY, Accepted),
+    (Fault.GOAWAY_BELOW, Unavailable),
+    (Fault.RESET_STREAM, InDoubt),
     (fcm_error(500, "INTERNAL", "Internal error"), InDoubt),
     (fcm_error(503, "UNAVAILABLE", "The service is unavailable"), InDoubt),
     (Reply(502, b"<html>Bad gateway</html>"), InDoubt),
@@ -208,6 +231,33 @@ APNS_REPLIES: list[tuple[Behaviour, type]] = [
     (apns_error(429, "TooManyRequests"), Deferred),
     (apns_error(429, "TooManyProviderTokenUpdates"), Unavailable),
     (apns_error(503, "ServiceUnavailable"), Deferred),
+    (apns_error(410, "ExpiredToken", timestamp=int(NOW.timestamp() * 1000)), Refused),
+    (Reply(410, b""), Unavailable),
+    (Reply(410, b"<html>Gone</html>"), Unavailable),
+    (apns_error(400, "BadCollapseId"), Unsendable),
+    (apns_error(400, "BadTopic"), Unavailable),
+    (apns_error(400, "MissingTopic"), Unavailable),
+    (apns_error(403, "Forbidden"), Unavailable),
+    (apns_error(403, "BadCertificate"), Unavailable),
+    (apns_error(404, "BadPath"), Unsendable),
+    (apns_error(405, "MethodNotAllowed"), Unsendable),
+    (apns_error(503, "Shutdown"), Deferred),
+    (Reply(503, b"<html>Unavailable</html>"), Deferred),
+    (Reply(429, b""), Deferred),
+    (Reply(400, b""), Unsendable),
+    (Reply(400, b'{"reason": "BadDev'), Unsendable),
+    (Reply(400, b'{"reason": ["BadDeviceToken"]}'), Unsendable),
+    (Reply(400, apns_error(400, "BadDeviceToken").body.decode().encode("utf-16")), Refused),
+    (Reply(403, b"<html>Forbidden</html>"), Unavailable),
+    (Reply(302, b"", {"location": "/elsewhere"}), Unavailable),
+    (Reply(401, b"<html>Login</html>"), Unavailable),
+    (Reply(408, b""), InDoubt),
+    (Reply(502, b"<html>Bad gateway</html>"), InDoubt),
+    (Reply(504, b""), InDoubt),
+    (Reply(200, b"<html>welcome</html>"), Accepted),
+    (Fault.DIE_IN_BODY, Accepted),
+    (Fault.GOAWAY_BELOW, Unavailable),
+    (Fault.RESET_STREAM, InDoubt),
     (apns_error(500, "InternalServerError"), InDoubt),
     (Fault.DIE, InDoubt),
     (Fault.REFUSE_STREAM, Unavailable),
@@ -221,10 +271,41 @@ async def test_what_apns_says(world: World, reply: Behaviour, expected: type) ->
 
 
 async def test_a_wait_is_the_providers_or_a_minute(world: World) -> None:
-    limited = fcm_error(429, "QUOTA_EXCEEDED")
-    world.services.says |= {ANDROID: replace(limited, headers={"retry-after": "7"}), OTHER_ANDROID: limited}
-    waits = [await world.send(ANDROID), await world.send(OTHER_ANDROID)]
-    assert [each.wait for each in waits if isinstance(each, Deferred)] == [7.0, 60.0]
+    limits = {ANDROID: fcm_error(429, "QUOTA_EXCEEDED"), IPHONE: apns_error(429, "TooManyRequests")}
+    for token, limited in limits.items():
+        waits = []
+        for said in ("7", "soon", "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"):
+            world.services.says[token] = replace(limited, headers={"retry-after": said})
+            waits.append(await world.send(token))
+        world.services.says[token] = limited
+        waits.append(await world.send(token))
+        assert [each.wait for each in waits if isinstance(each, Deferred)] == [7.0, 60.0, 60.0, 259_200.0, 60.0]
+
+
+@pytest.mark.parametrize("reason", ["ExpiredProviderToken", "InvalidProviderToken"])
+async def test_a_login_that_expires_in_mid_flight_is_renewed_and_the_message_goes_out_once(
+    world: World, reason: str
+) -> None:
+    refused: list[str] = []
+
+    def expires_once(request: http_server.Request) -> Behaviour:
+        if "device" in request.path and not refused:
+            refused.append(request.headers["authorization"])
+            return apns_error(403, reason)
+        return world.services.answer(request)
+
+    world.server.answer = expires_once
+    assert isinstance(await world.send(IPHONE), Accepted)
+    assert world.services.shown == {(IPHONE, "n" * 32): 1}
+    assert world.services.apns_logins[-1] not in refused[0]
+    assert world.asked == 1
+
+
+async def test_a_goaway_in_the_middle_of_a_request_sends_once_more_on_another_connection(world: World) -> None:
+    await world.send(OTHER_IPHONE)
+    world.server.script.append(Fault.GOAWAY_BELOW)
+    assert isinstance(await world.send(IPHONE), Accepted)
+    assert world.services.shown[IPHONE, "n" * 32] == 1
 
 
 async def test_a_token_that_was_registered_again_is_not_dead(world: World) -> None:
@@ -250,12 +331,12 @@ async def test_a_foreign_token_is_believed_only_after_another_was_accepted(
     assert isinstance(first, Refused)
     assert not first.names_address, "every token of a wrong project is answered so: the net of refusals has to see it"
     assert first.fingerprint
-    assert world.notes[-1].result == "unproven"
+    assert first.attempt.result == "unproven"
     await world.send(other)
     second = await world.send(token)
     assert isinstance(second, Refused)
     assert second.names_address
-    assert world.notes[-1].result == "refused"
+    assert second.attempt.result == "refused"
 
 
 async def test_one_device_is_enough_and_a_dead_one_is_noted(world: World) -> None:

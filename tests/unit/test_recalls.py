@@ -71,7 +71,7 @@ class Scene:
             await self.ledger.open(intent(name))
             record = self.ledger.records[name]
             await self.ledger.take_over(
-                name, "a", f"e-{name}", at=at, possible_duplicate=False, seen=record.owner, was=record.entry.outcome
+                name, "a", f"e-{name}", at=at, resends=0, seen=record.owner, was=record.entry.outcome
             )
             await self.ledger.close(name, "a", Bounced("550", "no", WORDS), at=at)
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from structlog.testing import capture_logs
 
-from notification_service.channels.breaker import Breaker, State
+from notification_service.channels.admission import State
+from notification_service.channels.breaker import Breaker
 from notification_service.channels.refusal_patterns import Refusals
 from notification_service.delivery.ports.channel import (
     Accepted,
@@ -184,11 +185,11 @@ async def test_where_only_refused_domains_wait_they_make_room_for_others() -> No
 async def test_an_untried_domain_is_probed_soon_however_long_the_channel_was_closed() -> None:
     server = Server(everything)
     breaker = Breaker(server, 8, first_pause_s=PAUSE, max_pause_s=60)
-    breaker._pause_s = 60
+    breaker.admission._pause_s = 60
     await verdict_on(breaker, "a@one.example")
     waiting = asyncio.create_task(verdict_on(breaker, "b@two.example"))
     await asyncio.sleep(PAUSE)
-    breaker._untried_probe_at = asyncio.get_running_loop().time() + PAUSE
+    breaker.admission._untried_probe_at = asyncio.get_running_loop().time() + PAUSE
     server.answer = refusing("one.example", "two.example")
     assert await asyncio.wait_for(verdict_on(breaker, "j@good.example"), 1) == ACCEPTED
     assert isinstance(await asyncio.wait_for(waiting, 1), Deferred)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from notification_service.channels.breaker import Breaker, State
+from notification_service.channels.admission import State
+from notification_service.channels.breaker import Breaker
 from notification_service.channels.relays import Relay, Relays
 from notification_service.delivery.ports.channel import (
     Accepted,

@@ -9,7 +9,8 @@ import pytest
 
 from notification_service import bootstrap
 from notification_service.bootstrap import further_channels
-from notification_service.channels.breaker import Breaker, State
+from notification_service.channels.admission import State
+from notification_service.channels.breaker import Breaker
 from notification_service.channels.sms import template_loading
 from notification_service.channels.sms.composer import SmsComposer
 from notification_service.channels.sms.message import OutgoingSms
@@ -170,8 +171,8 @@ def test_a_channel_hears_the_events_that_make_its_messages_obsolete(
 def test_only_sns_holds_what_is_in_doubt_and_only_twilio_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     (twilio,) = further_channels.configured(_settings(monkeypatch, SMS_PROVIDER="twilio", **MAIL, **TWILIO))
     (sns,) = further_channels.configured(_settings(monkeypatch, SMS_PROVIDER="sns", **SNS))
-    assert (twilio.hold_unknown, twilio.look_up is not None) == (False, True)
-    assert (sns.hold_unknown, sns.look_up) == (True, None)
+    assert (twilio.max_resends, twilio.look_up is not None) == (1, True)
+    assert (sns.max_resends, sns.look_up) == (0, None)
     assert {twilio.composer.channel, sns.composer.channel} == {ChannelKind.SMS}
 
 
@@ -189,11 +190,11 @@ def test_what_a_day_costs_is_told(messages: int, prices: dict[str, Decimal], tol
 
 # ── in doubt ─────────────────────────────────────────────────────────────────────────────────────────
 
-ASKED = DeliveryRequest("e1", resend=True, can_look_up=True)
+ASKED = DeliveryRequest("e1", max_resends=1, can_look_up=True)
 
 
 def entry(**changes: object) -> AlreadyThere:
-    values = {"notification_id": "n1", "outcome": None, "waiting": False, "possible_duplicate": False, **changes}
+    values = {"notification_id": "n1", "outcome": None, "waiting": False, "resends": 0, **changes}
     return AlreadyThere(Entry(event_ids=("e1",), created_at=datetime(2026, 11, 29, tzinfo=UTC), **values))  # type: ignore[arg-type]
 
 
@@ -201,7 +202,7 @@ def entry(**changes: object) -> AlreadyThere:
     ("claim", "found", "otherwise"),
     [
         (InterruptedSend(), entry(), Proceed),
-        (InterruptedSend(again=True), entry(possible_duplicate=True), AlreadyEnded),
+        (InterruptedSend(again=True), entry(resends=1), AlreadyEnded),
         (InterruptedSend(), Opened(), Proceed),
         (Claimed(fresh=False, before="w1"), entry(owner="w1", sending=True), Proceed),
     ],
@@ -212,15 +213,15 @@ def test_a_provider_that_can_say_is_asked_before_the_policy(
     step = next_step(claim, found, ASKED)
     assert isinstance(step, AskProvider)
     assert isinstance(step.otherwise, otherwise)
-    held = next_step(claim, found, DeliveryRequest("e1", resend=False, can_look_up=True))
+    held = next_step(claim, found, DeliveryRequest("e1", max_resends=0, can_look_up=True))
     assert isinstance(held, AskProvider)
     assert isinstance(held.otherwise, AlreadyEnded)
 
 
 def test_a_resend_that_redis_forgot_is_asked_for_after_a_lease_and_is_unknown_where_nobody_can_say() -> None:
-    found = entry(owner="w1", possible_duplicate=True)
+    found = entry(owner="w1", resends=1)
     assert next_step(Claimed(fresh=True), found, ASKED) == WaitOutLease()
-    blind = next_step(Claimed(fresh=True), found, DeliveryRequest("e1", resend=True))
+    blind = next_step(Claimed(fresh=True), found, DeliveryRequest("e1", max_resends=1))
     assert isinstance(blind, AlreadyEnded)
     assert isinstance(blind.outcome, Unknown)
 

@@ -80,12 +80,46 @@ def reply(status: int, code: str = "", message: str = "") -> Response:
         (reply(500, "InternalFailure"), InDoubt),
         (reply(503, "ServiceUnavailable"), InDoubt),
         (Response(502, {}, b"<html>bad gateway</html>"), InDoubt),
+        (Response(504, {}, b""), InDoubt),
+        (Response(408, {}, b""), InDoubt),
+        (Response(200, {}, b""), Accepted),
+        (Response(200, {}, b"<PublishResponse><Mess"), Accepted),
+        (Response(201, {}, "<MessageId>m1</MessageId>".encode("utf-16")), Accepted),
+        (Response(301, {"location": "https://elsewhere.example/"}, b""), Unavailable),
+        (Response(401, {}, b"<html>login</html>"), Unavailable),
+        (Response(403, {}, b""), Unavailable),
+        (Response(404, {}, b"<html>not found</html>"), Unavailable),
+        (Response(429, {}, b""), Deferred),
+        (Response(400, {}, b""), Unsendable),
+        (Response(413, {}, b"x" * 65536), Unsendable),
+        (Response(400, {}, reply(400, "Throttling").body.decode().encode("utf-16")), Unsendable),
+        (reply(400, "ThrottlingException"), Deferred),
+        (reply(503, "Throttling"), Deferred),
+        (reply(400, "RequestLimitExceeded"), Deferred),
+        (reply(400, "AuthorizationErrorException"), Unavailable),
+        (reply(403, "AccessDenied"), Unavailable),
+        (reply(403, "ExpiredToken"), Unavailable),
+        (reply(403, "RequestExpired"), Unavailable),
+        (reply(400, "OptInRequired"), Unavailable),
+        (reply(400, "KMSDisabled"), Unavailable),
+        (reply(400, "ValidationError"), Unsendable),
+        (reply(400, "UserError"), Unsendable),
+        (reply(400, "InvalidParameter", "Invalid parameter: Phone Number is opted out"), OptedOut),
+        (reply(400, "InvalidParameterValue", "Invalid parameter: PhoneNumber"), Refused),
+        (reply(500, "InvalidParameter", "Invalid parameter: PhoneNumber"), InDoubt),
     ],
 )
 def test_each_reply_has_its_verdict(response: Response, kind: type[Tried]) -> None:
     found = verdict(response, AttemptTimer(NUMBER))
     assert isinstance(found, kind), found
     assert NUMBER not in repr(found)
+
+
+@pytest.mark.parametrize(("said", "wait"), [("7", 7.0), ("later", 60.0), ("", 60.0)])
+def test_a_throttled_request_waits_as_long_as_is_asked(said: str, wait: float) -> None:
+    found = verdict(Response(429, {"retry-after": said}, b""), AttemptTimer(NUMBER))
+    assert isinstance(found, Deferred)
+    assert found.wait == wait
 
 
 def test_only_a_refusal_that_names_the_number_is_about_it() -> None:

@@ -67,7 +67,7 @@ async def test_the_start_the_mode_the_breaker_and_the_metrics_agree(
         async with service.opened(settings) as opened:
             (mode,) = (line["mode"] for line in lines if line["event"] == "service.starting")
             breaker = opened.parts.email.breaker
-            assert (mode, opened.mode, breaker.name, breaker._max_concurrency) == said
+            assert (mode, opened.mode, breaker.name, breaker.admission._max_concurrency) == said
             assert f"notification_simulated {float(said == SIMULATED)}\n" in opened.parts.metrics.page().decode()
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Collection
-from datetime import UTC, datetime
 
 from notification_service.channels.push.devices import Choice, PushService, choose
 from notification_service.channels.push.message import OutgoingPush
@@ -12,7 +11,6 @@ from notification_service.content.short_texts import ShortText, ShortTexts, Text
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
 from notification_service.contract.remarks import Remark
-from notification_service.contract.showtimes import parse_showtime
 from notification_service.delivery.ports.composer import CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.foundation.addresses import NotAnAddressError
@@ -69,7 +67,7 @@ class PushComposer:
                 title=title,
                 body=body,
                 booking_id=ids.booking_id,
-                valid_until=self._valid_until(event),
+                valid_until=self.texts.show_at(event),
             )
             found = size(message)
             shortest = length == _TITLE_LENGTHS[-1] and found <= MAX_PAYLOAD_BYTES
@@ -94,11 +92,6 @@ class PushComposer:
         if not written.lines:
             raise CompositionError(f"{template}/{self.texts.part}:1", "the text is empty, and a push needs a title")
         return written
-
-    def _valid_until(self, event: Event) -> datetime | None:
-        showtime = getattr(event, "showtime", None)
-        at = parse_showtime(showtime, self.texts.zone(event)) if showtime else None
-        return at.astimezone(UTC) if at is not None and at.tzinfo else None
 
 
 def _said(choice: Choice) -> str:

@@ -3,7 +3,6 @@
 https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,12 +19,14 @@ _FOREIGN = "are the app and FCM_SERVICE_ACCOUNT_FILE of the same Firebase projec
 
 def read(response: Response) -> Said:
     """A 5xx proves nothing: 503s that had been delivered are known (firebase-admin-node#1248)."""
-    status, error = response.status, _error(response.body)
+    status, body = response.status, response.json_object
+    found = body.get("error")
+    error = found if isinstance(found, dict) else {}
     code = _code(error)
     text = _text(code, error)
     match status, code:
         case _ if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110 §15.3
-            return Said(Finding.ACCEPTED, _name(response.body), status)
+            return Said(Finding.ACCEPTED, str(body.get("name") or "accepted"), status)
         case _ if status >= 500 or status == 408:  # noqa: PLR2004 - a gateway's timeout is in doubt as well
             return Said(Finding.IN_DOUBT, text, status)
         case 404, "UNREGISTERED":
@@ -42,15 +43,6 @@ def read(response: Response) -> Said:
             return Said(Finding.UNSENDABLE, text, status, hint=_REQUEST)
         case _:
             return Said(Finding.UNAVAILABLE, text, status, hint=_LOGIN)
-
-
-def _error(body: bytes) -> Mapping[str, Any]:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    error = said.get("error") if isinstance(said, dict) else None
-    return error if isinstance(error, dict) else {}
 
 
 def _details(error: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -78,12 +70,3 @@ def _listed(value: object) -> list[Mapping[str, Any]]:
 
 def _text(code: str, error: Mapping[str, Any]) -> str:
     return " ".join(filter(None, (code, str(error.get("message") or "")))) or "no reason given"
-
-
-def _name(body: bytes) -> str:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return "accepted"
-    name = said.get("name") if isinstance(said, dict) else None
-    return name if isinstance(name, str) else "accepted"

@@ -88,7 +88,7 @@ class GoogleLogin:
         )
         if not isinstance(answer, Response):
             raise NoLoginError(f"Google's token endpoint cannot be reached: {getattr(answer, 'text', 'no answer')}")
-        said = _object(answer.body)
+        said = answer.json_object
         token = said.get("access_token")
         if isinstance(token, str) and token.isascii() and token.isprintable() and token:
             return token
@@ -144,11 +144,3 @@ def _part(value: Mapping[str, object]) -> str:
 
 def _base64url(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
-
-
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}

@@ -40,6 +40,7 @@ class _Result:
 class PushTransport:
     """Sends to the devices one after another. Each result is in the record before the next request goes out.
 
+    The result of an only device is the verdict, which is written anyway.
     The fence is asked before the first request: it is about the message. `services`: those that are set up.
     """
 
@@ -61,7 +62,7 @@ class PushTransport:
             results.append(result)
             if result.said.finding is Finding.FENCE_LOST:
                 break
-            if message.note is not None:
+            if message.note is not None and len(message.targets) > 1:
                 await message.note(result.attempt)
         return _verdict(message, results)
 

@@ -1,7 +1,5 @@
 """Composes SMS: renders the event by `sms.txt` of its template, in at most two segments where that is possible."""
 
-from datetime import UTC, datetime
-
 from notification_service.channels.sms.message import OutgoingSms
 from notification_service.channels.sms.numbers import read_number
 from notification_service.channels.sms.segments import Segments, measure, prepared
@@ -9,7 +7,6 @@ from notification_service.content.short_texts import ShortText, ShortTexts, Text
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import Event
 from notification_service.contract.remarks import Remark
-from notification_service.contract.showtimes import parse_showtime
 from notification_service.delivery.ports.composer import CompositionError, MessageIds
 from notification_service.delivery.ports.directory import Recipient
 
@@ -48,7 +45,7 @@ class SmsComposer:
             content=text.encode(),
             remarks=(*written.remarks, *([_too_long(segments)] if too_long else ())),
             segments=segments.count,
-            valid_until=self._valid_until(event),
+            valid_until=self.texts.show_at(event),
         )
 
     def fitted(
@@ -65,12 +62,6 @@ class SmsComposer:
             if segments.count <= MAX_SEGMENTS or length == _TITLE_LENGTHS[-1]:
                 return text, written, segments
         raise AssertionError("the last length returns")
-
-    def _valid_until(self, event: Event) -> datetime | None:
-        """The beginning of the show, where it is a certain moment."""
-        showtime = getattr(event, "showtime", None)
-        at = parse_showtime(showtime, self.texts.zone(event)) if showtime else None
-        return at.astimezone(UTC) if at is not None and at.tzinfo else None
 
 
 def _too_long(segments: Segments) -> Remark:

@@ -43,7 +43,8 @@ class Entry:
     notification_id: str
     outcome: Outcome | None
     waiting: bool
-    possible_duplicate: bool
+    resends: int
+    """Those that were begun because a message may have gone out before."""
     event_ids: tuple[str, ...]
     created_at: datetime
     owner: str = ""
@@ -65,6 +66,10 @@ class Entry:
     """The relay of the last attempt that ended in doubt; None where no attempt says."""
     assignment: Assignment | None = field(default=None, compare=False)
     """The variant of its message; None where it has no part in a test."""
+
+    @property
+    def possible_duplicate(self) -> bool:
+        return self.resends > 0
 
     def knows(self, event_id: str) -> bool:
         return event_id in self.event_ids or (self.erased and stand_in(event_id) in self.event_ids)
@@ -119,7 +124,7 @@ class Ledger(Protocol):
         event_id: str,
         *,
         at: datetime,
-        possible_duplicate: bool,
+        resends: int,
         seen: str,
         sending: bool = False,
         was: Outcome | None = None,
@@ -128,10 +133,10 @@ class Ledger(Protocol):
     ) -> Fence:
         """Reopen the entry for this event under a new `owner`, the only one whose `close` is then accepted.
 
-        `seen`, `sending`: the owner and the sending mark that were read; the result is `Fence.LOST` where either has
-        changed since. `was`: the outcome that is appended to the history. `replay`: the token that this grants.
-        `intent`: replaces the entry's own where that is of another event. A closed entry is left alone unless its
-        outcome may be reopened.
+        `resends`: with the one that begins; 0 leaves those that were. `seen`, `sending`: the owner and the sending
+        mark that were read; the result is `Fence.LOST` where either has changed since. `was`: the outcome that is
+        appended to the history. `replay`: the token that this grants. `intent`: replaces the entry's own where that is
+        of another event. A closed entry is left alone unless its outcome may be reopened.
         """
 
     async def close(

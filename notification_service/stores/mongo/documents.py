@@ -170,7 +170,7 @@ def entry(document: Record) -> Entry:
         notification_id=str(document["_id"]),
         outcome=None if word in OPEN else _outcome(document),
         waiting=word == WAITING,
-        possible_duplicate=bool(document.get("possible_duplicate")),
+        resends=_resends(document),
         event_ids=tuple(listed(document, "event_ids", str)),
         created_at=document["created_at"],
         owner=str(document.get("owner", "")),
@@ -184,6 +184,16 @@ def entry(document: Record) -> Entry:
         assignment=assignment(document),
         settled=settled(listed(document, "attempts", dict)),
     )
+
+
+def resent(resends: int) -> dict[str, Any]:
+    """The mark of a possible duplicate; the number only where it says more than that."""
+    return {**({"possible_duplicate": True} if resends else {}), **({"resends": resends} if resends > 1 else {})}
+
+
+def _resends(document: Record) -> int:
+    number = document.get("resends")
+    return number if isinstance(number, int) else int(bool(document.get("possible_duplicate")))
 
 
 def _held_by(document: Record) -> str | None:

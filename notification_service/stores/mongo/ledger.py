@@ -31,7 +31,7 @@ _MAX_LENGTHS = {"event_ids": 1000, "attempts": 200, "history": 200, "replays": 2
 """Limits for the lists of one record: a fact that is reported again and again must not grow to 16 MB."""
 
 _OPEN = {"$in": list(documents.OPEN)}
-_ENDED_FIELDS = ("reason", "detail", "fingerprint", "due_at", "sending")
+_ENDED_FIELDS = ("reason", "detail", "fingerprint", "due_at", "sending", "resends")
 """Fields that a record loses when it becomes pending again."""
 
 _EVENT_FIELDS = ("event_json", "stripped_at")
@@ -116,7 +116,7 @@ class MongoLedger:
         event_id: str,
         *,
         at: datetime,
-        possible_duplicate: bool,
+        resends: int,
         seen: str,
         sending: bool = False,
         was: Outcome | None = None,
@@ -124,8 +124,7 @@ class MongoLedger:
         intent: Intent | None = None,
     ) -> Fence:
         fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": at}
-        if possible_duplicate:
-            fields["possible_duplicate"] = True
+        fields |= documents.resent(resends)
         if intent is not None:
             fields |= documents.of_event(intent, self._show)
         change: Document = {

@@ -11,7 +11,17 @@ from notification_service.stores.mongo.documents import listed
 
 _IMPERSONAL = (
     *("_id", "event_id", "event_ids", "event_type", "fact", "notification_type", "template", "template_digest"),
-    *("booking_id", "message_id", "status", "outcome", "reason", "fingerprint", "possible_duplicate", "repaired"),
+    *(
+        "booking_id",
+        "message_id",
+        "status",
+        "outcome",
+        "reason",
+        "fingerprint",
+        "possible_duplicate",
+        "resends",
+        "repaired",
+    ),
     *("owner", "replays", "later", "created_at", "updated_at", "sent_at", "due_at", "discarded_at", "erased_at"),
     *("provider_message_id", "delivery"),
     *("experiment", "variant", "fell_back", "shadow"),  # and not `unit`, which stands for a person

@@ -1,27 +1,29 @@
-"""Requests tokens from a provider's token endpoint (RFC 6749). The only module that speaks HTTP as a client.
+"""Requests tokens from a provider's token endpoint (RFC 6749).
 
 It is imported only where SMTP_AUTH=oauth2, because its libraries add a tenth of a second to the start.
 """
 
-import json
 import math
 import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import httpx
+from urllib.parse import urlencode
 
 from notification_service.channels.email.smtp import token_errors
 from notification_service.channels.email.smtp.replies import one_line
 from notification_service.channels.email.smtp.tokens import Granted, NoLoginError
+from notification_service.channels.http_client import HttpClient, Response
 from notification_service.foundation.secret_redaction import Secrecy
 
 _DEFAULT_LIFETIME_S = 300.0
 """Where the endpoint names no lifetime, which RFC 6749 §5.1 only recommends."""
 _MAX_LIFETIME_S = 24 * 3600.0
-_MAX_ANSWER_BYTES = 64 * 1024
+_STEP_TIMEOUT_S = 60.0
+"""Of each step of a request; the caller's deadline for the whole is usually shorter."""
+_HEADERS = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
+_OK = 200
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """Printable ASCII: no separator of XOAUTH2, and no line end."""
 _REFRESH_TOKEN = re.compile(r"[\x20-\x7e]+")
@@ -54,7 +56,7 @@ class Endpoint:
         """Request a token. The caller sets the deadline. Raises `NoLoginError`."""
         status, answer = await self.post(form)
         token = answer.get("access_token")
-        if status == httpx.codes.OK and isinstance(token, str) and _TOKEN.fullmatch(token):
+        if status == _OK and isinstance(token, str) and _TOKEN.fullmatch(token):
             renewed = answer.get("refresh_token")
             granted = Granted(token, lifetime_s(answer.get("expires_in")))
             return Answer(granted, renewed if isinstance(renewed, str) and _REFRESH_TOKEN.fullmatch(renewed) else None)
@@ -62,39 +64,23 @@ class Endpoint:
 
     async def post(self, form: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
         """Returns the status and the answer, which is empty where it is no JSON object. Raises `NoLoginError`."""
+        content = urlencode({name: value for name, value in form.items() if value}).encode()
+        # A connection of its own: the next request comes in an hour.
+        client = HttpClient(tls=self._tls, timeout=_STEP_TIMEOUT_S, max_connections=1)
         try:
-            status, body = await self._post({name: value for name, value in form.items() if value})
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
-            detail = one_line(self.hide(f"{type(problem).__name__}: {problem}"))
-            raise NoLoginError(f"the token endpoint cannot be reached: {detail}", token_errors.AWAY) from None
-        return status, _read(body)
-
-    async def _post(self, form: Mapping[str, str]) -> tuple[int, bytes]:
-        """Post without following redirects: secrets go only where the settings say."""
-        body = b""
-        async with (
-            httpx.AsyncClient(verify=self._tls, timeout=None, headers={"Accept": "application/json"}) as client,  # noqa: S113 - the deadline is for the whole
-            client.stream("POST", self.url, data=form) as response,
-        ):
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MAX_ANSWER_BYTES:
-                    break
-            return response.status_code, body
+            answer = await client.request("POST", self.url, headers=_HEADERS, content=content)
+        finally:
+            await client.close()
+        if isinstance(answer, Response):
+            return answer.status, answer.json_object
+        detail = one_line(self.hide(getattr(answer, "text", "")))
+        raise NoLoginError(f"the token endpoint cannot be reached: {detail}", token_errors.AWAY)
 
     def refusal(self, status: int, answer: Mapping[str, Any], hints: Mapping[str, str]) -> TokenRefusedError:
         error, description = (str(answer.get(name) or "") for name in ("error", "error_description"))
         detail = one_line(self.hide(": ".join(filter(None, (error, description)))))
         problem = f"the token endpoint answers {status}" + (f", {detail}" if detail else " and gives no token")
         return TokenRefusedError(problem, token_errors.hint(status, error, description, hints), error)
-
-
-def _read(body: bytes) -> Mapping[str, Any]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def lifetime_s(value: object) -> float:

@@ -1,12 +1,14 @@
 """Sends SMS through AWS SNS."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from notification_service.channels.http_client import FenceLost, HttpClient, MaybeSent, NotSent, Response
+from notification_service.channels.http_client import HttpClient, Response
 from notification_service.channels.sms.attempts import AttemptTimer
+from notification_service.channels.sms.exchange import Exchange, Request
 from notification_service.channels.sms.message import OutgoingSms
 from notification_service.channels.sms.prices import Prices
 from notification_service.channels.sms.sns.signature import Credentials, signed
@@ -14,7 +16,6 @@ from notification_service.delivery.ports.channel import (
     Accepted,
     BeforeHandover,
     Deferred,
-    HandoverRefused,
     InDoubt,
     OptedOut,
     OutgoingMessage,
@@ -69,34 +70,15 @@ class SnsTransport:
         self._client = client
         self._account = account
         self._prices = prices
+        self._exchange = Exchange(client, prices, self._publish, verdict, _UNREACHABLE)
 
     async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
-        if not isinstance(message, OutgoingSms):
-            raise TypeError(f"{type(message).__name__} is no SMS")
-        timer = AttemptTimer(message.recipient)
-        if objection := self._prices.objection(message):
-            return Unsendable(timer.ended("too_expensive"), objection)
-        content, url = urlencode(self._form(message)).encode(), self._account.url
-        headers = self._signed(content)
-        answer = await self._client.request(
-            "POST", url, headers=headers, content=content, before_handover=before_handover
-        )
-        match answer:
-            case FenceLost():
-                return HandoverRefused()
-            case NotSent(text):
-                return Unavailable(timer.ended("unavailable", text), _UNREACHABLE)
-            case MaybeSent(text):
-                return InDoubt(timer.ended("in_doubt", text))
-            case Response():
-                return verdict(answer, timer)
+        return await self._exchange.about(message, before_handover)
 
     async def check(self) -> str:
         """Ask SNS for its SMS settings, and return a sentence. Raises `ChannelUnavailableError`."""
-        content = urlencode({"Action": "GetSMSAttributes", "Version": "2010-03-31"}).encode()
-        answer = await self._client.request(
-            "POST", self._account.url, headers=self._signed(content), content=content, before_handover=None
-        )
+        asked = self._request({"Action": "GetSMSAttributes", "Version": "2010-03-31"})
+        answer = await self._client.request("POST", asked.url, headers=asked.headers, content=asked.content)
         if not isinstance(answer, Response):
             raise ChannelUnavailableError(f"{self._account.url} cannot be reached: {_UNREACHABLE}")
         code = found[1] if (found := _CODE.search(answer.body.decode("utf-8", "replace"))) else ""
@@ -107,8 +89,12 @@ class SnsTransport:
     async def close(self) -> None:
         await self._client.close()
 
-    def _signed(self, content: bytes) -> dict[str, str]:
-        return signed(
+    def _publish(self, message: OutgoingSms) -> Request:
+        return self._request(self._form(message))
+
+    def _request(self, form: Mapping[str, str]) -> Request:
+        content = urlencode(form).encode()
+        headers = signed(
             "POST",
             self._account.url,
             {"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
@@ -118,6 +104,7 @@ class SnsTransport:
             service="sns",
             at=datetime.now(UTC),
         )
+        return Request(self._account.url, headers, content)
 
     def _form(self, message: OutgoingSms) -> dict[str, str]:
         """`MaxPrice`: SNS itself drops a message that costs more. A ticket's message is transactional."""

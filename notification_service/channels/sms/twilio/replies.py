@@ -3,7 +3,6 @@
 Codes: https://www.twilio.com/docs/api/errors
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +41,7 @@ class Reply:
 
     @classmethod
     def of(cls, response: Response) -> "Reply":
-        try:
-            body = json.loads(response.body)
-        except (ValueError, RecursionError):
-            body = None
-        return cls(response.status, body if isinstance(body, dict) else {}, response.retry_after)
+        return cls(response.status, response.json_object, response.retry_after)
 
     @property
     def code(self) -> int | None:

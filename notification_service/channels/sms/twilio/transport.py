@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit
 
 from notification_service.channels.http_client import FenceLost, HttpClient, MaybeSent, NotSent, Response
 from notification_service.channels.sms.attempts import AttemptTimer
+from notification_service.channels.sms.exchange import Exchange, Request, as_sms
 from notification_service.channels.sms.message import OutgoingSms
 from notification_service.channels.sms.prices import Prices
 from notification_service.channels.sms.twilio import listing
@@ -17,15 +18,11 @@ from notification_service.delivery.ports.channel import (
     BeforeHandover,
     CannotTell,
     Found,
-    HandoverRefused,
-    InDoubt,
     LookUpAnswer,
     LookUpFailed,
     NotFound,
     OutgoingMessage,
     Tried,
-    Unavailable,
-    Unsendable,
 )
 from notification_service.foundation.errors import ChannelUnavailableError
 
@@ -69,47 +66,21 @@ class TwilioTransport:
     def __init__(self, client: HttpClient, account: Account, prices: Prices) -> None:
         self._client = client
         self._account = account
-        self._prices = prices
+        self._exchange = Exchange(client, prices, self._request, verdict, _UNREACHABLE)
 
     async def send_once(self, message: OutgoingMessage, before_handover: BeforeHandover) -> Tried:
-        if not isinstance(message, OutgoingSms):
-            raise TypeError(f"{type(message).__name__} is no SMS")
-        timer = AttemptTimer(message.recipient)
-        if objection := self._prices.objection(message):
-            return Unsendable(timer.ended("too_expensive"), objection)
-        answer = await self._client.request(
-            "POST",
-            self._account.messages,
-            headers={
-                "authorization": self._account.authorization,
-                "content-type": "application/x-www-form-urlencoded",
-                "accept": "application/json",
-            },
-            content=urlencode(self._form(message)).encode(),
-            before_handover=before_handover,
-        )
-        match answer:
-            case FenceLost():
-                return HandoverRefused()
-            case NotSent(text):
-                return Unavailable(timer.ended("unavailable", text), _UNREACHABLE)
-            case MaybeSent(text):
-                return InDoubt(timer.ended("in_doubt", text))
-            case Response():
-                return verdict(answer, timer)
+        return await self._exchange.about(message, before_handover)
 
     async def look_up(self, message: OutgoingMessage, since: datetime) -> LookUpAnswer:
         """Look for the message among those to its number since then."""
-        if not isinstance(message, OutgoingSms):
-            raise TypeError(f"{type(message).__name__} is no SMS")
-        timer = AttemptTimer(message.recipient)
+        text, timer = as_sms(message).text, AttemptTimer(message.recipient)
         url = f"{self._account.messages}?{urlencode({'To': message.recipient, 'PageSize': _PAGE_SIZE})}"
         for _ in range(_MAX_PAGES):
             page = await self._page(url)
             if isinstance(page, LookUpFailed):
                 return page
             try:
-                found = listing.find(page["messages"], message.text, since)
+                found = listing.find(page["messages"], text, since)
                 goes_on = listing.may_go_on(page["messages"], since)
             except (KeyError, TypeError, ValueError) as problem:
                 return LookUpFailed(f"Twilio's list cannot be read: {type(problem).__name__}")
@@ -133,6 +104,14 @@ class TwilioTransport:
     async def close(self) -> None:
         await self._client.close()
 
+    def _request(self, message: OutgoingSms) -> Request:
+        headers = {**self._headers, "content-type": "application/x-www-form-urlencoded"}
+        return Request(self._account.messages, headers, urlencode(self._form(message)).encode())
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"authorization": self._account.authorization, "accept": "application/json"}
+
     def _form(self, message: OutgoingSms) -> dict[str, str]:
         account = self._account
         sender = "MessagingServiceSid" if account.sender.startswith(_SERVICE_PREFIX) else "From"
@@ -145,8 +124,7 @@ class TwilioTransport:
         return form
 
     async def _page(self, url: str) -> Mapping[str, Any] | LookUpFailed:
-        headers = {"authorization": self._account.authorization, "accept": "application/json"}
-        answer = await self._client.request("GET", url, headers=headers, content=b"", before_handover=None)
+        answer = await self._client.request("GET", url, headers=self._headers)
         match answer:
             case Response(status=200):
                 return Reply.of(answer).body
