@@ -3,7 +3,7 @@
 import pytest
 
 from notification_service import settings
-from notification_service.cli.doctor import read_by_mail_programs
+from notification_service.cli.doctor import heard_of_mails, read_by_mail_programs
 
 ADDRESS = '{"AMC": {"address": "1 Main Street"}}'
 ZONE = '{"AMC": {"time_zone": "America/New_York"}}'
@@ -31,3 +31,30 @@ def test_the_doctor_says_which_setting_lets_programs_read_a_mail(
     monkeypatch.setenv("DEFAULT_TIME_ZONE", zone)
     monkeypatch.setenv("CINEMAS", cinemas)
     assert said in read_by_mail_programs(settings.load(None))
+
+
+TOPIC = {"SES_TOPICS": "arn:aws:sns:eu-west-1:123456789012:mail"}
+MAILBOX = {"RETURN_PATH_DOMAIN": "bounces.cinema.example", "LINK_KEYS": "1:8f3b6e0c59d24a7f91e6"}
+SILENT = "bounces and complaints that come after the server took a mail are not heard"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, [SILENT, "POSTMARK_WEBHOOK_LOGINS, or RETURN_PATH_DOMAIN for a mailbox, turns that on", "SUPPRESSION"]),
+        ({"SMTP_SERVER": "smtp.sendgrid.net"}, [SILENT, "not heard: SENDGRID_WEBHOOK_KEYS turns that on"]),
+        ({"SUPPRESSION": "true"}, [SILENT, "is written to no more"]),
+        ({"CALLBACK_URL": "https://links.example"}, [SILENT, "is written to no more"]),
+        (TOPIC, ["are heard, where `callbacks` or `bounces` runs", "is written to no more"]),
+        (MAILBOX, ["are heard", "is written to no more"]),
+        ({**TOPIC, "SUPPRESSION": "false"}, ["are heard", "SUPPRESSION=false", "is written to again all the same"]),
+    ],
+)
+def test_the_doctor_says_what_is_heard_of_mails_and_what_is_missing(
+    told: dict[str, str], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    found = heard_of_mails(settings.load(None))
+    assert [each for each in said if each not in found] == []
+    assert "\n" not in found
