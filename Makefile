@@ -21,7 +21,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
+.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance kills-with-webhooks mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
 	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
 
 help: ## show this
@@ -53,6 +53,9 @@ torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n, jud
 
 kills-over-distance: $(STAMP) ## KILLS=300 kills of workers whose mail server is 40 ms away (SEED=n)
 	@FAULT_KILLS=$(or $(KILLS),300) $(if $(SEED),FAULT_SEED=$(SEED)) $(BIN)/pytest --numprocesses 0 -s -m soak tests/faults/test_kills_over_distance.py
+
+kills-with-webhooks: $(STAMP) ## SECONDS=90 of kills of the listener, the worker and their connections while webhooks arrive (SEED=n)
+	@FAULT_SECONDS=$(or $(SECONDS),90) $(if $(SEED),FAULT_SEED=$(SEED)) $(BIN)/pytest --numprocesses 0 --timeout 3600 -s -m soak tests/faults/test_callbacks_under_kills.py
 
 mutants: $(STAMP) ## break each guard once, in a copy, and see a test fail (ONLY=claim for some)
 	@$(BIN)/python -m tests.mutants $(ONLY)
