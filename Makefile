@@ -22,7 +22,7 @@ SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach lan
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance kills-with-webhooks mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
-	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
+	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-feedback bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -135,6 +135,9 @@ scale-model: $(STAMP) ## from 1 to 10,000 mails a second: how many of each part,
 	@$(BIN)/python -m benchmarks.scale_model --out docs/scale.png $(if $(ACCOUNT),--account $(ACCOUNT))
 bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second (RATE=200)
 	@$(BIN)/python -m benchmarks.clicks $(if $(RATE),--rate $(RATE))
+
+bench-feedback: $(STAMP) ## mails beside 1,000 signed webhooks and 200 clicks a second, and without, in ROUNDS=10 interleaved rounds (SECONDS=15)
+	@$(BIN)/python -m benchmarks.feedback --rounds $(or $(ROUNDS),10) --seconds $(or $(SECONDS),15)
 
 bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 	@$(BIN)/python -m benchmarks.plot

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import material, results
+from benchmarks import feedback, material, results
 from benchmarks.distance import at_a_distance
 from benchmarks.latency import under_load
 from benchmarks.plot import gathered
@@ -29,6 +29,13 @@ def test_the_waits_under_an_open_load_are_reported(place: Place, tmp_path: Path,
     part = program.part(place, material.write(tmp_path / "material"), program.prepare())
     row = under_load(place, part, program, rate=40, events=40)
     assert 0 < row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
+
+
+def test_the_waits_beside_webhooks_and_clicks_are_reported(place: Place) -> None:
+    load = {"clicks": 20, "webhooks": 30, "seconds": 2}
+    row = feedback.one_round(place, rate=20, seconds=2, load=load)
+    assert 0 < float(row["mails p50"]) <= float(row["mails p99"])
+    assert all(float(row[name]) > 0 for name in ("click p50", "webhook p99", "burst s", "CPU ms each"))
 
 
 def test_a_server_at_a_distance_answers_a_round_trip_later(place: Place) -> None:

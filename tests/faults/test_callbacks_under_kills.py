@@ -88,7 +88,7 @@ def _killed(part: Part) -> None:
     part.wait_ready()
 
 
-def _faults(drawn: random.Random, kinds: list[Callable[[], None]], seconds: float) -> Iterator[Callable[[], None]]:
+def _faults(drawn: random.Random, kinds: list[str], seconds: float) -> Iterator[str]:
     """Each kind at least once, in an order that is drawn anew, until the time is over."""
     end = time.monotonic() + seconds
     while True:
@@ -111,14 +111,18 @@ def _run(place: Place, seconds: float, seed: int) -> str:
             for thread in threads:
                 thread.start()
             faults = Counter[str]()
-            kinds = {"listener": partial(_killed, listener), "worker": partial(_killed, worker), "broker": proxy.cut}
+            kinds: dict[str, Callable[[], None]] = {
+                "listener": partial(_killed, listener),
+                "worker": partial(_killed, worker),
+                "broker": proxy.cut,
+            }
             try:
-                for fault in _faults(drawn, list(kinds.values()), seconds):
+                for name in _faults(drawn, list(kinds), seconds):
                     published.append(fresh("booking.confirmed", user_email=f"guest{len(published)}@example.org"))
                     place.publish(event(published[-1]))
                     time.sleep(drawn.uniform(0.3, 1.0))
-                    fault()
-                    faults[next(name for name, each in kinds.items() if each == fault)] += 1
+                    kinds[name]()
+                    faults[name] += 1
                 time.sleep(0.5)
             finally:
                 stopped.set()
