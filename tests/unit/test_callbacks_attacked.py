@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import random
 import statistics
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from string import ascii_letters, digits
 from typing import Any
 from urllib.parse import quote
 
@@ -275,6 +278,40 @@ async def test_the_good_link_leads_to_its_target_whatever_host_is_claimed(door: 
     assert answer.statuses == [302]
     assert f"location: {TARGET}\n" in f"{answer.head}\n"
     assert "evil" not in answer.head
+
+
+async def statuses_of_many(door: Door, requests: list[bytes]) -> list[int]:
+    """Of requests that come one behind the other on one connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    found: list[int] = []
+    for beginning in range(0, len(requests), 50):
+        some = requests[beginning : beginning + 50]
+        writer.write(b"".join(some))
+        for _ in some:
+            head = await reader.readuntil(b"\r\n\r\n")
+            (length,) = (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+            await reader.readexactly(length)
+            found.append(int(head[9:12]))
+    writer.close()
+    return found
+
+
+async def test_a_thousand_looks_at_the_page_unsubscribe_nobody(door: Door) -> None:
+    look = get(f"/u/{UNSUBSCRIBE}?List-Unsubscribe=One-Click").replace(CLOSE.encode(), b"")
+    assert set(await statuses_of_many(door, [look] * 1000)) == {200}
+    assert door.queue.bodies == []
+
+
+async def test_2000_tampered_tokens_over_http_lead_nowhere(door: Door) -> None:
+    chance, made = random.Random(13), list[bytes]()  # noqa: S311 - the same tokens each time
+    while len(made) < 2000:
+        at, letter = chance.randrange(40), chance.choice(ascii_letters + digits + "-_")
+        if letter != TOKEN[at]:
+            path = LINK.replace(TOKEN, TOKEN[:at] + letter + TOKEN[at + 1 :])
+            made.append(get(path).replace(CLOSE.encode(), b""))
+    found = Counter(await statuses_of_many(door, made))
+    assert found == {404: 2000}
+    assert door.noted == []
 
 
 async def test_no_header_turns_a_look_into_a_wish(door: Door) -> None:

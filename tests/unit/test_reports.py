@@ -1,8 +1,10 @@
 """Delivery reports and complaints as mail servers write them, and as strangers might."""
 
 import base64
+import random
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email import message_from_bytes
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import given, strategies as st
 
 from notification_service.contract.signals import Signal, SignalKind
 from notification_service.feedback import reports
+from notification_service.feedback.maildir import Maildir
 from notification_service.feedback.reports import NoSignal
 from notification_service.feedback.return_path import ReturnPath
 from tests.unit.fakes import FixedKeys
@@ -383,3 +386,23 @@ def test_any_text_in_the_fields_crashes_nothing(fields: str, name: str) -> None:
 @given(content=st.binary(max_size=2000))
 def test_any_bytes_are_no_report(content: bytes) -> None:
     assert isinstance(read(content), NoSignal)
+
+
+async def test_200_fuzzed_reports_in_a_maildir_crash_nothing_and_each_is_read_once(tmp_path: Path) -> None:
+    chance, heard = random.Random(3), list[Signal]()  # noqa: S311 - the same mails each time
+    for folder in ("new", "cur", "tmp"):
+        (tmp_path / folder).mkdir()
+    for number in range(200):
+        content = bytearray(written(chance.choice(sorted(CORPUS))))
+        for _ in range(chance.randrange(60)):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        del content[chance.randrange(len(content)) :]
+        (tmp_path / "new" / f"m{number}").write_bytes(content)
+
+    async def publish(found: Sequence[Signal]) -> None:
+        heard.extend(found)
+
+    counts = await Maildir(tmp_path).take(PATH, publish)
+    assert (counts.mails, counts.unreadable, counts.signals) == (200, 0, len(heard))
+    assert {each.notification_id for each in heard} == {NOTIFICATION}
+    assert (await Maildir(tmp_path).take(PATH, publish)).mails == 0
