@@ -21,8 +21,8 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
-	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-channels bench-clicks bench-plot lock audit clean
+.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance kills-with-webhooks mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
+	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-channels bench-clicks bench-feedback bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ torture: $(STAMP) ## a fault every second or two for SECONDS=120 or KILLS=n, jud
 
 kills-over-distance: $(STAMP) ## KILLS=300 kills of workers whose mail server is 40 ms away (SEED=n)
 	@FAULT_KILLS=$(or $(KILLS),300) $(if $(SEED),FAULT_SEED=$(SEED)) $(BIN)/pytest --numprocesses 0 -s -m soak tests/faults/test_kills_over_distance.py
+
+kills-with-webhooks: $(STAMP) ## SECONDS=90 of kills of the listener, the worker and their connections while webhooks arrive (SEED=n)
+	@FAULT_SECONDS=$(or $(SECONDS),90) $(if $(SEED),FAULT_SEED=$(SEED)) $(BIN)/pytest --numprocesses 0 --timeout 3600 -s -m soak tests/faults/test_callbacks_under_kills.py
 
 mutants: $(STAMP) ## break each guard once, in a copy, and see a test fail (ONLY=claim for some)
 	@$(BIN)/python -m tests.mutants $(ONLY)
@@ -136,6 +139,9 @@ bench-channels: $(STAMP) ## mails beside a provider of SMS that hangs for SECOND
 
 bench-clicks: $(STAMP) ## what a counted click costs, and 200 redirects a second (RATE=200)
 	@$(BIN)/python -m benchmarks.clicks $(if $(RATE),--rate $(RATE))
+
+bench-feedback: $(STAMP) ## mails beside 1,000 signed webhooks and 200 clicks a second, and without, in ROUNDS=10 interleaved rounds (SECONDS=15)
+	@$(BIN)/python -m benchmarks.feedback --rounds $(or $(ROUNDS),10) --seconds $(or $(SECONDS),15)
 
 bench-plot: $(STAMP) ## benchmarks/figures.png of what the runs have kept
 	@$(BIN)/python -m benchmarks.plot

@@ -28,7 +28,8 @@ from notification_service.feedback.signal_buffer import SignalBuffer
 from notification_service.foundation.keyed_tokens import TokenKeys
 from notification_service.observability import serving
 
-KEYS = TokenKeys({1: "a key of some length for the benchmark"})
+LINK_KEYS = "1:a key of some length for the benchmark"
+KEYS = TokenKeys({1: LINK_KEYS.partition(":")[2]})
 HOSTS = frozenset({"cinema.example"})
 TARGET = "https://cinema.example/bookings/BOOK-789012?from=mail"
 TEMPLATES = Path(__file__).parents[1] / "templates"

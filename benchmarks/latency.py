@@ -8,7 +8,8 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,19 @@ def main() -> None:
     results.keep("latency", rows, throughput=most)
 
 
-def under_load(place: Place, part: Part, program: Program, rate: float, events: int) -> dict[str, float | int]:
-    """Milliseconds from each event's moment to its `250`, at `rate` events a second; the first ones only warm up."""
+def under_load(
+    place: Place,
+    part: Part,
+    program: Program,
+    rate: float,
+    events: int,
+    *,
+    beside: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> dict[str, float | int]:
+    """Milliseconds from each event's moment to its `250`, at `rate` events a second; the first ones only warm up.
+
+    `beside`: what else goes on while they come, entered after the warming up.
+    """
     total = WARM + events
     _add_people(place, total)
     ahead = len(place.smtp.mails())
@@ -75,7 +87,8 @@ def under_load(place: Place, part: Part, program: Program, rate: float, events: 
             part.wait_ready()
         asyncio.run(publish_when_due(place.amqp_url, _publications(range(WARM)), rate=min(rate, 50)))
         until(lambda: _accepted(place, ahead) >= WARM, timeout=_SETTLES)
-        due = asyncio.run(publish_when_due(place.amqp_url, _publications(range(WARM, total)), rate=rate))
+        with beside():
+            due = asyncio.run(publish_when_due(place.amqp_url, _publications(range(WARM, total)), rate=rate))
         until(lambda: _accepted(place, ahead) >= total, timeout=_SETTLES)
     finally:
         part.stop()

@@ -134,7 +134,7 @@ def _check_unsubscribing(settings: Settings, template: str) -> None:
     needed = {
         "CALLBACK_URL with https": (settings.feedback.callback_url or "").startswith("https://"),
         "LINK_KEYS": bool(settings.tracking.link_keys),
-        "SUPPRESSION=true": settings.tracking.suppression,
+        "a SUPPRESSION that is not false": settings.suppression,
     }
     if missing := [name for name, there in needed.items() if not there]:
         raise ConfigurationError(

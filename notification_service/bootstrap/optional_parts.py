@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def suppressions(settings: Settings, database: mongo.Database, reads: GroupedReads) -> "MongoSuppressions | None":
-    if not settings.tracking.suppression:
+    if not settings.suppression:
         return None
     from notification_service.records import suppression_list  # noqa: PLC0415 - imported where it is on
 

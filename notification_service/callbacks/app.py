@@ -1,13 +1,15 @@
 """The application of the public listener: the webhooks of providers, and the links in mails. Nothing else."""
 
+import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -28,6 +30,9 @@ _TYPES = ("application/json", "text/plain", "application/x-amz-json-1.0", "")
 """SNS says text/plain of its JSON."""
 _FORM = "application/x-www-form-urlencoded"
 _SEND_FORMS = frozenset({"twilio"})
+_READ_ONCE = re.compile(r"authorization|content-(?:type|encoding)|x-(?:twilio|amz-sns)-.*")
+"""Headers that decide something: of two, a gateway may have judged the other one."""
+_HALF_SENT = 408
 _RETRY_AFTER_S = "30"
 _MAX_LINES_PER_MINUTE = 20
 
@@ -81,6 +86,9 @@ class Callbacks:
             return self._refused(name, problem.status, str(problem))
         except (CannotVerifyError, DependencyError) as problem:
             return self._put_off(name, problem)
+        except ClientDisconnect:
+            self._metrics.answered(name, _HALF_SENT)
+            raise
         self._metrics.answered(name, 200, len(heard.signals), heard.unreadable)
         if heard.unreadable and self._lines.free():
             log.warning("callbacks.unreadable", provider=name, events=heard.unreadable)
@@ -94,8 +102,10 @@ class Callbacks:
             raise CallbackRefusedError(415, f"Only {'a form' if types == (_FORM,) else 'JSON'} is read here.")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise CallbackRefusedError(415, "Only what is not compressed is read here.")
+        if twice := [name for name, times in Counter(headers.keys()).items() if times > 1 and _READ_ONCE.match(name)]:
+            raise CallbackRefusedError(400, f"The header {twice[0]} stands there twice.")
         body = await _bounded(request, provider.max_bytes)
-        named = {name: headers[name] for name in headers}
+        named = dict(headers)
         return await provider.read(Webhook(named, body, datetime.now(UTC), request.url.path))
 
     def _refused(self, provider: str, status: int, why: str) -> Response:

@@ -1,6 +1,6 @@
 """The process of the public listener: its port, the inner port for health and metrics, and the way to the queue."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
@@ -76,7 +76,7 @@ async def run(settings: Settings) -> None:
         async with (
             clicks.running(),
             _listening(inside, "PORT", inner.http_host, inner.port),
-            _listening(outside, "CALLBACK_PORT", outer.callback_host, outer.callback_port),
+            _listening(outside, "CALLBACK_PORT", outer.callback_host, outer.callback_port, metrics.refused),
         ):
             await stop.wait()
     finally:
@@ -84,10 +84,12 @@ async def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _listening(app: ASGIApp, setting: str, host: str, port: int) -> AsyncIterator[None]:
+async def _listening(
+    app: ASGIApp, setting: str, host: str, port: int, refused: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[None]:
     """Raises `ConfigurationError` if the port is taken."""
     try:
-        async with listener.serving(app, host, port):
+        async with listener.serving(app, host, port, refused=refused):
             yield
     except OSError as problem:
         hint = "; beside the service itself this process needs a PORT of its own" if setting == "PORT" else ""

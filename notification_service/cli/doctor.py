@@ -15,6 +15,7 @@ from notification_service.broker import delivery_limits, lenient_decoding
 from notification_service.broker.delivery_limits import Fate
 from notification_service.broker.lenient_decoding import LOST
 from notification_service.channels import outbox
+from notification_service.channels.email.smtp import sending_services
 from notification_service.channels.outbox import FileOutbox
 from notification_service.cli import env_file
 from notification_service.cli.configuration import command_settings
@@ -38,6 +39,7 @@ from notification_service.stores.redis import client as redis
 from notification_service.stores.redis.claims import RedisClaims
 
 ENV_FILE = Path(".env")
+ANY_WEBHOOK = "SES_TOPICS, SENDGRID_WEBHOOK_KEYS, MAILGUN_WEBHOOK_KEYS or POSTMARK_WEBHOOK_LOGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ async def examine(settings: Settings) -> AsyncGenerator[CheckResult, None]:
         (str(ENV_FILE), _env_file),
         ("templates", _templates),
         ("mail programs", _mail_programs),
+        ("feedback", _feedback),
         ("outbox", _outbox),
         ("RabbitMQ", _rabbitmq),
         ("RabbitMQ's delivery limits", _delivery_limits),
@@ -138,6 +141,32 @@ def read_by_mail_programs(settings: Settings) -> str:
     if not address:
         return "read the calendar file, and no reservation: an address in CINEMAS adds it for that cinema"
     return "read the calendar file and the reservation"
+
+
+async def _feedback(settings: Settings) -> str:
+    return heard_of_mails(settings)
+
+
+def heard_of_mails(settings: Settings) -> str:
+    """What becomes known of a mail after the server took it, what follows from it, and which setting would add it."""
+    feedback = settings.feedback
+    if not (feedback.has_webhooks or feedback.return_path_domain):
+        service = sending_services.find(settings.smtp.host)
+        turns_on = service.webhook_setting if service else f"{ANY_WEBHOOK}, or RETURN_PATH_DOMAIN for a mailbox,"
+        heard = (
+            "bounces and complaints that come after the server took a mail are not heard: "
+            f"{turns_on} turns that on (docs/feedback.md)"
+        )
+    else:
+        heard = "bounces and complaints are heard, where `callbacks` or `bounces` runs"
+    if settings.suppression:
+        return f"{heard}; an address that is gone or complained is written to no more"
+    if feedback.enabled:
+        return f"{heard}; SUPPRESSION=false: an address that is gone or complained is written to again all the same"
+    return (
+        f"{heard}, and SUPPRESSION with it; until then an address that the server refuses is written to again by the "
+        "next event, unless SUPPRESSION=true"
+    )
 
 
 async def _outbox(settings: Settings) -> str:

@@ -65,8 +65,10 @@ def list_suppressions(
         return
     _table(found)
     say(f"{len(found)} suppressions{'' if everything else ' that count now'}")
-    if not settings.tracking.suppression:
-        say("SUPPRESSION=false: nothing is asked of this list before a mail is sent")
+    if not settings.suppression:
+        say(
+            "suppression is off (SUPPRESSION, docs/suppression.md): nothing is asked of this list before a mail is sent"
+        )
 
 
 @app.command()

@@ -32,7 +32,7 @@ class Layout:
             path=request.scope["path"],
             csrf_token=self._sign_in.csrf_token(request),
             feedback=settings.feedback.enabled,
-            suppression=settings.tracking.suppression,
+            suppression=settings.suppression,
             clicks=settings.tracking.consent_field is not None,
             tested=bool(settings.service.experiment or settings.service.shadow_variant),
             simulated=None if settings.live else settings.unconfigured or "DELIVERY_MODE=simulate",

@@ -45,7 +45,7 @@ class SuppressionPages:
             causes=list(Cause),
             cause=asked,
             term=term,
-            asked_before_sending=self._queries.settings.tracking.suppression,
+            asked_before_sending=self._queries.settings.suppression,
             older=_older(request, page.following),
             first="after" not in request.query_params,
         )

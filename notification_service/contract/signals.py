@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from notification_service.contract.channel_kinds import ChannelKind
 
+REPORT = "report"
+"""The source of what mails report. Anybody can write one: only their notification is certain, by its code."""
+
 
 class SignalKind(StrEnum):
     """What a signal tells."""

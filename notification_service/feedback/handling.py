@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from notification_service.contract import delivery_status
-from notification_service.contract.signals import Signal
+from notification_service.contract.signals import REPORT, Signal
 from notification_service.delivery.ports.signals import SignalHandler, SignalledRecord, Signals, StoredSignal, key_of
 from notification_service.feedback import signal_messages
 from notification_service.foundation.addresses import mask
@@ -84,16 +84,35 @@ class SignalHandling:
     async def _known(self, signal: Signal, record: SignalledRecord | None) -> StoredSignal:
         recipient = record.recipient if record else ""
         shown = recipient if "@" in recipient and _HIDDEN not in recipient else None
-        address = signal.address or shown
+        if signal.source == REPORT:
+            address, digest = await self._written_to(signal, record, shown)
+        else:
+            address = signal.address or shown
+            digest = await self._store.address_digest(address) if address else None
         return StoredSignal(
             replace(
                 signal, address=address, notification_id=record.notification_id if record else signal.notification_id
             ),
             record,
-            await self._store.address_digest(address) if address else None,
+            digest,
             # By the address that was written to, as mails are counted, though another one may have bounced behind it.
             mailbox_class(recipient or address or "") if recipient or address else "",
         )
+
+    async def _written_to(
+        self, signal: Signal, record: SignalledRecord | None, shown: str | None
+    ) -> tuple[str | None, str | None]:
+        """The address that the record's message went to, and its digest, as far as the record tells.
+
+        A reader can write a report on a mail of their own, and name anybody in it.
+        """
+        if shown:
+            return shown, await self._store.address_digest(shown)
+        held = record.address_digests if record else ()
+        digest = await self._store.address_digest(signal.address) if signal.address else None
+        if digest in held:
+            return signal.address, digest
+        return None, held[0] if len(held) == 1 else None
 
 
 def _log(stored: StoredSignal) -> None:

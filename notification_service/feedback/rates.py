@@ -56,7 +56,9 @@ Place = tuple[str, str]
 
 def rates(accepted: Mapping[Place, int], signals: Mapping[tuple[str, str, str], int]) -> list[MailboxRate]:
     """`signals`: how many of each template, class and kind. The most mails first."""
-    places: Iterable[Place] = {*accepted, *((template, mailbox) for template, mailbox, _ in signals)}
+    told = (SignalKind.BOUNCED, SignalKind.COMPLAINED)
+    heard = ((template, mailbox) for template, mailbox, kind in signals if kind in told)
+    places: Iterable[Place] = {*accepted, *heard}
 
     def of(place: Place) -> MailboxRate:
         template, mailbox = place

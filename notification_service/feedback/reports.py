@@ -13,13 +13,12 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from notification_service.contract.signals import Signal, SignalKind
+from notification_service.contract.signals import REPORT, Signal, SignalKind
 from notification_service.feedback import bounce_texts, status_fields
 from notification_service.feedback.details import mailbox_or_none, one_line
 from notification_service.feedback.return_path import ReturnPath
 from notification_service.feedback.status_fields import RecipientStatus, field
 
-SOURCE = "report"
 MAX_BYTES = 1024 * 1024
 """What is read of one mail. Whoever returns a whole mail writes the status above it."""
 
@@ -29,6 +28,8 @@ _MAX_SCANNED = 64 * 1024
 _MAX_AHEAD = timedelta(minutes=5)
 _BLANK_BEFORE_COLON = re.compile(rb"^([A-Za-z-]{1,40})[ \t]{1,4}:", re.MULTILINE)
 """The obsolete form of a field (RFC 5322 §4.5), which the standard library takes for the end of the headers."""
+_TAG = re.compile(r"</?[a-z!][^<>@]{0,2000}>", re.IGNORECASE)
+"""Of HTML, but not an address in angle brackets."""
 _STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 _FEEDBACK_TYPES = ("message/feedback-report",)
 _ORIGINAL_TYPES = ("message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers")
@@ -85,7 +86,7 @@ def _read(message: Message, content: bytes, return_path: ReturnPath, now: dateti
     at = _date(message, now)
     return [
         Signal(
-            source=SOURCE,
+            source=REPORT,
             source_id=f"{digest}.{index}",
             kind=each.kind,
             at=at,
@@ -138,7 +139,7 @@ def _from_text(message: Message, texts: list[str]) -> list[RecipientStatus]:
     """A report whose parts have lost their types, or one in words alone."""
     blocks = [block for text in texts if "final-recipient:" in text.lower() for block in _plain_blocks(text)]
     found = list(status_fields.statuses(blocks))
-    return found or [each for text in texts for each in bounce_texts.statuses(message, text)]
+    return found or next(filter(None, (list(bounce_texts.statuses(message, text)) for text in texts)), [])
 
 
 def _plain_blocks(text: str) -> list[Message]:
@@ -178,7 +179,14 @@ def _head_of(part: Message) -> str:
 
 def _decoded(part: Message) -> str:
     payload = part.get_payload(decode=True)
-    text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(part.get_payload())
+    if not isinstance(payload, bytes):
+        return str(part.get_payload())[:_MAX_SCANNED].replace("\r\n", "\n")
+    try:
+        text = payload.decode(part.get_content_charset("utf-8"), "replace")
+    except (LookupError, ValueError):
+        text = payload.decode("utf-8", "replace")
+    if part.get_content_subtype() == "html":
+        text = _TAG.sub("", text)
     return text[:_MAX_SCANNED].replace("\r\n", "\n")
 
 

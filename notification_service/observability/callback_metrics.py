@@ -39,5 +39,9 @@ class CallbackMetrics:
         if unreadable:
             self._unreadable.labels(name).inc(unreadable)
 
+    def refused(self, status: int) -> None:
+        """Count an answer to what is no request that anybody could read."""
+        self.answered(OTHER, status)
+
     def page(self) -> bytes:
         return generate_latest(self.registry)

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +32,9 @@ _MAX_TASKS = 1000
 
 _MAX_HEAD_SIZE = 16 * 1024
 
+_TWO_LENGTHS = {b"content-length", b"transfer-encoding"}
+"""A program in front of us may take the rest of the body for the next request (RFC 9112 §6.1)."""
+
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,6 +42,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of every answer, unless the application sets them."""
+Refused = Callable[[int], None]
 _REFUSAL = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
 
 
@@ -57,13 +61,23 @@ class HttpLimits:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, host: str, port: int, limits: HttpLimits | None = None) -> AsyncIterator[None]:
-    """Serve while the block runs. Raises `OSError` if the port is taken."""
+async def serving(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    limits: HttpLimits | None = None,
+    *,
+    refused: Refused = lambda _: None,
+) -> AsyncIterator[None]:
+    """Serve while the block runs. Raises `OSError` if the port is taken.
+
+    `refused`: told the status of each answer that the application had no part in.
+    """
     listening = socket.create_server((host, port))
-    made: Any = functools.partial(_Connection, pool=_ConnectionPool(limits or HttpLimits()))
+    made: Any = functools.partial(_Connection, pool=_ConnectionPool(limits or HttpLimits(), refused))
     server = _Server(
         uvicorn.Config(
-            _answering(app),
+            _answering(app, refused),
             http=made,
             ws="none",
             log_config=None,
@@ -86,9 +100,8 @@ async def serving(app: ASGIApp, host: str, port: int, limits: HttpLimits | None 
         listening.close()
 
 
-def _answering(app: ASGIApp) -> ASGIApp:
+def _answering(app: ASGIApp, refused: Refused) -> ASGIApp:
     """Set the headers of every answer, and log nothing about clients that disconnected or were cut off."""
-    too_large = PlainTextResponse("The head of the request is too large.", 431, {"Connection": "close"})
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -102,8 +115,11 @@ def _answering(app: ASGIApp) -> ASGIApp:
                     headers.setdefault(name, value)
             await send(message)
 
+        refusal = _refusal(scope)
+        if refusal:
+            refused(refusal.status_code)
         try:
-            await (app if _size(scope) <= _MAX_HEAD_SIZE else too_large)(scope, receive, sent)
+            await (refusal or app)(scope, receive, sent)
         except ClientDisconnect:
             return
         except asyncio.CancelledError:
@@ -112,6 +128,15 @@ def _answering(app: ASGIApp) -> ASGIApp:
             await JSONResponse({"status": "DOWN"}, status_code=503)(scope, receive, sent)
 
     return run
+
+
+def _refusal(scope: Scope) -> PlainTextResponse | None:
+    """The answer to a head that no application gets to see."""
+    if _size(scope) > _MAX_HEAD_SIZE:
+        return PlainTextResponse("The head of the request is too large.", 431, {"Connection": "close"})
+    if {name for name, _ in scope["headers"]} >= _TWO_LENGTHS:
+        return PlainTextResponse("The request says its length in two ways.", 400, {"Connection": "close"})
+    return None
 
 
 def _size(scope: Scope) -> int:
@@ -131,8 +156,9 @@ class _Server(uvicorn.Server):
 class _ConnectionPool:
     """The open connections. When they are too many, one is closed, so that no client can lock the others out."""
 
-    def __init__(self, limits: HttpLimits) -> None:
+    def __init__(self, limits: HttpLimits, refused: Refused) -> None:
         self.limits = limits
+        self.refused = refused
         self._open: dict[_Connection, None] = {}
 
     def admit(self, connection: "_Connection") -> None:
@@ -227,6 +253,8 @@ class _Connection(H11Protocol):
         """Answer instead of the application, unless an answer has begun; then close the connection."""
         working = self._cycle is not None and not self._cycle.response_complete
         if not self.cycle.response_started if working else self.conn.our_state is self._untouched:
+            if not working:
+                self._pool.refused(status.value)
             headers = {**_HEADERS, **_REFUSAL, "Content-Length": str(len(why))}
             head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{why}".encode())

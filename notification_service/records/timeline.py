@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from notification_service.contract.outcomes import PENDING, WAITING
 from notification_service.delivery.ports.ledger import Record
 
+_OWN_LINKS = "link"
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,9 +69,15 @@ def _attempt(attempt: Record) -> str:
 
 def _signal(signal: Record) -> str:
     extra = signal.get("extra")
-    more = [f"{name} {value}" for name, value in extra.items()] if isinstance(extra, Mapping) else []
-    said = [str(signal[name]) for name in ("code", "detail") if signal.get(name)]
-    return " · ".join([*said, *more, f"by {signal.get('source')}"])
+    shown = extra if isinstance(extra, Mapping) else {}
+    words = [
+        *(str(signal.get(name) or "") for name in ("code", "detail")),
+        f"the link {shown['link']}" if shown.get("link") else "",
+        f"a {shown['class']}" if shown.get("class") else "",
+        str(shown.get("why") or ""),
+        "by a link of the mail" if signal.get("source") == _OWN_LINKS else f"by {signal.get('source')}",
+    ]
+    return " · ".join(filter(None, words))
 
 
 def _why(record: Record) -> str:

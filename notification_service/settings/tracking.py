@@ -42,9 +42,12 @@ LinkKeys = Annotated[
 
 
 class TrackingSettings(SettingsGroup):
-    """`link_keys`: `id:secret`, the newest first. `tracking_consent_field`: of a user, true where they agree."""
+    """`suppression`: None where feedback decides. `link_keys`: `id:secret`, the newest first.
 
-    suppression: bool = False
+    `tracking_consent_field`: of a user, true where they agree.
+    """
+
+    suppression: bool | None = None
     suppression_days: Annotated[float, Field(gt=0, le=365)] = 30
     tracking: Tracking = Tracking.OFF
     tracking_consent_field: Annotated[str | None, FieldOfUser] = None

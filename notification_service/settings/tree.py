@@ -98,10 +98,19 @@ class Settings(BaseModel):
         return self.wallet.missing, self.service.retention_problem, self.feedback_problem, self.tracking_problem
 
     @property
+    def suppression(self) -> bool:
+        """Whether an address that is gone or complained is written to no more: where that is heard, unless told."""
+        told = self.tracking.suppression
+        return self.feedback.enabled if told is None else told
+
+    @property
     def tracking_problem(self) -> str | None:
         """Why addresses cannot be suppressed or clicks not be counted as the settings ask, in one sentence."""
-        if self.tracking.suppression and not self.has_digests:
-            return "SUPPRESSION=true with RECORD_RECIPIENT=masked needs ADDRESS_KEYS: the list holds keyed digests"
+        if self.suppression and not self.has_digests:
+            return (
+                "SUPPRESSION with RECORD_RECIPIENT=masked needs ADDRESS_KEYS: the list holds keyed digests. Where "
+                "feedback is heard, suppression is on unless SUPPRESSION=false"
+            )
         if self.tracking.tracking is Tracking.OFF:
             return None
         needed = {

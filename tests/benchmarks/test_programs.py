@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import channels, material, results
+from benchmarks import channels, feedback, material, results
 from benchmarks.channel_providers import Providers
 from benchmarks.distance import at_a_distance
 from benchmarks.latency import under_load
@@ -41,6 +41,13 @@ def test_mails_are_timed_beside_a_provider_that_hangs_and_messages_cost_somethin
         costs = channels.paired(place, providers, rounds=1, messages=5)
     assert [row["message"] for row in costs] == ["email", "sms", "push"]
     assert all(float(row["CPU ms"]) > 0 for row in costs)
+
+
+def test_the_waits_beside_webhooks_and_clicks_are_reported(place: Place) -> None:
+    load = {"clicks": 20, "webhooks": 30, "seconds": 2}
+    row = feedback.one_round(place, rate=20, seconds=2, load=load)
+    assert 0 < float(row["mails p50"]) <= float(row["mails p99"])
+    assert all(float(row[name]) > 0 for name in ("click p50", "webhook p99", "burst s", "CPU ms each"))
 
 
 def test_a_server_at_a_distance_answers_a_round_trip_later(place: Place) -> None:

@@ -18,6 +18,13 @@ LOOKS = {"1280.light": ("light", (1280, 900)), "375.dark": ("dark", (375, 812))}
 SHEET = ("notification-sent.1280.light.png", "waiting.375.dark.png", "traffic.1280.light.png")
 _SHEET_HEIGHT, _GAP, _SHOWN = 900, 24, 1.05
 _COLOURS = 128
+FEEDBACK = {
+    "RETURN_PATH_DOMAIN": "bounces.cinema.example",
+    "LINK_KEYS": "1:8f3b6e0c59d24a7f91e60c59",
+    "CALLBACK_URL": "https://links.cinema.example",
+    "TRACKING": "clicks",
+    "TRACKING_CONSENT_FIELD": "consent.clicks",
+}
 
 
 def main() -> int:
@@ -26,11 +33,12 @@ def main() -> int:
     try:
         with LocalStack(folder) as stack:
             place = Place(stack, folder)
-            with place.service(**scene.SETTINGS, SUPPRESSION="true") as service:
+            with place.service(**scene.SETTINGS, **FEEDBACK) as service:
                 scene.fill(place)
                 scene.age(place)
                 scene.readers(place)
                 scene.add_experiment(place, "winter")
+                scene.feedback(place)
                 ids = {record["event_id"]: record["_id"] for record in place.records()}
                 with sync_playwright() as playwright, chromium(playwright) as browser:
                     for name, (scheme, size) in LOOKS.items():
@@ -62,7 +70,7 @@ def _shoot(ids: dict[str, str], visit: Visit, suffix: str) -> None:
     visit.go("/console/traffic?span=week")
     visit.until_counted()
     visit.picture(OUT / f"traffic.{suffix}")
-    for name in ("suppressions", "clicks", "experiment"):
+    for name in ("feedback", "suppressions", "clicks", "experiment"):
         visit.go(f"/console/{name}")
         visit.picture(OUT / f"{name}.{suffix}")
     visit.go("/console/gallery/")

@@ -109,7 +109,7 @@ def readers(place: Place) -> None:
         {"gone": {"evidence": [said("ses", 3, "5.1.1", "smtp; 550 5.1.1 user unknown")]}},
         {"complained": {"evidence": [said("postmark", 20)]}, "unsubscribed": {"evidence": [said("link", 21)]}},
         {"failing": {"evidence": [said("mailgun", 90, "5.4.4"), said("mailgun", 30, "5.4.4")]}},
-        {"by_hand": {"evidence": [said("Ann (console)", 50, None, "Wants paper only")]}},
+        {"by_hand": {"evidence": [said("Ann (console)", 50, None, "Wants paper only") | {"notification_id": None}]}},
         {"gone": {"evidence": [said("sendgrid", 70, "5.1.10")], "lifts": [lift]}},
     ]
     place.database["notification_suppressions"].insert_many(
@@ -134,6 +134,55 @@ def readers(place: Place) -> None:
         for template, link, count in links
         for number in range(count)
     )
+
+
+def feedback(place: Place) -> None:
+    """What became known of mails after they were sent: bounces and complaints of the week, and what became of one."""
+    now, records = datetime.now(UTC), place.database[RECORDS]
+    known = [("5.1.1", "smtp; 550 5.1.1 user unknown")] * 9 + [("5.2.2", "smtp; 552 5.2.2 mailbox full")] * 4
+    known += [("5.4.4", "no mail server")]
+    known += [("5.7.26", "smtp; 550 5.7.26 unauthenticated email is not accepted")] * 2 + [("5.4.1", "no answer")]
+    heard: list[Document] = [
+        {"kind": "bounced", "code": code, "detail": detail, "source": "report"} for code, detail in known
+    ] + [{"kind": "complained", "source": "report"}] * 2
+    domains = {"gmail.com": "gmail", "yahoo.com": "yahoo", "outlook.com": "microsoft", "example.com": "other"}
+    sent = list(records.find({"outcome": "sent", "template": "booking_confirmation"}).sort("created_at", -1).limit(900))
+    for number, record in enumerate(sent):
+        domain = list(domains)[number % 4]
+        change: Document = {"recipient": f"guest{number}@{domain}"}
+        # One of seven, so that the newest page shows more than what failed.
+        if number % 7 == 3 and number // 7 < len(heard):
+            told = {**heard[number // 7], "at": now - timedelta(hours=number), "mailbox": domains[domain]}
+            _learn(place, record, f"week{number}", told)
+            status = "failed" if told["kind"] == "bounced" else "complained"
+            change["delivery"] = {"status": status, "at": told["at"], "code": told.get("code")}
+        records.update_one({"_id": record["_id"]}, {"$set": change})
+    receipt = records.find_one({"event_ids": "receipt"})
+    assert receipt
+    at = receipt["sent_at"]
+    story: list[Document] = [
+        {
+            "kind": "deferred",
+            "code": "4.2.2",
+            "detail": "smtp; 452 4.2.2 mailbox full",
+            "at": at + timedelta(minutes=4),
+        },
+        {"kind": "delivered", "detail": "250 2.0.0 OK", "at": at + timedelta(minutes=34)},
+        {"kind": "clicked", "at": at + timedelta(minutes=50), "extra": {"link": "support", "class": "person"}},
+        {"kind": "complained", "detail": "Feedback-Type: abuse", "at": at + timedelta(hours=1)},
+    ]
+    for number, each in enumerate(story):
+        source = "link" if each["kind"] == "clicked" else "postmark"
+        _learn(place, receipt, f"receipt{number}", {"source": source, "mailbox": "other", **each})
+    records.update_one(
+        {"_id": receipt["_id"]},
+        {"$set": {"delivery": {"status": "complained", "at": story[-1]["at"], "code": None}}},
+    )
+
+
+def _learn(place: Place, record: Document, name: str, told: Document) -> None:
+    fields = {"_id": name, "notification_id": record["_id"], "template": record["template"], "handled": True}
+    place.database["notification_signals"].insert_one({**fields, "received_at": told["at"], **told})
 
 
 def add_experiment(place: Place, salt: str, number: int = 2000, days: int = 10) -> None:

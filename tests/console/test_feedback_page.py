@@ -98,6 +98,13 @@ async def test_without_anything_heard_it_says_so(browser: httpx.AsyncClient) -> 
     assert 'href="/console/feedback"' in page.text
 
 
+async def test_where_feedback_is_heard_the_list_is_asked_and_the_page_says_nothing_else(
+    browser: httpx.AsyncClient, operator: httpx.AsyncClient
+) -> None:
+    assert "Suppression is off" not in (await browser.get("/console/suppressions")).text
+    assert "Suppression is off" in (await operator.get("/console/suppressions")).text
+
+
 async def test_without_feedback_there_is_no_such_page(operator: httpx.AsyncClient) -> None:
     assert (await operator.get("/console/feedback")).status_code == 404
     assert "/console/feedback" not in (await operator.get("/console/")).text

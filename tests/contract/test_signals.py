@@ -134,6 +134,24 @@ async def test_the_handler_gets_what_the_record_knows(kept: Kept) -> None:
     assert stored.address_digest == await kept.store.address_digest(JANE)
 
 
+async def test_a_report_counts_for_the_address_that_was_written_to_whatever_address_it_names(kept: Kept) -> None:
+    seen: list[StoredSignal] = []
+
+    async def handler(stored: StoredSignal) -> None:
+        seen.append(stored)
+
+    handling = kept.handling(handler)
+    victim = "victim@example.org"
+    await handling.handle(replace(BOUNCE, address=victim))
+    await handling.handle(replace(BOUNCE, source_id="2", address=victim, kind=SignalKind.COMPLAINED))
+    assert {each.signal.address for each in seen} == {JANE}
+    assert {each.address_digest for each in seen} == {await kept.store.address_digest(JANE)}
+    await handling.handle(replace(BOUNCE, source_id="3", address=victim, notification_id="f" * 32))
+    assert (seen[-1].signal.address, seen[-1].address_digest) == (None, None), "its record is gone"
+    await handling.handle(replace(BOUNCE, source="ses", source_id="4", address=victim))
+    assert seen[-1].signal.address == victim, "a provider has signed what it says"
+
+
 async def test_a_signal_about_what_others_sent_reaches_no_handler(kept: Kept) -> None:
     seen: list[StoredSignal] = []
 
@@ -183,6 +201,23 @@ async def test_a_message_that_no_version_wrote_is_said_to_be_unreadable(kept: Ke
     assert await handling.take(signal_messages.written(BOUNCE)) is True
 
 
+@pytest.mark.parametrize("digests", [1, 2])
+async def test_of_masked_records_a_report_counts_for_an_address_whose_digest_they_hold(digests: int) -> None:
+    store = MemorySignals({})
+    held = [str(await store.address_digest(each)) for each in (JANE, "bob@example.com")[:digests]]
+    record = SignalledRecord("n1", "email", "booking_confirmation", "j***@example.com", tuple(held))
+    kept = Kept(MemorySignals({"n1": record}))
+    handling = kept.handling()
+    for number, address in enumerate((JANE, "victim@example.org", None)):
+        await handling.handle(replace(BOUNCE, source_id=str(number), address=address))
+    named, other, none = kept.observed
+    assert (named.signal.address, named.address_digest) == (JANE, held[0])
+    # One address can only be the recipient's; of several nobody knows which it is.
+    assert other.signal.address is None
+    assert none.signal.address is None
+    assert {other.address_digest, none.address_digest} == {held[0] if digests == 1 else None}
+
+
 # ── in MongoDB alone ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -195,6 +230,15 @@ async def test_no_address_and_no_word_of_the_source_about_it_is_in_the_database(
     (found,) = await database["notification_signals"].find({}).to_list(10)
     assert "jane" not in str(found)
     assert found["address_digest"]
+
+
+async def test_a_masked_record_has_the_digest_by_which_a_report_counts(database: mongo.Database) -> None:
+    ledger = MongoLedger(database, "notification_logs", full_recipients=False, address_keys=["a key"])
+    await ledger.open(intent())
+    store = MongoSignals(database, "notification_logs", ["a key"], full_recipients=False)
+    record = await store.record_of(BOUNCE)
+    assert record is not None
+    assert record.address_digests == (await store.address_digest(JANE),)
 
 
 async def test_a_record_shows_what_was_learnt_of_it_by_either_id(real: MongoLedger, database: mongo.Database) -> None:
@@ -219,7 +263,7 @@ async def test_retention_and_erasure_take_the_person_out_and_later_all_of_it(
     await real.close("n1", "a", Sent(), at=LATER)
     handling = SignalHandling(MongoSignals(database, "notification_logs"), (), lambda _: None, settle_s=0)
     await handling.handle(BOUNCE)
-    await handling.handle(replace(COMPLAINED, notification_id="f" * 32))
+    await handling.handle(replace(COMPLAINED, source="ses", notification_id="f" * 32))
     keeping, signals = MongoRetention(database, "notification_logs"), database["notification_signals"]
     records = await database["notification_logs"].find({}).to_list(10)
     await keeping.strip(records, LATER)

@@ -101,15 +101,21 @@ def test_a_report_in_a_mailbox_ends_in_the_record_and_a_forged_one_changes_nothi
         answer = run(sent, "bounces", str(folder))
         assert "2 mails read, 2 signals stored" in answer.stdout
         failed = delivery(sent)
+        # Its reader knows the code of this mail, and names somebody else in a report on it.
+        other = written("postfix", mail.mail_from).replace(b"jane.smith@", b"victim@")
+        (folder / "new" / "m7").write_bytes(other.replace(b"4SfLwR1XyZz1k@", b"another@"))
+        assert "1 mails read, 1 signals stored" in run(sent, "bounces", str(folder)).stdout
+        until(lambda: len(signals(sent)) == 2 and all(each.get("handled") for each in signals(sent)))
+        assert run(sent, "suppressions", "show", "--address", "victim@example.com").returncode == 1
+        assert run(sent, "suppressions", "show", "--address", "jane.smith@example.com").returncode == 0
     assert (failed["status"], failed["code"]) == ("failed", "5.1.1")
-    assert len(signals(sent)) == 1
     after = sent.record("first")
     assert after is not None
     assert {name: after[name] for name in ("status", "outcome", "sent_at", "updated_at")} == {
         name: record[name] for name in ("status", "outcome", "sent_at", "updated_at")
     }
     assert sorted(file.name for file in (folder / "cur").iterdir()) == [
-        "m1:2,S", "m2:2,S", "m3:2,S", "m4:2,S", "m5:2,S", "m6:2,FS",
+        "m1:2,S", "m2:2,S", "m3:2,S", "m4:2,S", "m5:2,S", "m6:2,FS", "m7:2,S",
     ]  # fmt: skip
     found = run(sent, "find", "--delivery", "failed")
     assert record["_id"] in found.stdout

@@ -46,9 +46,17 @@ def test_an_event_costs_no_more_on_the_wire_than_its_budget(place: Place, kind: 
     assert_costs(place, kind, MONGODB[kind])
 
 
+FEEDBACK = {
+    "RETURN_PATH_DOMAIN": "bounces.cinema.example",
+    "LINK_KEYS": "1:a-key-for-the-tests-of-feedback",
+    "POSTMARK_WEBHOOK_LOGINS": "postmark:a-password-of-some-length",
+    "CALLBACK_URL": "https://links.cinema.example",
+}
+
+
 @pytest.mark.parametrize("kind", SUPPRESSION)
-def test_suppression_costs_one_more_question(place: Place, kind: str) -> None:
-    assert_costs(place, kind, SUPPRESSION[kind], SUPPRESSION="true")
+def test_feedback_with_suppression_costs_one_more_question(place: Place, kind: str) -> None:
+    assert_costs(place, kind, SUPPRESSION[kind], **FEEDBACK)
 
 
 def assert_costs(place: Place, kind: str, budget: dict[str, int], **settings: str) -> None:

@@ -25,10 +25,14 @@ Document = dict[str, Any]
 
 
 @cache
-def _documents() -> dict[str, Document]:
-    files = sorted(FOLDER.glob("*.yaml"))
+def documents(folder: Path) -> dict[str, Document]:
+    files = sorted(folder.glob("*.yaml"))
     found = [each for file in files for each in yaml.safe_load_all(file.read_text("utf-8"))]
     return {each["kind"]: each for each in found}
+
+
+def _documents() -> dict[str, Document]:
+    return documents(FOLDER)
 
 
 def _default(name: str) -> float:
@@ -45,7 +49,7 @@ def _container() -> Document:
     return dict(container)
 
 
-def _settings() -> dict[str, bool]:
+def all_settings() -> dict[str, bool]:
     """Each setting, and whether it is a secret."""
     return {
         f"{part.model_config.get('env_prefix', '')}{name}".upper(): "SecretStr" in str(field.annotation)
@@ -80,15 +84,15 @@ def test_every_file_is_a_resource_and_every_resource_a_file() -> None:
 
 
 def test_the_secret_holds_every_secret_setting_and_no_other() -> None:
-    assert set(_documents()["Secret"]["stringData"]) == {name for name, secret in _settings().items() if secret}
+    assert set(_documents()["Secret"]["stringData"]) == {name for name, secret in all_settings().items() if secret}
 
 
 def test_the_config_map_holds_settings_and_no_secret() -> None:
-    assert {name for name, secret in _settings().items() if not secret} >= set(_documents()["ConfigMap"]["data"])
+    assert {name for name, secret in all_settings().items() if not secret} >= set(_documents()["ConfigMap"]["data"])
 
 
 def test_with_both_the_service_starts_in_production_and_speaks_tls_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in _settings():
+    for name in all_settings():
         monkeypatch.delenv(name, raising=False)
     for name, value in {**_documents()["ConfigMap"]["data"], **_documents()["Secret"]["stringData"]}.items():
         monkeypatch.setenv(name, value)
@@ -153,7 +157,7 @@ def test_all_that_select_pods_select_ours() -> None:
     assert documents["ServiceMonitor"]["spec"]["selector"]["matchLabels"] == documents["Service"]["metadata"]["labels"]
 
 
-def _ports(rule: Document) -> set[int]:
+def ports_of(rule: Document) -> set[int]:
     return {each["port"] for each in rule["ports"]}
 
 
@@ -164,7 +168,7 @@ def test_the_network_lets_in_who_is_named_each_to_the_port_that_it_needs() -> No
         for peer in rule["from"]:
             assert peer.keys() == {"namespaceSelector", "podSelector"}, "a whole namespace, or any address"
             assert all(selector["matchLabels"] for selector in peer.values())
-            let_in[peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]] = _ports(rule)
+            let_in[peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]] = ports_of(rule)
     assert let_in == {"gateway": {health, console}, "monitoring": {health}}
 
 
@@ -179,7 +183,7 @@ def test_the_network_lets_out_to_what_the_service_speaks_with() -> None:
     secret, config = _documents()["Secret"]["stringData"], _documents()["ConfigMap"]["data"]
     urls = " ".join(secret[name] for name in ("RABBITMQ_URL", "REDIS_URL", "MONGODB_URI"))
     needed = {int(port) for port in re.findall(r":(\d+)", urls)} | {int(config["SMTP_PORT"]), 53}
-    allowed: set[int] = set().union(*map(_ports, rules))
+    allowed: set[int] = set().union(*map(ports_of, rules))
     assert needed <= allowed <= needed | {465, 26379}
 
 

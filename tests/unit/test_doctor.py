@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from notification_service import settings
-from notification_service.cli.doctor import read_by_mail_programs, state_of_test
+from notification_service.cli.doctor import heard_of_mails, read_by_mail_programs, state_of_test
 from notification_service.contract.experiments import parse_experiment
 from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.foundation.errors import ConfigurationError
@@ -61,3 +61,30 @@ def test_the_doctor_says_since_when_a_test_runs() -> None:
 def test_the_doctor_says_what_to_do_about_a_test_that_does_not_run(known: RegisteredExperiment, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         state_of_test(TEST, known)
+
+
+TOPIC = {"SES_TOPICS": "arn:aws:sns:eu-west-1:123456789012:mail"}
+MAILBOX = {"RETURN_PATH_DOMAIN": "bounces.cinema.example", "LINK_KEYS": "1:8f3b6e0c59d24a7f91e6"}
+SILENT = "bounces and complaints that come after the server took a mail are not heard"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, [SILENT, "POSTMARK_WEBHOOK_LOGINS, or RETURN_PATH_DOMAIN for a mailbox, turns that on", "SUPPRESSION"]),
+        ({"SMTP_SERVER": "smtp.sendgrid.net"}, [SILENT, "not heard: SENDGRID_WEBHOOK_KEYS turns that on"]),
+        ({"SUPPRESSION": "true"}, [SILENT, "is written to no more"]),
+        ({"CALLBACK_URL": "https://links.example"}, [SILENT, "is written to no more"]),
+        (TOPIC, ["are heard, where `callbacks` or `bounces` runs", "is written to no more"]),
+        (MAILBOX, ["are heard", "is written to no more"]),
+        ({**TOPIC, "SUPPRESSION": "false"}, ["are heard", "SUPPRESSION=false", "is written to again all the same"]),
+    ],
+)
+def test_the_doctor_says_what_is_heard_of_mails_and_what_is_missing(
+    told: dict[str, str], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    found = heard_of_mails(settings.load(None))
+    assert [each for each in said if each not in found] == []
+    assert "\n" not in found

@@ -117,13 +117,15 @@ def settings(**changes: str) -> Settings:
 
 
 def test_an_optional_template_without_a_way_out_stops_the_start_with_one_line() -> None:
-    all_of_it = {"CALLBACK_URL": BASE, "LINK_KEYS": "1:8f3b6e0c59d24a7f91e6", "SUPPRESSION": "true"}
+    all_of_it = {"CALLBACK_URL": BASE, "LINK_KEYS": "1:8f3b6e0c59d24a7f91e6"}
     assert bootstrap.reader_links(settings(**all_of_it), {"booking_reminder"}) is not None
     for name in all_of_it:
         less = {each: value for each, value in all_of_it.items() if each != name}
         with pytest.raises(ConfigurationError, match=f"template booking_reminder is optional.*needs {name}") as caught:
             bootstrap.reader_links(settings(**less), {"booking_reminder"})
         assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="needs a SUPPRESSION that is not false"):
+        bootstrap.reader_links(settings(**all_of_it, SUPPRESSION="false"), {"booking_reminder"})
     with pytest.raises(ConfigurationError, match="https"):
         bootstrap.reader_links(settings(**all_of_it | {"CALLBACK_URL": "http://links.example"}), {"booking_reminder"})
     assert bootstrap.reader_links(settings(), frozenset()) is None, "what is off makes nothing"

@@ -35,6 +35,10 @@ def test_signals_without_a_mail_that_is_counted_have_a_row_too() -> None:
     assert [(each.template, each.mailbox, each.bounced) for each in found] == [("a", "other", 0), ("b", "apple", 1)]
 
 
+def test_what_is_neither_a_bounce_nor_a_complaint_makes_no_row() -> None:
+    assert rates({}, {("a", "unknown", "clicked"): 40, ("a", "other", "delivered"): 9}) == []
+
+
 @pytest.mark.parametrize(
     ("code", "part"),
     [

@@ -33,6 +33,22 @@ def test_each_attempt_and_each_end_is_told_in_its_order_with_the_words_of_the_se
     ]
 
 
+def test_what_was_learnt_later_is_told_in_words_and_without_a_digest() -> None:
+    learnt = [
+        {"at": after(50), "kind": "bounced", "source": "ses", "code": "5.1.1", "detail": "unknown user"},
+        {"at": after(60), "kind": "clicked", "source": "link", "extra": {"link": "support", "class": "person"}},
+        {"at": after(61), "kind": "clicked", "source": "link", "extra": {"class": "machine", "why": "robot"}},
+        {"at": after(70), "kind": "unsubscribed", "source": "link", "extra": {"address_digest": "f" * 32}},
+    ]
+    told = moments({"created_at": AT, "outcome": "sent", "updated_at": after(41), "signals": learnt})
+    assert [each.detail for each in told if each.kind == "signal"] == [
+        "5.1.1 · unknown user · by ses",
+        "the link support · a person · by a link of the mail",
+        "a machine · robot · by a link of the mail",
+        "by a link of the mail",
+    ]
+
+
 def test_what_waits_says_when_it_is_tried_next() -> None:
     told = moments({"created_at": AT, "outcome": "waiting", "reason": "busy", "updated_at": AT, "due_at": after(60)})
     assert told[1:] == [Moment(AT, "waiting", "busy", "outcome"), Moment(after(60), "next try")]

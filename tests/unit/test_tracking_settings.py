@@ -20,7 +20,7 @@ CLICKS = {
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
-    for name in (*CLICKS, "SUPPRESSION", "RECORD_RECIPIENT", "ADDRESS_KEYS"):
+    for name in (*CLICKS, "SUPPRESSION", "SES_TOPICS", "RECORD_RECIPIENT", "ADDRESS_KEYS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -62,6 +62,18 @@ def test_a_link_that_the_redirect_would_refuse_stops_the_start(monkeypatch: pyte
 def test_a_field_of_consent_is_a_plain_name(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     with pytest.raises(ConfigurationError, match="TRACKING_CONSENT_FIELD"):
         settings(monkeypatch, **CLICKS | {"TRACKING_CONSENT_FIELD": field})
+
+
+def test_suppression_is_on_where_feedback_is_heard_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = {"SES_TOPICS": "arn:aws:sns:eu-west-1:123456789012:mail"}
+    assert not settings(monkeypatch).suppression
+    assert settings(monkeypatch, SUPPRESSION="true").suppression
+    assert settings(monkeypatch, **heard).suppression
+    assert not settings(monkeypatch, **heard, SUPPRESSION="false").suppression
+    assert settings(monkeypatch, **CLICKS).suppression
+    with pytest.raises(ConfigurationError, match="needs ADDRESS_KEYS"):
+        settings(monkeypatch, **heard, RECORD_RECIPIENT="masked")
+    assert not settings(monkeypatch, **heard, RECORD_RECIPIENT="masked", SUPPRESSION="false").suppression
 
 
 def test_masked_records_need_a_key_for_the_list(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """What the handling of signals needs from their store, and what it hands on to those who act on them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -13,12 +13,16 @@ from notification_service.contract.signals import Signal, SignalKind
 
 @dataclass(frozen=True, slots=True)
 class SignalledRecord:
-    """What a record says to a signal about it. `recipient`: in full or masked, as records are configured."""
+    """What a record says to a signal about it. `recipient`: in full or masked, as records are configured.
+
+    `address_digests`: keyed digests of all addresses that its event names, the recipient's among them.
+    """
 
     notification_id: str
     channel: str
     template: str | None = None
     recipient: str = ""
+    address_digests: Sequence[str] = ()
 
 
 _SAID_TO_US = (SignalKind.UNSUBSCRIBED, SignalKind.RESUBSCRIBED)

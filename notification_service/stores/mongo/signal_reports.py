@@ -62,7 +62,9 @@ class MongoSignalReports:
         with pymongo.timeout(_TIMEOUT_S):
             found = await translate_errors(self._signals.aggregate(stages).to_list(None))
         return {
-            (str(each["_id"].get("t")), str(each["_id"].get("m")), str(each["_id"].get("k"))): each["count"]
+            (str(each["_id"].get("t")), str(each["_id"].get("m") or "unknown"), str(each["_id"].get("k"))): each[
+                "count"
+            ]
             for each in found
         }
 

@@ -14,7 +14,7 @@ from notification_service.foundation.address_digests import Digests
 from notification_service.stores.mongo import address_keys, documents, schema
 from notification_service.stores.mongo.client import Database, Document, GroupedWrites, Written, translate_errors
 
-_RECORD_FIELDS = {"notification_type": 1, "template": 1, "recipient": 1}
+_RECORD_FIELDS = {"notification_type": 1, "template": 1, "recipient": 1, "address_digests": 1}
 _INDEXES = [
     IndexModel([("notification_id", ASCENDING), ("at", ASCENDING)], sparse=True),
     IndexModel([("kind", ASCENDING), ("received_at", DESCENDING)]),
@@ -65,6 +65,7 @@ class MongoSignals:
             str(found.get("notification_type") or signal.channel),
             str(template) if template else None,
             str(found.get("recipient") or ""),
+            tuple(map(str, found.get("address_digests") or ())),
         )
 
     async def _find(self, name: str, value: str | None) -> Document | None:

@@ -101,7 +101,8 @@ ADDRESS
     unknown in \w+ (?:\w+ )?table|address (?:does not exist|unknown|not found)
     may not exist|no longer (?:valid|on server|available)|no mailbox (?:here|for|by|with)
     account (?:that you tried|does not exist|(?:is |has been )?disabled(?! (?:for|due to) (?:send|spam|abuse)))
-    does (?:not|n.t) have an? (?:\w+ )?(?:account|mailbox)
+    does ?NOT have an? (?:[\w.-]+ )?(?:account|mailbox)
+    (?:not listed|not present) in (?:\w+ ){0,2}(?:name . address book|address book|directory)
     unbekannt\w*|inconnu\w*|desconocid\w|destinataire invalide|sconosciut\w
 RECIPIENT
     recipient address rejected: (?:access denied|need fully|this|address)

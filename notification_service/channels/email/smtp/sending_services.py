@@ -15,10 +15,12 @@ _MAX_ID_LENGTH = 200
 class SendingService:
     """`host`: its SMTP servers. `accepted`: its reply to DATA, with its id of the mail as the first group.
 
-    `tag`: the header line that names a notification to it, and comes back with its reports.
+    `tag`: the header line that names a notification to it, and comes back with its reports. `webhook_setting`: lets
+    these reports in.
     """
 
     name: str
+    webhook_setting: str
     host: re.Pattern[str]
     accepted: re.Pattern[str]
     tag: Callable[[str], str]
@@ -32,24 +34,28 @@ class SendingService:
 _SERVICES = (
     SendingService(
         "SES",
+        "SES_TOPICS",
         re.compile(r"email-smtp(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?"),
         re.compile(r"\bOk ([0-9a-f]{16}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{6})\b", re.IGNORECASE),
         lambda notification_id: f"X-SES-MESSAGE-TAGS: notification={notification_id}",
     ),
     SendingService(
         "SendGrid",
+        "SENDGRID_WEBHOOK_KEYS",
         re.compile(r"smtp(?:\.eu)?\.sendgrid\.net"),
         re.compile(r"\bqueued as ([A-Za-z0-9_-]{10,})(?![\w.-])", re.IGNORECASE),
         lambda notification_id: f"X-SMTPAPI: {_named('unique_args', {'notification_id': notification_id})}",
     ),
     SendingService(
         "Mailgun",
+        "MAILGUN_WEBHOOK_KEYS",
         re.compile(r"smtp(?:\.eu)?\.mailgun\.org"),
         re.compile(r"<([^<>\s@]+@[^<>\s@]+)>"),
         lambda notification_id: f"X-Mailgun-Variables: {json.dumps({'notification_id': notification_id})}",
     ),
     SendingService(
         "Postmark",
+        "POSTMARK_WEBHOOK_LOGINS",
         re.compile(r"smtp(?:-broadcasts)?\.postmarkapp\.com"),
         re.compile(r"\b([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b", re.IGNORECASE),
         lambda notification_id: f"X-PM-Metadata-notification_id: {notification_id}",
