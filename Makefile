@@ -21,7 +21,7 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
+.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird mail-webkit mail-text console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
 	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-clicks bench-plot lock audit clean
 
 help: ## show this
@@ -90,6 +90,15 @@ mail-thunderbird: $(STAMP) ## pictures of mails in Thunderbird under var/mails/t
 	@$(MAILS)
 	@$(BIN)/python -m tests.mails.thunderbird --eml var/mails/house --out var/mails/thunderbird \
 		--names '$(foreach kind,$(KINDS),$(foreach language,en ar ja,$(kind).$(language)))'
+
+mail-webkit: $(STAMP) ## the same in WebKit under var/mails/webkit, where its MiniBrowser is installed
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.webkit --eml var/mails/house --out var/mails/webkit \
+		--names '$(foreach kind,$(KINDS),$(foreach language,en ar ja,$(kind).$(language)))'
+
+mail-text: $(STAMP) ## every mail as mutt, w3m and lynx show it in 80 columns, where they are installed
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.terminal --eml var/mails/house --out var/mails/terminal
 
 console-pictures: $(STAMP) ## the pictures under docs/console
 	@$(BIN)/python -m tests.console.pictures

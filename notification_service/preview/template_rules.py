@@ -87,6 +87,7 @@ def faults(templates: Path) -> Iterator[TemplateFault]:
         yield from _outside_catalogues(source)
         yield from _joined(source)
         yield from _promises(source)
+        yield from _exclamations(source)
     yield from _names(sources, templates)
 
 
@@ -138,6 +139,16 @@ def _promises(source: _Source) -> Iterator[TemplateFault]:
                     f"{found[0]!r} is promised without {behind}",
                     f"put {{% if %}} with {values.replace(' ', ' or ')} around it",
                 )
+
+
+def _exclamations(source: _Source) -> Iterator[TemplateFault]:
+    for sentence in source.said.sentences:
+        if "!" in sentence.text:
+            yield TemplateFault(
+                f"{source.name}:{sentence.line}",
+                f"{sentence.text!r} has an exclamation mark",
+                "end it with a full stop",
+            )
 
 
 def _names(sources: list[_Source], templates: Path) -> Iterator[TemplateFault]:

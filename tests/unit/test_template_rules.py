@@ -172,6 +172,7 @@ def test_no_template_of_ours_breaks_a_rule() -> None:
             "",
             "'You requested this cancellation' is promised without a known cause",
         ),
+        ("payment_success/body.txt", "Thank you.", "Thank you!", "has an exclamation mark"),
         ("booking_cancellation/body.txt", "{% if calendar %}", "{% if event.showtime %}", "without a calendar file"),
         (
             "booking_confirmation/body.html",
