@@ -74,10 +74,10 @@ contract: $(STAMP) ## write the AsyncAPI document, the schemas of log lines and 
 image-check: $(STAMP) ## build the image and run the compose file in a Docker engine of its own (as root; ARGS=--if-possible)
 	@$(BIN)/python -m tests.image $(ARGS)
 
-mail-check: $(STAMP) ## judge every mail in every language by other people's tools
+mail-check: $(STAMP) ## judge every mail in every language (or IN="ar ja") by other people's tools
 	@$(BIN)/python -m tests.mails.install
 	@$(MAILS)
-	@$(BIN)/python -m tests.mails.check --self-test --eml var/mails/house --eml var/mails/bare
+	@$(BIN)/python -m tests.mails.check --self-test --eml var/mails/house --eml var/mails/bare $(addprefix --language ,$(IN))
 
 mail-pictures: $(STAMP) ## the pictures under docs/mails
 	@$(BIN)/python -m tests.mails.install
