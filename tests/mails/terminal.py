@@ -59,7 +59,7 @@ def main() -> None:
         sys.exit(f"skipped: {INSTALL}")
     asked.out.mkdir(parents=True, exist_ok=True)
     mails = read(asked.eml)
-    found = []
+    found: list[MailFinding] = []
     for mail in mails:
         for program in programs():
             text = shown(mail, program)

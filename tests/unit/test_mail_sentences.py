@@ -173,6 +173,14 @@ def test_where_nobody_paid_no_ticket_becomes_invalid(reason: str, said: str, lan
         assert not says(sent, language, sentence)
 
 
+def test_who_never_paid_hears_nothing_of_refunds() -> None:
+    fields = {**RICH["booking.cancelled"], "reason": "Payment timeout", "refund_eligible": False, "refund_amount": None}
+    sent = mail(event("booking.cancelled", **fields), "en")
+    assert "refund" not in sent.text.lower()
+    assert "refund" not in sent.html.lower()
+    assert "Your refund" in mail(event("booking.cancelled", **{**fields, "refund_amount": 30.0}), "en").text
+
+
 def test_a_reader_without_a_code_is_not_asked_for_it() -> None:
     house = Renderer(RENDERER._templates, replace(HOUSE, policies=Policies(cancel_hours=2), links=LinkPatterns()))
     code = "Contact us with your booking code:"
