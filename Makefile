@@ -21,8 +21,8 @@ SHEET = $(subst $(empty) $(empty),$(comma),$(addsuffix .en,$(KINDS)))
 SHOWN = $(subst $(empty) $(empty),$(comma),$(foreach kind,$(KINDS),$(foreach language,$(LANGUAGES),$(kind).$(language))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance kills-with-webhooks mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird console-pictures bench bench-latency bench-stages bench-experiment bench-wire bench-start \
-	bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-channels bench-clicks bench-feedback bench-plot lock audit clean
+.PHONY: help demo run check test test-rabbitmq4 soak torture kills-over-distance kills-with-webhooks mutants lint format contract image-check provider-check mail-check mail-pictures mail-thunderbird mail-webkit mail-text console-pictures bench bench-latency bench-stages \
+	bench-experiment bench-wire bench-start bench-processes bench-costs scale-model bench-scale bench-records bench-storm bench-channels bench-clicks bench-feedback bench-plot lock audit clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,10 +77,10 @@ contract: $(STAMP) ## write the AsyncAPI document, the schemas of log lines and 
 image-check: $(STAMP) ## build the image and run the compose file in a Docker engine of its own (as root; ARGS=--if-possible)
 	@$(BIN)/python -m tests.image $(ARGS)
 
-mail-check: $(STAMP) ## judge every mail in every language by other people's tools
+mail-check: $(STAMP) ## judge every mail in every language (or IN="ar ja") by other people's tools
 	@$(BIN)/python -m tests.mails.install
 	@$(MAILS)
-	@$(BIN)/python -m tests.mails.check --self-test --eml var/mails/house --eml var/mails/bare
+	@$(BIN)/python -m tests.mails.check --self-test --eml var/mails/house --eml var/mails/bare $(addprefix --language ,$(IN))
 
 mail-pictures: $(STAMP) ## the pictures under docs/mails
 	@$(BIN)/python -m tests.mails.install
@@ -93,6 +93,15 @@ mail-thunderbird: $(STAMP) ## pictures of mails in Thunderbird under var/mails/t
 	@$(MAILS)
 	@$(BIN)/python -m tests.mails.thunderbird --eml var/mails/house --out var/mails/thunderbird \
 		--names '$(foreach kind,$(KINDS),$(foreach language,en ar ja,$(kind).$(language)))'
+
+mail-webkit: $(STAMP) ## the same in WebKit under var/mails/webkit, where its MiniBrowser is installed
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.webkit --eml var/mails/house --out var/mails/webkit \
+		--names '$(foreach kind,$(KINDS),$(foreach language,en ar ja,$(kind).$(language)))'
+
+mail-text: $(STAMP) ## every mail as mutt, w3m and lynx show it in 80 columns, where they are installed
+	@$(MAILS)
+	@$(BIN)/python -m tests.mails.terminal --eml var/mails/house --out var/mails/terminal
 
 console-pictures: $(STAMP) ## the pictures under docs/console
 	@$(BIN)/python -m tests.console.pictures

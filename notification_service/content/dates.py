@@ -20,9 +20,13 @@ _NO_BREAK = "\u00a0"
 _WITHOUT_YEAR = re.compile(r"(?P<day>.*[Md])[,،]? (?:'\w+' )?y")
 """Patterns that end with the year. Of the others, a part of a date would be no date of their language."""
 
+_SKELETONS = {"brief": "MMMEd", "dated": "yMMMd"}
+_ALONE = re.compile(r"(?<!\d)1(?!\d)")
+_DAY_AND_MONTH = re.compile(r"(?<=\d) (?=[^\W\d])|(?<=\d\.) (?=[^\W\d])|(?<=\d de) |(?<=[^\W\d]) (?=\d\d?(?!\d))")
+"""The spaces between a day's number and its month, where no line may break."""
 
-Day = Literal["full", "near", "brief"]
-"""How a day is written: with its year; without it, for one that is near; short, for a subject."""
+Day = Literal["full", "near", "brief", "dated"]
+"""How a day is written: with its year; without it, for one that is near; short, for a subject; short with its year."""
 
 
 class Form(NamedTuple):
@@ -34,11 +38,16 @@ class Form(NamedTuple):
 
 
 class _Habits(NamedTuple):
-    """Where a language differs from CLDR. `joint`: between day and clock, instead of a comma."""
+    """Where a language differs from CLDR. `joint`: between day and clock, instead of a comma. `zone`: behind a clock.
+
+    `first`: the first day of a month.
+    """
 
     full: str | None = None
     near: str | None = None
     joint: str | None = None
+    first: str = "1"
+    zone: str = " ({})"
     clocks: Mapping[str, str] = {}
     """CLDR's pattern of the clock, and the one to use for it."""
 
@@ -46,8 +55,8 @@ class _Habits(NamedTuple):
 _HABITS = {
     "de": _Habits(clocks={"HH:mm": "HH:mm 'Uhr'", "H:mm": "H:mm 'Uhr'"}),
     "es": _Habits(full="EEEE d 'de' MMMM 'de' y", near="EEEE d 'de' MMMM", joint="{1} a las {0}"),
-    "fr": _Habits(joint="{1} à {0}", clocks={"HH:mm": "H'h'mm"}),
-    "ja": _Habits(full="y年M月d日(E)", near="M月d日(E)"),
+    "fr": _Habits(joint="{1} à {0}", first="1er", clocks={"HH:mm": "H'h'mm"}),
+    "ja": _Habits(full="y年M月d日(E)", near="M月d日(E)", zone="（{}）"),  # noqa: RUF001 - East Asian
 }
 _CLDR = _Habits()
 
@@ -69,7 +78,7 @@ def _written(local: datetime, form: Form, locale: Locale) -> str:
     clock = _clock(_shown_of(local, _clock_pattern(locale)), locale) if form.clock else ""
     if form.zone:
         name = zone_name(local, locale)
-        clock += f"{_NO_BREAK}{name}" if name.isalpha() and name.isupper() else f" ({name})"
+        clock += f"{_NO_BREAK}{name}" if name.isalpha() and name.isupper() else _habits(locale).zone.format(name)
     day = _day(local.date(), form.day, locale) if form.day else ""
     return _joined(day, clock, form, locale) if day and clock else day or clock
 
@@ -78,8 +87,9 @@ def _joined(day: str, clock: str, form: Form, locale: Locale) -> str:
     cldr = _cldr_joint(locale)
     joint = _habits(locale).joint or cldr
     if locale.language == "es":
+        at_one = clock.lstrip("0").startswith("1:")
         # In a subject, each letter counts.
-        joint = cldr if form.day == "brief" else joint.replace("las", "la") if clock.startswith("1:") else joint
+        joint = cldr if form.day == "brief" else joint.replace("las", "la") if at_one else joint
     return joint.format(clock, day)
 
 
@@ -94,9 +104,13 @@ def _habits(locale: Locale) -> _Habits:
 
 @lru_cache(_CACHE_SIZE)
 def _day(on: date, day: Day, locale: Locale) -> str:
-    if day == "brief":
-        return format_skeleton("MMMEd", datetime.combine(on, _MIDNIGHT), locale=locale)
-    return format_date(on, _pattern(day, locale), locale)
+    if skeleton := _SKELETONS.get(day):
+        written_day = format_skeleton(skeleton, datetime.combine(on, _MIDNIGHT), locale=locale)
+    else:
+        written_day = format_date(on, _pattern(day, locale), locale)
+    if on.day == 1:
+        written_day = _ALONE.sub(_habits(locale).first, written_day, count=1)
+    return _DAY_AND_MONTH.sub(_NO_BREAK, written_day)
 
 
 def _pattern(day: Day, locale: Locale) -> str:

@@ -33,7 +33,7 @@ _CACHE_SIZE = 1024
 """A mail has each amount several times."""
 
 _NEAR = timedelta(days=180)
-_MOMENT, _CLOCK, _BRIEF = Form(zone=True), Form(None), Form("brief")
+_MOMENT, _CLOCK, _BRIEF, _DATED = Form(zone=True), Form(None), Form("brief"), Form("dated", clock=False)
 _SHOW, _NEAR_SHOW, _DAY, _NEAR_DAY = Form(), Form("near"), Form(clock=False), Form("near", clock=False)
 _NO_BREAK = "\u00a0"
 _BEFORE_NAME = re.compile(r"(?<=\d)(?: |(?=[A-Za-z]))")
@@ -152,9 +152,18 @@ def show_text(text: str | None, localization: Localization) -> str | None:
 
 
 @pass_context
-def showtime_brief(context: Context, text: str | None) -> str | None:
-    """Format like `showtime`, short enough for a subject line."""
-    return _shown_or_sent(text, _BRIEF, _BRIEF, context["style"])
+def showtime_brief(context: Context, text: str | None, longest: int | None = None) -> str | None:
+    """Format like `showtime`, short enough for a subject line. A show that is far off has its year instead of its hour.
+
+    `longest`: how many characters of a text that names no time are shown; a time is never cut.
+    """
+    localization: Localization = context["style"]
+    if text is None:
+        return None
+    found = _shown(text, _DATED if localization.written_at else _BRIEF, _BRIEF, localization)
+    if found or longest is None:
+        return found or isolated(text, localization)
+    return cut(isolated(text, localization), longest)
 
 
 @pass_context

@@ -1,6 +1,6 @@
 """Updates the catalogues from the templates, and finds what is still to be translated."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
@@ -8,6 +8,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from notification_service.content import catalogues
+from notification_service.preview import punctuation
 
 _METHODS = [("**.html", "jinja2"), ("**.txt", "jinja2")]
 _OPTIONS = {"**": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
@@ -82,8 +83,13 @@ def _faults_of(wanted: Message, catalog: Catalog) -> Iterator[str]:
         yield f"{_named(wanted)!r} is marked as unsure (fuzzy): look at it and take the mark away"
     else:
         yield from (f"{_named(wanted)!r}: {problem}" for problem in found.check(catalog))
+        yield from (f"{_named(wanted)!r}: {one}" for one in _mispunctuated(wanted, strings, str(catalog.locale)))
         if any(character in text for text in strings for character in "<>&"):
             yield f"{_named(wanted)!r} holds markup, which the text part would show"
+
+
+def _mispunctuated(wanted: Message, strings: Sequence[str], language: str) -> set[str]:
+    return {fault for text in strings for fault in punctuation.faults(language, _named(wanted), text)}
 
 
 def _named(message: Message) -> str:

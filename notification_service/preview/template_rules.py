@@ -13,16 +13,14 @@ from pathlib import Path
 from notification_service.content import catalogues, variant_folders
 from notification_service.content.templates import SHARED
 from notification_service.contract.notification_rules import TEMPLATES
+from notification_service.preview import template_sentences
+from notification_service.preview.template_sentences import Reading
 
 _COMMENT = re.compile(r"{#.*?#}", re.DOTALL)
 _TAG = re.compile(r"{{.*?}}|{%.*?%}", re.DOTALL)
 _MARKUP = re.compile(r"<style.*?</style>|<!--.*?-->|<[^>]*>", re.DOTALL)
+_ATTRIBUTE = re.compile(r"""\b(?:alt|title|aria-label|placeholder)\s*=\s*["']([^"']*[^\W\d_][^"']*)""")
 _TEXT = re.compile(r"\S+(?: \S+)*")
-_SIDE_BY_SIDE = re.compile(r"}}[ \t]+{{")
-_GLUE = re.compile(r"""~\s*(["'])[\W_]+?\1|(["'])[\W_]+?\2\s*~|\bjoin\((["'])[\W_]+?\3""")
-_FACT = re.compile(r"""\b(?:fact|named|stub)\(\s*_\("([^"]+)"\),\s*(?:event\.)?(\w+)\b(?!\|)""")
-_ALIAS = re.compile(r"{%-?\s*set (\w+) = event\.(\w+)")
-_STATEMENT = re.compile(r"{%-?\s*(if|elif|else|endif|for|endfor)\b(.*?)-?%}", re.DOTALL)
 
 _IDS = (
     {"booking_id"},
@@ -33,14 +31,34 @@ _IDS = (
 """The fields of each id."""
 
 _PROMISES = (
-    (re.compile(r"\b[Yy]ou can cancel\b"), "hours", "CANCEL_HOURS"),
-    (re.compile(r"\barrive about\b"), "arrive_minutes", "ARRIVE_MINUTES"),
-    (re.compile(r"\bbusiness days?\b"), "days", "REFUND_DAYS"),
-    (re.compile(r"\bholding (?:them|your seats)\b"), "seats_held_until", "the event's seats_held_until"),
-    (re.compile(r"\b(?:haven't been|[Nn]othing was) charged\b"), "nothing_charged", "nothing_charged"),
-    (re.compile(r"\breferences? above\b"), "references", "a reference in the mail"),
+    (
+        r"[Yy]ou (?:can|may) (?:still )?cancel\b|[Ff]ree cancellation|[Cc]ancel (?:up to|until|for free)",
+        "hours cancel_hours",
+        "CANCEL_HOURS",
+    ),
+    (r"arrive about\b|minutes? (?:early|ahead|before (?:the|your|it))\b", "arrive_minutes", "ARRIVE_MINUTES"),
+    (r"(?:business|working|bank) days?\b|within (?:%\(\w+\)s|\d+) (?:hour|day|week)s?\b", "days", "REFUND_DAYS"),
+    (
+        r"(?:hold|holding|held|keep|keeping|kept|reserve|reserved|reserving)\b.{0,24}?\b(?:for you|until)\b",
+        "seats_held_until until",
+        "the event's seats_held_until",
+    ),
+    (
+        r"(?:\w+n't|not|never) (?:been |be )?charged\b|[Nn]o(?:thing| money| amount) (?:was|has been) \w+",
+        "nothing_charged",
+        "nothing_charged",
+    ),
+    (r"references? (?:above|below)\b", "references", "a reference in the mail"),
+    (
+        r"[Ww]e(?:'ll| will) refund\b",
+        "refund refund_amount refund_eligible",
+        "the event's refund_amount or refund_eligible",
+    ),
+    (r"[Yy]ou (?:requested|asked for) this cancellation\b", "cause", "a known cause"),
+    (r"attached file\b", "calendar", "a calendar file"),
+    (r"attached pass\b", "apple", "a pass"),
 )
-"""What a sentence promises, the value that has to be asked for first, and where that comes from."""
+"""What a sentence promises, the values of which one has to be asked for first, and where these come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,7 @@ class _Source:
     name: str
     text: str
     """Without comments; each line is where it is in the file."""
+    said: Reading
 
     def line(self, at: int) -> str:
         return f"{self.name}:{self.text.count(chr(10), 0, at) + 1}"
@@ -68,6 +87,7 @@ def faults(templates: Path) -> Iterator[TemplateFault]:
         yield from _outside_catalogues(source)
         yield from _joined(source)
         yield from _promises(source)
+        yield from _exclamations(source)
     yield from _names(sources, templates)
 
 
@@ -75,8 +95,9 @@ def _sources(templates: Path) -> Iterator[_Source]:
     for folder in (SHARED, *TEMPLATES, *variant_folders.find(templates, TEMPLATES)):
         for path in sorted((templates / folder).glob("*.*")):
             if path.suffix in (".html", ".txt"):
-                text = _COMMENT.sub(_blank, path.read_text("utf-8"))
-                yield _Source(path.relative_to(templates).as_posix(), text)
+                text = path.read_text("utf-8")
+                said = template_sentences.read(text, html=path.suffix == ".html")
+                yield _Source(path.relative_to(templates).as_posix(), _COMMENT.sub(_blank, text), said)
 
 
 def _blank(found: re.Match[str]) -> str:
@@ -85,59 +106,62 @@ def _blank(found: re.Match[str]) -> str:
 
 def _outside_catalogues(source: _Source) -> Iterator[TemplateFault]:
     shown = _TAG.sub(_blank, source.text)
+    words = [(found[1], source.line(found.start())) for found in _ATTRIBUTE.finditer(shown)]
     if source.name.endswith(".html"):
         shown = _MARKUP.sub(_blank, shown)
-    for found in _TEXT.finditer(shown):
+    words += [(found[0], source.line(found.start())) for found in _TEXT.finditer(shown)]
+    words += [(text, f"{source.name}:{line}") for text, line in source.said.bare]
+    for text, where in words:
         yield TemplateFault(
-            source.line(found.start()),
-            f"{found[0][:60]!r} stands outside of the catalogues",
+            where,
+            f"{text[:60]!r} stands outside of the catalogues",
             'put it inside a sentence, _("..."): each language has its own words, colons, full stops and spaces',
         )
 
 
 def _joined(source: _Source) -> Iterator[TemplateFault]:
-    glued = [tag.start() for tag in _TAG.finditer(source.text) if _GLUE.search(tag[0])]
-    for at in (*glued, *(found.start() for found in _SIDE_BY_SIDE.finditer(source.text))):
+    for line in source.said.joined:
         yield TemplateFault(
-            source.line(at), "two sentences are joined here", "write sentences(one, two): Japanese has no space there"
+            f"{source.name}:{line}",
+            "two sentences are joined here",
+            "write sentences(one, two): Japanese has no space there",
         )
 
 
 def _promises(source: _Source) -> Iterator[TemplateFault]:
-    conditions: list[str] = []
-    for tag in _TAG.finditer(source.text):
-        if statement := _STATEMENT.match(tag[0]):
-            _follow(conditions, statement[1], statement[2])
-            continue
-        asked = [*conditions, *re.findall(r"\bif\b([^,\n]*)", tag[0])]
-        for sentence, value, behind in _PROMISES:
-            promise = sentence.search(tag[0])
-            if promise and not any(value in condition for condition in asked):
-                what = f"{promise[0]!r} is promised without {behind}"
-                at = source.line(tag.start() + promise.start())
-                yield TemplateFault(at, what, f"put {{% if %}} with {value} around it")
+    for sentence in source.said.sentences:
+        for promise, values, behind in _PROMISES:
+            found = re.search(promise, sentence.text)
+            if found and sentence.asked.isdisjoint(values.split()):
+                yield TemplateFault(
+                    f"{source.name}:{sentence.line}",
+                    f"{found[0]!r} is promised without {behind}",
+                    f"put {{% if %}} with {values.replace(' ', ' or ')} around it",
+                )
 
 
-def _follow(conditions: list[str], keyword: str, condition: str) -> None:
-    if keyword in ("endif", "elif", "else", "endfor") and conditions:
-        conditions.pop()
-    if keyword in ("if", "elif", "else", "for"):
-        conditions.append(condition if keyword != "for" else "")
+def _exclamations(source: _Source) -> Iterator[TemplateFault]:
+    for sentence in source.said.sentences:
+        if "!" in sentence.text:
+            yield TemplateFault(
+                f"{source.name}:{sentence.line}",
+                f"{sentence.text!r} has an exclamation mark",
+                "end it with a full stop",
+            )
 
 
 def _names(sources: list[_Source], templates: Path) -> Iterator[TemplateFault]:
     used: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for source in sources:
-        aliases = dict(_ALIAS.findall(source.text))
-        for found in _FACT.finditer(source.text):
-            field = aliases.get(found[2], found[2])
+        for label in source.said.labels:
+            field = source.said.aliases.get(label.field, label.field)
             for number in (number for number, fields in enumerate(_IDS) if field in fields):
-                used[number][found[1]].append(source.line(found.start()))
+                used[number][label.text].append(f"{source.name}:{label.line}")
     names = [_most_used(labels) for labels in used.values()]
     for labels, name in zip(used.values(), names, strict=True):
-        for label, places in labels.items():
-            for place in places if label != name else ():
-                yield TemplateFault(place, f"{label!r} is called {name!r} in other mails", "one id has one name")
+        for label_text, places in labels.items():
+            for place in places if label_text != name else ():
+                yield TemplateFault(place, f"{label_text!r} is called {name!r} in other mails", "one id has one name")
     yield from _shared_names(names, templates)
 
 

@@ -37,11 +37,19 @@ def exceptions() -> list[Exempt]:
     return [Exempt(checker=checker, **each) for each in listed for checker in each.pop("checkers")]
 
 
-def gather(folders: Sequence[Path], only: Sequence[str]) -> list[Mail]:
-    """The mails of the first folder by their names, those of the others by name@folder."""
+def gather(folders: Sequence[Path], only: Sequence[str], languages: Sequence[str] = ()) -> list[Mail]:
+    """The mails of the first folder by their names, those of the others by name@folder.
+
+    `languages`: only mails in one of these; all without it.
+    """
     first, *others = folders
     named = [replace(mail, name=f"{mail.name}@{folder.name}") for folder in others for mail in read(folder, only=only)]
-    return read(first, only=only) + named
+    found = read(first, only=only) + named
+    return [mail for mail in found if not languages or _language(mail) in languages]
+
+
+def _language(mail: Mail) -> str:
+    return mail.name.partition("@")[0].rpartition(".")[2]
 
 
 def judge(mails: Sequence[Mail], jobs: int) -> list[MailFinding]:
@@ -110,6 +118,7 @@ def main() -> None:
         "--eml", type=Path, action="append", default=[], help="a folder of *.eml files; may be repeated"
     )
     parser.add_argument("--only", action="append", default=[], help="only mails whose names start so")
+    parser.add_argument("--language", action="append", default=[], help="only mails in this language")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--self-test", action="store_true", help="see each checker find what is wrong")
     asked = parser.parse_args()
@@ -118,10 +127,10 @@ def main() -> None:
 
     wrong = self_test(asked.jobs) if asked.self_test else []
     if asked.eml:
-        mails = gather(asked.eml, asked.only)
+        mails = gather(asked.eml, asked.only, asked.language)
         if not mails:
             parser.error("there is no such mail")
-        whole = not asked.only
+        whole = not asked.only and not asked.language
         found = accept(judge(mails, asked.jobs) + (unseen(mails) if whole else []), exceptions(), whole=whole)
         print(*table(mails, found), sep="\n")  # noqa: T201
         wrong += lines(found)

@@ -1,4 +1,4 @@
-"""What KDE Itinerary and khal make of one booking's mails: new, changed, cancelled."""
+"""What KDE Itinerary, khal, w3m and lynx make of one booking's mails: new, changed, cancelled."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +10,8 @@ import pytest
 from notification_service.channels.email import mime
 from notification_service.channels.email.mime import SenderIdentity
 from notification_service.delivery.ports.composer import MessageIds
-from tests.mails import programs
+from tests.mails import programs, terminal
+from tests.mails.mail import Mail
 from tests.unit import test_attachments
 from tests.unit.test_attachments import attached
 
@@ -78,3 +79,15 @@ def test_khal_has_one_entry_that_moves_and_is_cancelled(tmp_path: Path) -> None:
         [f"2026-12-17 21:00 23:30 Inception|{PLACE}|CONFIRMED"],
         [f"2026-12-17 21:00 23:30 Inception|{PLACE}|CANCELLED"],
     ]
+
+
+@pytest.mark.skipif(not terminal.programs(), reason=f"needs {terminal.INSTALL}")
+def test_the_browsers_of_terminals_show_every_fact_of_the_html() -> None:
+    for raw, _ in told():
+        mail = Mail("booking", raw)
+        for program in terminal.programs():
+            text = terminal.shown(mail, program)
+            assert list(terminal.lost(mail, program, text)) == []
+            assert [each.what for each in terminal.lost(mail, program, text.replace("AMC", ""))] == [
+                "is not shown: AMC"
+            ]

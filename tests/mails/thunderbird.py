@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.mails.screen import screen
+
 NEEDED = {"thunderbird": "thunderbird", "Xvfb": "xvfb", "import": "imagemagick"}
 SCHEMES = ("light", "dark")
 _SCREEN = "900x1600x24"
@@ -70,7 +72,7 @@ def missing() -> Sequence[str]:
 
 def shoot(mail: Path, scheme: str, picture: Path, *, wait: float) -> None:
     """Open the mail in a new profile, and take a picture after `wait` seconds."""
-    with tempfile.TemporaryDirectory() as folder, _screen() as display:
+    with tempfile.TemporaryDirectory() as folder, screen(_SCREEN) as display:
         profile, home = Path(folder, "profile"), Path(folder, "home")
         profile.mkdir()
         home.mkdir()
@@ -86,20 +88,6 @@ def shoot(mail: Path, scheme: str, picture: Path, *, wait: float) -> None:
 
 def _said(value: object) -> str:
     return str(value).lower() if isinstance(value, bool | int) else f'"{value}"'
-
-
-@contextlib.contextmanager
-def _screen() -> Iterator[str]:
-    """A display that no other program has. Xvfb chooses its number, and writes it to the pipe."""
-    reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", _SCREEN, "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as process:
-        os.close(writing)
-        try:
-            with os.fdopen(reading) as pipe:
-                yield f":{pipe.readline().strip()}"
-        finally:
-            process.terminate()
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 from jinja2 import Environment
 
 from notification_service.content import formatting
+from notification_service.content.dates import Form, written
 from notification_service.content.formatting import FILTERS, cut, isolated
 from notification_service.content.localization import Cinema, Defaults, Localization, check_locale
 from notification_service.contract import amounts
@@ -186,10 +187,52 @@ def test_a_show_is_dated_as_people_of_the_language_do(locale: str, full: str, ne
 
 
 @pytest.mark.parametrize(
-    ("locale", "hour"), [("es", "a la 1:30"), ("es_MX", "a la 1:30 a.m."), ("fr", "à 1h30"), ("de", "01:30 Uhr")]
+    ("locale", "hour"),
+    [
+        ("es", "a la 1:30"),
+        ("es_MX", "a la 1:30 a.m."),
+        ("es_BZ", "a la 01:30"),
+        ("fr", "à 1h30"),
+        ("de", "01:30 Uhr"),
+    ],
 )
 def test_an_hour_has_the_words_of_its_language(locale: str, hour: str) -> None:
     assert shown("showtime", "2026-12-15 01:30", style(locale)).endswith(hour)
+
+
+@pytest.mark.parametrize(
+    ("locale", "together"),
+    [
+        ("en_US", "December 15"),
+        ("en_GB", "15 December"),
+        ("de", "15. Dezember"),
+        ("es", "15 de diciembre"),
+        ("fr", "15 décembre"),
+        ("hi", "15 दिसंबर"),
+        ("ar", "15 ديسمبر"),
+    ],
+)
+def test_no_line_breaks_between_a_day_and_its_month(locale: str, together: str) -> None:
+    when = datetime(2026, 12, 15, 20, tzinfo=UTC)
+    for form in (Form(), Form("near"), Form("near", clock=False)):
+        assert together.replace(" ", "\u00a0") in written(when, form, Locale.parse(locale))
+
+
+@pytest.mark.parametrize(
+    ("locale", "day"),
+    [("fr", "mardi 1er décembre 2026"), ("fr_CA", "mardi 1er décembre 2026"), ("de", "Dienstag, 1. Dezember 2026")],
+)
+def test_the_first_of_a_month_is_written_as_the_language_does(locale: str, day: str) -> None:
+    assert shown("day", "2026-12-01 20:00", style(locale)) == day
+    assert shown("day", "2026-12-11 20:00", style(locale)) == day.replace("1er", "11").replace(" 1.", " 11.").replace(
+        "mardi", "vendredi"
+    ).replace("Dienstag", "Freitag")
+
+
+def test_japanese_puts_a_zone_in_brackets_of_its_own() -> None:
+    when = datetime(2026, 12, 1, 20, tzinfo=UTC)
+    how = style("ja", zone="America/New_York")
+    assert shown("moment", when, how) == "2026年12月1日(火) 15:00（アメリカ東部標準時）"  # noqa: RUF001 - East Asian
 
 
 @pytest.mark.parametrize("locale", ["en_US", "en_IN", "hi", "ar", "de", "es_419", "fr_CA", "he", "ur"])

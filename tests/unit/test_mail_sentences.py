@@ -11,6 +11,7 @@ from notification_service.channels.email.mail import Mail
 from notification_service.channels.email.rendering import Renderer
 from notification_service.content import catalogues, decline_reasons
 from notification_service.content.cancellation_causes import BY_THE_CINEMA, Cause, cause
+from notification_service.content.links import LinkPatterns
 from notification_service.content.profile import Policies
 from notification_service.contract.events import BookingCancelled, BookingConfirmed, Event, PaymentFailed
 from notification_service.contract.notification_rules import RULES
@@ -150,7 +151,41 @@ def test_a_cancellation_speaks_by_its_cause(language: str) -> None:
         assert says(sent, language, "We're sorry that this showing can't take place.") is (found is Cause.SHOW)
         assert says(sent, language, "See other showings") is (found in BY_THE_CINEMA)
         assert not says(mail(of, language, BARE), language, "See other showings")
-        assert says(sent, language, "Didn't request this?") is (found not in BY_THE_CINEMA)
+        assert says(sent, language, "Didn't request this?") is (found in (None, Cause.CUSTOMER))
+
+
+@every_language
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("Payment timeout", "We didn't receive your payment in time, so your seats have been released."),
+        ("Payment failed", "Your payment didn't go through, so your seats have been released."),
+    ],
+)
+def test_where_nobody_paid_no_ticket_becomes_invalid(reason: str, said: str, language: str) -> None:
+    sent = mail(event("booking.cancelled", **{**RICH["booking.cancelled"], "reason": reason}), language)
+    assert says(sent, language, said)
+    for sentence in (
+        "The tickets are no longer valid.",
+        "The seats have been released, and the tickets are no longer valid.",
+        "You requested this cancellation.",
+    ):
+        assert not says(sent, language, sentence)
+
+
+def test_who_never_paid_hears_nothing_of_refunds() -> None:
+    fields = {**RICH["booking.cancelled"], "reason": "Payment timeout", "refund_eligible": False, "refund_amount": None}
+    sent = mail(event("booking.cancelled", **fields), "en")
+    assert "refund" not in sent.text.lower()
+    assert "refund" not in sent.html.lower()
+    assert "Your refund" in mail(event("booking.cancelled", **{**fields, "refund_amount": 30.0}), "en").text
+
+
+def test_a_reader_without_a_code_is_not_asked_for_it() -> None:
+    house = Renderer(RENDERER._templates, replace(HOUSE, policies=Policies(cancel_hours=2), links=LinkPatterns()))
+    code = "Contact us with your booking code:"
+    assert says(mail(event("booking.confirmed", booking_id="B1"), "en", house), "en", code)
+    assert not says(mail(event("booking.confirmed"), "en", house), "en", code)
 
 
 @every_language
@@ -204,6 +239,30 @@ def test_an_id_has_one_name_in_all_mails(language: str) -> None:
                 names.get(label) for label, shown in facts.items() if value and shown.strip("\u2068\u2069") == value
             }
             assert called - {None} <= {name}, field
+
+
+# ── a subject ──────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("locale", ["ar", "ar-EG", "ar-MA", "de", "en-GB", "es-AR", "es-US", "fr-CA", "hi", "ja"])
+@pytest.mark.parametrize("title", ["Inception", "12 Angry Men and One Very Long Night at the Movies"])
+def test_a_subject_never_cuts_the_hour(locale: str, title: str) -> None:
+    of = event("booking.confirmed", **{**RICH["booking.confirmed"], "movie_title": title}, locale=locale)
+    sent = mail(of)
+    assert re.search(r"(?:8|20)(?::|h| h )00", sent.subject), sent.subject
+    assert len(sent.subject) <= 60
+    assert not sent.subject.endswith("…")
+
+
+def test_a_subject_has_the_year_of_a_show_that_is_far_off() -> None:
+    of = event(
+        "booking.confirmed",
+        **{**RICH["booking.confirmed"], "showtime": "2027-12-15 20:00", "timestamp": "2026-11-24T10:30:00Z"},
+    )
+    assert mail(of).subject == "Booking confirmed: Inception – Dec 15, 2027"  # noqa: RUF001 - a dash
+
+
+def test_a_subject_shows_the_beginning_of_a_showtime_that_names_no_time() -> None:
+    of = event("booking.confirmed", movie_title="Inception", showtime="whenever the moon is full over the harbour")
+    assert mail(of).subject == "Booking confirmed: Inception – whenever the moon is fu…"  # noqa: RUF001 - a dash
 
 
 # ── as the language writes it ────────────────────────────────────────────────────────────────────────

@@ -175,8 +175,8 @@ def _rgb(colour: str) -> str:
 
 
 def _json(content: Mapping[str, object]) -> bytes:
-    # As ASCII, so that halves of surrogate pairs are escaped too.
-    return json.dumps(content, separators=(",", ":")).encode()
+    # Halves of surrogate pairs become question marks: strict readers of JSON refuse the whole file for one of them.
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _images(brand: Brand) -> dict[str, bytes]:
