@@ -65,7 +65,8 @@ def main() -> None:
             text = shown(mail, program)
             (asked.out / f"{mail.name}.{program}.txt").write_text(text, encoding="utf-8")
             found += lost(mail, program, text)
-    print(*(found or [f"{len(mails)} mails in {', '.join(programs())}: every fact is shown"]), sep="\n")  # noqa: T201
+    lines = list(map(str, found)) or [f"{len(mails)} mails in {', '.join(programs())}: every fact is shown"]
+    print(*lines, sep="\n")  # noqa: T201
     sys.exit(bool(found))
 
 
