@@ -9,10 +9,11 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # type: ignore[import-not-found,unused-ignore]
 
 OURS, OTHERS = "#0b5fff", "#9aa5b1"
+CONNECTIONS = 8
 
 data = json.load(sys.stdin)
 plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold"})
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(16, 5.2), layout="constrained")
+figure, ((left, far), (middle, right)) = plt.subplots(2, 2, figsize=(15, 10.4), layout="constrained")
 
 names = list(data.get("throughput", {}))
 rates = [data["throughput"][name][0] for name in names]
@@ -22,6 +23,30 @@ left.bar_label(bars, labels, padding=4)
 left.set_xlim(0, max(rates, default=1) * 1.7)
 left.invert_yaxis()
 left.set_title("Events a second, one process", loc="left")
+
+distance = data.get("distance", {})
+furthest = max((point[0] for points in distance.values() for point in points), default=0)
+for name, points in distance.items():
+    trips, rates, least, most = zip(*points, strict=True)
+    shade, width = (OURS, 2.5) if name == "ours" else (OTHERS, 1.5)
+    far.plot(trips, rates, color=shade, linewidth=width, marker="o", markersize=4)
+    far.fill_between(trips, least, most, color=shade, alpha=0.2, linewidth=0)
+    far.annotate(
+        f"{name} {rates[-1]:,.0f}", (trips[-1], rates[-1]), (6, 0), textcoords="offset points", va="center", color=shade
+    )
+if distance:
+    # What 8 connections can carry: nothing is faster than the wire.
+    apart = [furthest * step / 100 for step in range(5, 101)]
+    for number in (1, 4):
+        carried = [CONNECTIONS * 1000 / (number * trip) for trip in apart]
+        far.plot(apart, carried, color="#e4e7eb", linestyle="--", linewidth=1.5, zorder=0)
+        label = f"{CONNECTIONS} connections, {number} round trip{'s' * (number > 1)} a mail"
+        far.annotate(label, (apart[20], carried[20]), (6, 6), textcoords="offset points", fontsize=8, color="#9aa5b1")
+    far.set_yscale("log")
+    far.set_xlim(left=-furthest * 0.02, right=furthest * 1.3)
+    far.set_xlabel("round trip to the mail server, ms")
+    far.set_xticks(sorted({point[0] for points in distance.values() for point in points}))
+far.set_title("Mails a second by distance, one process (log)", loc="left")
 
 rows = data.get("latency", [])
 places = range(len(rows))

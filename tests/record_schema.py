@@ -90,6 +90,7 @@ _FIELDS: Mapping[str, Schema] = {
         _TEXT, "The event's own JSON, where event_data is not all of it; never where addresses are masked."
     ),
     "sending": _said(_FLAG, "Its owner has begun to send, and its claim in Redis could not be relied on to say so."),
+    "sending_by": _said(_TEXT, "By which relay, where there are several."),
     "mail_digest": {
         "type": "string",
         "pattern": "^[0-9a-f]{32}$",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePath
 
 import structlog
@@ -155,7 +156,7 @@ class Sender:
         job.ready_at = datetime.now(UTC)
         with self.observer.timed(Stage.SEND):
             verdict = await self.channel.deliver(
-                job.message, lambda: self._before_handover(job), lambda: self.state.nothing_sent(job)
+                job.message, partial(self._before_handover, job), lambda: self.state.nothing_sent(job)
             )
         return await self._settle(job, verdict)
 
@@ -208,8 +209,9 @@ class Sender:
         except CompositionError:
             return None
 
-    async def _before_handover(self, job: Job) -> Fence:
+    async def _before_handover(self, job: Job, relay: str | None = None) -> Fence:
         """Check relevance and claim again, right before the first byte of content."""
+        job.relay = relay
         relevance = await self.relevance.recheck(job)
         if relevance and (relevance.obsolete or relevance.wait):
             return Fence.LOST

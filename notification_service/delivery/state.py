@@ -121,6 +121,7 @@ class DeliveryState:
                 # Where the entry is open, the replay was granted before: its worker was lost, or it was put off.
                 replay=job.inbound.replay if was is not None else None,
                 intent=intent if is_of_another_event(job, found) else None,
+                lost=job.lost,
             )
         )
         job.seen_at = asked
@@ -135,13 +136,17 @@ class DeliveryState:
             fence = await self._mark_entry(job)
         job.sending = fence is Fence.HELD
         if job.lease is not None:
-            job.lease.sending, job.lease.again = job.sending, job.possible_duplicate
+            job.lease.sending, job.lease.again, job.lease.relay = job.sending, job.possible_duplicate, job.relay
         return fence
 
     async def _mark_claim(self, job: Job) -> Fence:
         try:
             return await self._claims.mark_sending(
-                job.notification_id, job.owner, again=job.possible_duplicate, create_if_missing=job.lease is None
+                job.notification_id,
+                job.owner,
+                again=job.possible_duplicate,
+                create_if_missing=job.lease is None,
+                relay=job.relay,
             )
         except StoreUnavailableError as problem:
             self.outages.note_redis_failure(problem)
@@ -160,7 +165,7 @@ class DeliveryState:
         job.marked = True
         asked = time.monotonic()
         try:
-            fence = await self._ledger.mark_sending(job.notification_id, job.owner)
+            fence = await self._ledger.mark_sending(job.notification_id, job.owner, job.relay)
         except StoreUnavailableError as problem:
             self.outages.note_mongodb_failure(problem)
             return Fence.LOST
@@ -266,7 +271,7 @@ class DeliveryState:
         """Write an outcome that the ledger lacks, whoever owns the entry."""
         now = datetime.now(UTC)
         return await self.outages.wait_for_mongodb(
-            lambda: self._ledger.close(job.notification_id, None, outcome, at=now)
+            lambda: self._ledger.close(job.notification_id, None, outcome, at=now, attempt=job.lost)
         )
 
     async def note_event(self, job: Job, found: Opened | AlreadyThere) -> None:

@@ -30,9 +30,10 @@ _MAX_LENGTHS = {"event_ids": 1000, "attempts": 200, "history": 200, "replays": 2
 """Limits for the lists of one record: a fact that is reported again and again must not grow to 16 MB."""
 
 _OPEN = {"$in": list(documents.OPEN)}
-_ENDED_FIELDS = ("reason", "detail", "fingerprint", "due_at", "sending")
+_ENDED_FIELDS = ("reason", "detail", "fingerprint", "due_at", "sending", "sending_by")
 """Fields that a record loses when it becomes pending again."""
 
+_NO_MARK: Document = {"sending": "", "sending_by": ""}
 _EVENT_FIELDS = ("event_json", "stripped_at")
 """Fields that it also loses when another event takes it over."""
 
@@ -115,6 +116,7 @@ class MongoLedger:
         was: Outcome | None = None,
         replay: str | None = None,
         intent: Intent | None = None,
+        lost: Attempt | None = None,
     ) -> Fence:
         fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": at}
         if possible_duplicate:
@@ -133,6 +135,8 @@ class MongoLedger:
             change["$addToSet"]["address_digests"] = {"$each": digests}
         if was is not None:
             change["$addToSet"]["history"] = documents.closed(was, at, self._show)
+        if lost is not None:
+            change["$addToSet"]["attempts"] = documents.attempt(lost, self._show)
         if replay is not None:
             change["$addToSet"]["replays"] = replay
             which["replays"] = {"$ne": replay}
@@ -167,7 +171,7 @@ class MongoLedger:
         if owner is not None:
             which["owner"] = owner
         texts = (recipient or "", (message and message.subject) or "", str(fields.get("detail", "")), *remarks)
-        change = {"$set": fields, "$unset": {"due_at": "", "sending": ""}}
+        change = {"$set": fields, "$unset": {"due_at": "", **_NO_MARK}}
         if await self._update(which, await self._with_attempt(change, attempt, texts)):
             return Fence.HELD
         found = await self._read(notification_id)
@@ -188,11 +192,12 @@ class MongoLedger:
     ) -> None:
         shown = self._show(documents.storable_text(reason))
         fields = {"outcome": WAITING, "reason": shown, "due_at": due_at, "updated_at": at}
-        change = await self._with_attempt({"$set": fields, "$unset": {"sending": ""}}, attempt, (reason,))
+        change = await self._with_attempt({"$set": fields, "$unset": _NO_MARK}, attempt, (reason,))
         await self._update(_open_entry(notification_id, owner), change)
 
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
-        if await self._update(_open_entry(notification_id, owner), {"$set": {"sending": True}}):
+    async def mark_sending(self, notification_id: str, owner: str, relay: str | None = None) -> Fence:
+        mark = {"sending": True, **({"sending_by": relay} if relay else {})}
+        if await self._update(_open_entry(notification_id, owner), {"$set": mark}):
             return Fence.HELD
         found = await self._read(notification_id)
         if found is None:
@@ -201,7 +206,7 @@ class MongoLedger:
         return Fence.HELD if ours else Fence.LOST
 
     async def unmark(self, notification_id: str, owner: str) -> None:
-        await self._update(_open_entry(notification_id, owner), {"$unset": {"sending": ""}})
+        await self._update(_open_entry(notification_id, owner), {"$unset": _NO_MARK})
 
     async def note_fallback(self, notification_id: str, owner: str, template_digest: str) -> None:
         fields = {**documents.FALLBACK, "template_digest": template_digest}
