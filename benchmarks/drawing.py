@@ -27,12 +27,12 @@ left.set_title("Events a second, one process", loc="left")
 distance = data.get("distance", {})
 furthest = max((point[0] for points in distance.values() for point in points), default=0)
 for name, points in distance.items():
-    trips, rates, least, most = zip(*points, strict=True)
+    delays, rates, least, most = (list(column) for column in zip(*points, strict=True))
     shade, width = (OURS, 2.5) if name == "ours" else (OTHERS, 1.5)
-    far.plot(trips, rates, color=shade, linewidth=width, marker="o", markersize=4)
-    far.fill_between(trips, least, most, color=shade, alpha=0.2, linewidth=0)
+    far.plot(delays, rates, color=shade, linewidth=width, marker="o", markersize=4)
+    far.fill_between(delays, least, most, color=shade, alpha=0.2, linewidth=0)
     far.annotate(
-        f"{name} {rates[-1]:,.0f}", (trips[-1], rates[-1]), (6, 0), textcoords="offset points", va="center", color=shade
+        f"{name} {rates[-1]:,.0f}", (delays[-1], rates[-1]), (6, 0), textcoords="offset points", va="center", color=shade
     )
 if distance:
     # What 8 connections can carry: nothing is faster than the wire.
