@@ -26,23 +26,35 @@ left.set_title("Events a second, one process", loc="left")
 
 distance = data.get("distance", {})
 furthest = max((point[0] for points in distance.values() for point in points), default=0)
-for name, points in distance.items():
+label_at = float("inf")
+for name, points in sorted(distance.items(), key=lambda item: -item[1][-1][1]):
     delays, rates, least, most = (list(column) for column in zip(*points, strict=True))
     shade, width = (OURS, 2.5) if name == "ours" else (OTHERS, 1.5)
     far.plot(delays, rates, color=shade, linewidth=width, marker="o", markersize=4)
     far.fill_between(delays, least, most, color=shade, alpha=0.2, linewidth=0)
-    far.annotate(
-        f"{name} {rates[-1]:,.0f}", (delays[-1], rates[-1]), (6, 0), textcoords="offset points", va="center", color=shade
-    )
+    # Labels of lines that end close together do not lie on each other.
+    label_at = min(rates[-1], label_at / 1.25)
+    far.text(furthest * 1.03, label_at, f"{name} {rates[-1]:,.0f}", va="center", color=shade)
 if distance:
     # What 8 connections can carry: nothing is faster than the wire.
-    apart = [furthest * step / 100 for step in range(5, 101)]
-    for number in (1, 4):
+    apart = [furthest * step / 100 for step in range(8, 101)]
+    for number, side in ((1, "bottom"), (4, "top")):
         carried = [CONNECTIONS * 1000 / (number * trip) for trip in apart]
-        far.plot(apart, carried, color="#e4e7eb", linestyle="--", linewidth=1.5, zorder=0)
+        far.plot(apart, carried, color="#cbd2d9", linestyle="--", linewidth=1.5, zorder=0)
         label = f"{CONNECTIONS} connections, {number} round trip{'s' * (number > 1)} a mail"
-        far.annotate(label, (apart[20], carried[20]), (6, 6), textcoords="offset points", fontsize=8, color="#9aa5b1")
+        far.text(
+            apart[45],
+            carried[45] * (1.1 if number == 1 else 0.9),
+            label,
+            va=side,
+            fontsize=8,
+            color="#7b8794",
+            backgroundcolor="white",
+        )
     far.set_yscale("log")
+    far.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+    far.yaxis.set_major_formatter("{x:,.0f}")
+    far.minorticks_off()
     far.set_xlim(left=-furthest * 0.02, right=furthest * 1.3)
     far.set_xlabel("round trip to the mail server, ms")
     far.set_xticks(sorted({point[0] for points in distance.values() for point in points}))
