@@ -141,15 +141,15 @@ MUTANTS = (
     ),
     Mutant(
         "marker: set before DATA",
-        "delivery/state.py",
-        "    async def mark_sending(self, job: Job) -> Fence:\n",
-        "    async def mark_sending(self, _: Job) -> Fence:\n        return Fence.HELD\n\n"
+        "delivery/sending_marks.py",
+        "    async def set(self, job: Job) -> Fence:\n",
+        "    async def set(self, _: Job) -> Fence:\n        return Fence.HELD\n\n"
         "    async def _unused(self, job: Job) -> Fence:\n",
         ("tests/faults/test_worker_crash_points.py", "-k", "after_the_marker or after_the_250"),
     ),
     Mutant(
         "marker: at another server than the claim's, the entry is marked too",
-        "delivery/state.py",
+        "delivery/sending_marks.py",
         "fence is Fence.HELD_HERE or (",
         "fence is Fence.LOST or (",
         ("tests/model/test_model_counterexamples.py",),
@@ -170,10 +170,9 @@ MUTANTS = (
     ),
     Mutant(
         "marker: a lease that is over does not begin to send",
-        "delivery/state.py",
-        "    async def mark_sending(self, job: Job) -> Fence:\n",
-        "    async def mark_sending(self, job: Job) -> Fence:\n"
-        '        job.lease = job.lease and Lease(job.owner, float("inf"))\n',
+        "delivery/sending_marks.py",
+        "        if job.lease is not None and not job.lease.valid:\n            return Fence.LOST\n",
+        "",
         ("tests/unit/test_pipeline.py",),
     ),
     Mutant(
@@ -269,7 +268,7 @@ MUTANTS = (
     ),
     Mutant(
         "fence: without a claim, the entry",
-        "delivery/state.py",
+        "delivery/sending_marks.py",
         "fence is Fence.HELD_HERE or (fence is Fence.HELD and self._has_to_ask_ledger(job))",
         "fence is Fence.HELD_HERE",
         ("tests/model/test_model_counterexamples.py",),

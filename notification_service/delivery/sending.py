@@ -156,7 +156,7 @@ class Sender:
         job.ready_at = datetime.now(UTC)
         with self.observer.timed(Stage.SEND):
             verdict = await self.channel.deliver(
-                job.message, partial(self._before_handover, job), lambda: self.state.nothing_sent(job)
+                job.message, partial(self._before_handover, job), lambda: self.state.marks.take_back(job)
             )
         return await self._settle(job, verdict)
 
@@ -215,7 +215,7 @@ class Sender:
         relevance = await self.relevance.recheck(job)
         if relevance and (relevance.obsolete or relevance.wait):
             return Fence.LOST
-        return await self.state.mark_sending(job)
+        return await self.state.marks.set(job)
 
     async def _settle(self, job: Job, verdict: Verdict) -> Settlement:
         closer = self.closer

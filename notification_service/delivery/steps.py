@@ -123,7 +123,7 @@ class Steps:
                 return await self._finish(job, found, outcome, repair=repair)
             case WaitOutLease():
                 log.warning("claims.forgotten", reason="pending in the ledger, unknown to Redis")
-                await self.state.mark_in_doubt(job)
+                await self.state.marks.set_in_doubt(job)
                 return self.closer.after_lease("Redis forgot who works on it")
             case WaitForRedis():
                 return Retry(_REDIS_WAIT_S, counted=False, reason="Redis cannot be asked who works on it")
@@ -150,7 +150,7 @@ class Steps:
                 return step.otherwise
             case LookUpFailed(reason):
                 log.warning("mail.look_up_failed", reason=reason)
-                await self.state.mark_in_doubt(job)
+                await self.state.marks.set_in_doubt(job)
                 return self.closer.after_lease("the provider cannot be asked whether it has the message")
 
     async def _proceed(
