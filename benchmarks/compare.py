@@ -21,7 +21,7 @@ from statistics import median
 from benchmarks import material
 from benchmarks.distance import at_a_distance
 from benchmarks.measuring import Figures, fresh_place, measure
-from benchmarks.programs import OURS, PROGRAMS, Missing, Program
+from benchmarks.programs import FLOOR, OURS, PROGRAMS, Missing, Program
 from benchmarks.results import interval, machine
 from tests.stack.local import LocalStack
 from tests.stack.processes import PartFailedError
@@ -59,6 +59,8 @@ def main() -> None:
     print(f"{options.events} events of {len(material.MIX)} kinds, one process each, STARTTLS and AUTH; {machine()}")
     for delay, runs in found.items():
         _print(runs, delay, options.rounds)
+    for line in against_the_floor(found):
+        print(line)
     _explain(notes)
     if options.json:
         _keep(options.json, found, notes, options.events)
@@ -121,6 +123,19 @@ def _print(runs: Runs, delay: float, rounds: int) -> None:
         print(name.ljust(23) + cells[0].rjust(21) + cells[1].rjust(24))
 
 
+def against_the_floor(found: ByDistance) -> list[str]:
+    """What the services send of what aiosmtplib sends by itself, at each distance; none where either was left out."""
+    names = [name for name in (OURS, "node") if any(name in runs and FLOOR in runs for runs in found.values())]
+    if not names:
+        return []
+    lines = ["", "of the mails/s of aiosmtplib's own floor, median of the rounds (interval)", ""]
+    lines.append("program".ljust(11) + "".join(f"{delay:g} ms".rjust(21) for delay in found))
+    for name in names:
+        cells = [_ratio(runs.get(name, ()), runs.get(FLOOR, ()), "events_per_second") for runs in found.values()]
+        lines.append(name.ljust(11) + "".join(cell.rjust(21) for cell in cells))
+    return lines
+
+
 def _explain(notes: Mapping[str, str]) -> None:
     print()
     for program in PROGRAMS:
@@ -130,6 +145,8 @@ def _explain(notes: Mapping[str, str]) -> None:
 def _ratio(ours: Sequence[Figures], others: Sequence[Figures], field: str) -> str:
     """The median of the ratios of each round, and the interval in which the true one lies (`results.interval`)."""
     ratios = [getattr(a, field) / getattr(b, field) for a, b in zip(ours, others, strict=False)]
+    if not ratios:
+        return "-"
     least, most = interval(ratios)
     return f"{median(ratios):.2f} ({least:.2f}-{most:.2f})"
 

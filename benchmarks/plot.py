@@ -1,10 +1,11 @@
-"""`make bench-plot`: throughput, latency and stages of the runs kept under var/bench as one picture."""
+"""`make bench-plot`: throughput, distance, latency and stages of the runs kept under var/bench as one picture."""
 
 import argparse
 import json
 import subprocess
 import sys
 import venv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,12 +35,24 @@ def gathered(folder: Path) -> dict[str, Any]:
             name: [median(run["events_per_second"] for run in runs), median(run["cpu_ms_per_event"] for run in runs)]
             for name, runs in compare["programs"].items()
         }
+        drawn["distance"] = by_distance(compare.get("by_delay_ms", {}))
     if latency := kept.get("latency"):
         drawn["latency"] = latency["rows"]
     if stages := kept.get("stages"):
         drawn["stages"] = stages["rows"][:-2]
     drawn["note"] = "; ".join(sorted({f"{each['at'][:10]}, {each['machine']}" for each in kept.values()})[:1])
     return drawn
+
+
+def by_distance(kept: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[list[float]]]:
+    """By program, a point for each round trip in ms: that, and the median, least and most mails/s of its rounds."""
+    lines: dict[str, list[list[float]]] = {}
+    for delay in sorted(kept, key=float):
+        for name, rates in kept[delay].items():
+            if rates:
+                lines.setdefault(name, []).append([float(delay), median(rates), min(rates), max(rates)])
+    # A line takes two points.
+    return {name: points for name, points in lines.items() if len(points) > 1}
 
 
 def python() -> str:

@@ -22,7 +22,7 @@ import structlog
 from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
 from notification_service.delivery.ports.channel import Accepted
 from notification_service.delivery.ports.claims import Fence
 from tests.stack.certificates import server_context
@@ -160,7 +160,7 @@ async def measure(port: int, ca_file: Path, *, mails: int, sessions: int) -> tup
     """Returns mails/s and ms of CPU a mail, of a pool whose sessions are open."""
     server = Server("localhost", port, start_tls=True, implicit_tls=False, username="mailer", password="secret")
     channel = SmtpChannel(
-        Pool(server, Limits(sessions, 30, 300, 1_000_000), tls_context(ca_file)),
+        Pool(server, SessionLimits(sessions, 30, 300, 1_000_000), tls_context(ca_file)),
         providers.find(""),
         timeout=30,
         data_timeout=30,

@@ -95,6 +95,7 @@ _FIELDS: Mapping[str, Schema] = {
         "description": "How often it was sent again, where that is more than once: a push replaces the one before.",
     },
     "sending": _said(_FLAG, "Its owner has begun to send, and its claim in Redis could not be relied on to say so."),
+    "sending_by": _said(_TEXT, "By which relay, where there are several."),
     "mail_digest": {
         "type": "string",
         "pattern": "^[0-9a-f]{32}$",

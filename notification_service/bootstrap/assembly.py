@@ -179,20 +179,22 @@ def _link(
 
 
 def _gauges(parts: Parts, transports: Sequence[LiveTransport]) -> Gauges:
-    breakers, state = parts.email.breakers, parts.email.pipeline.state
+    email, state = parts.email, parts.email.pipeline.state
+    # By relay; where there is one server, or none, its name is left out.
+    breakers = {breaker.name if email.relays else "": breaker for breaker in email.breakers}
     return Gauges(
         under_way=lambda: sum(each.consumer.under_way for each in parts.channels),
-        smtp_open=lambda: sum(each.open for each in transports),
-        talking=lambda: sum(each.conversations for each in breakers),
-        waiting=lambda: max(each.waiting for each in breakers),
-        breakers={
-            breaker.name: partial(getattr, breaker, "state") for each in parts.channels for breaker in each.breakers
-        },
+        smtp_open=dict(zip(breakers, (partial(getattr, each, "open") for each in transports), strict=False))
+        or {"": lambda: 0},
+        talking={relay: partial(getattr, each, "conversations") for relay, each in breakers.items()},
+        waiting=lambda: max(each.waiting for each in email.breakers),
+        breakers={(email.breaker.name, relay): partial(getattr, each, "state") for relay, each in breakers.items()}
+        | {(each.breaker.name, ""): partial(getattr, each.breaker, "state") for each in parts.others},
         consuming=lambda: parts.link.consuming,
         redis_away=lambda: state.redis_away,
         mongodb_away=lambda: state.mongodb_away,
         ledger_lag=lambda: state.lag,
-        domains_held=lambda: len(parts.email.held),
+        domains_held=lambda: len(email.held),
         simulated=not transports,
         extensions_given_up=lambda: [name for each in transports for name in each.extensions_given_up],
         login_age=lambda: max((age for each in transports if (age := each.login_age) is not None), default=None),

@@ -6,7 +6,7 @@ from pathlib import Path
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.extensions import Extension, Extensions
 from notification_service.channels.email.smtp.greeting import own_name
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
 from notification_service.channels.email.smtp.providers import Provider
 from notification_service.channels.email.smtp.relay import SmtpRelay
 from notification_service.channels.email.smtp.tokens import Tokens, TokenSource
@@ -89,7 +89,7 @@ def _pool(settings: Settings, smtp: SmtpSettings) -> tuple[Pool, Provider]:
     )
     # A context of its own: the HTTP client sets in it the protocols that it offers (ALPN), which are not SMTP.
     tokens = _tokens(settings, smtp, tls(smtp)) if smtp.auth is Login.OAUTH2 else None
-    limits = Limits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails)
+    limits = SessionLimits(smtp.pool_size, smtp.max_idle, smtp.max_age, smtp.max_mails)
     extensions = Extensions(_EXTENSIONS[smtp.extensions], f"{server.host}:{server.port}")
     pool = Pool(server, limits, context, tokens=tokens, extensions=extensions)
     return pool, smtp.provider.by_token() if tokens else smtp.provider

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
@@ -19,7 +20,7 @@ from notification_service.contract.notification_rules import TICKET_TEMPLATES
 from notification_service.contract.variants import control_name
 from notification_service.delivery.ports.channel import (
     Attempt,
-    BeforeHandover,
+    BeforeHandoverTo,
     Blocked,
     Deferred,
     HandoverRefused,
@@ -84,7 +85,7 @@ class Relays:
         self._using = self.relays[0].name
 
     async def deliver(
-        self, message: OutgoingMessage, before_handover: BeforeHandover, nothing_sent: NothingSent
+        self, message: OutgoingMessage, before_handover: BeforeHandoverTo, nothing_sent: NothingSent
     ) -> Verdict:
         way, domain = self._begin(message), domain_of(message.recipient)
         while not (way.limits and _none_takes_mail(way.left)):
@@ -130,7 +131,7 @@ class Relays:
         return sum(relay.breaker.passed for relay in self.relays)
 
     async def _try(
-        self, relay: Relay, slot: Slot, way: _Way, message: OutgoingMessage, before_handover: BeforeHandover
+        self, relay: Relay, slot: Slot, way: _Way, message: OutgoingMessage, before_handover: BeforeHandoverTo
     ) -> Verdict | None:
         """One attempt. Returns None where another relay, or this one later, may still take the message."""
         place = await _take_place(relay, message)
@@ -138,7 +139,7 @@ class Relays:
             way.limits.append(PutOff(place.seconds, relay.named(place.reason)))
             way.left.remove(relay)
             return None
-        tried, verdict = await relay.breaker.converse(slot, message, before_handover)
+        tried, verdict = await relay.breaker.converse(slot, message, partial(before_handover, relay.name))
         if isinstance(tried, Unavailable | Blocked | HandoverRefused | PutOff):
             await _give_back(relay, place)
         if isinstance(tried, PutOff):

@@ -14,7 +14,7 @@ from notification_service.contract.variants import Assignment, Variant
 from notification_service.delivery.booking_history import Relevance
 from notification_service.delivery.leases import Lease
 from notification_service.delivery.planning import Notification
-from notification_service.delivery.ports.channel import OutgoingMessage
+from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.ledger import AlreadyThere, Opened
 from notification_service.delivery.ports.shadow import ShadowResult
 from notification_service.delivery.rate_limits import Place
@@ -37,6 +37,10 @@ class Job:
     """With this one, those that may have gone out; 0 where nothing was in doubt."""
     held_by: str | None = None
     """The relay that may have the message already, where this is known and it is sent again."""
+    relay: str | None = None
+    """The relay that gets the content now, where there are several."""
+    lost: Attempt | None = None
+    """What an earlier worker did not live to record: it was sending by this relay."""
     settled: Mapping[str, str] = field(default_factory=dict)
     """The devices that need no further attempt, with what theirs came to."""
     sending: bool = False

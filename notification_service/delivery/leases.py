@@ -18,11 +18,16 @@ class Lease:
     valid_until: float
     sending: bool = False
     again: bool = False
+    relay: str | None = None
     """As in `ports.claims.Tenure`."""
 
     @property
     def valid(self) -> bool:
         return time.monotonic() < self.valid_until
+
+    @property
+    def tenure(self) -> Tenure:
+        return Tenure(self.owner, self.sending, self.again, self.relay)
 
 
 class Leases:
@@ -52,7 +57,7 @@ class Leases:
         if not self._leases:
             return
         asked = time.monotonic()
-        tenures = {key: Tenure(lease.owner, lease.sending, lease.again) for key, lease in self._leases.items()}
+        tenures = {key: each.tenure for key, each in self._leases.items()}
         for notification_id in await self._claims.renew(tenures):
             if notification_id in self._leases:
                 self._leases[notification_id].valid_until = asked + self.seconds

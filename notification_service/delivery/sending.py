@@ -137,7 +137,7 @@ class Sender:
         job.ready_at = datetime.now(UTC)
         with self.observer.timed(Stage.SEND):
             verdict = await self.channel.deliver(
-                job.message, lambda: self._before_handover(job), lambda: self.state.nothing_sent(job)
+                job.message, partial(self._before_handover, job), lambda: self.state.marks.take_back(job)
             )
         if self.suppression and isinstance(verdict, Refused | OptedOut):
             await self.suppression.note(job, verdict)
@@ -197,12 +197,13 @@ class Sender:
         except CompositionError:
             return None
 
-    async def _before_handover(self, job: Job) -> Fence:
+    async def _before_handover(self, job: Job, relay: str | None = None) -> Fence:
         """Check relevance, hour and claim again, right before the first byte of content."""
+        job.relay = relay
         relevance = await self.relevance.recheck(job)
         if relevance and (relevance.obsolete or relevance.wait or self.waiting.is_quiet(job, relevance.event)):
             return Fence.LOST
-        return await self.state.mark_sending(job)
+        return await self.state.marks.set(job)
 
     async def _settle(self, job: Job, verdict: Verdict) -> Settlement:
         closer = self.closer

@@ -19,6 +19,7 @@ from notification_service.delivery.ports.claims import ClaimAnswer, Claims, Fenc
 from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Ledger, Opened, Paid, RecordedEvent
 from notification_service.delivery.ports.rates import Rates
 from notification_service.delivery.rate_limits import Reservation
+from notification_service.delivery.sending_marks import SendingMarks
 from notification_service.delivery.store_outages import StoreOutages
 from notification_service.foundation.address_digests import named_in, stand_in
 from notification_service.foundation.errors import StoreUnavailableError
@@ -35,6 +36,7 @@ class DeliveryState:
         self._ledger = ledger
         self._leases = leases
         self.outages = StoreOutages()
+        self.marks = SendingMarks(claims, ledger, self.outages, lease_s=leases.seconds)
         self._unwritten: dict[str, float] = {}
         """When each job that is being closed began to be, by its owner token (monotonic clock)."""
 
@@ -121,68 +123,11 @@ class DeliveryState:
                 # Where the entry is open, the replay was granted before: its worker was lost, or it was put off.
                 replay=job.inbound.replay if was is not None else None,
                 intent=intent if is_of_another_event(job, found) else None,
+                lost=job.lost,
             )
         )
         job.seen_at = asked
         return fence
-
-    async def mark_sending(self, job: Job) -> Fence:
-        """Mark that content is handed over from now on. Anything but `Fence.HELD` forbids the handover."""
-        if job.lease is not None and not job.lease.valid:
-            return Fence.LOST
-        fence = await self._mark_claim(job)
-        if fence is Fence.HELD_HERE or (fence is Fence.HELD and self._has_to_ask_ledger(job)):
-            fence = await self._mark_entry(job)
-        job.sending = fence is Fence.HELD
-        if job.lease is not None:
-            job.lease.sending, job.lease.again = job.sending, job.resends > 0
-        return fence
-
-    async def _mark_claim(self, job: Job) -> Fence:
-        try:
-            return await self._claims.mark_sending(
-                job.notification_id, job.owner, again=job.resends > 0, create_if_missing=job.lease is None
-            )
-        except StoreUnavailableError as problem:
-            self.outages.note_redis_failure(problem)
-            return Fence.HELD if job.lease is None else Fence.LOST
-
-    def _has_to_ask_ledger(self, job: Job) -> bool:
-        """Whether the claim in Redis alone does not prove that the notification is ours.
-
-        So without a claim, and where the ledger was last asked more than a lease ago: a Redis primary that was cut off
-        may have confirmed a claim that others do not see. A resend always asks: two resends would be three messages.
-        """
-        return job.lease is None or job.resends > 0 or time.monotonic() - job.seen_at > self._leases.seconds
-
-    async def _mark_entry(self, job: Job) -> Fence:
-        """Ask once, without waiting for MongoDB: the provider's session is open meanwhile."""
-        job.marked = True
-        asked = time.monotonic()
-        try:
-            fence = await self._ledger.mark_sending(job.notification_id, job.owner)
-        except StoreUnavailableError as problem:
-            self.outages.note_mongodb_failure(problem)
-            return Fence.LOST
-        job.seen_at = asked
-        return Fence.HELD if fence is Fence.HELD else Fence.LOST
-
-    async def nothing_sent(self, job: Job) -> None:
-        """Take the sending mark back, so that whoever takes the notification over knows that nothing was sent."""
-        if not job.sending:
-            return
-        job.sending = False
-        if job.lease is not None:
-            job.lease.sending = False
-        await self.outages.ignore_redis_outage(self._claims.unmark(job.notification_id, job.owner))
-        if job.marked:
-            await self.outages.wait_for_mongodb(lambda: self._ledger.unmark(job.notification_id, job.owner))
-            job.marked = False
-
-    async def mark_in_doubt(self, job: Job) -> None:
-        await self.outages.ignore_redis_outage(
-            self._claims.mark_sending(job.notification_id, job.owner, create_if_missing=True)
-        )
 
     async def note_fallback(self, job: Job, template_digest: str) -> None:
         """Note that the control is sent, before it is: a resend sends the same bytes."""
@@ -266,7 +211,7 @@ class DeliveryState:
         """Write an outcome that the ledger lacks, whoever owns the entry."""
         now = datetime.now(UTC)
         return await self.outages.wait_for_mongodb(
-            lambda: self._ledger.close(job.notification_id, None, outcome, at=now)
+            lambda: self._ledger.close(job.notification_id, None, outcome, at=now, attempt=job.lost)
         )
 
     async def note_event(self, job: Job, found: Opened | AlreadyThere) -> None:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
@@ -33,16 +34,18 @@ from notification_service.delivery.jobs import Job, JobResult, SeparateNotificat
 from notification_service.delivery.observer import Observer, Stage
 from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import (
+    IN_DOUBT,
+    Attempt,
     CannotTell,
     Found,
     LookUp,
     LookUpFailed,
     NotFound,
 )
-from notification_service.delivery.ports.claims import Claimed, Decided, Fence, InterruptedSend
+from notification_service.delivery.ports.claims import ClaimAnswer, Claimed, Decided, Fence, InterruptedSend
 from notification_service.delivery.ports.composer import Composer, CompositionError
 from notification_service.delivery.ports.directory import ConsentRule, Directory, Recipient
-from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened
+from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Intent, Opened
 from notification_service.delivery.relevance import RelevanceCheck, may_be_news
 from notification_service.delivery.sending import Sender
 from notification_service.delivery.settlements import Retry, Settlement
@@ -52,6 +55,7 @@ from notification_service.foundation.addresses import mask
 log = structlog.get_logger(__name__)
 
 _REDIS_WAIT_S = 10.0
+_LOST = "the worker was lost while it was sending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Steps:
         if await self.relevance.is_news(job, found):
             await self.state.leave(job)
             return SeparateNotification()
+        if isinstance(found, AlreadyThere):
+            job.lost = _lost_attempt(claim, found.entry)
         job.has_siblings = job.further or (isinstance(found, AlreadyThere) and bool(found.entry.later))
         step: Step | Retry = next_step(claim, found, self._request(job))
         if isinstance(step, AskProvider):
@@ -104,7 +110,8 @@ class Steps:
         match step:
             case Proceed(take_over, resends):
                 job.resends = resends
-                job.held_by = found.entry.held_by if resends and isinstance(found, AlreadyThere) else None
+                if resends and isinstance(found, AlreadyThere):
+                    job.held_by = _relay_of_mark(claim, found.entry) or found.entry.held_by
                 # A replay is a person's wish to send it again, to every device.
                 if isinstance(found, AlreadyThere) and not job.inbound.replay:
                     job.settled = found.entry.settled
@@ -117,7 +124,7 @@ class Steps:
                 return await self._finish(job, found, outcome, repair=repair)
             case WaitOutLease():
                 log.warning("claims.forgotten", reason="pending in the ledger, unknown to Redis")
-                await self.state.mark_in_doubt(job)
+                await self.state.marks.set_in_doubt(job)
                 return self.closer.after_lease("Redis forgot who works on it")
             case WaitForRedis():
                 return Retry(_REDIS_WAIT_S, counted=False, reason="Redis cannot be asked who works on it")
@@ -143,7 +150,7 @@ class Steps:
                 return step.otherwise
             case LookUpFailed(reason):
                 log.warning("mail.look_up_failed", reason=reason)
-                await self.state.mark_in_doubt(job)
+                await self.state.marks.set_in_doubt(job)
                 return self.closer.after_lease("the provider cannot be asked whether it has the message")
 
     async def _proceed(
@@ -210,6 +217,19 @@ class Steps:
 
 def _resends(found: Opened | AlreadyThere) -> int:
     return found.entry.resends if isinstance(found, AlreadyThere) else 0
+
+
+def _relay_of_mark(claim: ClaimAnswer | ClaimsUnavailable, entry: Entry) -> str | None:
+    """The relay that the last sending mark names."""
+    return (claim.relay if isinstance(claim, InterruptedSend) else None) or entry.sending_by
+
+
+def _lost_attempt(claim: ClaimAnswer | ClaimsUnavailable, entry: Entry) -> Attempt | None:
+    """The attempt of a worker that was lost while it was sending: of several relays, its record has to name the one."""
+    if isinstance(claim, Decided) or entry.outcome or entry.waiting or entry.held_by:
+        return None
+    relay = _relay_of_mark(claim, entry)
+    return Attempt(datetime.now(UTC), IN_DOUBT, 0, reply=_LOST, relay=relay) if relay else None
 
 
 def _other_copy_was_first(job: Job, found: Opened | AlreadyThere) -> bool:

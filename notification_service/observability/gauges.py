@@ -17,14 +17,15 @@ _Row = tuple[str, str, Callable[[], float]]
 class Gauges:
     """Values that are read at each scrape. `talking`: mails in an SMTP transaction; `waiting`: mails before one.
 
-    `breakers`: the state of each channel's breaker, by the name of its transport.
+    `smtp_open`, `talking`: by the relay's name, which is empty where there is one mail server. `breakers`: the state of
+    each breaker, by the name of its channel and that of its relay.
     """
 
     under_way: Callable[[], int]
-    smtp_open: Callable[[], int]
-    talking: Callable[[], int]
+    smtp_open: Mapping[str, Callable[[], int]]
+    talking: Mapping[str, Callable[[], int]]
     waiting: Callable[[], int]
-    breakers: Mapping[str, Callable[[], State]]
+    breakers: Mapping[tuple[str, str], Callable[[], State]]
     consuming: Callable[[], bool]
     redis_away: Callable[[], bool]
     mongodb_away: Callable[[], bool]
@@ -38,6 +39,7 @@ class Gauges:
         """Read these values at each scrape of the registry."""
         for name, text, value in (*self._of_work(), *self._of_mail()):
             Gauge(f"notification_{name}", text, registry=registry).set_function(value)
+        self._watch_sessions(registry)
         self._watch_breakers(registry)
         away = Gauge("notification_store_away", "1 while a store does not answer.", ("store",), registry=registry)
         away.labels("redis").set_function(self.redis_away)
@@ -56,12 +58,6 @@ class Gauges:
 
     def _of_mail(self) -> tuple[_Row, ...]:
         return (
-            ("smtp_connections", "SMTP sessions open now.", self.smtp_open),
-            (
-                "smtp_talking",
-                "Mails in an SMTP transaction now, or next on a session that carries another one.",
-                self.talking,
-            ),
             (
                 "smtp_extensions_given_up",
                 "SMTP extensions that the server offers, that failed, and that are not used until the next start.",
@@ -81,20 +77,35 @@ class Gauges:
             ),
         )
 
+    def _watch_sessions(self, registry: CollectorRegistry) -> None:
+        for name, text, values in (
+            ("smtp_connections", "SMTP sessions open now.", self.smtp_open),
+            (
+                "smtp_talking",
+                "Mails in an SMTP transaction now, or next on a session that carries another one.",
+                self.talking,
+            ),
+        ):
+            gauge = Gauge(f"notification_{name}", text, ("relay",), registry=registry)
+            for relay, value in values.items():
+                gauge.labels(relay).set_function(value)
+
     def _watch_breakers(self, registry: CollectorRegistry) -> None:
         gauge = partial(Gauge, registry=registry)
         available = gauge(
             "notification_channel_available",
             "1 while the channel's breaker is closed and every message is sent, 0 while it holds messages back.",
-            ("channel",),
+            ("channel", "relay"),
         )
         states = gauge(
-            "notification_breaker_state", "1 for the current state of the channel's breaker.", ("channel", "state")
+            "notification_breaker_state",
+            "1 for the current state of the channel's breaker.",
+            ("channel", "relay", "state"),
         )
-        for channel, breaker in self.breakers.items():
-            available.labels(channel).set_function(_is(breaker, State.CLOSED))
+        for (channel, relay), breaker in self.breakers.items():
+            available.labels(channel, relay).set_function(_is(breaker, State.CLOSED))
             for state in State:
-                states.labels(channel, state).set_function(_is(breaker, state))
+                states.labels(channel, relay, state).set_function(_is(breaker, state))
 
 
 def _is(breaker: Callable[[], State], state: State) -> Callable[[], float]:

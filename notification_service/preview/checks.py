@@ -99,7 +99,7 @@ def lines(mail: MailReading) -> Findings:
 
 
 def links(mail: MailReading) -> Findings:
-    for link in mail.page.links:
+    for link in mail.html.links:
         if not _LINK.fullmatch(link):
             yield MailFault(f"the link {link[:80]!r} is neither https nor mailto", "give it in full, or leave it out")
 
@@ -107,18 +107,18 @@ def links(mail: MailReading) -> Findings:
 def inline_images(mail: MailReading) -> Findings:
     """Each inline image is attached, and each image that is attached for it is shown (RFC 2392)."""
     there = {image.content_id for image in mail.mail.attachments if image.content_id}
-    shown = {source.removeprefix("cid:") for source in mail.page.sources if source.startswith("cid:")}
+    shown = {source.removeprefix("cid:") for source in mail.html.sources if source.startswith("cid:")}
     for missing in sorted(shown - there):
         yield MailFault(f"no part has the Content-ID {missing!r}", f"take cid:{missing} out of the html, or attach it")
     for unused in sorted(there - shown):
         yield MailFault(f"the image {unused!r} is attached and not shown", f"show it as cid:{unused}")
-    for source in mail.page.sources:
+    for source in mail.html.sources:
         if not source.startswith(("cid:", "https://")):
             yield MailFault(f"the image {source[:80]!r} is neither inline nor https", "attach it, and show it as cid:")
 
 
 def images(mail: MailReading) -> Findings:
-    for image in mail.page.images:
+    for image in mail.html.images:
         missing = [name for name in ("alt",) if name not in image]
         missing += [name for name in ("width", "height") if not image.get(name, "").isdigit()]
         if missing:
@@ -128,14 +128,14 @@ def images(mail: MailReading) -> Findings:
 def facts(mail: MailReading) -> Findings:
     """The text part has the same facts as the HTML."""
     text = _visible(mail.mail.text)
-    for row in mail.page.facts:
+    for row in mail.html.facts:
         if not re.search(_BETWEEN.join(re.escape(_visible(cell)) for cell in row), text):
             yield MailFault(f"the text does not say {': '.join(row)!r}", f"add it to {mail.template}/body.txt")
 
 
 def unknown_values(mail: MailReading) -> Findings:
     """Neither unknown values nor unfilled placeholders reach a reader."""
-    places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
+    places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.html.texts}
     for place, texts in places.items():
         for found in sorted({found for text in texts for found in _UNFILLED.findall(text)}):
             yield MailFault(f"the {place} says {found!r}", "put an {% if %} around what may be unknown")
@@ -143,7 +143,7 @@ def unknown_values(mail: MailReading) -> Findings:
 
 def holes(mail: MailReading) -> Findings:
     """Two spaces in a row show that a value is missing in a sentence."""
-    places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.page.texts}
+    places = {"subject": [mail.mail.subject], "text": [mail.mail.text], "html": mail.html.texts}
     for place, texts in places.items():
         for found in sorted({found for text in texts for found in _DOUBLE_SPACE.findall(text)}):
             yield MailFault(
@@ -153,11 +153,11 @@ def holes(mail: MailReading) -> Findings:
 
 
 def empty_rows(mail: MailReading) -> Findings:
-    for tag, count in sorted(Counter(mail.page.empty).items()):
+    for tag, count in sorted(Counter(mail.html.empty).items()):
         yield MailFault(f"{count} <{tag}> in the html without text", "put an {% if %} around it")
     if _EMPTY_LINES.search(mail.mail.text):
         yield MailFault("the text has two empty lines in a row", f"take one out of {mail.template}/body.txt")
-    for label, *_ in filter(None, mail.page.facts):
+    for label, *_ in filter(None, mail.html.facts):
         if re.search(rf"^{re.escape(label)}: *(?:\n\s*\n|\n?\Z)", mail.mail.text, re.MULTILINE):
             yield MailFault(f"the text has a row {label!r} without a value", "write it as {{ fact(label, value) }}")
 

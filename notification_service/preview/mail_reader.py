@@ -17,7 +17,7 @@ Attributes = dict[str, str]
 
 
 @dataclass(slots=True)
-class Page:
+class HtmlContent:
     """The content of the HTML. Links and images in Outlook's conditional comments count too."""
 
     links: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class MailReading:
     mail: Mail
     raw: bytes
     message: EmailMessage
-    page: Page
+    html: HtmlContent
 
     @property
     def bare_size(self) -> int:
@@ -52,15 +52,15 @@ class MailReading:
 
 def read(template: str, mail: Mail, raw: bytes) -> MailReading:
     message = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
-    return MailReading(template, mail, raw, message, page(mail.html))
+    return MailReading(template, mail, raw, message, html_content(mail.html))
 
 
-def page(html: str) -> Page:
+def html_content(html: str) -> HtmlContent:
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    reader.page.sources += _STYLED_SOURCE.findall(html)
-    return reader.page
+    reader.content.sources += _STYLED_SOURCE.findall(html)
+    return reader.content
 
 
 @dataclass(slots=True)
@@ -77,12 +77,12 @@ class _Element:
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.page = Page()
+        self.content = HtmlContent()
         self._open: list[_Element] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        found = self.page
+        found = self.content
         found.sources += [given[name] for name in ("src", "background") if name in given and tag != "script"]
         if "href" in given and tag != "link":
             found.links.append(given["href"])
@@ -103,13 +103,13 @@ class _Reader(HTMLParser):
 
     def _ended(self, element: _Element) -> None:
         fact = element.tag in ("td", "th") and self._inside("facts")
-        if fact and self.page.facts:
-            self.page.facts[-1].append(element.text)
+        if fact and self.content.facts:
+            self.content.facts[-1].append(element.text)
         # A cell outside of table.facts may serve the layout.
         if element.tag in _WITH_TEXT and not element.text and (fact or element.tag != "td"):
-            self.page.empty.append(element.tag)
+            self.content.empty.append(element.tag)
         if "preheader" in element.classes:
-            self.page.preheader = element.text
+            self.content.preheader = element.text
 
     def handle_data(self, data: str) -> None:
         if not any(element.tag in _WITHOUT_TEXT for element in self._open):
@@ -117,13 +117,13 @@ class _Reader(HTMLParser):
 
     def handle_comment(self, data: str) -> None:
         conditional = data.partition("<![endif]")[0]
-        inner = page(conditional) if conditional.startswith("[if") else Page()
-        self.page.links += inner.links
-        self.page.images += inner.images
-        self.page.sources += inner.sources
+        inner = html_content(conditional) if conditional.startswith("[if") else HtmlContent()
+        self.content.links += inner.links
+        self.content.images += inner.images
+        self.content.sources += inner.sources
 
     def _add_text(self, text: str) -> None:
-        self.page.texts.append(text)
+        self.content.texts.append(text)
         for element in self._open:
             element.texts.append(text)
 

@@ -60,7 +60,7 @@ def _attempt(attempt: Record) -> str:
     reply, code = str(attempt.get("reply") or ""), attempt.get("code")
     words = [
         reply if code is None or reply.startswith(str(code)) else f"{code} {reply}".rstrip(),
-        f"after {attempt['duration_ms']:.0f} ms" if isinstance(attempt.get("duration_ms"), int | float) else "",
+        f"after {took:.0f} ms" if isinstance(took := attempt.get("duration_ms"), int | float) and took else "",
         f"connection {attempt['connection']}" if attempt.get("connection") else "",
         f"relay {attempt['relay']}" if attempt.get("relay") else "",
     ]

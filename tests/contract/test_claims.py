@@ -128,6 +128,28 @@ async def test_whoever_finds_a_marker_without_its_owner_has_to_doubt(claims: Cla
     assert await claims.claim(one, "b") == InterruptedSend(again=False)
 
 
+async def test_whoever_doubts_is_told_which_relay_may_have_the_message(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.mark_sending(one, "a", relay="smtp")
+    await claims.unmark(one, "a")
+    await claims.mark_sending(one, "a", relay="smtp-fallback")
+    for owner in ("b", "c"):
+        await after_the_lease()
+        assert await claims.claim(one, owner) == InterruptedSend(relay="smtp-fallback")
+    await claims.mark_sending(one, "c", relay="smtp-fallback")
+    await after_the_lease()
+    assert await claims.claim(one, "d") == InterruptedSend(again=True, relay="smtp-fallback")
+    await claims.decide(one, "d", Unknown("it was lost twice"))
+    assert await claims.claim(one, "e", reopen=True) == InterruptedSend(relay="smtp-fallback")
+
+
+async def test_a_renewal_sets_the_relay_of_a_lost_mark_again(claims: Claims, one: str) -> None:
+    await claims.claim(one, "a")
+    await claims.renew({one: Tenure("a", sending=True, relay="smtp")})
+    await after_the_lease()
+    assert await claims.claim(one, "b") == InterruptedSend(relay="smtp")
+
+
 async def test_a_doubt_whose_finder_is_lost_before_it_resends_is_the_same_doubt(claims: Claims, one: str) -> None:
     await claims.claim(one, "a")
     await claims.mark_sending(one, "a")

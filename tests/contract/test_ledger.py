@@ -421,6 +421,36 @@ async def test_the_relay_of_the_last_doubt_is_known_to_the_next_owner(ledger: Le
     assert (await entry(ledger)).held_by == "smtp-fallback"
 
 
+async def test_a_mark_names_its_relay_until_it_is_taken_back(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    await ledger.mark_sending("n1", "a")
+    assert (await entry(ledger)).sending_by is None
+    await ledger.mark_sending("n1", "a", "smtp")
+    assert (await entry(ledger)).sending_by == "smtp"
+    await ledger.unmark("n1", "a")
+    assert (await entry(ledger)).sending_by is None
+
+
+@pytest.mark.parametrize("ending", ["close", "postpone", "take_over"])
+async def test_what_ends_a_mark_ends_its_relay(ledger: Ledger, ending: str) -> None:
+    await ledger.open(intent())
+    await ledger.mark_sending("n1", "a", "smtp")
+    if ending == "take_over":
+        await ledger.take_over("n1", "b", "e1", at=AT, resends=1, seen="a", sending=True)
+    else:
+        await (close(ledger) if ending == "close" else postpone(ledger))
+    assert (await entry(ledger)).sending_by is None
+
+
+async def test_whoever_takes_over_records_the_attempt_that_its_owner_could_not_once(ledger: Ledger) -> None:
+    await ledger.open(intent())
+    lost = replace(ATTEMPT, result="in_doubt", relay="smtp")
+    for _ in range(2):
+        took = ledger.take_over("n1", "b", "e1", at=AT, resends=1, seen="a", lost=lost)
+        assert await took is Fence.HELD
+    assert (await entry(ledger)).held_by == "smtp"
+
+
 async def test_a_doubt_without_a_relay_names_none(ledger: Ledger) -> None:
     await ledger.open(intent())
     await ledger.note_attempt("n1", replace(ATTEMPT, result="in_doubt"))

@@ -98,7 +98,8 @@ def test_a_ticket_beyond_a_limit_takes_one_turn(place: Place) -> None:
         until(lambda: len(place.mails()) == BACKLOG + 2, timeout=60)
         until(lambda: service.said("event.retry_scheduled"))
         wait_for_empty(place, "notification.booking_events", EXPRESS)
-    (waits,) = service.said("event.retry_scheduled")
+    # The longest delay is 4 s here, so it comes by until its time has come: how often depends on the machine.
+    (waits,) = (line for line in service.said("event.retry_scheduled") if line["reason"] != "its time has not come")
     assert "DOMAIN_MAILS_PER_MINUTE" in waits["reason"]
     (waiting,) = (each for each in place.records() if each["outcome"] == "waiting")
     # Had its copy ahead taken this turn, it would have the next, a minute away.

@@ -156,9 +156,10 @@ def test_the_probes_and_the_counts(place: Place) -> None:
         'notification_smtp_replies_total{provider="custom",relay="",reply="2xx"} 1.0',
         'notification_accepted_delay_seconds_count{template="booking_confirmation"} 1.0',
         "notification_before_show_minutes_count 1.0",
-        "notification_smtp_connections 1.0",
+        'notification_smtp_connections{relay=""} 1.0',
+        'notification_smtp_talking{relay=""} 0.0',
         "notification_consuming 1.0",
-        'notification_breaker_state{channel="smtp",state="closed"} 1.0',
+        'notification_breaker_state{channel="smtp",relay="",state="closed"} 1.0',
         'notification_store_away{store="redis"} 0.0',
         *(f'notification_stage_seconds_count{{stage="{stage}"}} 1.0' for stage in Stage),
     ):

@@ -255,9 +255,9 @@ def test_the_mail_server_is_down_the_whole_time_and_the_other_channel_goes_on(
         until(lambda: all_are(place, "sent", *events, channels=("push",)), timeout=PATIENCE)
         assert "sent" not in outcomes(place, "email").values()
         seen = gauges(service)
-        assert seen['notification_channel_available{channel="smtp"}'] == "0.0"
-        assert seen['notification_channel_available{channel="webhook"}'] == "1.0"
-        assert seen['notification_breaker_state{channel="webhook",state="closed"}'] == "1.0"
+        assert seen['notification_channel_available{channel="smtp",relay=""}'] == "0.0"
+        assert seen['notification_channel_available{channel="webhook",relay=""}'] == "1.0"
+        assert seen['notification_breaker_state{channel="webhook",relay="",state="closed"}'] == "1.0"
         parts = health(service)["parts"]
         assert (parts["smtp"]["ok"], parts["webhook"]["ok"]) == (False, True)
         assert {line["channel"] for line in service.said("channel.breaker")} == {"smtp"}
@@ -281,7 +281,7 @@ def test_the_other_channel_is_unavailable_the_whole_time_and_mail_goes_on(
         place.publish(*map(event, events))
         until(lambda: all_are(place, "sent", *events, channels=("email",)), timeout=PATIENCE)
         assert "sent" not in outcomes(place, "push").values()
-        assert gauges(service)['notification_channel_available{channel="webhook"}'] == "0.0"
+        assert gauges(service)['notification_channel_available{channel="webhook",relay=""}'] == "0.0"
         assert {line["channel"] for line in service.said("channel.breaker")} == {"webhook"}
         if how == "down":
             webhook.start()

@@ -17,7 +17,7 @@ from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.envelope import Envelope
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
 from notification_service.channels.email.smtp.session import Seat
 from notification_service.delivery.ports.channel import Accepted, Refused
 from notification_service.delivery.ports.claims import Fence
@@ -122,7 +122,7 @@ def test_redis_is_out_of_memory(place: Place, own_redis: Redis) -> None:
 class _WatchedPool(Pool):
     """Knows whose conversation was cancelled, and who was handed out."""
 
-    def __init__(self, server: Server, limits: Limits, ca_file: Path) -> None:
+    def __init__(self, server: Server, limits: SessionLimits, ca_file: Path) -> None:
         super().__init__(server, limits, tls_context(ca_file))
         self.cancelled: set[str] = set()
         self.used_again: set[str] = set()
@@ -163,7 +163,7 @@ async def test_a_third_of_the_jobs_is_cancelled(own_smtp: SmtpServer) -> None:
     with own_smtp as smtp:
         smtp.script([Rule(at="rcpt", match="gone", reply="550 5.1.1 no such user"), *_slowly()])
         server = Server(smtp.host, smtp.port, start_tls=True, implicit_tls=False, username="mailer", password="secret")
-        pool = _WatchedPool(server, Limits(30, 30, 300, 500), smtp.ca_file)
+        pool = _WatchedPool(server, SessionLimits(30, 30, 300, 500), smtp.ca_file)
         channel = SmtpChannel(pool, providers.find(""), timeout=30, data_timeout=30)
         tasks = [asyncio.create_task(channel.send_once(envelope, _held)) for envelope in envelopes]
         for victim in dice.sample(tasks, CROWD // 3):

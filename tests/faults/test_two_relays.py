@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.judge import Found, Judge
+from tests.faults.worker import crashing
 from tests.samples import fresh
 from tests.stack.inspection import end_well, gauge
 from tests.stack.local import LocalStack
@@ -82,7 +83,11 @@ def test_the_first_is_lost_under_load_and_gets_its_mail_back(place: TwoRelays) -
         place.first.script([Rule(at="auth", reply="535 5.7.8 not accepted"), Rule(at="mail", action="drop")])
         judge.publish(*_confirmations(20))
         until(lambda: len(place.second.mails()) == 20, timeout=PATIENCE)
-        assert gauge(service, 'notification_channel_available{channel="smtp"}') == 0
+        by_relay = 'notification_{}{{relay="{}"}}'
+        assert gauge(service, 'notification_channel_available{channel="smtp",relay="smtp"}') == 0
+        assert gauge(service, 'notification_channel_available{channel="smtp",relay="smtp-fallback"}') == 1
+        assert gauge(service, by_relay.format("smtp_connections", "smtp-fallback")) > 0
+        assert gauge(service, by_relay.format("smtp_talking", "smtp")) == 0
         place.first.clear()
         until(lambda: service.said("channel.breaker")[-1]["state"] == "probing", timeout=PATIENCE)
         time.sleep(0.5)
@@ -114,6 +119,35 @@ def test_what_the_first_may_have_waits_for_it_and_goes_by_no_other(place: TwoRel
     assert (doubted.record["outcome"], len(doubted.mails), doubted.marked) == ("sent", 1, True)
     assert {each["relay"] for each in doubted.record["attempts"]} == {"smtp"}
     assert len(place.second.mails()) == 4
+
+
+@pytest.mark.parametrize("at", ["sending.after", "body"])
+@pytest.mark.parametrize("by", ["smtp", "smtp-fallback"])
+def test_what_a_killed_worker_was_sending_goes_by_no_other_server(place: TwoRelays, at: str, by: str) -> None:
+    judge, doubtful = Judge(place), fresh("booking.confirmed")
+    holds, other = (place.first, place.second) if by == "smtp" else (place.second, place.first)
+    closing = Rule(at="mail", reply="421 4.3.2 closing")
+    if holds is place.second:
+        place.first.script([closing])
+    with crashing(place, CRASH_AT=at) as worker:
+        judge.publish(doubtful)
+        until(lambda: worker.exit_code, timeout=PATIENCE)
+    assert place.mails() == []
+    place.first.clear()
+    holds.script([closing])
+    with place.service() as service:
+        judge.publish(*_confirmations(4))
+        until(lambda: len(other.mails()) == 4, timeout=PATIENCE)
+        until(lambda: service.said("mail.resend"), timeout=PATIENCE)
+        time.sleep(1)  # it would be sent by the other one within milliseconds
+        assert place.outcomes()[doubtful["event_id"]] != "sent"
+        holds.clear()
+        found = {each.record["event_id"]: each for each in _end(judge, service)}
+    doubted = found.pop(doubtful["event_id"])
+    assert (doubted.record["outcome"], len(doubted.mails), doubted.marked) == ("sent", 1, True)
+    assert {each["relay"] for each in doubted.record["attempts"]} == {by}
+    assert doubted.record["attempts"][0]["result"] == "in_doubt"
+    assert len(other.mails()) == 4
 
 
 def test_the_service_ends_well_while_it_sends_by_the_second(place: TwoRelays) -> None:

@@ -19,6 +19,7 @@ import uvloop
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.envelope import Envelope
 from notification_service.channels.email.smtp.pool import Pool
+from notification_service.channels.email.smtp.relay import SmtpRelay
 from notification_service.channels.email.smtp.session import Seat
 from notification_service.channels.email.smtp.wire import Wire
 from notification_service.cli import configuration
@@ -85,11 +86,13 @@ class Crash:
         self._around(service.parts.link, "publish", after="publish.after")
         if booking := os.environ.get("KILLED_BY"):
             _kill_by(booking, service)
-        channel = service.parts.email.breaker._transport
-        if not isinstance(channel, SmtpChannel):
-            raise TypeError("the crash points need the real transport")
-        _put(channel, "send_once", partial(self._attempt, channel.send_once))
-        _put(channel._pool, "seat", partial(self._seat, channel._pool))
+        for breaker in service.parts.email.breakers:
+            channel = breaker._transport
+            channel = channel._channel if isinstance(channel, SmtpRelay) else channel
+            if not isinstance(channel, SmtpChannel):
+                raise TypeError("the crash points need the real transport")
+            _put(channel, "send_once", partial(self._attempt, channel.send_once))
+            _put(channel._pool, "seat", partial(self._seat, channel._pool))
 
     def _around(self, part: object, method: str, *, before: str = "", after: str = "") -> None:
         inner = getattr(part, method)

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import oauth, providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
 from notification_service.channels.email.smtp.token_endpoint import Client, Endpoint
 from notification_service.channels.email.smtp.tokens import Granted, NoLoginError, Tokens, TokenSource
 from notification_service.channels.service_keys import read_service_key
@@ -96,7 +96,7 @@ async def channel_to(
     port: int, ca_file: Path, tokens: Tokens, *, sessions: int = 8, provider: str = "outlook", tls: bool = True
 ) -> AsyncIterator[tuple[SmtpChannel, Pool]]:
     server = Server("127.0.0.1", port, start_tls=tls, implicit_tls=False, username=USER, timeout=10)
-    pool = Pool(server, Limits(sessions, 30, 300, 1000), tls_context(ca_file), tokens=tokens)
+    pool = Pool(server, SessionLimits(sessions, 30, 300, 1000), tls_context(ca_file), tokens=tokens)
     channel = SmtpChannel(pool, providers.find(provider).by_token(), timeout=10, data_timeout=10)
     yield channel, pool
     await channel.close()
@@ -241,7 +241,7 @@ async def test_nor_of_a_password(smtp_ca: Path) -> None:
     with capture_logs() as lines:
         async with repeating(lambda said: said, challenge=False, offers="PLAIN") as port:
             server = Server("127.0.0.1", port, start_tls=False, implicit_tls=False, username=USER, password=SECRET)
-            pool = Pool(server, Limits(1, 30, 300, 1000), tls_context(smtp_ca))
+            pool = Pool(server, SessionLimits(1, 30, 300, 1000), tls_context(smtp_ca))
             channel = SmtpChannel(pool, providers.find("outlook"), timeout=10, data_timeout=10)
             verdict = await send(channel)
             with pytest.raises(ChannelUnavailableError) as caught:
@@ -261,7 +261,7 @@ async def test_doctor_says_that_the_days_of_a_password_are_numbered(own_smtp: Sm
             username=own_smtp.username,
             password=own_smtp.password,
         )
-        pool = Pool(server, Limits(1, 30, 300, 1000), tls_context(own_smtp.ca_file))
+        pool = Pool(server, SessionLimits(1, 30, 300, 1000), tls_context(own_smtp.ca_file))
         said = [
             await SmtpChannel(pool, provider, timeout=10, data_timeout=10).check()
             for provider in (providers.find("outlook"), providers.find("gmail"), providers.find("outlook").by_token())

@@ -23,7 +23,7 @@ from notification_service.broker.topology import PARKED
 from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
 from notification_service.cli import configuration
 from notification_service.delivery.pipeline import Pipeline
 from notification_service.delivery.ports.channel import Unavailable
@@ -235,7 +235,7 @@ async def refused_with(smtp: SmtpServer, reply: str, password: str) -> Unavailab
     server = Server(
         smtp.host, smtp.port, start_tls=True, implicit_tls=False, username="mailer", password=password, timeout=20
     )
-    pool = Pool(server, Limits(1, 30, 300, 500), tls_context(smtp.ca_file))
+    pool = Pool(server, SessionLimits(1, 30, 300, 500), tls_context(smtp.ca_file))
     channel = SmtpChannel(pool, providers.find(""), timeout=20, data_timeout=20)
 
     async def held() -> Fence:

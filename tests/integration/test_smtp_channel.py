@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
 from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
@@ -89,7 +89,7 @@ async def channel_to(
         timeout=timeout,
         **({"ehlo_name": ehlo_name} if ehlo_name else {}),
     )
-    pool = Pool(server, Limits(sessions, max_idle, max_age, max_mails), tls_context(smtp.ca_file), clock)
+    pool = Pool(server, SessionLimits(sessions, max_idle, max_age, max_mails), tls_context(smtp.ca_file), clock)
     channel = SmtpChannel(pool, providers.find(provider), timeout=timeout, data_timeout=timeout)
     yield channel, pool
     await channel.close()

@@ -15,7 +15,7 @@ from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.extensions import Extension, Extensions
-from notification_service.channels.email.smtp.pool import Limits, Pool, Server, tls_context
+from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
 from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
@@ -47,7 +47,7 @@ async def channel_to(
     max_mails: int = 500,
 ) -> AsyncIterator[tuple[SmtpChannel, Pool]]:
     where = Server("127.0.0.1", server.port, start_tls=False, implicit_tls=False, timeout=wait, ehlo_name="a.example")
-    pool = Pool(where, Limits(sessions, 30, 300, max_mails), TLS, extensions=Extensions(allowed, "a server"))
+    pool = Pool(where, SessionLimits(sessions, 30, 300, max_mails), TLS, extensions=Extensions(allowed, "a server"))
     channel = SmtpChannel(pool, providers.find(""), timeout=timeout, data_timeout=data_timeout)
     yield channel, pool
     await channel.close()

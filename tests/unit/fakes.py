@@ -17,6 +17,7 @@ from notification_service.delivery.ports.channel import (
     Accepted,
     Attempt,
     BeforeHandover,
+    BeforeHandoverTo,
     Deferred,
     HandoverRefused,
     InDoubt,
@@ -64,7 +65,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.iterdir()}
 
 
-async def held() -> Fence:
+async def held(relay: str | None = None) -> Fence:
     return Fence.HELD
 
 
@@ -97,7 +98,7 @@ class FirstReports:
         return notification_ids.notification_id(fact, first, planned.template, ChannelKind.EMAIL)
 
 
-Step = Verdict | Exception | Callable[[OutgoingMessage, BeforeHandover], Awaitable[Verdict]]
+Step = Verdict | Exception | Callable[[OutgoingMessage, BeforeHandoverTo], Awaitable[Verdict]]
 
 
 class ScriptedChannel:
@@ -112,7 +113,7 @@ class ScriptedChannel:
         self.nothing_sent: NothingSent = unmarked
 
     async def deliver(
-        self, message: OutgoingMessage, before_handover: BeforeHandover, nothing_sent: NothingSent
+        self, message: OutgoingMessage, before_handover: BeforeHandoverTo, nothing_sent: NothingSent
     ) -> Verdict:
         self.seen.append(message)
         self.nothing_sent = nothing_sent

@@ -23,10 +23,14 @@ def watched() -> Metrics:
     metrics.watch(
         Gauges(
             under_way=lambda: 3,
-            smtp_open=lambda: 2,
-            talking=lambda: 1,
+            smtp_open={"smtp": lambda: 2, "smtp-fallback": lambda: 5},
+            talking={"smtp": lambda: 1, "smtp-fallback": lambda: 3},
             waiting=lambda: 4,
-            breakers={"smtp": lambda: State.OPEN, "webhook": lambda: State.CLOSED},
+            breakers={
+                ("smtp", "smtp"): lambda: State.OPEN,
+                ("smtp", "smtp-fallback"): lambda: State.CLOSED,
+                ("webhook", ""): lambda: State.CLOSED,
+            },
             consuming=lambda: True,
             redis_away=lambda: True,
             mongodb_away=lambda: False,
@@ -125,10 +129,15 @@ def test_a_stage_that_raises_has_taken_its_time() -> None:
 
 def test_gauges_are_read_when_they_are_asked_for() -> None:
     registry = watched().registry
-    assert value(registry, "notification_breaker_state", channel="smtp", state="open") == 1
-    assert value(registry, "notification_breaker_state", channel="smtp", state="closed") == 0
-    assert value(registry, "notification_channel_available", channel="smtp") == 0
-    assert value(registry, "notification_breaker_state", channel="webhook", state="closed") == 1
-    assert value(registry, "notification_channel_available", channel="webhook") == 1
+    assert value(registry, "notification_breaker_state", channel="smtp", relay="smtp", state="open") == 1
+    assert value(registry, "notification_breaker_state", channel="smtp", relay="smtp", state="closed") == 0
+    assert value(registry, "notification_breaker_state", channel="smtp", relay="smtp-fallback", state="closed") == 1
+    assert value(registry, "notification_channel_available", channel="smtp", relay="smtp") == 0
+    assert value(registry, "notification_channel_available", channel="smtp", relay="smtp-fallback") == 1
+    assert value(registry, "notification_breaker_state", channel="webhook", relay="", state="closed") == 1
+    assert value(registry, "notification_channel_available", channel="webhook", relay="") == 1
+    assert value(registry, "notification_smtp_connections", relay="smtp") == 2
+    assert value(registry, "notification_smtp_connections", relay="smtp-fallback") == 5
+    assert value(registry, "notification_smtp_talking", relay="smtp-fallback") == 3
     assert value(registry, "notification_store_away", store="redis") == 1
     assert value(registry, "notification_smtp_waiting") == 4

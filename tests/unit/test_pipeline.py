@@ -43,6 +43,7 @@ from notification_service.delivery.poison_guard import PoisonGuard
 from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
+    BeforeHandoverTo,
     HandoverRefused,
     InDoubt,
     OutgoingMessage,
@@ -107,11 +108,9 @@ class FlakyClaims(MemoryClaims):
         self._ask("claim")
         return await super().claim(notification_id, owner, reopen=reopen)
 
-    async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
-    ) -> Fence:
+    async def mark_sending(self, notification_id: str, owner: str, **how: Any) -> Fence:  # noqa: ANN401 - passed on as it is
         self._ask("mark_sending")
-        return await super().mark_sending(notification_id, owner, again=again, create_if_missing=create_if_missing)
+        return await super().mark_sending(notification_id, owner, **how)
 
     async def decide(self, notification_id: str, owner: str, outcome: Outcome) -> Fence:
         self._ask("decide")
@@ -588,6 +587,94 @@ async def test_in_doubt_it_goes_again_by_the_relay_that_may_have_it() -> None:
     cinema.clock.after_the_lease()
     await cinema.handle()
     assert [each.held_by for each in cinema.mails] == [None, "smtp"]
+
+
+async def lose_a_worker(cinema: Cinema, *relays: str | None) -> None:
+    """Both stores stay as a worker left them that was killed while it was sending by the last of these relays.
+
+    By those before it, certainly nothing was sent.
+    """
+    under_way = asyncio.Event()
+
+    async def killed(_: OutgoingMessage, before_handover: BeforeHandoverTo) -> Verdict:
+        for relay in relays:
+            await cinema.channel.nothing_sent()
+            assert await before_handover(relay) is Fence.HELD
+        under_way.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    cinema.channel.steps.insert(0, killed)
+    task = asyncio.create_task(cinema.handle())
+    await under_way.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    cinema.pipeline = cinema.process()
+
+
+async def test_what_a_lost_worker_was_sending_goes_again_by_the_same_relay_and_the_attempt_is_recorded() -> None:
+    cinema = Cinema()
+    await lose_a_worker(cinema, "smtp-fallback")
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    assert [each.held_by for each in cinema.channel.seen] == [None, "smtp-fallback"]
+    lost, sent = cinema.record.attempts
+    assert (lost.result, lost.relay, lost.reply) == (
+        "in_doubt",
+        "smtp-fallback",
+        "the worker was lost while it was sending",
+    )
+    assert sent == ACCEPTED.attempt
+
+
+async def test_its_resend_stays_with_that_relay_though_it_is_put_off_and_redis_forgets() -> None:
+    cinema = Cinema([PutOff(5, "it is down"), deferred()])
+    await lose_a_worker(cinema, "smtp")
+    for _ in range(3):
+        cinema.clock.after_the_lease()
+        await cinema.handle()
+        cinema.claims._claims.clear()
+    assert [each.held_by for each in cinema.channel.seen] == [None, "smtp", "smtp", "smtp"]
+    assert [each.result for each in cinema.record.attempts] == ["in_doubt", "deferred", "accepted"]
+
+
+async def test_with_redis_away_the_record_says_by_which_relay_it_was_being_sent() -> None:
+    cinema = Cinema()
+    cinema.claims.down = ALL_OF_REDIS
+    await lose_a_worker(cinema, "smtp-fallback")
+    cinema.claims.down = ()
+    assert isinstance(await cinema.handle(), Retry)
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    assert cinema.channel.seen[-1].held_by == "smtp-fallback"
+    assert cinema.record.attempts[0].relay == "smtp-fallback"
+
+
+async def test_where_a_person_decides_the_record_names_the_server_whose_log_to_ask() -> None:
+    cinema = Cinema(hold=frozenset({"booking_confirmation"}))
+    await lose_a_worker(cinema, "smtp")
+    cinema.clock.after_the_lease()
+    settlement = await cinema.handle()
+    assert isinstance(settlement, Park)
+    assert [(each.result, each.relay) for each in cinema.record.attempts] == [("in_doubt", "smtp")]
+    await cinema.pipeline.handle(replace(confirmed(), replay="once"))
+    assert cinema.channel.seen[-1].held_by == "smtp"
+
+
+async def test_with_one_mail_server_a_lost_worker_leaves_no_attempt() -> None:
+    cinema = Cinema()
+    await lose_a_worker(cinema, None)
+    cinema.clock.after_the_lease()
+    assert await cinema.handle() == Done(Sent(possible_duplicate=True))
+    assert cinema.record.attempts == [ACCEPTED.attempt]
+
+
+async def test_what_the_first_relay_certainly_did_not_send_is_no_lost_attempt_of_it() -> None:
+    cinema = Cinema()
+    await lose_a_worker(cinema, "smtp", "smtp-fallback")
+    cinema.clock.after_the_lease()
+    await cinema.handle()
+    assert [each.relay for each in cinema.record.attempts if each.result == "in_doubt"] == ["smtp-fallback"]
 
 
 async def test_in_doubt_twice_a_person_decides() -> None:

@@ -27,6 +27,7 @@ from notification_service.delivery.ports.channel import (
     Tried,
     Verdict,
 )
+from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.ports.rates import Rates
 from notification_service.delivery.rate_limits import Place, RateLimits
 from notification_service.foundation.errors import ChannelUnavailableError, StoreUnavailableError
@@ -229,6 +230,19 @@ async def test_what_the_first_may_have_waits_for_it_though_the_second_is_free(pa
 
 async def test_what_the_second_may_have_goes_by_the_second_though_the_first_is_back(pair: Pair) -> None:
     assert relay_of(await pair.deliver(to("doubtful", held_by="smtp-fallback"))) == "smtp-fallback"
+
+
+async def test_whoever_marks_the_handover_is_told_which_relay_gets_the_content(pair: Pair) -> None:
+    told = []
+
+    async def before_handover(relay: str | None = None) -> Fence:
+        told.append(relay)
+        return Fence.HELD
+
+    await pair.channel.deliver(envelope(), before_handover, unmarked)
+    pair.first.answer = UNAVAILABLE
+    await pair.channel.deliver(envelope(), before_handover, unmarked)
+    assert told == ["smtp", "smtp-fallback"]
 
 
 async def test_a_relay_that_is_no_longer_configured_holds_nothing(pair: Pair) -> None:

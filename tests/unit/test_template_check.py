@@ -17,7 +17,7 @@ from notification_service.content.catalogues import PSEUDO
 from notification_service.foundation.errors import ConfigurationError
 from notification_service.preview import checks, proofs
 from notification_service.preview.checks import CHECKS, Findings
-from notification_service.preview.mail_reader import MailReading, page, read
+from notification_service.preview.mail_reader import MailReading, html_content, read
 from notification_service.preview.proofs import Proof
 from notification_service.settings import load
 
@@ -129,7 +129,7 @@ def test_no_sample_has_a_finding(language: str) -> None:
 
 
 def test_a_decoration_may_be_without_words_and_a_cell_of_the_layout_without_content() -> None:
-    found = page('<table><tr><td></td></tr></table><a href="https://a.example/"><img src="cid:a" alt=""></a>')
+    found = html_content('<table><tr><td></td></tr></table><a href="https://a.example/"><img src="cid:a" alt=""></a>')
     assert found.empty == []
 
 

@@ -49,6 +49,19 @@ def test_what_was_learnt_later_is_told_in_words_and_without_a_digest() -> None:
     ]
 
 
+def test_the_attempt_of_a_worker_that_was_lost_names_its_mail_server_and_no_duration() -> None:
+    lost = {
+        "at": after(3),
+        "result": "in_doubt",
+        "duration_ms": 0,
+        "code": None,
+        "reply": "it was lost",
+        "relay": "smtp",
+    }
+    told = moments({"created_at": AT, "outcome": "pending", "updated_at": AT, "attempts": [lost]})
+    assert told[1] == Moment(after(3), "in_doubt", "it was lost · relay smtp", "attempt")
+
+
 def test_what_waits_says_when_it_is_tried_next() -> None:
     told = moments({"created_at": AT, "outcome": "waiting", "reason": "busy", "updated_at": AT, "due_at": after(60)})
     assert told[1:] == [Moment(AT, "waiting", "busy", "outcome"), Moment(after(60), "next try")]

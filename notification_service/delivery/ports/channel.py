@@ -204,6 +204,12 @@ BeforeHandover = Callable[[], Awaitable[Fence]]
 """Called when the server has accepted the recipient, before any content is handed over."""
 
 
+class BeforeHandoverTo(Protocol):
+    """`BeforeHandover` where there may be several relays. `relay`: the one that gets the content."""
+
+    async def __call__(self, relay: str | None = None) -> Fence: ...
+
+
 NothingSent = Callable[[], Awaitable[None]]
 """Called after a try that certainly sent nothing, before the channel waits for the next."""
 
@@ -282,7 +288,7 @@ class Channel(Protocol):
     name: str
 
     async def deliver(
-        self, message: OutgoingMessage, before_handover: BeforeHandover, nothing_sent: NothingSent
+        self, message: OutgoingMessage, before_handover: BeforeHandoverTo, nothing_sent: NothingSent
     ) -> Verdict: ...
 
 

@@ -33,11 +33,13 @@ class InterruptedSend:
     """An owner was lost after it had begun to send. The notification is ours now; the unknown policy decides.
 
     `again`: that owner was already resending, so no further resend is allowed. `certain`: the store has lost no write
-    since that claim was made, so without `again` nobody has resent.
+    since that claim was made, so without `again` nobody has resent. `relay`: the one that may have the message, where
+    there are several.
     """
 
     again: bool = False
     certain: bool = True
+    relay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,12 @@ class Fence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """What a renewal writes: the owner, whether it is sending, and whether that is a resend (`again`)."""
+    """What a renewal writes: the owner, whether it is sending and by which relay, and if that is a resend (`again`)."""
 
     owner: str
     sending: bool = False
     again: bool = False
+    relay: str | None = None
 
 
 class Claims(Protocol):
@@ -77,12 +80,19 @@ class Claims(Protocol):
         """Claim a notification. `reopen`: also where its outcome may be reopened."""
 
     async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
+        self,
+        notification_id: str,
+        owner: str,
+        *,
+        again: bool = False,
+        create_if_missing: bool = False,
+        relay: str | None = None,
     ) -> Fence:
         """Mark that sending begins: whoever finds the claim without its owner has to assume a doubt.
 
         `again`: this is a resend, also where the store has lost the mark of the first. `create_if_missing`: create the
         claim if it is absent. Otherwise an absent claim is LOST, since another worker may have taken and released it.
+        `relay`: by which one it is sent, where there are several.
         """
 
     async def unmark(self, notification_id: str, owner: str) -> None:

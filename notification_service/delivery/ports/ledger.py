@@ -60,10 +60,12 @@ class Entry:
     """The ids of later notifications about its booking, which have entries of their own."""
     erased: bool = field(default=False, compare=False)
     """Its person was erased: nothing that is added to it may contain an address."""
+    sending_by: str | None = field(default=None, compare=False)
+    """By which relay, where there are several."""
     held_by: str | None = field(default=None, compare=False)
+    """The relay of the last attempt that ended in doubt; None where no attempt says."""
     settled: Mapping[str, str] = field(default_factory=dict, compare=False)
     """What the attempts for single devices came to, by the digest of the token: `accepted` or `refused`."""
-    """The relay of the last attempt that ended in doubt; None where no attempt says."""
     assignment: Assignment | None = field(default=None, compare=False)
     """The variant of its message; None where it has no part in a test."""
 
@@ -130,13 +132,15 @@ class Ledger(Protocol):
         was: Outcome | None = None,
         replay: str | None = None,
         intent: Intent | None = None,
+        lost: Attempt | None = None,
     ) -> Fence:
         """Reopen the entry for this event under a new `owner`, the only one whose `close` is then accepted.
 
         `resends`: with the one that begins; 0 leaves those that were. `seen`, `sending`: the owner and the sending
         mark that were read; the result is `Fence.LOST` where either has changed since. `was`: the outcome that is
         appended to the history. `replay`: the token that this grants. `intent`: replaces the entry's own where that is
-        of another event. A closed entry is left alone unless its outcome may be reopened.
+        of another event. `lost`: an attempt that its owner did not live to record. A closed entry is left alone unless
+        its outcome may be reopened.
         """
 
     async def close(
@@ -166,10 +170,11 @@ class Ledger(Protocol):
     ) -> None:
         """Note that nothing was sent, and that the notification waits until `due_at`."""
 
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+    async def mark_sending(self, notification_id: str, owner: str, relay: str | None = None) -> Fence:
         """Mark a pending entry that is still the owner's as being sent: the fence where Redis alone is not enough.
 
-        Whoever takes over a marked entry has to assume that the message may have been sent.
+        Whoever takes over a marked entry has to assume that the message may have been sent. `relay`: by which one,
+        where there are several.
         """
 
     async def unmark(self, notification_id: str, owner: str) -> None:

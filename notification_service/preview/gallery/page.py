@@ -129,7 +129,7 @@ def _mail(loaded: LoadedTemplates, view: View, made: Proof) -> str:
 def _about(loaded: LoadedTemplates, made: Proof, mail: MailReading) -> str:
     digest = "" if isinstance(loaded.renderer, Fault) else loaded.renderer.digest(made.template)
     rows = {
-        "Preheader": mail.page.preheader,
+        "Preheader": mail.html.preheader,
         "Template": f"{made.template}, content {digest}",
         "Size": f"html {_kilobytes(len(made.mail.html.encode()))} of 40 kB, "
         f"message {_kilobytes(mail.bare_size)} of 100 kB without attachments",

@@ -23,6 +23,7 @@ class _Claim:
     until: float
     outcome: Outcome | None = None
     server: str = ""
+    relay: str | None = None
 
 
 class MemoryClaims:
@@ -40,7 +41,8 @@ class MemoryClaims:
         held = self._claims.get(notification_id)
         if reopen and held is not None and held.outcome is not None and may_be_reopened(held.outcome):
             doubt = isinstance(held.outcome, Unknown)
-            held = self._claims[notification_id] = _Claim("sending" if doubt else "claimed", "", 0, None, self.server)
+            state = "sending" if doubt else "claimed"
+            held = self._claims[notification_id] = _Claim(state, "", 0, None, self.server, held.relay)
         if held is None:
             self._claims[notification_id] = _Claim("claimed", owner, now + self._lease, None, self.server)
             return Claimed(fresh=True)
@@ -59,10 +61,16 @@ class MemoryClaims:
             return Claimed(fresh=False, before=before, certain=certain)
         again = held.state == "resending"
         held.state = "doubted" if held.state == "sending" else held.state
-        return InterruptedSend(again, certain)
+        return InterruptedSend(again, certain, held.relay)
 
     async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
+        self,
+        notification_id: str,
+        owner: str,
+        *,
+        again: bool = False,
+        create_if_missing: bool = False,
+        relay: str | None = None,
     ) -> Fence:
         if create_if_missing:
             new = _Claim("claimed", owner, self._clock() + self._lease, None, self.server)
@@ -72,6 +80,7 @@ class MemoryClaims:
             return Fence.LOST
         held.state = "resending" if again or held.state in ("doubted", "resending") else "sending"
         held.until = self._clock() + self._lease
+        held.relay = relay or held.relay
         return Fence.HELD if held.server == self.server else Fence.HELD_HERE
 
     async def unmark(self, notification_id: str, owner: str) -> None:
@@ -83,7 +92,8 @@ class MemoryClaims:
         held = self._claims.get(notification_id)
         if held is not None and (held.owner != owner or held.outcome not in (None, outcome)):
             return Fence.LOST
-        self._claims[notification_id] = _Claim("decided", owner, 0, outcome)
+        relay = held.relay if held else None
+        self._claims[notification_id] = _Claim("decided", owner, 0, outcome, relay=relay)
         return Fence.HELD
 
     async def release(self, notification_id: str, owner: str) -> Fence:
@@ -101,6 +111,7 @@ class MemoryClaims:
                 claim.until = self._clock() + self._lease
                 if tenure.sending:
                     claim.state = "resending" if tenure.again or claim.state in ("doubted", "resending") else "sending"
+                    claim.relay = tenure.relay or claim.relay
                 renewed.append(notification_id)
         return renewed
 

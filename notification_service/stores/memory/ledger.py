@@ -98,6 +98,7 @@ class MemoryLedger:
         was: Outcome | None = None,
         replay: str | None = None,
         intent: Intent | None = None,
+        lost: Attempt | None = None,
     ) -> Fence:
         record = self.records.get(notification_id)
         if (
@@ -124,7 +125,9 @@ class MemoryLedger:
             event_id=record.intent.event_id,
             replays=(*record.entry.replays, replay) if replay else record.entry.replays,
             sending=False,
+            sending_by=None,
         )
+        record.attempts += [lost] if lost and lost not in record.attempts else []
         return Fence.HELD
 
     async def close(
@@ -148,7 +151,9 @@ class MemoryLedger:
         if record.entry.outcome is not None or owner not in (None, record.owner):
             return Fence.LOST
         record.recipient = recipient or record.recipient
-        record.entry = replace(record.entry, outcome=outcome, waiting=False, sending=False, recipient=record.recipient)
+        record.entry = replace(
+            record.entry, outcome=outcome, waiting=False, sending=False, sending_by=None, recipient=record.recipient
+        )
         record.subject = (message and message.subject) or record.subject
         record.remarks = tuple(remarks)
         record.mail_digest = message.digest if message else record.mail_digest
@@ -173,23 +178,23 @@ class MemoryLedger:
         record = self.records.get(notification_id)
         if record is None or record.owner != owner or record.outcome != PENDING:
             return
-        record.entry = replace(record.entry, waiting=True, sending=False)
+        record.entry = replace(_unmarked(record.entry), waiting=True)
         record.updated_at, record.due_at, record.reason = at, due_at, reason
         record.attempts += [attempt] if attempt else []
 
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
+    async def mark_sending(self, notification_id: str, owner: str, relay: str | None = None) -> Fence:
         record = self.records.get(notification_id)
         if record is None:
             return Fence.NO_ENTRY
         if record.owner != owner or record.outcome != PENDING:
             return Fence.LOST
-        record.entry = replace(record.entry, sending=True)
+        record.entry = replace(record.entry, sending=True, sending_by=relay or record.entry.sending_by)
         return Fence.HELD
 
     async def unmark(self, notification_id: str, owner: str) -> None:
         record = self.records.get(notification_id)
         if record is not None and record.owner == owner and record.outcome == PENDING:
-            record.entry = replace(record.entry, sending=False)
+            record.entry = _unmarked(record.entry)
 
     async def note_fallback(self, notification_id: str, owner: str, template_digest: str) -> None:
         record = self.records.get(notification_id)
@@ -281,6 +286,10 @@ def _recorded_event(record: Record) -> RecordedEvent:
 
 def _added(event_ids: tuple[str, ...], event_id: str) -> tuple[str, ...]:
     return event_ids if event_id in event_ids else (*event_ids, event_id)
+
+
+def _unmarked(entry: Entry) -> Entry:
+    return replace(entry, sending=False, sending_by=None)
 
 
 def _held_by(attempts: Sequence[Attempt]) -> str | None:

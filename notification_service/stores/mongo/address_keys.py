@@ -28,6 +28,22 @@ async def digests(database: Database, keys: Sequence[str], *, full_recipients: b
     return known
 
 
+class KnownDigests:
+    """The digests under all known keys, read once. `keys`, `full_recipients`: as for `digests`."""
+
+    def __init__(self, database: Database, keys: Sequence[str], *, full_recipients: bool) -> None:
+        self._database = database
+        self._keys = keys
+        self._full = full_recipients
+        self._known: Digests | None = None
+
+    async def get(self) -> Digests:
+        """Raises `StoreUnavailableError`."""
+        if self._known is None:
+            self._known = await digests(self._database, self._keys, full_recipients=self._full)
+        return self._known
+
+
 async def lost(database: Database, known: Digests) -> bool:
     """Returns whether records may have digests under a key that is no longer known."""
     return not set((await _stored(database)).get("used", ())) <= set(known.key_ids)

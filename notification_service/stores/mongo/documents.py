@@ -177,6 +177,7 @@ def entry(document: Record) -> Entry:
         replays=tuple(listed(document, "replays", str)),
         recipient=str(document.get("recipient") or ""),
         sending=bool(document.get("sending")),
+        sending_by=document.get("sending_by"),
         event_id=str(document.get("event_id", "")),
         later=tuple(listed(document, "later", str)),
         erased="erased_at" in document,

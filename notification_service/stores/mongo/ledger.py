@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pymongo import InsertOne, UpdateOne
 
 from notification_service.contract.outcomes import PENDING, WAITING, Outcome, Sent, Status, summarize
 from notification_service.delivery.ports.channel import Attempt, OutgoingMessage
 from notification_service.delivery.ports.claims import Fence
-from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened, Paid, RecordedEvent
+from notification_service.delivery.ports.ledger import AlreadyThere, Intent, Opened, RecordedEvent
 from notification_service.delivery.ports.shadow import ShadowResult
-from notification_service.foundation.address_digests import Digests, may_name, named_in, stand_in, texts_of_id
+from notification_service.foundation.address_digests import may_name
 from notification_service.foundation.addresses import mask_in
 from notification_service.foundation.errors import StoreUnavailableError
-from notification_service.stores.mongo import address_keys, documents, schema
+from notification_service.stores.mongo import documents, schema
+from notification_service.stores.mongo.address_keys import KnownDigests
 from notification_service.stores.mongo.client import (
     Collection,
     Database,
@@ -26,19 +27,21 @@ from notification_service.stores.mongo.client import (
     Written,
     translate_errors,
 )
+from notification_service.stores.mongo.facts import MongoFacts
 
 _MAX_LENGTHS = {"event_ids": 1000, "attempts": 200, "history": 200, "replays": 200}
 """Limits for the lists of one record: a fact that is reported again and again must not grow to 16 MB."""
 
 _OPEN = {"$in": list(documents.OPEN)}
-_ENDED_FIELDS = ("reason", "detail", "fingerprint", "due_at", "sending", "resends")
+_ENDED_FIELDS = ("reason", "detail", "fingerprint", "due_at", "sending", "sending_by", "resends")
 """Fields that a record loses when it becomes pending again."""
 
+_NO_MARK: Document = {"sending": "", "sending_by": ""}
 _EVENT_FIELDS = ("event_json", "stripped_at")
 """Fields that it also loses when another event takes it over."""
 
 
-class MongoLedger:
+class MongoLedger(MongoFacts):
     """`collection`: the records. `full_recipients`: whether they show addresses in full or masked.
 
     `address_keys`: for the digests by which records are found by address, the current key first. `reads`: a group of
@@ -56,27 +59,19 @@ class MongoLedger:
     ) -> None:
         self._database = database
         self._records: Collection = database[collection]
+        self._digests = KnownDigests(database, address_keys, full_recipients=full_recipients)
         reads = reads or GroupedReads()
-        self._facts = reads.of(database[schema.FACTS], {"report": 1, "paid_at": 1})
-        self._new_facts = GroupedWrites(database[schema.FACTS])
+        super().__init__(database, reads, self._digests)
         # An update costs a server several times as much as an insert, and a mail waits for its intent alone.
         self._intents = GroupedWrites(self._records)
         self._updates = GroupedWrites(self._records)
         self._events = reads.of(self._records, documents.RECORDED_EVENT_FIELDS)
-        self._full = full_recipients
         self._show: documents.Show = str if full_recipients else mask_in
-        self._keys = address_keys
-        self._known_digests: Digests | None = None
 
     async def prepare(self) -> None:
         """Create the collection if it is absent, and read the address keys. Raises `StoreUnavailableError`."""
         await schema.create_collection(self._database, self._records.name)
-        await self._digests()
-
-    async def _digests(self) -> Digests:
-        if self._known_digests is None:
-            self._known_digests = await address_keys.digests(self._database, self._keys, full_recipients=self._full)
-        return self._known_digests
+        await self._digests.get()
 
     async def index(self) -> None:
         """Create the indexes that are missing. Raises `StoreUnavailableError`. On a large collection it takes long."""
@@ -87,7 +82,7 @@ class MongoLedger:
         await translate_errors(self._database.command("ping"))
 
     async def open(self, intent: Intent) -> Opened | AlreadyThere:
-        digests = (await self._digests()).of(documents.texts_of(intent))
+        digests = (await self._digests.get()).of(documents.texts_of(intent))
         new = {**documents.pending(intent, self._show), "address_digests": digests}
         problem: Exception = StoreUnavailableError("MongoDB", "the insert failed as a duplicate of no record")
         try:
@@ -122,6 +117,7 @@ class MongoLedger:
         was: Outcome | None = None,
         replay: str | None = None,
         intent: Intent | None = None,
+        lost: Attempt | None = None,
     ) -> Fence:
         fields: Document = {"owner": owner, "status": Status.PENDING, "outcome": PENDING, "updated_at": at}
         fields |= documents.resent(resends)
@@ -135,10 +131,12 @@ class MongoLedger:
         which: Document = {"_id": notification_id, **documents.REOPENABLE, "owner": {"$in": [seen, owner]}}
         if not sending:
             which["sending"] = {"$ne": True}
-        if intent is not None and (digests := (await self._digests()).of(documents.texts_of(intent))):
+        if intent is not None and (digests := (await self._digests.get()).of(documents.texts_of(intent))):
             change["$addToSet"]["address_digests"] = {"$each": digests}
         if was is not None:
             change["$addToSet"]["history"] = documents.closed(was, at, self._show)
+        if lost is not None:
+            change["$addToSet"]["attempts"] = documents.attempt(lost, self._show)
         if replay is not None:
             change["$addToSet"]["replays"] = replay
             which["replays"] = {"$ne": replay}
@@ -173,7 +171,7 @@ class MongoLedger:
         if owner is not None:
             which["owner"] = owner
         texts = (recipient or "", (message and message.subject) or "", str(fields.get("detail", "")), *remarks)
-        change = {"$set": fields, "$unset": {"due_at": "", "sending": ""}}
+        change = {"$set": fields, "$unset": {"due_at": "", **_NO_MARK}}
         if await self._update(which, await self._with_attempt(change, attempt, texts)):
             return Fence.HELD
         found = await self._read(notification_id)
@@ -194,11 +192,12 @@ class MongoLedger:
     ) -> None:
         shown = self._show(documents.storable_text(reason))
         fields = {"outcome": WAITING, "reason": shown, "due_at": due_at, "updated_at": at}
-        change = await self._with_attempt({"$set": fields, "$unset": {"sending": ""}}, attempt, (reason,))
+        change = await self._with_attempt({"$set": fields, "$unset": _NO_MARK}, attempt, (reason,))
         await self._update(_open_entry(notification_id, owner), change)
 
-    async def mark_sending(self, notification_id: str, owner: str) -> Fence:
-        if await self._update(_open_entry(notification_id, owner), {"$set": {"sending": True}}):
+    async def mark_sending(self, notification_id: str, owner: str, relay: str | None = None) -> Fence:
+        mark = {"sending": True, **({"sending_by": relay} if relay else {})}
+        if await self._update(_open_entry(notification_id, owner), {"$set": mark}):
             return Fence.HELD
         found = await self._read(notification_id)
         if found is None:
@@ -207,7 +206,7 @@ class MongoLedger:
         return Fence.HELD if ours else Fence.LOST
 
     async def unmark(self, notification_id: str, owner: str) -> None:
-        await self._update(_open_entry(notification_id, owner), {"$unset": {"sending": ""}})
+        await self._update(_open_entry(notification_id, owner), {"$unset": _NO_MARK})
 
     async def note_fallback(self, notification_id: str, owner: str, template_digest: str) -> None:
         fields = {**documents.FALLBACK, "template_digest": template_digest}
@@ -231,27 +230,6 @@ class MongoLedger:
     async def note_later(self, notification_id: str, later: str) -> None:
         await self._update({"_id": notification_id}, {"$addToSet": {"later": later}})
 
-    async def first_report(self, fact: str, report: str) -> str:
-        key = _fact_id(fact)
-        ours = {"_id": key, "report": report, "created_at": datetime.now(UTC)}
-        if may_name(report) and (digests := (await self._digests()).of(texts_of_id(report))):
-            ours["address_digests"] = digests
-        if await self._new_facts.write(InsertOne(ours)) is Written.DONE:
-            return report
-        found = await self._facts.find(key)
-        # An erased report was replaced by its digest.
-        return str(found["report"]) if found and found["report"] != stand_in(report) else report
-
-    async def note_paid(self, booking_id: str, at: datetime | None) -> None:
-        key = _payment_id(booking_id)
-        first = await self._new_facts.write(InsertOne({"_id": key, "paid_at": at, "created_at": datetime.now(UTC)}))
-        if first is Written.DUPLICATE and at is not None:
-            await self._new_facts.write(UpdateOne({"_id": key}, {"$max": {"paid_at": at}}))
-
-    async def paid(self, booking_id: str) -> Paid | None:
-        found = await self._facts.find(_payment_id(booking_id))
-        return Paid(found.get("paid_at")) if found else None
-
     async def _update(self, which: Document, change: Document) -> bool:
         """Returns whether it is certain that the document was changed."""
         operation: Write = UpdateOne(which, change)
@@ -264,7 +242,7 @@ class MongoLedger:
         """
         added: Document = {"attempts": documents.attempt(attempt, self._show)} if attempt else {}
         addressed = [each for each in (*texts, (attempt.reply or "") if attempt else "") if may_name(each)]
-        if addressed and (digests := (await self._digests()).of(addressed)):
+        if addressed and (digests := (await self._digests.get()).of(addressed)):
             added["address_digests"] = {"$each": digests}
         return {**change, "$addToSet": added} if added else change
 
@@ -274,13 +252,3 @@ class MongoLedger:
 
 def _open_entry(notification_id: str, owner: str) -> Document:
     return {"_id": notification_id, "owner": owner, "outcome": PENDING}
-
-
-def _payment_id(booking_id: str) -> str:
-    return _fact_id(f"booking:{booking_id}:paid")
-
-
-def _fact_id(fact: str) -> str:
-    """The `_id` of a fact's document: the fact, or its digest if it contains an address."""
-    key = documents.storable_text(fact)
-    return stand_in(key) if "@" in key and named_in([key]) else key

@@ -10,8 +10,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateOne
 from notification_service.contract.delivery_status import Delivery, DeliveryStatus, furthest
 from notification_service.contract.signals import Signal
 from notification_service.delivery.ports.signals import SignalledRecord, StoredSignal
-from notification_service.foundation.address_digests import Digests
-from notification_service.stores.mongo import address_keys, documents, schema
+from notification_service.stores.mongo import documents, schema
+from notification_service.stores.mongo.address_keys import KnownDigests
 from notification_service.stores.mongo.client import Database, Document, GroupedWrites, Written, translate_errors
 
 _RECORD_FIELDS = {"notification_type": 1, "template": 1, "recipient": 1, "address_digests": 1}
@@ -42,9 +42,7 @@ class MongoSignals:
         self._records = database[collection]
         self._signals = database[schema.SIGNALS]
         self._writes = GroupedWrites(self._signals)
-        self._keys = address_keys
-        self._full = full_recipients
-        self._known_digests: Digests | None = None
+        self._digests = KnownDigests(database, address_keys, full_recipients=full_recipients)
 
     async def index(self) -> None:
         """Create the indexes that are missing. Raises `StoreUnavailableError`; one that is refused is logged."""
@@ -75,9 +73,7 @@ class MongoSignals:
         return await translate_errors(self._records.find_one(which, _RECORD_FIELDS))
 
     async def address_digest(self, address: str) -> str | None:
-        if self._known_digests is None:
-            self._known_digests = await address_keys.digests(self._database, self._keys, full_recipients=self._full)
-        return next(iter(self._known_digests.of([address])), None)
+        return next(iter((await self._digests.get()).of([address])), None)
 
     async def add(self, stored: StoredSignal, received_at: datetime) -> bool:
         if await self._writes.write(InsertOne(_document(stored, received_at))) is Written.DONE:

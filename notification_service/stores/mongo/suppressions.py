@@ -13,7 +13,6 @@ from pymongo.errors import DuplicateKeyError
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.suppressions import Cause, Entry, Evidence, Lift
 from notification_service.delivery.ports.suppressions import Known, Page
-from notification_service.foundation.address_digests import Digests
 from notification_service.stores.mongo import address_keys
 from notification_service.stores.mongo.client import Database, Document, GroupedReads, translate_errors
 from notification_service.stores.mongo.documents import listed, storable_text
@@ -35,19 +34,16 @@ class MongoSuppressions:
         full_recipients: bool,
         reads: GroupedReads | None = None,
     ) -> None:
-        self._database = database
         self._addresses = database[SUPPRESSIONS]
         self._by_id = (reads or GroupedReads()).of(self._addresses, _FIELDS)
-        self._keys = keys
-        self._full = full_recipients
-        self._known_digests: Digests | None = None
+        self._digests = address_keys.KnownDigests(database, keys, full_recipients=full_recipients)
 
     async def index(self) -> None:
         """Create the index of `page` if it is missing. Raises `StoreUnavailableError`."""
         await translate_errors(self._addresses.create_index([("changed_at", DESCENDING)]))
 
     async def known(self, channel: ChannelKind, address: str) -> Known:
-        digests = (await self._digests()).of_address(address)
+        digests = (await self._digests.get()).of_address(address)
         found = await asyncio.gather(*(self._by_id.find(_id(channel, digest)) for digest in digests))
         read = [_known(each) for each in found if each]
         times = [each.changed_at for each in read if each.changed_at]
@@ -90,11 +86,6 @@ class MongoSuppressions:
             # The document is there and does not match, or another worker was faster: then it matches now.
             result = await translate_errors(self._addresses.update_one(which, change))
         return bool(result.modified_count or result.upserted_id)
-
-    async def _digests(self) -> Digests:
-        if self._known_digests is None:
-            self._known_digests = await address_keys.digests(self._database, self._keys, full_recipients=self._full)
-        return self._known_digests
 
 
 def _id(channel: ChannelKind, digest: str) -> str:

@@ -24,6 +24,7 @@ _STARTS_SECONDS = 86400
 #   claimed → sending; a lost lease turns sending into doubted at the next claim → resending. Each of them → decided.
 #   unmark: sending → claimed, resending → doubted. release deletes any of them but decided.
 #   reopen: decided → claimed, or doubted if the verdict was unknown.
+# `relay`, where there are several: the one of the last mark. It counts in a state that says so, from sending on.
 # A key expires VERDICT_DAYS after its last claim, mark or verdict.
 
 # Identifies the server's history of writes: run_id changes with each restart, and master_replid with each promotion of
@@ -49,7 +50,7 @@ _CLAIM = (
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local key, owner, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict', 'server')
+local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict', 'server', 'relay')
 local state, here = held[1], server()
 if state == 'decided' then
   local verdict = cjson.decode(held[4])
@@ -83,7 +84,7 @@ local certain = here ~= '' and held[5] == here
 local stamp = state == 'claimed' and held[2] ~= owner and here or held[5] or ''
 redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease, 'server', stamp)
 redis.call('PEXPIRE', key, ARGV[3])
-return {answer, held[2] or '', certain and 1 or 0}
+return {answer, held[2] or '', certain and 1 or 0, held[6] or ''}
 """
 )
 
@@ -102,6 +103,7 @@ if not state then
 end
 if ARGV[4] == '1' or state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
 redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'until', now + tonumber(ARGV[2]))
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'relay', ARGV[6]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return stamp == here and 1 or 2
 """
@@ -139,6 +141,7 @@ local state, sending = held[1], ARGV[3]
 if not state or state == 'decided' or held[2] ~= ARGV[2] then return 0 end
 if sending ~= '' then
   state = (sending == 'again' or state == 'doubted' or state == 'resending') and 'resending' or 'sending'
+  if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'relay', ARGV[4]) end
 end
 redis.call('HSET', KEYS[1], 'state', state, 'until', now + tonumber(ARGV[1]))
 return 1
@@ -181,7 +184,7 @@ class RedisClaims:
         return bool(await translate_errors(self._certain(keys=[], args=[])))
 
     async def claim(self, notification_id: str, owner: str, *, reopen: bool = False) -> ClaimAnswer:
-        answer, detail, *certain = await translate_errors(
+        answer, detail, *more = await translate_errors(
             self._claim(
                 keys=[_key(notification_id)], args=[owner, self._lease_ms, self._verdict_ms, "reopen" if reopen else ""]
             )
@@ -190,19 +193,26 @@ class RedisClaims:
             case "fresh":
                 return Claimed(fresh=True)
             case "granted":
-                return Claimed(fresh=False, before=detail, certain=certain == [1])
+                return Claimed(fresh=False, before=detail, certain=more[0] == 1)
             case "held":
                 return Held(float(detail) / 1000)
             case "decided":
                 return Decided(_from_json(detail))
             case _:
-                return InterruptedSend(again=answer == "doubtful again", certain=certain == [1])
+                certain, relay = more
+                return InterruptedSend(again=answer == "doubtful again", certain=certain == 1, relay=relay or None)
 
     async def mark_sending(
-        self, notification_id: str, owner: str, *, again: bool = False, create_if_missing: bool = False
+        self,
+        notification_id: str,
+        owner: str,
+        *,
+        again: bool = False,
+        create_if_missing: bool = False,
+        relay: str | None = None,
     ) -> Fence:
         arguments: list[str | int] = [owner, self._lease_ms, self._verdict_ms, int(again), int(create_if_missing)]
-        return await _fence(self._mark_sending(keys=[_key(notification_id)], args=arguments))
+        return await _fence(self._mark_sending(keys=[_key(notification_id)], args=[*arguments, relay or ""]))
 
     async def unmark(self, notification_id: str, owner: str) -> None:
         await translate_errors(self._unmark(keys=[_key(notification_id)], args=[owner]))
@@ -219,7 +229,9 @@ class RedisClaims:
         """One call for each key, sent together: in a cluster, keys are on several servers."""
         renewed = await asyncio.gather(
             *(
-                translate_errors(self._renew(keys=[_key(name)], args=[self._lease_ms, each.owner, _marker(each)]))
+                translate_errors(
+                    self._renew(keys=[_key(name)], args=[self._lease_ms, each.owner, _marker(each), each.relay or ""])
+                )
                 for name, each in held.items()
             )
         )

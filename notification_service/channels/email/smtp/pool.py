@@ -21,7 +21,7 @@ from notification_service.channels.email.smtp.wire import within
 from notification_service.foundation.credentials import sent_by_auth
 from notification_service.foundation.secret_redaction import Secrecy
 
-__all__ = ["BROKEN", "NOBODY", "Counts", "Limits", "Pool", "Server", "tls_context"]
+__all__ = ["BROKEN", "NOBODY", "Counts", "Pool", "Server", "SessionLimits", "tls_context"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ _CLOSE_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """The number of sessions, and for each: idle seconds before it is checked, its age in seconds, its mails."""
 
     sessions: int
@@ -61,7 +61,7 @@ class Pool:
     def __init__(
         self,
         server: Server,
-        limits: Limits,
+        limits: SessionLimits,
         tls: ssl.SSLContext,
         clock: Callable[[], float] = time.monotonic,
         tokens: Tokens | None = None,
