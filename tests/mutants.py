@@ -155,8 +155,8 @@ MUTANTS = (
     ),
     Mutant(
         "experiments of channels: a text of a variant is checked at each start",
-        "channels/sms/template_loading.py",
-        "composer.texts.texts_of(RULES[type(event)].template)",
+        "content/short_texts.py",
+        "self.texts_of(RULES[type(event)].template)",
         "(RULES[type(event)].template,)",
         ("tests/unit/test_variants_of_channels.py", "-k", "wrong_or_long"),
     ),
@@ -339,8 +339,8 @@ MUTANTS = (
     Mutant(
         "ledger: the intent is unique",
         "stores/mongo/ledger.py",
-        "        if written is Written.DONE:\n            return Opened()\n        found",
-        "        if written is not None:\n            return Opened()\n        found",
+        "write(InsertOne(new)) is Written.DONE:\n                return Opened()",
+        "write(InsertOne(new)) is not None:\n                return Opened()",
         ("tests/contract/test_ledger.py",),
     ),
     Mutant(
