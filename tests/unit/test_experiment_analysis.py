@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from notification_service.console import effect_chart
 from notification_service.contract.variants import Experiment, Variant
 from notification_service.delivery.ports.experiments import RegisteredExperiment
 from notification_service.delivery.ports.ledger import Record
 from notification_service.records import experiment_sentences as sentences
 from notification_service.records.experiment_analysis import Analysis, Verdict, analyse, first_exposures, plan
+from notification_service.records.experiment_statistics import DECISION
 
 START = datetime(2026, 12, 1, 9, tzinfo=UTC)
 NOW = START + timedelta(days=20)
@@ -141,6 +143,7 @@ def test_a_sample_ratio_that_is_wrong_forbids_to_read_the_rates() -> None:
     found = analysed(lost, payments)
     assert found.verdict is Verdict.RATIO_WRONG
     assert "do not read the rates" in next(sentences.meaning(found))
+    assert sentences.ratio(found).startswith("The split a : b is not as set: assigned 2,000 : 66")
 
 
 def test_a_ratio_that_is_wrong_among_the_sent_alone_is_noticed() -> None:
@@ -176,6 +179,26 @@ def test_there_is_one_look_a_day_and_one_now() -> None:
     assert [each.a.units for each in found.looks] == sorted(each.a.units for each in found.looks)
 
 
+@pytest.mark.parametrize("rates", [(0.3, 0.3), (0.3, 0.42), (0.9, 0.2)])
+def test_the_picture_has_every_interval_inside_of_round_lines_and_ends_now(rates: tuple[float, float]) -> None:
+    found = analysed(*people(*rates))
+    chart = effect_chart.draw(found.looks, TESTED.wanted, DECISION)
+    assert chart
+    heights = [y for y, _ in chart.lines]
+    assert min(heights) <= chart.marks[-1].high < chart.marks[-1].y < chart.marks[-1].low <= max(heights)
+    says = [text for _, text in chart.lines]
+    assert says == [
+        says[0],
+        says[1],
+        "0",
+        says[1].replace("\N{MINUS SIGN}", "+"),
+        says[0].replace("\N{MINUS SIGN}", "+"),
+    ]
+    assert "." not in says[0]
+    assert [text for _, text in chart.labels].count("now") == 1
+    assert len({text for _, text in chart.labels}) == len(chart.labels)
+
+
 def test_contents_that_changed_during_the_test_are_told() -> None:
     found = analysed([record(1, "b"), record(2, "b", template_digest="another")], {})
     assert "Variant b was sent in 2 versions" in " ".join(sentences.meaning(found))
@@ -189,7 +212,8 @@ def test_a_test_without_records_is_too_early() -> None:
 
 def test_a_stop_says_when_and_why() -> None:
     found = analysed([], {}, stopped_at=NOW, stop_reason="variant b of payment_failed could not be composed: x.txt:1")
-    assert "stopped 2026-12-21 09:00 UTC: variant b of payment_failed" in sentences.state(found.registered)
+    said = sentences.state(found.registered)
+    assert "It stopped 2026-12-21 09:00 UTC, and everybody gets a: variant b of payment_failed could not" in said
 
 
 # ── the plan ─────────────────────────────────────────────────────────────────────────────────────────

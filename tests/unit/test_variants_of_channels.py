@@ -234,6 +234,19 @@ async def test_a_variant_that_fails_at_run_time_costs_no_message_and_stops_the_t
     assert known.stop_reason == f"variant b of payment_failed could not be composed: {part}:1"
 
 
+@pytest.mark.parametrize("text", ["", "{{ 'long ' * 1000 }}"], ids=["empty", "too long for any provider"])
+@BOTH
+async def test_a_variant_that_no_provider_would_take_costs_no_message(
+    copied: Path, kind: ChannelKind, text: str
+) -> None:
+    only_then = f'{{% if event.failure_reason == "boom" %}}{text}{{% else %}}Variant B of your payment{{% endif %}}\n'
+    cinema = await trial(COMPOSERS[kind](write_variant(copied, sms_txt=only_then, push_txt=only_then))).start()
+    assert await cinema.fail(failure_reason="boom") == Done(Sent())
+    assert cinema.mails[0].content
+    assert cinema.record.entry.assignment
+    assert cinema.record.entry.assignment.fell_back
+
+
 @BOTH
 async def test_an_event_that_no_variant_can_show_does_not_stop_the_test(copied: Path, kind: ChannelKind) -> None:
     for part in ("sms.txt", "push.txt"):
@@ -362,6 +375,7 @@ def test_where_the_new_template_changes_nothing_no_shadow_is_composed(copied: Pa
         ("sms.txt", "word " * 80, r"payment_failed@b/sms\.txt:1: .* in \w+: \d segments"),
         ("sms.txt", "Ж" * 135, r"payment_failed@b/sms\.txt:1: .* 3 segments \(UCS-2"),
         ("sms.txt", '{% if style.language == "ja" %}{{ nothing }}{% endif %}x', r"@b/sms\.txt:1: .* in ja: "),
+        ("sms.txt", " ", r"payment_failed@b/sms\.txt:1: .*the text is empty"),
         ("push.txt", "one\n{{ nothing.here }}", r"payment_failed@b/push\.txt:2: .*'nothing' is undefined"),
         ("push.txt", "x" * 101, r"payment_failed@b/push\.txt:1: .*the title has 101 characters"),
         ("push.txt", "title\n" + "x" * 401, r"payment_failed@b/push\.txt:2: .*the body has 401 characters"),

@@ -11,6 +11,8 @@ from notification_service.delivery.ports.composer import CompositionError, Messa
 from notification_service.delivery.ports.directory import Recipient
 
 MAX_SEGMENTS = 2
+_MAX_LENGTH = 1600
+"""Characters: providers refuse a longer text, which would cost the message."""
 _TITLE_LENGTHS = (None, 48, 32, 20, 12)
 """Characters of a film's title, tried in this order until the text fits."""
 
@@ -60,8 +62,17 @@ class SmsComposer:
             text = prepared(written.text)
             segments = measure(text)
             if segments.count <= MAX_SEGMENTS or length == _TITLE_LENGTHS[-1]:
+                _check_length(text, f"{template}/{self.texts.part}:1")
                 return text, written, segments
         raise AssertionError("the last length returns")
+
+
+def _check_length(text: str, where: str) -> None:
+    """Raises `CompositionError` for a text that no provider takes."""
+    if not text:
+        raise CompositionError(where, "the text is empty, and an SMS needs one")
+    if len(text) > _MAX_LENGTH:
+        raise CompositionError(where, f"{len(text)} characters, and providers take {_MAX_LENGTH}: shorten the text")
 
 
 def _too_long(segments: Segments) -> Remark:
