@@ -47,6 +47,27 @@ MUTANTS = (
         ("tests/unit/test_gone_devices.py", "-k", "left_out"),
     ),
     Mutant(
+        "feedback: a report counts for the address that was written to",
+        "feedback/handling.py",
+        "if signal.source == REPORT:",
+        "if not signal.source:",
+        ("tests/contract/test_signals.py",),
+    ),
+    Mutant(
+        "feedback: a report counts once, however many recipients it names",
+        "feedback/suppression.py",
+        "if signal.source == REPORT else",
+        "if not signal.source else",
+        ("tests/unit/test_suppression_handler.py",),
+    ),
+    Mutant(
+        "listener: a header that decides stands there once",
+        "callbacks/app.py",
+        "times > 1 and",
+        "times > 9 and",
+        ("tests/unit/test_callbacks_attacked.py",),
+    ),
+    Mutant(
         "suppression: what was known before a lift no longer counts",
         "contract/suppressions.py",
         "if lifted is None or each.at > lifted",

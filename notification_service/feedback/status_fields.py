@@ -9,7 +9,7 @@ from email import message_from_string
 from email.message import Message
 
 from notification_service.channels.email.smtp import replies
-from notification_service.channels.email.smtp.replies import Phase
+from notification_service.channels.email.smtp.replies import Blame, Phase
 from notification_service.contract.signals import SignalKind
 from notification_service.feedback.details import enhanced_code, mailbox_or_none
 
@@ -23,7 +23,7 @@ _KINDS = {
 """`relayed` and `expanded` say that nobody will report further: nothing is learnt (RFC 3464 §2.3.3)."""
 _SILENT = ("relayed", "expanded")
 _BASIC_CODE = re.compile(r"(?<![\d.])([45])\d\d(?![\d.])")
-_NO_MAILBOX = "5.1.1"
+_NO_MAILBOX, _FULL = "5.1.1", "5.2.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,9 @@ def judged_code(status: str, diagnostic: str, address: str | None) -> str | None
     words = diagnostic[basic.end() :] if basic else diagnostic
     number = int(basic[0]) if basic else 550
     # The words behind the code are the server's own: what stands before them would pass for a quote.
-    if code and code[0] == "5" and replies.read(Phase.RCPT, number, words, address or "").names_address:
+    if code is None or code[0] != "5":
+        return code
+    verdict = replies.read(Phase.RCPT, number, words, address or "")
+    if verdict.names_address:
         return _NO_MAILBOX
-    return code
+    return _FULL if verdict.blame is Blame.MOMENT else code

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from notification_service.contract.signals import Signal
+from notification_service.contract.signals import REPORT, Signal
 from notification_service.contract.suppressions import Cause, Effect, Evidence, Lift, effect
 from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.delivery.ports.suppressions import Suppressions
@@ -63,9 +63,11 @@ class SuppressionHandler:
 
 
 def _evidence(signal: Signal) -> Evidence:
+    """All recipients that a report names are the one of its message, so they are one piece of evidence."""
+    whole = signal.source_id.partition(".")[0] if signal.source == REPORT else signal.source_id
     return Evidence(
         source=signal.source,
-        source_id=signal.source_id,
+        source_id=whole,
         at=signal.at,
         code=signal.code,
         detail=signal.detail,

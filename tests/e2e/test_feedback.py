@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -173,6 +174,11 @@ def test_without_the_broker_the_provider_is_to_come_again_and_then_nothing_is_lo
             assert post(listener, bounce) == 200
             proxy.refuse()
             assert post(listener, bounce) == 503
+            with socket.create_connection(("127.0.0.1", int(listener.environment()["CALLBACK_PORT"])), 5) as stranger:
+                stranger.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
+                assert stranger.recv(100).startswith(b"HTTP/1.1 400 ")
+            told = httpx.get(f"http://127.0.0.1:{listener.port}/metrics", timeout=10).text
+            assert 'notification_callbacks_total{provider="other",status="400"} 1.0' in told
             assert httpx.get(f"http://127.0.0.1:{listener.port}/readyz", timeout=10).status_code == 503
     assert place.depth(QUEUE) == 1
 

@@ -29,7 +29,7 @@ from notification_service.feedback.providers.mailgun import Mailgun
 from notification_service.feedback.providers.postmark import Postmark
 from notification_service.feedback.providers.ses import Ses
 from notification_service.feedback.providers.sns import Sns
-from notification_service.feedback.providers.webhooks import Webhook
+from notification_service.feedback.providers.webhooks import CannotVerifyError, Webhook
 from notification_service.observability.callback_metrics import CallbackMetrics
 from notification_service.observability.serving import HttpLimits, serving
 from tests.stack.processes import free_port
@@ -405,7 +405,8 @@ async def test_the_certificate_is_fetched_without_following_a_redirect_or_readin
     port = free_port()
     async with serving(Starlette(routes=routes), "127.0.0.1", port):
         assert await sns.get(f"http://127.0.0.1:{port}/moved.pem") == (307, b"")
-        assert await sns.get(f"http://127.0.0.1:{port}/large.pem") == (413, b"")
+        with pytest.raises(CannotVerifyError):
+            await sns.get(f"http://127.0.0.1:{port}/large.pem")
     assert asked == ["/moved.pem"]
 
 

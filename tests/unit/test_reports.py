@@ -167,6 +167,14 @@ def test_a_report_that_names_nobody_is_about_the_notification_all_the_same() -> 
     assert (found.kind, found.address, found.notification_id) == (SignalKind.BOUNCED, None, NOTIFICATION)
 
 
+@pytest.mark.parametrize(
+    "said", ["user is over quota", "The number of messages in recipient's mailbox exceeded the local limit."]
+)
+def test_a_mailbox_that_is_full_by_words_alone_is_not_one_that_refuses(said: str) -> None:
+    (found,) = signals(in_words(f"This could not be delivered.\n\n<{JANE}>:\n{said}\n"))
+    assert (found.kind, found.code) == (SignalKind.BOUNCED, "5.2.2")
+
+
 def test_a_line_about_the_original_message_is_not_taken_for_its_copy() -> None:
     said = f"The original message was received at Sun, 29 Nov 2026\n\n{JANE} [User unknown]\n"
     (found,) = signals(in_words(said, subject="Returned Mail"))
@@ -269,6 +277,10 @@ MTA = "Reporting-MTA: dns; mx.example\n\n"
             (SignalKind.BOUNCED, "5.7.1"),
         ),
         ("Final-Recipient: rfc822;a@b.example\nAction: failed\n", (SignalKind.BOUNCED, None)),
+        (
+            "Final-Recipient: rfc822;a@b.example\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: 552 over quota\n",
+            (SignalKind.BOUNCED, "5.2.2"),
+        ),
     ],
 )
 def test_fields_are_read_in_any_spelling_and_without_those_that_are_missing(

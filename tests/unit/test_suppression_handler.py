@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from notification_service.contract.channel_kinds import ChannelKind
-from notification_service.contract.signals import Signal, SignalKind
+from notification_service.contract.signals import REPORT, Signal, SignalKind
 from notification_service.contract.suppressions import Cause, Kind, stopping
 from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.feedback.suppression import ADDRESS_DIGEST, SuppressionHandler
@@ -85,6 +85,15 @@ async def test_the_same_signal_five_times_is_one() -> None:
     await desk.learn(*[replace(BOUNCE, code="5.4.4")] * 5)
     assert await desk.causes() == set(), "it takes two to count"
     await desk.learn(replace(BOUNCE, code="5.4.4", source_id="2"))
+    assert await desk.causes() == {Cause.FAILING}
+
+
+async def test_one_report_in_a_mailbox_counts_once_however_many_recipients_it_names() -> None:
+    desk = Desk()
+    report = replace(BOUNCE, source=REPORT, code="5.4.4")
+    await desk.learn(*(replace(report, source_id=f"0123.{index}") for index in range(5)))
+    assert await desk.causes() == set(), "it takes two to count"
+    await desk.learn(replace(report, source_id="4567.0"))
     assert await desk.causes() == {Cause.FAILING}
 
 
