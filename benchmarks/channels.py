@@ -94,6 +94,7 @@ def _timed(place: Place, people: Sequence[str], rate: float) -> dict[str, float]
     publications = [(each, _cancelled(each)) for each in people]
     due = asyncio.run(publish_when_due(place.amqp_url, publications, rate))
     until(lambda: place.smtp.stats().mails - before >= len(people), timeout=_SETTLES)
+    until(lambda: len(place.smtp.mails()) - ahead >= len(people), timeout=_SETTLES)  # counted before it is written
     return {"mails": len(people), **waits_ms(place, ahead, due)}
 
 

@@ -19,8 +19,6 @@ class Policy:
     zone: Zone
     hold_unknown: frozenset[str] = frozenset()
     """Templates whose message is never sent again when it may have gone out."""
-    max_resends: int = 1
-    """How often any other one is, at most. More than once only where the last one replaces those before it."""
     express: bool = False
     """Whether each ticket's event also comes as a copy on the express lane."""
     ask_consent: bool = False
@@ -29,6 +27,8 @@ class Policy:
     """For how long a message counts as still needed. Behind a backlog and a long wire, an ordinary one waits less."""
     not_selected: frozenset[str] = frozenset()
     """Types of events that are only recorded, to know what they make obsolete."""
+    max_resends: int = 1
+    """How often one of the other templates is, at most. More than once only where the last replaces those before it."""
 
     consent: ConsentRule | None = None
     """What a recipient has to have said about its channel; None where nobody is asked."""

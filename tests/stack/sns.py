@@ -59,7 +59,10 @@ class Sns(ThreadedServer):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                content = self.rfile.read(int(self.headers["content-length"])).decode()
+                length = int(self.headers["content-length"])
+                content = self.rfile.read(length).decode()
+                if len(content) < length:  # its worker was killed before it had written all of it
+                    return
                 form = {name: values[0] for name, values in parse_qs(content).items()}
                 if not double.take(form, self.headers.get("authorization", "")):
                     self.close_connection = True

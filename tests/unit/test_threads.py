@@ -1,40 +1,33 @@
 """A provider whose name is not resolved takes no thread from the mail server's name."""
 
-import asyncio
 import os
-import threading
+import subprocess
+import sys
 
+import pytest
+
+_STARTED = """
+import asyncio, os, uvloop
 from notification_service.bootstrap import threads
 from tests.stack import example_channel
 
+async def started():
+    threads.give_each_its_own([example_channel.parts(1)] * {channels})
+    before = len(os.listdir("/proc/self/task"))
+    await asyncio.get_running_loop().getaddrinfo("localhost", 25)
+    return len(os.listdir("/proc/self/task")) - before
 
-def test_a_name_is_resolved_though_no_conversation_of_another_channel_gets_its_own() -> None:
-    assert asyncio.run(_resolves_beside_a_dead_name_server())
-
-
-async def _resolves_beside_a_dead_name_server() -> bool:
-    channel = example_channel.parts(1)
-    threads.give_each_its_own([channel])
-    answers = threading.Event()
-    # As many as the event loop has by itself, less one, and two for each conversation.
-    waiting = min(32, (os.cpu_count() or 1) + 4) - 1 + 2 * channel.max_concurrency
-    lookups = [asyncio.create_task(asyncio.to_thread(answers.wait, 60)) for _ in range(waiting)]
-    await asyncio.sleep(0)
-    try:
-        async with asyncio.timeout(10):
-            await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
-    except TimeoutError:
-        return False
-    else:
-        return True
-    finally:
-        answers.set()
-        await asyncio.gather(*lookups)
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    print(runner.run(started()))
+"""
 
 
-def test_without_other_channels_the_event_loop_keeps_its_own_threads() -> None:
-    async def kept() -> bool:
-        threads.give_each_its_own([])
-        return asyncio.get_running_loop()._default_executor is None  # type: ignore[attr-defined]
-
-    assert asyncio.run(kept())
+@pytest.mark.parametrize(("channels", "threads"), [(0, 4), (1, 48), (2, 80)])
+def test_half_of_the_threads_are_for_two_lookups_of_each_conversation_and_eight_more(
+    channels: int, threads: int
+) -> None:
+    """Libuv resolves names in half of its threads. Without other channels it has its own four."""
+    code = _STARTED.format(channels=channels)
+    own = {name: value for name, value in os.environ.items() if name != "UV_THREADPOOL_SIZE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
+    assert int(done.stdout) == threads
