@@ -33,7 +33,7 @@ demo: $(STAMP) ## one of each event through a real local stack, and what became 
 run: $(STAMP) ## the same stack and the service, until Ctrl-C
 	@$(BIN)/python -m tests.stack.demo --stay
 
-check: lint ## lint, types, and the tests that need no server: a minute or so
+check: lint ## lint, types, and the tests that need no server: two or three minutes on two free cores
 	@$(PYTEST) -m "not soak and not process" tests/unit tests/contract $(ARGS)
 
 test: lint ## lint, then all tests (ARGS="-k name" for some of them; PROCESSES=2)

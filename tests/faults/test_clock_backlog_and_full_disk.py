@@ -112,7 +112,7 @@ def _work_off(place: Place, smtp: SmtpServer) -> None:
         warm = most_memory(service)
         with Redis.from_url(stack.redis_url) as redis:
             assert len(redis.client_list()) <= 16 + 1  # the service's pool, and this one
-        assert len(stack.broker.ctl("list_connections", "--no-table-headers", "name").splitlines()) == 2
+        assert stack.broker.connections() == 2
         until(lambda: smtp.stats().mails >= BACKLOG, timeout=patience)
         until(judge.at_rest, timeout=patience)
         assert most_memory(service) - warm < 16 * MIB

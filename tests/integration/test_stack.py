@@ -137,6 +137,15 @@ async def test_a_reset_vhost_is_empty_and_apart_from_the_others(stack: LocalStac
     assert {"one", "two"} <= set(stack.broker.ctl("list_vhosts").split())
 
 
+async def test_the_broker_counts_the_clients_that_are_connected(stack: LocalStack) -> None:
+    before = stack.broker.connections()
+    async with await aio_pika.connect(stack.amqp_url):
+        assert stack.broker.connections() == before + 1
+    async with asyncio.timeout(30):
+        while stack.broker.connections() > before:  # noqa: ASYNC110 - the broker notices it by itself
+            await asyncio.sleep(0.05)
+
+
 async def has_queue(url: str, name: str) -> bool:
     async with await aio_pika.connect(url) as connection:
         try:

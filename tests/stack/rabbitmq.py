@@ -98,6 +98,10 @@ class Broker(Part):
         lines = self.ctl("list_queues", "-p", vhost, "--no-table-headers", *columns).splitlines()
         return {name: int(count) for name, count in (line.split("\t") for line in lines if line)}
 
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self.ctl("list_connections", "--no-table-headers", "name").splitlines())
+
     def sync(self) -> None:
         """Write down what was declared so far: by itself the node does so seconds later, and a kill would undo it."""
         self.ctl("eval", "ok = mnesia:sync_log().")
@@ -183,6 +187,13 @@ class LocalNode(Broker):
         # erl_call writes a binary as its numbers.
         found = re.findall(r"#Bin<([\d,]+)>, (\d+)", answer)
         return {bytes(map(int, name.split(","))).decode(): int(count) for name, count in found}
+
+    def connections(self) -> int:
+        # rabbitmqctl boots a node of its own, which beside a busy broker may take more than a minute.
+        answer = self._ask("length(rabbit_networking:connections()).\n")
+        if not (found := re.search(r"\{ok, (\d+)\}", answer)):
+            raise PartFailedError(f"{self.name} answered {answer!r} when asked for its connections")
+        return int(found[1])
 
     def sync(self) -> None:
         self._call("ok = mnesia:sync_log().\n")
