@@ -36,6 +36,7 @@ _MAX_INTEGER_LENGTH = 4000
 _EXACT_DIGITS = 15
 """Any number of up to 15 digits fits a double exactly (DBL_DIG)."""
 _MAX_NAME_LENGTH = 40
+_READABLE_TYPES = re.compile(r"json|^text/plain$|octet-stream")
 
 
 class NotReadError(ValueError):
@@ -91,7 +92,9 @@ def read(body: Body, *, max_bytes: int) -> object:
     except RecursionError:
         raise NotReadError("the body is nested too deeply to be read") from None
     except ValueError as problem:
-        raise NotReadError(f"the body is not JSON: {problem}{_possible_reason(body.encoding)}") from None
+        raise NotReadError(
+            f"the body is not JSON: {problem}{_possible_reason(body.encoding, body.content_type)}"
+        ) from None
 
 
 def _alone(found: object, text: str) -> object:
@@ -183,11 +186,16 @@ def _check_size(length: int, max_bytes: int, how: str) -> None:
         raise TooLargeError(f"the body has {length} bytes{how}, and MAX_EVENT_BYTES allows {max_bytes}")
 
 
-def _possible_reason(encoding: str | None) -> str:
-    """A possible reason to add to an error: a content encoding that the service does not read."""
+def _possible_reason(encoding: str | None, content_type: str | None = None) -> str:
+    """A possible reason to add to an error: a content encoding or type that the service does not read."""
     ignored = {"identity", *_COMPRESSIONS}
     unknown = [name for name in _codings(encoding) if name not in ignored and _codec(name) is None]
-    return f"; its content_encoding is {unknown[0][:_MAX_NAME_LENGTH]!a}, which is not read" if unknown else ""
+    if unknown:
+        return f"; its content_encoding is {unknown[0][:_MAX_NAME_LENGTH]!a}, which is not read"
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if not media_type or _READABLE_TYPES.search(media_type):
+        return ""
+    return f"; its content_type is {media_type[:_MAX_NAME_LENGTH]!a}, and only JSON is read"
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ _IDENTITY = frozenset(("booking_id", "transaction_id", "original_transaction_id"
 """An object with one of these fields, even an empty one, is the event."""
 _WRAPPERS = (
     *("data", "payload", "detail", "message", "body", "content", "event", "object", "attributes", "after"),
-    *("booking", "payment", "refund"),
+    *("booking", "payment", "refund", "events", "records"),
 )
 """Names of fields that hold a wrapped event, by their letters. The answer of a gateway is none of them."""
 _TYPES = ("eventtype", "detailtype", "messagetype", "type", "eventname", "event")
@@ -74,7 +74,9 @@ def _layers(outer: Mapping[str, Any], names: _Names, left: int) -> Iterator[list
 
 
 def _object(value: object) -> Mapping[str, Any] | None:
-    """An object, also one that is written as a text."""
+    """An object, also one that is written as a text or is alone in a list."""
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
