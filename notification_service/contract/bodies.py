@@ -5,7 +5,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
@@ -64,20 +64,26 @@ class JsonObject(dict[str, Any]):
     """
 
     def __init__(
-        self, values: Mapping[str, Any], text: str | None = None, *, exact: bool = True, remarks: Sequence[Remark] = ()
+        self,
+        values: Mapping[str, Any],
+        text: str | None = None,
+        *,
+        exact: bool = True,
+        remarks: tuple[Remark, ...] = (),
     ) -> None:
         super().__init__(values)
         self.text = text
         self.exact = exact
-        self.remarks = tuple(remarks)
+        self.remarks = remarks
 
 
 def text_of(body: Body, *, max_bytes: int) -> str:
     """The decompressed body as text. `max_bytes`: limit before and after decompression. Raises `NotReadError`."""
     names = _codings(body.encoding)
     charsets = [*names, *_CHARSET.findall(body.content_type or "")]
+    text = _decoded(_decompressed(body.content, names, max_bytes), charsets)
     # Programs in C send the zero byte behind a text, too.
-    return _decoded(_decompressed(body.content, names, max_bytes), charsets).rstrip("\0")
+    return text.rstrip("\0") if text[-1:] == "\0" else text
 
 
 def read(body: Body, *, max_bytes: int) -> object:
@@ -88,7 +94,7 @@ def read(body: Body, *, max_bytes: int) -> object:
     """
     text = text_of(body, max_bytes=max_bytes)
     try:
-        return _alone(_parsed(text), text)
+        return _parsed(text)
     except RecursionError:
         raise NotReadError("the body is nested too deeply to be read") from None
     except ValueError as problem:
@@ -254,7 +260,7 @@ def _parsed(text: str) -> object:
     found = json.loads(
         text, parse_int=integer, parse_float=fraction, parse_constant=_no_constant, object_pairs_hook=named
     )
-    return JsonObject(found, text, exact=exact) if isinstance(found, dict) else found
+    return JsonObject(found, text, exact=exact) if isinstance(found, dict) else _alone(found, text)
 
 
 def _is_exact(number: float, literal: str) -> bool:

@@ -37,7 +37,7 @@ def opened(body: JsonObject, names: _Names) -> JsonObject:
 
     The body itself where nothing is wrapped or spelt otherwise; else its `text` is that of the whole body.
     """
-    if not _IDENTITY.isdisjoint(body) and all(map(str.islower, body)):
+    if not _IDENTITY.isdisjoint(body) and "".join(body).islower():
         return body
     layers = next(_layers(body, names, _MAX_LAYERS), [body])
     event = _spelt(layers[-1], names)
