@@ -5,7 +5,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
@@ -36,6 +36,7 @@ _MAX_INTEGER_LENGTH = 4000
 _EXACT_DIGITS = 15
 """Any number of up to 15 digits fits a double exactly (DBL_DIG)."""
 _MAX_NAME_LENGTH = 40
+_READABLE_TYPES = re.compile(r"json|^text/plain$|octet-stream")
 
 
 class NotReadError(ValueError):
@@ -63,20 +64,26 @@ class JsonObject(dict[str, Any]):
     """
 
     def __init__(
-        self, values: Mapping[str, Any], text: str | None = None, *, exact: bool = True, remarks: Sequence[Remark] = ()
+        self,
+        values: Mapping[str, Any],
+        text: str | None = None,
+        *,
+        exact: bool = True,
+        remarks: tuple[Remark, ...] = (),
     ) -> None:
         super().__init__(values)
         self.text = text
         self.exact = exact
-        self.remarks = tuple(remarks)
+        self.remarks = remarks
 
 
 def text_of(body: Body, *, max_bytes: int) -> str:
     """The decompressed body as text. `max_bytes`: limit before and after decompression. Raises `NotReadError`."""
     names = _codings(body.encoding)
     charsets = [*names, *_CHARSET.findall(body.content_type or "")]
+    text = _decoded(_decompressed(body.content, names, max_bytes), charsets)
     # Programs in C send the zero byte behind a text, too.
-    return _decoded(_decompressed(body.content, names, max_bytes), charsets).rstrip("\0")
+    return text.rstrip("\0") if text[-1:] == "\0" else text
 
 
 def read(body: Body, *, max_bytes: int) -> object:
@@ -87,11 +94,13 @@ def read(body: Body, *, max_bytes: int) -> object:
     """
     text = text_of(body, max_bytes=max_bytes)
     try:
-        return _alone(_parsed(text), text)
+        return _parsed(text)
     except RecursionError:
         raise NotReadError("the body is nested too deeply to be read") from None
     except ValueError as problem:
-        raise NotReadError(f"the body is not JSON: {problem}{_possible_reason(body.encoding)}") from None
+        raise NotReadError(
+            f"the body is not JSON: {problem}{_possible_reason(body.encoding, body.content_type)}"
+        ) from None
 
 
 def _alone(found: object, text: str) -> object:
@@ -183,11 +192,16 @@ def _check_size(length: int, max_bytes: int, how: str) -> None:
         raise TooLargeError(f"the body has {length} bytes{how}, and MAX_EVENT_BYTES allows {max_bytes}")
 
 
-def _possible_reason(encoding: str | None) -> str:
-    """A possible reason to add to an error: a content encoding that the service does not read."""
+def _possible_reason(encoding: str | None, content_type: str | None = None) -> str:
+    """A possible reason to add to an error: a content encoding or type that the service does not read."""
     ignored = {"identity", *_COMPRESSIONS}
     unknown = [name for name in _codings(encoding) if name not in ignored and _codec(name) is None]
-    return f"; its content_encoding is {unknown[0][:_MAX_NAME_LENGTH]!a}, which is not read" if unknown else ""
+    if unknown:
+        return f"; its content_encoding is {unknown[0][:_MAX_NAME_LENGTH]!a}, which is not read"
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if not media_type or _READABLE_TYPES.search(media_type):
+        return ""
+    return f"; its content_type is {media_type[:_MAX_NAME_LENGTH]!a}, and only JSON is read"
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,7 +260,7 @@ def _parsed(text: str) -> object:
     found = json.loads(
         text, parse_int=integer, parse_float=fraction, parse_constant=_no_constant, object_pairs_hook=named
     )
-    return JsonObject(found, text, exact=exact) if isinstance(found, dict) else found
+    return JsonObject(found, text, exact=exact) if isinstance(found, dict) else _alone(found, text)
 
 
 def _is_exact(number: float, literal: str) -> bool:

@@ -15,7 +15,7 @@ _IDENTITY = frozenset(("booking_id", "transaction_id", "original_transaction_id"
 """An object with one of these fields, even an empty one, is the event."""
 _WRAPPERS = (
     *("data", "payload", "detail", "message", "body", "content", "event", "object", "attributes", "after"),
-    *("booking", "payment", "refund"),
+    *("booking", "payment", "refund", "events", "records"),
 )
 """Names of fields that hold a wrapped event, by their letters. The answer of a gateway is none of them."""
 _TYPES = ("eventtype", "detailtype", "messagetype", "type", "eventname", "event")
@@ -37,7 +37,7 @@ def opened(body: JsonObject, names: _Names) -> JsonObject:
 
     The body itself where nothing is wrapped or spelt otherwise; else its `text` is that of the whole body.
     """
-    if not _IDENTITY.isdisjoint(body) and all(map(str.islower, body)):
+    if not _IDENTITY.isdisjoint(body) and "".join(body).islower():
         return body
     layers = next(_layers(body, names, _MAX_LAYERS), [body])
     event = _spelt(layers[-1], names)
@@ -74,7 +74,9 @@ def _layers(outer: Mapping[str, Any], names: _Names, left: int) -> Iterator[list
 
 
 def _object(value: object) -> Mapping[str, Any] | None:
-    """An object, also one that is written as a text."""
+    """An object, also one that is written as a text or is alone in a list."""
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)

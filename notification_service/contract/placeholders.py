@@ -15,7 +15,16 @@ _JOINERS = "\u200c\u200d"
 """Invisible, but Persian and Hindi are written with them."""
 
 _NEVER_IN_NAMES = frozenset('@:/\\<>{}[]|=#%^*+~"!?\u3002\uff01\uff1f')
-_LINK = re.compile(r"\w{2,}(\.|\s+\.\s*)\w{2,}|\bwww\b|\bhttps?\b|\bdot\s+(com|net|org)\b", re.IGNORECASE)
+_LINK = re.compile(
+    r"\w{2,}(\.|\s+\.\s*|\s*\((\.|dot)\)\s*)\w{2,}|\bwww\b|\bhttps?\b|\bdot\s+(com|net|org)\b", re.IGNORECASE
+)
+_ADVERTISEMENT = re.compile(r"\b(click|claim|prize|reward|bonus|winner|congratulations)\b", re.IGNORECASE)
+_NOBODY = re.compile(
+    r"((guest|user|customer|member|visitor|anonymous|deleted|unnamed|first|last|full|no|name|not|given|specified"
+    r"|tbd|tba)[\W_]*)+",
+    re.IGNORECASE,
+)
+"""What systems write for people whose name they do not know, and the names of their own fields."""
 _MAX_NAME_LENGTH = 40
 _MAX_WORDS = 6
 _MAX_READ_LENGTH = 500
@@ -42,7 +51,7 @@ def name(text: object) -> str | None:
     shown = unescaped(shown)
     line = " ".join(_visible(shown).split())
     # Full-width letters and dots look, and make links, like the others.
-    if known(line) is None or not _is_name(unicodedata.normalize("NFKC", line)):
+    if known(line) is None or _NOBODY.fullmatch(line) or not _is_name(unicodedata.normalize("NFKC", line)):
         return None
     return line if len(line) <= _MAX_NAME_LENGTH else _shortened(line)
 
@@ -53,7 +62,9 @@ def _visible(text: str) -> str:
 
 
 def _is_name(line: str) -> bool:
-    if _NEVER_IN_NAMES & set(line) or _LINK.search(line) or len(line.split()) > _MAX_WORDS:
+    if _NEVER_IN_NAMES & set(line) or len(line.split()) > _MAX_WORDS:
+        return False
+    if _LINK.search(line) or _ADVERTISEMENT.search(line):
         return False
     kinds = {unicodedata.category(character) for character in line}
     return not kinds & {"Sc", "Nd", "No"} and any(character.isalpha() for character in line)

@@ -83,6 +83,8 @@ def text(value: object) -> str | None:
 
 def address(value: object) -> str | None:
     """A mail address: a text, or the only one in a list or an object."""
+    if type(value) is str:
+        return placeholders.known(value)
     for _ in range(_MAX_DEPTH):
         value = _only_text(value[0] if isinstance(value, list) and len(value) == 1 else value, _ADDRESS_KEYS)
     return exact(value)

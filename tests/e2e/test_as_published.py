@@ -81,22 +81,30 @@ def test_the_routing_key_says_the_type_and_else_the_body(place: Place) -> None:
     moved = fresh("booking.cancelled")
     spelt = fresh("booking.cancelled", event_type="BookingCancelled")
     foreign = fresh("booking.confirmed", event_type="booking.pending_payment")
+    typed, headed = (fresh("booking.cancelled", event_type=None) for _ in range(2))
+    wrapped = fresh("booking.cancelled")
     with place.service() as service:
         for data in named.values():
             say(place, json.dumps(data).encode())
         for data in (moved, spelt, foreign):
             say(place, json.dumps(data).encode(), exchange="", key=BOOKINGS)
         say(place, json.dumps(foreign).encode(), exchange="", key="notification.again")
-        sent = {each["event_id"] for each in (*named.values(), moved, spelt)}
+        say(place, json.dumps(typed).encode(), exchange="", key=BOOKINGS, type="BookingCancelled")
+        header = {"cloudEvents:type": "com.cinema.booking.cancelled"}
+        say(place, json.dumps(headed).encode(), exchange="", key=BOOKINGS, headers=header)
+        envelope = {"specversion": "1.0", "type": "booking.cancelled", "data": wrapped}
+        say(place, json.dumps(envelope).encode(), exchange="", key=BOOKINGS)
+        sent = {each["event_id"] for each in (*named.values(), moved, spelt, typed, headed, wrapped)}
         until(lambda: {each for each, outcome in place.outcomes().items() if outcome == "sent"} == sent)
         until(lambda: service_counts(service.port, 'event_type="other",outcome="ignored"') == 2)
-        assert service_counts(service.port, 'event_type="booking.cancelled",outcome="sent"') == 2
+        assert service_counts(service.port, 'event_type="booking.cancelled",outcome="sent"') == 5
     types = {name: record(place, data["event_id"]) for name, data in named.items()}
     assert {each["event_type"] for each in types.values()} == {"booking.confirmed"}
     assert [len(types[name].get("remarks", ())) for name in ("class", "other", "none")] == [1, 1, 0]
     assert record(place, moved["event_id"])["event_type"] == "booking.cancelled"
     assert "remarks" not in record(place, moved["event_id"])
     assert len(record(place, spelt["event_id"])["remarks"]) == 1
+    assert json.loads(record(place, wrapped["event_id"])["event_json"]) == envelope
     assert len(place.mails()) == len(sent)
 
 

@@ -89,6 +89,24 @@ def test_what_cannot_be_decompressed_is_reported(content: bytes, encoding: str |
     assert told.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("content_type", "said"),
+    [
+        ("application/x-protobuf", "; its content_type is 'application/x-protobuf', and only JSON is read"),
+        ("Application/XML; charset=utf-8", "; its content_type is 'application/xml', and only JSON is read"),
+        ("avro/binary\n" + "x" * 99, "; its content_type is 'avro/binary\\nxxx"),
+        *((name, "(char 1)") for name in ("application/json", "application/cloudevents+json", "text/plain", "", None)),
+    ],
+)
+def test_a_body_that_is_not_json_names_the_type_that_it_has(content_type: str | None, said: str) -> None:
+    with pytest.raises(NotReadError) as caught:
+        read(Body(b"\n\x07booking", None, content_type), max_bytes=LARGEST)
+    told = str(caught.value)
+    assert said in told
+    assert ("content_type" in told) is ("content_type" in said)
+    assert told.isprintable()
+
+
 @pytest.mark.parametrize("packed", [gzipped, zlib.compress, bare])
 def test_a_bomb_is_never_unpacked_beyond_the_limit(packed: Any) -> None:  # noqa: ANN401 - three kinds of callable
     bomb = packed(b"[" + b" " * 50_000_000)

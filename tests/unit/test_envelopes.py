@@ -55,6 +55,7 @@ WRAPPED: dict[str, object] = {
     "JSON:API": {"data": {"type": "booking", "id": "B1", "attributes": FIELDS}},
     "some beside it": {"eventId": "evt-1", "timestamp": FIELDS["timestamp"], "data": {**WITHOUT_IDS, "event_id": None}},
     "a list of one": [FIELDS],
+    "a batch of one": {"Records": [{"eventSource": "x", "body": json.dumps(FIELDS)}]},
     "a text": json.dumps(FIELDS),
 }
 
@@ -118,6 +119,7 @@ def test_an_event_that_is_plain_is_taken_as_it_is(body: dict[str, Any]) -> None:
         {"data": '{"a": ' * 9},
         {"data": {"data": {"data": {"data": FIELDS}}}},
         {"data": [FIELDS, FIELDS]},
+        {"events": [FIELDS, FIELDS]},
         {"data_base64": "e30="},
     ],
 )
