@@ -12,8 +12,8 @@ from babel.dates import format_date, format_skeleton, format_time
 from notification_service.content.zone_names import zone_name
 from notification_service.foundation.caching import bounded_cache
 
-_CACHE_SIZE = 1024
-"""A mail has each time several times, and hundreds of mails share one show."""
+_CACHE_SIZE = 2048
+"""Texts of some dozen characters. A mail has each time several times, and hundreds share one show, or a minute."""
 
 _MIDNIGHT = time()
 _NO_BREAK = "\u00a0"
@@ -63,7 +63,13 @@ _CLDR = _Habits()
 
 def written(local: datetime, form: Form, locale: Locale) -> str:
     """Returns the time in this form. No line breaks inside a clock."""
-    return _cached(local.isoformat(), form, local.tzinfo, locale)
+    return _cached(local.isoformat(timespec=_precision(locale)), form, local.tzinfo, locale)
+
+
+@lru_cache(_CACHE_SIZE)
+def _precision(locale: Locale) -> str:
+    """What is shown of a time: no seconds, but the names of the parts of a day may change with one."""
+    return "seconds" if re.search("[Bb]", _clock_pattern(locale)) else "minutes"
 
 
 # Cached by its text: one time is equal in all zones, but reads differently in each.
@@ -75,7 +81,7 @@ def _cached(text: str, form: Form, zone: tzinfo | None, locale: Locale) -> str:
 
 def _written(local: datetime, form: Form, locale: Locale) -> str:
     """From parts that many times share: a day of a year, a minute of a day, a season of a zone."""
-    clock = _clock(_shown_of(local, _clock_pattern(locale)), locale) if form.clock else ""
+    clock = _clock(local.time(), locale) if form.clock else ""
     if form.zone:
         name = zone_name(local, locale)
         clock += f"{_NO_BREAK}{name}" if name.isalpha() and name.isupper() else _habits(locale).zone.format(name)
@@ -126,11 +132,6 @@ def _pattern(day: Day, locale: Locale) -> str:
 def _clock_pattern(locale: Locale) -> str:
     cldr = str(locale.time_formats["short"].pattern)
     return _habits(locale).clocks.get(cldr, cldr)
-
-
-def _shown_of(local: datetime, pattern: str) -> time:
-    """What the pattern shows of a time: no seconds, unless it names the part of the day, which may begin with one."""
-    return time(local.hour, local.minute, local.second if "B" in pattern or "b" in pattern else 0)
 
 
 @lru_cache(_CACHE_SIZE)

@@ -50,8 +50,13 @@ def one_line(value: object) -> str:
 
 def tidy(text: str) -> str:
     """Wrap the lines at 78 columns, but no links, and reduce blank lines to one in a row."""
-    lines = [line.rstrip(_SPACES) for line in text.strip(_SPACES).splitlines()]
-    wrapped = "\n".join([line if len(line) <= COLUMNS and line.isascii() else _wrapped(line) for line in lines])
+    # Most lines are short and plain, and end with what is no space.
+    wrapped = "\n".join(
+        [
+            line if line.isascii() and len(line) <= COLUMNS and line[-1:] > " " else _wrapped(line.rstrip(_SPACES))
+            for line in text.strip(_SPACES).splitlines()
+        ]
+    )
     return _BLANK_LINES.sub("\n\n", wrapped) + "\n"
 
 

@@ -57,6 +57,15 @@ class DirectMacro(Macro):
         self.around_html, self.around_text = (html, text) if takes_block else (None, None)
 
 
+def _escapes(frame: Frame) -> bool:
+    """Whether it is known when the template is compiled; with `{% autoescape name %}` it is not."""
+    return bool(frame.eval_ctx.autoescape) and not frame.eval_ctx.volatile
+
+
+def _kind(frame: Frame) -> str:
+    return "html" if frame.eval_ctx.autoescape else "text"
+
+
 class TemplateCode(CodeGenerator):
     """The compiler. Its code runs in an environment that has `sentences`, as `content.templates` makes them."""
 
@@ -77,23 +86,23 @@ class TemplateCode(CodeGenerator):
 
     def return_buffer_contents(self, frame: Frame, force_unescaped: bool = False) -> None:
         """What a macro returns is marked by itself, not by who calls it."""
-        if force_unescaped and frame.eval_ctx.autoescape:
+        if force_unescaped and _escapes(frame):
             self.writeline(f"return marked(concat({frame.buffer}))")
         else:
             super().return_buffer_contents(frame, force_unescaped)
 
     def macro_def(self, macro_ref: Any, frame: Frame) -> None:  # noqa: ANN401 - Jinja's own
-        self.write("Direct")
+        self.write("" if frame.eval_ctx.volatile else "Direct")
         super().macro_def(macro_ref, frame)
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
-        if frame.eval_ctx.autoescape:
+        if _escapes(frame):
             self.write("(part if type(part := ")
         else:
             super()._output_child_pre(node, frame, finalize)
 
     def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo) -> None:
-        if frame.eval_ctx.autoescape:
+        if _escapes(frame):
             self.write(") is Markup else escaped(part) if type(part) is str else escape(part))")
         else:
             super()._output_child_post(node, frame, finalize)
@@ -106,7 +115,9 @@ class TemplateCode(CodeGenerator):
         self.write(f"), {node.attr!r}, missing)) is not missing else environment.getattr({holder}, {node.attr!r}))")
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
-        if forward_caller and not (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs):
+        if frame.eval_ctx.volatile:
+            super().visit_Call(node, frame, forward_caller=forward_caller)
+        elif forward_caller and not (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs):
             self._write_block_call(node, frame)
         elif forward_caller or node.dyn_args or node.dyn_kwargs:
             super().visit_Call(node, frame, forward_caller=forward_caller)
@@ -117,10 +128,6 @@ class TemplateCode(CodeGenerator):
         else:
             self._write_direct_call(node, frame)
 
-    @staticmethod
-    def _kind(frame: Frame) -> str:
-        return "html" if frame.eval_ctx.autoescape else "text"
-
     def _translates(self, node: nodes.Call, frame: Frame) -> bool:
         """Whether this is `_("...")`, `_` being the function of all templates."""
         if not isinstance(node.node, nodes.Name) or node.node.name not in _TRANSLATING:
@@ -130,7 +137,7 @@ class TemplateCode(CodeGenerator):
 
     def _write_sentence(self, node: nodes.Call, frame: Frame) -> None:
         escapes = bool(frame.eval_ctx.autoescape)
-        self.write("sentences.say(" if node.kwargs else f"sentences.{self._kind(frame)}[")
+        self.write("sentences.say(" if node.kwargs else f"sentences.{_kind(frame)}[")
         self.visit(node.args[0], frame)
         if not node.kwargs:
             self.write("]")
@@ -143,14 +150,14 @@ class TemplateCode(CodeGenerator):
         self.write(f"}}, html={escapes})")
 
     def _write_block_call(self, node: nodes.Call, frame: Frame) -> None:
-        called, kind = self.temporary_identifier(), self._kind(frame)
+        called, kind = self.temporary_identifier(), _kind(frame)
         self.write(f"(around(caller) if (around := getattr(({called} := ")
         self.visit(node.node, frame)
         self.write(f"), 'around_{kind}', None)) else context.call({called}, caller=caller))")
 
     def _write_direct_call(self, node: nodes.Call, frame: Frame) -> None:
         """The function of what has one for this kind of template, else `Context.call`."""
-        called, kind = self.temporary_identifier(), self._kind(frame)
+        called, kind = self.temporary_identifier(), _kind(frame)
         self.write(f"(getattr(({called} := ")
         self.visit(node.node, frame)
         self.write(f"), 'in_{kind}', None) or partial(context.call, {called}")

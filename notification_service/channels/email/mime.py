@@ -98,12 +98,11 @@ def clean(text: str, max_length: int, keep: str = "") -> str:
 def clean_subject(text: str) -> str:
     """Returns the subject, cleaned, with the isolates (UAX 9) around a title of another direction if each is closed."""
     subject = clean(text, _MAX_SUBJECT_LENGTH, keep=_ISOLATES)
-    return subject if _balanced(subject) else clean(text, _MAX_SUBJECT_LENGTH)
+    # Isolates cannot be printed.
+    return subject if subject.isprintable() or _balanced(subject) else clean(text, _MAX_SUBJECT_LENGTH)
 
 
 def _balanced(text: str) -> bool:
-    if text.isprintable():  # isolates cannot be printed
-        return True
     depth = 0
     for character in text:
         depth += (character == _ISOLATES[0]) - (character == _ISOLATES[1])
@@ -162,9 +161,8 @@ def _head(mail: Mail, recipient: str, sender_identity: SenderIdentity, ids: Mess
         f"X-Entity-Ref-ID: {ids.notification_id}",
         *(_unsubscribe(mail.unsubscribe) if mail.unsubscribe else ()),
         *([sender_identity.tag(ids.notification_id)] if sender_identity.tag else ()),
-        "MIME-Version: 1.0",
+        "MIME-Version: 1.0\r\n",
     ]
-    lines.append("")
     return "\r\n".join(lines).encode()
 
 
@@ -180,8 +178,7 @@ def _thread(booking_id: str) -> str:
     return hashlib.sha256(booking_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-_date = lru_cache(8)(format_datetime)
-"""Many mails go out in one second."""
+_date = lru_cache(8)(format_datetime)  # many mails go out in one second
 
 
 @lru_cache(8)  # the sender's name is the same in every mail
@@ -247,11 +244,8 @@ def _text_part(text: str, subtype: str) -> bytes:
 def _quoted(text: str) -> bytes:
     """Encode as quoted-printable (RFC 2045 §6.7), line by line: nine of ten are equal in all mails of a language."""
     lines = (text.replace("\r\n", "\n") if "\r" in text else text).split("\n")
-    if max(map(len, lines)) <= _MAX_CACHED_LENGTH:
-        return b"\r\n".join(map(_cached_quoted_line, lines))
-    return b"\r\n".join(
-        [_cached_quoted_line(line) if len(line) <= _MAX_CACHED_LENGTH else _quoted_line(line) for line in lines]
-    )
+    # One long line is rare enough to quote the whole text anew.
+    return b"\r\n".join(map(_cached_quoted_line if max(map(len, lines)) <= _MAX_CACHED_LENGTH else _quoted_line, lines))
 
 
 def _quoted_line(line: str) -> bytes:
