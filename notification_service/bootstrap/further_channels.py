@@ -1,6 +1,6 @@
 """Builds the channels beside e-mail that the settings switch on. What is off is not even imported."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from notification_service.contract.events import EVENT_TYPES
 from notification_service.delivery.ports.channel import LookUp, Transport
 from notification_service.delivery.rate_limits import RateLimits
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.settings import Settings, SmsProvider
+from notification_service.settings import ReaderSettings, Settings, SmsProvider
 
 if TYPE_CHECKING:
     from notification_service.channels.push.composer import PushComposer
@@ -96,6 +96,7 @@ async def check_sms(settings: Settings) -> str:
     day = prices.of_a_day(settings.sms.max_per_day or 0, MAX_SEGMENTS)
     composer = sms_composer(settings)
     _check_texts(settings.sms.events, composer.texts.names, "sms.txt", "SMS_EVENTS", templates_directory(settings))
+    day = "; ".join((day, *_readers(settings, settings.sms)))
     if not settings.sms_live:
         return f"SMS are simulated: {settings.sms_missing or 'DELIVERY_MODE=simulate'}; {day}"
     by_twilio = settings.sms.provider is SmsProvider.TWILIO
@@ -110,15 +111,29 @@ async def check_push(settings: Settings) -> str:
     """Log in to the services of push, without sending. Raises `ConfigurationError` and `ChannelUnavailableError`."""
     composer = push_composer(settings)
     _check_texts(settings.push.events, composer.texts.names, "push.txt", "PUSH_EVENTS", templates_directory(settings))
+    more = "".join(f"; {each}" for each in _readers(settings, settings.push))
     if not settings.push_live:
-        return f"push is simulated: {settings.push_missing or 'DELIVERY_MODE=simulate'}"
+        return f"push is simulated: {settings.push_missing or 'DELIVERY_MODE=simulate'}{more}"
     from notification_service.bootstrap import push_transports  # noqa: PLC0415 - only where it is used
 
     transport = push_transports.transport(settings)
     try:
-        return await transport.check()
+        return f"{await transport.check()}{more}"
     finally:
         await transport.close()
+
+
+def _readers(settings: Settings, reader: ReaderSettings) -> Iterator[str]:
+    """What the channel owes its readers, as it is set."""
+    if hours := reader.quiet_hours:
+        yield f"quiet from {hours.begin:%H:%M} to {hours.end:%H:%M} by the clock at the show's place" + (
+            ""
+            if settings.service.default_time_zone
+            else ", and not at all where an event names no time zone: DEFAULT_TIME_ZONE"
+        )
+    if reader.consent_field:
+        unknown = "nothing goes to" if reader.consent_required else "messages go to"
+        yield f"users.{reader.consent_field} says who agrees, and {unknown} who has not said"
 
 
 def push_faults(settings: Settings) -> list[tuple[str, str]]:

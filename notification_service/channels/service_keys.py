@@ -31,6 +31,7 @@ def read_service_key(path: Path, setting: str, *, with_project: bool = False, st
 
     `with_project`: the file has to name one. `steps`: how to get such a file, for the error.
     """
+    how = f": {steps}" if steps else ""
     try:
         content = json.loads(path.read_bytes())
         key = load_pem_private_key(content["private_key"].encode(), None)
@@ -44,8 +45,7 @@ def read_service_key(path: Path, setting: str, *, with_project: bool = False, st
                 str(content.get("token_uri") or _TOKEN_URL),
             )
     except OSError as problem:
-        raise ConfigurationError(f"{setting}={path} cannot be read: {problem.strerror}") from None
+        raise ConfigurationError(f"{setting}={path} cannot be read: {problem.strerror}{how}") from None
     except UNREADABLE:
         pass
-    how = f": {steps}" if steps else ""
     raise ConfigurationError(f"{setting}={path} is no key file (JSON) of a service account{how}")

@@ -38,7 +38,7 @@ Domain = Annotated[str | None, text_option("--domain", help="Only to addresses o
 _COLUMNS = (
     AGE,
     Column("bounced (UTC)", optional=True),
-    Column("e-mail", min_width=13, optional=True),
+    Column("message", min_width=13, optional=True),
     Column("to", min_width=9),
     Column("code", min_width=9),
     Column("reply", min_width=24),

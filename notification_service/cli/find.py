@@ -54,7 +54,8 @@ _STYLES = {"sent": "green", "bounced": "red", "rejected": "red", "parked": "yell
 _COLUMNS = (
     AGE,
     Column("created (UTC)", optional=True),
-    Column("e-mail", min_width=13),
+    Column("message", min_width=13),
+    Column("by"),
     Column("outcome", min_width=20, style=lambda cell: _STYLES.get(cell.partition(" ")[0], "")),
     Column("booking", min_width=9),
     Column("to", min_width=9),
@@ -171,6 +172,7 @@ def _row(record: Record, *, addresses: bool) -> tuple[object, ...]:
         age(at),
         f"{at:%Y-%m-%d %H:%M:%S}",
         record.get("template") or "none",
+        record.get("notification_type") or ChannelKind.EMAIL.value,
         ", ".join(filter(None, (f"{timeline.current_outcome(record)}{reason}", timeline.current_delivery(record)))),
         record.get("booking_id") or "",
         _may_show(str(record.get("recipient") or ""), addresses=addresses),

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from notification_service.broker.topology import PARKED
 from notification_service.console import charts
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import FOR_A_PERSON
 from notification_service.foundation.addresses import mask_in
 from notification_service.records import timeline
@@ -24,6 +25,9 @@ _SIGNS = {
     "parked": "‖", "unknown": "?",
 }  # fmt: skip
 """A sign for each outcome, for those who cannot tell the colours apart."""
+
+
+_CHANNELS = {str(ChannelKind.EMAIL): "E-mail", str(ChannelKind.SMS): "SMS", str(ChannelKind.PUSH): "Push"}
 
 
 def _moment(moment: object) -> str:
@@ -42,6 +46,10 @@ def _words(name: object) -> str:
     return str(name or "none").replace("_", " ")
 
 
+def _channel_name(kind: object) -> str:
+    return _CHANNELS.get(str(kind or ChannelKind.EMAIL), str(kind))
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_VIEWS),
@@ -51,9 +59,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(moment=_moment, exactly=_exactly, machine=_machine, words=_words)
+    made.filters.update(channel_name=_channel_name)
     made.filters.update(current_outcome=timeline.current_outcome, current_delivery=timeline.current_delivery)
     made.globals.update(
-        signs=_SIGNS, outcomes=OUTCOMES, for_a_person=FOR_A_PERSON, series=charts.SERIES, parked_queue=PARKED
+        signs=_SIGNS,
+        outcomes=OUTCOMES,
+        channels=_CHANNELS,
+        for_a_person=FOR_A_PERSON,
+        series=charts.SERIES,
+        parked_queue=PARKED,
     )
     return made
 

@@ -25,11 +25,13 @@ from notification_service.delivery import booking_history, recipients
 from notification_service.delivery.booking_history import BookingHistory
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.experiments import RegisteredExperiment
+from notification_service.delivery.show_changes import Zone
 from notification_service.preview.gallery.template_reloader import TemplateReloader
 from notification_service.records import audit, experiments, reconciliation, suppression_list
 from notification_service.records.audit import AuditReport
 from notification_service.records.experiment_analysis import Analysis
 from notification_service.records.experiments import ShadowReport
+from notification_service.records.reconciliation import channel_of
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.directory import MongoDirectory
@@ -39,6 +41,7 @@ from notification_service.stores.mongo.signal_reports import MongoSignalReports
 from notification_service.stores.mongo.signals import MongoSignals
 
 if TYPE_CHECKING:
+    from notification_service.console.phone_messages import Composers, PhoneMessage
     from notification_service.records.click_report import ClickReport
 
 _CLOSE_TIMEOUT_S = 5.0
@@ -118,6 +121,7 @@ class ConsoleQueries:
         self.suppressions = suppression_list.of(settings, database)
         self._database = database
         self._composer: EmailComposer | None = None
+        self._phone_composers: Composers | None = None
         self._loading = asyncio.Lock()
         self._url = settings.rabbitmq.url.get_secret_value()
 
@@ -129,20 +133,45 @@ class ConsoleQueries:
 
     async def mail(self, record: Mapping[str, Any]) -> Made | NotMade:
         """Returns the mail of a record as it was sent, or as it would be made now."""
+        if (channel := channel_of(record)) is not ChannelKind.EMAIL:
+            return NotMade(f"No e-mail belongs to it: its channel is {channel}.")
         event = reconstruction.event_of(record)
         if isinstance(event, NotMade):
             return event
         composer = await self._templates()
-        ids = booking_ids(event, ChannelKind.EMAIL)
-        events = await self.search.event_data_of(ids) if ids else []
-        events += await self.search.event_data_of(booking_history.further(events))
         return reconstruction.make(
             record,
             event,
             await self._recipient(event, record),
-            history=BookingHistory(events, composer.renderer.zone),
+            history=await self._history(event, ChannelKind.EMAIL, composer.renderer.zone),
             composer=composer,
         )
+
+    async def phone_message(self, record: Mapping[str, Any]) -> "PhoneMessage | NotMade":
+        """Returns the SMS or push message of a record, as `mail` returns an e-mail."""
+        from notification_service.console import phone_messages  # noqa: PLC0415 - only where one is looked at
+
+        event, channel = reconstruction.event_of(record), channel_of(record)
+        if isinstance(event, NotMade):
+            return event
+        async with self._loading:
+            if self._phone_composers is None:
+                self._phone_composers = await asyncio.to_thread(phone_messages.composers, self.settings)
+        composer = self._phone_composers[channel]
+        found = await recipients.find(event, self._directory, composer)
+        return phone_messages.make(
+            record,
+            event,
+            found.recipient if isinstance(found, recipients.Addressee) else Recipient(),
+            history=await self._history(event, channel, composer.texts.zone),
+            composer=composer,
+        )
+
+    async def _history(self, event: Event, channel: ChannelKind, zone: Zone) -> BookingHistory:
+        ids = booking_ids(event, channel)
+        events = await self.search.event_data_of(ids) if ids else []
+        events += await self.search.event_data_of(booking_history.further(events))
+        return BookingHistory(events, zone)
 
     async def experiments(self) -> list[RegisteredExperiment]:
         """Returns every test that was ever started, the oldest first."""

@@ -9,10 +9,11 @@ from notification_service.console.layout import ROWS, Layout, older_page, place_
 from notification_service.console.middleware import ROOT
 from notification_service.console.queries import ConsoleQueries
 from notification_service.console.reconstruction import NotMade
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.delivery_status import DeliveryStatus
 from notification_service.delivery.ports.ledger import Record
 from notification_service.preview import proofs
-from notification_service.records.reconciliation import OUTCOMES
+from notification_service.records.reconciliation import OUTCOMES, channel_of
 from notification_service.records.timeline import moments
 from notification_service.stores.mongo.search import SearchQuery
 
@@ -31,9 +32,11 @@ class RecordPages:
     async def search(self, request: Request) -> Response:
         term = request.query_params.get("q", "").strip()
         asked = request.query_params.get("outcome", "")
+        channel = request.query_params.get("channel", "")
         became = request.query_params.get("delivery", "")
         wanted = SearchQuery(
             term=term or None,
+            channel=ChannelKind(channel) if channel in set(ChannelKind) else None,
             outcomes=(asked,) if asked in OUTCOMES else (),
             delivery=became if became in set(DeliveryStatus) else None,
         )
@@ -43,9 +46,12 @@ class RecordPages:
             return RedirectResponse(
                 with_query(f"{ROOT}/notifications/{page.records[0]['_id']}", request, ("addresses",)), 303
             )
-        older = older_page(f"{ROOT}/", request, ("q", "outcome", "delivery", "addresses"), page.following)
+        older = older_page(f"{ROOT}/", request, ("q", "outcome", "delivery", "channel", "addresses"), page.following)
         other = with_query(
-            f"{ROOT}/", request, ("q", "outcome", "delivery"), addresses="" if shows_addresses(request) else "1"
+            f"{ROOT}/",
+            request,
+            ("q", "outcome", "delivery", "channel"),
+            addresses="" if shows_addresses(request) else "1",
         )
         return self._layout.page(
             request,
@@ -53,6 +59,7 @@ class RecordPages:
             term=term,
             outcome=asked,
             delivery=wanted.delivery or "",
+            channel=wanted.channel or "",
             records=page.records,
             older=older,
             other=other,
@@ -61,13 +68,15 @@ class RecordPages:
 
     async def notification(self, request: Request) -> Response:
         record = await self._record(request)
-        made = await self._queries.mail(record)
+        by_email = channel_of(record) is ChannelKind.EMAIL
+        made = await (self._queries.mail(record) if by_email else self._queries.phone_message(record))
         learnt = {**record, "signals": await self._queries.signals.of_record(dict(record))}
         here = f"{ROOT}/notifications/{record['_id']}"
         return self._layout.page(
             request,
             "notification",
             record=record,
+            by_email=by_email,
             moments=moments(learnt),
             made=None if isinstance(made, NotMade) else made,
             why=made.why if isinstance(made, NotMade) else "",

@@ -35,6 +35,8 @@ from notification_service.foundation.errors import ConfigurationError
 
 SMS, PUSH = "sms.txt", "push.txt"
 _PHRASES = f"{SHARED}/words.txt"
+_BRIEF = 20
+"""Characters of a title, from which on down a text leaves out what its reader can do without (`brief`)."""
 
 
 class TextError(Exception):
@@ -148,7 +150,7 @@ class ShortTexts:
         """Render the text of an event.
 
         `locale`: the reader's, where the event names none. `language`: one of `languages` instead, for previews.
-        `max_title_length`: characters of the film's title. Raises `TextError`.
+        `max_title_length`: characters of the film's title; 20 and fewer ask for the shortest text. Raises `TextError`.
         """
         localization = self._localization(event, locale, language)
         compiled = self._compiled[localization.language].get(template)
@@ -158,7 +160,7 @@ class ShortTexts:
             context, remarks = self._context(
                 _with_short_title(cleaned(event), max_title_length), localization, compiled
             )
-            written = compiled.render(context)
+            written = compiled.render(context, brief=max_title_length is not None and max_title_length <= _BRIEF)
         except Exception as problem:  # a template may raise anything
             raise TextError(failed_at(problem, f"{template}/{self.part}", (SMS, PUSH)), str(problem)) from problem
         lines = tuple(line for each in written.splitlines() if (line := " ".join(each.split())))

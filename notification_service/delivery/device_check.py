@@ -55,7 +55,8 @@ class DeviceCheck:
         return Cleared(remaining, (Remark("device_tokens", f"are not all used: {said}"),))
 
     async def note(self, job: Job, said: Refused | OptedOut) -> None:
-        """Nothing: what a service says of a device comes with the attempt for it."""
+        """Keep that a person's only device is gone; of several, each has told by its own attempt before."""
+        await self.note_part(job, said.attempt)
 
     async def note_part(self, job: Job, attempt: Attempt) -> None:
         """Keep that a device is gone. Best effort: the record has the attempt anyway."""

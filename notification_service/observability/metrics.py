@@ -35,7 +35,7 @@ from notification_service.delivery.ports.signals import StoredSignal
 from notification_service.delivery.retries import RetrySchedule
 from notification_service.delivery.settlements import Done, Park, Retry, Settlement
 from notification_service.observability.gauges import Gauges
-from notification_service.observability.series import EventSeries, MailSeries, SignalSeries, VariantSeries
+from notification_service.observability.series import EventSeries, MailSeries, SignalSeries, VariantSeries, WaitSeries
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation there
 
@@ -52,6 +52,7 @@ class Metrics:
         self._retry_schedule = retry_schedule
         self._provider = provider.lower()
         self._events = EventSeries(self.registry)
+        self._waits = WaitSeries(self.registry)
         self._mails = MailSeries(self.registry)
         self._signals = SignalSeries(self.registry)
         self._variants = VariantSeries(self.registry)
@@ -67,7 +68,7 @@ class Metrics:
             case Retry(wait, counted, _, not_before, _):
                 label = "waits"
                 delay = self._retry_schedule.delay_within(wait) if not_before else self._retry_schedule.delay_for(wait)
-                self._events.retries.labels(str(delay), str(counted).lower()).inc()
+                self._waits.retries.labels(str(delay), str(counted).lower()).inc()
             case _:
                 assert_never(settlement)
         self._events.events.labels(_event_type(inbound), label).inc()
@@ -110,7 +111,7 @@ class Metrics:
         self._events.remarks.labels(remark.field).inc()
 
     def held_back(self, channel: str, setting: str) -> None:
-        self._events.held_back.labels(channel, setting).inc()
+        self._waits.held_back.labels(channel, setting).inc()
 
     def fell_back(self, template: str) -> None:
         self._variants.fallbacks.labels(template).inc()

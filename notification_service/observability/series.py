@@ -23,16 +23,6 @@ class EventSeries:
             "Messages settled, by event type and outcome; a repeated report of a fact counts too.",
             ("event_type", "outcome"),
         )
-        self.retries = counter(
-            "notification_retries_total",
-            "Messages put into a retry queue, by its delay in seconds; counted: true if it used up a retry.",
-            ("delay", "counted"),
-        )
-        self.held_back = counter(
-            "notification_held_back_total",
-            "Messages that wait because of a setting, quiet hours or a rate limit, by channel and setting.",
-            ("channel", "setting"),
-        )
         self.handling = histogram(
             "notification_handling_seconds",
             "From receipt of a message to its settlement.",
@@ -55,6 +45,23 @@ class EventSeries:
             "notification_remarks_total",
             "Fields of events that were left out of a mail or had an unexpected form, by field.",
             ("field",),
+        )
+
+
+class WaitSeries:
+    """What messages wait for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter = partial(Counter, registry=registry)
+        self.retries = counter(
+            "notification_retries_total",
+            "Messages put into a retry queue, by its delay in seconds; counted: true if it used up a retry.",
+            ("delay", "counted"),
+        )
+        self.held_back = counter(
+            "notification_held_back_total",
+            "Messages that wait because of a setting, quiet hours or a rate limit, by channel and setting.",
+            ("channel", "setting"),
         )
 
 

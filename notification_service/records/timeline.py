@@ -63,6 +63,7 @@ def _attempt(attempt: Record) -> str:
         f"after {took:.0f} ms" if isinstance(took := attempt.get("duration_ms"), int | float) and took else "",
         f"connection {attempt['connection']}" if attempt.get("connection") else "",
         f"relay {attempt['relay']}" if attempt.get("relay") else "",
+        f"device {attempt['device']}" if attempt.get("device") else "",
     ]
     return " · ".join(filter(None, words))
 

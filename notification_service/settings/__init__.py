@@ -24,6 +24,7 @@ from notification_service.settings.further_channels import SmsSettings, SnsSetti
 from notification_service.settings.loading import load
 from notification_service.settings.presentation import BrandSettings, SenderSettings, WalletSettings
 from notification_service.settings.push import ApnsSettings, FcmSettings, PushSettings
+from notification_service.settings.readers import ReaderSettings
 from notification_service.settings.servers import (
     AddressKeySettings,
     ConsoleSettings,
@@ -55,6 +56,7 @@ __all__ = [
     "PushProvider",
     "PushSettings",
     "RabbitSettings",
+    "ReaderSettings",
     "RecipientRecord",
     "RedisSettings",
     "Security",

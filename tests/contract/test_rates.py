@@ -47,6 +47,30 @@ async def test_the_first_go_at_once_and_each_further_one_has_a_time_of_its_own(r
     assert {reservation.limit for reservation in reservations[MOST:]} == {"RECIPIENT_MAILS_PER_HOUR"}
 
 
+@pytest.mark.parametrize(
+    ("limits", "setting"),
+    [
+        (RateLimits(sms_per_number_hour=2), "SMS_RECIPIENT_PER_HOUR"),
+        (RateLimits(push_per_person_hour=2), "PUSH_RECIPIENT_PER_HOUR"),
+        (RateLimits(push_per_minute=2), "PUSH_MAX_PER_MINUTE"),
+        (RateLimits(sms_per_day=2), "SMS_MAX_PER_DAY"),
+    ],
+)
+async def test_sms_and_push_have_limits_of_their_own(
+    rates_of: Callable[[RateLimits], Rates], limits: RateLimits, setting: str
+) -> None:
+    """Of two an hour both go at once, of two a minute or a day one: no stretch of that length has more."""
+    rates, to = rates_of(limits), f"devices:{uuid.uuid4().hex[:16]}"
+    found = [await rates.reserve(to) for _ in range(4)]
+    assert not found[0].seconds
+    assert {each.limit for each in found[2:]} == {setting}
+    assert setting in found[-1].reason
+    waits = [each.seconds for each in found]
+    assert waits == sorted(waits)
+    other = await rates.reserve(f"devices:{uuid.uuid4().hex[:16]}")
+    assert bool(other.seconds) is ("RECIPIENT" not in setting), "another recipient waits at what all share alone"
+
+
 async def test_who_wants_a_place_only_now_takes_none_that_is_later(rates: Rates) -> None:
     domain = "slow.example"
     first, *later = [

@@ -51,6 +51,7 @@ def test_a_booking_shows_its_notifications_newest_first(place: Place) -> None:
     assert found.returncode == 0, found.stderr
     assert found.stdout.index(newest[0]) < found.stdout.index(newest[1])
     assert "bounced (550 5.1.1)" in found.stdout
+    assert found.stdout.split("\n", 1)[0].split("\t")[1:3] == ["message", "by"]
     assert "j***@example.com" in found.stdout
     assert "jane.smith" not in found.stdout
     assert found.stdout.endswith("2 found\n")

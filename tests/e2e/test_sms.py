@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,6 +207,30 @@ def test_in_quiet_hours_an_sms_waits_through_a_crash_and_the_mail_goes(place: Pl
         until(lambda: len(running.said("event.retry_scheduled")) == 1, timeout=PATIENCE)
         end_well(running)
     assert [each.to for each in twilio.messages] == [NUMBERS[1]]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+def test_what_waited_for_the_morning_goes_then_and_once_though_workers_die(place: Place, twilio: Twilio) -> None:
+    """A night that ends with the next minute but one, and a worker that is killed every ten seconds of it."""
+    morning = (datetime.now(UTC) + timedelta(minutes=2)).replace(second=0, microsecond=0)
+    night = {"SMS_QUIET_HOURS": f"{datetime.now(UTC):%H:%M}-{morning:%H:%M}", "DEFAULT_TIME_ZONE": "UTC"}
+    events = [fresh("booking.cancelled", phone=number) for number in NUMBERS]
+    wanted = {each["event_id"]: "sent" for each in events}
+    with service(place, twilio, **night) as running:
+        place.publish(*map(event, events))
+        until(lambda: len(outcomes(place)) == len(events), timeout=PATIENCE)
+        while datetime.now(UTC) < morning - timedelta(seconds=10):
+            assert twilio.requests == 0
+            time.sleep(10)
+            running.kill()
+            running.start()
+            running.wait_ready()
+        until(lambda: settled(place, wanted), timeout=2 * PATIENCE)
+        end_well(running)
+    assert sorted(each.to for each in twilio.messages) == NUMBERS
+    assert all(record["sent_at"].replace(tzinfo=UTC) >= morning for record in records(place).values())
+    assert place.depth(PARKED) == 0
 
 
 def test_a_stop_ends_sms_to_its_number_and_a_start_brings_them_back(place: Place, twilio: Twilio) -> None:

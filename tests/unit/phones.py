@@ -63,11 +63,12 @@ class Phones:
         steps: Iterable[Step] = (),
         *,
         after: "Phones | None" = None,
+        composer: SmsComposer | PushComposer | None = None,
         people: Mapping[str, Recipient] | None = None,
         suppression: ListCheck | None = None,
         **policy: Any,  # noqa: ANN401 - the fields of `Policy`
     ) -> None:
-        composer = sms() if kind is ChannelKind.SMS else push()
+        composer = composer or (sms() if kind is ChannelKind.SMS else push())
         self.claims: MemoryClaims = after.claims if after else MemoryClaims(30)
         self.ledger: MemoryLedger = after.ledger if after else MemoryLedger()
         self.observer = Held()

@@ -10,7 +10,14 @@ from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.outcomes import Sent, Skipped, SkipReason
 from notification_service.contract.suppressions import Cause, Evidence
 from notification_service.delivery.device_check import DeviceCheck
-from notification_service.delivery.ports.channel import Accepted, Attempt, BeforeHandover, OutgoingMessage, Verdict
+from notification_service.delivery.ports.channel import (
+    Accepted,
+    Attempt,
+    BeforeHandover,
+    OutgoingMessage,
+    Refused,
+    Verdict,
+)
 from notification_service.delivery.ports.suppressions import Known
 from notification_service.delivery.settlements import Done, Retry
 from notification_service.foundation.errors import StoreUnavailableError
@@ -53,9 +60,12 @@ class Pushed(Phones):
             self.tried.append(target.device.token)
             code = self.gone.get(target.device.token)
             attempt = Attempt(NOW, "refused" if code else "accepted", 1, code or 200, "apns: x", device=target.digest)
+            taken = taken or (None if code else attempt)
+            # The only device's attempt is that of the verdict, as in the transport.
+            if len(message.targets) == 1:
+                return Accepted(attempt) if taken else Refused(attempt, "unregistered", names_address=True)
             assert message.note is not None
             await message.note(attempt)
-            taken = taken or (None if code else attempt)
         return Accepted(taken) if taken else refused("unregistered")
 
 
@@ -83,6 +93,15 @@ async def test_a_person_all_of_whose_devices_are_gone_gets_nothing_and_is_asked_
     assert settled.outcome.reason is SkipReason.SUPPRESSED
     assert "no device is left: 2 of 2" in settled.outcome.detail
     assert phones.tried == [A, B]
+
+
+async def test_a_person_s_only_device_is_remembered_too() -> None:
+    phones = Pushed({A: 410})
+    await phones.handle("payment.failed", A, **fact(1))
+    settled = await phones.handle("payment.failed", A, **fact(2))
+    assert isinstance(settled, Done)
+    assert isinstance(settled.outcome, Skipped)
+    assert phones.tried == [A]
 
 
 async def test_a_device_that_is_left_with_one_that_cannot_be_used_is_none() -> None:

@@ -190,7 +190,7 @@ async def test_a_message_that_waited_in_the_channel_until_the_night_is_not_hande
 
     async def until_night(_: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
         hours.has_come.append("night")
-        await asyncio.sleep(0.25)  # longer than an answer about its relevance is used
+        await asyncio.sleep(1.1)  # longer than an answer about its relevance is used
         return HandoverRefused() if await before_handover() is Fence.LOST else ACCEPTED
 
     phones.channel.steps.append(until_night)

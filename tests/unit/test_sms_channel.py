@@ -64,6 +64,14 @@ def test_every_sample_fits_into_two_segments_in_every_language(composer: SmsComp
     assert list(template_loading.faults(composer, TEMPLATES)) == []
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Los_Angeles"])
+def test_every_sample_fits_with_a_long_brand_in_any_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """A text that is too long stops the start, so no setting may make one of ours so."""
+    settings = _settings(monkeypatch, DEFAULT_TIME_ZONE=zone, BRAND_NAME="Kinoptikon Mitternacht")
+    composer = template_loading.unchecked(TEMPLATES, bootstrap.profile(settings), default_country=None)
+    assert list(template_loading.faults(composer, TEMPLATES)) == []
+
+
 def test_a_text_says_what_happened_to_what_and_what_follows(composer: SmsComposer) -> None:
     event = cancelled(movie_title="Inception", showtime="2026-12-15T20:00+01:00", time_zone="Europe/Berlin")
     message = composer.compose(event, PERSON, IDS)
@@ -142,6 +150,38 @@ def test_live_names_each_setting_that_is_missing_and_where_to_get_it(
         with pytest.raises(ConfigurationError, match=rf"DELIVERY_MODE=live, but .*{name}.*docs/providers\.md"):
             load(None)
         monkeypatch.setenv(name, complete[name])
+
+
+async def test_doctor_says_when_it_is_quiet_and_who_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"SMS_QUIET_HOURS": "22:00-07:30", "SMS_CONSENT_FIELD": "consent.sms", "SMS_CONSENT_REQUIRED": "false"}
+    settings = _settings(
+        monkeypatch, SMS_PROVIDER="twilio", PUSH_PROVIDERS="fcm", PUSH_QUIET_HOURS="23:00-6:00", **wanted
+    )
+    told = await further_channels.check_sms(settings)
+    assert "quiet from 22:00 to 07:30" in told
+    assert "not at all where an event names no time zone: DEFAULT_TIME_ZONE" in told
+    assert "users.consent.sms says who agrees, and messages go to who has not said" in told
+    assert "quiet from 23:00 to 06:00" in await further_channels.check_push(settings)
+    with_zone = _settings(monkeypatch, DEFAULT_TIME_ZONE="Europe/Berlin", SMS_CONSENT_REQUIRED="true")
+    told = await further_channels.check_sms(with_zone)
+    assert "not at all" not in told
+    assert "nothing goes to who has not said" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMS_QUIET_HOURS", "at night"),
+        ("PUSH_QUIET_HOURS", "22:00"),
+        ("SMS_CONSENT_FIELD", "$where"),
+        ("SMS_RECIPIENT_PER_HOUR", "-1"),
+    ],
+)
+def test_a_setting_that_means_nothing_stops_the_start_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        _settings(monkeypatch, **{name: value})
 
 
 def test_off_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:

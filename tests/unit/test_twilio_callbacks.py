@@ -1,7 +1,10 @@
 """Twilio's callbacks are believed only where they are signed, and say what became of an SMS."""
 
+import json
 from datetime import UTC, datetime
-from urllib.parse import urlencode
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -13,6 +16,7 @@ from notification_service.feedback.providers.webhooks import CallbackRefusedErro
 
 ORIGIN, TOKEN = "https://cb.cinema.example", "12345"
 NOTIFICATION = "ab" * 16
+VECTORS = json.loads((Path(__file__).parent / "webhooks" / "twilio_signatures.json").read_text("utf-8"))
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
@@ -41,6 +45,19 @@ def test_the_signature_is_that_of_twilio_s_own_example() -> None:
     url = "https://mycompany.com/myapp.php?foo=1&bar=2"
     assert signature(b"12345", url, fields) == b"RSOYDt4T1cUTdK1PDd93/VVr8B8="
     assert signature(b"12345", url, fields[::-1]) == b"RSOYDt4T1cUTdK1PDd93/VVr8B8="
+
+
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda each: str(each["signature"]))
+async def test_what_twilio_s_own_validator_signed_is_believed(vector: dict[str, Any]) -> None:
+    """The file says how its signatures were made; they are not ours."""
+    listed = vector["fields"]
+    fields = [(name, value) for name, value in (listed.items() if isinstance(listed, dict) else listed)]
+    assert signature(VECTORS["token"].encode(), vector["url"], fields).decode() == vector["signature"]
+    path = urlsplit(vector["url"]).path
+    webhook = Webhook({"x-twilio-signature": vector["signature"]}, urlencode(fields).encode(), NOW, path)
+    assert isinstance(await Twilio(ORIGIN, ["another", VECTORS["token"]]).read(webhook), Heard)
+    with pytest.raises(CallbackRefusedError):
+        await Twilio(ORIGIN, ["another"]).read(webhook)
 
 
 @pytest.mark.parametrize("signed", [ORIGIN, f"{ORIGIN}:443"])

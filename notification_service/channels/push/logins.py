@@ -21,6 +21,7 @@ _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _RENEWED_AFTER_S = 50 * 60.0
 """Google's tokens last an hour."""
+_APNS_STEPS = "Apple Developer → Certificates, Identifiers & Profiles → Keys (docs/providers.md, APNs)"
 _FLOOR_S = 40 * 60
 """APNs takes a token for an hour, and no new one within 20 minutes."""
 
@@ -42,13 +43,10 @@ def read_apns_key(path: Path) -> EllipticCurvePrivateKey:
         if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
             return key
     except OSError as problem:
-        raise ConfigurationError(f"APNS_KEY_FILE={path} cannot be read: {problem.strerror}") from None
+        raise ConfigurationError(f"APNS_KEY_FILE={path} cannot be read: {problem.strerror}: {_APNS_STEPS}") from None
     except UNREADABLE:
         pass
-    raise ConfigurationError(
-        f"APNS_KEY_FILE={path} is no key for APNs (AuthKey_….p8): Apple Developer → Certificates, Identifiers & "
-        "Profiles → Keys (docs/providers.md, APNs)"
-    )
+    raise ConfigurationError(f"APNS_KEY_FILE={path} is no key for APNs (AuthKey_….p8): {_APNS_STEPS}")
 
 
 class GoogleLogin:
