@@ -37,6 +37,19 @@ def wire_over(transport: ScriptedTransport) -> Wire:
     return Wire(transport)
 
 
+class EndedTransport(ScriptedTransport):
+    """As uvloop's, between the end of the connection and the word of it."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        raise RuntimeError(f"unable to write {len(data)} bytes: the handler is closed")
+
+
+async def test_a_connection_that_has_just_ended_is_no_error_of_ours() -> None:
+    wire = wire_over(EndedTransport())
+    with pytest.raises(SMTPServerDisconnected):
+        wire.ask(b"MAIL FROM:<a@b.example>\r\n")
+
+
 @pytest.mark.parametrize("pieces", [1, 7, 1000])
 async def test_replies_answer_the_commands_in_their_order_in_whatever_pieces_they_come(pieces: int) -> None:
     wire = wire_over(ScriptedTransport())

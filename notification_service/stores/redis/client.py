@@ -15,7 +15,15 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, 
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+    MasterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError as RedisTimeoutError,
+)
 from redis.maint_notifications import MaintNotificationsConfig
 
 from notification_service.foundation.batching import Batcher
@@ -23,6 +31,10 @@ from notification_service.foundation.errors import INVALID_URL, ConfigurationErr
 from notification_service.foundation.hosts import is_host
 
 T = TypeVar("T")
+
+_ENDED_CONNECTION = RuntimeError
+"""Raised by uvloop's transports when something is written to a connection that the server has closed."""
+_RETRIED = (RedisConnectionError, RedisTimeoutError, _ENDED_CONNECTION)
 
 _TIMEOUT_S, _GROUP_TIMEOUT_S = 1.0, 2.5
 _MAX_GROUP_SIZE = 100
@@ -95,7 +107,10 @@ class _Scripts:
         async with asyncio.timeout(_GROUP_TIMEOUT_S), self.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
-            return list(await pipeline.execute(raise_on_error=False))
+            try:
+                return list(await pipeline.execute(raise_on_error=False))
+            except _ENDED_CONNECTION as problem:
+                raise RedisConnectionError(str(problem)) from problem
 
 
 class RedisClient(_Scripts, Redis):  # type: ignore[misc]  # redis-py's own bases disagree
@@ -223,7 +238,7 @@ def _options() -> dict[str, Any]:
         "socket_timeout": _TIMEOUT_S,
         "socket_connect_timeout": _TIMEOUT_S,
         "health_check_interval": 30,
-        "retry": Retry(NoBackoff(), 1),
+        "retry": Retry(NoBackoff(), 1, supported_errors=_RETRIED),  # type: ignore[arg-type]  # annotated too narrowly
         "decode_responses": True,
         # A feature of Redis Enterprise that costs each new connection a round trip.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),

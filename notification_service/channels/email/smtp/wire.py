@@ -72,7 +72,12 @@ class Wire(asyncio.Protocol):
         return futures
 
     def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        """Raises `SMTPServerDisconnected`."""
+        try:
+            self._transport.write(data)
+        except RuntimeError as problem:
+            # uvloop says so of a connection that has just ended; asyncio says nothing yet.
+            raise SMTPServerDisconnected("Connection lost") from problem
 
     async def write_most(self, data: bytes, reply: asyncio.Future[Reply]) -> bytes | None:
         """Write all but the last 64 KiB as fast as the server reads, and return those.
