@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notification_service import bootstrap
+from notification_service.bootstrap import optional_parts
 from notification_service.delivery.experiments import RunningExperiment
 from notification_service.settings import RecipientRecord, Settings
 from notification_service.stores.mongo import client as mongo
@@ -20,8 +21,6 @@ from notification_service.stores.redis.rates import RedisRates
 
 if TYPE_CHECKING:
     from notification_service.stores.mongo.suppressions import MongoSuppressions
-
-from notification_service.bootstrap import optional_parts
 
 _DAY_S = 86400
 

@@ -36,9 +36,11 @@ class ThreadedServer(ABC):
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
+        """Nobody answers at the port from now on; what is under way ends by itself."""
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
+            # The base class would wait for requests that hang.
             socketserver.TCPServer.server_close(server)
 
     def __enter__(self) -> Self:

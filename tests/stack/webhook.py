@@ -1,15 +1,14 @@
 """A webhook on loopback that accepts messages, counts them, and misbehaves as a test asks."""
 
 import json
-import socketserver
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
-from tests.stack.processes import free_port
+from tests.stack.threaded_server import ThreadedServer
 
 
 @dataclass(frozen=True)
@@ -22,25 +21,16 @@ class Answer:
     lost: bool = False
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's own
-        """A client that was killed closes its connection at any time."""
-
-
-class Webhook:
+class Webhook(ThreadedServer):
     """`accepted`: the reference and the message of each request that was accepted, in their order."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        super().__init__()
         self.accepted: list[tuple[str, dict[str, Any]]] = []
         self.asked = 0
         self._answers: deque[Answer] = deque()
         self._always = Answer()
         self._lock = threading.Lock()
-        self._server: _Server | None = None
 
     @property
     def references(self) -> list[str]:
@@ -52,24 +42,8 @@ class Webhook:
         with self._lock:
             self._answers, self._always = deque(answers), always or Answer()
 
-    def start(self) -> None:
-        self._server = _Server(("127.0.0.1", self.port), _handler(self))
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Nobody answers at the port from now on; what is under way ends by itself."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.shutdown()
-            # The base class would wait for requests that hang.
-            socketserver.TCPServer.server_close(server)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _handler(self)
 
     def answer(self, reference: str, message: dict[str, Any]) -> Answer:
         with self._lock:

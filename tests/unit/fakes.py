@@ -28,6 +28,9 @@ from notification_service.delivery.ports.channel import (
     Verdict,
 )
 from notification_service.delivery.ports.claims import Fence
+from notification_service.delivery.ports.suppressions import Known
+from notification_service.foundation.errors import StoreUnavailableError
+from notification_service.stores.memory.suppressions import MemorySuppressions
 
 LARGEST = 256 * 1024
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -142,3 +145,14 @@ class FixedKeys:
 
     def verify(self, purpose: bytes, key_id: int, message: bytes, mac: bytes) -> bool:
         return key_id == 1 and hmac.compare_digest(self.sign(purpose, message, len(mac))[1], mac)
+
+
+class FlakyList(MemorySuppressions):
+    """The list of suppressions, which cannot be read while it is `down`."""
+
+    down = False
+
+    async def known(self, channel: ChannelKind, address: str) -> Known:
+        if self.down:
+            raise StoreUnavailableError("MongoDB", "down")
+        return await super().known(channel, address)

@@ -18,25 +18,13 @@ from notification_service.delivery.ports.channel import (
     Refused,
     Verdict,
 )
-from notification_service.delivery.ports.suppressions import Known
 from notification_service.delivery.settlements import Done, Retry
-from notification_service.foundation.errors import StoreUnavailableError
-from notification_service.stores.memory.suppressions import MemorySuppressions
-from tests.unit.fakes import refused
+from tests.unit.fakes import FlakyList, refused
 from tests.unit.phones import Phones, push
 
 PUSH = ChannelKind.PUSH
 A, B = "aa" * 32, "bb" * 32
 NOW = datetime.now(UTC)
-
-
-class FlakyList(MemorySuppressions):
-    down = False
-
-    async def known(self, channel: ChannelKind, address: str) -> Known:
-        if self.down:
-            raise StoreUnavailableError("MongoDB", "down")
-        return await super().known(channel, address)
 
 
 class Pushed(Phones):

@@ -10,30 +10,18 @@ from notification_service.contract.outcomes import Outcome, Sent, Skipped, SkipR
 from notification_service.contract.suppressions import Cause, Evidence, Lift
 from notification_service.delivery import recipients
 from notification_service.delivery.ports.directory import Recipient
-from notification_service.delivery.ports.suppressions import Known
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.delivery.suppression_check import SuppressionCheck
 from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.memory.directory import MemoryDirectory
 from notification_service.stores.memory.suppressions import MemorySuppressions
 from tests.samples import sample
-from tests.unit.fakes import IN_DOUBT, Step, deferred, inbound, notification, refused
+from tests.unit.fakes import IN_DOUBT, FlakyList, Step, deferred, inbound, notification, refused
 from tests.unit.test_pipeline import Cinema, confirmed
 
 EMAIL = ChannelKind.EMAIL
 JANE = "jane.smith@example.com"
 HOUR = timedelta(hours=1)
-
-
-class FlakyList(MemorySuppressions):
-    """The list, which cannot be read while it is `down`."""
-
-    down = False
-
-    async def known(self, channel: ChannelKind, address: str) -> Known:
-        if self.down:
-            raise StoreUnavailableError("MongoDB", "down")
-        return await super().known(channel, address)
 
 
 class Listed(Cinema):
