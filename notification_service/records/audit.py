@@ -85,6 +85,7 @@ async def _audit(
         stack.push_async_callback(claims.aclose)
         republish = await stack.enter_async_context(parking.republishing(url)) if repair else None
         records = MongoAudit(db, settings.mongodb.collection)
+        await records.prepare()
         retry_schedule = RetrySchedule(service.max_retry_attempts, service.retry_rungs)
         rules = Deadlines(datetime.now(UTC), service.lease_seconds, retry_schedule)
         recalls = MongoRecalls(db, settings.mongodb.collection)

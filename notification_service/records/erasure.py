@@ -40,7 +40,10 @@ async def _records(settings: Settings, *, by_address: bool = False) -> AsyncIter
             await search.ping()
             await search.prepare()
         full = settings.service.record_recipient is RecipientRecord.FULL
-        yield MongoRetention(db, collection, settings.addresses.plain_keys, full_recipients=full)
+        records = MongoRetention(db, collection, settings.addresses.plain_keys, full_recipients=full)
+        if by_address:
+            await records.prepare_to_erase()
+        yield records
 
 
 async def sweep(settings: Settings, *, dry: bool) -> SweepResult:

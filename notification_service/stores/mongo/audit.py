@@ -6,6 +6,7 @@ from datetime import datetime
 from notification_service.contract.notification_ids import REPORT_FIELD
 from notification_service.contract.outcomes import WAITING
 from notification_service.delivery.ports.ledger import Record
+from notification_service.stores.mongo import schema
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
 
 _BATCH_SIZE = 500
@@ -21,6 +22,10 @@ class MongoAudit:
 
     def __init__(self, database: Database, collection: str) -> None:
         self._records = database[collection]
+
+    async def prepare(self) -> None:
+        """Create the index that `records_of` needs, if it is missing."""
+        await schema.create_indexes(self._records, schema.BY_EVENT)
 
     def batches(self) -> AsyncIterator[list[Document]]:
         """Yield the service's records without their events, one batch in memory at a time."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
+from notification_service.stores.mongo import schema
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
 
 _BATCH_SIZE = 1000
@@ -23,9 +24,12 @@ class MongoExperimentRecords:
     def __init__(self, database: Database, collection: str) -> None:
         self._records = database[collection]
 
-    def assigned(self, salt: str, channel: str) -> AsyncIterator[list[Document]]:
-        """Yield the records of one channel that have a part in this test, over the index on `experiment`."""
-        return in_batches(self._records.find({"experiment": salt, "notification_type": channel}, _FIELDS), _BATCH_SIZE)
+    async def assigned(self, salt: str, channel: str) -> AsyncIterator[list[Document]]:
+        """Yield the records of one channel that have a part in this test, over an index that it creates."""
+        await schema.create_indexes(self._records, schema.BY_EXPERIMENT)
+        found = self._records.find({"experiment": salt, "notification_type": channel}, _FIELDS)
+        async for batch in in_batches(found, _BATCH_SIZE):
+            yield batch
 
     def sent(self, template: str, channel: str, since: datetime) -> AsyncIterator[list[Document]]:
         """Yield the records of a template that were created since then and sent, with the ids of their event."""

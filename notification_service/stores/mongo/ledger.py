@@ -75,7 +75,7 @@ class MongoLedger(MongoFacts):
 
     async def index(self) -> None:
         """Create the indexes that are missing. Raises `StoreUnavailableError`. On a large collection it takes long."""
-        await schema.create_indexes(self._records, self._database[schema.FACTS])
+        await schema.create_record_indexes(self._records)
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from notification_service.contract.outcomes import SUPPRESSING, ParkReason
 from notification_service.delivery.ports.recalls import Order
-from notification_service.stores.mongo import documents
+from notification_service.stores.mongo import documents, schema
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors
 from notification_service.stores.mongo.schema import FACTS
 from notification_service.stores.mongo.search import identity
@@ -101,6 +101,10 @@ class MongoRecalls:
     def bounced_by(self, fingerprint: str, since: datetime) -> AsyncIterator[list[Document]]:
         return self.bounced(Bounces(fingerprint=fingerprint, since=since))
 
-    def bounced(self, wanted: Bounces) -> AsyncIterator[list[Document]]:
+    async def bounced(self, wanted: Bounces) -> AsyncIterator[list[Document]]:
         """Yield the records with their events, a batch at a time, unsorted: MongoDB limits how many it sorts."""
-        return in_batches(self._records.find(wanted.query, _FIELDS), _BATCH_SIZE, wanted.matches)
+        if wanted.fingerprint:
+            # Only bounced records have one, so the sparse index is small, but few services ever need it.
+            await schema.create_indexes(self._records, schema.BY_FINGERPRINT)
+        async for batch in in_batches(self._records.find(wanted.query, _FIELDS), _BATCH_SIZE, wanted.matches):
+            yield batch

@@ -12,7 +12,7 @@ from notification_service.delivery.ports.ledger import Record
 from notification_service.delivery.ports.retention_policy import ChangeResult
 from notification_service.foundation.address_digests import MORE, Digests, names, stand_in, texts_in, texts_of_id
 from notification_service.foundation.addresses import key
-from notification_service.stores.mongo import address_keys, documents, personal_data
+from notification_service.stores.mongo import address_keys, documents, personal_data, schema
 from notification_service.stores.mongo.client import Database, Document, in_batches, translate_errors, unavailable
 from notification_service.stores.mongo.recipients import UNKEYED, spellings
 from notification_service.stores.mongo.schema import FACTS, SIGNALS
@@ -52,6 +52,11 @@ class MongoRetention:
         self._signals = database[SIGNALS]
         self._keys = address_keys
         self._full = full_recipients
+
+    async def prepare_to_erase(self) -> None:
+        """Create the indexes that `addressed_to` and `erase_facts` need beside those of `MongoSearch`, if missing."""
+        await schema.create_indexes(self._records, schema.BY_ADDRESS)
+        await schema.create_indexes(self._facts, schema.FACTS_BY_ADDRESS)
 
     async def created_between(self, after: datetime | None, before: datetime) -> AsyncIterator[list[Document]]:
         """Yield closed records by their age, over the index on `created_at`."""
@@ -203,6 +208,7 @@ class MongoRetention:
 
     async def forget_facts(self, before: datetime) -> int:
         """Delete facts and signals that are older than every record. Returns how many facts."""
+        await schema.create_indexes(self._facts, schema.FACTS_BY_AGE)
         await translate_errors(self._signals.delete_many({"received_at": {"$lt": before}}))
         count = 0
         while True:

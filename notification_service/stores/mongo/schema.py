@@ -5,6 +5,7 @@ from typing import Any
 
 import pymongo
 import structlog
+from pymongo import ASCENDING, IndexModel
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 
 from notification_service.contract.channel_kinds import ChannelKind
@@ -22,7 +23,19 @@ SIGNALS = "notification_signals"
 INDEX_BUILD_TIMEOUT_S = 600
 """The indexes of a large collection may take this long; the collection stays usable meanwhile."""
 
-_INDEXES = ("event_id", "event_ids", "recipient", "notification_type", "created_at", "address_digests")
+_RECORD_INDEXES = [
+    IndexModel([(name, ASCENDING)]) for name in ("event_id", "recipient", "notification_type", "created_at")
+]
+"""The indexes of a deployed `notification_logs`. Every event pays for them, so there are no others until they are asked
+for: whoever searches by anything else creates the index for it."""
+
+BY_TIME = [("created_at", ASCENDING), ("_id", ASCENDING)]
+BY_EVENT = IndexModel([("event_ids", ASCENDING), *BY_TIME])
+BY_ADDRESS = IndexModel([("address_digests", ASCENDING)])
+BY_FINGERPRINT = IndexModel([("fingerprint", ASCENDING)], sparse=True)
+BY_EXPERIMENT = IndexModel([("experiment", ASCENDING)], sparse=True)
+FACTS_BY_AGE = IndexModel([("created_at", ASCENDING)])
+FACTS_BY_ADDRESS = IndexModel([("address_digests", ASCENDING)], sparse=True)
 
 VALIDATOR: Mapping[str, Any] = {
     "$jsonSchema": {
@@ -52,18 +65,22 @@ async def create_collection(database: Database, name: str) -> None:
         await if_allowed(database.create_collection(name, validator=VALIDATOR), what=f"collection {name}")
 
 
-async def create_indexes(records: Collection, facts: Collection) -> None:
-    """Create the indexes that are missing. Raises `StoreUnavailableError`; an index that is refused is logged."""
+async def create_record_indexes(records: Collection) -> None:
+    """Create those that a deployed collection has. Raises `StoreUnavailableError`; one that is refused is logged."""
+    await create_indexes(records, *_RECORD_INDEXES)
+
+
+async def create_indexes(collection: Collection, *indexes: IndexModel) -> None:
+    """Create the indexes that are missing. On a large collection it takes long; the collection stays usable meanwhile.
+
+    Raises `StoreUnavailableError`. An index that is refused is logged: what needs it is slow, but not wrong.
+    """
+    # Within the time for an index, a server that is down would be waited for.
+    await translate_errors(collection.database.command("ping"))
     with pymongo.timeout(INDEX_BUILD_TIMEOUT_S):
-        for name in _INDEXES:
-            await if_allowed(records.create_index(name), what=f"index on {name}")
-        # Only bounced records have a fingerprint, so a sparse index costs no other write anything.
-        await if_allowed(records.create_index("fingerprint", sparse=True), what="index on fingerprint")
-        await if_allowed(records.create_index("experiment", sparse=True), what="index on experiment")
-        await if_allowed(facts.create_index("created_at"), what=f"index on {facts.name}.created_at")
-        await if_allowed(
-            facts.create_index("address_digests", sparse=True), what=f"index on {facts.name}.address_digests"
-        )
+        for index in indexes:
+            name = ", ".join(index.document["key"])
+            await if_allowed(collection.create_indexes([index]), what=f"index on {collection.name}: {name}")
 
 
 async def if_allowed(call: Awaitable[object], *, what: str) -> None:

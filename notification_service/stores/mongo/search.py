@@ -17,20 +17,17 @@ from notification_service.foundation.phone_numbers import is_number, read_e164
 from notification_service.stores.mongo.client import Database, Document, translate_errors, unavailable
 from notification_service.stores.mongo.documents import RECORDED_EVENT_FIELDS, recorded_event, storable_text
 from notification_service.stores.mongo.recipients import SPELLINGS_INDEX, spellings
-from notification_service.stores.mongo.schema import INDEX_BUILD_TIMEOUT_S
+from notification_service.stores.mongo.schema import BY_EVENT, BY_TIME, INDEX_BUILD_TIMEOUT_S
 
 log = structlog.get_logger(__name__)
 
 _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
-_BY_TIME = [("created_at", ASCENDING), ("_id", ASCENDING)]
-"""Read backwards: SecantusDB loses the end of a range in a descending index."""
+# Read backwards: SecantusDB loses the end of a range in a descending index.
 _INDEXES = [
-    *(
-        IndexModel([(name, ASCENDING), *_BY_TIME])
-        for name in ("booking_id", "event_ids", "recipient_key", "recipient", "outcome")
-    ),
+    BY_EVENT,
+    *(IndexModel([(name, ASCENDING), *BY_TIME]) for name in ("booking_id", "recipient_key", "recipient", "outcome")),
     SPELLINGS_INDEX,
-    IndexModel([*_BY_TIME, ("outcome", ASCENDING)]),
+    IndexModel([*BY_TIME, ("outcome", ASCENDING)]),
 ]
 _ID_PREFIX = re.compile(r"([0-9a-f]{8,31})(?:…|\.\.\.)?")
 _MESSAGE_ID = re.compile(r"<?([0-9a-f]{32})@[^@\s]+")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateOne
 
 from notification_service.contract.delivery_status import Delivery, DeliveryStatus, furthest
@@ -46,11 +45,8 @@ class MongoSignals:
 
     async def index(self) -> None:
         """Create the indexes that are missing. Raises `StoreUnavailableError`; one that is refused is logged."""
-        with pymongo.timeout(schema.INDEX_BUILD_TIMEOUT_S):
-            await schema.if_allowed(self._signals.create_indexes(_INDEXES), what=f"indexes of {schema.SIGNALS}")
-            for index in _RECORD_INDEXES:
-                name = str(next(iter(index.document["key"])))
-                await schema.if_allowed(self._records.create_indexes([index]), what=f"index on {name}")
+        await schema.create_indexes(self._signals, *_INDEXES)
+        await schema.create_indexes(self._records, *_RECORD_INDEXES)
 
     async def record_of(self, signal: Signal) -> SignalledRecord | None:
         found = await self._find("_id", signal.notification_id)
