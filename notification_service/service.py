@@ -1,6 +1,7 @@
 """The life of the service: start, consume, drain, stop; and its health."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 _INDEX_RETRY_INTERVAL_S = 30.0
 _MAX_LISTED_DOMAINS = 5
 _SIGNALS_GRACE_S = 3.0
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 CompanionServer = Callable[[Settings], AbstractAsyncContextManager[None]]
 """A server that runs as long as the service does, such as the console."""
@@ -195,6 +197,9 @@ async def opened(settings: Settings, others: Sequence[ChannelParts] = ()) -> Asy
 
 def serve(settings: Settings, companion: CompanionServer, others: Sequence[ChannelParts] = ()) -> None:
     """`run` on an event loop of its own. Raises `ConfigurationError`."""
+    # What is loaded by now stays, and an event makes hardly any cycles: to look for them takes 2 % of its CPU.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, companion, others))
 

@@ -51,7 +51,8 @@ class Digests:
     """`keys`: new digests are made with the first; the others are those of older records."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = [hashlib.sha256(each.encode()).digest() for each in keys]
+        secrets = [hashlib.sha256(each.encode()).digest() for each in keys]
+        self._keys = [hmac.new(each, digestmod="sha256") for each in secrets]
 
     def of(self, texts: Iterable[str]) -> list[str]:
         """The digest of every address in the texts, sorted; empty without a key."""
@@ -72,11 +73,18 @@ class Digests:
     @property
     def key_ids(self) -> list[str]:
         """An id of each key, which does not reveal the key, so that digests made with a lost key are noticed."""
-        return [hmac.digest(each, b"which key", "sha256").hex()[:_DIGEST_LENGTH] for each in self._keys]
+        return [_keyed(each, b"which key") for each in self._keys]
 
 
-def _digest(secret: bytes, address: str) -> str:
-    return hmac.digest(secret, address.encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGEST_LENGTH]
+def _digest(key: hmac.HMAC, address: str) -> str:
+    return _keyed(key, address.encode("utf-8", "surrogatepass"))
+
+
+def _keyed(key: hmac.HMAC, text: bytes) -> str:
+    """A copy of the keyed state: unlike `hmac.digest` it lets no other thread run in between."""
+    digest = key.copy()
+    digest.update(text)
+    return digest.hexdigest()[:_DIGEST_LENGTH]
 
 
 def canonical(address: str) -> str:

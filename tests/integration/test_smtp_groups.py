@@ -302,6 +302,14 @@ async def test_a_break_between_any_two_replies_touches_one_mail_at_most(step: st
     assert {name: len(each) for name, each in server.accepted.items()} == {"a": 1, "b": 1, "c": 1}
 
 
+async def test_a_server_that_refuses_content_and_then_is_silent_has_not_touched_the_mail_behind_it() -> None:
+    answers = at("CONTENT", "a", reply("554 5.7.1 no", then="hang"), times=1)
+    async with dialogue(answers, ("PIPELINING",)) as server, channel_to(server, timeout=0.3) as (channel, _):
+        verdicts = await send(channel, *named("a", "b", "c"))
+        assert [type(each) for each in verdicts] == [Refused, Accepted, Accepted]
+    assert {name: len(each) for name, each in server.accepted.items()} == {"b": 1, "c": 1}
+
+
 @pytest.mark.parametrize("text", [LATER, GONE])
 async def test_the_refusal_of_a_mail_that_rides_is_read_though_the_content_before_is_in_doubt(text: str) -> None:
     def answers(step: Step) -> Say | None:

@@ -4,14 +4,14 @@ import asyncio
 import hashlib
 import re
 import ssl
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -52,16 +52,19 @@ class _Call:
     args: Sequence[str | int | float]
 
     @property
-    def command(self) -> tuple[str | int | float, ...]:
+    def command(self) -> "_Command":
         return (_BY_DIGEST, self.script.digest, len(self.keys), *self.keys, *self.args)
+
+
+_Command = tuple[str | int | float, ...]
 
 
 class _Scripts:
     """Scripts sent in groups: sent alone, each costs several times as much."""
 
-    pipeline: Any
     load: Any
     _leave_former_primary: Any
+    _exchange: Callable[[Sequence[_Command]], Awaitable[list[Any]]]
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
         super().__init__(**options)
@@ -102,13 +105,11 @@ class _Scripts:
             await self.load(text)
         return await self._send([call.command for call in calls.values()])
 
-    async def _send(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        # One timeout for the connection, the answers and the client's retry together (pitfalls.md, 10).
-        async with asyncio.timeout(_GROUP_TIMEOUT_S), self.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
+    async def _send(self, commands: Sequence[_Command]) -> list[Any]:
+        # One timeout for the connection, the answers and the retry together (pitfalls.md, 10).
+        async with asyncio.timeout(_GROUP_TIMEOUT_S):
             try:
-                return list(await pipeline.execute(raise_on_error=False))
+                return await self._exchange(commands)
             except _ENDED_CONNECTION as problem:
                 raise RedisConnectionError(str(problem)) from problem
 
@@ -117,6 +118,18 @@ class RedisClient(_Scripts, Redis):  # type: ignore[misc]  # redis-py's own base
     """Redis' own client of one server."""
 
     is_cluster = False
+
+    async def _exchange(self, commands: Sequence[_Command]) -> list[Any]:
+        """What redis-py's pipeline does, without its task for each write and its timer for each answer."""
+        packed = b"".join(map(_packed, commands))
+        connection = await self.connection_pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
+        try:
+            answers: list[Any] = await connection.retry.call_with_retry(
+                lambda: _exchange(connection, packed, len(commands)), lambda _: connection.disconnect(nowait=True)
+            )
+            return answers
+        finally:
+            await self.connection_pool.release(connection)
 
     async def load(self, text: str) -> None:
         await self.script_load(text)
@@ -133,11 +146,47 @@ class _ClusterClient(_Scripts, RedisCluster):  # type: ignore[misc]  # likewise
 
     is_cluster = True
 
+    async def _exchange(self, commands: Sequence[_Command]) -> list[Any]:
+        async with self.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute(raise_on_error=False))
+
     async def load(self, text: str) -> None:
         await self.script_load(text)
 
     async def _leave_former_primary(self) -> None:
         await self.nodes_manager.initialize()
+
+
+def _packed(command: _Command) -> bytes:
+    """The command in the protocol of Redis: an array of texts (RESP2, which RESP3 keeps)."""
+    texts = [str(each).encode() for each in command]
+    return b"*%d\r\n%b" % (len(texts), b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in texts))
+
+
+async def _exchange(connection: AbstractConnection, packed: bytes, answers: int) -> list[Any]:
+    """Send commands, and read as many answers: those that are errors of the server are among them.
+
+    A connection on which this fails is disconnected. Raises `RedisTimeoutError` after a second, and what the retry
+    of the connection covers.
+    """
+    own, connection.socket_timeout = connection.socket_timeout, None
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            await connection.send_packed_command(packed)
+            return [await _answer(connection) for _ in range(answers)]
+    except TimeoutError:
+        raise RedisTimeoutError("no answer within a second") from None
+    finally:
+        connection.socket_timeout = own
+
+
+async def _answer(connection: AbstractConnection) -> Any:  # noqa: ANN401 - as the script answers
+    try:
+        return await connection.read_response()
+    except ResponseError as problem:
+        return problem
 
 
 def _is_no_primary(answer: object) -> bool:

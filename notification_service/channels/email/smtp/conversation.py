@@ -165,14 +165,30 @@ class Conversation:
 
     async def _wait_for(self, ride: Ride) -> None:
         """Wait until the content before is answered. Raises `UntouchedError` where the session cannot go on."""
-        with self.patience.counted() as seconds:
-            await asyncio.wait((ride.previous,), timeout=seconds)
-        if ride.previous_accepted:
-            return
-        refused = ride.previous.done() and not ride.previous.cancelled() and not ride.previous.exception()
-        if ride.by_chunk or not refused:
+        missing: BaseException | None = None
+        try:
+            await self._first_reply(ride)
+        except BROKEN as problem:
+            missing = problem
+        if not ride.previous_answered or (ride.by_chunk and not ride.previous_accepted):
             self.session.spoil("the mail before was not accepted")
             raise UntouchedError
+        if missing:
+            raise missing
+
+    async def _first_reply(self, ride: Ride) -> None:
+        """Wait for the reply to MAIL. It comes with the one to the content before, which another task waits for."""
+        with self.patience.counted() as seconds:
+            async with asyncio.timeout(seconds) as limit:
+
+                def answered(_: asyncio.Future[Reply]) -> None:
+                    limit.reschedule(asyncio.get_running_loop().time() + self.timeout)
+
+                ride.previous.add_done_callback(answered)
+                try:
+                    await ride.replies[0]
+                finally:
+                    ride.previous.remove_done_callback(answered)
 
     async def _read_group(self, replies: tuple[asyncio.Future[Reply], ...]) -> None:
         """Read every reply of a group, whatever the first one says (RFC 2920 §3.1)."""

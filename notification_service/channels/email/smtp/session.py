@@ -49,11 +49,13 @@ class Ride:
     by_chunk: bool
 
     @property
-    def previous_accepted(self) -> bool:
+    def previous_answered(self) -> bool:
         previous = self.previous
-        if not previous.done() or previous.cancelled() or previous.exception():
-            return False
-        return previous.result().code == ACCEPTED
+        return previous.done() and not previous.cancelled() and previous.exception() is None
+
+    @property
+    def previous_accepted(self) -> bool:
+        return self.previous_answered and self.previous.result().code == ACCEPTED
 
 
 @dataclass(slots=True)
