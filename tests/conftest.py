@@ -23,6 +23,7 @@ settings.load_profile("steady")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TIMED = ("faults", "integration", "e2e", "console")
+_BROKEN_CALLBACK = "Exception in callback"
 _VERDICT = r"\bI[1-4]: "
 
 
@@ -70,6 +71,19 @@ def place(stack: LocalStack, tmp_path: Path, request: pytest.FixtureRequest) -> 
     place = Place(stack, tmp_path) if cold else warm_place(stack, tmp_path, request.getfixturevalue("warm"))
     yield place
     place.close()
+    assert not list(_broken_callbacks(tmp_path))
+
+
+def _broken_callbacks(folder: Path) -> Iterator[str]:
+    """What the event loop of a service could only log: nobody waits for the result of a callback."""
+    for log in folder.rglob("service.log"):
+        yield from (line for line in log.read_text("utf-8", "replace").splitlines() if _BROKEN_CALLBACK in line)
+
+
+@pytest.fixture(autouse=True)
+def _no_broken_callback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert not [each for each in caplog.get_records("call") if _BROKEN_CALLBACK in each.getMessage()]
 
 
 @pytest.fixture

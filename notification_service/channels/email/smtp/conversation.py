@@ -182,13 +182,11 @@ class Conversation:
             async with asyncio.timeout(seconds) as limit:
 
                 def answered(_: asyncio.Future[Reply]) -> None:
-                    limit.reschedule(asyncio.get_running_loop().time() + self.timeout)
+                    if not ride.replies[0].done():
+                        limit.reschedule(asyncio.get_running_loop().time() + self.timeout)
 
                 ride.previous.add_done_callback(answered)
-                try:
-                    await ride.replies[0]
-                finally:
-                    ride.previous.remove_done_callback(answered)
+                await ride.replies[0]
 
     async def _read_group(self, replies: tuple[asyncio.Future[Reply], ...]) -> None:
         """Read every reply of a group, whatever the first one says (RFC 2920 §3.1)."""
