@@ -11,10 +11,12 @@ from notification_service.bootstrap.parts import ChannelParts
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer
 from notification_service.channels.breaker import Breaker
+from notification_service.channels.look_ups import GuardedLookUps
 from notification_service.channels.relays import Relays
 from notification_service.channels.simulated import SimulatedChannel
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.pipeline import Pipeline
+from notification_service.delivery.ports.channel import LookUp
 from notification_service.settings import DeliveryMode, Settings
 from notification_service.stores.redis.rates import RedisRates
 
@@ -78,9 +80,13 @@ def further_channel(
         outbox=outbox,
         observer=email.pipeline.observer,
         experiment=email.pipeline.experiment,
-        further=replace(parts, look_up=None) if simulated else parts,
+        further=replace(parts, look_up=_guarded(parts, breaker, simulated=simulated)),
     )
     return RunningChannel(pipeline, breaker, consumer(link, pipeline))
+
+
+def _guarded(parts: ChannelParts, breaker: Breaker, *, simulated: bool) -> LookUp | None:
+    return GuardedLookUps(parts.look_up, breaker) if parts.look_up and not simulated else None
 
 
 def consumer(link: BrokerConnection, pipeline: Pipeline) -> Consumer:

@@ -113,12 +113,12 @@ def test_an_sms_in_doubt_is_looked_for_before_it_is_sent_again(place: Place, twi
 def test_while_the_list_cannot_be_read_nothing_is_sent_blindly(place: Place, twilio: Twilio) -> None:
     data = fresh("booking.cancelled", phone=NUMBERS[0])
     twilio.script(TAKEN_AND_LOST)
-    twilio.list_down = True
+    twilio.list_fault = doubles.LIST_DOWN
     with service(place, twilio) as running:
         place.publish(event(data))
         until(lambda: len(running.said("mail.look_up_failed")) >= 2, timeout=PATIENCE)
         assert len(twilio.messages) == 1
-        twilio.list_down = False
+        twilio.list_fault = None
         until(lambda: settled(place, {data["event_id"]: "sent"}), timeout=PATIENCE)
         end_well(running)
     assert len(twilio.messages) == 1

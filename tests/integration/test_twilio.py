@@ -258,8 +258,8 @@ async def test_a_list_that_is_down_says_that_it_cannot_be_asked_and_a_redacted_o
 ) -> None:
     transport, since = make(), datetime.now(UTC)
     await send(transport, sms())
-    double.list_down = True
+    double.list_fault = doubles.LIST_DOWN
     assert isinstance(await transport.look_up(sms(), since), LookUpFailed)
-    double.list_down, double.redacted = False, True
+    double.list_fault, double.redacted = None, True
     assert await transport.look_up(sms(), since) == CannotTell()
     assert isinstance(await make(api="http://127.0.0.1:1").look_up(sms(), since), LookUpFailed)

@@ -42,6 +42,7 @@ class Reply:
 
 
 TAKEN = Reply()
+LIST_DOWN = Reply(503, 20503)
 TAKEN_AND_LOST, TAKEN_AND_500 = Reply(lost=True), Reply(500, 20500)
 NOT_TAKEN_AND_LOST = Reply(lost=True, takes=False)
 
@@ -78,7 +79,8 @@ class Kept:
 class Twilio(ThreadedServer):
     """`messages`: what it took, in order. `forms`: of every request to send, taken or not.
 
-    `drop_every`: of so many messages that it takes, one answer is dropped.
+    `drop_every`: of so many messages that it takes, one answer is dropped. `list_fault`: what the list is answered with
+    instead.
     """
 
     def __init__(self, *, drop_every: int = 0, page_size: int = 20) -> None:
@@ -87,7 +89,8 @@ class Twilio(ThreadedServer):
         self.forms: list[dict[str, str]] = []
         self.requests = self.listed = 0
         self.drop_every = drop_every
-        self.list_down = self.redacted = False
+        self.list_fault: Reply | None = None
+        self.redacted = False
         self.numbers = dict(_CODES)
         self.page_size = page_size
         self._replies: deque[Reply] = deque()
@@ -129,10 +132,14 @@ class Twilio(ThreadedServer):
             dropped = self.drop_every and len(self.messages) % self.drop_every == 0
             return (TAKEN_AND_LOST if dropped else reply), kept
 
+    def asked_for_list(self) -> Reply | None:
+        with self.lock:
+            self.listed += 1
+            return self.list_fault
+
     def page(self, to: str, page: int) -> list[Kept]:
         """The newest first."""
         with self.lock:
-            self.listed += 1
             found = [each for each in reversed(self.messages) if each.to == to]
             return found[page * self.page_size : (page + 1) * self.page_size]
 
@@ -181,8 +188,9 @@ def _handler(double: Twilio) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - th
         def do_GET(self) -> None:
             if self._refused():
                 return
-            if double.list_down:
-                self._answer(503, {"code": 20503, "message": "not now", "status": 503})
+            if fault := double.asked_for_list():
+                time.sleep(fault.seconds)
+                self._answer(fault.status, {"code": fault.code, "message": "not now", "status": fault.status})
                 return
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             number = int(query.get("Page", "0"))

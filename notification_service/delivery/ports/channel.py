@@ -233,9 +233,14 @@ class CannotTell:
 
 @dataclass(frozen=True, slots=True)
 class LookUpFailed:
-    """The provider cannot be asked now: the message waits, and is not sent blindly."""
+    """The provider cannot be asked now: the message waits, and is not sent blindly.
+
+    `blame`: what this says of the provider, where it says anything; `InDoubt` where the question went out and no answer
+    came.
+    """
 
     reason: str
+    blame: Unavailable | InDoubt | None = None
 
 
 LookUpAnswer = Found | NotFound | CannotTell | LookUpFailed

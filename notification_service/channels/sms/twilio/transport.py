@@ -18,11 +18,13 @@ from notification_service.delivery.ports.channel import (
     BeforeHandover,
     CannotTell,
     Found,
+    InDoubt,
     LookUpAnswer,
     LookUpFailed,
     NotFound,
     OutgoingMessage,
     Tried,
+    Unavailable,
 )
 from notification_service.foundation.errors import ChannelUnavailableError
 
@@ -76,7 +78,7 @@ class TwilioTransport:
         text, timer = as_sms(message).text, AttemptTimer(message.recipient)
         url = f"{self._account.messages}?{urlencode({'To': message.recipient, 'PageSize': _PAGE_SIZE})}"
         for _ in range(_MAX_PAGES):
-            page = await self._page(url)
+            page = await self._page(url, timer)
             if isinstance(page, LookUpFailed):
                 return page
             try:
@@ -96,7 +98,7 @@ class TwilioTransport:
 
     async def check(self) -> str:
         """Read one entry of the list, and return a sentence. Raises `ChannelUnavailableError`."""
-        page = await self._page(f"{self._account.messages}?PageSize=1")
+        page = await self._page(f"{self._account.messages}?PageSize=1", AttemptTimer(""))
         if isinstance(page, LookUpFailed):
             raise ChannelUnavailableError(f"{page.reason}; {LOGIN_HINT}")
         return f"Twilio knows the login, and sends from {self._account.sender}"
@@ -123,15 +125,20 @@ class TwilioTransport:
             form["ValidityPeriod"] = str(max(_MIN_VALIDITY_S, min(_MAX_VALIDITY_S, left)))
         return form
 
-    async def _page(self, url: str) -> Mapping[str, Any] | LookUpFailed:
+    async def _page(self, url: str, timer: AttemptTimer) -> Mapping[str, Any] | LookUpFailed:
         answer = await self._client.request("GET", url, headers=self._headers)
         match answer:
             case Response(status=200):
                 return Reply.of(answer).body
             case Response():
-                return LookUpFailed(f"Twilio's list: {Reply.of(answer).text}")
-            case NotSent(text) | MaybeSent(text):
-                return LookUpFailed(f"Twilio's list: {text}")
+                said = verdict(answer, timer)
+                blame = said if isinstance(said, Unavailable | InDoubt) else None
+                return LookUpFailed(f"Twilio's list: {Reply.of(answer).text}", blame)
+            case NotSent(text):
+                blame = Unavailable(timer.ended("unavailable", text), _UNREACHABLE)
+                return LookUpFailed(f"Twilio's list: {text}", blame)
+            case MaybeSent(text):
+                return LookUpFailed(f"Twilio's list: {text}", InDoubt(timer.ended("in_doubt", text)))
             case FenceLost():
                 raise AssertionError("no fence was given")
 
