@@ -17,6 +17,7 @@ from notification_service.delivery.state import DeliveryState
 
 QUIET_HOURS = "QUIET_HOURS"
 """The end of the setting's name, which begins with the channel's."""
+_JUDGED_AGAIN_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,10 @@ class Waiting:
         return self._quiet_until(job, event) is not None
 
     async def for_quiet_hours(self, job: Job, event: Event) -> Retry | None:
-        """None where the message may go now, else when it comes back: in the morning, and uncounted.
+        """None where the message may go now, else when it comes back: uncounted, in the morning or within an hour.
 
-        A retry and a resend wait too. A message that no queue takes cannot wait, so it goes.
+        Each hour it is judged again, since the setting may have changed. A retry and a resend wait too. A message that
+        no queue takes cannot wait, so it goes.
         """
         end = self._quiet_until(job, event)
         if end is None:
@@ -45,7 +47,10 @@ class Waiting:
         seconds = max((end - datetime.now(UTC)).total_seconds(), 0)
         await self.state.postpone(job, seconds, reason, None)
         self.observer.held_back(self.channel, setting)
-        return Retry(seconds, counted=False, reason=reason, not_before=math.ceil(end.timestamp()))
+        # Rounded down: a delay of an hour is over when the message comes back after it.
+        next_look = int(time.time()) + _JUDGED_AGAIN_S
+        not_before = min(math.ceil(end.timestamp()), next_look)
+        return Retry(min(seconds, _JUDGED_AGAIN_S), counted=False, reason=reason, not_before=not_before)
 
     async def for_limits(self, job: Job) -> Retry | Done | None:
         """Take a place at each rate limit; None where the message may go now, else when it comes back.

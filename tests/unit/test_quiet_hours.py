@@ -159,6 +159,22 @@ async def test_a_message_of_the_night_waits_for_the_morning_and_says_so() -> Non
     assert phones.sent == []
 
 
+async def test_a_night_is_judged_again_every_hour_so_that_a_setting_that_is_taken_out_works_by_then() -> None:
+    long = QuietHours(*((datetime.now(UTC) + timedelta(hours=hours)).time() for hours in (-1, 10)))
+    phones, began = Phones(quiet_hours=long), clock.time()
+    retry = await phones.handle(**NOW)
+    assert isinstance(retry, Retry)
+    assert retry.seconds <= 3600
+    assert began + 3599 <= (retry.not_before or 0) <= clock.time() + 3600
+    ten_hours = datetime.now(UTC) + timedelta(hours=10)
+    assert phones.record.due_at == pytest.approx(ten_hours, abs=timedelta(seconds=5))
+    for _ in range(3):
+        assert isinstance(retry := await phones.handle(**NOW), Retry)
+        assert not retry.counted
+    assert (phones.record.attempts, phones.record.history, phones.record.entry.resends) == ([], [], 0)
+    assert await Phones(after=phones).handle(**NOW) == Done(Sent())
+
+
 async def test_it_goes_in_the_morning_once_though_the_worker_is_another() -> None:
     phones = Phones(quiet_hours=around_now())
     await phones.handle(**NOW)
