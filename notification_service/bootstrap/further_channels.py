@@ -1,6 +1,6 @@
 """Builds the channels beside e-mail that the settings switch on. What is off is not even imported."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,12 +75,26 @@ def sms_composer(settings: Settings) -> "SmsComposer":
     """Raises `ConfigurationError` with file and line where a text is wrong or needs more than two segments."""
     from notification_service.channels.sms.template_loading import load  # noqa: PLC0415 - only where SMS is switched on
 
+    _check_countries("SMS_DEFAULT_COUNTRY", filter(None, [settings.sms.default_country]))
     return load(templates_directory(settings), profile(settings), default_country=settings.sms.default_country)
 
 
+def _check_countries(setting: str, names: Iterable[str]) -> None:
+    """Raises `ConfigurationError` where one has no phone numbers: nobody's number would be of it."""
+    from notification_service.channels.sms.numbers import is_country  # noqa: PLC0415 - only where SMS is switched on
+
+    if unknown := [name for name in names if not is_country(name)]:
+        raise ConfigurationError(
+            f"{setting} names {unknown[0]}, which is no country with phone numbers: write its two letters of ISO 3166, "
+            "such as GB for the United Kingdom"
+        )
+
+
 def sms_prices(settings: Settings) -> "Prices":
+    """Raises `ConfigurationError`."""
     from notification_service.channels.sms.prices import Prices  # noqa: PLC0415 - only where SMS is switched on
 
+    _check_countries("SMS_PRICES", settings.sms.prices)
     return Prices(dict(settings.sms.prices), settings.sms.max_price)
 
 

@@ -12,6 +12,7 @@ _TOKEN_KEYS = ("token", "device_token", "registration_token")
 _PLATFORM_KEYS = ("platform", "type", "os")
 _NAMES = {bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "an object"}
 _TIME_KEYS = ("registered_at", "updated_at", "created_at")
+_MIN_TOKEN = 64
 _MAX_DEVICES = 1000
 """Of one person, that are looked at."""
 
@@ -58,6 +59,8 @@ def _device(value: object) -> Device | None:
 def _read(value: object) -> Device | None:
     """Raises one of `UNREADABLE`, with what is wrong as its text."""
     token = _token(next(_named(value, _TOKEN_KEYS), None) if isinstance(value, dict) else value)
+    if token is None and isinstance(value, dict) and any(map(_may_be_token, _texts(value))):
+        raise ValueError(f"is an object with no {', '.join(_TOKEN_KEYS)}, and may have a token under another name")
     if token is None or not isinstance(value, dict):
         return Device(token) if token else None
     platform = next(_named(value, _PLATFORM_KEYS), None)
@@ -83,4 +86,18 @@ def _token(value: object) -> str | None:
 
 
 def _named(value: dict[str, Any], keys: tuple[str, ...]) -> Iterator[object]:
-    return (value[key] for key in keys if value.get(key) is not None)
+    return (value[key] for key in keys if not _is_blank(value.get(key)))
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _texts(value: dict[str, Any]) -> Iterator[str]:
+    for each in value.values():
+        yield from (text for text in (each if isinstance(each, list) else [each]) if isinstance(text, str))
+
+
+def _may_be_token(text: str) -> bool:
+    """Tokens are longer than the ids of devices, and have no blanks, as the names of programs do."""
+    return len(text) >= _MIN_TOKEN and not any(each.isspace() for each in text)

@@ -26,7 +26,8 @@ async def objection(
     """Why its user gets nothing by this channel; None where they do. Raises `StoreUnavailableError`."""
     wish = await _wish(found, event, directory, composer)
     if wish is False:
-        return Skipped(SkipReason.NO_CONSENT, f"its user refused messages by {composer.channel} ({rule.setting}_FIELD)")
+        refused = f"its user refused messages by {composer.channel} ({rule.setting}_FIELD)"
+        return Skipped(SkipReason.NO_CONSENT, f"{refused}: what stands there is a no, or cannot be read as a yes")
     if wish is None and rule.required:
         detail = f"nobody knows whether its user agrees to messages by {composer.channel} ({rule.setting}_REQUIRED)"
         return Skipped(SkipReason.NO_CONSENT, detail)

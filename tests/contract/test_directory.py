@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from bson import Binary, DBRef, Decimal128, Int64, ObjectId
@@ -174,15 +175,32 @@ async def test_only_a_plain_true_is_a_consent(stack: LocalStack) -> None:
 async def test_who_wants_a_channel_is_read_from_its_field_and_what_says_nothing_is_neither(stack: LocalStack) -> None:
     client = mongo.connect(stack.mongodb_uri)
     database = client[f"test_{uuid.uuid4().hex[:12]}"]
-    said = {"yes": True, "text": "true", "one": 1, "no": False, "zero": 0, "word": "No", "null": None, "more": {"x": 1}}
+    nothing = {"text": "true", "one": 1, "null": None, "blank": " ", "unset": "null"}
+    refusals = {
+        "no": False,
+        "zero": 0,
+        "word": "No",
+        "dot": "No.",
+        "nein": "nein",
+        "out": "opted_out",
+        "more": {"x": 1},
+    }
+    refusals |= {
+        "object": {"granted": False},
+        "list": [False],
+        "decimal": Decimal128("0"),
+        "float": 0.0,
+        "date": datetime(2026, 11, 29, tzinfo=UTC),
+    }
+    said = {"yes": True, **nothing, **refusals}
     await database["users"].insert_many([{"_id": name, "wants": {"sms": each}} for name, each in said.items()])
     # One field inside of another, which MongoDB refuses in one projection.
     fields = {ChannelKind.SMS: "wants.sms", ChannelKind.PUSH: "wants"}
     directory = MongoDirectory(database, "wants.sms.clicks", fields)
     found = {name: await directory.user(name) for name in said}
     wishes = {name: each.consents.get(ChannelKind.SMS) for name, each in found.items() if each}
-    assert wishes == dict.fromkeys(said, None) | {"yes": True, "no": False, "zero": False, "word": False}
-    assert not any(ChannelKind.PUSH in each.consents for each in found.values() if each)
+    assert wishes == {"yes": True, **dict.fromkeys(nothing), **dict.fromkeys(refusals, False)}
+    assert {each.consents.get(ChannelKind.PUSH) for each in found.values() if each} == {False}
     await client.drop_database(database.name)
     client.close()
 

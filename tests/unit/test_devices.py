@@ -25,6 +25,9 @@ from notification_service.contract.events import read
         ),
         ({"token": "t1"}, (Device("t1"),)),
         ([{"platform": "ios"}], ()),
+        ([{"device_id": "0f8fad5b-d9cb-469f-a165-70867728950e", "agent": "Mozilla/5.0 (X11; Linux) " * 3}], ()),
+        ([{"token": "", "device_token": " ", "registration_token": "t1"}], (Device("t1"),)),
+        ([{"token": None}, {}], ()),
     ],
 )
 def test_tokens_are_read_in_every_form(value: object, found: tuple[Device, ...]) -> None:
@@ -46,6 +49,21 @@ def test_what_is_no_token_says_so_and_costs_no_other(value: object, fault: str) 
     found = devices.read([value, "t1", value])
     assert [each.token for each in found] == ["", "t1", ""]
     assert found[0].fault.startswith(f"has {fault} where its token should be")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"ios": "ab" * 32},
+        {"ios": ["ab" * 32], "android": []},
+        {"fcmToken": "x" * 140, "platform": "android"},
+        {"endpoint": "https://updates.push.services.example/wpush/v2/" + "a" * 60, "keys": {}},
+    ],
+)
+def test_a_token_under_another_name_is_not_passed_over_in_silence(value: object) -> None:
+    (found,) = devices.read(value)
+    assert "may have a token under another name" in found.fault
+    assert "token, device_token, registration_token" in found.fault
 
 
 def test_an_unreadable_time_costs_no_token() -> None:

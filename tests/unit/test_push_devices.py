@@ -24,6 +24,10 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
         (Device(FCM, "android"), PushService.FCM),
         (Device(APNS, "android"), PushService.FCM),
         (Device(FCM, "web"), PushService.FCM),
+        (Device(APNS, "ios 17.2"), PushService.APNS),
+        (Device(APNS, "iphone14,2"), PushService.APNS),
+        (Device(APNS, "android 14"), PushService.FCM),
+        (Device(APNS, "android/34"), PushService.FCM),
     ],
 )
 def test_a_token_belongs_to_a_service(device: Device, service: PushService) -> None:
@@ -52,6 +56,11 @@ def test_a_token_that_cannot_be_used_says_why_without_showing_it(device: Device,
     assert not choice.targets
     assert reason in choice.refused[0]
     assert device.token not in choice.refused[0]
+
+
+def test_a_token_of_apple_is_the_same_in_capital_letters_and_the_newer_one_counts() -> None:
+    listed = [Device(APNS, None, NOW), Device(APNS.upper(), None, NOW + timedelta(1)), Device(FCM), Device(FCM.upper())]
+    assert [each.device.token for each in choose(listed, BOTH).targets] == [APNS.upper(), FCM, FCM.upper()]
 
 
 def test_a_token_of_a_service_that_is_not_set_up_is_refused() -> None:

@@ -184,6 +184,17 @@ def test_a_setting_that_means_nothing_stops_the_start_with_its_name(
         _settings(monkeypatch, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("SMS_DEFAULT_COUNTRY", "UK"), ("SMS_PRICES", '{"GB": "0.05", "EU": "0.1"}')]
+)
+async def test_a_country_without_phone_numbers_stops_the_start_and_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    settings = _settings(monkeypatch, **{**MAIL, **TWILIO, "SMS_PROVIDER": "twilio", name: value})
+    with pytest.raises(ConfigurationError, match=f"^{name} names (UK|EU), .* such as GB"):
+        further_channels.configured(settings)
+
+
 def test_off_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(None)
     assert further_channels.configured(settings) == ()

@@ -42,6 +42,7 @@ _MAX_LENGTH = 4096
 _FCM = re.compile(rf"[A-Za-z0-9_:-]{{32,{_MAX_LENGTH}}}")
 _APPLE = {"ios", "ipados", "macos", "watchos", "tvos", "visionos", "iphone", "ipad", "apple", "apns", "apn"}
 _OTHER = {"android", "web", "fcm", "gcm", "firebase", "chrome"}
+_FIRST_WORD = re.compile(r"(?<=[a-z])[^a-z].*", re.DOTALL)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -54,9 +55,19 @@ def choose(devices: Sequence[Device], services: Collection[PushService]) -> Choi
         except ValueError as problem:
             refused.append(f"device {number} {problem}")
     targets.sort(key=lambda each: _registered(each.device), reverse=True)
+    targets = _each_once(targets)
     if len(targets) > MAX_DEVICES:
         refused.append(f"{len(targets) - MAX_DEVICES} devices are left out: the {MAX_DEVICES} newest get it")
     return Choice(tuple(targets[:MAX_DEVICES]), tuple(refused))
+
+
+def _each_once(targets: Sequence[Target]) -> list[Target]:
+    """Each device once: Apple's tokens are numbers in hexadecimal, which capital and small letters write alike."""
+    found: dict[str, Target] = {}
+    for each in targets:
+        token = each.device.token
+        found.setdefault(token.lower() if each.service is PushService.APNS else token, each)
+    return list(found.values())
 
 
 def _service(device: Device, services: Collection[PushService]) -> PushService:
@@ -68,7 +79,8 @@ def _service(device: Device, services: Collection[PushService]) -> PushService:
 
 
 def _shaped(device: Device) -> PushService:
-    token, platform = device.token, device.platform
+    # A platform may come with its version, such as `iOS 17.2`.
+    token, platform = device.token, _FIRST_WORD.sub("", device.platform or "") or device.platform
     if fault := device.fault or _fault(token):
         raise ValueError(fault)
     is_hexadecimal = _APNS.fullmatch(token) is not None

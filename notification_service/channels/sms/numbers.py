@@ -31,11 +31,15 @@ _LENGTHS = {
     ValidationResult.INVALID_COUNTRY_CODE: "no country has its prefix",
     ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "its area code is missing",
 }
+_BLANK = re.compile("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+"""What stands for a blank in texts that were set by a program, such as a no-break space between two groups."""
 _SCHEME = re.compile(r"(?:tel|sms):", re.IGNORECASE)
 _BEHIND_AREA_CODE = re.compile(r"^([+\uff0b]?(?:[ ()]*\d){2,6}[ )]*)/(?=[ ]?\d[\d -]{4,}$)")
 """The slash in `0151/12345678`, which separates no second number."""
 _INTERNATIONAL = re.compile(r"[0\uff10]{2}[\s(]{0,2}(?![0\uff10])\d")
 """00 in place of the plus sign, as most countries dial abroad. Where a default country is set, its own rule counts."""
+_IN_FRONT = re.compile(r"^[^\w+\uff0b*#\-\u2010-\u2015\u2212]+")
+"""What stands before a number that was copied out of a text or a table: a bracket, a quotation mark, a symbol."""
 _AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Invisible characters that are copied along with a number."""
 
@@ -47,8 +51,9 @@ def read_number(text: str, default_country: str | None) -> str:
     are. Raises `NotAnAddressError` with the reason, which never repeats the number.
     """
     plain = _SCHEME.sub("", text.strip().strip(_AROUND).strip(), count=1)
-    plain = _BEHIND_AREA_CODE.sub(r"\1 ", plain)
+    plain = _BEHIND_AREA_CODE.sub(r"\1 ", _BLANK.sub(" ", plain))
     _check_text(plain)
+    plain = _IN_FRONT.sub("", plain)
     if default_country is None and _INTERNATIONAL.match(plain):
         plain = f"+{plain[2:]}"
     if not plain.startswith(("+", "\uff0b")) and default_country is None:
@@ -66,13 +71,18 @@ def country_of(number: str) -> str:
     return str(phonenumbers.region_code_for_number(phonenumbers.parse(number)) or "ZZ")
 
 
+def is_country(name: str) -> bool:
+    """Whether it is a country (ISO 3166, two capital letters) with phone numbers of its own."""
+    return name in phonenumbers.SUPPORTED_REGIONS
+
+
 def _check_text(text: str) -> None:
     """Letters are refused before parsing: `Call +49…` would be read as a number with letters for digits."""
     if not text:
         raise NotAnAddressError("it is empty")
     if text == NO_TEXT:
         raise NotAnAddressError("it is stored as a list, an object or a truth value, and a number is a text")
-    if "\n" in text or "\r" in text:
+    if len(text.splitlines()) > 1:
         raise NotAnAddressError("it has a line break, so it may be several numbers")
     if len(text) > _MAX_LENGTH:
         raise NotAnAddressError("it is longer than a phone number")
@@ -103,3 +113,5 @@ def _check(number: PhoneNumber) -> None:
     kind = phonenumbers.number_type(number)
     if kind not in _MOBILE:
         raise NotAnAddressError(f"it is {_KINDS.get(kind, 'of an unknown kind')}, which gets no SMS")
+    if phonenumbers.region_code_for_number(number) not in phonenumbers.SUPPORTED_REGIONS:
+        raise NotAnAddressError("it belongs to no country, as a satellite phone's does, so nobody knows what it costs")

@@ -70,14 +70,17 @@ def _agrees(document: Mapping[str, Any], field: str | None) -> bool:
 
 
 def _wish(document: Mapping[str, Any], field: str) -> bool | None:
-    """True is a consent as in `_agrees`; whatever reads as a no is one. Anything else says nothing."""
+    """True is a consent as in `_agrees`. A no is one in any spelling, so whatever cannot be read counts as one.
+
+    A yes in another form, and nothing at all, say nothing.
+    """
     value = _value(document, field)
     if value is True:
         return True
     try:
         return False if values.flag(value) is False else None
     except values.UNREADABLE:
-        return None
+        return False
 
 
 def _value(document: Mapping[str, Any], field: str) -> object:
