@@ -22,19 +22,19 @@ def earlier_show(event: Event, localization: Localization) -> Shown | None:
 
 
 def cleaned(event: HasTexts) -> HasTexts:
-    """Returns the event with texts of at most 500 characters and without direction controls of their own."""
+    """Returns the event with texts of at most 500 characters, without control characters and direction controls."""
     values = event.__dict__  # a model asks its class for what it does not have, which takes long
     texts: dict[str, Any] = {
         name: text
         for name, value in values.items()
         if type(value) is str
-        and not (value.isascii() and len(value) <= _MAX_TEXT_LENGTH)
+        and not (value.isascii() and value.isprintable() and len(value) <= _MAX_TEXT_LENGTH)
         and (text := _cleaned(name, value)) != value
     }
     items, seats = values.get("items"), values.get("seats", ())
     if items and any(_item(item) != item for item in items):
         texts["items"] = tuple(item for item in map(_item, items) if item.name)
-    if [seat for seat in seats if len(seat) > _MAX_TEXT_LENGTH or not seat.isascii()]:
+    if [seat for seat in seats if len(seat) > _MAX_TEXT_LENGTH or not (seat.isascii() and seat.isprintable())]:
         texts["seats"] = tuple(text for seat in seats if (text := _cleaned("seats", seat)))
     return event.model_copy(update=texts) if texts else event
 
@@ -44,7 +44,7 @@ def _item(item: Item) -> Item:
 
 
 def _cleaned(name: str, value: object) -> object:
-    if not isinstance(value, str) or (len(value) <= _MAX_TEXT_LENGTH and value.isascii()):
+    if not isinstance(value, str) or (len(value) <= _MAX_TEXT_LENGTH and value.isascii() and value.isprintable()):
         return value
     # An address is checked as it was sent: without its direction controls it would be another one.
     return cut(value if name in _ADDRESSES else formatting.plain(value), _MAX_TEXT_LENGTH).strip() or None

@@ -27,7 +27,8 @@ from notification_service.foundation.caching import bounded_cache
 
 _MAX_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
-_DIRECTION_CONTROLS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+_CONTROLS = tuple(code for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace())
+_UNSEEN = dict.fromkeys((*_CONTROLS, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _MAX_CURRENCY_LENGTH = 24
 _CACHE_SIZE = 1024
 """A mail has each amount several times."""
@@ -79,7 +80,7 @@ def _as_sent(amount: Amount, localization: Localization) -> str:
     # Beside an amount, digits would read as another amount.
     if len(name) > _MAX_CURRENCY_LENGTH or any(map(str.isdigit, name)):
         name = ""
-    return f"{amount.said} {name}".rstrip()
+    return plain(f"{amount.said} {name}").rstrip()
 
 
 @bounded_cache(_CACHE_SIZE)
@@ -252,8 +253,11 @@ def _joined(text: str, at: int) -> bool:
 
 
 def plain(text: str) -> str:
-    """Remove overrides, embeddings and isolates (UAX 9): unclosed, they would affect the text after them too."""
-    return text if text.isascii() else text.translate(_DIRECTION_CONTROLS)
+    """Remove overrides, embeddings and isolates (UAX 9): unclosed, they would affect the text after them too.
+
+    And control characters, which no reader sees and some programs stop at; those that separate words stay.
+    """
+    return text if text.isascii() and text.isprintable() else text.translate(_UNSEEN)
 
 
 def isolated(text: str, localization: Localization) -> str:

@@ -1,5 +1,6 @@
 """What SMS adds to the house: texts, settings, the events that a channel hears, and the look-up before the policy."""
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -88,6 +89,25 @@ def test_a_long_title_is_cut_as_far_as_the_segments_need_it(composer: SmsCompose
     assert message.segments <= 2
     assert message.remarks == ()
     assert "…" in message.text
+
+
+@pytest.mark.parametrize(
+    "odd", ["\x00", "a\x00b", "\x1b[31mred", "\x7f", "\u202eevil", "\u2066x", "a\x07" * 300, "30 \x9f", "\u202e\u202d"]
+)
+def test_no_field_brings_a_control_character_or_a_direction_of_its_own(composer: SmsComposer, odd: str) -> None:
+    for name in ("movie_title", "booking_id", "showtime", "currency", "refund_amount", "cancellation_reason"):
+        text, written, _ = composer.fitted(cancelled(**{name: odd}), Recipient(), "booking_cancellation")
+        seen = text.replace("\n", "")
+        assert not [each for each in seen if unicodedata.category(each) == "Cc" or "\u202a" <= each <= "\u202e"]
+        assert all(line.strip() and not line.endswith(": ") for line in written.lines)
+
+
+def test_a_showtime_that_names_no_time_costs_no_further_segment(composer: SmsComposer) -> None:
+    event = cancelled(movie_title="M" * 400, showtime="some day " * 60)
+    for language in ("en", "de", "hi"):
+        text, _, segments = composer.fitted(event, Recipient(locale=language), "booking_cancellation")
+        assert segments.count <= 2
+        assert "some day" in text
 
 
 def test_a_showtime_without_a_certain_moment_limits_nothing(composer: SmsComposer) -> None:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
@@ -26,6 +27,7 @@ _KINDS = {
 _STOP = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"})
 _START = frozenset({"start", "yes", "unstop"})
 """Twilio's own words. Each counts only as the whole message: `please stop by later` is none."""
+_BETWEEN = re.compile(r"[\W_]+")
 _MAX_FIELDS = 100
 
 
@@ -104,8 +106,7 @@ def _of_a_message(form: Mapping[str, str], webhook: Webhook, notification_id: st
 
 
 def _from_a_person(form: Mapping[str, str], webhook: Webhook) -> list[Signal]:
-    word = form.get("OptOutType") or form.get("Body", "")
-    word = word.strip().strip(".!").casefold()
+    word = _word(form.get("OptOutType") or form.get("Body", ""))
     kind = SignalKind.UNSUBSCRIBED if word in _STOP else SignalKind.RESUBSCRIBED if word in _START else None
     number, sid = _number(form.get("From")), form.get("MessageSid", "")
     if kind is None or number is None or not sid:
@@ -121,6 +122,11 @@ def _from_a_person(form: Mapping[str, str], webhook: Webhook) -> list[Signal]:
             detail=f"answered {word}",
         )
     ]
+
+
+def _word(text: str) -> str:
+    """The letters and digits alone, in small letters: `STOP !`, `stop all` and `opt-out` are Twilio's words too."""
+    return _BETWEEN.sub("", unicodedata.normalize("NFKC", text)).casefold()
 
 
 def _number(text: str | None) -> str | None:
