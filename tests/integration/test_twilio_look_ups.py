@@ -83,7 +83,7 @@ async def test_forty_messages_in_doubt_find_out_once_that_the_provider_is_down(
 ) -> None:
     double.list_fault = fault
     answers = await asyncio.gather(*map(channel.ask, range(AT_ONCE)))
-    assert channel.breaker.state is State.OPEN
+    assert (channel.breaker.state, channel.breaker.slots.generation) == (State.OPEN, 1), "one outage opens it once"
     later = await asyncio.gather(*map(channel.ask, range(36)))
     assert double.listed == asked
     assert all(isinstance(each, LookUpFailed) for each in (*answers, *later))
@@ -104,8 +104,8 @@ async def test_a_list_that_alone_is_down_does_not_stop_messages_that_pass(double
     for _ in range(4):
         await channel.ask()
         await channel.ask()
+        assert channel.breaker.state is State.CLOSED
         assert isinstance(await channel.send(), Accepted)
-    assert channel.breaker.state is State.CLOSED
 
 
 @pytest.mark.parametrize("fault", [TOO_FAST, UNREADABLE])
@@ -128,6 +128,15 @@ async def test_a_look_up_is_the_probe_and_its_answer_opens_the_channel_again(dou
     await channel.until_it_may_be_probed()
     assert await channel.ask() == NotFound()
     assert channel.breaker.state is State.CLOSED
+
+
+async def test_silence_fails_a_probe_at_once(double: Twilio, channel: Channel) -> None:
+    double.list_fault = NO_LOGIN
+    await channel.ask()
+    double.list_fault = LIST_DOWN
+    await channel.until_it_may_be_probed()
+    await channel.ask()
+    assert channel.breaker.state is State.OPEN
 
 
 async def test_while_a_probe_is_under_way_a_look_up_waits_for_what_it_finds(double: Twilio, channel: Channel) -> None:
