@@ -1,21 +1,25 @@
 """The HTTP client: of the channels that send by a provider's API, and of what asks for tokens and certificates.
 
-Each answer says whether the request went out. The only module that knows `httpx2`, imported only where it is needed.
+Each answer says whether the request went out. It asks the core of httpx2 directly, since what httpx2 puts around it
+(redirects, cookies, logins, decoding) is not wanted here and costs more CPU than the rest. Imported only where needed.
 """
 
 import asyncio
 import contextlib
+import functools
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
+import httpcore2
 import httpx2
 
+from notification_service.channels.http_proxies import proxy_of
+from notification_service.channels.http_streams import Network
 from notification_service.delivery.ports.channel import BeforeHandover
 from notification_service.delivery.ports.claims import Fence
 from notification_service.foundation.printable import shown
@@ -28,6 +32,19 @@ _MAX_WAIT_S = 3 * 86400.0
 """As for a mail server's wait: well below the defaults of PARKING_DAYS and VERDICT_DAYS."""
 _REFUSED_STREAM = 7
 """RFC 9113 §7."""
+_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "notification-service"}
+_PLACES = 64
+"""URLs that are kept parsed. Most providers have one."""
+_FAILURES = (
+    httpcore2.ConnectionNotAvailable,
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpcore2.TimeoutException,
+    httpcore2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +120,7 @@ class HttpClient:
         self._timeout = timeout
         self._http2 = http2
         self._places = asyncio.Semaphore(max_connections)
-        self._idle: list[httpx2.AsyncClient] = []
+        self._idle: list[httpcore2.AsyncConnectionInterface] = []
         self._in_use = 0
 
     @property
@@ -127,47 +144,69 @@ class HttpClient:
         """
         exchange = _Exchange(self._timeout, before_handover)
         try:
-            async with exchange.deadline, self._places, self._connection() as client:
-                return await exchange.run(client, method, url, headers, content)
+            request = _request(method, _place(url), headers, content)
+            async with exchange.deadline, self._places:
+                return await self._ask(exchange, request)
         except _FenceLostError:
             return FenceLost()
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as problem:
+        except _FAILURES as problem:
             return exchange.broken(problem)
 
     async def close(self) -> None:
         while self._idle:
             await self._idle.pop().aclose()
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[httpx2.AsyncClient]:
-        """The connection that was used last, since the others may then expire. After a failure it is closed."""
-        client = self._idle.pop() if self._idle else self._new()
+    async def _ask(self, exchange: "_Exchange", request: httpcore2.Request) -> Response:
+        origin = request.url.origin
+        try:
+            return await self._use(await self._kept(origin) or self._new(request.url), exchange, request)
+        except httpcore2.ConnectionNotAvailable:
+            exchange.handed_over = False
+            return await self._use(self._new(request.url), exchange, request)
+
+    async def _kept(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface | None:
+        """The connection that was used last, since the others may then expire."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_available() and not connection.has_expired() and connection.can_handle_request(origin):
+                return connection
+            await _close(connection)
+        return None
+
+    def _new(self, url: httpcore2.URL) -> httpcore2.AsyncConnectionInterface:
+        """A pool of the library makes it, which knows the ways through proxies; it is not kept in it."""
+        pool = httpcore2.AsyncConnectionPool(
+            self._tls,
+            proxy_of(url),
+            http2=self._http2,
+            keepalive_expiry=_KEEP_ALIVE_S,
+            network_backend=Network(),
+        )
+        return pool.create_connection(url.origin)
+
+    async def _use(
+        self, connection: httpcore2.AsyncConnectionInterface, exchange: "_Exchange", request: httpcore2.Request
+    ) -> Response:
+        """Ask on this connection, which is closed after a failure."""
         self._in_use += 1
         try:
-            yield client
+            response = await exchange.run(connection, request)
         except _FenceLostError:
-            self._idle.append(client)
+            self._idle.append(connection)
             raise
         except BaseException:
-            with contextlib.suppress(httpx2.HTTPError, OSError):
-                await client.aclose()
+            await _close(connection)
             raise
         else:
-            self._idle.append(client)
+            self._idle.append(connection)
+            return response
         finally:
             self._in_use -= 1
 
-    def _new(self) -> httpx2.AsyncClient:
-        limits = httpx2.Limits(max_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
-        headers = {"accept-encoding": "identity", "user-agent": "notification-service"}
-        return httpx2.AsyncClient(
-            verify=self._tls,
-            http2=self._http2,
-            limits=limits,
-            timeout=self._timeout,
-            headers=headers,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+
+async def _close(connection: httpcore2.AsyncConnectionInterface) -> None:
+    with contextlib.suppress(*_FAILURES):
+        await connection.aclose()
 
 
 class _FenceLostError(Exception):
@@ -179,35 +218,33 @@ class _Exchange:
 
     def __init__(self, timeout: float, before_handover: BeforeHandover | None) -> None:
         self.deadline = asyncio.timeout(timeout)
+        self.handed_over = False
         self._timeout = timeout
         self._before_handover = before_handover
-        self._handed_over = False
         self._stream_id: int | None = None
-        self._response: httpx2.Response | None = None
+        self._response: httpcore2.Response | None = None
         self._body = b""
 
-    async def run(
-        self, client: httpx2.AsyncClient, method: str, url: str, headers: Mapping[str, str], content: bytes
-    ) -> Response:
-        # Cancelled during the handshake, the library would leave the socket open: connecting ends by its own deadlines,
-        # one for TCP and one for TLS, and this is for what a proxy may add.
+    async def run(self, connection: httpcore2.AsyncConnectionInterface, request: httpcore2.Request) -> Response:
+        # TCP and TLS have deadlines of their own, and this is for what a proxy may add.
         self._allow(3 * self._timeout)
-        extensions = {"trace": self._trace}
-        sent = client.stream(method, url, headers=dict(headers), content=content, extensions=extensions)
-        async with sent as self._response:
-            async for chunk in self._response.aiter_raw():
+        steps = dict.fromkeys(("connect", "read", "write"), self._timeout)
+        request.extensions = {"timeout": steps, "trace": self._trace}
+        self._response = await connection.handle_async_request(request)
+        try:
+            async for chunk in self._response.aiter_stream():
                 self._body += chunk
                 if len(self._body) > _MAX_BODY_BYTES:
                     # The rest would still be on its way when the connection is used again.
-                    raise httpx2.ReadError("the answer is too long")
-            return self._answered(self._response)
+                    raise httpcore2.ReadError("the answer is too long")
+        finally:
+            await self._response.aclose()
+        return self._answered(self._response)
 
     async def _trace(self, name: str, info: Mapping[str, Any]) -> None:
         """The library calls this at each step, and waits for it (httpcore's extension `trace`)."""
-        if name == "connection.connect_tcp.started":
-            # For a second time, the server has said on the first connection that it did not process the request.
-            self._handed_over = False
-        elif name.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+        if name.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            del info["request"].extensions["trace"]  # the steps after this one need no call
             await self._hand_over(info.get("stream_id"))
 
     async def _hand_over(self, stream_id: int | None) -> None:
@@ -215,7 +252,7 @@ class _Exchange:
             self.deadline.reschedule(None)
             if await self._before_handover() is Fence.LOST:
                 raise _FenceLostError
-        self._handed_over, self._stream_id = True, stream_id
+        self.handed_over, self._stream_id = True, stream_id
         self._allow(self._timeout)
 
     def _allow(self, seconds: float) -> None:
@@ -226,25 +263,59 @@ class _Exchange:
             # What matters is in the status; the rest of the body is not needed to know that an answer came.
             return self._answered(self._response, complete=False)
         text = self._text(problem)
-        if self._handed_over and not _unprocessed(problem, self._stream_id):
+        if self.handed_over and not _unprocessed(problem, self._stream_id):
             return MaybeSent(text)
         return NotSent(text)
 
-    def _answered(self, response: httpx2.Response, *, complete: bool = True) -> Response:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, self._body[:_MAX_BODY_BYTES], complete)
+    def _answered(self, response: httpcore2.Response, *, complete: bool = True) -> Response:
+        return Response(response.status, _by_name(response.headers), self._body[:_MAX_BODY_BYTES], complete)
 
     def _text(self, problem: Exception) -> str:
-        if isinstance(problem, TimeoutError | httpx2.TimeoutException):
-            what = "no answer" if self._handed_over else "no connection"
+        if isinstance(problem, TimeoutError | httpcore2.TimeoutException):
+            what = "no answer" if self.handed_over else "no connection"
             return f"{what} within {self._timeout:g} s"
         return shown(f"{type(problem).__name__}: {problem}")[:_MAX_TEXT]
 
 
 def _unprocessed(problem: Exception, stream_id: int | None) -> bool:
     """Whether the server says that it has not processed the stream: RFC 9113 §6.8 (GOAWAY) and §8.7 (RST_STREAM)."""
-    event = next(iter(getattr(problem.__cause__, "args", ())), None)
+    event = next(iter(problem.args), None)
     last = getattr(event, "last_stream_id", None)
     if last is not None:
         return stream_id is not None and stream_id > last
     return getattr(event, "error_code", None) == _REFUSED_STREAM
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """`host`: as the header of that name says it."""
+
+    url: httpcore2.URL
+    host: bytes
+
+
+@functools.lru_cache(_PLACES)
+def _place(url: str) -> _Place:
+    """Raises `httpx2.InvalidURL` and `httpcore2.UnsupportedProtocol`."""
+    read = httpx2.URL(url)
+    if read.scheme not in ("http", "https"):
+        raise httpcore2.UnsupportedProtocol("the URL begins neither with https:// nor with http://")
+    parts = httpcore2.URL(scheme=read.raw_scheme, host=read.raw_host, port=read.port, target=read.raw_path)
+    return _Place(parts, read.netloc)
+
+
+def _request(method: str, place: _Place, headers: Mapping[str, str], content: bytes) -> httpcore2.Request:
+    named = _HEADERS | {name.lower(): value for name, value in headers.items()}
+    if content or method != "GET":
+        named["content-length"] = str(len(content))
+    lines = [(b"host", place.host), *((name.encode(), value.encode("ascii")) for name, value in named.items())]
+    return httpcore2.Request(method, place.url, headers=lines, content=content)
+
+
+def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """A name that occurs more than once has its values joined (RFC 9110 §5.2)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
