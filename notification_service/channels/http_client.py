@@ -6,10 +6,9 @@ Each answer says whether the request went out. It asks the core of httpx2 direct
 
 import asyncio
 import contextlib
-import functools
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +17,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from notification_service.channels import http_requests
 from notification_service.channels.http_proxies import proxy_of
 from notification_service.channels.http_streams import Network
 from notification_service.delivery.ports.channel import BeforeHandover
@@ -32,9 +32,6 @@ _MAX_WAIT_S = 3 * 86400.0
 """As for a mail server's wait: well below the defaults of PARKING_DAYS and VERDICT_DAYS."""
 _REFUSED_STREAM = 7
 """RFC 9113 §7."""
-_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "notification-service"}
-_PLACES = 64
-"""URLs that are kept parsed. Most providers have one."""
 _FAILURES = (
     httpcore2.ConnectionNotAvailable,
     httpcore2.NetworkError,
@@ -144,7 +141,7 @@ class HttpClient:
         """
         exchange = _Exchange(self._timeout, before_handover)
         try:
-            request = _request(method, _place(url), headers, content)
+            request = http_requests.request(method, url, headers, content)
             async with exchange.deadline, self._places:
                 return await self._ask(exchange, request)
         except _FenceLostError:
@@ -268,7 +265,8 @@ class _Exchange:
         return NotSent(text)
 
     def _answered(self, response: httpcore2.Response, *, complete: bool = True) -> Response:
-        return Response(response.status, _by_name(response.headers), self._body[:_MAX_BODY_BYTES], complete)
+        headers = http_requests.by_name(response.headers)
+        return Response(response.status, headers, self._body[:_MAX_BODY_BYTES], complete)
 
     def _text(self, problem: Exception) -> str:
         if isinstance(problem, TimeoutError | httpcore2.TimeoutException):
@@ -284,38 +282,3 @@ def _unprocessed(problem: Exception, stream_id: int | None) -> bool:
     if last is not None:
         return stream_id is not None and stream_id > last
     return getattr(event, "error_code", None) == _REFUSED_STREAM
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """`host`: as the header of that name says it."""
-
-    url: httpcore2.URL
-    host: bytes
-
-
-@functools.lru_cache(_PLACES)
-def _place(url: str) -> _Place:
-    """Raises `httpx2.InvalidURL` and `httpcore2.UnsupportedProtocol`."""
-    read = httpx2.URL(url)
-    if read.scheme not in ("http", "https"):
-        raise httpcore2.UnsupportedProtocol("the URL begins neither with https:// nor with http://")
-    parts = httpcore2.URL(scheme=read.raw_scheme, host=read.raw_host, port=read.port, target=read.raw_path)
-    return _Place(parts, read.netloc)
-
-
-def _request(method: str, place: _Place, headers: Mapping[str, str], content: bytes) -> httpcore2.Request:
-    named = _HEADERS | {name.lower(): value for name, value in headers.items()}
-    if content or method != "GET":
-        named["content-length"] = str(len(content))
-    lines = [(b"host", place.host), *((name.encode(), value.encode("ascii")) for name, value in named.items())]
-    return httpcore2.Request(method, place.url, headers=lines, content=content)
-
-
-def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """A name that occurs more than once has its values joined (RFC 9110 §5.2)."""
-    found: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
