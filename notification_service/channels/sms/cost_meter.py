@@ -55,7 +55,8 @@ class CostMeter:
 
     def _taken(self, message: OutgoingMessage) -> None:
         if isinstance(message, OutgoingSms):
-            self.on_taken(country_of(message.recipient), message.segments, self._prices.of(message))
+            country = country_of(message.recipient)
+            self.on_taken(country, message.segments, self._prices.of(country, message.segments))
 
 
 def not_counted(_country: str, _segments: int, _cost: Decimal | None) -> None:

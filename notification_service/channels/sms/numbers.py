@@ -108,9 +108,9 @@ def _check(number: PhoneNumber) -> None:
     possible = phonenumbers.is_possible_number_with_reason(number)
     if possible != ValidationResult.IS_POSSIBLE:
         raise NotAnAddressError(_LENGTHS.get(possible, "it is no number of its country"))
-    if not phonenumbers.is_valid_number(number):
-        raise NotAnAddressError("its country has no such number")
     kind = phonenumbers.number_type(number)
+    if kind == PhoneNumberType.UNKNOWN:
+        raise NotAnAddressError("its country has no such number")
     if kind not in _MOBILE:
         raise NotAnAddressError(f"it is {_KINDS.get(kind, 'of an unknown kind')}, which gets no SMS")
     if phonenumbers.region_code_for_number(number) not in phonenumbers.SUPPORTED_REGIONS:

@@ -18,16 +18,17 @@ class Prices:
     by_country: Mapping[str, Decimal] = field(default_factory=dict)
     limit: Decimal | None = None
 
-    def of(self, message: OutgoingSms) -> Decimal | None:
+    def of(self, country: str, segments: int) -> Decimal | None:
         """None where the country has no price."""
-        price = self.by_country.get(country_of(message.recipient))
-        return None if price is None else price * message.segments
+        price = self.by_country.get(country)
+        return None if price is None else price * segments
 
     def objection(self, message: OutgoingSms) -> str | None:
         """Why the message must not be sent, with what to do; None where it may be."""
         if self.limit is None:
             return None
-        price, country = self.of(message), country_of(message.recipient)
+        country = country_of(message.recipient)
+        price = self.of(country, message.segments)
         if price is None:
             return f"SMS_MAX_PRICE is set, and SMS_PRICES has no price for {country}: add it, then replay the event"
         if price > self.limit:
