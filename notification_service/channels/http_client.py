@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ import httpx2
 
 from notification_service.channels import http_requests
 from notification_service.channels.http_proxies import proxy_of
-from notification_service.channels.http_streams import Network
+from notification_service.channels.http_streams import Network, Stream
 from notification_service.delivery.ports.channel import BeforeHandover
 from notification_service.delivery.ports.claims import Fence
 from notification_service.foundation.printable import shown
@@ -162,12 +163,13 @@ class HttpClient:
             return await self._use(self._new(request.url), exchange, request)
 
     async def _kept(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface | None:
-        """The connection that was used last, since the others may then expire."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_available() and not connection.has_expired() and connection.can_handle_request(origin):
-                return connection
-            await _close(connection)
+        """The connection that was used last, since the others may then expire; None where there is none to use."""
+        if not self._idle:
+            return None
+        connection = self._idle.pop()
+        if connection.is_available() and not connection.has_expired() and connection.can_handle_request(origin):
+            return connection
+        await _close(connection)
         return None
 
     def _new(self, url: httpcore2.URL) -> httpcore2.AsyncConnectionInterface:
@@ -218,6 +220,7 @@ class _Exchange:
         self.handed_over = False
         self._timeout = timeout
         self._before_handover = before_handover
+        self._handed_over_at = 0.0
         self._stream_id: int | None = None
         self._response: httpcore2.Response | None = None
         self._body = b""
@@ -227,7 +230,7 @@ class _Exchange:
         self._allow(3 * self._timeout)
         steps = dict.fromkeys(("connect", "read", "write"), self._timeout)
         request.extensions = {"timeout": steps, "trace": self._trace}
-        self._response = await connection.handle_async_request(request)
+        self._response = self._ours(await connection.handle_async_request(request))
         try:
             async for chunk in self._response.aiter_stream():
                 self._body += chunk
@@ -237,6 +240,13 @@ class _Exchange:
         finally:
             await self._response.aclose()
         return self._answered(self._response)
+
+    def _ours(self, response: httpcore2.Response) -> httpcore2.Response:
+        """The library takes what came behind the last answer for the answer to this request."""
+        stream = response.extensions["network_stream"]
+        if isinstance(stream, Stream) and stream.arrived_at < self._handed_over_at:
+            raise httpcore2.RemoteProtocolError("the answer was there before the request")
+        return response
 
     async def _trace(self, name: str, info: Mapping[str, Any]) -> None:
         """The library calls this at each step, and waits for it (httpcore's extension `trace`)."""
@@ -249,7 +259,7 @@ class _Exchange:
             self.deadline.reschedule(None)
             if await self._before_handover() is Fence.LOST:
                 raise _FenceLostError
-        self.handed_over, self._stream_id = True, stream_id
+        self.handed_over, self._stream_id, self._handed_over_at = True, stream_id, time.monotonic()
         self._allow(self._timeout)
 
     def _allow(self, seconds: float) -> None:

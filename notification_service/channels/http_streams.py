@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import cast
@@ -40,9 +41,13 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 
 class Stream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
-    """One connection. What is written in one go, such as the head and the body of a request, leaves as one."""
+    """One connection. What is written in one go, such as the head and the body of a request, leaves as one.
+
+    `arrived_at`: when something came last, by the monotonic clock.
+    """
 
     def __init__(self) -> None:
+        self.arrived_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._unsent = bytearray()
@@ -56,6 +61,7 @@ class Stream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
+        self.arrived_at = time.monotonic()
         if len(self._received) > _MAX_WAITING_BYTES:
             self._transport.pause_reading()
         self._wake()
@@ -82,7 +88,7 @@ class Stream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - as above
         """A connection that is broken says so when it is read."""
-        if not self._unsent:
+        if buffer and not self._unsent:
             self._loop.call_soon(self._send)
         self._unsent += buffer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from notification_service.channels.http_client import Answer, FenceLost, HttpClient, NotSent, Response
+from notification_service.channels.http_client import Answer, FenceLost, HttpClient, MaybeSent, NotSent, Response
 from notification_service.channels.http_streams import dial
 from notification_service.delivery.ports.claims import Fence
 from tests.stack import http_server
@@ -104,6 +104,13 @@ async def test_a_connection_on_which_more_than_the_answer_came_is_not_used_again
             assert answer.status == 200
             await asyncio.sleep(0.05)
         assert raw.connections == 2
+        await client.close()
+
+
+async def test_a_second_answer_in_the_piece_of_the_first_is_not_that_to_the_next_request(client: HttpClient) -> None:
+    async with Raw(_OK + b"HTTP/1.1 201 Other\r\nContent-Length: 0\r\n\r\n", _OK, _OK).running() as raw:
+        answers = [await send(client, raw.url, Asked()) for _ in range(3)]
+        assert [getattr(each, "status", type(each)) for each in answers] == [200, MaybeSent, 200]
         await client.close()
 
 
