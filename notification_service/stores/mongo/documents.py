@@ -11,6 +11,7 @@ from notification_service.contract.outcomes import (
     SUPPRESSING,
     WAITING,
     Outcome,
+    Skipped,
     Status,
     Summary,
     recall,
@@ -27,15 +28,6 @@ T = TypeVar("T")
 
 OPEN = (PENDING, WAITING)
 _REOPENABLE = ("rejected", "parked", "unknown", "bounced")
-REOPENABLE: Mapping[str, Any] = {
-    "$or": [
-        {"outcome": {"$in": [*OPEN, *_REOPENABLE]}},
-        {"outcome": "skipped", "reason": {"$in": [str(reason) for reason in SUPPRESSING]}},
-    ]
-}
-"""The records that a replay opens again, or that are open. A later event of the same fact opens a rejected one too, and
-with another address one that is about its address."""
-
 _MAX_DEPTH = 40
 _MAX_INTEGER_SIZE = 2**63
 _MAX_EVENT_LENGTH = 4 * 1024 * 1024
@@ -46,8 +38,19 @@ Show = Callable[[str], str]
 """Returns a text that may hold an address as the record shows it: in full or masked."""
 
 
+def reopenable(was: Outcome | None) -> dict[str, Any]:
+    """Which records may be taken over: those that are open, or that a replay opens again. `was`: how it had ended.
+
+    A later event of the same fact opens a rejected one too, and with another address one that is about its address.
+    One condition on one field, as an `$or` beside the `_id` makes some servers read the whole collection.
+    """
+    if isinstance(was, Skipped):
+        return {"outcome": "skipped", "reason": {"$in": [str(reason) for reason in SUPPRESSING]}}
+    return {"outcome": {"$in": [*OPEN, *_REOPENABLE]}}
+
+
 def may_be_reopened(document: Record) -> bool:
-    """Whether `REOPENABLE` finds it, but for records that are open."""
+    """Whether `reopenable` finds it, but for records that are open."""
     outcome, reason = document.get("outcome"), document.get("reason")
     return outcome in _REOPENABLE or (outcome == "skipped" and reason in SUPPRESSING)
 

@@ -128,7 +128,7 @@ class MongoLedger(MongoFacts):
             "$unset": {name: "" for name in (*_ENDED_FIELDS, *(_EVENT_FIELDS if intent else ())) if name not in fields},
             "$addToSet": {"event_ids": documents.storable_text(event_id)},
         }
-        which: Document = {"_id": notification_id, **documents.REOPENABLE, "owner": {"$in": [seen, owner]}}
+        which: Document = {"_id": notification_id, **documents.reopenable(was), "owner": {"$in": [seen, owner]}}
         if not sending:
             which["sending"] = {"$ne": True}
         if intent is not None and (digests := (await self._digests.get()).of(documents.texts_of(intent))):
