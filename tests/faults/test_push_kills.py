@@ -2,13 +2,11 @@
 
 import os
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from notification_service.broker.topology import PARKED
-from tests.faults.kills import records_of, settled_under_kills
+from tests.faults.kills import given_up, parked, records_of, settled_under_kills
 from tests.samples import fresh
 from tests.stack.place import Place
 from tests.stack.publisher import event
@@ -27,18 +25,21 @@ def test_each_device_shows_one_message_though_workers_die_and_answers_are_lost(
         kills = settled_under_kills(place, published, "push", {**double.environment, "NOTIFICATION_TIMEOUT": "5"})
     found, shown = records_of(place, "push"), double.services.shown
     marked = {each["_id"] for each in found if each.get("possible_duplicate")}
+    left = given_up(found)
     sys.stdout.write(
         f"{kills} kills, {events} events, {sum(shown.values())} messages, {double.dropped} answers lost, "
         f"{len(marked)} marked, {max(each.get('resends', 1) for each in found)} resends at most, "
-        f"{place.depth(PARKED)} parked\n"
+        f"{len(left)} given up after three lost workers\n"
     )
     assert double.services.faults == []
     # However often a worker dies while it sends again: a further message replaces the one before.
-    assert Counter(each["outcome"] for each in found) == {"sent": events}
-    assert place.depth(PARKED) == 0
+    unsent = [(each["outcome"], each.get("detail")) for each in found if each not in left and each["outcome"] != "sent"]
+    assert (len(found), unsent) == (events, [])
+    assert bool(parked(place, "push")) == bool(left)
+    assert len(left) <= events // 250
     # A second message has the tag of the first, which it replaces on the screen, and its record says so.
     assert {token for token, _ in shown} <= {token for tokens in people for token in tokens}
     assert len({token for token, _ in shown}) == len(shown), "a device shows two messages about one event"
     assert {tag for (_, tag), times in shown.items() if times > 1} <= marked
-    assert len({tag for _, tag in shown}) == events
+    assert {each["_id"] for each in found if each not in left} <= {tag for _, tag in shown}
     assert double.dropped, "no message was in doubt: this run has proved nothing"
