@@ -17,7 +17,7 @@ from tests.stack.processes import Part
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 AUDIT = "audit"
-CONNECTIONS, PREFETCH = 8, 32
+CONNECTIONS, PREFETCH = 8, 64
 QUEUES = ("notification.booking_events", "notification.payment_events")
 _NODE = 20
 _FASTSTREAM = ROOT / "var" / "faststream"

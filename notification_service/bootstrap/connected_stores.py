@@ -57,7 +57,7 @@ async def connected_stores(settings: Settings, stack: AsyncExitStack) -> Connect
             address_keys=settings.addresses.plain_keys,
             reads=reads,
         ),
-        directory=MongoDirectory(database, settings.tracking.consent_field, settings.channel_consents),
+        directory=MongoDirectory(database, settings.tracking.consent_field, settings.channel_consents, reads.turns),
         rates=RedisRates(client, bootstrap.rate_limits(settings)),
         recalls=MongoRecalls(database, mongodb.collection),
         retention=MongoRetention(database, mongodb.collection),

@@ -1,7 +1,9 @@
 """Combines calls that are made at the same time into one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from contextvars import Context
 from typing import Generic, TypeVar
 
@@ -9,17 +11,59 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
+_MANY_QUESTIONS = 8
+_MAX_TURN_WAIT_S = 0.1
+
+
+class CallTurns:
+    """Lets the calls of several batchers to one server run one after the other, while many questions are open.
+
+    They are then fewer and larger, and cost both sides less for each question. A call begins beside the others where no
+    more than `many` questions are open, since it would only wait, and after `max_wait_s`, since one may hang.
+    """
+
+    def __init__(self, many: int = _MANY_QUESTIONS, max_wait_s: float = _MAX_TURN_WAIT_S) -> None:
+        self.open_questions = 0
+        self._many = many
+        self._max_wait_s = max_wait_s
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, where there are turns, and keep it for the block."""
+        taken = self.open_questions > self._many and await self._take()
+        try:
+            yield
+        finally:
+            if taken:
+                self._lock.release()
+
+    async def _take(self) -> bool:
+        try:
+            async with asyncio.timeout(self._max_wait_s):
+                return await self._lock.acquire()
+        except TimeoutError:
+            return False
+
+
 class Batcher(Generic[Q, A]):
     """Collects questions while a call is running, and sends them with the next call, without waiting for a full batch.
 
     `answer` gets at most `max_size` questions, and returns an answer for each. An exception among the answers is raised
     for that question alone. An exception that `answer` raises is raised for every caller that waits at that moment,
-    those of the next batch included: their call would time out at the same server.
+    those of the next batch included: their call would time out at the same server. `turns`: shared with others.
     """
 
-    def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]], max_size: int) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]],
+        max_size: int,
+        turns: CallTurns | None = None,
+    ) -> None:
         self._answer = answer
         self._max_size = max_size
+        # The calls of one batcher run one after the other in any case.
+        self._turns = turns or CallTurns(many=sys.maxsize)
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -29,17 +73,22 @@ class Batcher(Generic[Q, A]):
         if self._worker is None or self._worker.done():
             # In a context of its own: its log lines would otherwise carry the ids of the first caller.
             self._worker = asyncio.create_task(self._answer_all(), context=Context())
-        return await future
+        self._turns.open_questions += 1
+        try:
+            return await future
+        finally:
+            self._turns.open_questions -= 1
 
     async def _answer_all(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
-            answers: Sequence[A | Exception]
-            try:
-                answers = await self._answer([question for question, _ in batch])
-            except Exception as problem:  # noqa: BLE001 - every waiting caller gets it
-                batch, self._waiting = batch + self._waiting, []
-                answers = [problem] * len(batch)
+            async with self._turns.turn():
+                batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
+                answers: Sequence[A | Exception]
+                try:
+                    answers = await self._answer([question for question, _ in batch])
+                except Exception as problem:  # noqa: BLE001 - every waiting caller gets it
+                    batch, self._waiting = batch + self._waiting, []
+                    answers = [problem] * len(batch)
             for (_, future), answer in zip(batch, answers, strict=True):
                 _resolve(future, answer)
 

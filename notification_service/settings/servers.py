@@ -22,7 +22,7 @@ class RabbitSettings(SettingsGroup):
     exchange: str = "movie_app_events"
     booking_queue: str = "notification.booking_events"
     payment_queue: str = "notification.payment_events"
-    prefetch: Count = 32
+    prefetch: Count = 64
     express_lane: bool = False
     management_url: SecretStr | None = None
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from notification_service.content import dates, formatting, templates, zone_names
 from notification_service.content.dates import Form
-from notification_service.foundation.batching import Batcher
+from notification_service.foundation.batching import Batcher, CallTurns
 from notification_service.foundation.caching import bounded_cache
 from notification_service.stores.mongo import documents
 
@@ -219,3 +219,61 @@ async def test_who_stops_waiting_spoils_nothing_for_the_others() -> None:
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert (answers[0], answers[2]) == (0, 2)
     assert isinstance(answers[1], asyncio.CancelledError)
+
+
+@pytest.mark.parametrize(("questions", "together", "calls"), [(2, 2, 4), (20, 1, 4)])
+async def test_calls_of_several_batchers_take_turns_while_many_questions_are_open(
+    questions: int, together: int, calls: int
+) -> None:
+    """`together`: the most calls at one time. With few questions none waits for another."""
+    running, seen, sizes = 0, 0, []
+
+    async def answer(numbers: Sequence[int]) -> list[int | Exception]:
+        nonlocal running, seen
+        running += 1
+        seen = max(seen, running)
+        sizes.append(len(numbers))
+        await asyncio.sleep(0.02)
+        running -= 1
+        return list(numbers)
+
+    turns = CallTurns(many=8)
+    batchers: list[Batcher[int, int]] = [Batcher(answer, 10, turns) for _ in range(2)]
+    for _ in range(2):
+        asked = [each.ask(number) for number in range(questions // 2) for each in batchers]
+        assert await asyncio.gather(*asked) == [number for number in range(questions // 2) for _ in batchers]
+    assert (seen, len(sizes)) == (together, calls)
+    assert turns.open_questions == 0
+
+
+async def test_a_call_that_hangs_keeps_the_other_calls_for_a_moment_only() -> None:
+    async def hangs(numbers: Sequence[int]) -> list[int | Exception]:
+        await asyncio.sleep(3600)
+        return list(numbers)
+
+    async def echo(numbers: Sequence[int]) -> list[int | Exception]:
+        return list(numbers)
+
+    turns = CallTurns(many=0, max_wait_s=0.05)
+    stuck: Batcher[int, int] = Batcher(hangs, 10, turns)
+    other: Batcher[int, int] = Batcher(echo, 10, turns)
+    waiting = asyncio.create_task(stuck.ask(1))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        assert [await other.ask(number) for number in range(3)] == [0, 1, 2]
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert turns.open_questions == 0
+
+
+async def test_a_call_that_fails_gives_its_turn_back() -> None:
+    async def fails(numbers: Sequence[int]) -> list[int | Exception]:
+        raise OSError("gone")
+
+    turns = CallTurns(many=0, max_wait_s=3600)
+    asked: list[Batcher[int, int]] = [Batcher(fails, 1, turns) for _ in range(2)]
+    async with asyncio.timeout(1):
+        answers = await asyncio.gather(*(each.ask(1) for each in asked * 3), return_exceptions=True)
+    assert [type(each) for each in answers] == [OSError] * 6
+    assert turns.open_questions == 0

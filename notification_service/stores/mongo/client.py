@@ -15,7 +15,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from notification_service.foundation.batching import Batcher
+from notification_service.foundation.batching import Batcher, CallTurns
 from notification_service.foundation.errors import INVALID_URL, ConfigurationError, StoreUnavailableError
 from notification_service.foundation.hosts import is_host
 
@@ -206,11 +206,13 @@ class GroupedReads:
     """Groups concurrent reads by `_id`, from any collection, into one call to a worker thread.
 
     The switch to a thread costs about as much as a read. One group is in progress at a time, on one thread.
+    `turns`: with the other groups, of reads and of writes, of this database.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turns: CallTurns | None = None) -> None:
+        self.turns = turns or CallTurns()
         self._thread = ThreadPoolExecutor(1)
-        self._groups: _ReadGroups = Batcher(self._read_group, _MAX_GROUP_SIZE)
+        self._groups: _ReadGroups = Batcher(self._read_group, _MAX_GROUP_SIZE, self.turns)
 
     def of(self, collection: Collection, fields: Mapping[str, int], spellings: Spellings = _only_itself) -> ReadsById:
         return ReadsById(self._groups, collection, fields, spellings)
@@ -244,11 +246,14 @@ def _document(found: _Found, key: str) -> Document | Exception | None:
 
 
 class GroupedWrites:
-    """Groups concurrent writes into bulk writes: a single insert costs several times as much (pitfalls.md, 22)."""
+    """Groups concurrent writes into bulk writes: a single insert costs several times as much (pitfalls.md, 22).
 
-    def __init__(self, collection: Collection) -> None:
+    `turns`: with the other groups of this database.
+    """
+
+    def __init__(self, collection: Collection, turns: CallTurns | None = None) -> None:
         self._collection = collection
-        self._groups: Batcher[Write, Written] = Batcher(self._write_group, _MAX_GROUP_SIZE)
+        self._groups: Batcher[Write, Written] = Batcher(self._write_group, _MAX_GROUP_SIZE, turns)
 
     async def write(self, operation: Write) -> Written:
         """Raises `StoreUnavailableError`, after which the write may have been done or not, and `WriteRefusedError`."""

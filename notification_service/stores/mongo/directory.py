@@ -6,6 +6,7 @@ from typing import Any
 from notification_service.contract import devices, placeholders, values
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.delivery.ports.directory import NO_TEXT, Recipient
+from notification_service.foundation.batching import CallTurns
 from notification_service.stores.mongo.client import Database, GroupedReads
 from notification_service.stores.mongo.identities import as_text, spellings
 
@@ -16,7 +17,7 @@ class MongoDirectory:
     """Finds an id in whatever type the database has it: text, ObjectId, number or UUID.
 
     `consent_field`: of a user, with dots between nested names; None where nobody's clicks are counted. `consents`: the
-    fields that say whether they want messages by a channel.
+    fields that say whether they want messages by a channel. `turns`: those of the other stores' groups.
     """
 
     def __init__(
@@ -24,8 +25,9 @@ class MongoDirectory:
         database: Database,
         consent_field: str | None = None,
         consents: Mapping[ChannelKind, str] | None = None,
+        turns: CallTurns | None = None,
     ) -> None:
-        reads = GroupedReads()
+        reads = GroupedReads(turns)
         self._consent_field = consent_field
         self._consents = consents or {}
         asked = filter(None, (consent_field, *self._consents.values()))

@@ -17,7 +17,7 @@ class MongoFacts:
 
     def __init__(self, database: Database, reads: GroupedReads, digests: KnownDigests) -> None:
         self._facts = reads.of(database[FACTS], {"report": 1, "paid_at": 1})
-        self._new_facts = GroupedWrites(database[FACTS])
+        self._new_facts = GroupedWrites(database[FACTS], reads.turns)
         self._digests = digests
 
     async def first_report(self, fact: str, report: str) -> str:

@@ -63,8 +63,8 @@ class MongoLedger(MongoFacts):
         reads = reads or GroupedReads()
         super().__init__(database, reads, self._digests)
         # An update costs a server several times as much as an insert, and a mail waits for its intent alone.
-        self._intents = GroupedWrites(self._records)
-        self._updates = GroupedWrites(self._records)
+        self._intents = GroupedWrites(self._records, reads.turns)
+        self._updates = GroupedWrites(self._records, reads.turns)
         self._events = reads.of(self._records, documents.RECORDED_EVENT_FIELDS)
         self._show: documents.Show = str if full_recipients else mask_in
 
