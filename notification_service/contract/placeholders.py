@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from notification_service.foundation.html_entities import unescaped
+from notification_service.foundation.printable import is_blank
 
 _PLACEHOLDERS = re.compile(
     r"[\W_]*(unknown|none|null|nil|nan|n/?a|undefined|not (available|provided|known|set))"
@@ -31,12 +32,12 @@ _MAX_READ_LENGTH = 500
 
 
 def known(text: object) -> str | None:
-    """The text, stripped; None if it is not a text, is blank, or is a placeholder such as `unknown`."""
+    """The text, stripped; None if it is not a text, if nobody sees any of it, or it is a placeholder like `unknown`."""
     if not isinstance(text, str):
         return None
     # JSON can contain half a surrogate pair, which no store or mail can encode.
     shown = text.encode("utf-8", "replace").decode().strip()
-    return None if not shown or _PLACEHOLDERS.fullmatch(shown) else shown
+    return None if is_blank(shown) or _PLACEHOLDERS.fullmatch(shown) else shown
 
 
 def name(text: object) -> str | None:

@@ -29,6 +29,13 @@ def in_json(value: object, **options: Any) -> str:  # noqa: ANN401 - those of js
     return text if _is_safe(text) else _escaped(text, _json_escape)
 
 
+def is_blank(text: str) -> bool:
+    """Whether a reader sees nothing of it: it is empty, or has spaces, control and invisible characters only."""
+    if text.isascii() and text.isprintable():
+        return not text or text.isspace()
+    return not any(_is_visible(each) and not each.isspace() for each in text)
+
+
 def _is_safe(text: str) -> bool:
     return text.isprintable() and (text.isascii() or not _INVISIBLE.search(text))
 

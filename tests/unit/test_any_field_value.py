@@ -107,6 +107,7 @@ def test_where_a_currency_was_said_the_settings_is_named_by_nobody(said: object,
 @example(said="Pacific Standard Time", locale="en-US")
 @example(said="Mars/Base", locale="en-US")
 @example(said=-8, locale="en-US")
+@example(said="\x1b", locale="en-US")
 @settings(max_examples=examples(200))
 def test_where_a_zone_was_said_the_settings_is_told_by_nobody(said: object, locale: str) -> None:
     notification, mail = mailed("booking.confirmed", time_zone=said, locale=locale, showtime="2999-12-15 19:30")

@@ -21,6 +21,21 @@ def test_the_words_of_events_are_those_of_the_directory(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["\x1b", "\0 \0", "\u200b", "\ufeff", "\u2060\u00ad", " \u2028 ", "\u3164", "\ufe0f"], ids=ascii
+)
+def test_what_no_reader_sees_is_no_text(text: str) -> None:
+    event = parse({"movie_title": text, "time_zone": text, "locale": text, "currency": text}, "booking.confirmed")
+    assert event is not None
+    assert (event.model_dump(include={"movie_title", "time_zone", "locale", "currency"})) == {
+        "movie_title": None,
+        "time_zone": None,
+        "locale": None,
+        "currency": None,
+    }
+    assert placeholders.known(f"{text}a{text}") is not None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *(
