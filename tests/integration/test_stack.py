@@ -83,6 +83,10 @@ def a_client(smtp: SmtpServer, *, patience: float = 5, trust: bool = True) -> ai
     )
 
 
+LOST_CONNECTION = (RedisConnectionError, RuntimeError)
+"""uvloop has a RuntimeError for a write to a connection that has ended, where redis-py has not read of its end yet."""
+
+
 def redis_client(port: int, *, timeout: float = 0.5) -> RedisClient:
     return RedisClient(port=port, socket_timeout=timeout, retry=Retry(NoBackoff(), 0), single_connection_client=True)
 
@@ -562,7 +566,7 @@ async def test_the_proxy_passes_cuts_and_serves_again(proxy: Proxy) -> None:
     async with redis_client(proxy.port) as client:
         assert await client.ping()
         proxy.cut()
-        with pytest.raises(RedisConnectionError):
+        with pytest.raises(LOST_CONNECTION):
             await client.ping()
         assert await client.ping()
     assert proxy.accepted == 2
@@ -584,7 +588,7 @@ async def test_refuse_lasts_until_flow(proxy: Proxy) -> None:
         await client.ping()
         proxy.refuse()
         for _ in range(2):
-            with pytest.raises(RedisConnectionError):
+            with pytest.raises(LOST_CONNECTION):
                 await client.ping()
         proxy.flow()
         assert await client.ping()
@@ -607,7 +611,7 @@ async def test_a_lost_reply_is_of_a_command_that_was_done(proxy: Proxy, stack: L
         await client.delete("claim")
         proxy.lose_replies(after=b"INCR")
         assert await client.ping()
-        with pytest.raises(RedisConnectionError):
+        with pytest.raises(LOST_CONNECTION):
             await client.incr("claim")
         assert await witness.get("claim") == b"1"
         assert await client.incr("claim") == 2
