@@ -24,7 +24,7 @@ _PUBLISH_TIMEOUT_S = 5.0
 """Providers wait for 10 to 15 s; one that hears nothing repeats what is confirmed already, which says nothing new."""
 _MIN_PAUSE_S, _MAX_PAUSE_S = 0.5, 10.0
 _REQUEUE_PAUSE_S = 5.0
-_PREFETCH = 100
+_PREFETCH = 200
 
 Take = Callable[[bytes], Awaitable[bool]]
 """Handles one body. Returns False where it cannot be read; raises `StoreUnavailableError` where it is to come again."""

@@ -52,6 +52,8 @@ class Batcher(Generic[Q, A]):
     `answer` gets at most `max_size` questions, and returns an answer for each. An exception among the answers is raised
     for that question alone. An exception that `answer` raises is raised for every caller that waits at that moment,
     those of the next batch included: their call would time out at the same server. `turns`: shared with others.
+
+    `linger_s`: how long a call that is not full waits for further questions, where nobody is kept waiting by it.
     """
 
     def __init__(
@@ -59,9 +61,12 @@ class Batcher(Generic[Q, A]):
         answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]],
         max_size: int,
         turns: CallTurns | None = None,
+        *,
+        linger_s: float = 0.0,
     ) -> None:
         self._answer = answer
         self._max_size = max_size
+        self._linger_s = linger_s
         # The calls of one batcher run one after the other in any case.
         self._turns = turns or CallTurns(many=sys.maxsize)
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
@@ -81,6 +86,8 @@ class Batcher(Generic[Q, A]):
 
     async def _answer_all(self) -> None:
         while self._waiting:
+            if self._linger_s and len(self._waiting) < self._max_size:
+                await asyncio.sleep(self._linger_s)
             async with self._turns.turn():
                 batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
                 answers: Sequence[A | Exception]

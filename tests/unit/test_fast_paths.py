@@ -277,3 +277,23 @@ async def test_a_call_that_fails_gives_its_turn_back() -> None:
         answers = await asyncio.gather(*(each.ask(1) for each in asked * 3), return_exceptions=True)
     assert [type(each) for each in answers] == [OSError] * 6
     assert turns.open_questions == 0
+
+
+async def test_a_call_that_lingers_takes_those_who_come_meanwhile_unless_it_is_full() -> None:
+    groups: list[int] = []
+
+    async def echo(numbers: Sequence[int]) -> list[int | Exception]:
+        groups.append(len(numbers))
+        return list(numbers)
+
+    asked: Batcher[int, int] = Batcher(echo, 10, linger_s=0.2)
+    tasks = []
+    for number in range(5):
+        tasks.append(asyncio.create_task(asked.ask(number)))
+        await asyncio.sleep(0.01)
+    assert await asyncio.gather(*tasks) == list(range(5))
+    assert groups == [5]
+    full: Batcher[int, int] = Batcher(echo, 10, linger_s=3600)
+    async with asyncio.timeout(1):
+        assert await asyncio.gather(*map(full.ask, range(20))) == list(range(20))
+    assert groups == [5, 10, 10]

@@ -24,10 +24,14 @@ SPELLINGS = [
     "+\u0664\u0669 \u0661\u0665\u0661 \u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668",
     "\u200e+49 151 12345678\u200f",
     f"tel:{NUMBER}",
+    "(+49) 151 12345678",
+    "(+49)(0)151 12345678",
 ]
 
 
-@pytest.mark.parametrize("spelling", [*SPELLINGS, "004915112345678", "0049 151 12345678", f"sms:{NUMBER}"], ids=ascii)
+@pytest.mark.parametrize(
+    "spelling", [*SPELLINGS, "004915112345678", "0049 151 12345678", "(0049) 151 12345678", f"sms:{NUMBER}"], ids=ascii
+)
 def test_a_number_is_read_in_any_spelling(spelling: str) -> None:
     assert is_number(spelling)
     assert read_e164(spelling) == NUMBER
@@ -71,7 +75,7 @@ def test_another_number_is_another(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["B-4711", "jane+49151123@guests.example", "0151 12345678", "+", "", "7c9e6679", "+49 A"]
+    "text", ["B-4711", "jane+49151123@guests.example", "0151 12345678", "+", "", "7c9e6679", "+49 A", "(+49", "()"]
 )
 def test_what_is_no_number_is_not_taken_for_one(text: str) -> None:
     assert not is_number(text)

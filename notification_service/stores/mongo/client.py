@@ -206,13 +206,13 @@ class GroupedReads:
     """Groups concurrent reads by `_id`, from any collection, into one call to a worker thread.
 
     The switch to a thread costs about as much as a read. One group is in progress at a time, on one thread.
-    `turns`: with the other groups, of reads and of writes, of this database.
+    `turns`: with the other groups, of reads and of writes, of this database. `linger_s`: as in `Batcher`.
     """
 
-    def __init__(self, turns: CallTurns | None = None) -> None:
+    def __init__(self, turns: CallTurns | None = None, *, linger_s: float = 0.0) -> None:
         self.turns = turns or CallTurns()
         self._thread = ThreadPoolExecutor(1)
-        self._groups: _ReadGroups = Batcher(self._read_group, _MAX_GROUP_SIZE, self.turns)
+        self._groups: _ReadGroups = Batcher(self._read_group, _MAX_GROUP_SIZE, self.turns, linger_s=linger_s)
 
     def of(self, collection: Collection, fields: Mapping[str, int], spellings: Spellings = _only_itself) -> ReadsById:
         return ReadsById(self._groups, collection, fields, spellings)
@@ -248,12 +248,12 @@ def _document(found: _Found, key: str) -> Document | Exception | None:
 class GroupedWrites:
     """Groups concurrent writes into bulk writes: a single insert costs several times as much (pitfalls.md, 22).
 
-    `turns`: with the other groups of this database.
+    `turns`: with the other groups of this database. `linger_s`: as in `Batcher`.
     """
 
-    def __init__(self, collection: Collection, turns: CallTurns | None = None) -> None:
+    def __init__(self, collection: Collection, turns: CallTurns | None = None, *, linger_s: float = 0.0) -> None:
         self._collection = collection
-        self._groups: Batcher[Write, Written] = Batcher(self._write_group, _MAX_GROUP_SIZE, turns)
+        self._groups: Batcher[Write, Written] = Batcher(self._write_group, _MAX_GROUP_SIZE, turns, linger_s=linger_s)
 
     async def write(self, operation: Write) -> Written:
         """Raises `StoreUnavailableError`, after which the write may have been done or not, and `WriteRefusedError`."""

@@ -11,7 +11,14 @@ from notification_service.contract.signals import Signal
 from notification_service.delivery.ports.signals import SignalledRecord, StoredSignal
 from notification_service.stores.mongo import documents, schema
 from notification_service.stores.mongo.address_keys import KnownDigests
-from notification_service.stores.mongo.client import Database, Document, GroupedWrites, Written, translate_errors
+from notification_service.stores.mongo.client import (
+    Database,
+    Document,
+    GroupedReads,
+    GroupedWrites,
+    Written,
+    translate_errors,
+)
 
 _RECORD_FIELDS = {"notification_type": 1, "template": 1, "recipient": 1, "address_digests": 1}
 _INDEXES = [
@@ -29,6 +36,8 @@ _RECORD_INDEXES = [
 ]
 _MAX_TRIES = 20
 _MAX_TIMELINE = 500
+_LINGER_S = 0.05
+"""Nobody waits for a signal, and clicks come by the hundred: alone, each costs three calls, in company a tenth."""
 
 
 class MongoSignals:
@@ -40,7 +49,8 @@ class MongoSignals:
         self._database = database
         self._records = database[collection]
         self._signals = database[schema.SIGNALS]
-        self._writes = GroupedWrites(self._signals)
+        self._by_id = GroupedReads(linger_s=_LINGER_S).of(self._records, _RECORD_FIELDS)
+        self._writes = GroupedWrites(self._signals, linger_s=_LINGER_S)
         self._digests = KnownDigests(database, address_keys, full_recipients=full_recipients)
 
     async def index(self) -> None:
@@ -49,8 +59,11 @@ class MongoSignals:
         await schema.create_indexes(self._records, *_RECORD_INDEXES)
 
     async def record_of(self, signal: Signal) -> SignalledRecord | None:
-        found = await self._find("_id", signal.notification_id)
-        found = found or await self._find("provider_message_id", signal.provider_message_id)
+        own_id, provider_id = signal.notification_id, signal.provider_message_id
+        found = await self._by_id.find(documents.storable_text(own_id)) if own_id else None
+        if found is None and provider_id:
+            which = {"provider_message_id": documents.storable_text(provider_id)}
+            found = await translate_errors(self._records.find_one(which, _RECORD_FIELDS))
         if found is None:
             return None
         template = found.get("template")
@@ -61,12 +74,6 @@ class MongoSignals:
             str(found.get("recipient") or ""),
             tuple(map(str, found.get("address_digests") or ())),
         )
-
-    async def _find(self, name: str, value: str | None) -> Document | None:
-        if not value:
-            return None
-        which = {name: documents.storable_text(value)}
-        return await translate_errors(self._records.find_one(which, _RECORD_FIELDS))
 
     async def address_digest(self, address: str) -> str | None:
         return next(iter((await self._digests.get()).of([address])), None)
