@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from notification_service.broker.topology import PARKED
+from notification_service.settings.servers import RabbitSettings
 from tests.faults.judge import Judge
 from tests.faults.worker import crashing
 from tests.samples import fresh
@@ -135,6 +136,7 @@ def test_an_attack_by_one_domain_or_two_does_not_slow_the_others(place: Place, j
 
 
 VERIFIED = "450 4.1.1 <a@x>: Recipient address rejected: unverified address: host mx.x said: 550 no relay for you"
+IN_HAND = RabbitSettings.model_fields["prefetch"].default
 WEAPONS = {
     "a verified recipient": Rule(at="rcpt", match="@evil", reply=VERIFIED),
     "no relay": Rule(at="rcpt", match="@evil", reply="550 5.7.1 no relay for you"),
@@ -144,12 +146,12 @@ WEAPONS = {
 
 
 @pytest.mark.parametrize("weapon", WEAPONS)
-def test_32_addresses_in_front_each_of_its_own_domain_do_not_stop_all_mail(
+def test_as_many_addresses_in_front_as_are_in_hand_each_of_its_own_domain_do_not_stop_all_mail(
     place: Place, judge: Judge, weapon: str
 ) -> None:
     """They fill the queue that waits for a probe, so that nobody else's mail is there to show that it would go."""
     place.smtp.script([WEAPONS[weapon]])
-    bad = [fresh("booking.confirmed", user_email=f"guest@evil{n}.example") for n in range(32)]
+    bad = [fresh("booking.confirmed", user_email=f"guest@evil{n}.example") for n in range(IN_HAND)]
     good = [fresh("booking.confirmed", user_email=f"guest{n}@good{n % 30}.example") for n in range(200)]
     with place.service(MAX_RETRY_ATTEMPTS="1"):
         judge.publish(*bad, *good)

@@ -301,7 +301,7 @@ def test_a_long_booking_code_can_be_read_out_at_a_counter(code: str | None, read
         "zone.tab",
         "__init__.py",
         "é",
-        "\0",
+        "\0Europe",
         "a" * 10_000,
         "Mars/Base",
         "europe\\madrid",
