@@ -25,7 +25,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (
-            LocalStack(folder, smtp=SmtpServer(folder / "smtp", keep=False, fsync=False)) as stack,
+            LocalStack(folder, smtp=SmtpServer(folder / "smtp", keep=False, fsync=False, chunking=True)) as stack,
             fresh_place(stack, folder / "place") as place,
         ):
             parts = {"RabbitMQ": stack.broker, "Redis": stack.redis, "MongoDB's stand-in": stack.mongo}

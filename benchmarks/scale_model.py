@@ -33,17 +33,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """CPU ms an event by `make bench-costs`, 29 November 2026 under a load of 10: what a quiet machine takes is less.
+    """CPU ms an event by `make bench-costs`, 30 November 2026 under a load of 2.4.
 
-    `mongodb`: of the stand-in, which is slower than MongoDB. `conversations`: mails/s of 8 connections at 40 ms, with
-    four round trips for each mail.
+    `broker`: the higher of two measurements. `mongodb`: of the stand-in, which is slower than MongoDB. `conversations`:
+    mails/s of 8 connections at 40 ms, with one round trip for each mail; 46 where the server offers neither PIPELINING
+    nor CHUNKING.
     """
 
-    worker: float = 4.1
+    worker: float = 2.44
     broker: float = 0.5
-    redis: float = 0.2
-    mongodb: float = 3.6
-    conversations: float = 46.0
+    redis: float = 0.17
+    mongodb: float = 2.22
+    conversations: float = 173.0
 
 
 def parts(costs: Costs, account_per_second: float) -> tuple[Part, ...]:
