@@ -37,7 +37,7 @@ _RECORD_INDEXES = [
 _MAX_TRIES = 20
 _MAX_TIMELINE = 500
 _LINGER_S = 0.05
-"""Nobody waits for a signal, and clicks come by the hundred: alone, each costs three calls, in company a tenth."""
+"""Nobody waits for a signal, and clicks come by the hundred: alone, each costs three calls."""
 
 
 class MongoSignals:
