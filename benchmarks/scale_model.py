@@ -35,9 +35,9 @@ class Part:
 class Costs:
     """CPU ms an event by `make bench-costs`, 30 November 2026 under a load of 2.4.
 
-    `broker`: the higher of two measurements. `mongodb`: of the stand-in, which is slower than MongoDB. `conversations`:
-    mails/s of 8 connections at 40 ms, with one round trip for each mail; 46 where the server offers neither PIPELINING
-    nor CHUNKING.
+    `broker`: the highest of three measurements. `mongodb`: of the stand-in, which is slower than MongoDB.
+    `conversations`: mails/s of 8 connections at 40 ms, with one round trip for each mail; 46 where the server offers
+    neither PIPELINING nor CHUNKING.
     """
 
     worker: float = 2.44

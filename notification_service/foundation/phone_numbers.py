@@ -17,7 +17,7 @@ _IN_TEXT = re.compile(rf"(?<![\w+])\+{_SEPARATORS}{{0,2}}(?!0)\d(?:{_SEPARATORS}
 _TRUNK_ZERO = re.compile(r"\(0\)")
 """The zero of national dialling, which `+49 (0) 151 …` shows and an international call leaves out."""
 _BRACKETED_PREFIX = re.compile(r"^\(\s*((?:\+|00)[\s\d]+)\)")
-"""`(+49) 151 …`"""
+"""`(+49) 151 …`, or the whole number in brackets."""
 _SCHEME = re.compile(r"(?:tel|sms):(?://)?", re.IGNORECASE)
 _INTERNATIONAL = re.compile(r"(?:\+|00)[\s(]{0,2}(?!0)\d")
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -65,7 +65,7 @@ def _ends(spelled: str, *, whole: bool) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     plain = _HIDDEN.sub("", unicodedata.normalize("NFKC", text)).strip()
-    return _TRUNK_ZERO.sub("", _BRACKETED_PREFIX.sub(r"\1 ", _SCHEME.sub("", plain, count=1)))
+    return _TRUNK_ZERO.sub("", _BRACKETED_PREFIX.sub(r"\1", _SCHEME.sub("", plain, count=1)))
 
 
 def _digits(text: str) -> str:
