@@ -40,6 +40,13 @@ MUTANTS = (
         ("tests/unit/test_quiet_hours.py", "-k", "waited_in_the_channel"),
     ),
     Mutant(
+        "relevance: after a try that sent nothing it is asked again, however soon",
+        "delivery/sending.py",
+        "        self.relevance.forget(job)\n",
+        "",
+        ("tests/unit/test_booking_history.py", "-k", "however_soon"),
+    ),
+    Mutant(
         "devices: one that is gone is left out",
         "delivery/sending.py",
         "            recipient = cleared.recipient\n",

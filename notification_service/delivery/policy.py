@@ -24,7 +24,8 @@ class Policy:
     ask_consent: bool = False
     """Whether clicks are counted where a reader agrees."""
     relevance_lasts_s: float = 1.0
-    """For how long a message counts as still needed. Behind a backlog and a long wire, an ordinary one waits less."""
+    """For how long a message counts as still needed. Behind a backlog and a long wire, an ordinary one waits less;
+    one whose try sent nothing is asked about again in any case."""
     not_selected: frozenset[str] = frozenset()
     """Types of events that are only recorded, to know what they make obsolete."""
     max_resends: int = 1

@@ -1,6 +1,7 @@
 """Whether a notification is still needed, and what its message says beside the earlier ones about its booking."""
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,11 @@ class RelevanceCheck:
         None where the last answer is recent enough.
         """
         return await self.check(job) if time.monotonic() - job.looked_at > self._lasts_s else None
+
+    @staticmethod
+    def forget(job: Job) -> None:
+        """Let the next recheck ask: a try has failed, and how long the next one is away nobody knows."""
+        job.looked_at = -math.inf
 
     async def is_news(self, job: Job, found: Opened | AlreadyThere) -> bool:
         """Whether the event gets a notification of its own, beside the closed one of its fact.

@@ -137,7 +137,7 @@ class Sender:
         job.ready_at = datetime.now(UTC)
         with self.observer.timed(Stage.SEND):
             verdict = await self.channel.deliver(
-                job.message, partial(self._before_handover, job), lambda: self.state.marks.take_back(job)
+                job.message, partial(self._before_handover, job), partial(self._nothing_sent, job)
             )
         if self.suppression and isinstance(verdict, Refused | OptedOut):
             await self.suppression.note(job, verdict)
@@ -204,6 +204,10 @@ class Sender:
         if relevance and (relevance.obsolete or relevance.wait or self.waiting.is_quiet(job, relevance.event)):
             return Fence.LOST
         return await self.state.marks.set(job)
+
+    async def _nothing_sent(self, job: Job) -> None:
+        self.relevance.forget(job)
+        await self.state.marks.take_back(job)
 
     async def _settle(self, job: Job, verdict: Verdict) -> Settlement:
         closer = self.closer

@@ -12,7 +12,8 @@ from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.outcomes import Sent, Skipped, SkipReason
 from notification_service.delivery import planning
-from notification_service.delivery.ports.channel import BeforeHandover, OutgoingMessage, Verdict
+from notification_service.delivery.ports.channel import BeforeHandover, HandoverRefused, OutgoingMessage, Verdict
+from notification_service.delivery.ports.claims import Fence
 from notification_service.delivery.settlements import Done, Park, Retry
 from notification_service.stores.memory.ledger import Record
 from tests.samples import sample
@@ -129,6 +130,21 @@ async def test_a_change_waits_for_an_earlier_one_that_is_in_another_worker_s_han
     assert await cinema.process().handle(on(12)) == Done(Sent())
     assert [each.later and 2 for each in cinema.ledger.records.values()] == [2, (), ()]
     assert len(cinema.mails) == 3
+
+
+@pytest.mark.parametrize("marked", [False, True])
+async def test_after_a_try_that_sent_nothing_it_is_asked_again_however_soon(*, marked: bool) -> None:
+    async def off_meanwhile(_: OutgoingMessage, before_handover: BeforeHandover) -> Verdict:
+        if marked:
+            assert await before_handover() is Fence.HELD
+        await cinema.channel.nothing_sent()
+        assert await cinema.process().handle(off(11)) == Done(Sent())
+        assert await before_handover() is Fence.LOST
+        return HandoverRefused()
+
+    cinema = Cinema([off_meanwhile])
+    assert await cinema.pipeline.handle(on(10)) == Done(SUPERSEDED)
+    assert len(cinema.mails) == 1
 
 
 async def test_there_and_back_before_the_first_was_told_is_nothing() -> None:
