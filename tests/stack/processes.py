@@ -20,9 +20,17 @@ POLL = 0.03
 LEASH = 'read -r released || kill -s KILL -- "-$1"'
 
 
-# Below the range from which the kernel serves outgoing connections: one of those must not take the port of a
-# part that needs seconds to come up.
-PORTS = range(10240, 32768)
+def _ports() -> range:
+    """The ports of this process: the other processes of pytest-xdist have others.
+
+    They are below the range from which the kernel serves outgoing connections. Neither one of those nor another test
+    may take the port of a part that needs seconds to come up.
+    """
+    share, shares = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    return range(10240 + int(share.removeprefix("gw")), 32768, int(shares))
+
+
+PORTS = _ports()
 _given: set[int] = set()
 
 
@@ -33,7 +41,7 @@ class PartFailedError(RuntimeError):
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on, and that no earlier call returned."""
     while True:
-        port = PORTS.start + secrets.randbelow(len(PORTS))
+        port = secrets.choice(PORTS)
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             if port not in _given:
