@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PROCESSES ?= 3
+PROCESSES ?= 4
 PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES)
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
@@ -36,7 +36,7 @@ run: $(STAMP) ## the same stack and the service, until Ctrl-C
 check: lint ## lint, types, and the tests that need no server: two or three minutes on two free cores
 	@$(PYTEST) -m "not soak and not process" tests/unit tests/contract $(ARGS)
 
-test: lint ## lint, then all tests (ARGS="-k name" for some of them; PROCESSES=3)
+test: lint ## lint, then all tests (ARGS="-k name" for some of them; PROCESSES=4)
 	@$(PYTEST) --maxschedchunk 1 $(ARGS)
 
 soak: $(STAMP) ## what takes long or judges the judges, long fuzzing, then `make torture`
