@@ -27,7 +27,8 @@ from notification_service.foundation.printable import shown
 
 _KEEP_ALIVE_S = 15.0
 """Providers close idle connections after a minute or more, and a request that meets the closing is in doubt."""
-_MAX_BODY_BYTES = 64 * 1024
+_MAX_BODY_BYTES = 512 * 1024
+"""A page of Twilio's list with twenty long texts, whose characters are escaped, has some 400 kB."""
 _MAX_TEXT = 200
 _MAX_WAIT_S = 3 * 86400.0
 """As for a mail server's wait: well below the defaults of PARKING_DAYS and VERDICT_DAYS."""
@@ -47,7 +48,7 @@ _FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The provider's answer. The names of `headers` are in lower case; `body` holds the first 64 KiB.
+    """The provider's answer. The names of `headers` are in lower case; `body` holds the first 512 KiB.
 
     `complete`: False where the body broke off or was longer.
     """

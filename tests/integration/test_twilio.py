@@ -27,6 +27,7 @@ from notification_service.delivery.ports.channel import (
     Unsendable,
 )
 from notification_service.delivery.ports.claims import Fence
+from notification_service.foundation.errors import ChannelUnavailableError
 from tests.stack import twilio as doubles
 from tests.stack.twilio import Reply, Twilio, refusal
 
@@ -121,7 +122,10 @@ async def test_a_messaging_service_sends_for_the_account_and_a_validity_has_its_
         (refusal(400, 21613), Unsendable),
         (refusal(400, 21615), Unsendable),
         (refusal(400, 21610), OptedOut),
-        (refusal(400, 21611), Unsendable),
+        (refusal(400, 21611), Deferred),
+        (refusal(400, 21612), Unsendable),
+        (refusal(400, 20005), Unavailable),
+        (refusal(403, 21610), OptedOut),
         (refusal(400, 21408), Unsendable),
         (refusal(400, 21606), Unsendable),
         (refusal(400, 21212), Unsendable),
@@ -132,7 +136,7 @@ async def test_a_messaging_service_sends_for_the_account_and_a_validity_has_its_
         (refusal(400, None, raw=b'{"code": "21211"}'), Unsendable),
         (refusal(400, None, raw=b'{"code": true}'), Unsendable),
         (refusal(400, None, raw='{"code": 21211}'.encode("utf-16")), Refused),
-        (refusal(400, None, raw=b'{"code": 21211, "message": "' + b"x" * 200_000 + b'"}'), Unsendable),
+        (refusal(400, None, raw=b'{"code": 21211, "message": "' + b"x" * 200_000 + b'"}'), Refused),
         (refusal(405, None), Unsendable),
         (refusal(413, None, raw=b""), Unsendable),
         (refusal(429, None, raw=b"<html>slow down</html>"), Deferred),
@@ -170,13 +174,15 @@ async def test_an_unknown_code_is_kept_word_for_word_and_the_number_masked(doubl
 async def test_what_is_about_one_number_or_one_country_is_not_counted_against_the_service(
     double: Twilio, make: Make
 ) -> None:
-    double.script(refusal(400, 21211), refusal(400, 21408))
-    number, country = await send(make(), sms()), await send(make(), sms())
+    double.script(refusal(400, 21211), *(refusal(400, code) for code in (21408, 21606, 21612, 21659)))
+    number = await send(make(), sms())
     assert isinstance(number, Refused)
     assert number.names_address
-    assert isinstance(country, Unsendable)
-    assert country.fingerprint == ""
-    assert "Geo permissions" in country.hint
+    for hint in ("Geo permissions", *["TWILIO_SENDER"] * 3):
+        country = await send(make(), sms())
+        assert isinstance(country, Unsendable)
+        assert country.fingerprint == ""
+        assert hint in country.hint
 
 
 async def test_the_wait_that_is_asked_for_is_kept(double: Twilio, make: Make) -> None:
@@ -263,3 +269,10 @@ async def test_a_list_that_is_down_says_that_it_cannot_be_asked_and_a_redacted_o
     double.list_fault, double.redacted = None, True
     assert await transport.look_up(sms(), since) == CannotTell()
     assert isinstance(await make(api="http://127.0.0.1:1").look_up(sms(), since), LookUpFailed)
+
+
+async def test_doctor_is_not_content_with_a_page_that_something_else_answers(double: Twilio, make: Make) -> None:
+    assert "Twilio knows the login" in await make().check()
+    double.list_fault = Reply(200, raw=b"<html>welcome</html>")
+    with pytest.raises(ChannelUnavailableError, match="something else"):
+        await make().check()

@@ -21,6 +21,7 @@ from notification_service.delivery.ports.channel import (
     Unavailable,
     Unsendable,
 )
+from notification_service.foundation.errors import ChannelUnavailableError
 
 NUMBER = "+4915112345678"
 CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -82,9 +83,14 @@ def reply(status: int, code: str = "", message: str = "") -> Response:
         (Response(502, {}, b"<html>bad gateway</html>"), InDoubt),
         (Response(504, {}, b""), InDoubt),
         (Response(408, {}, b""), InDoubt),
-        (Response(200, {}, b""), Accepted),
-        (Response(200, {}, b"<PublishResponse><Mess"), Accepted),
-        (Response(201, {}, "<MessageId>m1</MessageId>".encode("utf-16")), Accepted),
+        (Response(200, {}, b""), InDoubt),
+        (Response(200, {}, b"<html>welcome</html>"), InDoubt),
+        (Response(200, {}, b"<PublishResponse><Mess", complete=False), Accepted),
+        (Response(400, {}, b"<ErrorResponse><Error><Code>Thrott", complete=False), Deferred),
+        (reply(400, "RequestExpired"), Unavailable),
+        (reply(400, "NotAuthorized"), Unavailable),
+        (reply(400, "RequestAbortedException"), InDoubt),
+        (reply(400, "ParameterValueInvalid", "Invalid parameter: PhoneNumber"), Refused),
         (Response(301, {"location": "https://elsewhere.example/"}, b""), Unavailable),
         (Response(401, {}, b"<html>login</html>"), Unavailable),
         (Response(403, {}, b""), Unavailable),
@@ -134,7 +140,7 @@ def test_only_a_refusal_that_names_the_number_is_about_it() -> None:
 def test_a_request_names_its_kind_its_sender_and_its_price_limit() -> None:
     account = Account("eu-central-1", "AKID", "secret", sender_id="Cinema")
     message = OutgoingSms(notification_id="n1", template="t", recipient=NUMBER, content="Größe €".encode(), segments=1)
-    transport = SnsTransport(None, account, Prices({"DE": Decimal("0.08")}, Decimal("0.5")))  # type: ignore[arg-type]
+    transport = SnsTransport(None, account, Prices({"DE": Decimal("1E-7")}, Decimal("5E-7")))  # type: ignore[arg-type]
     form = transport._form(message)
     assert (form["PhoneNumber"], form["Message"]) == (NUMBER, "Größe €")
     assert {name: value for name, value in form.items() if name.endswith(("Name", "Value"))} == {
@@ -143,6 +149,34 @@ def test_a_request_names_its_kind_its_sender_and_its_price_limit() -> None:
         "MessageAttributes.entry.2.Name": "AWS.SNS.SMS.SenderID",
         "MessageAttributes.entry.2.Value.StringValue": "Cinema",
         "MessageAttributes.entry.3.Name": "AWS.SNS.SMS.MaxPrice",
-        "MessageAttributes.entry.3.Value.StringValue": "0.5",
+        "MessageAttributes.entry.3.Value.StringValue": "0.0000005",
     }
     assert account.url == "https://sns.eu-central-1.amazonaws.com/"
+
+
+class Answers:
+    """A client that gives one answer."""
+
+    def __init__(self, answer: Response) -> None:
+        self.answer = answer
+
+    async def request(self, *_: object, **__: object) -> Response:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "knows"),
+    [
+        (Response(200, {}, b'<GetSMSAttributesResponse xmlns="x"><attributes/></GetSMSAttributesResponse>'), True),
+        (reply(403, "AuthorizationError"), True),
+        (reply(403, "InvalidClientTokenId"), False),
+        (Response(200, {}, b"<html>welcome</html>"), False),
+    ],
+)
+async def test_doctor_knows_a_login_by_sns_s_own_answer(answer: Response, knows: bool) -> None:  # noqa: FBT001 - a table
+    transport = SnsTransport(Answers(answer), Account("eu-central-1", "AKID", "secret"), Prices())  # type: ignore[arg-type]
+    if knows:
+        assert "knows the login" in await transport.check()
+    else:
+        with pytest.raises(ChannelUnavailableError, match="SNS answers"):
+            await transport.check()

@@ -24,7 +24,7 @@ def read(response: Response, registered_at: datetime | None) -> Said:
     status, body = response.status, response.json_object
     reason = str(body.get("reason") or "no reason given")
     match status, reason:
-        case 200, _:
+        case 200, _ if "apns-id" in response.headers or not (response.body and response.complete):
             return Said(Finding.ACCEPTED, response.headers.get("apns-id", "accepted"), status)
         case 410, "Unregistered" | "ExpiredToken":
             return _unregistered(reason, gone=_is_gone(body.get("timestamp"), registered_at))
@@ -32,10 +32,12 @@ def read(response: Response, registered_at: datetime | None) -> Said:
             return Said(Finding.FOREIGN, reason, status, hint=_ENVIRONMENT)
         case _ if hint := _hint(status, reason):
             return Said(Finding.UNAVAILABLE, reason, status, hint=hint)
-        case 429 | 503, _:
+        case (429 | 503, _) | (400, "IdleTimeout"):
             return Said(Finding.DEFERRED, reason, status, wait=response.retry_after or _DEFAULT_WAIT_S)
         case _ if status >= 500 or status == 408 or status < 300:  # noqa: PLR2004 - it says nothing of what lies behind
             return Said(Finding.IN_DOUBT, reason, status)
+        case _ if not response.complete:
+            return Said(Finding.DEFERRED, f"{reason}: it broke off", status, wait=_DEFAULT_WAIT_S)
         case _:
             return Said(Finding.UNSENDABLE, reason, status, hint=_REQUEST)
 

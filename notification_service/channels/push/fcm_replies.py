@@ -25,13 +25,14 @@ def read(response: Response) -> Said:
     code = _code(error)
     text = _text(code, error)
     match status, code:
-        case _ if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110 §15.3
+        case _ if 200 <= status < 300 and (body.get("name") or not response.complete):  # noqa: PLR2004 - RFC 9110 §15.3
             return Said(Finding.ACCEPTED, str(body.get("name") or "accepted"), status)
-        case _ if status >= 500 or status == 408:  # noqa: PLR2004 - a gateway's timeout is in doubt as well
+        # A gateway's timeout is in doubt as well, and so is a page in place of FCM's answer.
+        case _ if status >= 500 or status == 408 or status < 300:  # noqa: PLR2004
             return Said(Finding.IN_DOUBT, text, status)
         case 404, "UNREGISTERED":
             return Said(Finding.DEAD, text, status)
-        case 429, _:
+        case (429, _) | (400 | 403 | 404, "") if status == 429 or not response.complete:  # noqa: PLR2004 - it broke off
             return Said(Finding.DEFERRED, text, status, wait=response.retry_after or _DEFAULT_WAIT_S)
         case 403, "SENDER_ID_MISMATCH":
             return Said(Finding.FOREIGN, text, status, hint=_FOREIGN)

@@ -53,7 +53,7 @@ Get = Callable[[str], Awaitable[tuple[int, bytes]]]
 
 
 async def get(url: str) -> tuple[int, bytes]:
-    """Without following a redirect. An answer that breaks off, or is longer than 64 KiB, counts as none."""
+    """Without following a redirect. An answer that breaks off, or is longer than 512 KiB, counts as none."""
     client = HttpClient(tls=ssl.create_default_context(), timeout=_TIMEOUT_S, max_connections=1)
     try:
         answer = await client.request("GET", url, headers={})

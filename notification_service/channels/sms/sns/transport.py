@@ -30,8 +30,10 @@ _CODE, _MESSAGE, _ID = (re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("C
 _THROTTLED = re.compile(r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|SlowDown")
 _ABOUT_US = re.compile(
     r"Authorization|AccessDenied|InvalidClientTokenId|SignatureDoesNotMatch|UnrecognizedClient|ExpiredToken|OptInRequired"
-    r"|IncompleteSignature|MissingAuthenticationToken|InvalidSecurity|KMS|NotFound"
+    r"|IncompleteSignature|MissingAuthenticationToken|InvalidSecurity|KMS|NotFound|RequestExpired|NotAuthorized"
 )
+_ABOUT_A_PARAMETER = re.compile(r"InvalidParameter|ParameterValueInvalid|Validation")
+_ABORTED = "RequestAborted"
 _DEFAULT_WAIT_S = 60.0
 _LOGIN_HINT = (
     "do SNS_ACCESS_KEY_ID and SNS_SECRET_ACCESS_KEY belong to a user that may sns:Publish in SNS_REGION, and is this "
@@ -82,7 +84,8 @@ class SnsTransport:
         if not isinstance(answer, Response):
             raise ChannelUnavailableError(f"{self._account.url} cannot be reached: {_UNREACHABLE}")
         code = found[1] if (found := _CODE.search(answer.body.decode("utf-8", "replace"))) else ""
-        if answer.status != 200 and code not in ("AuthorizationError", "AccessDenied"):  # noqa: PLR2004 - RFC 9110
+        knows = b"GetSMSAttributesResponse" in answer.body or code in ("AuthorizationError", "AccessDenied")
+        if not knows:
             raise ChannelUnavailableError(f"SNS answers {answer.status} {code}: {_LOGIN_HINT}")
         return f"SNS in {self._account.region} knows the login"
 
@@ -108,10 +111,11 @@ class SnsTransport:
 
     def _form(self, message: OutgoingSms) -> dict[str, str]:
         """`MaxPrice`: SNS itself drops a message that costs more. A ticket's message is transactional."""
+        limit = self._prices.limit
         values = {
             "AWS.SNS.SMS.SMSType": ("String", "Transactional"),
             **({"AWS.SNS.SMS.SenderID": ("String", self._account.sender_id)} if self._account.sender_id else {}),
-            **({"AWS.SNS.SMS.MaxPrice": ("Number", str(self._prices.limit))} if self._prices.limit is not None else {}),
+            **({"AWS.SNS.SMS.MaxPrice": ("Number", f"{limit:f}")} if limit is not None else {}),
         }
         form = {
             "Action": "Publish",
@@ -130,18 +134,21 @@ def verdict(response: Response, timer: AttemptTimer) -> Tried:
     body = response.body.decode("utf-8", "replace")
     code, message, taken = (found[1] if (found := each.search(body)) else "" for each in (_CODE, _MESSAGE, _ID))
     status, reply = response.status, f"{code} {message}".strip() or f"HTTP {response.status}"
-    if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110 §15.3
+    if 200 <= status < 300 and (taken or not response.complete):  # noqa: PLR2004 - RFC 9110 §15.3
         return Accepted(timer.ended("accepted", taken, status, taken or None))
     if status == 429 or _THROTTLED.search(code):  # noqa: PLR2004 - RFC 6585 §4
         return Deferred(timer.ended("deferred", reply, status), response.retry_after or _DEFAULT_WAIT_S)
-    if status >= 500 or status == 408:  # noqa: PLR2004 - a gateway's timeout says nothing of what lies behind it
+    # A gateway's timeout says nothing of what lies behind it, and a page in place of SNS's answer neither.
+    if status >= 500 or status == 408 or status < 300 or code.startswith(_ABORTED):  # noqa: PLR2004
         return InDoubt(timer.ended("in_doubt", reply, status))
     if status < 400 or status in (401, 403, 404) or _ABOUT_US.search(code):  # noqa: PLR2004 - a redirect is not followed
         return Unavailable(timer.ended("unavailable", reply, status), _LOGIN_HINT)
     if "opted out" in message.casefold() or code == "OptedOut":
         return OptedOut(timer.ended("refused", reply, status))
-    if code.startswith("InvalidParameter") and "phonenumber" in message.replace(" ", "").casefold():
+    if _ABOUT_A_PARAMETER.match(code) and "phonenumber" in message.replace(" ", "").casefold():
         return Refused(timer.ended("refused", reply, status), code, names_address=True)
     if code.startswith("InvalidParameter"):
         return Refused(timer.ended("refused", reply, status), code, f"sns {code} {message[:60]}")
+    if not code and not response.complete:
+        return Deferred(timer.ended("deferred", f"{reply}, and the reason broke off", status), _DEFAULT_WAIT_S)
     return Unsendable(timer.ended("refused", reply, status), _REQUEST_HINT, f"sns {code or status}")

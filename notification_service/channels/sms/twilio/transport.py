@@ -101,6 +101,8 @@ class TwilioTransport:
         page = await self._page(f"{self._account.messages}?PageSize=1", AttemptTimer(""))
         if isinstance(page, LookUpFailed):
             raise ChannelUnavailableError(f"{page.reason}; {LOGIN_HINT}")
+        if "messages" not in page:
+            raise ChannelUnavailableError(f"{self._account.api} answers with something else than Twilio's list")
         return f"Twilio knows the login, and sends from {self._account.sender}"
 
     async def close(self) -> None:
