@@ -1,6 +1,7 @@
 """Requests and headers as the core of httpx2 takes and gives them. URLs are read by httpx2."""
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ import httpcore2
 import httpx2
 
 _HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "notification-service"}
+_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
+"""RFC 9110 §5.5, of which nothing sends more than ASCII."""
 _KEPT_URLS = 64
 """Most providers have one; APNs has one for each device."""
 
@@ -30,9 +33,13 @@ def _place(url: str) -> _Place:
 
 
 def request(method: str, url: str, headers: Mapping[str, str], content: bytes) -> httpcore2.Request:
-    """`headers` take the place of ours. Raises `httpx2.InvalidURL` and `httpcore2.UnsupportedProtocol`."""
+    """`headers` take the place of ours. Raises `httpx2.InvalidURL` and `httpcore2.ProtocolError`."""
     place = _place(url)
     named = _HEADERS | {name.lower(): value for name, value in headers.items()}
+    for name, value in named.items():
+        if not _VALUE.fullmatch(value):
+            # The library would find it after the fence, and quote it: it may be a secret that was copied with its end.
+            raise httpcore2.LocalProtocolError(f"the value of {name} has a character or an end that no header may have")
     if content or method != "GET":
         named["content-length"] = str(len(content))
     lines = [(b"host", place.host), *((name.encode(), value.encode("ascii")) for name, value in named.items())]

@@ -79,6 +79,13 @@ def _check_country(name: str) -> str:
     return name
 
 
+def _check_sms_sender(sender: str | None) -> str | None:
+    """Twilio refuses each message whose sender is a number with blanks or brackets."""
+    if sender and not re.fullmatch(r"\+[0-9]+|[^+].*", sender):
+        raise ValueError("a number is written in digits alone behind its plus sign, such as +15550100123")
+    return sender
+
+
 def _check_api_url(url: str) -> str:
     """Require https or this machine, since the login is sent there."""
     allowed = r"https://[^/@\s#?]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -195,4 +202,5 @@ SmtpServer = Annotated[str | None, AfterValidator(_check_smtp_server)]
 TemplateNames = Annotated[tuple[Annotated[str, AfterValidator(_check_template)], ...], NoDecode, BeforeValidator(split)]
 Tenant = Annotated[str | None, Field(pattern=r"^[A-Za-z0-9.-]+$")]
 VariantName = Annotated[str | None, AfterValidator(_check_variant)]
+SmsSender = Annotated[str | None, AfterValidator(_check_sms_sender)]
 TokenUrl = Annotated[str | None, AfterValidator(_check_token_url)]

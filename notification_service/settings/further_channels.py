@@ -12,6 +12,7 @@ from notification_service.settings.fields import (
     Limit,
     Price,
     SettingsGroup,
+    SmsSender,
 )
 from notification_service.settings.readers import ReaderSettings
 
@@ -31,15 +32,18 @@ class SmsSettings(ReaderSettings):
 
 
 class TwilioSettings(SettingsGroup):
-    """`api_key`, `api_secret`: the login. `auth_token`: signs Twilio's callbacks; without an API key it logs in too."""
+    """`api_key`, `api_secret`: the login. `auth_token`: signs Twilio's callbacks; without an API key it logs in too.
 
-    model_config = SettingsConfigDict(env_prefix="TWILIO_")
+    A value that was copied with its line end is as good.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TWILIO_", str_strip_whitespace=True)
 
     account_sid: str | None = None
     api_key: str | None = None
     api_secret: SecretStr | None = None
     auth_token: SecretStr | None = None
-    sender: str | None = None
+    sender: SmsSender = None
     api_url: ApiUrl = "https://api.twilio.com"
 
     @property
@@ -63,7 +67,7 @@ class TwilioSettings(SettingsGroup):
 class SnsSettings(SettingsGroup):
     """`endpoint_url`: instead of the region's. `unknown_hold`: a message in doubt waits for a person."""
 
-    model_config = SettingsConfigDict(env_prefix="SNS_")
+    model_config = SettingsConfigDict(env_prefix="SNS_", str_strip_whitespace=True)
 
     region: str | None = Field(default=None, pattern="^[a-z0-9-]+$")
     access_key_id: str | None = None

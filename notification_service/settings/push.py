@@ -50,7 +50,7 @@ class FcmSettings(SettingsGroup):
 class ApnsSettings(SettingsGroup):
     """`topic`: the bundle id of the app. `api_url`: instead of Apple's address for the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="APNS_")
+    model_config = SettingsConfigDict(env_prefix="APNS_", str_strip_whitespace=True)
 
     key_file: Path | None = None
     key_id: str | None = None

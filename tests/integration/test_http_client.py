@@ -157,6 +157,18 @@ async def test_without_a_server_nothing_was_sent_and_the_fence_is_not_asked(clie
     assert fence.count == 0
 
 
+@pytest.mark.parametrize("value", ["key-0001\n", " key-0001", "key-0001\r\nX: y", "key\0-0001", "kéy-0001"])
+async def test_a_header_that_cannot_be_written_was_sent_nothing_and_is_not_quoted(
+    server: HttpServer, client: HttpClient, value: str
+) -> None:
+    fence = Asked()
+    answer = await client.request("POST", server.url, headers={"Authorization": value}, before_handover=fence)
+    assert isinstance(answer, NotSent)
+    assert "authorization" in answer.text
+    assert "0001" not in answer.text
+    assert (fence.count, server.requests) == (0, [])
+
+
 async def test_a_server_that_never_answers_the_handshake_was_sent_nothing(certificates: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with opened(certificates, timeout=0.2) as client:

@@ -243,6 +243,44 @@ async def test_a_message_that_was_taken_is_found_and_another_is_not(double: Twil
     assert await transport.look_up(not_taken, since) == NotFound()
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("½ price \u2013 \u2039Łódź\u203a", "1/2 price - 'Łódź'"),
+        ("It\u02bbs 3 ÷ 2 я", "It's 3 / 2 я"),
+        ("a\u200db\ufeff я²", "ab я2"),
+        ("Ame\u0301lie", "Amélie"),
+        ("• \uff21 я", "* A я"),
+        ("दो टिकट \u2013 रद्द", "दो टिकट - रद्द"),
+    ],
+)
+async def test_a_message_is_found_whatever_smart_encoding_made_of_its_text(
+    double: Twilio, make: Make, sent: str, kept: str
+) -> None:
+    transport, since = make(), datetime.now(UTC)
+    await send(transport, sms(text="Another: " + sent))
+    double.messages[0].body = kept
+    assert isinstance(await transport.look_up(sms(text=sent), since), Found)
+    double.messages[0].body = "Another: " + kept
+    assert await transport.look_up(sms(text=sent), since) == NotFound()
+
+
+async def test_a_text_without_letters_is_not_taken_for_a_redacted_one(double: Twilio, make: Make) -> None:
+    transport, since = make(), datetime.now(UTC)
+    await send(transport, sms(text="!!!"))
+    double.redacted = True
+    assert await transport.look_up(sms(text="!!!"), since) == CannotTell()
+
+
+async def test_it_is_found_among_twenty_of_the_longest_texts(double: Twilio, make: Make) -> None:
+    """Other systems send by the same account: a page of their texts has hundreds of kB."""
+    transport, since = make(), datetime.now(UTC)
+    await send(transport, sms())
+    for _ in range(19):
+        await send(transport, sms(text="न" * 1600))
+    assert isinstance(await transport.look_up(sms(), since), Found)
+
+
 async def test_an_older_message_with_the_same_text_is_not_it(double: Twilio, make: Make) -> None:
     transport = make()
     await send(transport, sms())

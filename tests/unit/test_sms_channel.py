@@ -39,7 +39,7 @@ from notification_service.delivery.ports.composer import MessageIds
 from notification_service.delivery.ports.directory import Recipient
 from notification_service.delivery.ports.ledger import AlreadyThere, Entry, Opened
 from notification_service.foundation.errors import ConfigurationError
-from notification_service.settings import Settings, load
+from notification_service.settings import Settings, load, plain
 from tests.unit.fakes import TEMPLATES, attempt
 
 IDS = MessageIds("n1", "e1", "booking_cancellation", "B-1", datetime(2026, 11, 29, tzinfo=UTC))
@@ -195,6 +195,7 @@ async def test_doctor_says_when_it_is_quiet_and_who_agrees(monkeypatch: pytest.M
         ("PUSH_QUIET_HOURS", "22:00"),
         ("SMS_CONSENT_FIELD", "$where"),
         ("SMS_RECIPIENT_PER_HOUR", "-1"),
+        ("TWILIO_SENDER", "+1 (555) 010-0123"),
     ],
 )
 def test_a_setting_that_means_nothing_stops_the_start_with_its_name(
@@ -202,6 +203,20 @@ def test_a_setting_that_means_nothing_stops_the_start_with_its_name(
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
         _settings(monkeypatch, **{name: value})
+
+
+def test_a_credential_that_was_copied_with_its_line_end_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(
+        monkeypatch,
+        TWILIO_API_KEY=" SK1\n",
+        TWILIO_API_SECRET="s\n",
+        SNS_SECRET_ACCESS_KEY="s\r\n",
+        SNS_ACCESS_KEY_ID="AKID\n",
+        APNS_TOPIC="com.example.kino\n",
+    )
+    assert (settings.twilio.api_key, settings.sns.access_key_id) == ("SK1", "AKID")
+    assert (plain(settings.twilio.api_secret), plain(settings.sns.secret_access_key)) == ("s", "s")
+    assert settings.apns.topic == "com.example.kino"
 
 
 @pytest.mark.parametrize(
