@@ -44,6 +44,11 @@ from notification_service.foundation.addresses import NotAnAddressError, mask, m
         ("=+4915112345678", None, "+4915112345678"),
         ("<+4915112345678>", None, "+4915112345678"),
         ("\u260e\ufe0f +49 151 12345678", None, "+4915112345678"),
+        # The prefix 00 in digits of other scripts, and the long vowel in place of a dash.
+        ("٠٠٤٩١٥١١٢٣٤٥٦٧٨", None, "+4915112345678"),
+        ("۰۰۹۸ ۹۱۲ ۳۴۵ ۶۷۸۹", None, "+989123456789"),
+        ("००९१ ९८१२३ ४५६७८", None, "+919812345678"),
+        ("\uff10\uff19\uff10\u30fc\uff11\uff12\uff13\uff14\u30fc5678", "JP", "+819012345678"),
     ],
 )
 def test_a_mobile_number_is_written_in_e164(text: str, country: str | None, number: str) -> None:

@@ -50,6 +50,13 @@ def test_what_keeps_a_text_out_of_the_alphabet_is_named_once() -> None:
         ("u\u0308ber", "über"),
         ("千と千尋 \u2013 20:00", "千と千尋 \u2013 20:00"),
         ("no twin: \u2019 and я", "no twin: \u2019 and я"),
+        ("no twin: \u20b1 and я", "no twin: \u20b1 and я"),
+        ("\u20b11,250.50", "PHP1,250.50"),
+        ("\u20aa12 \u20a93000 \u20ab5000 \u20b91", "ILS12 KRW3000 VND5000 INR1"),
+        ("\u2039Dune\u203a \u02bbOhana", "'Dune' 'Ohana"),
+        ("Mission: Impossible\u2122, F1\u00ae", "Mission: Impossible, F1"),
+        ("8\u00bd, Se7en\u00b2, \ufb01lm, \uff24\uff35\uff2e\uff25\uff01", "81/2, Se7en2, film, DUNE!"),
+        ("Du\u200dn\u200ce\u2066\u2069\ufe0f", "Dune"),
     ],
 )
 def test_typographic_characters_get_their_twins_where_that_saves_segments(text: str, sent: str) -> None:

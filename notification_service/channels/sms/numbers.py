@@ -33,10 +33,14 @@ _LENGTHS = {
 }
 _BLANK = re.compile("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 """What stands for a blank in texts that were set by a program, such as a no-break space between two groups."""
+_DIGIT = re.compile(r"\d")
+"""Of any script: Arabic, Devanagari and full-width ones are spellings of the same number."""
+_LONG_VOWEL = "\u30fc"
+"""Typed for a dash on Japanese keyboards, where it is a letter."""
 _SCHEME = re.compile(r"(?:tel|sms):", re.IGNORECASE)
 _BEHIND_AREA_CODE = re.compile(r"^([+\uff0b]?(?:[ ()]*\d){2,6}[ )]*)/(?=[ ]?\d[\d -]{4,}$)")
 """The slash in `0151/12345678`, which separates no second number."""
-_INTERNATIONAL = re.compile(r"[0\uff10]{2}[\s(]{0,2}(?![0\uff10])\d")
+_INTERNATIONAL = re.compile(r"00[\s(]{0,2}(?!0)\d")
 """00 in place of the plus sign, as most countries dial abroad. Where a default country is set, its own rule counts."""
 _IN_FRONT = re.compile(r"^[^\w+\uff0b*#\-\u2010-\u2015\u2212]+")
 """What stands before a number that was copied out of a text or a table: a bracket, a quotation mark, a symbol."""
@@ -51,6 +55,7 @@ def read_number(text: str, default_country: str | None) -> str:
     are. Raises `NotAnAddressError` with the reason, which never repeats the number.
     """
     plain = _SCHEME.sub("", text.strip().strip(_AROUND).strip(), count=1)
+    plain = _DIGIT.sub(lambda each: str(int(each[0])), plain).replace(_LONG_VOWEL, "-")
     plain = _BEHIND_AREA_CODE.sub(r"\1 ", _BLANK.sub(" ", plain))
     _check_text(plain)
     plain = _IN_FRONT.sub("", plain)

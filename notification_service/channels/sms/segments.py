@@ -19,21 +19,39 @@ _EXTENDED = frozenset("\f^{}\\[~]|€")
 _GSM_SINGLE, _GSM_EACH = 160, 153
 _UCS2_SINGLE, _UCS2_EACH = 70, 67
 
+_CURRENCIES = {
+    "\u20a1": "CRC",
+    "\u20a6": "NGN",
+    "\u20a9": "KRW",
+    "\u20aa": "ILS",
+    "\u20ab": "VND",
+    "\u20b1": "PHP",
+    "\u20b2": "PYG",
+    "\u20b4": "UAH",
+    "\u20b5": "GHS",
+    "\u20b8": "KZT",
+    "\u20b9": "INR",
+    "\u20ba": "TRY",
+    "\u20bd": "RUB",
+}
 _TWINS = str.maketrans(
     {
-        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u0060\u00b4", "'"),
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u2035\u2039\u203a\u02b9\u02bb\u02bc\u0060\u00b4", "'"),
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
-        **dict.fromkeys("\u00a0\u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t", " "),
-        **dict.fromkeys("\u200b\u2060\ufeff\u00ad\u2068\u2069\u200e\u200f", None),
-        "\u20b9": "INR",
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212", "-"),
+        **dict.fromkeys("\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a", " "),
+        **dict.fromkeys("\u202f\u205f\u3000\t", " "),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff\u00ad\u061c\u200e\u200f", None),
+        **dict.fromkeys("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069", None),
+        **dict.fromkeys("\u00ae\u2120\u2122", None),
+        **dict.fromkeys("\u00b7\u2022\u2027\u2219\u22c5", "-"),
+        **dict.fromkeys("\u00f7\u2044\u2215", "/"),
         "\u2026": "...",
-        "\u00b7": "-",
-        "\u2022": "-",
         "\u00d7": "x",
+        **_CURRENCIES,
     }
 )
-"""Characters that have a twin in the alphabet which reads the same. Invisible ones are left out."""
+"""Characters that have a twin in the alphabet which reads the same. Invisible ones and trademark signs are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,16 @@ def prepared(text: str) -> str:
 
 
 def with_twins(text: str) -> str:
-    return text.translate(_TWINS)
+    """Ligatures, fractions, raised digits and full-width letters are written in plain ones (Unicode's NFKC)."""
+    return "".join(each if _is_in_alphabet(each) else _plain(each) for each in text.translate(_TWINS))
+
+
+def _plain(character: str) -> str:
+    return unicodedata.normalize("NFKC", character).translate(_TWINS)
+
+
+def _is_in_alphabet(character: str) -> bool:
+    return character in _BASIC or character in _EXTENDED
 
 
 def measure(text: str) -> Segments:
@@ -69,7 +96,7 @@ def measure(text: str) -> Segments:
 
 
 def _outside(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(each for each in text if each not in _BASIC and each not in _EXTENDED))
+    return tuple(dict.fromkeys(each for each in text if not _is_in_alphabet(each)))
 
 
 def _split(sizes: Iterable[int], single: int, each: int) -> tuple[int, ...]:
