@@ -106,7 +106,7 @@ class Callbacks:
             raise CallbackRefusedError(400, f"The header {twice[0]} stands there twice.")
         body = await _bounded(request, provider.max_bytes)
         named = dict(headers)
-        return await provider.read(Webhook(named, body, datetime.now(UTC), request.url.path))
+        return await provider.read(Webhook(named, body, datetime.now(UTC), request.url.path, request.url.query))
 
     def _refused(self, provider: str, status: int, why: str) -> Response:
         self._metrics.answered(provider, status)

@@ -109,8 +109,14 @@ _GONE: dict[ChannelKind, frozenset[str]] = {
 """The providers' own codes for a number or a device that does not exist any more."""
 _OPTED_OUT = frozenset({"21610"})
 """Refusals because the reader said STOP, some of which come after the message was taken."""
-_ABOUT_US = frozenset({"30004", "30007", "30034"})
-"""Refusals by carriers of what we send, or of us."""
+_ABOUT_US = frozenset(
+    {
+        *("30004", "30007", "30024", "30032", "30033", "30034", "30035", "30040"),  # the sender, or what it writes
+        *("30001", "30002", "30010", "30022", "30023", "30027"),  # too fast, suspended, or above our price
+        *("21408", "21606", "21611", "21612", "21659"),  # what a messaging service finds out later
+    }
+)
+"""Refusals by Twilio and by carriers of what we send, or of us."""
 
 
 def effect(signal: Signal) -> Cause | Effect:

@@ -21,11 +21,17 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 async def hear(
-    form: dict[str, str], path: str = f"/cb/twilio/{NOTIFICATION}", *, signed: str = ORIGIN, token: str = TOKEN
+    form: dict[str, str],
+    path: str = f"/cb/twilio/{NOTIFICATION}",
+    *,
+    signed: str = ORIGIN,
+    token: str = TOKEN,
+    origin: str = ORIGIN,
 ) -> Heard:
     fields = list(form.items())
     headers = {"x-twilio-signature": signature(token.encode(), f"{signed}{path}", fields).decode()}
-    return await Twilio(ORIGIN, [TOKEN]).read(Webhook(headers, urlencode(form).encode(), NOW, path))
+    path, _, query = path.partition("?")
+    return await Twilio(origin, [TOKEN]).read(Webhook(headers, urlencode(form).encode(), NOW, path, query))
 
 
 def status(said: str, code: str = "") -> dict[str, str]:
@@ -80,6 +86,11 @@ async def test_a_delivery_is_told_with_the_notification_s_id(signed: str) -> Non
         ("30004", Effect.ALERT),
         ("30007", Effect.ALERT),
         ("30034", Effect.ALERT),
+        ("30002", Effect.ALERT),
+        ("30024", Effect.ALERT),
+        ("30032", Effect.ALERT),
+        ("21408", Effect.ALERT),
+        ("30036", Effect.NOTHING),
         ("39999", Effect.NOTHING),
     ],
 )
@@ -110,6 +121,16 @@ async def test_what_says_no_more_than_that_it_was_taken_is_no_signal(said: str) 
         ("\u200bstop\u00a0", SignalKind.UNSUBSCRIBED),
         ("un-stop", SignalKind.RESUBSCRIBED),
         ("START", SignalKind.RESUBSCRIBED),
+        ("ARRET", SignalKind.UNSUBSCRIBED),
+        ("Arrêt !", SignalKind.UNSUBSCRIBED),
+        ("Arre\u0302te", SignalKind.UNSUBSCRIBED),
+        ("Baja", SignalKind.UNSUBSCRIBED),
+        ("Stopp.", SignalKind.UNSUBSCRIBED),
+        ("abmelden", SignalKind.UNSUBSCRIBED),
+        ("रोकें।", SignalKind.UNSUBSCRIBED),
+        ("停止", SignalKind.UNSUBSCRIBED),
+        ("إيقاف", SignalKind.UNSUBSCRIBED),
+        ("stop à 20h ?", None),
         ("please stop by later", None),
         ("stop it", None),
         ("stop? yes", None),
@@ -123,6 +144,29 @@ async def test_a_word_counts_only_as_the_whole_message(body: str, kind: SignalKi
     form = {"MessageSid": "SM2", "Body": body, "From": "+4915112345678", "To": "+15005550006"}
     heard = await hear(form, "/cb/twilio/inbound")
     assert [(each.kind, each.address) for each in heard.signals] == ([(kind, "+4915112345678")] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("origin", "signed"),
+    [
+        (f"{ORIGIN}:8443", f"{ORIGIN}:8443"),
+        (f"{ORIGIN}:8443", ORIGIN),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]:443"),
+    ],
+)
+async def test_the_port_may_be_signed_or_not(origin: str, signed: str) -> None:
+    assert (await hear(status("delivered"), origin=origin, signed=signed)).signals
+
+
+async def test_an_address_that_was_entered_with_a_query_is_signed_with_it() -> None:
+    form = {"MessageSid": "SM2", "Body": "STOP", "From": "+4915112345678", "To": "+15005550006"}
+    assert (await hear(form, "/cb/twilio/inbound?src=twilio&x=%20")).signals
+    fields = list(form.items())
+    headers = {"x-twilio-signature": signature(TOKEN.encode(), f"{ORIGIN}/cb/twilio/inbound?a=1", fields).decode()}
+    with pytest.raises(CallbackRefusedError):
+        await Twilio(ORIGIN, [TOKEN]).read(Webhook(headers, urlencode(form).encode(), NOW, "/cb/twilio/inbound", "a=2"))
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,14 @@ _KINDS = {
     "undelivered": SignalKind.BOUNCED,
     "failed": SignalKind.BOUNCED,
 }
-_STOP = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"})
-_START = frozenset({"start", "yes", "unstop"})
+_STOPS = ("stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke", "arret", "arrete", "arrett")
 """Twilio's own words. Each counts only as the whole message: `please stop by later` is none."""
+_STOPS_OF_LANGUAGES = (
+    *("arrêt", "arrête", "désabonner", "baja", "alto", "parar", "stopp", "abmelden", "abbestellen"),
+    *("रोकें", "बंद", "बंद करें", "停止", "配信停止", "解除", "إيقاف", "ايقاف", "توقف", "إلغاء الاشتراك"),
+)
+"""What readers answer in the languages that we write in. Twilio goes on sending to them, and we do not."""
+_START = frozenset({"start", "yes", "unstop"})
 _BETWEEN = re.compile(r"[\W_]+")
 _MAX_FIELDS = 100
 
@@ -52,7 +57,8 @@ class Twilio:
 
     def _verify(self, webhook: Webhook, fields: Sequence[tuple[str, str]]) -> None:
         given = webhook.headers.get("x-twilio-signature", "").encode()
-        for url in _spellings(f"{self._origin}{webhook.path}"):
+        query = f"?{webhook.query}" if webhook.query else ""
+        for url in _spellings(f"{self._origin}{webhook.path}{query}"):
             for token in self._tokens:
                 if hmac.compare_digest(signature(token, url, fields), given):
                     return
@@ -68,7 +74,7 @@ def signature(token: bytes, url: str, fields: Sequence[tuple[str, str]]) -> byte
 def _spellings(url: str) -> Iterator[str]:
     """The URL without and with its port: Twilio signs either, and a proxy in between may change it."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
+    host = parts.netloc.removesuffix(f":{parts.port}")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     for netloc in (host, f"{host}:{port}"):
         yield parts._replace(netloc=netloc).geturl()
@@ -127,6 +133,9 @@ def _from_a_person(form: Mapping[str, str], webhook: Webhook) -> list[Signal]:
 def _word(text: str) -> str:
     """The letters and digits alone, in small letters: `STOP !`, `stop all` and `opt-out` are Twilio's words too."""
     return _BETWEEN.sub("", unicodedata.normalize("NFKC", text)).casefold()
+
+
+_STOP = frozenset(map(_word, (*_STOPS, *_STOPS_OF_LANGUAGES)))
 
 
 def _number(text: str | None) -> str | None:

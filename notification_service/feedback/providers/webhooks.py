@@ -34,12 +34,13 @@ class CannotVerifyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One request. `headers`: by their names in lower case. `now`: aware, when it came. `path`: of its URL."""
+    """One request. `headers`: by their names in lower case. `now`: aware, when it came. `path`, `query`: of its URL."""
 
     headers: Mapping[str, str]
     body: bytes
     now: datetime
     path: str = ""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
