@@ -34,6 +34,7 @@ from notification_service.delivery.jobs import Job, JobResult, SeparateNotificat
 from notification_service.delivery.observer import Observer, Stage
 from notification_service.delivery.policy import Policy
 from notification_service.delivery.ports.channel import (
+    ACCEPTED,
     IN_DOUBT,
     Attempt,
     CannotTell,
@@ -56,6 +57,7 @@ log = structlog.get_logger(__name__)
 
 _REDIS_WAIT_S = 10.0
 _LOST = "the worker was lost while it was sending"
+_REPORTED = "its provider has told what became of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,11 @@ class Steps:
     ) -> Step | Retry:
         """The next step by what the provider has of a message in doubt. One that it cannot be asked about waits."""
         message = await self.sender.composed_again(job, recipient)
-        if message is None or self.look_up is None:
-            return step.otherwise
-        match await self.look_up(message, job.created_at):
+        match await self.look_up(message, job.created_at) if message and self.look_up else CannotTell():
             case Found(attempt):
-                log.info("mail.found", reason="the provider has it", reply=attempt.reply)
-                await self.state.note_attempt(job, attempt)
-                return AlreadyEnded(Sent(_resends(found) > 0), repair=True)
+                return await self._taken(job, found, attempt)
+            case _ if isinstance(found, AlreadyThere) and found.entry.reported:
+                return await self._taken(job, found, Attempt(datetime.now(UTC), ACCEPTED, 0, reply=_REPORTED))
             case NotFound():
                 log.info("mail.not_found", reason="the provider does not have it: it is sent once more")
                 return Proceed(take_over=True, resends=_resends(found) + 1)
@@ -152,6 +152,11 @@ class Steps:
                 log.warning("mail.look_up_failed", reason=reason)
                 await self.state.marks.set_in_doubt(job)
                 return self.closer.after_lease("the provider cannot be asked whether it has the message")
+
+    async def _taken(self, job: Job, found: Opened | AlreadyThere, attempt: Attempt) -> AlreadyEnded:
+        log.info("mail.found", reason="the provider has it", reply=attempt.reply)
+        await self.state.note_attempt(job, attempt)
+        return AlreadyEnded(Sent(_resends(found) > 0), repair=True)
 
     async def _proceed(
         self, job: Job, found: Opened | AlreadyThere, recipient: Recipient | Rejected | Skipped, *, take_over: bool

@@ -13,6 +13,7 @@ import pytest
 from pymongo import InsertOne
 from pymongo.errors import DocumentTooLarge, WriteError
 
+from notification_service.contract.delivery_status import Delivery, DeliveryStatus
 from notification_service.contract.outcomes import (
     Bounced,
     Outcome,
@@ -35,6 +36,7 @@ from notification_service.stores.memory.ledger import MemoryLedger
 from notification_service.stores.mongo import client as mongo
 from notification_service.stores.mongo.client import WriteRefusedError
 from notification_service.stores.mongo.ledger import MongoLedger
+from notification_service.stores.mongo.signals import MongoSignals
 from tests.stack.local import LocalStack
 from tests.stack.processes import free_port
 from tests.stack.proxy import Proxy
@@ -256,6 +258,23 @@ async def test_a_persons_wish_is_granted_once(ledger: Ledger) -> None:
     assert (await entry(ledger)).replays == ("first",)
     assert await wish("c", "second", "b") is HELD
     assert (await entry(ledger)).replays == ("first", "second")
+
+
+async def test_an_entry_tells_that_its_provider_reported_unless_it_was_replayed_since(
+    ledger: Ledger, request: pytest.FixtureRequest
+) -> None:
+    unknown = Unknown("lost")
+    await ledger.open(intent())
+    assert not (await entry(ledger)).reported
+    if isinstance(ledger, MemoryLedger):
+        ledger.records["n1"].reported = True
+    else:
+        signals = MongoSignals(request.getfixturevalue("database"), "notification_logs")
+        await signals.advance("n1", Delivery(DeliveryStatus.DELIVERED, AT))
+    assert (await entry(ledger)).reported
+    await close(ledger, "a", unknown)
+    await ledger.take_over("n1", "b", "e1", at=AT, resends=1, seen="a", was=unknown, replay="wish")
+    assert not (await entry(ledger)).reported
 
 
 async def test_what_somebody_else_took_over_since_is_left_alone(ledger: Ledger) -> None:

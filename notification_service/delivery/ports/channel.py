@@ -33,10 +33,10 @@ class Attempt:
     device: str | None = None
 
 
-REFUSED = "refused"
-"""The `Attempt.result` of an attempt after which the provider never takes the message for this address."""
+ACCEPTED, REFUSED = "accepted", "refused"
+"""The `Attempt.result` where the provider has taken the message, and where it never takes it for this address."""
 
-SETTLED_DEVICE = ("accepted", REFUSED)
+SETTLED_DEVICE = (ACCEPTED, REFUSED)
 """The `Attempt.result` of an attempt after which nothing is left to do for its device."""
 
 NoteAttempt = Callable[[Attempt], Awaitable[None]]

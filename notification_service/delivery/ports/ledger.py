@@ -68,6 +68,8 @@ class Entry:
     """What the attempts for single devices came to, by the digest of the token: `accepted` or `refused`."""
     assignment: Assignment | None = field(default=None, compare=False)
     """The variant of its message; None where it has no part in a test."""
+    reported: bool = field(default=False, compare=False)
+    """The provider has told what became of its message, so it took it. Not of one that was replayed since."""
 
     @property
     def possible_duplicate(self) -> bool:

@@ -34,6 +34,7 @@ class Record:
     history: list[Outcome] = field(default_factory=list)
     later: tuple[str, ...] = ()
     shadow: ShadowResult | None = None
+    reported: bool = False
 
     @property
     def outcome(self) -> str:
@@ -58,6 +59,7 @@ class MemoryLedger:
                     replace(
                         record.entry,
                         later=record.later,
+                        reported=record.reported and not record.entry.replays,
                         held_by=_held_by(record.attempts),
                         settled={
                             each.device: each.result
