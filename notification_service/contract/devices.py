@@ -93,9 +93,13 @@ def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _texts(value: dict[str, Any]) -> Iterator[str]:
-    for each in value.values():
-        yield from (text for text in (each if isinstance(each, list) else [each]) if isinstance(text, str))
+def _texts(value: object) -> Iterator[str]:
+    """All texts in an object, such as one of devices by their ids."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def _may_be_token(text: str) -> bool:

@@ -56,6 +56,8 @@ def test_what_is_no_token_says_so_and_costs_no_other(value: object, fault: str) 
     [
         {"ios": "ab" * 32},
         {"ios": ["ab" * 32], "android": []},
+        {"phone-1": {"token": "ab" * 32, "platform": "ios"}},
+        {"devices": [{"token": "x" * 140}]},
         {"fcmToken": "x" * 140, "platform": "android"},
         {"endpoint": "https://updates.push.services.example/wpush/v2/" + "a" * 60, "keys": {}},
     ],

@@ -268,6 +268,8 @@ def test_only_sns_holds_what_is_in_doubt_and_only_twilio_is_asked(monkeypatch: p
         (0, {}, "nothing limits"),
         (1000, {}, "what they cost is not known"),
         (1000, {"DE": Decimal("0.08"), "US": Decimal("0.01")}, "cost up to 160.00"),
+        (3, {"DE": Decimal("0.0004")}, "cost up to 0.01"),
+        (10**40, {"DE": Decimal("0.08")}, "cost up to 1,600,"),
     ],
 )
 def test_what_a_day_costs_is_told(messages: int, prices: dict[str, Decimal], told: str) -> None:

@@ -1,5 +1,6 @@
 """What an SMS costs, and the most that one may cost. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -44,8 +45,8 @@ class Prices:
             return "SMS_MAX_PER_DAY is not set: nothing limits what a day costs"
         if self.highest is None:
             return f"at most {messages} SMS a day; SMS_PRICES is not set, so what they cost is not known"
-        cost = self.day_limit(messages, segments)
-        return f"at most {messages} SMS of {segments} segments a day, which cost up to {cost:,.2f}"
+        cents = math.ceil(messages * segments * self.highest * 100)
+        return f"at most {messages} SMS of {segments} segments a day, which cost up to {Decimal(cents) / 100:,.2f}"
 
     def day_limit(self, messages: int, segments: int) -> Decimal | None:
         """What so many messages of so many segments cost at most; None where there is no limit or no price."""
