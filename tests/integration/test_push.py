@@ -355,6 +355,13 @@ async def test_where_one_service_is_away_the_other_one_is_still_tried(world: Wor
     assert [each.result for each in world.notes] == ["unavailable", "accepted"]
 
 
+async def test_where_fcm_cannot_log_in_to_apns_the_person_s_android_is_still_tried_by_the_same_login(world: World) -> None:
+    world.services.says[ANDROID] = fcm_error(401, "THIRD_PARTY_AUTH_ERROR", grpc="UNAUTHENTICATED")
+    assert isinstance(await world.send(ANDROID, OTHER_ANDROID), Accepted)
+    assert [each.result for each in world.notes] == ["unavailable", "accepted"]
+    assert len(world.services.logins) == 1
+
+
 async def test_google_gives_one_token_to_all_and_another_after_fifty_minutes(world: World) -> None:
     await asyncio.gather(*(world.send(ANDROID) for _ in range(8)))
     assert len(world.services.logins) == 1

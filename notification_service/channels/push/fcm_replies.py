@@ -37,7 +37,7 @@ def read(response: Response) -> Said:
         case 403, "SENDER_ID_MISMATCH":
             return Said(Finding.FOREIGN, text, status, hint=_FOREIGN)
         case _, "THIRD_PARTY_AUTH_ERROR":
-            return Said(Finding.UNAVAILABLE, text, status, hint=_THIRD_PARTY)
+            return Said(Finding.UNAVAILABLE, text, status, hint=_THIRD_PARTY, serves_others=True)
         case 400, _ if _names_the_token(error):
             return Said(Finding.DEAD, text, status)
         case 400 | 413, _:

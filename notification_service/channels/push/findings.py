@@ -23,10 +23,14 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """`code`: the HTTP status. `reason`: the service's own word. `hint`: what an operator can do."""
+    """`code`: the HTTP status. `reason`: the service's own word. `hint`: what an operator can do.
+
+    `serves_others`: the service is unavailable for some devices alone, such as those of another platform.
+    """
 
     finding: Finding
     reason: str
     code: int | None = None
     wait: float | None = None
     hint: str = ""
+    serves_others: bool = False

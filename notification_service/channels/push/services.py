@@ -79,9 +79,10 @@ class Fcm:
             "POST", self._url, headers=headers, content=content, before_handover=before_handover
         )
         if isinstance(answer, Response):
-            if answer.status == _UNAUTHORIZED:
+            said = fcm_replies.read(answer)
+            if said.code == _UNAUTHORIZED and not said.serves_others:
                 self._login.forget(token)
-            return fcm_replies.read(answer)
+            return said
         return _unanswered(answer, _FCM_HINT)
 
 

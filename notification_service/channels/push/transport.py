@@ -115,7 +115,8 @@ class _AskedOnce:
 
 def _is_away(service: PushService, results: Sequence[_Result]) -> bool:
     """Whether the service was just found unavailable: its other devices need not be tried."""
-    return any(each.service is service and each.said.finding is Finding.UNAVAILABLE for each in results)
+    found = (each.said for each in results if each.service is service)
+    return any(said.finding is Finding.UNAVAILABLE and not said.serves_others for said in found)
 
 
 def _verdict(message: OutgoingPush, results: Sequence[_Result]) -> Tried:
