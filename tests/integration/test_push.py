@@ -355,7 +355,7 @@ async def test_where_one_service_is_away_the_other_one_is_still_tried(world: Wor
     assert [each.result for each in world.notes] == ["unavailable", "accepted"]
 
 
-async def test_where_fcm_cannot_log_in_to_apns_the_person_s_android_is_still_tried_by_the_same_login(world: World) -> None:
+async def test_where_fcm_cannot_log_in_to_apns_an_android_is_still_tried_by_the_same_login(world: World) -> None:
     world.services.says[ANDROID] = fcm_error(401, "THIRD_PARTY_AUTH_ERROR", grpc="UNAUTHENTICATED")
     assert isinstance(await world.send(ANDROID, OTHER_ANDROID), Accepted)
     assert [each.result for each in world.notes] == ["unavailable", "accepted"]
@@ -399,6 +399,19 @@ async def test_workers_make_the_same_apns_token_for_forty_minutes(world: World, 
     assert claims_of(first) == {"iss": TEAM, "iat": start}
     now = start + 2400.0
     assert one.token() != first
+
+
+@pytest.mark.parametrize("second", [0.0, 20.0, 59.5, 60.0, 700.0])
+async def test_an_apns_token_is_renewed_whenever_it_is_refused_and_once_a_minute(
+    world: World, tmp_path: Path, second: float
+) -> None:
+    del world
+    now = 1_800_000_000 // 2400 * 2400 + second
+    login = AppleLogin(read_apns_key(tmp_path / "apns.p8"), KEY_ID, TEAM, lambda: now)
+    refused, renewed = login.token(), login.renew()
+    assert renewed != refused
+    assert abs(int(str(claims_of(renewed)["iat"])) - now) <= 60
+    assert [login.renew(), login.token()] == [renewed, renewed]
 
 
 async def test_an_expired_apns_token_is_renewed_once(world: World) -> None:

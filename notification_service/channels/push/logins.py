@@ -124,7 +124,11 @@ class AppleLogin:
 
     def renew(self) -> str:
         """APNs refused the token: make one of this minute, which stays until the next 40 begin."""
-        self._not_before = int(self._clock()) // 60 * 60
+        now = int(self._clock())
+        minute = now // 60 * 60
+        if self._not_before < minute:
+            # In the first minute of the 40, the refused one is of this minute itself.
+            self._not_before = max(now, minute + 1) if self._made[0] == minute else minute
         return self.token()
 
     def _signed(self, issued: int) -> str:
