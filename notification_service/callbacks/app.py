@@ -30,6 +30,8 @@ _TYPES = ("application/json", "text/plain", "application/x-amz-json-1.0", "")
 """SNS says text/plain of its JSON."""
 _FORM = "application/x-www-form-urlencoded"
 _SEND_FORMS = frozenset({"twilio"})
+_NO_REPLY = "<Response/>"
+"""TwiML that sends nothing. Twilio counts an answer without a type as an error, and asks the fallback address."""
 _READ_ONCE = re.compile(r"authorization|content-(?:type|encoding)|x-(?:twilio|amz-sns)-.*")
 """Headers that decide something: of two, a gateway may have judged the other one."""
 _HALF_SENT = 408
@@ -92,7 +94,7 @@ class Callbacks:
         self._metrics.answered(name, 200, len(heard.signals), heard.unreadable)
         if heard.unreadable and self._lines.free():
             log.warning("callbacks.unreadable", provider=name, events=heard.unreadable)
-        return Response(status_code=200)
+        return Response(_NO_REPLY, media_type="text/xml") if name in _SEND_FORMS else Response(status_code=200)
 
     async def _read(self, provider: Provider, request: Request) -> Heard:
         """Raises `CallbackRefusedError` and `CannotVerifyError`."""

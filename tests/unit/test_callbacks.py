@@ -5,15 +5,17 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 
 from notification_service.callbacks.app import application
-from notification_service.contract.signals import Signal
+from notification_service.contract.signals import Signal, SignalKind
 from notification_service.feedback import signal_messages
 from notification_service.feedback.providers.mailgun import Mailgun
 from notification_service.feedback.providers.postmark import Postmark
+from notification_service.feedback.providers.twilio import Twilio, signature
 from notification_service.feedback.providers.webhooks import Provider
 from notification_service.foundation.errors import DependencyError
 from notification_service.observability.callback_metrics import CallbackMetrics
@@ -21,7 +23,11 @@ from notification_service.observability.serving import HttpLimits, serving
 from tests.stack.processes import free_port
 from tests.unit.test_webhooks import LOGIN, MAILGUN_KEY, NOW, basic, mailgun_request, postmark_bounce, postmark_event
 
-PROVIDERS: dict[str, Provider] = {"postmark": Postmark([LOGIN]), "mailgun": Mailgun([MAILGUN_KEY])}
+PROVIDERS: dict[str, Provider] = {
+    "postmark": Postmark([LOGIN]),
+    "mailgun": Mailgun([MAILGUN_KEY]),
+    "twilio": Twilio("https://cb.cinema.example", ["token"]),
+}
 BOUNCE = json.dumps(postmark_bounce("HardBounce", "550 5.1.1 unknown")).encode()
 
 
@@ -93,6 +99,20 @@ async def test_what_is_signed_is_stored_before_the_200(listener: Listener) -> No
     (signal,) = listener.queue.signals
     assert (signal.source, signal.code) == ("postmark", "5.1.1")
     assert listener.counted("postmark", 200) == 1
+
+
+async def test_twilio_is_answered_in_its_own_language_and_signs_the_query(listener: Listener) -> None:
+    path, fields = "/cb/twilio/inbound?src=sms", [("Body", "STOP"), ("From", "+4915112345678"), ("MessageSid", "SM1")]
+    signed = signature(b"token", f"https://cb.cinema.example{path}", fields).decode()
+    answer = await listener.post(
+        path,
+        urlencode(fields).encode(),
+        content_type="application/x-www-form-urlencoded; charset=UTF-8",
+        x_twilio_signature=signed,
+    )
+    assert (answer.status_code, answer.content) == (200, b"<Response/>")
+    assert answer.headers["content-type"].startswith("text/xml")
+    assert [each.kind for each in listener.queue.signals] == [SignalKind.UNSUBSCRIBED]
 
 
 async def test_while_the_queue_is_away_the_provider_is_to_come_again(listener: Listener) -> None:
