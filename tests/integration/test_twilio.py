@@ -314,3 +314,13 @@ async def test_doctor_is_not_content_with_a_page_that_something_else_answers(dou
     double.list_fault = Reply(200, raw=b"<html>welcome</html>")
     with pytest.raises(ChannelUnavailableError, match="something else"):
         await make().check()
+
+
+async def test_doctor_s_hint_is_about_what_is_wrong(double: Twilio, make: Make) -> None:
+    with pytest.raises(ChannelUnavailableError, match="TWILIO_API_SECRET"):
+        await make(secret="wrong-secret-0001").check()
+    with pytest.raises(ChannelUnavailableError, match="reachable"):
+        await make(api="http://127.0.0.1:1").check()
+    double.list_fault = doubles.LIST_DOWN
+    with pytest.raises(ChannelUnavailableError, match=r"status\.twilio\.com"):
+        await make().check()

@@ -39,6 +39,7 @@ _LOGIN_HINT = (
     "do SNS_ACCESS_KEY_ID and SNS_SECRET_ACCESS_KEY belong to a user that may sns:Publish in SNS_REGION, and is this "
     "machine's clock right?"
 )
+_SILENT = "health.aws.amazon.com says whether SNS is down"
 _UNREACHABLE = "is the endpoint of SNS_REGION reachable from here over HTTPS?"
 _REQUEST_HINT = "SNS refuses the request itself: check SNS_SENDER_ID and the spending limit in the AWS console"
 
@@ -86,7 +87,8 @@ class SnsTransport:
         code = found[1] if (found := _CODE.search(answer.body.decode("utf-8", "replace"))) else ""
         knows = b"GetSMSAttributesResponse" in answer.body or code in ("AuthorizationError", "AccessDenied")
         if not knows:
-            raise ChannelUnavailableError(f"SNS answers {answer.status} {code}: {_LOGIN_HINT}")
+            hint = _LOGIN_HINT if answer.status < 500 else _SILENT  # noqa: PLR2004 - RFC 9110 §15.6
+            raise ChannelUnavailableError(f"SNS answers {answer.status} {code}: {hint}")
         return f"SNS in {self._account.region} knows the login"
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from notification_service.channels.sms.exchange import Exchange, Request, as_sms
 from notification_service.channels.sms.message import OutgoingSms
 from notification_service.channels.sms.prices import Prices
 from notification_service.channels.sms.twilio import listing
-from notification_service.channels.sms.twilio.replies import LOGIN_HINT, Reply, verdict
+from notification_service.channels.sms.twilio.replies import Reply, verdict
 from notification_service.delivery.ports.channel import (
     BeforeHandover,
     CannotTell,
@@ -33,6 +33,7 @@ _MAX_VALIDITY_S, _MIN_VALIDITY_S = 36_000, 60
 _PAGE_SIZE, _MAX_PAGES = 20, 20
 """A page fits into what the client reads of an answer."""
 _SERVICE_PREFIX = "MG"
+_SILENT = "status.twilio.com says whether its API is down"
 _UNREACHABLE = "is api.twilio.com reachable from here over HTTPS?"
 
 
@@ -100,7 +101,8 @@ class TwilioTransport:
         """Read one entry of the list, and return a sentence. Raises `ChannelUnavailableError`."""
         page = await self._page(f"{self._account.messages}?PageSize=1", AttemptTimer(""))
         if isinstance(page, LookUpFailed):
-            raise ChannelUnavailableError(f"{page.reason}; {LOGIN_HINT}")
+            hint = page.blame.hint if isinstance(page.blame, Unavailable) else _SILENT
+            raise ChannelUnavailableError(f"{page.reason}; {hint}")
         if "messages" not in page:
             raise ChannelUnavailableError(f"{self._account.api} answers with something else than Twilio's list")
         return f"Twilio knows the login, and sends from {self._account.sender}"
