@@ -44,6 +44,10 @@ from notification_service.foundation.addresses import NotAnAddressError, mask, m
         ("=+4915112345678", None, "+4915112345678"),
         ("<+4915112345678>", None, "+4915112345678"),
         ("\u260e\ufe0f +49 151 12345678", None, "+4915112345678"),
+        ("+49 \u202a151 12345678\u202c", None, "+4915112345678"),
+        ("\u2066+49\u2069 151\ufe0f12345678", None, "+4915112345678"),
+        ("00-49-151-12345678", None, "+4915112345678"),
+        ("00.49.151.12345678", None, "+4915112345678"),
         # The prefix 00 in digits of other scripts, and the long vowel in place of a dash.
         ("٠٠٤٩١٥١١٢٣٤٥٦٧٨", None, "+4915112345678"),
         ("۰۰۹۸ ۹۱۲ ۳۴۵ ۶۷۸۹", None, "+989123456789"),

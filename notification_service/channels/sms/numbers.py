@@ -40,12 +40,12 @@ _LONG_VOWEL = "\u30fc"
 _SCHEME = re.compile(r"(?:tel|sms):", re.IGNORECASE)
 _BEHIND_AREA_CODE = re.compile(r"^([+\uff0b]?(?:[ ()]*\d){2,6}[ )]*)/(?=[ ]?\d[\d -]{4,}$)")
 """The slash in `0151/12345678`, which separates no second number."""
-_INTERNATIONAL = re.compile(r"00[\s(]{0,2}(?!0)\d")
+_INTERNATIONAL = re.compile(r"00[\s(.\-]{0,2}(?!0)\d")
 """00 in place of the plus sign, as most countries dial abroad. Where a default country is set, its own rule counts."""
 _IN_FRONT = re.compile(r"^[^\w+\uff0b*#\-\u2010-\u2015\u2212]+")
 """What stands before a number that was copied out of a text or a table: a bracket, a quotation mark, a symbol."""
-_AROUND = "\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Invisible characters that are copied along with a number."""
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]")
+"""Characters that are copied along with a number, such as the marks of a page that is written from the right."""
 
 
 def read_number(text: str, default_country: str | None) -> str:
@@ -54,7 +54,7 @@ def read_number(text: str, default_country: str | None) -> str:
     `default_country`: two letters (ISO 3166), whose national numbers are accepted; None: only numbers with a prefix
     are. Raises `NotAnAddressError` with the reason, which never repeats the number.
     """
-    plain = _SCHEME.sub("", text.strip().strip(_AROUND).strip(), count=1)
+    plain = _SCHEME.sub("", _INVISIBLE.sub("", text).strip(), count=1)
     plain = _DIGIT.sub(lambda each: str(int(each[0])), plain).replace(_LONG_VOWEL, "-")
     plain = _BEHIND_AREA_CODE.sub(r"\1 ", _BLANK.sub(" ", plain))
     _check_text(plain)
