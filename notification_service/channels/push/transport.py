@@ -71,7 +71,8 @@ class PushTransport:
         for kind, service in self.services.items():
             said = await service.check()
             if said.finding is not Finding.ACCEPTED:
-                raise ChannelUnavailableError(f"{kind.upper()}: {shown(said.reason)}: {said.hint}")
+                hint = said.hint or "its status page says whether it is down"
+                raise ChannelUnavailableError(f"{kind.upper()}: {shown(said.reason)}: {hint}")
         return f"{' and '.join(each.upper() for each in self.services)} let us in"
 
     async def close(self) -> None:
