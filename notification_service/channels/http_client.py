@@ -11,8 +11,6 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpcore2
@@ -73,12 +71,13 @@ class Response:
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():
             return min(float(value), _MAX_WAIT_S)
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        left = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-        return min(max(left, 0.0), _MAX_WAIT_S)
+        left = http_requests.seconds_until(value)
+        return None if left is None else min(max(left, 0.0), _MAX_WAIT_S)
+
+    @property
+    def clock_ahead(self) -> float:
+        """Seconds that our clock is ahead of the server's, by the date of its answer; 0 where it is not, or unknown."""
+        return max(-(http_requests.seconds_until(self.headers.get("date", "")) or 0.0), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import httpcore2
 import httpx2
@@ -53,3 +55,12 @@ def by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
+
+
+def seconds_until(date: str) -> float | None:
+    """None where it is no date (RFC 9110 §5.6.7)."""
+    try:
+        at = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

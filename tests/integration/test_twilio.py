@@ -1,13 +1,15 @@
 """Twilio's transport against a double: each reply has its verdict, and the list finds what is in doubt."""
 
+import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 
 import pytest
 
-from notification_service.channels.http_client import HttpClient
+from notification_service.channels.http_client import HttpClient, Response
 from notification_service.channels.sms.message import OutgoingSms
 from notification_service.channels.sms.prices import Prices
 from notification_service.channels.sms.twilio.transport import Account, TwilioTransport
@@ -265,6 +267,28 @@ async def test_a_message_is_found_whatever_smart_encoding_made_of_its_text(
     assert await transport.look_up(sms(text=sent), since) == NotFound()
 
 
+class Lists:
+    """A client that gives one answer."""
+
+    def __init__(self, answer: Response) -> None:
+        self.answer = answer
+
+    async def request(self, *_: object, **__: object) -> Response:
+        return self.answer
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=1), timedelta(hours=-1)])
+async def test_a_message_is_found_though_our_clock_is_wrong(ahead: timedelta) -> None:
+    ours = datetime.now(UTC)
+    twilios = ours - ahead
+    kept = {"sid": "SM1", "body": "Booking cancelled", "status": "sent", "date_created": format_datetime(twilios)}
+    answer = Response(200, {"date": format_datetime(twilios)}, json.dumps({"messages": [kept]}).encode())
+    transport = TwilioTransport(Lists(answer), Account("AC1", "SK1", password="s", sender="+1"), Prices())  # type: ignore[arg-type]
+    found = await transport.look_up(sms(), ours)
+    assert isinstance(found, Found)
+    assert found.attempt.provider_message_id == "SM1"
+
+
 async def test_a_text_without_letters_is_not_taken_for_a_redacted_one(double: Twilio, make: Make) -> None:
     transport, since = make(), datetime.now(UTC)
     await send(transport, sms(text="!!!"))
@@ -295,6 +319,15 @@ async def test_it_is_found_on_a_later_page_too(double: Twilio, make: Make) -> No
         await send(transport, sms(text=f"text {place}"))
     assert isinstance(await transport.look_up(sms(text="text 0"), since), Found)
     assert double.listed == 3
+
+
+async def test_a_redacted_message_hides_none_on_a_later_page(double: Twilio, make: Make) -> None:
+    transport, since = make(), datetime.now(UTC)
+    for place in range(25):
+        await send(transport, sms(text=f"text {place}"))
+    double.messages[-1].body = ""
+    assert isinstance(await transport.look_up(sms(text="text 0"), since), Found)
+    assert await transport.look_up(sms(text="text 24"), since) == CannotTell()
 
 
 async def test_a_list_that_is_down_says_that_it_cannot_be_asked_and_a_redacted_one_cannot_tell(

@@ -1,10 +1,8 @@
 """Sends SMS through Twilio, and asks it for messages in doubt."""
 
 import base64
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
 from notification_service.channels.http_client import FenceLost, HttpClient, MaybeSent, NotSent, Response
@@ -78,22 +76,26 @@ class TwilioTransport:
         """Look for the message among those to its number since then."""
         text, timer = as_sms(message).text, AttemptTimer(message.recipient)
         url = f"{self._account.messages}?{urlencode({'To': message.recipient, 'PageSize': _PAGE_SIZE})}"
+        redacted = False
         for _ in range(_MAX_PAGES):
             page = await self._page(url, timer)
             if isinstance(page, LookUpFailed):
                 return page
+            # The times in the list are by Twilio's clock, which ours may be ahead of.
+            begun = since - timedelta(seconds=page.clock_ahead)
+            body = Reply.of(page).body
             try:
-                found = listing.find(page["messages"], text, since)
-                goes_on = listing.may_go_on(page["messages"], since)
+                messages = body["messages"]
+                found, goes_on = listing.find(messages, text, begun), listing.may_go_on(messages, begun)
             except (KeyError, TypeError, ValueError) as problem:
                 return LookUpFailed(f"Twilio's list cannot be read: {type(problem).__name__}")
-            if isinstance(found, listing.Redacted):
-                return CannotTell()
-            if found is not None:
-                return Found(timer.ended("accepted", f"{found.get('sid')} {found.get('status')}, found in the list"))
-            following = page.get("next_page_uri")
+            redacted = redacted or isinstance(found, listing.Redacted)
+            if found is not None and not isinstance(found, listing.Redacted):
+                said, sid = f"{found.get('sid')} {found.get('status')}, found in the list", found.get("sid")
+                return Found(timer.ended("accepted", said, provider_id=sid if isinstance(sid, str) else None))
+            following = body.get("next_page_uri")
             if not goes_on or not following:
-                return NotFound()
+                return CannotTell() if redacted else NotFound()
             url = self._following(str(following))
         return CannotTell()
 
@@ -103,7 +105,7 @@ class TwilioTransport:
         if isinstance(page, LookUpFailed):
             hint = page.blame.hint if isinstance(page.blame, Unavailable) else _SILENT
             raise ChannelUnavailableError(f"{page.reason}; {hint}")
-        if "messages" not in page:
+        if "messages" not in Reply.of(page).body:
             raise ChannelUnavailableError(f"{self._account.api} answers with something else than Twilio's list")
         return f"Twilio knows the login, and sends from {self._account.sender}"
 
@@ -129,11 +131,11 @@ class TwilioTransport:
             form["ValidityPeriod"] = str(max(_MIN_VALIDITY_S, min(_MAX_VALIDITY_S, left)))
         return form
 
-    async def _page(self, url: str, timer: AttemptTimer) -> Mapping[str, Any] | LookUpFailed:
+    async def _page(self, url: str, timer: AttemptTimer) -> Response | LookUpFailed:
         answer = await self._client.request("GET", url, headers=self._headers)
         match answer:
             case Response(status=200):
-                return Reply.of(answer).body
+                return answer
             case Response():
                 said = verdict(answer, timer)
                 blame = said if isinstance(said, Unavailable | InDoubt) else None
