@@ -137,6 +137,13 @@ def test_only_a_refusal_that_names_the_number_is_about_it() -> None:
     assert text.fingerprint
 
 
+def test_a_refusal_that_quotes_the_number_is_not_counted_against_the_service_and_keeps_it_nowhere() -> None:
+    found = verdict(reply(400, "InvalidParameter", f"Invalid parameter: {NUMBER} is unknown"), AttemptTimer(NUMBER))
+    assert isinstance(found, Refused)
+    assert found.fingerprint == ""
+    assert NUMBER not in repr(found)
+
+
 def test_a_request_names_its_kind_its_sender_and_its_price_limit() -> None:
     account = Account("eu-central-1", "AKID", "secret", sender_id="Cinema")
     message = OutgoingSms(notification_id="n1", template="t", recipient=NUMBER, content="Größe €".encode(), segments=1)

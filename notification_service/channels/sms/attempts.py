@@ -8,7 +8,8 @@ from notification_service.delivery.ports.channel import Attempt
 from notification_service.foundation.addresses import mask, mask_in
 from notification_service.foundation.printable import shown
 
-_MAX_REPLY_LENGTH = 300
+_MAX_REPLY_LENGTH, _MAX_READ_LENGTH = 300, 3000
+"""Characters that are kept, and those that are searched for numbers first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,6 @@ class AttemptTimer:
         return Attempt(self.at, result, duration_ms, code, shown_reply, provider_message_id=provider_id)
 
     def _hidden(self, reply: str) -> str:
-        bare = self.number.removeprefix("+")
+        bare, reply = self.number.removeprefix("+"), reply[:_MAX_READ_LENGTH]
         hidden = reply.replace(self.number, mask(self.number)).replace(bare, mask(bare)) if bare else reply
         return mask_in(shown(hidden))[:_MAX_REPLY_LENGTH]

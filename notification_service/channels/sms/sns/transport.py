@@ -150,7 +150,9 @@ def verdict(response: Response, timer: AttemptTimer) -> Tried:
     if _ABOUT_A_PARAMETER.match(code) and "phonenumber" in message.replace(" ", "").casefold():
         return Refused(timer.ended("refused", reply, status), code, names_address=True)
     if code.startswith("InvalidParameter"):
-        return Refused(timer.ended("refused", reply, status), code, f"sns {code} {message[:60]}")
+        # What names this number is no refusal of the service, and its number belongs into no fingerprint.
+        names_it = timer.number.removeprefix("+") in message
+        return Refused(timer.ended("refused", reply, status), code, "" if names_it else f"sns {code} {message[:60]}")
     if not code and not response.complete:
         return Deferred(timer.ended("deferred", f"{reply}, and the reason broke off", status), _DEFAULT_WAIT_S)
     return Unsendable(timer.ended("refused", reply, status), _REQUEST_HINT, f"sns {code or status}")
