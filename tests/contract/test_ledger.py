@@ -260,10 +260,10 @@ async def test_a_persons_wish_is_granted_once(ledger: Ledger) -> None:
     assert (await entry(ledger)).replays == ("first", "second")
 
 
-async def test_an_entry_tells_that_its_provider_reported_unless_it_was_replayed_since(
+async def test_an_entry_tells_that_its_provider_reported_unless_it_had_ended_since(
     ledger: Ledger, request: pytest.FixtureRequest
 ) -> None:
-    unknown = Unknown("lost")
+    bounced = Bounced("30006", "no mobile")
     await ledger.open(intent())
     assert not (await entry(ledger)).reported
     if isinstance(ledger, MemoryLedger):
@@ -272,8 +272,8 @@ async def test_an_entry_tells_that_its_provider_reported_unless_it_was_replayed_
         signals = MongoSignals(request.getfixturevalue("database"), "notification_logs")
         await signals.advance("n1", Delivery(DeliveryStatus.DELIVERED, AT))
     assert (await entry(ledger)).reported
-    await close(ledger, "a", unknown)
-    await ledger.take_over("n1", "b", "e1", at=AT, resends=1, seen="a", was=unknown, replay="wish")
+    await close(ledger, "a", bounced)
+    await ledger.take_over("n1", "b", "e2", at=AT, resends=0, seen="a", was=bounced)
     assert not (await entry(ledger)).reported
 
 

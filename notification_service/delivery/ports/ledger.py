@@ -69,7 +69,7 @@ class Entry:
     assignment: Assignment | None = field(default=None, compare=False)
     """The variant of its message; None where it has no part in a test."""
     reported: bool = field(default=False, compare=False)
-    """The provider has told what became of its message, so it took it. Not of one that was replayed since."""
+    """The provider has told what became of its message, so it took it. Not where the record had ended since."""
 
     @property
     def possible_duplicate(self) -> bool:

@@ -59,7 +59,7 @@ class MemoryLedger:
                     replace(
                         record.entry,
                         later=record.later,
-                        reported=record.reported and not record.entry.replays,
+                        reported=record.reported and not record.history,
                         held_by=_held_by(record.attempts),
                         settled={
                             each.device: each.result

@@ -187,7 +187,7 @@ def entry(document: Record) -> Entry:
         held_by=_held_by(document),
         assignment=assignment(document),
         settled=settled(listed(document, "attempts", dict)),
-        reported="delivery" in document and not document.get("replays"),
+        reported="delivery" in document and not document.get("history"),
     )
 
 
