@@ -19,9 +19,11 @@ from notification_service.contract.field_types import (
     Currency,
     Devices,
     Flag,
+    Id,
     Moment,
     Name,
     Object,
+    PaymentId,
     Seats,
     Showtime,
     Text,
@@ -55,10 +57,10 @@ _SET_BY_SERVICE = ("changed_from", "sequence")
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    event_id: Name = None
+    event_id: Id = None
     timestamp: Moment = None
-    booking_id: Name = None
-    user_id: Name = None
+    booking_id: Id = None
+    user_id: Id = None
     user_email: Address = None
     phone: Name = None
     device_tokens: Devices = ()
@@ -91,7 +93,7 @@ class BookingConfirmed(_Event):
     seats: Seats = ()
     cinema_name: Text = None
     total_amount: Amount = None
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     changed_from: Annotated[
         Shown | None, BeforeValidator(_changed_from), WithJsonSchema({"description": "Ignored: the service's own."})
     ] = None
@@ -121,7 +123,7 @@ class BookingRefunded(_Event):
     cinema_name: Text = None
     refund_amount: Amount = None
     total_amount: Amount = None
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     refund_reason: Text = None
 
 
@@ -185,7 +187,7 @@ class _Payment(_Event):
 
 class PaymentSucceeded(_Payment):
     event_type: Literal["payment.success"]
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     amount: Amount = None
     payment_method: Text = None
     items: Items = ()
@@ -195,7 +197,7 @@ class PaymentSucceeded(_Payment):
 
 class PaymentFailed(_Payment):
     event_type: Literal["payment.failed"]
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     amount: Amount = None
     payment_method: Text = None
     failure_reason: Text = None
@@ -209,8 +211,8 @@ class PaymentRefunded(_Event):
     """The booking system uses both spellings of the type."""
 
     event_type: Literal["payment.refund", "payment.refunded"]
-    original_transaction_id: Name = None
-    refund_transaction_id: Name = None
+    original_transaction_id: PaymentId = None
+    refund_transaction_id: PaymentId = None
     refund_amount: Amount = None
     payment_method: Text = None
     reason: Text = None
