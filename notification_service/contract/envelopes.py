@@ -1,6 +1,7 @@
 """Finds the event in a body that wraps it, and the contract's fields under other spellings of their names. Pure.
 
-Producers wrap events by CloudEvents, EventBridge, MassTransit or a change data capture, and write names in camel case.
+Producers wrap events by CloudEvents, EventBridge, MassTransit, Celery or a change data capture, and write names in
+camel case.
 Only spellings and wrappers are seen through: no field is taken for another one.
 """
 
@@ -8,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from notification_service.contract import packing
 from notification_service.contract.bodies import JsonObject
 from notification_service.contract.remarks import Remark
 
@@ -15,13 +17,21 @@ _IDENTITY = frozenset(("booking_id", "transaction_id", "original_transaction_id"
 """An object with one of these fields, even an empty one, is the event."""
 _WRAPPERS = (
     *("data", "payload", "detail", "message", "body", "content", "event", "object", "attributes", "after"),
-    *("booking", "payment", "refund", "events", "records"),
+    *("booking", "payment", "refund", "events", "records", "database64", "kwargs", "args"),
 )
 """Names of fields that hold a wrapped event, by their letters. The answer of a gateway is none of them."""
-_TYPES = ("eventtype", "detailtype", "messagetype", "type", "eventname", "event")
+_TYPES = (
+    *("eventtype", "detailtype", "messagetype", "type", "eventname", "event"),
+    *("pattern", "routingkey", "topic", "task"),  # NestJS, RabbitMQ's HTTP API, Kafka, Celery
+)
 """Fields that name the type of an event, by their letters, the surest first."""
 _STANDARD_ENVELOPES = frozenset(("specversion", "detailtype"))
 """Fields of CloudEvents and EventBridge, whose `id` and `time` are those of the event, and not of a booking."""
+_HEADERS = ("metadata", "meta", "headers", "header")
+"""Fields of an envelope that hold its own id, time and type beside the event. Other fields there may be anybody's."""
+_OF_HEADERS = ("eventid", "timestamp")
+_TIMES = ("senttime", "eventtime", "occurredat", "occurredon", "publishtime")
+"""Names under which envelopes hold the time of their event: MassTransit, Event Grid, Pub/Sub."""
 _MAX_LAYERS = 3
 
 _Names = Mapping[str, str]
@@ -74,12 +84,12 @@ def _layers(outer: Mapping[str, Any], names: _Names, left: int) -> Iterator[list
 
 
 def _object(value: object) -> Mapping[str, Any] | None:
-    """An object, also one that is written as a text or is alone in a list."""
+    """An object, also one that is written as a text, in base64 too, or is alone in a list."""
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
-    if isinstance(value, str) and value.lstrip().startswith("{"):
+    if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json.loads(value if value.lstrip().startswith("{") else packing.from_base64(value.encode()) or "")
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, Mapping) else None
@@ -93,12 +103,19 @@ def _spelt(found: Mapping[str, Any], names: _Names) -> dict[str, Any]:
 
 def _of_envelope(outer: Mapping[str, Any], names: _Names) -> dict[str, Any]:
     """What an envelope says of its event: id, time, type, and fields of the contract beside the wrapped ones."""
-    fields = {_letters(name): value for name, value in outer.items()}
+    fields = {**_of_headers(outer), **{_letters(name): value for name, value in outer.items()}}
     if not _STANDARD_ENVELOPES.isdisjoint(fields):
         fields.setdefault("eventid", fields.get("id"))
         fields.setdefault("timestamp", fields.get("time"))
+    fields.setdefault("timestamp", next((fields[name] for name in _TIMES if name in fields), None))
     types = {name: fields[name] for name in _TYPES if isinstance(fields.get(name), str | list)}
     return {**types, **{name: fields[letters] for letters, name in names.items() if letters in fields}}
+
+
+def _of_headers(outer: Mapping[str, Any]) -> dict[str, Any]:
+    beside = [value for name, value in outer.items() if _letters(name) in _HEADERS and isinstance(value, Mapping)]
+    named = {_letters(name): value for each in beside for name, value in each.items()}
+    return {name: value for name, value in named.items() if name in (*_OF_HEADERS, *_TIMES, *_TYPES)}
 
 
 def _letters(name: str) -> str:

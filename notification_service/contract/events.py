@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationInfo, WithJsonSchema
 
 from notification_service.contract import bodies, envelopes
-from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError
+from notification_service.contract.bodies import Body, JsonObject
 from notification_service.contract.field_types import (
     Address,
     Amount,
@@ -30,6 +30,7 @@ from notification_service.contract.field_types import (
     Zone,
 )
 from notification_service.contract.outcomes import RejectReason
+from notification_service.contract.packing import NotReadError, TooLargeError
 from notification_service.contract.remarks import Remark
 
 _LAST_FOUR_KEYS = ("last4", "last_four", "card_last4", "card_last_four")
@@ -275,10 +276,18 @@ def read_object(body: bytes | Body, *, max_bytes: int) -> JsonObject:
     except NotReadError as problem:
         raise UnreadableEventError(RejectReason.NOT_JSON, str(problem)) from None
     if not isinstance(data, JsonObject):
-        raise UnreadableEventError(
-            RejectReason.SCHEMA, f"the body is a JSON {type(data).__name__}, and an event is an object"
-        )
+        raise UnreadableEventError(RejectReason.SCHEMA, _told(data))
     return envelopes.opened(data, _NAMES)
+
+
+def _told(data: object) -> str:
+    """Why the JSON is no event, and what to do about it."""
+    objects = sum(isinstance(each, dict) for each in data) if isinstance(data, list) else 0
+    if objects > 1:
+        batch = f"the body is a list of {objects} objects, and a message is one event"
+        return f"{batch}: publish each of them by itself, then discard this"
+    kinds = {str: "a text", list: "a list", bool: "true or false", type(None): "null"}
+    return f"the body is {kinds.get(type(data), 'a number')} in JSON, and an event is an object"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """An event inside another object, or with its fields under other spellings, becomes its mail like any other."""
 
+import base64
 import json
 from typing import Any
 
@@ -35,6 +36,10 @@ def camel(name: str) -> str:
     return first + "".join(map(str.title, others))
 
 
+def encoded(body: object) -> str:
+    return base64.b64encode(json.dumps(body).encode()).decode()
+
+
 SPELLINGS = {
     "camel": camel,
     "pascal": lambda name: "".join(map(str.title, name.split("_"))),
@@ -57,6 +62,15 @@ WRAPPED: dict[str, object] = {
     "a list of one": [FIELDS],
     "a batch of one": {"Records": [{"eventSource": "x", "body": json.dumps(FIELDS)}]},
     "a text": json.dumps(FIELDS),
+    "CloudEvents in base64": {"specversion": "1.0", "id": "evt-1", "data_base64": encoded(FIELDS)},
+    "Pub/Sub": {"message": {"data": encoded(FIELDS), "messageId": "m", "attributes": {"type": "x"}}},
+    "Celery, by place": [[FIELDS], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
+    "Celery, by name": [["x"], FIELDS, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
+    "Celery 3": {"id": "c", "task": "x", "args": [], "kwargs": FIELDS},
+    "Kombu": {"body": encoded(FIELDS), "properties": {"body_encoding": "base64"}},
+    "beside its class": ["com.cinema.BookingConfirmedEvent", FIELDS],
+    "beside its headers": {"metadata": {"eventId": "evt-1", "occurredAt": FIELDS["timestamp"]}, "body": WITHOUT_IDS},
+    "beside the time": {"eventId": "evt-1", "sentTime": FIELDS["timestamp"], "message": WITHOUT_IDS},
 }
 
 
@@ -121,6 +135,9 @@ def test_an_event_that_is_plain_is_taken_as_it_is(body: dict[str, Any]) -> None:
         {"data": [FIELDS, FIELDS]},
         {"events": [FIELDS, FIELDS]},
         {"data_base64": "e30="},
+        {"data_base64": "e"},
+        {"data": "\ud800"},
+        {"metadata": {"booking_id": "B1", "user_email": "actor@staff.example"}, "body": {}},
     ],
 )
 def test_what_no_object_says_for_certain_is_refused_with_a_record(body: dict[str, Any]) -> None:
@@ -129,6 +146,19 @@ def test_what_no_object_says_for_certain_is_refused_with_a_record(body: dict[str
     assert isinstance(found.outcome, Rejected)
     assert found.outcome.reason is RejectReason.SCHEMA
     assert found.data == body or found.data["booking_id"] == ""
+
+
+def test_the_headers_of_an_envelope_are_no_part_of_its_event() -> None:
+    """Its user may be the clerk who made the booking."""
+    found = planned({"metadata": {"user_id": "clerk", "user_email": "clerk@staff.example"}, "body": WITHOUT_IDS})
+    assert (found.event.user_id, found.event.user_email) == (None, FIELDS["user_email"])
+
+
+def test_several_events_in_one_body_are_to_be_published_one_by_one() -> None:
+    refused = planned([FIELDS, {**FIELDS, "booking_id": "B2"}])
+    assert refused.outcome.detail == (
+        "the body is a list of 2 objects, and a message is one event: publish each of them by itself, then discard this"
+    )
 
 
 @pytest.mark.parametrize("body", [[FIELDS, FIELDS], [], [[FIELDS]], "text", '"{', ["{}"]])
@@ -151,6 +181,11 @@ TYPED: list[dict[str, Any]] = [
     {"event_type": "BookingConfirmedIntegrationEvent", **FIELDS},
     {"event_type": "BookingConfirmedDomainEvent", **FIELDS},
     {"event_type": "BookingConfirmedMessage", **FIELDS},
+    {"pattern": "booking.confirmed", "data": FIELDS},
+    {"routing_key": "booking.confirmed", "payload": FIELDS},
+    {"topic": "booking.confirmed", "payload": FIELDS},
+    {"task": "booking.confirmed", "args": [FIELDS], "kwargs": {}},
+    {"metadata": {"event_type": "booking.confirmed"}, "body": FIELDS},
 ]
 
 
