@@ -4,9 +4,10 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any, NoReturn
 
 from notification_service.contract import packing
@@ -157,8 +158,12 @@ def _codec(charset: str) -> str | None:
 
 
 def _parsed(text: str) -> object:
-    """Parse JSON. A number too large for Python or a double is kept as its text."""
+    """Parse JSON. A number too large for Python or a double is kept as its text; of two fields of one name, the last.
+
+    RFC 8259 §4 leaves open which one counts.
+    """
     exact = True
+    remarks: list[Remark] = []
 
     def integer(literal: str) -> int | str:
         nonlocal exact
@@ -176,13 +181,25 @@ def _parsed(text: str) -> object:
     def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal exact
         values = dict(pairs)
-        exact = exact and len(values) == len(pairs)
+        if len(values) != len(pairs):
+            exact = False
+            remarks.extend(_contradicted(pairs, values))
         return values
 
     found = json.loads(
         text, parse_int=integer, parse_float=fraction, parse_constant=_no_constant, object_pairs_hook=named
     )
-    return JsonObject(found, text, exact=exact) if isinstance(found, dict) else _alone(found, text)
+    if isinstance(found, dict):
+        return JsonObject(found, text, exact=exact, remarks=tuple(remarks[:1]))
+    return _alone(found, text)
+
+
+def _contradicted(pairs: list[tuple[str, Any]], values: Mapping[str, Any]) -> Iterator[Remark]:
+    """One remark at most, for the first name whose values differ."""
+    names = (name for name, value in pairs if value != values[name])
+    for name in islice(names, 1):
+        named = name if name.isidentifier() and len(name) <= _MAX_NAME_LENGTH else "a field"
+        yield Remark("event", f"has {named} twice with different values: the last one counts")
 
 
 def _is_exact(number: float, literal: str) -> bool:

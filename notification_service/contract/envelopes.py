@@ -69,7 +69,7 @@ def types_named(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _event(body: JsonObject, event: Mapping[str, Any], remark: str) -> JsonObject:
-    return JsonObject(event, body.text, exact=False, remarks=(Remark("event", remark),))
+    return JsonObject(event, body.text, exact=False, remarks=(*body.remarks, Remark("event", remark)))
 
 
 def _layers(outer: Mapping[str, Any], names: _Names, left: int) -> Iterator[list[Mapping[str, Any]]]:

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from notification_service.contract import notification_rules
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES, Event, parse
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.notification_ids import Fact, notification_id
 from notification_service.contract.notification_rules import RULES
 from notification_service.contract.outcomes import RejectReason
@@ -280,6 +281,21 @@ def test_without_any_id_the_digest_of_the_body_stands_for_it() -> None:
     assert one.startswith("sha256:")
     assert one != two
     assert one == again
+
+
+@pytest.mark.parametrize("wrap", ["%s", '{"data": %s}'])
+def test_a_name_that_occurs_twice_with_two_values_is_remarked(wrap: str) -> None:
+    """The mail goes to the second address; whoever looks for it finds out why."""
+    body = (
+        '{"booking_id": "B", "user_email": "a@x.example", "seats": ["A"], "user_email": "b@x.example", "seats": ["A"]}'
+    )
+    planned = plan(InboundMessage((wrap % body).encode(), "booking.confirmed"), max_bytes=LARGEST)
+    assert isinstance(planned, planning.Notification)
+    assert planned.event.user_email == "b@x.example"
+    told = [str(each) for each in planned.remarks]
+    assert [each for each in told if "twice" in each] == [
+        "event has user_email twice with different values: the last one counts"
+    ]
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
