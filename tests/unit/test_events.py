@@ -208,6 +208,21 @@ def test_an_id_is_its_exact_text(sent: object, named: str) -> None:
         assert getattr(event(**{field: sent}), field) == named
 
 
+@pytest.mark.parametrize(
+    "seats",
+    [
+        ["java.util.ArrayList", ["B5", "B6"]],
+        ["java.util.ImmutableCollections$ListN", [["java.lang.String", "B5"], "B6"]],
+        {"$id": "1", "$values": ["B5", "B6"]},
+        {"$type": "System.Collections.Generic.List`1[[System.String]]", "$values": ["B5", "B6"]},
+    ],
+)
+def test_a_list_that_names_its_class_is_the_list(seats: object) -> None:
+    """`java.util.ArrayList` was shown as a seat, and counted as a ticket."""
+    read = event(seats=seats, total_amount=["java.math.BigDecimal", 30.5], booking_id=["java.lang.Long", 7])
+    assert (read.seats, read.total_amount.said, read.booking_id) == (("B5", "B6"), "30.5", "7")
+
+
 def test_a_booking_may_have_the_number_zero_and_a_payment_may_not() -> None:
     read = event(booking_id=0, user_id="0", transaction_id=0)
     assert (read.booking_id, read.user_id, read.transaction_id) == ("0", "0", None)
