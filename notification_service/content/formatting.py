@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from babel import Locale
@@ -101,9 +101,20 @@ def _money(amount: str, currency: str, locale: Locale) -> str:
     symbol = get_currency_symbol(currency, locale)
     # In another script, the currency's name replaces a Latin symbol: in Arabic, "US$" would show as "$US".
     named = not _is_latin(locale) and any(character.isascii() and character.isalpha() for character in symbol)
-    shown = format_currency(Decimal(amount), currency, locale=locale, format_type="name" if named else "standard")
+    shown = format_currency(
+        _rounded(Decimal(amount), _places(currency)),
+        currency,
+        locale=locale,
+        format_type="name" if named else "standard",
+    )
     shown = _before_name(shown, locale) if named else _around_symbol(shown, symbol)
     return shown.replace("\u200f", "")
+
+
+def _rounded(number: Decimal, places: int) -> Decimal:
+    """As shops round; Babel rounds a half to the even neighbour."""
+    smallest = Decimal(1).scaleb(-places)
+    return number if number == number.quantize(smallest) else number.quantize(smallest, ROUND_HALF_UP)
 
 
 def _around_symbol(amount: str, symbol: str) -> str:
