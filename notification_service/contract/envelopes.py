@@ -20,6 +20,9 @@ _WRAPPERS = (
     *("booking", "payment", "refund", "events", "records", "database64", "kwargs", "args"),
 )
 """Names of fields that hold a wrapped event, by their letters. The answer of a gateway is none of them."""
+_REST = frozenset(("data", "payload", "detail", "message", "body", "content", "attributes"))
+"""Those of them whose object may hold the rest of an event that has its ids outside."""
+_EMPTY: tuple[object, ...] = (None, "", [])
 _TYPES = (
     *("eventtype", "detailtype", "messagetype", "type", "eventname", "event"),
     *("pattern", "routingkey", "topic", "task"),  # NestJS, RabbitMQ's HTTP API, Kafka, Celery
@@ -47,10 +50,12 @@ def opened(body: JsonObject, names: _Names) -> JsonObject:
 
     The body itself where nothing is wrapped or spelt otherwise; else its `text` is that of the whole body.
     """
-    if not _IDENTITY.isdisjoint(body) and "".join(body).islower():
+    if not _IDENTITY.isdisjoint(body) and "".join(body).islower() and _REST.isdisjoint(body):
         return body
     layers = next(_layers(body, names, _MAX_LAYERS), [body])
     event = _spelt(layers[-1], names)
+    if len(layers) == 1 and (rest := _rest(body, event, names)):
+        return _event(body, {**event, **rest}, "has some of its fields in an object inside it")
     if len(layers) == 1:
         return body if event == body else _event(body, event, "has fields under other spellings of their names")
     for outer in reversed(layers[:-1]):
@@ -81,6 +86,18 @@ def _layers(outer: Mapping[str, Any], names: _Names, left: int) -> Iterator[list
     for name in _WRAPPERS if left else ():
         if (wrapped := _object(inner.get(name))) is not None:
             yield from ([outer, *way] for way in _layers(wrapped, names, left - 1))
+
+
+def _rest(outer: Mapping[str, Any], event: Mapping[str, Any], names: _Names) -> dict[str, Any]:
+    """The fields that the event lacks and an object inside it has, unless that is about another booking or payment."""
+    known, found = set(names.values()), dict[str, Any]()
+    if not any(map(event.get, _IDENTITY)):
+        return found
+    for name, value in outer.items():
+        inner = _spelt(_object(value) or {}, names) if _letters(name) in _REST else {}
+        if all(inner.get(each) in (None, event.get(each)) or not event.get(each) for each in _IDENTITY):
+            found |= {field: said for field, said in inner.items() if field in known and event.get(field) in _EMPTY}
+    return {field: said for field, said in found.items() if said not in _EMPTY}
 
 
 def _object(value: object) -> Mapping[str, Any] | None:

@@ -19,6 +19,9 @@ UNREADABLE = (ValueError, TypeError, ArithmeticError, RecursionError)
 _EXTENDED_JSON = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid")
 """How MongoDB writes types that JSON does not have (Extended JSON v2)."""
 
+_WRAPPERS = frozenset((*_EXTENDED_JSON, "string", "int", "long", "float", "double", "boolean", "array"))
+"""Those, and the types before the values of unions in Avro's JSON: `{"string": "Inception"}`."""
+
 _JAVA_CLASS = re.compile(r"(?:java|javax|scala|kotlin)\.[\w.$]+")
 """What Jackson writes before a value whose type it keeps: `["java.util.ArrayList", [...]]`. Json.NET has `$values`."""
 
@@ -33,7 +36,7 @@ _MIN_OFFSET, _MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
 
 
 def unwrap(value: object) -> object:
-    """The value inside the wrappers of Extended JSON, Jackson and Json.NET, such as `{"$oid": "..."}`."""
+    """The value inside the wrappers of Extended JSON, Avro, Jackson and Json.NET, such as `{"$oid": "..."}`."""
     while isinstance(value, dict | list) and (inner := _inside(value)) is not value:
         value = inner
     return value
@@ -45,7 +48,7 @@ def _inside(value: dict[str, object] | list[object]) -> object:
             return inner
         case {"$values": list() as inner}:
             return inner
-        case dict() if len(value) == 1 and (name := next(iter(value))) in _EXTENDED_JSON:
+        case dict() if len(value) == 1 and (name := next(iter(value))) in _WRAPPERS:
             return value[name]
     return value
 

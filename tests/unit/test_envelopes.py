@@ -66,6 +66,8 @@ WRAPPED: dict[str, object] = {
     "Pub/Sub": {"message": {"data": encoded(FIELDS), "messageId": "m", "attributes": {"type": "x"}}},
     "Celery, by place": [[FIELDS], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
     "Celery, by name": [["x"], FIELDS, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
+    "its ids outside": {"event_id": "evt-1", "booking_id": "B1", "timestamp": FIELDS["timestamp"], "data": WITHOUT_IDS},
+    "an extension": {"specversion": "1.0", "eventid": "evt-1", "bookingid": "B1", "data": {**FIELDS, "event_id": "x"}},
     "Celery 3": {"id": "c", "task": "x", "args": [], "kwargs": FIELDS},
     "Kombu": {"body": encoded(FIELDS), "properties": {"body_encoding": "base64"}},
     "beside its class": ["com.cinema.BookingConfirmedEvent", FIELDS],
@@ -111,6 +113,8 @@ def test_what_was_sent_stays_in_the_record_beside_what_was_read() -> None:
         {**FIELDS, "seatType": "recliner", "Ünïcode": 1, "": 2, "1": 3},
         {**FIELDS, "data": {"booking_id": "other"}, "payload": FIELDS | {"booking_id": "other"}},
         {**FIELDS, "bookingId": "other"},
+        {**FIELDS, "data": {"booking_id": "other", "cinema_name": "other"}},
+        {**FIELDS, "data": {"movie_title": "other", "cinema": "other", "currency": ""}, "body": None, "content": [1]},
         {**FIELDS, "booking_id": "B1", "Message": json.dumps({"booking_id": "other"})},
     ],
 )
@@ -146,6 +150,14 @@ def test_what_no_object_says_for_certain_is_refused_with_a_record(body: dict[str
     assert isinstance(found.outcome, Rejected)
     assert found.outcome.reason is RejectReason.SCHEMA
     assert found.data == body or found.data["booking_id"] == ""
+
+
+def test_what_an_event_says_itself_counts_before_what_is_inside_of_it() -> None:
+    inside = {"refund_eligible": True, "refund_amount": 30, "cinema_name": "", "movie_title": "Up"}
+    found = planned(
+        {"booking_id": "B1", "refund_eligible": False, "refund_amount": 0, "data": inside}, "booking.cancelled"
+    )
+    assert (found.event.refund_eligible, found.event.refund_amount, found.event.movie_title) == (False, None, "Up")
 
 
 def test_the_headers_of_an_envelope_are_no_part_of_its_event() -> None:

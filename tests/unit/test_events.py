@@ -223,6 +223,18 @@ def test_a_list_that_names_its_class_is_the_list(seats: object) -> None:
     assert (read.seats, read.total_amount.said, read.booking_id) == (("B5", "B6"), "30.5", "7")
 
 
+def test_the_types_of_avros_unions_are_no_part_of_the_values() -> None:
+    read = event(
+        booking_id={"string": "B1"},
+        movie_title={"string": "Up"},
+        seats={"array": [{"string": "B5"}]},
+        total_amount={"double": 30.5},
+        showtime={"long": 1797379200000},
+    )
+    assert (read.booking_id, read.movie_title, read.seats) == ("B1", "Up", ("B5",))
+    assert (read.total_amount.said, read.showtime) == ("30.5", "1797379200000")
+
+
 def test_a_booking_may_have_the_number_zero_and_a_payment_may_not() -> None:
     read = event(booking_id=0, user_id="0", transaction_id=0)
     assert (read.booking_id, read.user_id, read.transaction_id) == ("0", "0", None)
