@@ -55,7 +55,8 @@ def opened(body: JsonObject, names: _Names) -> JsonObject:
     layers = next(_layers(body, names, _MAX_LAYERS), [body])
     event = _spelt(layers[-1], names)
     if len(layers) == 1 and (rest := _rest(body, event, names)):
-        return _event(body, {**event, **rest}, "has some of its fields in an object inside it")
+        outside = {name: value for name, value in event.items() if _letters(name) not in _REST}
+        return _event(body, {**outside, **rest}, "has some of its fields in an object inside it")
     if len(layers) == 1:
         return body if event == body else _event(body, event, "has fields under other spellings of their names")
     for outer in reversed(layers[:-1]):
