@@ -6,7 +6,7 @@ Every function returns None for a blank value and for a placeholder such as `Unk
 
 import json
 import re
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -130,7 +130,7 @@ def moment(value: object) -> datetime | None:
     if found is None:
         return None
     at = _iso(found) or showtimes.read(found)
-    if at is None or not MINYEAR < at.year < MAXYEAR:
+    if at is None or not showtimes.MIN_YEAR <= at.year < MAXYEAR:
         raise ValueError("it names no time")
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

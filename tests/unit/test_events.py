@@ -173,6 +173,8 @@ def test_what_is_no_amount_is_left_out_with_a_remark(sent: object) -> None:
         ("yesterday", None),
         ("2026-02-30T10:00:00Z", None),
         ("0001-01-01T00:00:00Z", None),
+        ("0026-11-24T10:30:00Z", None),
+        ("1926-11-24 10:30", None),
         ("9999-12-31T23:59:59Z", None),
         ("2026-11-24T10:30:00-22:00", None),
         ("2026-11-24T23:30-03:00", datetime(2026, 11, 24, 23, 30, tzinfo=timezone(timedelta(hours=-3)))),
