@@ -94,7 +94,8 @@ def _alone(found: object, text: str) -> object:
     listed = _called_with(found) if isinstance(found, list) else []
     objects = [each for each in listed if isinstance(each, dict)]
     if len(objects) == 1 and all(isinstance(each, dict | str) for each in listed):
-        return JsonObject(objects[0], text, exact=False)
+        named = [each for each in listed if isinstance(each, str)]
+        return JsonObject({**({"type": named} if named else {}), **objects[0]}, text, exact=False)
     return found
 
 
