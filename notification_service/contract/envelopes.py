@@ -20,8 +20,15 @@ _WRAPPERS = (
     *("booking", "payment", "refund", "events", "records", "database64", "kwargs", "args"),
 )
 """Names of fields that hold a wrapped event, by their letters. The answer of a gateway is none of them."""
-_REST = frozenset(("data", "payload", "detail", "message", "body", "content", "attributes"))
+_REST = frozenset(
+    ("data", "payload", "detail", "message", "body", "content", "attributes", "booking", "payment", "refund")
+)
 """Those of them whose object may hold the rest of an event that has its ids outside."""
+_PARTS = frozenset(
+    ("booking", "user", "movie", "cinema", "show", "ticket", "payment", "transaction", "event", "failure")
+)
+"""Objects whose name is the first word of fields: `{"movie": {"title": "Up"}}` is `movie_title`."""
+_NESTED = _REST | _PARTS
 _EMPTY: tuple[object, ...] = (None, "", [])
 _TYPES = (
     *("eventtype", "detailtype", "messagetype", "type", "eventname", "event"),
@@ -50,7 +57,7 @@ def opened(body: JsonObject, names: _Names) -> JsonObject:
 
     The body itself where nothing is wrapped or spelt otherwise; else its `text` is that of the whole body.
     """
-    if not _IDENTITY.isdisjoint(body) and "".join(body).islower() and _REST.isdisjoint(body):
+    if not _IDENTITY.isdisjoint(body) and "".join(body).islower() and _NESTED.isdisjoint(body):
         return body
     layers = next(_layers(body, names, _MAX_LAYERS), [body])
     event = _spelt(layers[-1], names)
@@ -116,7 +123,20 @@ def _object(value: object) -> Mapping[str, Any] | None:
 def _spelt(found: Mapping[str, Any], names: _Names) -> dict[str, Any]:
     """The fields under the contract's names. Where a field occurs twice, its proper name wins."""
     proper = {name: names.get(_letters(name), name) for name in found}
-    return {(name if proper[name] in found else proper[name]): value for name, value in found.items()}
+    spelt = {(name if proper[name] in found else proper[name]): value for name, value in found.items()}
+    return spelt | {name: value for name, value in _in_parts(found, names) if spelt.get(name) in _EMPTY}
+
+
+def _in_parts(found: Mapping[str, Any], names: _Names) -> Iterator[tuple[str, Any]]:
+    """The fields in objects that hold the second half of their names. One that has ids of its own is an event."""
+    for first, part in found.items():
+        if (
+            isinstance(part, Mapping)
+            and _letters(first) in _PARTS
+            and not _IDENTITY & {*map(names.get, map(_letters, part))}
+        ):
+            named = ((names.get(_letters(first + second)), value) for second, value in part.items())
+            yield from ((name, value) for name, value in named if name)
 
 
 def _of_envelope(outer: Mapping[str, Any], names: _Names) -> dict[str, Any]:
@@ -127,7 +147,8 @@ def _of_envelope(outer: Mapping[str, Any], names: _Names) -> dict[str, Any]:
         fields.setdefault("timestamp", fields.get("time"))
     fields.setdefault("timestamp", next((fields[name] for name in _TIMES if name in fields), None))
     types = {name: fields[name] for name in _TYPES if isinstance(fields.get(name), str | list)}
-    return {**types, **{name: fields[letters] for letters, name in names.items() if letters in fields}}
+    named = {name: fields[letters] for letters, name in names.items() if letters in fields}
+    return {**types, **dict(_in_parts(outer, names)), **named}
 
 
 def _of_headers(outer: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,14 @@ WRAPPED: dict[str, object] = {
     "Celery, by name": [["x"], FIELDS, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
     "its ids outside": {"event_id": "evt-1", "booking_id": "B1", "timestamp": FIELDS["timestamp"], "data": WITHOUT_IDS},
     "an extension": {"specversion": "1.0", "eventid": "evt-1", "bookingid": "B1", "data": {**FIELDS, "event_id": "x"}},
+    "in parts": {
+        "event": {"id": "evt-1", "type": "booking.confirmed"},
+        "timestamp": FIELDS["timestamp"],
+        "booking": {"id": "B1", "seats": ["B5", "B6"], "totalAmount": 30.0, "showtime": FIELDS["showtime"]},
+        "user": {"email": FIELDS["user_email"], "name": "Jane"},
+        "movie": {"title": "Inception"},
+        "transaction": {"id": "T1"},
+    },
     "Celery 3": {"id": "c", "task": "x", "args": [], "kwargs": FIELDS},
     "Kombu": {"body": encoded(FIELDS), "properties": {"body_encoding": "base64"}},
     "beside its class": ["com.cinema.BookingConfirmedEvent", FIELDS],
@@ -113,6 +121,7 @@ def test_what_was_sent_stays_in_the_record_beside_what_was_read() -> None:
         {**FIELDS, "seatType": "recliner", "Ünïcode": 1, "": 2, "1": 3},
         {**FIELDS, "data": {"booking_id": "other"}, "payload": FIELDS | {"booking_id": "other"}},
         {**FIELDS, "bookingId": "other"},
+        {**FIELDS, "user": {"email": "other@x.example"}, "movie": {"title": "other"}, "event": {"id": "other"}},
         {**FIELDS, "data": {"booking_id": "other", "cinema_name": "other"}},
         {**FIELDS, "data": {"movie_title": "other", "cinema": "other", "currency": ""}, "body": None, "content": [1]},
         {**FIELDS, "booking_id": "B1", "Message": json.dumps({"booking_id": "other"})},
@@ -159,6 +168,34 @@ def test_what_an_event_says_itself_counts_before_what_is_inside_of_it() -> None:
     )
     assert (found.event.refund_eligible, found.event.refund_amount, found.event.movie_title) == (False, None, "Up")
     assert "data" not in found.data  # in base64 it would hide an address from the mask
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"movie": {"id": "B1", "title": "Up"}, "gateway": {"transaction_id": "T1"}, "user": {"id": "7"}},
+        {"booking": {"id": {"x": 1}}},
+        {"bookings": {"id": "B1"}, "refund": {"id": "R1", "amount": 5}},
+    ],
+)
+def test_an_id_in_an_object_of_another_name_is_nobody_s(body: dict[str, Any]) -> None:
+    assert isinstance(planned(body), UnreadableMessage)
+
+
+def test_a_payment_may_stand_beside_the_booking_it_is_for() -> None:
+    payment = {"transactionId": "T1", "amount": 30, "currency": "EUR", "paymentMethod": "card"}
+    found = planned({"bookingId": "B1", "payment": payment, "user": {"id": "7"}}, "payment.success").event
+    assert (found.transaction_id, found.amount.said, found.currency, found.user_id) == ("T1", "30", "EUR", "7")
+
+
+def test_a_user_may_stand_beside_the_booking() -> None:
+    booking = {name: value for name, value in FIELDS.items() if name != "user_email"}
+    assert_is_the_event(planned({"booking": booking, "user": {"email": FIELDS["user_email"]}}))
+
+
+def test_an_object_with_ids_of_its_own_is_an_event_and_no_part_of_a_name() -> None:
+    found = planned({"booking": {"id": 5, **FIELDS}})
+    assert_is_the_event(found)
 
 
 def test_the_headers_of_an_envelope_are_no_part_of_its_event() -> None:
