@@ -55,7 +55,7 @@ def _name(value: object, info: ValidationInfo) -> str | None:
 def _id(value: object, info: ValidationInfo) -> str | None:
     """RFC 9562 §5.9: the nil UUID is no id. Programs send it, or zeros, for an id that was never set."""
     text = _name(value, info)
-    return None if text and len(text) > 1 and not text.strip("0-") else text
+    return None if text and text[0] in "0-" and len(text) > 1 and not text.strip("0-") else text
 
 
 def _payment_id(value: object, info: ValidationInfo) -> str | None:

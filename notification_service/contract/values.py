@@ -55,6 +55,8 @@ def _inside(value: dict[str, object] | list[object]) -> object:
 
 def unwrap_deep(value: object, depth: int = _MAX_DEPTH) -> object:
     """As `unwrap`, and also inside lists and objects."""
+    if not isinstance(value, dict | list):
+        return value
     value = unwrap(value)
     if isinstance(value, dict):
         return {name: unwrap_deep(each, depth - 1) for name, each in value.items()} if depth else value
