@@ -107,6 +107,16 @@ def _called_with(listed: list[Any]) -> list[Any]:
     return listed
 
 
+def why_no_object(found: object) -> str:
+    """Why the JSON is no event, and what to do about it."""
+    objects = sum(isinstance(each, dict) for each in found) if isinstance(found, list) else 0
+    if objects > 1:
+        batch = f"the body is a list of {objects} objects, and a message is one event"
+        return f"{batch}: publish each of them by itself, then discard this"
+    kinds = {str: "a text", list: "a list", bool: "true or false", type(None): "null"}
+    return f"the body is {kinds.get(type(found), 'a number')} in JSON, and an event is an object"
+
+
 def beginning(body: Body, *, characters: int) -> str:
     """The beginning of a body that cannot be read; bytes that are not UTF-8 become escapes."""
     try:

@@ -276,18 +276,8 @@ def read_object(body: bytes | Body, *, max_bytes: int) -> JsonObject:
     except NotReadError as problem:
         raise UnreadableEventError(RejectReason.NOT_JSON, str(problem)) from None
     if not isinstance(data, JsonObject):
-        raise UnreadableEventError(RejectReason.SCHEMA, _told(data))
+        raise UnreadableEventError(RejectReason.SCHEMA, bodies.why_no_object(data))
     return envelopes.opened(data, _NAMES)
-
-
-def _told(data: object) -> str:
-    """Why the JSON is no event, and what to do about it."""
-    objects = sum(isinstance(each, dict) for each in data) if isinstance(data, list) else 0
-    if objects > 1:
-        batch = f"the body is a list of {objects} objects, and a message is one event"
-        return f"{batch}: publish each of them by itself, then discard this"
-    kinds = {str: "a text", list: "a list", bool: "true or false", type(None): "null"}
-    return f"the body is {kinds.get(type(data), 'a number')} in JSON, and an event is an object"
 
 
 @dataclass(frozen=True, slots=True)
