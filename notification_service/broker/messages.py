@@ -47,8 +47,8 @@ _MAX_DELAY_S = timedelta(days=31).total_seconds()
 """No rate limit makes a message wait longer; a later time in the header is ignored."""
 DEFAULT_MAX_EVENT_BYTES = 256 * 1024
 _RETURNS = "x-delivery-count"
-_TYPE_HEADERS = ("cloudEvents:type", "cloudEvents_type", "ce-type", "ce_type", "__TypeId__")
-"""Headers in which producers name the type of an event: CloudEvents' binary mode, and Spring."""
+_TYPE_HEADERS = ("cloudEvents:type", "cloudEvents_type", "ce-type", "ce_type", "__TypeId__", "task")
+"""Headers in which producers name the type of an event: CloudEvents' binary mode, Spring, and Celery."""
 
 
 def returns(message: AbstractIncomingMessage) -> int:

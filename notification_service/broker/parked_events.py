@@ -10,9 +10,9 @@ from aio_pika.abc import AbstractIncomingMessage
 from notification_service.broker import dead_letters, messages
 from notification_service.broker.messages import channel_of, is_from_us
 from notification_service.contract import bodies
-from notification_service.contract.bodies import NotReadError
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
+from notification_service.contract.packing import NotReadError
 from notification_service.delivery import planning
 
 _MAX_AGE_HOURS = 10 * 366 * 24

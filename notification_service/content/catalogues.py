@@ -84,8 +84,19 @@ def choose(asked: Iterable[str | None], languages: Collection[str]) -> Locale | 
 
 @bounded_cache(_CACHE_SIZE)
 def _with_catalogue(name: str, languages: tuple[str, ...]) -> Locale | None:
-    locale = _locale(name)
+    locale = _of_its_script(_locale(name))
     return locale if locale and _nearest(locale, languages) else None
+
+
+def _of_its_script(locale: Locale | None) -> Locale | None:
+    """The locale; for Hindi in Latin letters, English as in India, which is its parent in CLDR.
+
+    A catalogue is in one script, and who reads another may not read that one.
+    """
+    if locale is None or locale.script is None:
+        return locale
+    parent = str(get_global("parent_exceptions").get(f"{locale.language}_{locale.script}", "root"))
+    return locale if parent.partition("_")[0] in ("root", locale.language) else Locale.parse(parent)
 
 
 def language_of(locale: Locale, languages: Collection[str]) -> str | None:

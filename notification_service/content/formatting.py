@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from babel import Locale
@@ -29,6 +29,8 @@ _MAX_SEATS_SHOWN = 30
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
 _CONTROLS = tuple(code for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace())
 _UNSEEN = dict.fromkeys((*_CONTROLS, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+_CARD_NUMBER = re.compile(r"\d(?:[ .-]?\d){11,18}")
+_TOKEN = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{12,}")
 _MAX_CURRENCY_LENGTH = 24
 _CACHE_SIZE = 1024
 """A mail has each amount several times."""
@@ -99,9 +101,20 @@ def _money(amount: str, currency: str, locale: Locale) -> str:
     symbol = get_currency_symbol(currency, locale)
     # In another script, the currency's name replaces a Latin symbol: in Arabic, "US$" would show as "$US".
     named = not _is_latin(locale) and any(character.isascii() and character.isalpha() for character in symbol)
-    shown = format_currency(Decimal(amount), currency, locale=locale, format_type="name" if named else "standard")
+    shown = format_currency(
+        _rounded(Decimal(amount), _places(currency)),
+        currency,
+        locale=locale,
+        format_type="name" if named else "standard",
+    )
     shown = _before_name(shown, locale) if named else _around_symbol(shown, symbol)
     return shown.replace("\u200f", "")
+
+
+def _rounded(number: Decimal, places: int) -> Decimal:
+    """As shops round; Babel rounds a half to the even neighbour."""
+    smallest = Decimal(1).scaleb(-places)
+    return number if number == number.quantize(smallest) else number.quantize(smallest, ROUND_HALF_UP)
 
 
 def _around_symbol(amount: str, symbol: str) -> str:
@@ -225,11 +238,23 @@ def tickets(row: tuple[str, ...]) -> int | None:
     return seating.count(row)
 
 
+def letters(text: str) -> str:
+    """Returns the letters and digits alone, to compare spellings: `CreditCard` and `credit-card` are one."""
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
 def readable(text: str | None) -> str | None:
-    """Returns an identifier as a person writes it: `credit_card` as `Credit card`."""
+    """Returns an identifier as a person writes it: `credit_card` as `Credit card`.
+
+    Of a card's number it shows the last four digits (PCI DSS 3.4). None for a number and for a gateway's token, which
+    say nothing to a reader.
+    """
     if text is None:
         return None
-    words = text.replace("_", " ").strip()
+    shown = _CARD_NUMBER.sub(lambda found: f"\u2022\u2022\u2022\u2022 {found.group()[-4:]}", text)
+    if shown.isdecimal() or _TOKEN.search(shown):
+        return None
+    words = shown.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
 
 
@@ -280,6 +305,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "grouped": grouped,
     "seats": seats,
     "tickets": tickets,
+    "letters": letters,
     "readable": readable,
     "line": one_line,
     "cut": cut,

@@ -4,28 +4,16 @@ import codecs
 import json
 import math
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any, NoReturn
 
+from notification_service.contract import packing
+from notification_service.contract.packing import NotReadError
 from notification_service.contract.remarks import Remark
 
-_PIECE_BYTES = 4096
-"""Bytes. zlib copies what follows the end of a gzip member, so many small members must not copy the whole body."""
-_GZIP, _ZLIB, _RAW_DEFLATE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
-_GZIP_MAGIC = b"\x1f\x8b"
-"""No JSON text starts with these bytes, in any encoding."""
-_COMPRESSIONS: Mapping[str, tuple[int, ...]] = {
-    "gzip": (_GZIP,),
-    "x-gzip": (_GZIP,),
-    # RFC 9110 §8.4.1.2: `deflate` is the zlib format, and some senders leave out its header.
-    "deflate": (_ZLIB, _RAW_DEFLATE),
-    "zlib": (_ZLIB,),
-}
-_MAX_LAYERS = 4
-_OBJECT = re.compile(rb"(\xef\xbb\xbf)?\s*\{")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE | re.ASCII)
 _CHARSETS = re.compile(
     r"iso8859-\d+|cp125\d|koi8-[ru]|utf-(8|16|32)(-[bl]e|-sig)?|ascii|big5|gb18030|gbk|gb2312|shift_jis|euc_(jp|kr)"
@@ -37,14 +25,6 @@ _EXACT_DIGITS = 15
 """Any number of up to 15 digits fits a double exactly (DBL_DIG)."""
 _MAX_NAME_LENGTH = 40
 _READABLE_TYPES = re.compile(r"json|^text/plain$|octet-stream")
-
-
-class NotReadError(ValueError):
-    """The body is not JSON; the message says why, without quoting the body."""
-
-
-class TooLargeError(NotReadError):
-    """The body is larger than allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +59,9 @@ class JsonObject(dict[str, Any]):
 
 def text_of(body: Body, *, max_bytes: int) -> str:
     """The decompressed body as text. `max_bytes`: limit before and after decompression. Raises `NotReadError`."""
-    names = _codings(body.encoding)
+    names = packing.codings(body.encoding)
     charsets = [*names, *_CHARSET.findall(body.content_type or "")]
-    text = _decoded(_decompressed(body.content, names, max_bytes), charsets)
+    text = _decoded(packing.unpacked(body.content, names, max_bytes), charsets)
     # Programs in C send the zero byte behind a text, too.
     return text.rstrip("\0") if text[-1:] == "\0" else text
 
@@ -104,98 +84,52 @@ def read(body: Body, *, max_bytes: int) -> object:
 
 
 def _alone(found: object, text: str) -> object:
-    """The object in a list of one, or in a text: some producers write batches, and some serialise twice."""
+    """The object in a text, or alone in a list: some producers serialise twice, and some write batches.
+
+    Beside it a list may hold texts, such as the name of its class or event, and what Celery calls an event with: the
+    arguments by place and by name, and options.
+    """
     if isinstance(found, str) and found.lstrip().startswith("{"):
         return _parsed(found)
-    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
-        return JsonObject(found[0], text, exact=False)
+    listed = _called_with(found) if isinstance(found, list) else []
+    objects = [each for each in listed if isinstance(each, dict)]
+    if len(objects) == 1 and all(isinstance(each, dict | str) for each in listed):
+        named = [each for each in listed if isinstance(each, str)]
+        return JsonObject({**({"type": named} if named else {}), **objects[0]}, text, exact=False)
     return found
+
+
+def _called_with(listed: list[Any]) -> list[Any]:
+    """The arguments, where the list is the body of a Celery task; else the list itself."""
+    match listed:
+        case [list() as by_place, dict() as by_name, {"callbacks": _}]:
+            return [*by_place, *filter(None, (by_name,))]
+    return listed
+
+
+def why_no_object(found: object) -> str:
+    """Why the JSON is no event, and what to do about it."""
+    objects = sum(isinstance(each, dict) for each in found) if isinstance(found, list) else 0
+    if objects > 1:
+        batch = f"the body is a list of {objects} objects, and a message is one event"
+        return f"{batch}: publish each of them by itself, then discard this"
+    kinds = {str: "a text", list: "a list", bool: "true or false", type(None): "null"}
+    return f"the body is {kinds.get(type(found), 'a number')} in JSON, and an event is an object"
 
 
 def beginning(body: Body, *, characters: int) -> str:
     """The beginning of a body that cannot be read; bytes that are not UTF-8 become escapes."""
     try:
-        content = _decompressed(body.content, _codings(body.encoding), len(body.content) + 64 * characters)
+        content = packing.unpacked(body.content, packing.codings(body.encoding), len(body.content) + 64 * characters)
     except NotReadError:
         content = body.content
     return content[: 4 * characters].decode("utf-8", "backslashreplace")[:characters]
 
 
-# ── compressed ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _codings(encoding: str | None) -> list[str]:
-    """The content codings in the order in which they were applied (RFC 9110 §8.4)."""
-    return [name for each in (encoding or "").lower().split(",") if (name := each.strip())]
-
-
-def _decompressed(content: bytes, names: list[str], max_bytes: int) -> bytes:
-    """Decompressed as the sender says, then as the bytes show. Plain JSON that is named compressed stays as it is."""
-    _check_size(len(content), max_bytes, "")
-    layers = [formats for name in reversed(names) if (formats := _COMPRESSIONS.get(name))]
-    for formats in layers[:_MAX_LAYERS]:
-        try:
-            content = _inflated(content, formats, max_bytes)
-        except TooLargeError:
-            raise
-        except NotReadError:
-            if not _OBJECT.match(content):
-                raise
-    for _ in range(_MAX_LAYERS):
-        if not content.startswith(_GZIP_MAGIC):
-            break
-        content = _inflated(content, (_GZIP,), max_bytes)
-    return content
-
-
-def _inflated(content: bytes, formats: tuple[int, ...], max_bytes: int) -> bytes:
-    """Decompressed by the first format that fits."""
-    *others, last = formats
-    for wbits in others:
-        try:
-            return _inflate(content, wbits, max_bytes)
-        except TooLargeError:
-            raise
-        except NotReadError:
-            continue
-    return _inflate(content, last, max_bytes)
-
-
-def _inflate(content: bytes, wbits: int, max_bytes: int) -> bytes:
-    """All gzip members, one after the other (RFC 1952 §2.2). Zeros after the last one are ignored."""
-    unpacked, member = bytearray(), zlib.decompressobj(wbits)
-    try:
-        for piece in _pieces(content):
-            rest = piece
-            while rest:
-                if member.eof:
-                    if not rest.strip(b"\0"):
-                        break
-                    member = zlib.decompressobj(wbits)
-                # One byte over the limit shows that there is more, so no more is decompressed.
-                unpacked += member.decompress(rest, max_bytes + 1 - len(unpacked))
-                _check_size(len(unpacked), max_bytes, " or more, unpacked")
-                rest = member.unused_data
-    except zlib.error as problem:
-        raise NotReadError(f"the body cannot be unpacked: {problem}") from None
-    if not member.eof:
-        raise NotReadError("the body cannot be unpacked: it is cut short")
-    return bytes(unpacked)
-
-
-def _pieces(content: bytes) -> Iterator[bytes]:
-    return (content[start : start + _PIECE_BYTES] for start in range(0, len(content), _PIECE_BYTES))
-
-
-def _check_size(length: int, max_bytes: int, how: str) -> None:
-    if length > max_bytes:
-        raise TooLargeError(f"the body has {length} bytes{how}, and MAX_EVENT_BYTES allows {max_bytes}")
-
-
 def _possible_reason(encoding: str | None, content_type: str | None = None) -> str:
     """A possible reason to add to an error: a content encoding or type that the service does not read."""
-    ignored = {"identity", *_COMPRESSIONS}
-    unknown = [name for name in _codings(encoding) if name not in ignored and _codec(name) is None]
+    ignored = {"identity", *packing.COMPRESSIONS}
+    unknown = [name for name in packing.codings(encoding) if name not in ignored and _codec(name) is None]
     if unknown:
         return f"; its content_encoding is {unknown[0][:_MAX_NAME_LENGTH]!a}, which is not read"
     media_type = (content_type or "").partition(";")[0].strip().lower()
@@ -235,8 +169,12 @@ def _codec(charset: str) -> str | None:
 
 
 def _parsed(text: str) -> object:
-    """Parse JSON. A number too large for Python or a double is kept as its text."""
+    """Parse JSON. A number too large for Python or a double is kept as its text; of two fields of one name, the last.
+
+    RFC 8259 §4 leaves open which one counts.
+    """
     exact = True
+    remarks: list[Remark] = []
 
     def integer(literal: str) -> int | str:
         nonlocal exact
@@ -254,13 +192,25 @@ def _parsed(text: str) -> object:
     def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal exact
         values = dict(pairs)
-        exact = exact and len(values) == len(pairs)
+        if len(values) != len(pairs):
+            exact = False
+            remarks.extend(_contradicted(pairs, values))
         return values
 
     found = json.loads(
         text, parse_int=integer, parse_float=fraction, parse_constant=_no_constant, object_pairs_hook=named
     )
-    return JsonObject(found, text, exact=exact) if isinstance(found, dict) else _alone(found, text)
+    if isinstance(found, dict):
+        return JsonObject(found, text, exact=exact, remarks=tuple(remarks[:1]))
+    return _alone(found, text)
+
+
+def _contradicted(pairs: list[tuple[str, Any]], values: Mapping[str, Any]) -> Iterator[Remark]:
+    """One remark at most, for the first name whose values differ."""
+    names = (name for name, value in pairs if value != values[name])
+    for name in islice(names, 1):
+        named = name if name.isidentifier() and len(name) <= _MAX_NAME_LENGTH else "a field"
+        yield Remark("event", f"has {named} twice with different values: the last one counts")
 
 
 def _is_exact(number: float, literal: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationInfo, WithJsonSchema
 
 from notification_service.contract import bodies, envelopes
-from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError
+from notification_service.contract.bodies import Body, JsonObject
 from notification_service.contract.field_types import (
     Address,
     Amount,
@@ -19,15 +19,18 @@ from notification_service.contract.field_types import (
     Currency,
     Devices,
     Flag,
+    Id,
     Moment,
     Name,
     Object,
+    PaymentId,
     Seats,
     Showtime,
     Text,
     Zone,
 )
 from notification_service.contract.outcomes import RejectReason
+from notification_service.contract.packing import NotReadError, TooLargeError
 from notification_service.contract.remarks import Remark
 
 _LAST_FOUR_KEYS = ("last4", "last_four", "card_last4", "card_last_four")
@@ -55,10 +58,10 @@ _SET_BY_SERVICE = ("changed_from", "sequence")
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    event_id: Name = None
+    event_id: Id = None
     timestamp: Moment = None
-    booking_id: Name = None
-    user_id: Name = None
+    booking_id: Id = None
+    user_id: Id = None
     user_email: Address = None
     phone: Name = None
     device_tokens: Devices = ()
@@ -91,7 +94,7 @@ class BookingConfirmed(_Event):
     seats: Seats = ()
     cinema_name: Text = None
     total_amount: Amount = None
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     changed_from: Annotated[
         Shown | None, BeforeValidator(_changed_from), WithJsonSchema({"description": "Ignored: the service's own."})
     ] = None
@@ -121,7 +124,7 @@ class BookingRefunded(_Event):
     cinema_name: Text = None
     refund_amount: Amount = None
     total_amount: Amount = None
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     refund_reason: Text = None
 
 
@@ -185,7 +188,7 @@ class _Payment(_Event):
 
 class PaymentSucceeded(_Payment):
     event_type: Literal["payment.success"]
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     amount: Amount = None
     payment_method: Text = None
     items: Items = ()
@@ -195,7 +198,7 @@ class PaymentSucceeded(_Payment):
 
 class PaymentFailed(_Payment):
     event_type: Literal["payment.failed"]
-    transaction_id: Name = None
+    transaction_id: PaymentId = None
     amount: Amount = None
     payment_method: Text = None
     failure_reason: Text = None
@@ -209,8 +212,8 @@ class PaymentRefunded(_Event):
     """The booking system uses both spellings of the type."""
 
     event_type: Literal["payment.refund", "payment.refunded"]
-    original_transaction_id: Name = None
-    refund_transaction_id: Name = None
+    original_transaction_id: PaymentId = None
+    refund_transaction_id: PaymentId = None
     refund_amount: Amount = None
     payment_method: Text = None
     reason: Text = None
@@ -273,9 +276,7 @@ def read_object(body: bytes | Body, *, max_bytes: int) -> JsonObject:
     except NotReadError as problem:
         raise UnreadableEventError(RejectReason.NOT_JSON, str(problem)) from None
     if not isinstance(data, JsonObject):
-        raise UnreadableEventError(
-            RejectReason.SCHEMA, f"the body is a JSON {type(data).__name__}, and an event is an object"
-        )
+        raise UnreadableEventError(RejectReason.SCHEMA, bodies.why_no_object(data))
     return envelopes.opened(data, _NAMES)
 
 

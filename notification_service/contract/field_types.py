@@ -52,6 +52,18 @@ def _name(value: object, info: ValidationInfo) -> str | None:
     return placeholders.known(value) if type(value) is str else _read(values.exact, value, info)
 
 
+def _id(value: object, info: ValidationInfo) -> str | None:
+    """RFC 9562 §5.9: the nil UUID is no id. Programs send it, or zeros, for an id that was never set."""
+    text = _name(value, info)
+    return None if text and text[0] in "0-" and len(text) > 1 and not text.strip("0-") else text
+
+
+def _payment_id(value: object, info: ValidationInfo) -> str | None:
+    """As `_id`. A single zero is none either: payments of two bookings that have it would be one."""
+    text = _id(value, info)
+    return None if text == "0" else text
+
+
 def _address(value: object, info: ValidationInfo) -> str | None:
     return placeholders.known(value) if type(value) is str else _read(values.address, value, info)
 
@@ -138,6 +150,24 @@ Name = Annotated[
     _schema(
         "Read unchanged; a number becomes its exact text. A blank text and placeholders such as `null` mean that the "
         "value is not known.",
+        type=_ANY_TEXT,
+    ),
+]
+Id = Annotated[
+    str | None,
+    PlainValidator(_id),
+    _schema(
+        "Read unchanged; a number becomes its exact text. A blank text, placeholders such as `null` and the nil UUID "
+        "mean that the value is not known.",
+        type=_ANY_TEXT,
+    ),
+]
+PaymentId = Annotated[
+    str | None,
+    PlainValidator(_payment_id),
+    _schema(
+        "Read unchanged; a number becomes its exact text. A blank text, placeholders such as `null`, zero and the nil "
+        "UUID mean that the value is not known.",
         type=_ANY_TEXT,
     ),
 ]

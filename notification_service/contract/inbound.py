@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from notification_service.contract import bodies
+from notification_service.contract import bodies, placeholders
 from notification_service.contract.bodies import Body, JsonObject
 from notification_service.foundation.trace_context import Trace
 
@@ -58,10 +58,12 @@ def nameless_id(inbound: InboundMessage) -> str:
 
 
 def _id(text: str | None) -> str | None:
-    """A producer's id, or a digest of it where it is too long or not printable."""
-    if not text or (len(text) <= _MAX_ID_LENGTH and text.isprintable()):
-        return text
-    return body_id(text.encode("utf-8", "surrogatepass"))
+    """A producer's id, or a digest of it where it is too long or not printable; None for a placeholder or zeros."""
+    if not text:
+        return None
+    if len(text) > _MAX_ID_LENGTH or not text.isprintable():
+        return body_id(text.encode("utf-8", "surrogatepass"))
+    return placeholders.known(text) if text.strip("0-") else None
 
 
 def body_id(body: bytes) -> str:

@@ -12,6 +12,16 @@ _PLACEHOLDERS = re.compile(
     r"|movie|time|showtime|cinema|theat(er|re)|title|seats?))*[\W_]*",
     re.IGNORECASE,
 )
+_DASH = r"-\u2010-\u2015\u2212"
+_PRINTED = re.compile(
+    rf"\[object \w+\]|invalid ?date(?: ?time)?|(?-i:NaT)|%!\w\(.*\)|#(?:ref|value|name|num|div/0)[!?]"
+    rf"|[:/. ]*[{_DASH}][{_DASH}:/. ]*|\[\s*\]|\{{\s*\}}|\"\s*\"|'\s*'",
+    re.IGNORECASE,
+)
+"""What JavaScript, pandas, Go and spreadsheets print where there is no value; dashes; an empty list, object or text."""
+_PRINTED_STARTS = frozenset("[{\"'%#:/.iIN-\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
+"""Their first characters: a look at one spares most texts the pattern."""
+
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian and Hindi are written with them."""
 
@@ -37,7 +47,9 @@ def known(text: object) -> str | None:
         return None
     # JSON can contain half a surrogate pair, which no store or mail can encode.
     shown = text.encode("utf-8", "replace").decode().strip()
-    return None if is_blank(shown) or _PLACEHOLDERS.fullmatch(shown) else shown
+    if is_blank(shown) or _PLACEHOLDERS.fullmatch(shown):
+        return None
+    return None if shown[0] in _PRINTED_STARTS and _PRINTED.fullmatch(shown) else shown
 
 
 def name(text: object) -> str | None:

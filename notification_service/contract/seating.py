@@ -155,7 +155,8 @@ def _split(text: str | None) -> Iterable[str]:
         return ()
     parts = [part for part in _BETWEEN.split(text.strip()) if part]
     words = {tuple(map(str.casefold, _WORD.findall(part))) for part in parts}
-    return parts if len(words) == 1 and all(map(_DIGIT.search, parts)) else (text,)
+    # Commas alone are a list of seats without names.
+    return parts if not parts or (len(words) == 1 and all(map(_DIGIT.search, parts))) else (text,)
 
 
 def _plain_names(parts: Mapping[str, object]) -> Mapping[str, object]:

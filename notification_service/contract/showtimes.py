@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import MAXYEAR, UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -64,6 +64,8 @@ _MAX_SHOW, _MAX_NIGHT = timedelta(hours=4), timedelta(hours=6)
 _INVISIBLE = dict.fromkeys((0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x2066, 0x206A)))
 _TWELVE = 12
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+MIN_YEAR = 1970
+"""`0026` is a year of two digits, and what it names would be long over."""
 
 
 def read(text: str) -> datetime | None:
@@ -142,8 +144,8 @@ def _of_texts(plain: Mapping[str, object]) -> str:
 
 
 def _in_calendar(moment: datetime | None) -> datetime | None:
-    """None in the first and last year, where no zone can be applied; Go and .NET write "no date" as the year 1."""
-    return moment if moment and MINYEAR < moment.year < MAXYEAR else None
+    """None before `MIN_YEAR`, and in the last year, where no zone can be applied."""
+    return moment if moment and MIN_YEAR <= moment.year < MAXYEAR else None
 
 
 def _plain(text: str) -> str:

@@ -5,7 +5,8 @@ Every function returns None for a blank value and for a placeholder such as `Unk
 """
 
 import json
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+import re
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,12 @@ UNREADABLE = (ValueError, TypeError, ArithmeticError, RecursionError)
 _EXTENDED_JSON = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid")
 """How MongoDB writes types that JSON does not have (Extended JSON v2)."""
 
+_WRAPPERS = frozenset((*_EXTENDED_JSON, "string", "int", "long", "float", "double", "boolean", "array"))
+"""Those, and the types before the values of unions in Avro's JSON: `{"string": "Inception"}`."""
+
+_JAVA_CLASS = re.compile(r"(?:java|javax|scala|kotlin)\.[\w.$]+")
+"""What Jackson writes before a value whose type it keeps: `["java.util.ArrayList", [...]]`. Json.NET has `$values`."""
+
 _TEXT_KEYS = ("name", "title", "text", "label", "message", "description", "reason")
 _ADDRESS_KEYS = ("email", "address", "mail", "value")
 _ZONE_KEYS = ("id", "zoneId", "zone_id", "timezone", "time_zone", "timeZone", "name")
@@ -29,17 +36,29 @@ _MIN_OFFSET, _MAX_OFFSET = timedelta(hours=-12), timedelta(hours=14)
 
 
 def unwrap(value: object) -> object:
-    """The value inside `{"$oid": "..."}` and the other wrappers of Extended JSON."""
-    while isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in _EXTENDED_JSON:
-        value = value[name]
+    """The value inside the wrappers of Extended JSON, Avro, Jackson and Json.NET, such as `{"$oid": "..."}`."""
+    while isinstance(value, dict | list) and (inner := _inside(value)) is not value:
+        value = inner
+    return value
+
+
+def _inside(value: dict[str, object] | list[object]) -> object:
+    match value:
+        case [str() as name, inner] if _JAVA_CLASS.fullmatch(name):
+            return inner
+        case {"$values": list() as inner}:
+            return inner
+        case dict() if len(value) == 1 and (name := next(iter(value))) in _WRAPPERS:
+            return value[name]
     return value
 
 
 def unwrap_deep(value: object, depth: int = _MAX_DEPTH) -> object:
     """As `unwrap`, and also inside lists and objects."""
+    if not isinstance(value, dict | list):
+        return value
+    value = unwrap(value)
     if isinstance(value, dict):
-        if len(value) == 1 and next(iter(value)) in _EXTENDED_JSON:
-            return unwrap(value)
         return {name: unwrap_deep(each, depth - 1) for name, each in value.items()} if depth else value
     return [unwrap_deep(each, depth - 1) for each in value] if isinstance(value, list) and depth else value
 
@@ -113,7 +132,7 @@ def moment(value: object) -> datetime | None:
     if found is None:
         return None
     at = _iso(found) or showtimes.read(found)
-    if at is None or not MINYEAR < at.year < MAXYEAR:
+    if at is None or not showtimes.MIN_YEAR <= at.year < MAXYEAR:
         raise ValueError("it names no time")
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

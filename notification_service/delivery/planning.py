@@ -14,7 +14,10 @@ from notification_service.contract.notification_rules import RULES
 from notification_service.contract.outcomes import Parked, Rejected, RejectReason
 from notification_service.contract.remarks import Remark
 
-_NAMELESS = "the event names neither a booking nor a payment, so no mail could say what it is about"
+_NAMELESS = (
+    "the event names neither a booking nor a payment, so no mail could say what it is about; publish it again with its "
+    "booking_id or transaction_id"
+)
 
 
 @dataclass(frozen=True, slots=True)

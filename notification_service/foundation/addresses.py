@@ -113,9 +113,14 @@ def _mailbox(text: str) -> str:
 
 
 def _once(text: str) -> str:
-    """The address in a list that only repeats it; any other text as it is."""
+    """The address in a list that only repeats it; any other text as it is. Raises where it lists several."""
     listed = re.split(r"[,; ]+", text.strip(",; "))
-    return listed[0] if len(listed) > 1 and len(set(map(key, listed))) == 1 else text
+    if len(listed) > 1 and len(set(map(key, listed))) == 1:
+        return listed[0]
+    bare = _QUOTED_TEXT.sub("", text)
+    if bare.count("@") > 1 and re.search(r"[,;]", bare) and not _IN_BRACKETS.fullmatch(text):
+        raise NotAnAddressError("it lists several addresses, and a mail goes to one: correct it and replay the event")
+    return text
 
 
 def _in_brackets(text: str) -> str:

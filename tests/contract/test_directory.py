@@ -32,6 +32,8 @@ UNREACHABLE = Recipient(None, "Bob")
 HEX, OTHER_HEX = "507f1f77bcf86cd799439011", "507f191e810c19729de860ea"
 UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 TEXT_UUID = "b7b51ad2-98ae-4a86-bd14-1c1b8a4c6f0e"
+LOUD_UUID = "0F8FAD5B-D9CB-469F-A165-70867728950E"
+BARE_UUID = "16fd27068baf433b82eb8c7fada847da"
 TYPED = Recipient("typed@guests.example", "Typed")
 EXACT = Recipient("exact@guests.example", "Exact")
 USERS = {
@@ -42,6 +44,8 @@ USERS = {
     Binary(uuid.UUID(UUID).bytes, 4): TYPED,
     "7": EXACT,
     TEXT_UUID: EXACT,
+    LOUD_UUID: EXACT,
+    BARE_UUID: EXACT,
     7: TYPED,
 }
 """By id, in the types that databases hold."""
@@ -126,6 +130,9 @@ async def test_the_user_of_a_booking_is_found(directory: Directory, booking_id: 
         (f"{{{UUID.upper()}}}", TYPED),
         (OTHER_HEX.upper(), EXACT),
         (TEXT_UUID.upper(), EXACT),
+        (LOUD_UUID.lower(), EXACT),
+        (LOUD_UUID, EXACT),
+        (str(uuid.UUID(BARE_UUID)), EXACT),
         ("7", EXACT),
         ("042", None),
         ("42.0", None),

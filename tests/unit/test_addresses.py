@@ -242,3 +242,17 @@ def test_an_address_is_the_same_in_any_case_of_letters(one: str, other: str, sam
 def test_a_setting_is_a_bare_address(text: str) -> None:
     with pytest.raises(NotAnAddressError):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jane@x.example, john@x.example",
+        "jane@x.example;john@x.example",
+        "Jane <jane@x.example>, John <john@x.example>",
+        '"Smith, Jane" <jane@x.example>; john@x.example',
+    ],
+)
+def test_a_list_of_addresses_is_refused_as_what_it_is(text: str) -> None:
+    with pytest.raises(NotAnAddressError, match="it lists several addresses, and a mail goes to one"):
+        read_mailbox(text)

@@ -1,5 +1,6 @@
 """What stands in a body is read as it was meant, within a limit, and nothing of it is lost."""
 
+import base64
 import gzip
 import json
 import time
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, strategies as st
 
-from notification_service.contract.bodies import Body, JsonObject, NotReadError, TooLargeError, beginning, read, text_of
+from notification_service.contract.bodies import Body, JsonObject, beginning, read, text_of
+from notification_service.contract.packing import NotReadError, TooLargeError
 
 LARGEST = 64 * 1024
 EVENT = {"booking_id": "B1", "movie_title": "Amélie", "seats": ["A1", 7], "total_amount": 25.5}
@@ -227,3 +229,26 @@ def test_what_cannot_be_read_is_shown_as_far_as_it_can_be() -> None:
     assert beginning(Body(b"\x1f\x8b\x08", "gzip"), characters=20) == "\x1f\\x8b\x08"
     assert beginning(Body(b"x" * 100), characters=20) == "x" * 20
     assert text_of(Body(b"no JSON"), max_bytes=LARGEST) == "no JSON"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
+@pytest.mark.parametrize("encoding", [None, "base64", "gzip"])
+def test_base64_is_known_by_its_first_letters(encoding: str | None, encode: Any, packed: bool) -> None:  # noqa: ANN401, FBT001
+    sent = json.dumps({"a": "\u00ff\u00fe" * 40}, ensure_ascii=False).encode()
+    content = encode(gzip.compress(sent) if packed else sent)
+    for body in (content, content.rstrip(b"=\n")):
+        assert read(Body(body, encoding), max_bytes=LARGEST) == json.loads(sent)
+
+
+@pytest.mark.parametrize("content", [b"eyJ", b"ew==!", b"eyJhIjox", b"ey" + b" " * 200_000 + b"!", b"H4sIAAAA"])
+def test_what_only_begins_like_base64_is_refused_at_once(content: bytes) -> None:
+    began = time.monotonic()
+    fault_of(content)
+    assert time.monotonic() - began < 1
+
+
+def test_the_id_of_the_schema_before_the_json_is_no_part_of_it() -> None:
+    assert read(Body(b'\0\0\0\0*{"a": 1}'), max_bytes=LARGEST) == {"a": 1}
+    for encoding in ("utf-16-be", "utf-32-be"):
+        assert read(Body('{"{": 1}'.encode(encoding)), max_bytes=LARGEST) == {"{": 1}

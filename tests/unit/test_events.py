@@ -173,6 +173,8 @@ def test_what_is_no_amount_is_left_out_with_a_remark(sent: object) -> None:
         ("yesterday", None),
         ("2026-02-30T10:00:00Z", None),
         ("0001-01-01T00:00:00Z", None),
+        ("0026-11-24T10:30:00Z", None),
+        ("1926-11-24 10:30", None),
         ("9999-12-31T23:59:59Z", None),
         ("2026-11-24T10:30:00-22:00", None),
         ("2026-11-24T23:30-03:00", datetime(2026, 11, 24, 23, 30, tzinfo=timezone(timedelta(hours=-3)))),
@@ -192,7 +194,6 @@ def test_a_timestamp_is_read_or_not_known_and_never_a_fault(sent: object, read: 
     ("sent", "named"),
     [
         (42, "42"),
-        (0, "0"),
         (3.5, "3.5"),
         (12345.0, "12345"),
         (18446744073709551615, "18446744073709551615"),
@@ -207,6 +208,38 @@ def test_a_timestamp_is_read_or_not_known_and_never_a_fault(sent: object, read: 
 def test_an_id_is_its_exact_text(sent: object, named: str) -> None:
     for field in ("booking_id", "event_id", "user_id", "transaction_id", "user_email"):
         assert getattr(event(**{field: sent}), field) == named
+
+
+@pytest.mark.parametrize(
+    "seats",
+    [
+        ["java.util.ArrayList", ["B5", "B6"]],
+        ["java.util.ImmutableCollections$ListN", [["java.lang.String", "B5"], "B6"]],
+        {"$id": "1", "$values": ["B5", "B6"]},
+        {"$type": "System.Collections.Generic.List`1[[System.String]]", "$values": ["B5", "B6"]},
+    ],
+)
+def test_a_list_that_names_its_class_is_the_list(seats: object) -> None:
+    """`java.util.ArrayList` was shown as a seat, and counted as a ticket."""
+    read = event(seats=seats, total_amount=["java.math.BigDecimal", 30.5], booking_id=["java.lang.Long", 7])
+    assert (read.seats, read.total_amount.said, read.booking_id) == (("B5", "B6"), "30.5", "7")
+
+
+def test_the_types_of_avros_unions_are_no_part_of_the_values() -> None:
+    read = event(
+        booking_id={"string": "B1"},
+        movie_title={"string": "Up"},
+        seats={"array": [{"string": "B5"}]},
+        total_amount={"double": 30.5},
+        showtime={"long": 1797379200000},
+    )
+    assert (read.booking_id, read.movie_title, read.seats) == ("B1", "Up", ("B5",))
+    assert (read.total_amount.said, read.showtime) == ("30.5", "1797379200000")
+
+
+def test_a_booking_may_have_the_number_zero_and_a_payment_may_not() -> None:
+    read = event(booking_id=0, user_id="0", transaction_id=0)
+    assert (read.booking_id, read.user_id, read.transaction_id) == ("0", "0", None)
 
 
 @pytest.mark.parametrize("sent", [True, [], ["B1"], {}, {"id": "B1"}, float("inf"), 10**400])

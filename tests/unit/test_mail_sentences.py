@@ -218,6 +218,38 @@ def test_a_failed_payment_says_the_next_step_for_its_reason(code: str, method: s
     assert packed(said) in packed(sent.text)
 
 
+# ── the way of payment ───────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("sent", ["credit_card", "CreditCard", "creditCard", "CREDIT-CARD", "Credit card"])
+def test_a_way_of_payment_is_known_in_any_spelling(sent: str) -> None:
+    receipt = mail(event("payment.success", booking_id="B1", payment_method=sent), "de")
+    assert "Bezahlt mit: Kreditkarte" in receipt.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("4111111111111111", "\u2022\u2022\u2022\u2022 1111"),
+        ("visa 4111 1111 1111 1111", "Visa \u2022\u2022\u2022\u2022 1111"),
+        ("card:3782-822463-10005", "Card:\u2022\u2022\u2022\u2022 0005"),
+        ("Visa ****4242", "Visa ****4242"),
+        ("credit_card_4242", "Credit card 4242"),
+        ("przelewy24", "Przelewy24"),
+        ("afterpay_clearpay", "Afterpay clearpay"),
+    ],
+)
+def test_of_a_cards_number_the_last_four_digits_are_shown(sent: str, shown: str) -> None:
+    """PCI DSS 3.4: a mail is no place for more of it."""
+    receipt = mail(event("payment.success", booking_id="B1", payment_method=sent))
+    assert f"Paid with: {shown}" in receipt.text
+    assert not re.search(r"4111|3782", receipt.text + receipt.html)
+
+
+@pytest.mark.parametrize("sent", ["pm_1JqL2e2eZvKYlo2C", "1", 3, "4242", "7c9e6679-7425-40de-944b-e07fc1f90ae7"])
+def test_a_token_or_a_number_names_no_way_of_payment(sent: object) -> None:
+    receipt = mail(event("payment.success", booking_id="B1", payment_method=sent))
+    assert "Paid with" not in receipt.text + receipt.html
+
+
 # ── one name for one id ──────────────────────────────────────────────────────────────────────────────
 IDS = {
     "booking_id": "Booking code",

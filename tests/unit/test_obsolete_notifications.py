@@ -30,6 +30,6 @@ def test_without_a_zone_a_show_has_begun_only_when_it_has_everywhere() -> None:
     assert has_begun(SHOWTIME, None, everywhere)
 
 
-@pytest.mark.parametrize("text", [None, "some evening", "2026-12-15"])
+@pytest.mark.parametrize("text", [None, "some evening", "2026-12-15", "0026-12-15 20:00", "1926-12-15T20:00:00Z"])
 def test_a_showtime_that_cannot_be_read_never_makes_a_mail_needless(text: str | None) -> None:
     assert not has_begun(text, MADRID, datetime(2999, 1, 1, tzinfo=UTC))

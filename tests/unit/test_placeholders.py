@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from notification_service.contract import placeholders
-from notification_service.contract.events import parse
+from notification_service.contract.events import BookingConfirmed, parse
 
 NOT_KNOWN = ["", "  ", "null", "NULL", "None", "none", "undefined", "N/A", "n/a", "na", "Unknown", "unknown"]
 
@@ -18,6 +18,31 @@ def test_the_words_of_events_are_those_of_the_directory(text: str) -> None:
     assert event.user_email is None
     assert placeholders.known(text) is None
     assert placeholders.name(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[object Object]", "[object Undefined]", "Invalid Date", "Invalid date", "Invalid DateTime", "NaT"),
+        *("%!s(<nil>)", "%!v(MISSING)", "#REF!", "#NAME?", "-", " -- ", "\u2014", "--:--", "-/-", "[]", "{ }", '""'),
+    ],
+)
+def test_what_programs_print_for_no_value_is_not_known(text: str) -> None:
+    """`You're booked: Invalid Date`; and two bookings called `-` would be one."""
+    event = parse(dict.fromkeys(("booking_id", "movie_title", "showtime", "seats"), text), "booking.confirmed")
+    assert isinstance(event, BookingConfirmed)
+    assert (event.booking_id, event.movie_title, event.showtime, event.seats) == (None, None, None, ())
+
+
+@pytest.mark.parametrize("text", ["Nat", "?", "...", "!!!", "[REC]", "-1", "B-5", "Object", "Date", "[o] [p]"])
+def test_a_title_of_few_letters_is_a_title(text: str) -> None:
+    event = parse({"movie_title": text}, "booking.confirmed")
+    assert isinstance(event, BookingConfirmed)
+    assert event.movie_title == text
+
+
+def test_a_text_of_many_dashes_is_read_in_no_time() -> None:
+    assert placeholders.known("-" * 200_000 + "x") is not None
 
 
 @pytest.mark.parametrize(

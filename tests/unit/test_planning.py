@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from notification_service.contract import notification_rules
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.events import EVENT_TYPES, Event, parse
+from notification_service.contract.inbound import InboundMessage
 from notification_service.contract.notification_ids import Fact, notification_id
 from notification_service.contract.notification_rules import RULES
 from notification_service.contract.outcomes import RejectReason
@@ -201,6 +202,35 @@ def test_a_payment_without_an_id_is_told_apart_by_its_event() -> None:
     assert one == again
 
 
+NIL = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize("unset", [NIL, NIL.replace("-", ""), "0", 0, "null", "-", "[object Object]"])
+def test_payments_are_not_one_because_the_ids_of_both_were_never_set(unset: object) -> None:
+    """The nil UUID, or a zero, is what programs send for an id that was never set: the second receipt was lost."""
+    data = {"event_type": "payment.success", "transaction_id": unset, "gateway_response": {"payment_id": unset}}
+    one, two = ids({**data, "event_id": "a", "booking_id": "B"}, {**data, "event_id": "b", "booking_id": "C"})
+    assert one != two
+    refund = {"event_type": "payment.refunded", "original_transaction_id": unset, "refund_transaction_id": unset}
+    one, two = ids({**refund, "booking_id": "B"}, {**refund, "booking_id": "C"})
+    assert one != two
+
+
+@pytest.mark.parametrize("unset", [NIL, "null", "undefined", 0, "-"])
+def test_events_are_not_one_because_both_have_no_id(unset: object) -> None:
+    data = {"event_type": "payment.failed", "event_id": unset, "gateway_response": {}}
+    one, two = ids({**data, "booking_id": "B"}, {**data, "booking_id": "C"})
+    assert one != two
+
+
+@pytest.mark.parametrize("unset", [NIL, "-", "[object Object]"])
+def test_bookings_are_not_one_because_both_have_no_id(unset: str) -> None:
+    """Read as an id, the second person's confirmation would be a repetition of the first."""
+    planned = plan(inbound({"booking_id": unset, "user_email": "jane@guests.example"}), max_bytes=LARGEST)
+    assert isinstance(planned, UnreadableMessage)
+    assert planned.outcome.reason is RejectReason.SCHEMA
+
+
 PINNED = [
     "22dfbb1241042e65dac74618250eea32",
     "2941f52b4c411645a660f1567f89f397",
@@ -236,6 +266,8 @@ def test_the_template_and_the_channel_are_part_of_the_id() -> None:
         ({"event_id": ""}, "m-1", "m-1"),
         ({"event_id": None}, "m-1", "m-1"),
         ({"event_id": True}, "m-1", "m-1"),
+        ({"event_id": "null"}, "m-1", "m-1"),
+        ({"event_id": NIL}, "m-1", "m-1"),
     ],
 )
 def test_the_event_id_falls_back_to_the_message_id(data: dict[str, Any], message_id: str, expected: str) -> None:
@@ -249,6 +281,21 @@ def test_without_any_id_the_digest_of_the_body_stands_for_it() -> None:
     assert one.startswith("sha256:")
     assert one != two
     assert one == again
+
+
+@pytest.mark.parametrize("wrap", ["%s", '{"data": %s}'])
+def test_a_name_that_occurs_twice_with_two_values_is_remarked(wrap: str) -> None:
+    """The mail goes to the second address; whoever looks for it finds out why."""
+    body = (
+        '{"booking_id": "B", "user_email": "a@x.example", "seats": ["A"], "user_email": "b@x.example", "seats": ["A"]}'
+    )
+    planned = plan(InboundMessage((wrap % body).encode(), "booking.confirmed"), max_bytes=LARGEST)
+    assert isinstance(planned, planning.Notification)
+    assert planned.event.user_email == "b@x.example"
+    told = [str(each) for each in planned.remarks]
+    assert [each for each in told if "twice" in each] == [
+        "event has user_email twice with different values: the last one counts"
+    ]
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)

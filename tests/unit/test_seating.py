@@ -17,7 +17,7 @@ from notification_service.contract.events import parse, read
         "B5; B6",
         "B5\nB6",
         ["B5, B6"],
-        ["B5", "B6", "B5", "", None, "n/a"],
+        ["B5", "B6", "B5", "", None, "n/a", ",", " ; "],
         '["B5", "B6"]',
         "['B5', 'B6']",
         "{B5,B6}",

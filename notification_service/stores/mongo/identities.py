@@ -22,7 +22,9 @@ def spellings(text: str) -> tuple[Any, ...]:
     elif _NUMBER.fullmatch(text) and abs(int(text)) < _MAX_INTEGER_SIZE:
         forms.append(int(text))
     elif _UUID.fullmatch(text):
-        forms += [Binary(uuid.UUID(text).bytes, UUID_SUBTYPE), str(uuid.UUID(text))]
+        # SQL Server and its programs write them in capitals, others without dashes.
+        same = uuid.UUID(text)
+        forms += [Binary(same.bytes, UUID_SUBTYPE), str(same), str(same).upper(), same.hex]
     return tuple(dict.fromkeys(forms))
 
 
