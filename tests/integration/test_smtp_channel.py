@@ -522,11 +522,12 @@ async def test_a_fresh_session_that_breaks_is_the_channels_fault_before_a_recipi
     smtp: SmtpServer, at: Stage, action: str
 ) -> None:
     envelope = mail()
-    smtp.script([Rule(at=at, action=action, times=1)])  # type: ignore[arg-type]  # parametrised with three of them
+    # A server that is silent in the first group of all gets the same mail once more, command by command.
+    times = 2 if (at, action) == ("rcpt", "stall") else 1
+    smtp.script([Rule(at=at, action=action, times=times)])  # type: ignore[arg-type]  # parametrised with three of them
     async with channel_to(smtp, timeout=1) as (channel, pool):
         verdict = await send(channel, envelope)
-        # A reply that is none is no stranger's that a relay passes on.
-        assert isinstance(verdict, Blocked if at == "rcpt" and action != "garbage" else Unavailable)
+        assert isinstance(verdict, Blocked if at == "rcpt" else Unavailable)
         assert pool.counts.open == 0
         assert isinstance(await send(channel), Accepted)
     assert arrived(smtp, envelope) == 0

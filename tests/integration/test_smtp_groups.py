@@ -371,6 +371,26 @@ async def test_a_reply_too_many_makes_no_mail_accepted_that_the_server_refused(
     assert server.too_early == 0
 
 
+@pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",), ("CHUNKING",), ()])
+async def test_a_server_that_accepts_content_with_the_status_of_an_address_gets_mail_by_data(
+    offered: tuple[str, ...],
+) -> None:
+    """Behind a 354, and with no mail behind the content, nothing else is left that it could answer."""
+    answers = at("CONTENT", "*", reply("250 2.1.5 accepted for delivery"))
+    async with dialogue(answers, offered) as server, channel_to(server) as (channel, _):
+        verdicts = [type(verdict) for each in range(5) for verdict in await send(channel, mail())]
+        doubts = 3 if "CHUNKING" in offered else 0
+        assert verdicts == [InDoubt] * doubts + [Accepted] * (5 - doubts)
+
+
+@pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",), ("CHUNKING",), ()])
+@pytest.mark.parametrize("text", ["250-2.0.0 queued\n550 5.7.1 no", "550-5.7.1 no\n250 ok", "2500 ok"])
+async def test_a_reply_that_says_yes_and_no_to_content_is_a_doubt(offered: tuple[str, ...], text: str) -> None:
+    answers = at("CONTENT", "a", reply(text))
+    async with dialogue(answers, offered) as server, channel_to(server) as (channel, _):
+        assert [type(each) for each in await send(channel, *named("a", "b"))] == [InDoubt, Accepted]
+
+
 async def test_a_server_that_says_too_much_is_spoken_to_command_by_command() -> None:
     answers = at("RCPT", "*", Say(b"250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n"))
     async with dialogue(answers) as server, channel_to(server) as (channel, pool):
@@ -444,17 +464,30 @@ async def test_an_answer_before_the_content_is_written_ends_it(text: str, wanted
 # ── falling back ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("code", ["500", "502", "503", "504"])
 @pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "500 5.5.1 unknown command",
+        "501 what",
+        "502 5.5.1 unknown command",
+        "503 5.5.1 unknown command",
+        "504 5.5.4 not here",
+        "555 5.5.4 unknown parameter",
+        "550 5.5.1 invalid command",
+        "554 5.7.1 BDAT is not allowed by the policy",
+        "451 4.3.0 CHUNKING is out of order",
+    ],
+)
 async def test_an_offered_bdat_that_is_refused_goes_by_data_and_is_given_up(
-    code: str,
+    text: str,
     unread: bool,  # noqa: FBT001 - parametrised
 ) -> None:
     """jstedfast/MailKit#1221: a filter on the way does not know what the server offers."""
 
     def answers(step: Step) -> Say | None:
         is_chunk = step.at == "CONTENT" and step.line.startswith(b"BDAT")
-        return reply(f"{code} 5.5.1 unknown command", unread=unread) if is_chunk else None
+        return reply(text, unread=unread) if is_chunk else None
 
     async with dialogue(answers) as server, channel_to(server) as (channel, pool):
         with capture_logs() as lines:
@@ -485,6 +518,77 @@ async def test_a_group_that_is_refused_goes_command_by_command_and_is_given_up(s
                 pool._discard(session, "the next one begins anew")
             pool._idle.clear()
     assert [len(server.accepted[each.notification_id]) for each in mails] == [1] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "then"),
+    [
+        ("554 SMTP synchronization error", "cut"),
+        ("421 4.7.0 Error: improper command pipelining", "cut"),
+        ("550 5.5.1 pipelining is not allowed", ""),
+    ],
+)
+async def test_a_server_that_names_the_group_as_its_reason_gets_none(text: str, then: str) -> None:
+    def answers(asked: Step) -> Say | None:
+        return reply(text, then=then) if asked.at == "MAIL" and asked.behind else None
+
+    async with dialogue(answers) as server, channel_to(server) as (channel, pool):
+        assert [type(verdict) for each in range(6) for verdict in await send(channel, mail())] == [Accepted] * 6
+        assert pool.extensions.given_up == {Extension.PIPELINING}
+
+
+async def test_a_server_that_reads_one_command_of_a_group_and_drops_the_rest_is_found_out() -> None:
+    answers = at("MAIL", "*", Say(b"250 2.1.0 Ok\r\n", forget=True))
+    async with dialogue(answers) as server, channel_to(server, timeout=0.2) as (channel, pool):
+        assert [type(verdict) for each in range(6) for verdict in await send(channel, mail())] == [Accepted] * 6
+        assert pool.extensions.given_up == {Extension.PIPELINING}
+
+
+async def test_a_group_of_which_the_rest_is_dropped_passes_plainly_though_others_wait() -> None:
+    answers = at("MAIL", "*", Say(b"250 2.1.0 Ok\r\n", forget=True))
+    async with dialogue(answers) as server, channel_to(server, timeout=0.2, wait=0.2) as (channel, pool):
+        verdicts = await send(channel, *(mail() for _ in range(6)))
+        assert {type(each) for each in verdicts} == {Accepted, PutOff}
+        assert pool.extensions.given_up or [type(each) for each in verdicts].count(Accepted)
+
+
+@pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",)])
+@pytest.mark.parametrize("drops", [True, False])
+async def test_a_server_that_takes_no_envelope_behind_content_is_found_out(
+    offered: tuple[str, ...],
+    drops: bool,  # noqa: FBT001 - parametrised
+) -> None:
+    """It drops what came behind the content, or refuses that. At the head of a session it takes groups."""
+    behind: dict[int, bool] = {}
+
+    def answers(asked: Step) -> Say | None:
+        if asked.at == "CONTENT":
+            behind[asked.connection] = asked.behind
+            return Say(b"250 2.0.0 Ok\r\n", forget=True) if drops else None
+        rode = asked.at == "MAIL" and behind.pop(asked.connection, False)
+        return reply("503 5.5.1 not now") if rode else None
+
+    async with dialogue(answers, offered) as server, channel_to(server, timeout=0.2) as (channel, pool):
+        verdicts = await send(channel, *(mail() for _ in range(16)))
+        assert [type(each) for each in verdicts] == [Accepted] * 16
+        assert pool.extensions.given_up == {Extension.PIPELINING}
+        assert pool.counts.opened <= 6
+
+
+@pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",), ("CHUNKING",), ()])
+@pytest.mark.parametrize("text", ["503 5.5.1 Sender already given", "500 5.5.1 one mail a session", "220 welcome"])
+async def test_a_session_that_takes_no_second_mail_costs_that_session_alone(
+    offered: tuple[str, ...], text: str
+) -> None:
+    async with dialogue(offered=offered) as server, channel_to(server) as (channel, _):
+
+        def answers(asked: Step) -> Say | None:
+            second = asked.at == "MAIL" and server.verbs(asked.connection).count("MAIL") > 1
+            return reply(text) if second else None
+
+        server.answers = answers
+        assert [type(verdict) for each in range(4) for verdict in await send(channel, mail())] == [Accepted] * 4
+    assert [len(each) for each in server.accepted.values()] == [1] * 4
 
 
 async def test_a_server_that_hangs_on_bdat_is_spoken_to_without_it_after_three_doubts() -> None:
@@ -620,6 +724,37 @@ async def test_a_mail_that_needs_smtputf8_rides_where_it_is_offered_only(offered
         assert lines[1] == "RCPT TO:<jané@guests.example>".encode()
     else:
         assert not lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "555 5.5.4 Unsupported option: SMTPUTF8",
+        "501 5.5.4 Syntax error in parameters",
+        "504 not here",
+        "502 what",
+        "550 5.7.1 SMTPUTF8 is not allowed",
+        "553 5.6.7 no",
+    ],
+)
+async def test_a_refused_smtputf8_is_about_that_mail_and_stops_no_other(text: str) -> None:
+    def answers(asked: Step) -> Say | None:
+        return reply(text) if asked.line.endswith(b"SMTPUTF8") else None
+
+    async with dialogue(answers, (*BOTH, "SMTPUTF8")) as server, channel_to(server) as (channel, _):
+        foreign = replace(mail("b", recipient="jané@guests.example"), needs_smtputf8=True)
+        (verdict,) = await send(channel, foreign)
+        assert isinstance(verdict, Refused)
+        assert verdict.code == f"{text[:3]} 5.6.7"
+        assert [type(each) for each in await send(channel, mail("a"))] == [Accepted]
+
+
+async def test_content_of_seven_bits_asks_for_no_extension_that_the_server_may_not_know_after_all() -> None:
+    def answers(asked: Step) -> Say | None:
+        return reply("555 5.5.4 Unsupported option: BODY") if b"BODY=" in asked.line else None
+
+    async with dialogue(answers) as server, channel_to(server) as (channel, _):
+        assert [type(each) for each in await send(channel, mail("a"))] == [Accepted]
 
 
 async def test_a_server_without_8bitmime_is_not_told_of_it() -> None:

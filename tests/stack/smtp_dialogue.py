@@ -17,22 +17,27 @@ BOTH = ("PIPELINING", "CHUNKING", "8BITMIME")
 class Step:
     """What the server is about to answer. `mail`: the local part of the envelope's sender; `at`: EHLO, MAIL, RCPT,
 
-    DATA, CONTENT (the final dot, or BDAT's chunk), RSET, NOOP or QUIT.
+    DATA, CONTENT (the final dot, or BDAT's chunk), RSET, NOOP or QUIT. `behind`: whether more came in the same read.
     """
 
     at: str
     mail: str
     connection: int
     line: bytes
+    behind: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Say:
-    """Answer so. `unread`: do not read a chunk; what follows is read as commands. `then`: `cut` or `hang`."""
+    """Answer so. `unread`: do not read a chunk; what follows is read as commands. `then`: `cut` or `hang`.
+
+    `forget`: throw away what came in the same read behind the command.
+    """
 
     raw: bytes
     then: str = ""
     unread: bool = False
+    forget: bool = False
     pause: float = 0.0
     piece: int = 0
 
@@ -139,7 +144,7 @@ class _Session:
         self.site.accepted.setdefault(mail, []).append(content)
 
     async def _answer(self, at: str, line: bytes, usual: bytes, before: Callable[[], None] = lambda: None) -> bool:
-        step = Step(at, self.mail, self.number, line)
+        step = Step(at, self.mail, self.number, line, bool(self.buffer))
         self.site.seen.append(step)
         said = self.site.answers(step)
         raw = usual + b"\r\n" if said is None else said.raw
@@ -151,6 +156,8 @@ class _Session:
 
     async def _say(self, said: Say) -> None:
         await asyncio.sleep(said.pause)
+        if said.forget:
+            self.buffer.clear()
         if said.piece:
             for start in range(0, len(said.raw), said.piece):
                 await self._write(said.raw[start : start + said.piece])

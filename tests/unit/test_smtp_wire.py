@@ -61,7 +61,19 @@ async def test_replies_answer_the_commands_in_their_order_in_whatever_pieces_the
     assert wire.in_step
 
 
-@pytest.mark.parametrize("line", [b"hello\r\n", b"25 ok\r\n", b"ab0 ok\r\n", b"\r\n", b"250 " + b"x" * 9000 + b"\r\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"hello\r\n",
+        b"25 ok\r\n",
+        b"2500 ok\r\n",
+        b"ab0 ok\r\n",
+        b"\r\n",
+        b"250 " + b"x" * 9000 + b"\r\n",
+        b"250-ok\r\n550 no\r\n",
+        b"550-no\r\n550-not at all\r\n250 ok\r\n",
+    ],
+)
 async def test_a_line_that_is_no_reply_ends_the_session(line: bytes) -> None:
     transport = ScriptedTransport()
     wire = wire_over(transport)

@@ -9,11 +9,16 @@ from notification_service.channels.email.mail import OutgoingEmail
 from notification_service.channels.email.smtp import extension_check, sending_services
 from notification_service.channels.email.smtp.conversation import Conversation, UntouchedError
 from notification_service.channels.email.smtp.envelope import Envelope
-from notification_service.channels.email.smtp.extensions import Extension
+from notification_service.channels.email.smtp.extensions import (
+    UNKNOWN_ARGUMENTS,
+    Extension,
+    Suspicion,
+    refuses_smtputf8,
+)
 from notification_service.channels.email.smtp.greeting import is_qualified
 from notification_service.channels.email.smtp.pool import BROKEN, Pool
 from notification_service.channels.email.smtp.providers import Provider
-from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, fingerprint, read
+from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, fingerprint, is_refusal, read
 from notification_service.channels.email.smtp.tokens import NoLoginError
 from notification_service.channels.email.smtp.turns import NoTurnError, Patience
 from notification_service.delivery.ports.channel import (
@@ -51,6 +56,9 @@ class _Try:
     def on_a_session_of_its_own(self) -> "_Try":
         return replace(self, may_ride=False, first=True)
 
+    def plainly(self) -> "_Try":
+        return replace(self.on_a_session_of_its_own(), plain=True)
+
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
@@ -61,7 +69,7 @@ class _Tried:
 
     verdict: Tried
     again: _Try | None = None
-    suspected: Extension | None = None
+    suspected: Suspicion | None = None
 
 
 class SmtpChannel:
@@ -93,12 +101,14 @@ class SmtpChannel:
         while True:
             talk = Conversation(self._pool, envelope, how.plain, patience, self._timeout, self._data_timeout)
             tried = await self._converse(talk, mail, before_handover, how)
-            suspected = suspected or tried.suspected
+            if tried.suspected and not suspected:
+                # Behind the mails that meanwhile wait for the same silence, it would never be its turn.
+                suspected, patience = tried.suspected, Patience(2 * self._pool.server.timeout)
             if tried.again is None:
                 break
             how = tried.again
         if suspected and isinstance(tried.verdict, Accepted):
-            self._pool.extensions.refused(suspected)
+            self._pool.extensions.confirmed(suspected)
         return tried.verdict
 
     @property
@@ -187,21 +197,26 @@ class SmtpChannel:
 
     def _refused(self, talk: Conversation, code: int, text: str, how: _Try) -> _Tried:
         # After DATA, only a refusal that certainly answers our command proves that nothing was sent.
-        if talk.phase is Phase.DATA and (talk.doubtful or not 400 <= code < 600):  # noqa: PLR2004 - RFC 5321 §4.2.1
+        if talk.phase is Phase.DATA and (talk.doubtful or not is_refusal(code)):
             talk.failed(f"{code} {text}")
             return _Tried(InDoubt(talk.attempt("in_doubt", code, text)))
         verdict = self._verdict(talk, code, text)
-        suspected = None if how.plain else talk.suspects(code)
-        if suspected:
-            return _Tried(verdict, again=replace(how.on_a_session_of_its_own(), plain=True), suspected=suspected)
-        return _Tried(verdict, again=self._on_a_fresh_one(talk, code, text, how))
+        fresh = self._on_a_fresh_one(talk, code, text, how)
+        suspected = None if how.plain else talk.suspicion(code, text)
+        if suspected and not fresh:
+            return _Tried(verdict, again=how.plainly(), suspected=suspected)
+        # What rode behind other content and passes at the head of a session speaks against riding.
+        return _Tried(verdict, again=fresh, suspected=suspected if suspected and suspected.size else None)
 
     def _on_a_fresh_one(self, talk: Conversation, code: int, text: str, how: _Try) -> _Try | None:
         """How to try again where the reply is about a session that was used before, and not about the mail."""
         if not talk.reused:
             return None
-        # Postfix closes a session with 421 after twenty unknown recipients, whoever the next one is.
-        if not (code == CLOSING or read(talk.phase, code, text, talk.recipient).session_spent):
+        # Postfix closes a session with 421 after twenty unknown recipients, whoever the next one is. Some servers take
+        # one mail in a session, and know no second MAIL. What is no refusal may answer something else.
+        spent = read(talk.phase, code, text, talk.recipient).session_spent
+        known_mail = talk.phase is not Phase.MAIL or code not in UNKNOWN_ARGUMENTS
+        if is_refusal(code) and code != CLOSING and known_mail and not spent:
             return None
         talk.session.close_reason = "the server takes no more mails on it"
         return replace(how.on_a_session_of_its_own(), fresh=True)
@@ -209,6 +224,8 @@ class SmtpChannel:
     def _verdict(self, talk: Conversation, code: int, text: str) -> Tried:
         verdict = read(talk.phase, code, text, talk.recipient)
         hint = self._provider.hint(code, text, verdict.hint)
+        if talk.phase is Phase.MAIL and talk.envelope.utf8 and refuses_smtputf8(code, text):
+            return Refused(talk.attempt("refused", code, text), f"{code} {_NO_SMTPUTF8}")
         match verdict.blame:
             case Blame.CHANNEL:
                 return Unavailable(talk.attempt("unavailable", code, text), hint)
@@ -230,7 +247,10 @@ class SmtpChannel:
             return _Tried(InDoubt(talk.attempt("in_doubt", None, text)))
         again = replace(how.on_a_session_of_its_own(), fresh=True) if talk.reused else None
         if talk.phase is Phase.RCPT:
-            return _Tried(Blocked(talk.attempt("blocked", None, text), _BROKEN_AT_RCPT), again)
+            silent = isinstance(problem, TimeoutError) and not (again or how.plain)
+            suspected = talk.half_answered if silent else None
+            verdict = Blocked(talk.attempt("blocked", None, text), _BROKEN_AT_RCPT)
+            return _Tried(verdict, how.plainly() if suspected else again, suspected)
         hint = _own_hint(problem) or "is SMTP_SERVER right, is the server up, and is SMTP_SECURITY what it offers?"
         return _Tried(Unavailable(talk.attempt("unavailable", None, text), hint), again)
 

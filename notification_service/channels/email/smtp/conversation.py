@@ -5,7 +5,6 @@ recipient was accepted: a server that refuses BDAT may read the chunk as command
 """
 
 import asyncio
-import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,9 +13,9 @@ from typing import NoReturn
 from aiosmtplib import SMTPResponseException, SMTPServerDisconnected
 
 from notification_service.channels.email.smtp.envelope import Envelope, for_bdat, for_data
-from notification_service.channels.email.smtp.extensions import UNKNOWN_BDAT, UNKNOWN_COMMAND, Extension, Way
+from notification_service.channels.email.smtp.extensions import Extension, Suspicion, Way, may_be_about
 from notification_service.channels.email.smtp.pool import BROKEN, Pool
-from notification_service.channels.email.smtp.replies import Phase, one_line
+from notification_service.channels.email.smtp.replies import Phase, is_refusal, one_line
 from notification_service.channels.email.smtp.session import ACCEPTED, Ride, Seat, Session
 from notification_service.channels.email.smtp.turns import Patience
 from notification_service.channels.email.smtp.wire import NO_REPLY, Reply, within
@@ -26,9 +25,8 @@ _TO_RCPT = (ACCEPTED, 251, 252)
 """RFC 5321 §4.2.3: taken, will be forwarded, and "cannot verify, but will take the message"."""
 _GO_AHEAD = 354
 _OUT_OF_STEP = "the server has closed the session, or said more than it was asked for"
-_STATUS = re.compile(r"2\.\d{1,3}\.\d{1,3}(?!\S)")
 _ABOUT_ADDRESSES = "2.1."
-"""RFC 3463 §3.2: such a status answers MAIL or RCPT, never the content."""
+"""RFC 3463 §3.2: such a status answers MAIL or RCPT, not the content."""
 
 
 class UntouchedError(Exception):
@@ -75,7 +73,7 @@ class Conversation:
 
         Behind a refused chunk it may not: the server may read the chunk, and the commands behind it, as commands.
         """
-        return not self.way.chunking and any(not _is_refusal(reply.code) for reply in self.session.wire.surplus)
+        return not self.way.chunking and any(not is_refusal(reply.code) for reply in self.session.wire.surplus)
 
     def take(self, seat: Seat) -> None:
         self.seat, self.reused = seat, seat.session.reused
@@ -98,10 +96,10 @@ class Conversation:
             mail = await self._ask(self.envelope.mail(self.session.offered), ACCEPTED)
             self.phase = Phase.RCPT
             rcpt = await self._ask(self.envelope.rcpt, *_TO_RCPT)
-            self._check_statuses(_status(mail), _status(rcpt))
+            self._check_statuses(mail, rcpt)
         self._check_step()
         if self.way.pipelining:
-            self.pool.extensions.worked(Extension.PIPELINING)
+            self.pool.extensions.worked(Extension.PIPELINING, self._content_before)
 
     async def hand_over(self, content: bytes) -> Reply:
         """The content. Returns the 250. Raises `SMTPResponseException` and `BROKEN`."""
@@ -132,27 +130,34 @@ class Conversation:
         if reply.code == ACCEPTED:
             self.session.keep()
 
-    def suspects(self, code: int) -> Extension | None:
-        """The extension that a refusal may be about, rather than about the mail."""
+    def suspicion(self, code: int, text: str) -> Suspicion | None:
+        """Returns the extension that a refusal may be about, rather than about the mail."""
         if self.phase is Phase.DATA:
-            return Extension.CHUNKING if self.way.chunking and code in UNKNOWN_BDAT else None
-        grouped = self.way.pipelining and self.phase is not Phase.CONNECT
-        return Extension.PIPELINING if grouped and code in UNKNOWN_COMMAND else None
+            used, suspicion = self.way.chunking, Suspicion(Extension.CHUNKING, self.size)
+        else:
+            used, suspicion = self.way.pipelining, Suspicion(Extension.PIPELINING, self._content_before)
+        return suspicion if used and may_be_about(suspicion.extension, code, text) else None
+
+    @property
+    def half_answered(self) -> Suspicion | None:
+        """Where MAIL was answered and RCPT was not: the server may take no groups, if none has worked yet."""
+        unproven = Extension.PIPELINING not in self.pool.extensions.proven
+        grouped = self.phase is Phase.RCPT and self.way.pipelining
+        return Suspicion(Extension.PIPELINING) if grouped and unproven else None
+
+    @property
+    def _content_before(self) -> int:
+        """The bytes of the content behind which our envelope was written."""
+        return (self.seat and self.seat.ride and self.seat.ride.size) or 0
 
     def _check_step(self) -> None:
         """Before the first byte of content. Raises `SMTPServerDisconnected` where more was said than was asked."""
         if not self.session.wire.in_step:
             self._out_of_step()
 
-    def _check_statuses(self, mail: str, rcpt: str) -> None:
-        """What a server says of the first envelope in a session, it says of those that follow, if it accepts them.
-
-        Another status may answer another command. DATA's 354 shows that a reply was one too many; BDAT has none.
-        """
-        known = self.pool.extensions.statuses
-        if not (self.reused and known):
-            known.add((mail, rcpt))
-        elif (mail, rcpt) not in known:
+    def _check_statuses(self, *accepted: Reply) -> None:
+        """Another status than usual may answer another command. A 354 shows a reply too many; BDAT has none."""
+        if not self.pool.extensions.accepts_by(tuple(reply.status for reply in accepted), first=not self.reused):
             self._out_of_step()
 
     def _out_of_step(self) -> NoReturn:
@@ -160,7 +165,7 @@ class Conversation:
         self.session.spoil(_OUT_OF_STEP)
         if self.session.wire.surplus:
             for each in Extension:
-                self.pool.extensions.failed(each, _OUT_OF_STEP, opened=self.session.opened)
+                self._extension_failed(each, _OUT_OF_STEP)
         raise SMTPServerDisconnected(_OUT_OF_STEP)
 
     async def _wait_for(self, ride: Ride) -> None:
@@ -173,6 +178,8 @@ class Conversation:
         if not ride.previous_answered or (ride.by_chunk and not ride.previous_accepted):
             self.session.spoil("the mail before was not accepted")
             raise UntouchedError
+        if isinstance(missing, TimeoutError):
+            self._extension_failed(Extension.PIPELINING, "an envelope behind content is not answered", ride.size)
         if missing:
             raise missing
 
@@ -191,7 +198,7 @@ class Conversation:
     async def _read_group(self, replies: tuple[asyncio.Future[Reply], ...]) -> None:
         """Read every reply of a group, whatever the first one says (RFC 2920 §3.1)."""
         refusal: Reply | None = None
-        statuses: list[str] = []
+        accepted: list[Reply] = []
         for phase, future, wanted in zip((Phase.MAIL, Phase.RCPT), replies, ((ACCEPTED,), _TO_RCPT), strict=True):
             if refusal is None:
                 self.phase = phase
@@ -200,18 +207,16 @@ class Conversation:
             except BROKEN as problem:
                 if refusal is None:
                     if phase is Phase.MAIL and not self.reused:
-                        self.pool.extensions.failed(
-                            Extension.PIPELINING, type(problem).__name__, opened=self.session.opened
-                        )
+                        self._extension_failed(Extension.PIPELINING, type(problem).__name__)
                     raise
                 self.session.spoil("a reply is missing")
                 break
-            statuses.append(_status(reply))
+            accepted.append(reply)
             if refusal is None and reply.code not in wanted:
                 refusal = reply
         if refusal is not None:
             raise SMTPResponseException(refusal.code, refusal.text)
-        self._check_statuses(*statuses)
+        self._check_statuses(*accepted)
 
     async def _ask(self, command: bytes, *wanted: int) -> Reply:
         reply = await within(self.timeout, *self.session.wire.ask(command))
@@ -255,11 +260,16 @@ class Conversation:
             return Reply(NO_REPLY, reply.text) if reply.code == ACCEPTED else reply
         self._let_ride(rest, future)
         reply = await future
-        if reply.code == ACCEPTED and _status(reply).startswith(_ABOUT_ADDRESSES):
+        if reply.code == ACCEPTED and self._answers_an_envelope(reply):
             return Reply(NO_REPLY, f"{reply.code} {reply.text} answers no content")
-        if reply.code == ACCEPTED:
-            self._worked()
+        if reply.code == ACCEPTED and self.way.chunking:
+            self.pool.extensions.worked(Extension.CHUNKING, self.size)
         return reply
+
+    def _answers_an_envelope(self, reply: Reply) -> bool:
+        """Whether it may be the reply to another command: behind a 354, and with no mail behind, there is none."""
+        alone = not (self.way.chunking or (self.seat and self.seat.handed_on))
+        return not alone and reply.status.startswith(_ABOUT_ADDRESSES)
 
     def _let_ride(self, rest: bytes, future: asyncio.Future[Reply]) -> None:
         session, seat = self.session, self.seat
@@ -271,30 +281,17 @@ class Conversation:
         session.wire.write(rest + envelope.mail(session.offered) + envelope.rcpt)
         replies = tuple(session.wire.expect(2))
         seat.handed_on, session.reused, session.kept = True, True, False
-        passenger.turn.set_result(Ride(session, future, replies, by_chunk=self.way.chunking))
-
-    def _worked(self) -> None:
-        if self.way.chunking:
-            self.pool.extensions.worked(Extension.CHUNKING, self.size)
-        if self.seat and self.seat.handed_on:
-            self.pool.extensions.worked(Extension.PIPELINING, self.size)
+        passenger.turn.set_result(Ride(session, future, replies, by_chunk=self.way.chunking, size=self.size))
 
     def failed(self, problem: str) -> None:
         """Count a handover without a clear answer against the extension that it used."""
         extension = Extension.CHUNKING if self.way.chunking else Extension.PIPELINING
         if self.phase is Phase.DATA and (self.way.chunking or (self.seat and self.seat.handed_on)):
-            self.pool.extensions.failed(extension, problem, opened=self.session.opened, size=self.size)
+            self._extension_failed(extension, one_line(self.pool.hide(problem)), self.size)
+
+    def _extension_failed(self, extension: Extension, problem: str, size: int = 0) -> None:
+        self.pool.extensions.failed(extension, problem, opened=self.session.opened, size=size)
 
     def _break_off(self) -> None:
         self.session.spoil("its content was not accepted")
         self.session.wire.abort()
-
-
-def _status(reply: Reply) -> str:
-    """The status code (RFC 3463) of a positive reply, or nothing."""
-    found = _STATUS.match(reply.text)
-    return found.group() if found else ""
-
-
-def _is_refusal(code: int) -> bool:
-    return 400 <= code < 600  # noqa: PLR2004 - RFC 5321 §4.2.1

@@ -17,11 +17,12 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """`utf8`: whether the server has to offer SMTPUTF8."""
+    """`utf8`: whether the server has to offer SMTPUTF8. `eight_bit`: whether the content has octets above 127."""
 
     sender: bytes
     recipient: bytes
     utf8: bool
+    eight_bit: bool = False
 
     @classmethod
     def of(cls, mail: OutgoingEmail) -> Self:
@@ -29,14 +30,16 @@ class Envelope:
         if _NOT_ONE_ADDRESS.search(mail.sender + mail.recipient):
             raise ValueError("the envelope's sender or recipient is not one plain address")
         encoding = "utf-8" if mail.needs_smtputf8 else "ascii"
-        return cls(mail.sender.encode(encoding), mail.recipient.encode(encoding), mail.needs_smtputf8)
+        eight_bit = not mail.content.isascii()
+        return cls(mail.sender.encode(encoding), mail.recipient.encode(encoding), mail.needs_smtputf8, eight_bit)
 
     def fits(self, offered: Collection[str]) -> bool:
         """Whether a server that offers these extensions can take it."""
         return not self.utf8 or "smtputf8" in offered
 
     def mail(self, offered: Collection[str]) -> bytes:
-        body = b" BODY=8BITMIME" if "8bitmime" in offered else b""
+        # Content of 7 bits needs no 8BITMIME, and a filter on the way may not know what the server offers.
+        body = b" BODY=8BITMIME" if (self.eight_bit or self.utf8) and "8bitmime" in offered else b""
         return b"MAIL FROM:<%b>%b%b\r\n" % (self.sender, body, b" SMTPUTF8" if self.utf8 else b"")
 
     @property

@@ -103,14 +103,14 @@ def read(phase: Phase, code: int, text: str, recipient: str = "") -> ReplyVerdic
     own_text = without_quotes(text)
     own_code = _enhanced(own_text)
     nameless = _without_name(own_text, recipient)
-    cause = _cause(code, own_code, own_text, nameless)
+    cause = _cause(code, own_code, own_text, nameless) if is_refusal(code) else Cause.PROTOCOL
     # A quoted code blames nobody, but may say what becomes of this one message.
     enhanced = own_code or _enhanced(text)
     return ReplyVerdict(
         _blame(phase, code, enhanced, cause, passing=_is_passing(code, own_code, nameless, cause)),
         enhanced or str(code),
         server_wait_s(text),
-        session_spent=_is_refusal(code) and cause is Cause.SESSION,
+        session_spent=is_refusal(code) and cause is Cause.SESSION,
         hint=HINTS.get(cause, "") if cause else "",
         names_address=cause is Cause.ADDRESS or (enhanced or "")[2:] in _ADDRESS_CODES,
     )
@@ -138,7 +138,8 @@ def _enhanced(text: str) -> str | None:
     return found.group() if found else None
 
 
-def _is_refusal(code: int) -> bool:
+def is_refusal(code: int) -> bool:
+    """Whether a reply says no, for now or for good; what is neither this nor the wanted code may answer anything."""
     return 400 <= code < 600  # noqa: PLR2004 - RFC 5321 §4.2.1
 
 
@@ -171,9 +172,11 @@ def _is_passing(code: int, enhanced: str | None, text: str, cause: Cause | None)
 
 
 def _blame(phase: Phase, code: int, enhanced: str | None, cause: Cause | None, *, passing: bool) -> Blame:
-    # RFC 5321 does not allow other replies here: the conversation cannot be trusted.
-    if phase is Phase.CONNECT or not _is_refusal(code):
+    if phase is Phase.CONNECT:
         return Blame.CHANNEL
+    if not is_refusal(code):
+        # RFC 5321 does not allow it here. One recipient alone, whose server may say so, must not stop the others.
+        return Blame.CHANNEL if phase is Phase.MAIL else Blame.ACCOUNT
     blame = Blame.MOMENT if passing or (enhanced or "")[2:] in _TEMPORARY_CODES else Blame.MESSAGE
     if phase is Phase.MAIL:
         # Only our sender was named yet, so the server refuses every message of ours.

@@ -37,7 +37,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ride:
-    """A session on which MAIL and RCPT were written behind the content of another mail.
+    """A session on which MAIL and RCPT were written behind the content of another mail, of `size` bytes.
 
     `previous`: the reply to that content, which comes first. `replies`: those to MAIL and RCPT. `by_chunk`: the content
     went out by BDAT; where that is refused, the server may read it as commands, and no reply behind it can be trusted.
@@ -47,6 +47,7 @@ class Ride:
     previous: asyncio.Future[Reply]
     replies: tuple[asyncio.Future[Reply], ...]
     by_chunk: bool
+    size: int = 0
 
     @property
     def previous_answered(self) -> bool:

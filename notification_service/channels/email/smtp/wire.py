@@ -7,6 +7,7 @@ that nobody waits for yet, so it cannot read the replies to a group.
 import asyncio
 import re
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,7 +18,8 @@ _MAX_REPLY_LENGTH = 4 * _MAX_LINE_LENGTH
 """Bytes. RFC 5321 §4.5.3.1.5 allows 512 a line; a server that sends more without an end must not fill the memory."""
 _MAX_SURPLUS = 100
 _PIECE = 65536
-_CODE = re.compile(rb"\d{3}")
+_CODE = re.compile(rb"\d{3}(?!\d)")
+_STATUS = re.compile(r"2\.\d{1,3}\.\d{1,3}(?!\S)")
 
 NO_REPLY = -1
 """The code of a line that is no SMTP reply."""
@@ -29,6 +31,12 @@ class Reply:
 
     code: int
     text: str
+
+    @property
+    def status(self) -> str:
+        """The status code (RFC 3463) where it is a positive one, or nothing."""
+        found = _STATUS.match(self.text)
+        return found.group() if found else ""
 
 
 class Wire(asyncio.Protocol):
@@ -143,9 +151,12 @@ class Wire(asyncio.Protocol):
             if not (_CODE.match(line) and len(line) <= _MAX_LINE_LENGTH):
                 shown = line[:_MAX_LINE_LENGTH].decode("utf-8", "replace")
                 return self._taken(start, NO_REPLY, f"Malformed SMTP response line: {shown}")
+            if line[:1] != buffer[:1]:
+                # RFC 5321 §4.2.1: the code is the same on each line. It was accepted, or refused: nobody knows.
+                return self._taken(start, NO_REPLY, f"Contradictory SMTP response: {_text(lines)} {_text([line])}")
             lines.append(line[4:].strip(b" \t\r"))
             if line[3:4] != b"-":
-                return self._taken(start, int(line[:3]), b"\n".join(lines).decode("utf-8", "surrogateescape"))
+                return self._taken(start, int(line[:3]), _text(lines))
         return None
 
     def _taken(self, length: int, code: int, text: str) -> Reply:
@@ -171,6 +182,10 @@ class Wire(asyncio.Protocol):
             if not expected.done():
                 expected.set_exception(self._problem)
                 expected.exception()  # seen: whoever waited may have gone
+
+
+def _text(lines: Iterable[bytes]) -> str:
+    return b"\n".join(lines).decode("utf-8", "replace")
 
 
 async def within(seconds: float, reply: asyncio.Future[Reply]) -> Reply:
