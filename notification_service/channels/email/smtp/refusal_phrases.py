@@ -16,7 +16,13 @@ _ABBREVIATIONS: Mapping[str, str] = {
     "OVER": r"exceed\w*|reach\w*|over\b|hit|used up|surpass\w*|too (?:many|much|fast|quickly)",
     "REACHED": (
         r".berschritten|erreicht|d.pass.e?|atteint\w*|superat\w|superad\w|raggiunt\w|alcanzad\w|excedid\w|atingid\w|"
-        r"bereikt|overschreden|osi.gni\w+|przekroczon\w|превыш\w+"
+        r"bereikt|overschreden|osi.gni\w+|przekroczon\w|превыш\w+|aş\wl\w+|overskred\w*|överskrid\w*|překroč\w+"
+    ),
+    "STOPPED": (
+        r"gesperrt|blockiert|deaktiviert|gek.ndigt|suspendu\w*|suspendid\w+|bloqu\w+|d.sactiv\w+|desactivad\w|deshabilitad\w|"
+        r"suspens\w+|desativad\w|sospes\w|bloccat\w|disattivat\w|disabilitat\w|geblokkeerd|opgeschort|geschorst|"
+        r"uitgeschakeld|zablokowan\w+|zawieszon\w+|заблокирован\w*|приостановлен\w*|отключ.н\w*|ask.ya|engellen\w+|"
+        r"sp.rra\w*|sperret|sp.rret|zablokov.n\w*|停用|停止|冻结|凍結|封禁|暂停|暫停|锁定|鎖定|禁用|ロック"
     ),
     "SENT": (
         r"send\w*|sent|outgoing|outbound|outmail|relay\w*|submission|(?:dail|hourl|weekl|monthl|yearl|"
@@ -41,7 +47,7 @@ SESSION
     \b(?:idle|inactiv\w+|timeout|timed out)\b.{0,40}\b(?:session|connection|channel|exceeded|limit)
     idle (?:for )?too long|timeout exceeded
     (?:open|start|use) a (?:new|fresh) (?:session|connection)|\bre-?connect
-    mails? per session|new connection required
+    mails? per session|new connection required|\b(?:mi:dmc|rp:drc)\b
 RECIPIENT
     \bby (?:the |this |its |your )?(?:recipient|addressee|mailbox owner)
     (?:block|reject|refus|den|restrict)\w* by (?:the |this )?user\b
@@ -60,7 +66,7 @@ FULL
         caixa|destinat\w+|skrzynk\w+|ящик\w*)\b[^.;]{0,40}\b(?:full|over ?quota|out of storage|voll|plein\w*|
         llen\w|pien\w?|cheia|переполн\w*|pełn\w)\b
     (?:mail ?box|inbox|folder)\b[^.;]{0,20}\b(?:exceed\w*|over)\b[^.;]{0,30}\b(?:storage|allocation|limit)
-    \bover ?quota\b
+    \bover ?quota\b|quota exceeded for (?:\w+ )?(?:mailbox|user|recipient)
     (?:mail ?box|storage|disk|inbox|user.?s|recipient.s)\W+(?:\w+ )?(?:quota|limit|allocation|space)
     exceeded (?:the )?storage|quota exceeded \(mailbox
 SUSPENDED
@@ -68,7 +74,8 @@ SUSPENDED
         subscription)\b.{0,40}\b(?:suspend|block|disabl|deactivat|restrict|paus|lock|terminat|limited|hold|frozen|
         compromis|expired)
 SENDER
-    domain of sender
+    domain of sender|domain may not exist or dns
+    (?:domain|address|identity|sender)\b[^.;]{0,20} (?:must|needs? to|has to|should) be (?:verified|validated|confirmed)
 QUOTA
     \btoo (?:many|frequent)\b(?!.{0,20}\b(?:hops|attachments?|bytes|headers?|received|mx)\b)
 RECIPIENT
@@ -100,11 +107,13 @@ ADDRESS
     recipient address rejected: (?:user|unknown|invalid|undeliverable|domain not found|malformed|no such|mailbox)
     unknown in \w+ (?:\w+ )?table|address (?:does not exist|unknown|not found)
     may not exist|no longer (?:valid|on server|available)|no mailbox (?:here|for|by|with)
-    account (?:that you tried|does not exist|(?:is |has been )?disabled(?! (?:for|due to) (?:send|spam|abuse)))
+    account (?:that you tried|does not exist)
     does ?NOT have an? (?:[\w.-]+ )?(?:account|mailbox)
     (?:not listed|not present) in (?:\w+ ){0,2}(?:name . address book|address book|directory)
     unbekannt\w*|inconnu\w*|desconocid\w|destinataire invalide|sconosciut\w
+    не существует|такого пользователя|不存在|存在しません
 RECIPIENT
+    account (?:is |has been )?disabled(?! (?:for|due to) (?:send|spam|abuse))
     recipient address rejected: (?:access denied|need fully|this|address)
 RELAY
     (?<![\w.@-])relay(?:ing|ed|s)?(?![\w@-]|\.\w)|rcpt ?hosts\b
@@ -131,6 +140,10 @@ SUSPENDED
     (?:user|account|you|client)(?: is| are)? not (?:allowed|permitted|authorized|authorised|
         enabled) to send(?: (?:e?-?mails?|messages?))?(?:$|[.,;:( ](?!.{0,20}\b(?:as|from|behalf|sender|to)\b))
     disabled? by (?:the |an )?admin\w*
+    (?<!收件人)(?<!收件人的)(?<!宛先の)(?<!受信者の)(?:\b(?:konto|compte|cuenta|conta|hesap)|
+        аккаунт|уч.тн\w+ запис|
+        账户|账号|帐号|帐户|賬戶|帳號|帳戶|アカウント)(?:(?!destinat|empf.nger|получател)[^.;]){0,40}(?:STOPPED)
+    (?:versand|envoi|env.o|invio|отправк\w*|wysy.k\w*)\b[^.;]{0,40}\b(?:STOPPED|запрещ\w*)
 QUOTA
     mail(?:s)? send limit
     too (?:many|much) (?:concurrent |simultaneous |invalid |unknown |bad )?(?:messages?|mails?|e-?mails?|
@@ -149,7 +162,7 @@ QUOTA
     (?:REACHED) (?:[\w']+ ){0,4}(?:quota|l.mi\w*|cuota|лимит\w*|квот\w*)
     limite.{0,20}(?:atteint|d.pass)|\bper (?:second|minute|hour|day|month)\b
     zu viele (?:nachrichten|e?-?mails|empf.nger)
-    used up (?:all )?your|\brp:[a-z]{3}\b|上限|限额|限額|(?:发送|發送)限制|频率|頻率
+    used up (?:all )?your|\b(?:mi|rp|hl|wm):[a-z]{3}\b|上限|制限を超|限额|限額|(?:发送|發送)限制|频率|頻率
     trop de (?:messages|mails|connexions)
 LOGIN
     \bauth\w* (?:is )?(?:error|required|needed|fail\w*|unsuccess\w*|turned on|invalid|first|before|disabled)
@@ -217,6 +230,11 @@ CLIENT
 SUSPENDED
     \byour (?:[\w-]+ ){0,2}(?:account|login|domain|server|hosting|plan|subscription|network|isp|organi[sz]ation|
         credentials|configuration|connections?|smtp)\b
+    \b(?:ihr|dein)\w* (?:\w+ )?(?:\w*konto|account|postfach|zugang|vertrag)\b|\bvo(?:tre|s) (?:compte|abonnement)
+    \b(?:su|tu|sua) (?:cuenta|conta)\b|\b(?:tuo|suo|vostro) (?:account|abbonamento)
+    \b(?:uw|je|jouw) (?:account|abonnement)
+    \b(?:twoje|państwa) konto\b|\bв.ш\w* (?:.ккаунт|уч.тн|почтов)|hesab\wn\wz|tài khoản của bạn
+    \b(?:ditt|din|deres) konto|\bváš \w*účet|[您你]的?(?:账户|账号|帐号|帐户|賬戶|帳號|帳戶|邮箱|域名)|发信地址|發信地址
 QUOTA
     \blimited\b|\bfrequency\b|\b(?:quota|credits?)\b
 """

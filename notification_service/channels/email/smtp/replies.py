@@ -22,6 +22,12 @@ CLOSING = 421
 """The server closes this connection (RFC 5321 §3.8)."""
 _TEMPORARY_CODES = ("2.2", "2.121", "2.122")
 """A mailbox that is full, or gets too much mail (Exchange Online): temporary, whatever the first digit says."""
+_OVER_QUOTA = "2.2"
+_WHAT_WE_SEND = re.compile(
+    r"^(?!.*\brecipient).*\b(?:send(?:ing|er.?s?)?|outgoing|outbound|daily|hourly|monthly|relay)\b[^.;]{0,40}\b(?:quota|limit)",
+    re.IGNORECASE,
+)
+"""Some servers say X.2.2 of the sender's quota too."""
 _BAD_CONNECTION = "4.2"
 _RECIPIENT_CAUSES = (Cause.RECIPIENT, Cause.ADDRESS, Cause.FULL)
 _ADDRESS_CODES = ("1.1", "1.2", "1.3", "1.6", "1.10")
@@ -153,6 +159,8 @@ def _cause_in(code: int, enhanced: str | None, text: str) -> Cause | None:
     if code < 500 and _GREYLIST.search(text):  # noqa: PLR2004 - RFC 5321 §4.2.1
         return Cause.RECIPIENT
     detail = enhanced[2:] if enhanced else ""
+    if detail == _OVER_QUOTA and _WHAT_WE_SEND.search(text):
+        return Cause.QUOTA
     if detail in _TEMPORARY_CODES:
         return Cause.FULL
     # RFC 3463: X.4.2 is a bad connection, such as one that was idle for too long.

@@ -39,8 +39,9 @@ _CODES_WITH_CLASS: Mapping[str, Cause] = {
 }
 """Codes that mean this in one class only: 4.4.5 is a busy server, and 5.7.5xx has other meanings."""
 
+_LOGIN_REPLIES = frozenset({523, 524, 525, 530, 534, 535, 538})
 _REPLY_CODES: Mapping[int, Cause] = {
-    **dict.fromkeys((432, 454, 523, 524, 525, 530, 534, 535, 538), Cause.LOGIN),
+    **dict.fromkeys((432, 454, *_LOGIN_REPLIES), Cause.LOGIN),
     **dict.fromkeys((500, 502, 503, 504), Cause.PROTOCOL),
 }
 """RFC 4954 §6, RFC 5248 §2.4, RFC 5321 §4.2.1: no recipient causes these."""
@@ -53,7 +54,11 @@ def cause_of(reply_code: int, enhanced: str | None, text: str) -> Cause | None:
     """
     if enhanced and enhanced[2:] in _RECIPIENT_CODES:
         return Cause.RECIPIENT
-    return cause_by_phrase(text) or _by_enhanced_code(enhanced) or _REPLY_CODES.get(reply_code)
+    phrase, code = cause_by_phrase(text), _by_enhanced_code(enhanced)
+    # RFC 5248 words 5.7.13 "User Account Disabled", and means the account that logs in.
+    if phrase in (Cause.ADDRESS, Cause.RECIPIENT) and (code is Cause.LOGIN or reply_code in _LOGIN_REPLIES):
+        return Cause.LOGIN
+    return phrase or code or _REPLY_CODES.get(reply_code)
 
 
 def _by_enhanced_code(code: str | None) -> Cause | None:
