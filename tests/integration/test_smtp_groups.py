@@ -28,6 +28,7 @@ from notification_service.delivery.ports.channel import (
     Unavailable,
 )
 from notification_service.delivery.ports.claims import Fence
+from notification_service.foundation.errors import ChannelUnavailableError
 from tests.stack.smtp_dialogue import BOTH, Dialogue, Say, Step, dialogue
 
 numbers = itertools.count(1)
@@ -45,8 +46,18 @@ async def channel_to(
     data_timeout: float = 5.0,
     wait: float = 5.0,
     max_mails: int = 500,
+    username: str | None = None,
 ) -> AsyncIterator[tuple[SmtpChannel, Pool]]:
-    where = Server("127.0.0.1", server.port, start_tls=False, implicit_tls=False, timeout=wait, ehlo_name="a.example")
+    where = Server(
+        "127.0.0.1",
+        server.port,
+        start_tls=False,
+        implicit_tls=False,
+        username=username,
+        password=username,
+        timeout=wait,
+        ehlo_name="a.example",
+    )
     pool = Pool(where, SessionLimits(sessions, 30, 300, max_mails), TLS, extensions=Extensions(allowed, "a server"))
     channel = SmtpChannel(pool, providers.find(""), timeout=timeout, data_timeout=data_timeout)
     yield channel, pool
@@ -783,6 +794,28 @@ async def test_a_check_tries_the_extensions_and_says_which_setting_helps(
     async with dialogue(answers, offered) as server, channel_to(server, wait=0.5) as (channel, _):
         assert told in await channel.check()
     assert not server.accepted
+
+
+@pytest.mark.parametrize(
+    ("offered", "told"),
+    [(BOTH, r"offers no login: .*unset SMTP_USERNAME"), (("AUTH NTLM",), r"no way to log in .*: .*takes PLAIN")],
+)
+async def test_a_login_that_the_server_does_not_offer_comes_with_what_to_do(
+    offered: tuple[str, ...], told: str
+) -> None:
+    async with dialogue(offered=offered) as server, channel_to(server, username="me") as (channel, _):
+        with pytest.raises(ChannelUnavailableError, match=told):
+            await channel.check()
+        (verdict,) = await send(channel, mail())
+        assert isinstance(verdict, Unavailable)
+        assert "submission server" in verdict.hint
+
+
+async def test_a_refusal_of_every_mail_always_comes_with_what_to_do() -> None:
+    async with dialogue(at("MAIL", "*", reply("451 zork"))) as server, channel_to(server) as (channel, _):
+        (verdict,) = await send(channel, mail())
+        assert isinstance(verdict, Unavailable)
+        assert "ask the server's operator" in verdict.hint
 
 
 async def test_a_check_says_what_the_setting_leaves_of_the_offer() -> None:

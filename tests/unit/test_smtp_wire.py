@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from aiosmtplib import SMTP, SMTPServerDisconnected
 
-from notification_service.channels.email.smtp.wire import NO_REPLY, Reply, Wire, take_over
+from notification_service.channels.email.smtp.wire import NO_REPLY, Reply, Wire, readable, take_over
 
 
 class ScriptedTransport(asyncio.Transport):
@@ -83,6 +83,16 @@ async def test_a_line_that_is_no_reply_ends_the_session(line: bytes) -> None:
     with pytest.raises(SMTPServerDisconnected):
         await second
     assert (transport.closed, wire.in_step) == (True, False)
+
+
+@pytest.mark.parametrize("said", ["bo\xeete pleine", "Stra\xdfe \x00 zu"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+async def test_a_reply_is_read_in_the_encoding_that_the_server_writes(said: str, encoding: str) -> None:
+    wire = wire_over(ScriptedTransport())
+    (answer,) = wire.expect()
+    wire.data_received(f"550 {said}\r\n".encode(encoding))
+    assert await answer == Reply(550, said)
+    assert readable(said.encode(encoding).decode("utf-8", "surrogateescape")) == said
 
 
 async def test_a_reply_without_an_end_ends_the_session_before_it_fills_the_memory() -> None:

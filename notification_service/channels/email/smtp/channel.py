@@ -18,9 +18,18 @@ from notification_service.channels.email.smtp.extensions import (
 from notification_service.channels.email.smtp.greeting import is_qualified
 from notification_service.channels.email.smtp.pool import BROKEN, Pool
 from notification_service.channels.email.smtp.providers import Provider
-from notification_service.channels.email.smtp.replies import CLOSING, Blame, Phase, fingerprint, is_refusal, read
+from notification_service.channels.email.smtp.replies import (
+    CLOSING,
+    Blame,
+    Phase,
+    fingerprint,
+    is_refusal,
+    one_line,
+    read,
+)
 from notification_service.channels.email.smtp.tokens import NoLoginError
 from notification_service.channels.email.smtp.turns import NoTurnError, Patience
+from notification_service.channels.email.smtp.wire import readable
 from notification_service.delivery.ports.channel import (
     Accepted,
     BeforeHandover,
@@ -41,6 +50,7 @@ _NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 §3.7.1: non-ASCII addresses not permitted."""
 
 _BROKEN_AT_RCPT = "the server breaks off or is silent when a recipient is named: ask its log what it waits for"
+_ASK_ITS_OPERATOR = "the reply names no cause that we know: ask the server's operator, with this reply"
 _PUT_OFF_S = 5.0
 
 
@@ -130,7 +140,7 @@ class SmtpChannel:
             async with self._pool.session() as session:
                 speed = await extension_check.describe(self._pool.extensions, session, server.timeout)
         except BROKEN as problem:
-            text, code = self._pool.hide(str(problem)), getattr(problem, "code", None)
+            text, code = one_line(self._pool.hide(_said(problem))), getattr(problem, "code", None)
             by_text = read(Phase.CONNECT, code, text).hint if code else ""
             hint = self._provider.hint(code, text, by_text) or _own_hint(problem)
             hint = hint or "check SMTP_SERVER, SMTP_PORT, SMTP_SECURITY and SMTP_CA_FILE"
@@ -165,7 +175,7 @@ class SmtpChannel:
         except UntouchedError:
             return _Tried(HandoverRefused(), again=how.on_a_session_of_its_own())
         except SMTPResponseException as problem:
-            return self._refused(talk, problem.code, problem.message, how)
+            return self._refused(talk, problem.code, readable(problem.message), how)
         except BROKEN as problem:
             return self._broken(talk, problem, how)
 
@@ -228,7 +238,7 @@ class SmtpChannel:
             return Refused(talk.attempt("refused", code, text), f"{code} {_NO_SMTPUTF8}")
         match verdict.blame:
             case Blame.CHANNEL:
-                return Unavailable(talk.attempt("unavailable", code, text), hint)
+                return Unavailable(talk.attempt("unavailable", code, text), hint or _ASK_ITS_OPERATOR)
             case Blame.ACCOUNT:
                 return Blocked(talk.attempt("blocked", code, text), hint, verdict.wait)
             case Blame.MOMENT:
@@ -261,6 +271,12 @@ def _ehlo_name(ehlo_name: str) -> str:
         if is_qualified(ehlo_name)
         else f"{ehlo_name}, which is no full name: some servers require one, set SMTP_EHLO_NAME"
     )
+
+
+def _said(problem: BaseException) -> str:
+    if isinstance(problem, SMTPResponseException):
+        return f"{problem.code} {readable(problem.message)}"
+    return str(problem)
 
 
 def _own_hint(problem: BaseException) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from aiosmtplib import SMTP, SMTPAuthenticationError
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPResponseException
 
 from notification_service.channels.email.smtp.greeting import own_name
 from notification_service.channels.email.smtp.login_spacing import LoginSpacing
@@ -18,7 +18,18 @@ from notification_service.channels.email.smtp.wire import take_over
 
 log = structlog.get_logger(__name__)
 
+_NO_LOGIN = (
+    "is this the provider's submission server, with the SMTP_PORT and SMTP_SECURITY that it names? Where it needs no "
+    "login, unset SMTP_USERNAME"
+)
+_NO_KNOWN_LOGIN = "use the provider's submission server, or one that takes PLAIN, LOGIN, CRAM-MD5 or XOAUTH2"
 _NO_XOAUTH2 = "is this the provider's submission server? For one without token logins, set SMTP_AUTH=password"
+_REFUSES_TO_LOG_IN = {
+    "AUTH extension is not supported": ("the server offers no login", _NO_LOGIN),
+    "No suitable authentication method": ("the server offers no way to log in that we know", _NO_KNOWN_LOGIN),
+    "does not support XOAUTH2": ("the server offers no XOAUTH2", _NO_XOAUTH2),
+}
+"""By words of aiosmtplib, which has no exception classes for these cases: what happened, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +135,9 @@ class Logins:
             client.close()
             text = self._hide(str(problem))
             log.warning("smtp.connect_failed", connection=name, host=server.host, port=server.port, problem=text)
-            # aiosmtplib has no exception class for this case, only this text.
-            if token and "does not support XOAUTH2" in str(problem):
-                raise NoLoginError("the server offers no XOAUTH2", _NO_XOAUTH2) from problem
+            known = next((told for words, told in _REFUSES_TO_LOG_IN.items() if words in str(problem)), None)
+            if known and not isinstance(problem, SMTPResponseException):
+                raise NoLoginError(*known) from problem
             raise
         now = self._clock()
         log.info("smtp.connected", connection=name, host=server.host, port=server.port, duration_ms=_ms(now - started))

@@ -21,7 +21,7 @@ _RETRY_AFTER_S = 30.0
 
 
 class NoLoginError(Exception):
-    """No login can be attempted, for want of a token. `hint`: what an operator can do."""
+    """No login can be attempted, for want of a token or of a way to log in. `hint`: what an operator can do."""
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem)

@@ -185,7 +185,17 @@ class Wire(asyncio.Protocol):
 
 
 def _text(lines: Iterable[bytes]) -> str:
-    return b"\n".join(lines).decode("utf-8", "replace")
+    """Many servers write their language in an encoding of one byte; none says which."""
+    raw = b"\n".join(lines)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def readable(text: str) -> str:
+    """Returns a text that aiosmtplib has read, as we would have read it."""
+    return _text([text.encode("utf-8", "surrogateescape")])
 
 
 async def within(seconds: float, reply: asyncio.Future[Reply]) -> Reply:
