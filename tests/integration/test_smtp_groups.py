@@ -602,6 +602,23 @@ async def test_a_session_that_takes_no_second_mail_costs_that_session_alone(
     assert [len(each) for each in server.accepted.values()] == [1] * 4
 
 
+@pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",)])
+async def test_a_session_that_the_server_closes_by_a_421_is_no_fault_that_makes_logins_wait(
+    offered: tuple[str, ...],
+) -> None:
+    async with dialogue(offered=offered) as server, channel_to(server) as (channel, _):
+
+        def answers(asked: Step) -> Say | None:
+            second = asked.at == "MAIL" and server.verbs(asked.connection).count("MAIL") > 1
+            return reply("421 4.7.0 Too many messages in this connection", then="cut") if second else None
+
+        server.answers = answers
+        with capture_logs() as lines:
+            verdicts = await send(channel, *(mail() for _ in range(8)))
+        assert [type(each) for each in verdicts] == [Accepted] * 8
+        assert not [line for line in lines if line["event"] == "smtp.login_spaced"]
+
+
 async def test_a_server_that_hangs_on_bdat_is_spoken_to_without_it_after_three_doubts() -> None:
     """jstedfast/MailKit#921."""
 

@@ -15,7 +15,7 @@ from aiosmtplib import SMTPResponseException, SMTPServerDisconnected
 from notification_service.channels.email.smtp.envelope import Envelope, for_bdat, for_data
 from notification_service.channels.email.smtp.extensions import Extension, Suspicion, Way, may_be_about
 from notification_service.channels.email.smtp.pool import BROKEN, Pool
-from notification_service.channels.email.smtp.replies import Phase, is_refusal, one_line
+from notification_service.channels.email.smtp.replies import CLOSING, Phase, is_refusal, one_line
 from notification_service.channels.email.smtp.session import ACCEPTED, Ride, Seat, Session
 from notification_service.channels.email.smtp.turns import Patience
 from notification_service.channels.email.smtp.wire import NO_REPLY, Reply, within
@@ -209,7 +209,8 @@ class Conversation:
                     if phase is Phase.MAIL and not self.reused:
                         self._extension_failed(Extension.PIPELINING, type(problem).__name__)
                     raise
-                self.session.spoil("a reply is missing")
+                if refusal.code != CLOSING:  # RFC 5321 §3.8: behind a 421 the server closes
+                    self.session.spoil("a reply is missing")
                 break
             accepted.append(reply)
             if refusal is None and reply.code not in wanted:
