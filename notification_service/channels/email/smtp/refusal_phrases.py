@@ -18,6 +18,10 @@ _ABBREVIATIONS: Mapping[str, str] = {
         r".berschritten|erreicht|d.pass.e?|atteint\w*|superat\w|superad\w|raggiunt\w|alcanzad\w|excedid\w|atingid\w|"
         r"bereikt|overschreden|osi.gni\w+|przekroczon\w|превыш\w+|aş\wl\w+|overskred\w*|överskrid\w*|překroč\w+"
     ),
+    "OFF": (
+        r"suspend|block|disabl|deactivat|restrict|paus|lock|revok|withdrawn|stopp|(?:turned|switched) off|"
+        r"not (?:enabled|active|activated|available)"
+    ),
     "STOPPED": (
         r"gesperrt|blockiert|deaktiviert|gek.ndigt|suspendu\w*|suspendid\w+|bloqu\w+|d.sactiv\w+|desactivad\w|deshabilitad\w|"
         r"suspens\w+|desativad\w|sospes\w|bloccat\w|disattivat\w|disabilitat\w|geblokkeerd|opgeschort|geschorst|"
@@ -73,6 +77,10 @@ SUSPENDED
     \byour (?:e?-?mail |smtp |sending |outgoing |user )*(?:account|access|login|mailbox|
         subscription)\b.{0,40}\b(?:suspend|block|disabl|deactivat|restrict|paus|lock|terminat|limited|hold|frozen|
         compromis|expired)
+    \b(?:smtp|submission)(?:\W?auth)? (?:access|service|login|relay|is)\b[^.;]{0,40}\b(?:OFF)
+    \b(?:sending|outgoing|outbound) (?:(?:e?-?mails?|messages?|privileges?|rights?|permissions?|access) ){0,2}(?:
+        has been |have been |is |was |are )?(?:OFF)
+    \b(?:licen[cs]e|subscription|contract|trial|plan) (?:\w+ ){0,2}(?:expired|ended|cancel)
 SENDER
     domain of sender|domain may not exist or dns
     (?:domain|address|identity|sender)\b[^.;]{0,20} (?:must|needs? to|has to|should) be (?:verified|validated|confirmed)
@@ -230,6 +238,7 @@ CLIENT
 SUSPENDED
     \byour (?:[\w-]+ ){0,2}(?:account|login|domain|server|hosting|plan|subscription|network|isp|organi[sz]ation|
         credentials|configuration|connections?|smtp)\b
+    \bunauthori[sz]ed\b(?! (?:recipient|attachment|content|file))|\bnot authori[sz]ed for\b
     \b(?:ihr|dein)\w* (?:\w+ )?(?:\w*konto|account|postfach|zugang|vertrag)\b|\bvo(?:tre|s) (?:compte|abonnement)
     \b(?:su|tu|sua) (?:cuenta|conta)\b|\b(?:tuo|suo|vostro) (?:account|abbonamento)
     \b(?:uw|je|jouw) (?:account|abonnement)

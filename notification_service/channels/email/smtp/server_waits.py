@@ -29,8 +29,8 @@ _UNIT = (
     r"hours?|hrs?|stunden?|heures?|horas?|or[ae]|uur|uren|godzin\w?|h|"
     r"days?|tagen?|tage?|jours?|giorn[oi]|d.as?|dag(?:en)?|dni|d|weeks?)(?![a-z])"
 )
-_AMOUNT = rf"(?:\d{{1,7}}|\b(?:{'|'.join(sorted(_AMOUNTS, key=len, reverse=True))})(?=[ -]))"
-_SPAN = rf"{_AMOUNT}\s?-?{_UNIT}(?:,? ?(?:and |und |et )?\d{{1,5}}\s?{_UNIT}){{0,3}}"
+_AMOUNT = rf"(?:\d{{1,7}}(?:[.,]\d{{1,2}})?|\b(?:{'|'.join(sorted(_AMOUNTS, key=len, reverse=True))})(?=[ -]))"
+_SPAN = rf"{_AMOUNT}\s?-?{_UNIT}(?:,? ?(?:and |und |et )?\d{{1,5}}\s?{_UNIT}){{0,3}}(?! ago)"
 _CLOCK = r"\d{1,3}:\d\d:\d\d"
 _AGAIN = (
     r"\b(?:try|tries|trying|retry\w*|retries|again|back|wait|waiting|resend|re-?submit\w*|return|gr[ea]y-?list\w*|defer\w*|delay\w*|"
@@ -42,8 +42,10 @@ _WAIT = re.compile(
     rf"|(?<![\w.:-])(?P<before>{_CLOCK}|{_SPAN}) (?:before|until|till|later|remaining|left|erneut)\b",
     re.IGNORECASE,
 )
-_WINDOW = re.compile(r"\b(?:last|past|previous|prior|per|every|than|rate|limit|of)\W*$|\bmessages?\b", re.IGNORECASE)
-"""Text before a time span that is no wait, but the window of a limit, as in "100 messages per hour"."""
+_WINDOW = re.compile(
+    r"\b(?:last|past|previous|prior|per|every|than|rate|limit|of|at|since|until)\W*$|\bmessages?\b", re.IGNORECASE
+)
+"""Text before a time span that is no wait: the window of a limit ("100 messages per hour"), or a time of day."""
 _PART = re.compile(rf"({_AMOUNT})\s?-?({_UNIT})", re.IGNORECASE)
 _MAX_WAIT_S = 3 * 86400.0
 """Well below the defaults of PARKING_DAYS and VERDICT_DAYS."""
@@ -66,7 +68,7 @@ def _seconds(span: str) -> float:
 
 
 def _amount(text: str) -> float:
-    return float(text) if text.isdigit() else _AMOUNTS[text.lower()]
+    return float(text.replace(",", ".")) if text[0].isdigit() else _AMOUNTS[text.lower()]
 
 
 def _unit(unit: str) -> int:
