@@ -16,6 +16,7 @@ from notification_service.channels.email.smtp import providers
 from notification_service.channels.email.smtp.channel import SmtpChannel
 from notification_service.channels.email.smtp.extensions import Extension, Extensions
 from notification_service.channels.email.smtp.pool import Pool, Server, SessionLimits, tls_context
+from notification_service.channels.email.smtp.relay import SmtpRelay
 from notification_service.delivery.ports.channel import (
     Accepted,
     Blocked,
@@ -833,6 +834,17 @@ async def test_a_refusal_of_every_mail_always_comes_with_what_to_do() -> None:
         (verdict,) = await send(channel, mail())
         assert isinstance(verdict, Unavailable)
         assert "ask the server's operator" in verdict.hint
+
+
+@pytest.mark.parametrize("said", [reply("502 5.5.1 no"), Say(b"", "cut"), None])
+async def test_a_sender_is_judged_by_the_reply_to_mail_alone(said: Say | None) -> None:
+    answers = at("RSET", "*", said) if said else lambda _: None
+    async with dialogue(answers) as server, channel_to(server) as (channel, pool):
+        relay = SmtpRelay("smtp", channel, pool, providers.find(""), str)
+        assert (await relay.check_sender("tickets@cinema.example")).startswith("it takes FROM_EMAIL at MAIL")
+        server.answers = at("MAIL", "*", reply("553 5.7.1 not yours"))
+        with pytest.raises(ChannelUnavailableError, match="refuses FROM_EMAIL at MAIL: 553"):
+            await relay.check_sender("tickets@cinema.example")
 
 
 async def test_a_check_says_what_the_setting_leaves_of_the_offer() -> None:

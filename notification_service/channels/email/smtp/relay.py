@@ -1,6 +1,7 @@
 """One of several SMTP transports: under a name of its own in attempts, and in hints under the names of its settings."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from aiosmtplib import SMTPResponseException
@@ -89,8 +90,10 @@ class SmtpRelay:
     async def _ask_for(self, sender: str) -> None:
         async with self._pool.session() as session:
             mail = Envelope(sender.encode(), b"", utf8=False).mail(session.offered)
-            for command in (mail, b"RSET\r\n"):
-                reply = await within(self._pool.server.timeout, *session.wire.ask(command))
-                if reply.code != ACCEPTED:
-                    raise SMTPResponseException(reply.code, reply.text)
-            session.keep()
+            reply = await within(self._pool.server.timeout, *session.wire.ask(mail))
+            if reply.code != ACCEPTED:
+                raise SMTPResponseException(reply.code, reply.text)
+            with suppress(*BROKEN):
+                reply = await within(self._pool.server.timeout, *session.wire.ask(b"RSET\r\n"))
+                if reply.code == ACCEPTED:
+                    session.keep()
