@@ -603,6 +603,29 @@ async def test_a_session_that_takes_no_second_mail_costs_that_session_alone(
     assert [len(each) for each in server.accepted.values()] == [1] * 4
 
 
+@pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",), ("CHUNKING",), ()])
+async def test_content_is_in_doubt_where_a_server_goes_on_behind_its_421_and_accepts(offered: tuple[str, ...]) -> None:
+    closing = b"421 4.4.2 idle too long\r\n"
+    answers = at("CONTENT", "a", Say(closing + b"250 2.0.0 Ok: queued\r\n", piece=len(closing)))
+    async with dialogue(answers, offered) as server, channel_to(server) as (channel, _):
+        first, second = await send(channel, *named("a", "b"))
+    assert isinstance(first, InDoubt)
+    assert isinstance(second, Accepted)
+    assert server.counts["BDAT"] + server.counts["DATA"] == 2
+
+
+@pytest.mark.parametrize("then", ["", "cut"])
+@pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",), ("CHUNKING",), ()])
+async def test_content_is_refused_by_a_421_behind_which_nothing_comes_but_what_was_asked(
+    offered: tuple[str, ...], then: str
+) -> None:
+    answers = at("CONTENT", "a", reply("421 4.4.2 closing", then=then), times=1)
+    async with dialogue(answers, offered) as server, channel_to(server) as (channel, _):
+        first, second = await send(channel, *named("a", "b"))
+    assert not isinstance(first, InDoubt | Accepted)
+    assert isinstance(second, Accepted)
+
+
 @pytest.mark.parametrize("offered", [BOTH, ("PIPELINING",)])
 async def test_a_session_that_the_server_closes_by_a_421_is_no_fault_that_makes_logins_wait(
     offered: tuple[str, ...],

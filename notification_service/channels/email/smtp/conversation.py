@@ -24,6 +24,7 @@ from notification_service.delivery.ports.channel import Attempt
 _TO_RCPT = (ACCEPTED, 251, 252)
 """RFC 5321 §4.2.3: taken, will be forwarded, and "cannot verify, but will take the message"."""
 _GO_AHEAD = 354
+_CLOSES_WITHIN_S = 1.0
 _OUT_OF_STEP = "the server has closed the session, or said more than it was asked for"
 _ABOUT_ADDRESSES = "2.1."
 """RFC 3463 §3.2: such a status answers MAIL or RCPT, not the content."""
@@ -52,6 +53,8 @@ class Conversation:
     size: int = 0
     reused: bool = False
     """Whether the session carried something before. Only such a one can have ended unnoticed."""
+    accepted_later: bool = False
+    """Whether the server said 421 to our content, and then accepted something more than it was asked for."""
 
     def attempt(self, result: str, code: int | None, reply: str) -> Attempt:
         duration = round((time.monotonic() - self.started) * 1000, 1)
@@ -73,7 +76,8 @@ class Conversation:
 
         Behind a refused chunk it may not: the server may read the chunk, and the commands behind it, as commands.
         """
-        return not self.way.chunking and any(not is_refusal(reply.code) for reply in self.session.wire.surplus)
+        more = any(not is_refusal(reply.code) for reply in self.session.wire.surplus)
+        return self.accepted_later or (more and not self.way.chunking)
 
     def take(self, seat: Seat) -> None:
         self.seat, self.reused = seat, seat.session.reused
@@ -176,6 +180,9 @@ class Conversation:
         except BROKEN as problem:
             missing = problem
         if not ride.previous_answered or (ride.by_chunk and not ride.previous_accepted):
+            if ride.previous_answered and ride.previous.result().code == CLOSING:
+                # Whoever reads that reply wants to see what comes behind it.
+                await self.session.wire.wait_for_close(_CLOSES_WITHIN_S)
             self.session.spoil("the mail before was not accepted")
             raise UntouchedError
         if isinstance(missing, TimeoutError):
@@ -261,11 +268,19 @@ class Conversation:
             return Reply(NO_REPLY, reply.text) if reply.code == ACCEPTED else reply
         self._let_ride(rest, future)
         reply = await future
+        if reply.code == CLOSING:
+            await self._see_it_close()
         if reply.code == ACCEPTED and self._answers_an_envelope(reply):
             return Reply(NO_REPLY, f"{reply.code} {reply.text} answers no content")
         if reply.code == ACCEPTED and self.way.chunking:
             self.pool.extensions.worked(Extension.CHUNKING, self.size)
         return reply
+
+    async def _see_it_close(self) -> None:
+        """RFC 5321 §3.8: behind a 421 the server closes. One that accepts instead may have meant another silence."""
+        wire = self.session.wire
+        await wire.wait_for_close(_CLOSES_WITHIN_S)
+        self.accepted_later = any(not is_refusal(reply.code) for reply in wire.surplus)
 
     def _answers_an_envelope(self, reply: Reply) -> bool:
         """Whether it may be the reply to another command: behind a 354, and with no mail behind, there is none."""

@@ -5,6 +5,7 @@ that nobody waits for yet, so it cannot read the replies to a group.
 """
 
 import asyncio
+import contextlib
 import re
 from collections import deque
 from collections.abc import Iterable
@@ -53,6 +54,8 @@ class Wire(asyncio.Protocol):
         self._buffer = bytearray()
         self._problem: SMTPServerDisconnected | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._moved_on = asyncio.Event()
+        """Set by the first surplus reply, and by the end."""
         transport.set_protocol(self)
 
     @property
@@ -100,6 +103,12 @@ class Wire(asyncio.Protocol):
                 # A server that refuses large content may stop to read it.
                 await asyncio.wait((self._writable, reply), return_when=asyncio.FIRST_COMPLETED)
         return None if reply.done() else data[start:]
+
+    async def wait_for_close(self, seconds: float) -> None:
+        """Return when the connection has ended, when more is said than was asked for, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._moved_on.wait()
 
     def abort(self) -> None:
         """Close at once. What is not written yet is dropped, and nobody waits for a reply any longer."""
@@ -170,12 +179,14 @@ class Wire(asyncio.Protocol):
                 expected.set_result(reply)
         else:
             self.surplus.append(reply)
+            self._moved_on.set()
         if reply.code == NO_REPLY or len(self.surplus) > _MAX_SURPLUS:
             self.abort()
 
     def _end(self, problem: SMTPServerDisconnected) -> None:
         self._problem = self._problem or problem
         self._buffer.clear()
+        self._moved_on.set()
         self.resume_writing()
         while self._expected:
             expected = self._expected.popleft()
