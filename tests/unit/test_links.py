@@ -138,7 +138,7 @@ def test_an_id_that_climbs_makes_no_link(booking_id: str) -> None:
     assert (found.booking, found.support) == (None, "https://t.example/")
 
 
-@pytest.mark.parametrize("booking_id", ["...", "..a", "a..", ".a", "a;b", "a/b", "a%2Fb", "50%", "%", "a.b", "-", "é"])
+@pytest.mark.parametrize("booking_id", ["...", "..a", "a..", ".a", "a;b", "a/b", "a%2Fb", "50%", "%", "a.b", "a-", "é"])
 def test_any_other_id_does(booking_id: str) -> None:
     event = parse({"booking_id": booking_id}, "booking.confirmed")
     assert event is not None
