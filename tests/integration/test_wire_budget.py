@@ -68,7 +68,9 @@ def assert_costs(place: Place, kind: str, budget: dict[str, int], **settings: st
             **settings,
         )
         with service:
+            amqp.requested = {}
             _work_off(place, kind, 1)
+            until(lambda: _amqp_methods(amqp.requested)["basic.ack"] >= 1)
             amqp.requested, mongodb.requested = {}, {}
             smtp, redis = place.smtp.stats().counts, _redis_commands(place)
             _work_off(place, kind, EVENTS)
