@@ -22,8 +22,25 @@ _KINDS = {
 }
 """`relayed` and `expanded` say that nobody will report further: nothing is learnt (RFC 3464 §2.3.3)."""
 _SILENT = ("relayed", "expanded")
+COMPLAINTS = {
+    "abuse": SignalKind.COMPLAINED,
+    "fraud": SignalKind.COMPLAINED,
+    "virus": SignalKind.COMPLAINED,
+    "other": SignalKind.COMPLAINED,
+    "opt-out": SignalKind.UNSUBSCRIBED,
+    "opt-out-list": SignalKind.UNSUBSCRIBED,
+}
+"""RFC 5965 §7.3. `not-spam` and `auth-failure` (RFC 6591) are no complaints."""
 _BASIC_CODE = re.compile(r"(?<![\d.])([45])\d\d(?![\d.])")
-_NO_MAILBOX, _FULL = "5.1.1", "5.2.2"
+_NO_MAILBOX, _FULL, _EXPIRED, _ABOUT_US = "5.1.1", "5.2.2", "4.4.7", "5.7.0"
+_TRIED_FOR_LONG = re.compile(r"retry timeout exceeded|retry time not reached|in the queue too long", re.IGNORECASE)
+"""How Exim and qmail say that all of their tries were put off."""
+_POLICY = re.compile(
+    r"\bspam\b|\bpolic(?:y|ies)\b|\bbl(?:ack|ock)[ -]?list|\breputation\b"
+    r"|\b(?:message|mail|host|sender|ip|connection) (?:was |is |has |been )*blocked\b",
+    re.IGNORECASE,
+)
+"""What a server says of our content or of us, where it names no address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,11 @@ class RecipientStatus:
     address: str | None
     code: str | None
     detail: str
+
+    @property
+    def says_no_cause(self) -> bool:
+        """Whether it says nothing but that the mail failed."""
+        return self.kind is SignalKind.BOUNCED and self.detail in ("", "5.0.0")
 
 
 def blocks_of(part: Message) -> list[Message]:
@@ -122,9 +144,15 @@ def judged_code(status: str, diagnostic: str, address: str | None) -> str | None
     words = diagnostic[basic.end() :] if basic else diagnostic
     number = int(basic[0]) if basic else 550
     # The words behind the code are the server's own: what stands before them would pass for a quote.
-    if code is None or code[0] != "5":
-        return code
-    verdict = replies.read(Phase.RCPT, number, words, address or "")
+    return _by_words(code, number, words, address or "") if code and code[0] == "5" else code
+
+
+def _by_words(code: str, number: int, words: str, address: str) -> str:
+    if _TRIED_FOR_LONG.search(words):
+        return _EXPIRED
+    verdict = replies.read(Phase.RCPT, number, words, address)
     if verdict.names_address:
         return _NO_MAILBOX
-    return _FULL if verdict.blame is Blame.MOMENT else code
+    if verdict.blame is Blame.MESSAGE:
+        return _ABOUT_US if _POLICY.search(replies.without_quotes(words)) else code
+    return _FULL if verdict.blame is Blame.MOMENT else _ABOUT_US

@@ -61,6 +61,8 @@ def test_words_count_where_the_code_says_no_more() -> None:
         *((ChannelKind.SMS, code, Cause.GONE) for code in ("21211", "21614", "30005", "30006")),
         *((ChannelKind.SMS, code, Effect.NOTHING) for code in ("30003", "30008")),
         (ChannelKind.SMS, "30007", Effect.ALERT),
+        (ChannelKind.EMAIL, "unsubscribed", Cause.UNSUBSCRIBED),
+        (ChannelKind.EMAIL, "complained", Cause.COMPLAINED),
         (ChannelKind.PUSH, "UNREGISTERED", Cause.GONE),
         (ChannelKind.PUSH, "NOT_FOUND", Effect.NOTHING),
     ],
