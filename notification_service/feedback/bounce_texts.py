@@ -5,6 +5,8 @@ Only what a mailer says of itself is read so: a reader's own automatic answer ma
 
 import re
 from collections.abc import Iterator
+from email.errors import MessageError
+from email.header import decode_header, make_header
 from email.message import Message
 
 from notification_service.contract.signals import SignalKind
@@ -97,7 +99,12 @@ def _named(message: Message, own: str) -> str:
 
 
 def _head(message: Message, name: str) -> str:
-    return str(message.get(name, ""))[:_MAX_HEAD]
+    """Encoded words are decoded (RFC 2047), where that can be done."""
+    value = str(message.get(name, ""))[:_MAX_HEAD]
+    try:
+        return str(make_header(decode_header(value)))
+    except (MessageError, LookupError, ValueError):
+        return value
 
 
 def _status(kind: SignalKind, address: str, said: str) -> RecipientStatus:

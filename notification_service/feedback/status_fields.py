@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_string
 from email.message import Message
+from typing import TypeGuard
 
 from notification_service.channels.email.smtp import replies
 from notification_service.channels.email.smtp.replies import Blame, Phase
@@ -135,9 +136,9 @@ def judged_code(status: str, diagnostic: str, address: str | None) -> str | None
     are read as a reply to RCPT is.
     """
     given, said = enhanced_code(status), enhanced_code(diagnostic)
-    if given and not given.endswith(".0.0"):
+    if _is_telling(given):
         return given
-    if said and not said.endswith(".0.0") and (given is None or said[0] == given[0]):
+    if _is_telling(said) and (given is None or said[0] == given[0]):
         return said
     basic = _BASIC_CODE.search(diagnostic)
     code = given or said or (f"{basic[1]}.0.0" if basic else None)
@@ -147,8 +148,13 @@ def judged_code(status: str, diagnostic: str, address: str | None) -> str | None
     return _by_words(code, number, words, address or "") if code and code[0] == "5" else code
 
 
+def _is_telling(code: str | None) -> TypeGuard[str]:
+    """Whether it says more than its class: X.Y.0 is "other or undefined" (RFC 3463 §3), and 5.7.0 about us."""
+    return code is not None and (not code.endswith(".0") or code.startswith("5.7."))
+
+
 def _by_words(code: str, number: int, words: str, address: str) -> str:
-    if _TRIED_FOR_LONG.search(words):
+    if number < 500 or _TRIED_FOR_LONG.search(words):  # noqa: PLR2004 - RFC 5321 §4.2.1
         return _EXPIRED
     verdict = replies.read(Phase.RCPT, number, words, address)
     if verdict.names_address:

@@ -213,6 +213,32 @@ def test_a_server_that_gave_up_after_trying_for_days_has_not_refused_the_address
     assert kinds(in_words(f"This could not be delivered.\n\n  {JANE}\n    {said}\n")) == [(SignalKind.BOUNCED, "4.4.7")]
 
 
+@pytest.mark.parametrize(
+    ("given", "diagnostic", "code"),
+    [
+        ("5.0.0", "421 4.7.0 try later", "4.4.7"),
+        ("5.0.0", "451 4.7.1 greylisted", "4.4.7"),
+        ("5.1.0", "550 5.1.0 user unknown", "5.1.1"),
+        ("5.2.0", "550 5.2.0 mailbox full", "5.2.2"),
+        ("5.3.0", "553 5.3.0 DNSBL:RBL 192.0.2.1 is blocked", "5.7.0"),
+        ("5.5.0", "550 5.5.0 no thanks", "5.5.0"),
+        ("5.7.0", "550 5.7.0 no such user", "5.7.0"),
+    ],
+)
+def test_a_code_that_ends_with_nothing_in_particular_leaves_it_to_the_words(
+    given: str, diagnostic: str, code: str
+) -> None:
+    fields = f"Final-Recipient: rfc822; {JANE}\nAction: failed\nStatus: {given}\nDiagnostic-Code: smtp; {diagnostic}\n"
+    assert kinds(status(MTA + fields)) == [(SignalKind.BOUNCED, code)]
+
+
+def test_a_subject_is_read_as_its_reader_sees_it() -> None:
+    encoded = "=?utf-8?b?VW56dXN0ZWxsYmFy?="  # Unzustellbar
+    (found,) = signals(in_words(f"An: {JANE}\n", subject=encoded))
+    assert (found.kind, found.address) == (SignalKind.BOUNCED, JANE)
+    assert read(in_words(f"An: {JANE}\n", subject="=?no-charset?b?VW56dXN0ZWxsYmFy?=")) is NoSignal.NOT_A_REPORT
+
+
 def test_the_words_say_why_where_the_fields_do_not() -> None:
     fields = f"{MTA}Final-Recipient: rfc822; {JANE}\nAction: failed\nStatus: 5.0.0\n"
     for said, code in (("mailbox is full", "5.2.2"), ("Unknown user", "5.1.1"), ("Unrouteable address", "5.0.0")):
