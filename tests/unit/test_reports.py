@@ -232,6 +232,14 @@ def test_a_code_that_ends_with_nothing_in_particular_leaves_it_to_the_words(
     assert kinds(status(MTA + fields)) == [(SignalKind.BOUNCED, code)]
 
 
+@pytest.mark.parametrize("said", ["User jane.smith not listed in Domino Directory", "<Jane.Smith>... User unknown"])
+def test_the_name_of_the_address_alone_is_not_kept_either(said: str) -> None:
+    fields = f"Final-Recipient: rfc822; {JANE}\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: x; {said}\n"
+    (found,) = signals(status(MTA + fields))
+    assert found.code == "5.1.1"
+    assert "smith" not in found.detail.lower()
+
+
 def test_a_subject_is_read_as_its_reader_sees_it() -> None:
     encoded = "=?utf-8?b?VW56dXN0ZWxsYmFy?="  # Unzustellbar
     (found,) = signals(in_words(f"An: {JANE}\n", subject=encoded))
