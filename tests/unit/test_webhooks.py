@@ -621,6 +621,9 @@ def postmark_change(*, stopped: bool, why: str | None = None) -> dict[str, Any]:
         (postmark_change(stopped=True, why="ManualSuppression"), SignalKind.UNSUBSCRIBED, None),
         (postmark_change(stopped=True, why="HardBounce"), None, None),
         (postmark_change(stopped=False), SignalKind.RESUBSCRIBED, None),
+        ({**postmark_change(stopped=False), "Origin": "Recipient"}, SignalKind.RESUBSCRIBED, None),
+        ({**postmark_change(stopped=False), "Origin": "Customer"}, None, None),
+        ({**postmark_change(stopped=False), "Origin": "Admin"}, None, None),
         (postmark_event("Open"), None, None),
     ],
 )

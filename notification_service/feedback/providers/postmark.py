@@ -84,9 +84,14 @@ def _bounce(body: Fields) -> list[Signal]:
 
 
 def _change(body: Fields) -> list[Signal]:
-    """A reader's own choice. What Postmark adds after a bounce or a complaint was reported as such."""
+    """A reader's own choice. What Postmark adds after a bounce or a complaint was reported as such.
+
+    An operator who reactivates an address at Postmark does not speak for its reader.
+    """
     at = body.moment("ChangedAt")
     if not body.flag("SuppressSending"):
+        if body.optional("Origin") in ("Customer", "Admin"):
+            return []
         return [_signal(body, SignalKind.RESUBSCRIBED, at, "Recipient", detail=body.optional("Origin"))]
     if body.optional("SuppressionReason") != "ManualSuppression":
         return []
