@@ -16,12 +16,14 @@ from notification_service.feedback.details import enhanced_code, mailbox_or_none
 
 _MAX_BLOCKS = 100
 _KINDS = {
-    "failed": SignalKind.BOUNCED,
-    "failure": SignalKind.BOUNCED,
-    "delayed": SignalKind.DEFERRED,
+    **dict.fromkeys(("failed", "failure", "expired", "undeliverable", "bounced", "rejected"), SignalKind.BOUNCED),
+    **dict.fromkeys(("delayed", "deferred"), SignalKind.DEFERRED),
     "delivered": SignalKind.DELIVERED,
 }
-"""`relayed` and `expanded` say that nobody will report further: nothing is learnt (RFC 3464 §2.3.3)."""
+"""The words of RFC 3464, and what gateways and services write instead.
+
+`relayed` and `expanded` say that nobody will report further: nothing is learnt (RFC 3464 §2.3.3).
+"""
 _SILENT = ("relayed", "expanded")
 COMPLAINTS = {
     "abuse": SignalKind.COMPLAINED,
@@ -111,6 +113,8 @@ def _status(block: Message) -> RecipientStatus:
     address = next(filter(None, addresses), None)
     code = judged_code(field(block, "Status"), diagnostic, address)
     action = field(block, "Action").partition(" ")[0].strip(";,.").lower()
+    if action == "expired" and not _is_telling(code):
+        code = _EXPIRED
     return RecipientStatus(_kind(action, code), address, code, diagnostic or field(block, "Status"))
 
 

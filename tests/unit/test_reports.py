@@ -368,6 +368,9 @@ MTA = "Reporting-MTA: dns; mx.example\n\n"
             (SignalKind.BOUNCED, "5.7.1"),
         ),
         ("Final-Recipient: rfc822;a@b.example\nAction: failed\n", (SignalKind.BOUNCED, None)),
+        ("Final-Recipient: rfc822;a@b.example\nAction: expired\nStatus: \n", (SignalKind.BOUNCED, "4.4.7")),
+        ("Final-Recipient: rfc822;a@b.example\nAction: Undeliverable\n", (SignalKind.BOUNCED, None)),
+        ("Final-Recipient: rfc822;a@b.example\nAction: deferred\n", (SignalKind.DEFERRED, None)),
         (
             "Final-Recipient: rfc822;a@b.example\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: 552 over quota\n",
             (SignalKind.BOUNCED, "5.2.2"),
