@@ -5,6 +5,7 @@ signal may come late, twice or out of order.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -174,6 +175,15 @@ def _by_provider(evidence: Evidence) -> bool:
     return evidence.source == OURSELVES or evidence.code in _ANY_OPTED_OUT
 
 
+def _refusals(evidence: Iterable[Evidence]) -> int:
+    """How many refusals these report: a webhook and a mailbox may both report on one of the same message."""
+    most: Counter[str] = Counter()
+    told = Counter((each.notification_id or each.source_id, each.source) for each in evidence)
+    for (about, _), times in told.items():
+        most[about] = max(most[about], times)
+    return most.total()
+
+
 def standing(entry: Entry, now: datetime, time: timedelta) -> Standing | None:
     """The entry as it counts now; None where it does not. `time`: how long a refusal counts."""
     lifted = max((lift.at for lift in entry.lifts), default=None)
@@ -188,7 +198,7 @@ def standing(entry: Entry, now: datetime, time: timedelta) -> Standing | None:
         return Standing(entry.cause, counted[0].at, None, counted[-1])
     # The last of them is what counts from: those within the time before it, and for the time after it.
     recent = [each for each in counted if each.at > counted[-1].at - time]
-    if len(recent) < needed or recent[-1].at + time <= now:
+    if _refusals(recent) < needed or recent[-1].at + time <= now:
         return None
     return Standing(entry.cause, recent[0].at, recent[-1].at + time, recent[-1])
 

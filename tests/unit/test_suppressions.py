@@ -134,6 +134,17 @@ def test_another_refusal_counts_from_the_second_within_30_days() -> None:
     assert until(Cause.FAILING, 35 * DAY, 31 * DAY) is False
 
 
+def test_one_mail_that_two_sources_report_on_was_refused_once() -> None:
+    def heard(source: str, notification_id: str) -> Evidence:
+        return Evidence(source=source, source_id=source, at=NOW - DAY, code="5.3.0", notification_id=notification_id)
+
+    def stands(*evidence: Evidence) -> bool:
+        return standing(Entry(ChannelKind.EMAIL, "d", Cause.FAILING, evidence), NOW, TIME) is not None
+
+    assert not stands(heard("ses", "1"), heard("report", "1"))
+    assert stands(heard("ses", "1"), heard("report", "2"))
+
+
 @pytest.mark.parametrize("cause", [Cause.COMPLAINED, Cause.UNSUBSCRIBED, Cause.BY_HAND])
 def test_what_a_reader_or_a_person_said_has_no_end(cause: Cause) -> None:
     assert until(cause, 1000 * DAY) is None
