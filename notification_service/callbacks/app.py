@@ -4,6 +4,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -83,7 +84,10 @@ class Callbacks:
             raise HTTPException(404)
         try:
             heard = await self._read(provider, request)
-            await self._publish([signal_messages.written(each) for each in heard.signals])
+            now = datetime.now(UTC)
+            # A clock that is ahead would make what it tells the latest for ever.
+            told = (replace(each, at=min(each.at, now)) for each in heard.signals)
+            await self._publish([signal_messages.written(each) for each in told])
         except CallbackRefusedError as problem:
             return self._refused(name, problem.status, str(problem))
         except (CannotVerifyError, DependencyError) as problem:

@@ -156,7 +156,7 @@ async def _form(request: Request) -> Mapping[str, str]:
 
 def _urlencoded(body: bytes) -> Mapping[str, str]:
     try:
-        return {name: values[0] for name, values in parse_qs(body.decode("ascii"), max_num_fields=20).items()}
+        return {name: values[0].strip() for name, values in parse_qs(body.decode("ascii"), max_num_fields=20).items()}
     except ValueError as problem:
         raise HTTPException(400, "Nothing was changed: this form cannot be read.") from problem
 

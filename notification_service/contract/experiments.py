@@ -13,6 +13,8 @@ _UNIT_DIGITS = 32
 _EXAMPLE = "payment_failed:b=0.5:salt=2026-12:wanted=0.05"
 _KEYS = frozenset({"a", "b", "salt", "wanted"})
 _TOLERANCE = 1e-9
+_SMALLEST = 1e-6
+"""Of a share and of a wanted difference: no traffic shows less."""
 
 
 def parse_experiment(text: str) -> Experiment:
@@ -38,7 +40,7 @@ def _between(name: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number < 1:
+    if not _SMALLEST <= number <= 1 - _SMALLEST:
         raise ValueError(f"{name}={text} has to be a number between 0 and 1, such as 0.5")
     return number
 

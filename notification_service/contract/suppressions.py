@@ -5,6 +5,7 @@ signal may come late, twice or out of order.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -107,8 +108,15 @@ _GONE: dict[ChannelKind, frozenset[str]] = {
     ChannelKind.PUSH: frozenset({"UNREGISTERED", "Unregistered"}),
 }
 """The providers' own codes for a number or a device that does not exist any more."""
-_OPTED_OUT = frozenset({"21610"})
-"""Refusals because the reader said STOP, some of which come after the message was taken."""
+OPTED_OUT, COMPLAINED = "unsubscribed", "complained"
+"""The codes of a mail that its provider did not send, since its own list has the reader's wish or complaint."""
+_OPTED_OUT: dict[ChannelKind, frozenset[str]] = {
+    ChannelKind.EMAIL: frozenset({OPTED_OUT}),
+    ChannelKind.SMS: frozenset({"21610"}),
+    ChannelKind.PUSH: frozenset(),
+}
+"""Refusals because the reader wants nothing, some of which come after the message was taken."""
+_ANY_OPTED_OUT = frozenset[str]().union(*_OPTED_OUT.values())
 _ABOUT_US = frozenset(
     {
         *("30004", "30007", "30024", "30032", "30033", "30034", "30035", "30040"),  # the sender, or what it writes
@@ -143,8 +151,10 @@ def effect_of_refusal(channel: ChannelKind, code: str, *, names_address: bool = 
         return _effect_of_enhanced(*found.groups())
     if code in _GONE[channel] or names_address:
         return Cause.GONE
-    if code in _OPTED_OUT and channel is ChannelKind.SMS:
+    if code in _OPTED_OUT[channel]:
         return Cause.UNSUBSCRIBED
+    if code == COMPLAINED and channel is ChannelKind.EMAIL:
+        return Cause.COMPLAINED
     if code in _ABOUT_US:
         return Effect.ALERT
     if channel is not ChannelKind.EMAIL or code.startswith("4"):
@@ -162,7 +172,16 @@ def _effect_of_enhanced(kind: str, subject: str, detail: str) -> Cause | Effect:
 
 def _by_provider(evidence: Evidence) -> bool:
     """Whether a provider's refusal says that the reader wants nothing, and not the reader."""
-    return evidence.source == OURSELVES or evidence.code in _OPTED_OUT
+    return evidence.source == OURSELVES or evidence.code in _ANY_OPTED_OUT
+
+
+def _refusals(evidence: Iterable[Evidence]) -> int:
+    """How many refusals these report: a webhook and a mailbox may both report on one of the same message."""
+    most: Counter[str] = Counter()
+    told = Counter((each.notification_id or each.source_id, each.source) for each in evidence)
+    for (about, _), times in told.items():
+        most[about] = max(most[about], times)
+    return most.total()
 
 
 def standing(entry: Entry, now: datetime, time: timedelta) -> Standing | None:
@@ -179,7 +198,7 @@ def standing(entry: Entry, now: datetime, time: timedelta) -> Standing | None:
         return Standing(entry.cause, counted[0].at, None, counted[-1])
     # The last of them is what counts from: those within the time before it, and for the time after it.
     recent = [each for each in counted if each.at > counted[-1].at - time]
-    if len(recent) < needed or recent[-1].at + time <= now:
+    if _refusals(recent) < needed or recent[-1].at + time <= now:
         return None
     return Standing(entry.cause, recent[0].at, recent[-1].at + time, recent[-1])
 

@@ -5,6 +5,8 @@ Only what a mailer says of itself is read so: a reader's own automatic answer ma
 
 import re
 from collections.abc import Iterator
+from email.errors import MessageError
+from email.header import decode_header, make_header
 from email.message import Message
 
 from notification_service.contract.signals import SignalKind
@@ -21,10 +23,13 @@ _SAYS_SO = re.compile(
     r"|user unknown|unknown user"
     # The same in other languages, as Exchange, Gmail and carriers write it.
     r"|unzustellbar|nicht zugestellt|non remis|pas (?:pu )?être (?:remis|distribué)"
-    r"|no se (?:ha podido|pudo|puede) entregar|não (?:foi possível|pôde|é possível)[^.]{0,20} entreg"
-    r"|mancato recapito|impossibile recapitare|niet worden bezorgd"
-    r"|не (?:может быть|удалось|было) достав|недоставлен"
-    r"|送信できませんでした|配信できません|配信不能|退信|未能送达|无法送达",
+    r"|no se (?:ha (?:podido )?|pudo |puede )entrega|não (?:foi (?:possível)?|pôde|é possível)[^.]{0,20} ?entreg"
+    r"|mancato recapito|impossibile recapitare|non (?:è stato |può essere )?recapita|niet (?:worden )?(?:bezorg|bestel)"
+    r"|не (?:может быть |удалось |было )?достав|недоставлен"
+    r"|送信できませんでした|配信できません|配信不能|退信|未能送达|无法送达|無法(?:傳遞|送達)|未能傳遞"
+    r"|nie (?:można|udało się|została?) dostarcz|niedostarcz|nebyl[ao]? (?:možné )?doruč|nedoruč"
+    r"|(?:inte|ikke) (?:kunne )?lever|olevere|ei voitu toimittaa|teslim edilemedi"
+    r"|(?:전달|배달|전송)(?:할 수 없|하지 못|되지 않)|تعذر تسليم|لم يتم تسليم|(?:डिलीवर|वितरित) नहीं",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(r"^[^\w\n]{0,8}5\d\d[ -]", re.MULTILINE)
@@ -74,7 +79,8 @@ def statuses(message: Message, text: str) -> Iterator[RecipientStatus]:
 def _says_so(message: Message, own: str) -> bool:
     if message.get(_FAILED_HEADER) is not None:
         return True
-    return bool(_SAYS_SO.search(f"{_head(message, 'Subject')}\n{own}") or _REFUSAL.search(own))
+    said = f"{_head(message, 'Subject')}\n{own}"
+    return bool(_SAYS_SO.search(said) or _DELAYED.search(said) or _REFUSAL.search(own))
 
 
 def _reason(own: str) -> str:
@@ -93,7 +99,12 @@ def _named(message: Message, own: str) -> str:
 
 
 def _head(message: Message, name: str) -> str:
-    return str(message.get(name, ""))[:_MAX_HEAD]
+    """Encoded words are decoded (RFC 2047), where that can be done."""
+    value = str(message.get(name, ""))[:_MAX_HEAD]
+    try:
+        return str(make_header(decode_header(value)))
+    except (MessageError, LookupError, ValueError):
+        return value
 
 
 def _status(kind: SignalKind, address: str, said: str) -> RecipientStatus:

@@ -34,11 +34,12 @@ _SOON = timedelta(seconds=10)
 _AT_ONCE = timedelta(seconds=2)
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 _PREFETCH = re.compile(r"prefetch|prerender|preview", re.IGNORECASE)
+_BROWSER = re.compile(r"mozilla|opera|nokia|samsung|blackberry|sonyericsson|lg-|ucweb", re.IGNORECASE)
+"""How browsers begin, those of old phones too. Whatever begins otherwise is a program."""
 # Cubot makes phones.
 _ROBOT = re.compile(
-    r"(?<!cu)bot\b|bot/|crawl|spider|slurp|scan|preview|fetch|monitor|headless|phantom|validator|"
-    r"^(?:curl|wget|python|java|go-http-client|okhttp|axios|node|ruby|perl|libwww|apache-httpclient|http)\b|"
-    r"barracuda|mimecast|proofpoint|safelinks|trendmicro|symantec|fireeye|google-?(?:image|safety)|bingpreview|whatsapp",
+    r"(?<!cu)bot\b|crawl|spider|slurp|scan|preview|fetch|monitor|headless|phantom|validator|"
+    r"barracuda|mimecast|proofpoint|safelinks|trendmicro|symantec|fireeye|google-?(?:image|safety)|bingpreview|ms-?office|lighthouse",
     re.IGNORECASE,
 )
 
@@ -50,7 +51,7 @@ def by_request(method: str, headers: Mapping[str, str]) -> Why | None:
     if any(_PREFETCH.search(headers.get(name, "")) for name in _PREFETCH_HEADERS):
         return Why.PREFETCH
     agent = headers.get("user-agent", "").strip()
-    return Why.ROBOT if not agent or _ROBOT.search(agent) else None
+    return None if _BROWSER.match(agent) and not _ROBOT.search(agent) else Why.ROBOT
 
 
 @dataclass(frozen=True, slots=True)

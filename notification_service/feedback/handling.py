@@ -89,6 +89,7 @@ class SignalHandling:
         else:
             address = signal.address or shown
             digest = await self._store.address_digest(address) if address else None
+        written_to = recipient or address or ""
         return StoredSignal(
             replace(
                 signal, address=address, notification_id=record.notification_id if record else signal.notification_id
@@ -96,7 +97,7 @@ class SignalHandling:
             record,
             digest,
             # By the address that was written to, as mails are counted, though another one may have bounced behind it.
-            mailbox_class(recipient or address or "") if recipient or address else "",
+            mailbox_class(written_to) if "@" in written_to else "",
         )
 
     async def _written_to(

@@ -13,7 +13,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from notification_service.contract.signals import REPORT, Signal, SignalKind
+from notification_service.contract.signals import REPORT, Signal
 from notification_service.feedback import bounce_texts, status_fields
 from notification_service.feedback.details import mailbox_or_none, one_line
 from notification_service.feedback.return_path import ReturnPath
@@ -32,20 +32,12 @@ _TAG = re.compile(r"</?[a-z!][^<>@]{0,2000}>", re.IGNORECASE)
 """Of HTML, but not an address in angle brackets."""
 _STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 _FEEDBACK_TYPES = ("message/feedback-report",)
+_RECEIPT_TYPES = ("message/disposition-notification", "message/global-disposition-notification")
 _ORIGINAL_TYPES = ("message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers")
 _ADDRESSED_TO = (
     *("To", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Rcpt-To", "Resent-To", "Cc"),
     *("X-Forwarded-To", "Apparently-To", "Received", "References", "In-Reply-To"),
 )
-_COMPLAINTS = {
-    "abuse": SignalKind.COMPLAINED,
-    "fraud": SignalKind.COMPLAINED,
-    "virus": SignalKind.COMPLAINED,
-    "other": SignalKind.COMPLAINED,
-    "opt-out": SignalKind.UNSUBSCRIBED,
-    "opt-out-list": SignalKind.UNSUBSCRIBED,
-}
-"""RFC 5965 §7.3. `not-spam` and `auth-failure` (RFC 6591) are no complaints."""
 
 
 class NoSignal(StrEnum):
@@ -108,6 +100,8 @@ def _report(message: Message) -> _Report | None:
     statuses: list[RecipientStatus] = []
     for part in _own_parts(message):
         kind = part.get_content_type()
+        if kind in _RECEIPT_TYPES:
+            return None
         if kind in _STATUS_TYPES or kind in _FEEDBACK_TYPES:
             blocks = status_fields.blocks_of(part)
             fields += blocks
@@ -116,8 +110,8 @@ def _report(message: Message) -> _Report | None:
             originals.append(_head_of(part))
         elif part.get_content_maintype() in ("text", "application") and not part.is_multipart():
             texts.append(_decoded(part))
-    if not statuses and bounce_texts.is_from_a_mailer(message):
-        statuses = _from_text(message, texts)
+    if bounce_texts.is_from_a_mailer(message):
+        statuses = _explained(statuses, message, texts) if statuses else _from_text(message, texts)
     return _Report(statuses, fields, [*originals, *texts]) if statuses or fields else None
 
 
@@ -142,6 +136,14 @@ def _from_text(message: Message, texts: list[str]) -> list[RecipientStatus]:
     return found or next(filter(None, (list(bounce_texts.statuses(message, text)) for text in texts)), [])
 
 
+def _explained(statuses: list[RecipientStatus], message: Message, texts: list[str]) -> list[RecipientStatus]:
+    """Where the fields say no more than that it failed, as Exim's do, the words about the same address say why."""
+    if not any(each.says_no_cause for each in statuses):
+        return statuses
+    told = {each.address: each for text in texts for each in bounce_texts.statuses(message, text)}
+    return [told.get(each.address, each) if each.says_no_cause else each for each in statuses]
+
+
 def _plain_blocks(text: str) -> list[Message]:
     part = Message()
     part.set_payload(text[:_MAX_SCANNED])
@@ -152,7 +154,8 @@ def _complaints(blocks: list[Message]) -> Iterator[RecipientStatus]:
     for block in blocks[:1]:
         kind = field(block, "Feedback-Type").lower()
         address = mailbox_or_none(field(block, "Original-Rcpt-To").strip("<>"))
-        yield RecipientStatus(_COMPLAINTS.get(kind), address, None, f"Feedback-Type: {kind}" if kind else "")
+        detail = f"Feedback-Type: {kind}" if kind else ""
+        yield RecipientStatus(status_fields.COMPLAINTS.get(kind), address, None, detail)
 
 
 def _texts(message: Message, report: _Report) -> Iterator[str]:

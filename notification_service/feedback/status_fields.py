@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_string
 from email.message import Message
+from typing import TypeGuard
 
 from notification_service.channels.email.smtp import replies
 from notification_service.channels.email.smtp.replies import Blame, Phase
@@ -15,15 +16,34 @@ from notification_service.feedback.details import enhanced_code, mailbox_or_none
 
 _MAX_BLOCKS = 100
 _KINDS = {
-    "failed": SignalKind.BOUNCED,
-    "failure": SignalKind.BOUNCED,
-    "delayed": SignalKind.DEFERRED,
+    **dict.fromkeys(("failed", "failure", "expired", "undeliverable", "bounced", "rejected"), SignalKind.BOUNCED),
+    **dict.fromkeys(("delayed", "deferred"), SignalKind.DEFERRED),
     "delivered": SignalKind.DELIVERED,
 }
-"""`relayed` and `expanded` say that nobody will report further: nothing is learnt (RFC 3464 §2.3.3)."""
+"""The words of RFC 3464, and what gateways and services write instead.
+
+`relayed` and `expanded` say that nobody will report further: nothing is learnt (RFC 3464 §2.3.3).
+"""
 _SILENT = ("relayed", "expanded")
+COMPLAINTS = {
+    "abuse": SignalKind.COMPLAINED,
+    "fraud": SignalKind.COMPLAINED,
+    "virus": SignalKind.COMPLAINED,
+    "other": SignalKind.COMPLAINED,
+    "opt-out": SignalKind.UNSUBSCRIBED,
+    "opt-out-list": SignalKind.UNSUBSCRIBED,
+}
+"""RFC 5965 §7.3. `not-spam` and `auth-failure` (RFC 6591) are no complaints."""
 _BASIC_CODE = re.compile(r"(?<![\d.])([45])\d\d(?![\d.])")
-_NO_MAILBOX, _FULL = "5.1.1", "5.2.2"
+_NO_MAILBOX, _FULL, _EXPIRED, _ABOUT_US = "5.1.1", "5.2.2", "4.4.7", "5.7.0"
+_TRIED_FOR_LONG = re.compile(r"retry timeout exceeded|retry time not reached|in the queue too long", re.IGNORECASE)
+"""How Exim and qmail say that all of their tries were put off."""
+_POLICY = re.compile(
+    r"\bspam\b|\bpolic(?:y|ies)\b|\bbl(?:ack|ock)[ -]?list|\breputation\b"
+    r"|\b(?:message|mail|host|sender|ip|connection) (?:was |is |has |been )*blocked\b",
+    re.IGNORECASE,
+)
+"""What a server says of our content or of us, where it names no address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,11 @@ class RecipientStatus:
     address: str | None
     code: str | None
     detail: str
+
+    @property
+    def says_no_cause(self) -> bool:
+        """Whether it says nothing but that the mail failed."""
+        return self.kind is SignalKind.BOUNCED and self.detail in ("", "5.0.0")
 
 
 def blocks_of(part: Message) -> list[Message]:
@@ -88,6 +113,8 @@ def _status(block: Message) -> RecipientStatus:
     address = next(filter(None, addresses), None)
     code = judged_code(field(block, "Status"), diagnostic, address)
     action = field(block, "Action").partition(" ")[0].strip(";,.").lower()
+    if action == "expired" and not _is_telling(code):
+        code = _EXPIRED
     return RecipientStatus(_kind(action, code), address, code, diagnostic or field(block, "Status"))
 
 
@@ -113,18 +140,29 @@ def judged_code(status: str, diagnostic: str, address: str | None) -> str | None
     are read as a reply to RCPT is.
     """
     given, said = enhanced_code(status), enhanced_code(diagnostic)
-    if given and not given.endswith(".0.0"):
+    if _is_telling(given):
         return given
-    if said and not said.endswith(".0.0") and (given is None or said[0] == given[0]):
+    if _is_telling(said) and (given is None or said[0] == given[0]):
         return said
     basic = _BASIC_CODE.search(diagnostic)
     code = given or said or (f"{basic[1]}.0.0" if basic else None)
     words = diagnostic[basic.end() :] if basic else diagnostic
     number = int(basic[0]) if basic else 550
     # The words behind the code are the server's own: what stands before them would pass for a quote.
-    if code is None or code[0] != "5":
-        return code
-    verdict = replies.read(Phase.RCPT, number, words, address or "")
+    return _by_words(code, number, words, address or "") if code and code[0] == "5" else code
+
+
+def _is_telling(code: str | None) -> TypeGuard[str]:
+    """Whether it says more than its class: X.Y.0 is "other or undefined" (RFC 3463 §3), and 5.7.0 about us."""
+    return code is not None and (not code.endswith(".0") or code.startswith("5.7."))
+
+
+def _by_words(code: str, number: int, words: str, address: str) -> str:
+    if number < 500 or _TRIED_FOR_LONG.search(words):  # noqa: PLR2004 - RFC 5321 §4.2.1
+        return _EXPIRED
+    verdict = replies.read(Phase.RCPT, number, words, address)
     if verdict.names_address:
         return _NO_MAILBOX
-    return _FULL if verdict.blame is Blame.MOMENT else code
+    if verdict.blame is Blame.MESSAGE:
+        return _ABOUT_US if _POLICY.search(replies.without_quotes(words)) else code
+    return _FULL if verdict.blame is Blame.MOMENT else _ABOUT_US

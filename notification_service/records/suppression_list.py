@@ -3,10 +3,12 @@
 import asyncio
 import csv
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from email.utils import parsedate_to_datetime
+from itertools import chain, islice
 
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.suppressions import Cause, Entry, Evidence, Lift, Standing, standing
@@ -22,7 +24,9 @@ _AT_ONCE = 50
 _MAX_CODE_LENGTH = 40
 _MAX_TOLD = 20
 """Lines that cannot be used and are named."""
-_ADDRESS_COLUMNS = ("email", "address", "email address", "emailaddress", "email_address", "recipient")
+_DELIMITERS = ",;\t"
+_RFC_5322_TIME = re.compile(r"[A-Za-z]{3}, \d")
+_ADDRESS_COLUMNS = ("email", "e-mail", "address", "email address", "emailaddress", "email_address", "recipient")
 _CODE_COLUMNS = ("code", "status", "smtp_code", "bounce_code")
 _TIME_COLUMNS = ("created", "created_at", "createdat", "date", "timestamp", "bouncedat", "time", "lastupdatetime")
 
@@ -146,7 +150,9 @@ async def _note(suppressions: Suppressions, row: _Row, origin: Origin) -> bool:
 
 
 def _rows(text: Iterable[str], report: ImportReport) -> Iterator[_Row]:
-    reader = csv.reader(text, strict=True)
+    lines = iter(text)
+    head = next(lines, "")
+    reader = csv.reader(chain([head], lines), delimiter=max(_DELIMITERS, key=head.count), strict=True)
     try:
         columns = _columns(next(reader, []))
         for cells in reader:
@@ -195,12 +201,15 @@ def _cell(cells: Sequence[str], index: int | None) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """A time in ISO 8601, in UTC where it names no zone, or in seconds since 1970. Raises `ValueError`."""
+    """A time in ISO 8601 or RFC 5322, in UTC where it names no zone, or in seconds since 1970. Raises `ValueError`."""
     if not text:
         return None
     if text.replace(".", "", 1).isdigit():
         return _not_ahead(datetime.fromtimestamp(float(text), UTC))
-    read = datetime.fromisoformat(text.removesuffix(" UTC"))
+    if _RFC_5322_TIME.match(text):
+        read = parsedate_to_datetime(text)
+    else:
+        read = datetime.fromisoformat(text.removesuffix(" UTC"))
     return _not_ahead(read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC))
 
 

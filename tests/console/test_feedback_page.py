@@ -1,6 +1,7 @@
 """The console's page on what became of mails after they were sent, and what a record shows of it."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from notification_service.console import queries
 from notification_service.console.queries import ConsoleQueries
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.signals import Signal, SignalKind
 from notification_service.feedback.handling import SignalHandling
 from notification_service.settings import Settings
@@ -90,6 +92,25 @@ async def test_bounces_stand_there_by_reason_with_what_to_do_and_gmail_is_never_
     assert "by ses" in told.text
     assert SCRIPT not in told.text
     assert "jane@gmail" not in told.text
+
+
+async def test_a_mail_counts_once_however_often_it_is_reported_and_a_text_message_never(
+    seen: Place, opened: ConsoleQueries
+) -> None:
+    of_mail, text = record(seen, "receipt"), "f" * 32
+    mail = str(of_mail["_id"])
+    seen.database[RECORDS].insert_one({**of_mail, "_id": text, "notification_type": "sms"})
+    by_webhook, by_sms = signal(mail, "a", SignalKind.COMPLAINED), signal(text, "bb", SignalKind.BOUNCED, "30003")
+    bounce = signal(mail, "ccc", SignalKind.BOUNCED, "5.1.1")
+    doubled = [replace(each, source="report") for each in (by_webhook, bounce)]
+    try:
+        await hear(seen, by_webhook, bounce, *doubled, replace(by_sms, channel=ChannelKind.SMS))
+    finally:
+        seen.database[RECORDS].delete_one({"_id": text})
+    since = datetime.now(UTC) - timedelta(days=1)
+    counted = await opened.signal_reports.by_mailbox(since)
+    assert sorted(counted.values()) == [1, 1]
+    assert [(each.code, each.count) for each in await opened.signal_reports.failures(since)] == [("5.1.1", 1)]
 
 
 async def test_without_anything_heard_it_says_so(browser: httpx.AsyncClient) -> None:

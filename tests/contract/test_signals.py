@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.delivery_status import Delivery, DeliveryStatus
 from notification_service.contract.outcomes import Sent
 from notification_service.contract.signals import Signal, SignalKind
@@ -132,6 +133,15 @@ async def test_the_handler_gets_what_the_record_knows(kept: Kept) -> None:
     await kept.handling(handler).handle(replace(BOUNCE, source_id="forwarded", address="jane@gmail.com"))
     assert seen[-1].mailbox == "other"
     assert stored.address_digest == await kept.store.address_digest(JANE)
+
+
+async def test_a_text_message_has_no_mailbox_provider() -> None:
+    """The figures of mails by provider would count it."""
+    seen: list[StoredSignal] = []
+    record = SignalledRecord("n1", "sms", "booking_confirmation", "+49***78")
+    failed = replace(BOUNCE, source="twilio", channel=ChannelKind.SMS, address="+4915112345678", code="30003")
+    await SignalHandling(MemorySignals({"n1": record}), (), seen.append).handle(failed)
+    assert [each.mailbox for each in seen] == [""]
 
 
 async def test_a_report_counts_for_the_address_that_was_written_to_whatever_address_it_names(kept: Kept) -> None:

@@ -101,6 +101,13 @@ async def test_what_is_signed_is_stored_before_the_200(listener: Listener) -> No
     assert listener.counted("postmark", 200) == 1
 
 
+async def test_nothing_has_happened_after_it_was_told(listener: Listener) -> None:
+    ahead = {**postmark_bounce("HardBounce", "550 5.1.1 unknown"), "BouncedAt": "2400-01-01T00:00:00Z"}
+    await listener.post("/cb/postmark", json.dumps(ahead).encode(), **basic())
+    (signal,) = listener.queue.signals
+    assert signal.at <= datetime.now(UTC)
+
+
 async def test_twilio_is_answered_in_its_own_language_and_signs_the_query(listener: Listener) -> None:
     path, fields = "/cb/twilio/inbound?src=sms", [("Body", "STOP"), ("From", "+4915112345678"), ("MessageSid", "SM1")]
     signed = signature(b"token", f"https://cb.cinema.example{path}", fields).decode()

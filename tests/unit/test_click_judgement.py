@@ -41,7 +41,9 @@ def test_what_the_request_said_stays_and_is_told() -> None:
         "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
         "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0",
         "Mozilla/5.0 (Linux; Android 14; CUBOT KINGKONG) AppleWebKit/537.36 Chrome/130.0.0.0 Mobile Safari/537.36",
+        "Mozilla/5.0 (Linux; Android 10; Cubot/X20) AppleWebKit/537.36 Chrome/130.0.0.0 Mobile Safari/537.36",
         "Opera/9.80 (Android; Opera Mini/36.2) Presto/2.12.423 Version/12.16",
+        "NokiaC3-00/5.0 (08.65) Profile/MIDP-2.1",
     ],
 )
 def test_a_browser_is_a_persons(agent: str) -> None:
@@ -58,6 +60,12 @@ def test_a_browser_is_a_persons(agent: str) -> None:
         "Java/17.0.1",
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/119.0.0.0 Safari/537.36",
         "Slackbot-LinkExpanding 1.0",
+        "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+        "GuzzleHttp/7",
+        "libcurl/8.5.0",
+        "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html",
+        "Mozilla/4.0 (compatible; ms-office; MSOffice 16)",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/119.0.0.0 Safari/537.36 Chrome-Lighthouse",
         "",
         "   ",
     ],

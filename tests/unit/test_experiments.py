@@ -98,6 +98,7 @@ def test_the_unit_is_the_user_else_the_booking_else_the_payment(fields: dict[str
             (f"payment_failed:b=0.5:salt={salt}:wanted=0.05", "the salt has")
             for salt in ("", "a b", "a\nb", "$x", "x" * 41)
         ),
+        ("payment_failed:b=0.5:salt=x:wanted=1e-200", "wanted=1e-200 has to be"),
         ("payment_failed:a=nan:b=0.5:salt=x:wanted=0.05", "a=nan has to be"),
         ("payment_failed:a=1:b=0:salt=x:wanted=0.05", "b=0 has to be"),
         ("payment_failed:b=0.5:b=0.4:salt=x:wanted=0.05", "one test such as"),

@@ -250,6 +250,7 @@ MULTIPART = '--xyz\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\
     ("body", "kind"),
     [
         ("List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
+        ("List-Unsubscribe=One-Click\r\n", "application/x-www-form-urlencoded"),
         ("x=1&List-Unsubscribe=One-Click", "Application/X-WWW-Form-Urlencoded; charset=utf-8"),
         (MULTIPART, "multipart/form-data; boundary=xyz"),
         (MULTIPART, 'multipart/form-data; boundary="xyz"'),

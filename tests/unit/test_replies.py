@@ -429,6 +429,7 @@ def test_words_that_name_the_recipient_alone_have_one_fingerprint(said: str) -> 
             "The email account that you tried to reach is disabled",
             "такого пользователя нет",
             "宛先が存在しません",
+            "delivery error: dd Not a valid recipient - mta1.mail.yahoo.com",
         ),
     ],
 )

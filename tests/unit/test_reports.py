@@ -142,6 +142,20 @@ def in_words(text: str, subject: str = "Mail", kind: str = "text/plain", charset
         (f"次のあて先へは送信できませんでした。\n{JANE}\n", "iso-2022-jp"),
         (f"您的邮件无法送达 {JANE} 退信", "gb2312"),
         (f"Message for {JANE}:\n<<< 550 gone away\n", "utf-8"),
+        (f"Nie można dostarczyć wiadomości do {JANE}", "iso-8859-2"),
+        (f"İletiniz {JANE} adresine teslim edilemedi.", "iso-8859-9"),
+        (f"Ditt meddelande till {JANE} kunde inte levereras.", "iso-8859-1"),
+        (f"Din meddelelse til {JANE} kunne ikke leveres.", "iso-8859-1"),
+        (f"Zprávu pro {JANE} nebylo možné doručit.", "iso-8859-2"),
+        (f"{JANE} 에게 메시지를 전달할 수 없습니다", "euc-kr"),
+        (f"無法傳遞您的郵件給 {JANE}", "big5"),
+        (f"Tu mensaje no se ha entregado a {JANE}", "utf-8"),
+        (f"A sua mensagem não foi entregue a {JANE}", "iso-8859-1"),
+        (f"Сообщение для {JANE} не доставлено", "koi8-r"),
+        (f"Il messaggio a {JANE} non è stato recapitato", "iso-8859-1"),
+        (f"Viestiäsi ei voitu toimittaa: {JANE}", "iso-8859-1"),
+        (f"تعذر تسليم رسالتك إلى {JANE}", "windows-1256"),
+        (f"आपका संदेश {JANE} को डिलीवर नहीं हुआ", "utf-8"),
     ],
 )
 def test_a_mailer_that_says_so_in_another_language_is_read(text: str, charset: str) -> None:
@@ -173,6 +187,83 @@ def test_a_report_that_names_nobody_is_about_the_notification_all_the_same() -> 
 def test_a_mailbox_that_is_full_by_words_alone_is_not_one_that_refuses(said: str) -> None:
     (found,) = signals(in_words(f"This could not be delivered.\n\n<{JANE}>:\n{said}\n"))
     assert (found.kind, found.code) == (SignalKind.BOUNCED, "5.2.2")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "554 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org",
+        "550 SPF check failed for the domain",
+        "554 Message blocked as spam",
+        "550 Mail rejected for policy reasons",
+        "Your message was blocked by our Spam Firewall.",
+    ],
+)
+def test_a_refusal_of_us_by_words_alone_is_not_the_fault_of_the_address(said: str) -> None:
+    diagnostic = f"Final-Recipient: rfc822; {JANE}\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: smtp; {said}\n"
+    words = in_words(f"This could not be delivered.\n\n<{JANE}>:\n{said}\n")
+    for report in (status(MTA + diagnostic), words):
+        ((kind, code),) = kinds(report)
+        assert kind is SignalKind.BOUNCED
+        assert str(code).startswith("5.7.")
+
+
+@pytest.mark.parametrize("said", ["mailbox is full: retry timeout exceeded", "retry time not reached for any host"])
+def test_a_server_that_gave_up_after_trying_for_days_has_not_refused_the_address(said: str) -> None:
+    assert kinds(in_words(f"This could not be delivered.\n\n  {JANE}\n    {said}\n")) == [(SignalKind.BOUNCED, "4.4.7")]
+
+
+@pytest.mark.parametrize(
+    ("given", "diagnostic", "code"),
+    [
+        ("5.0.0", "421 4.7.0 try later", "4.4.7"),
+        ("5.0.0", "451 4.7.1 greylisted", "4.4.7"),
+        ("5.1.0", "550 5.1.0 user unknown", "5.1.1"),
+        ("5.2.0", "550 5.2.0 mailbox full", "5.2.2"),
+        ("5.3.0", "553 5.3.0 DNSBL:RBL 192.0.2.1 is blocked", "5.7.0"),
+        ("5.5.0", "550 5.5.0 no thanks", "5.5.0"),
+        ("5.7.0", "550 5.7.0 no such user", "5.7.0"),
+    ],
+)
+def test_a_code_that_ends_with_nothing_in_particular_leaves_it_to_the_words(
+    given: str, diagnostic: str, code: str
+) -> None:
+    fields = f"Final-Recipient: rfc822; {JANE}\nAction: failed\nStatus: {given}\nDiagnostic-Code: smtp; {diagnostic}\n"
+    assert kinds(status(MTA + fields)) == [(SignalKind.BOUNCED, code)]
+
+
+@pytest.mark.parametrize("said", ["User jane.smith not listed in Domino Directory", "<Jane.Smith>... User unknown"])
+def test_the_name_of_the_address_alone_is_not_kept_either(said: str) -> None:
+    fields = f"Final-Recipient: rfc822; {JANE}\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: x; {said}\n"
+    (found,) = signals(status(MTA + fields))
+    assert found.code == "5.1.1"
+    assert "smith" not in found.detail.lower()
+
+
+def test_a_subject_is_read_as_its_reader_sees_it() -> None:
+    encoded = "=?utf-8?b?VW56dXN0ZWxsYmFy?="  # Unzustellbar
+    (found,) = signals(in_words(f"An: {JANE}\n", subject=encoded))
+    assert (found.kind, found.address) == (SignalKind.BOUNCED, JANE)
+    assert read(in_words(f"An: {JANE}\n", subject="=?no-charset?b?VW56dXN0ZWxsYmFy?=")) is NoSignal.NOT_A_REPORT
+
+
+def test_the_words_say_why_where_the_fields_do_not() -> None:
+    fields = f"{MTA}Final-Recipient: rfc822; {JANE}\nAction: failed\nStatus: 5.0.0\n"
+    for said, code in (("mailbox is full", "5.2.2"), ("Unknown user", "5.1.1"), ("Unrouteable address", "5.0.0")):
+        words = f"This could not be delivered:\n\n  {JANE}\n    {said}\n"
+        report = status(fields).replace(b"--x\n", f"--x\nContent-Type: text/plain\n\n{words}\n--x\n".encode(), 1)
+        assert kinds(report) == [(SignalKind.BOUNCED, code)]
+
+
+def test_a_receipt_that_a_mailer_writes_is_no_bounce() -> None:
+    fields = f"Final-Recipient: rfc822; {JANE}\nDisposition: automatic-action/MDN-sent-automatically; deleted\n"
+    receipt = status(f"{fields}\n\n--x\nContent-Type: text/plain\n\nThis was not delivered: undeliverable.\n")
+    assert read(receipt.replace(b"delivery-status", b"disposition-notification")) is NoSignal.NOT_A_REPORT
+
+
+def test_a_delay_in_words_is_told_though_nothing_failed() -> None:
+    text = f"<{JANE}>... Deferred\nWarning: message still undelivered after 4 hours\n"
+    assert [kind for kind, _ in kinds(in_words(text, subject="Warning: could not send"))] == [SignalKind.DEFERRED]
 
 
 def test_a_line_about_the_original_message_is_not_taken_for_its_copy() -> None:
@@ -277,6 +368,9 @@ MTA = "Reporting-MTA: dns; mx.example\n\n"
             (SignalKind.BOUNCED, "5.7.1"),
         ),
         ("Final-Recipient: rfc822;a@b.example\nAction: failed\n", (SignalKind.BOUNCED, None)),
+        ("Final-Recipient: rfc822;a@b.example\nAction: expired\nStatus: \n", (SignalKind.BOUNCED, "4.4.7")),
+        ("Final-Recipient: rfc822;a@b.example\nAction: Undeliverable\n", (SignalKind.BOUNCED, None)),
+        ("Final-Recipient: rfc822;a@b.example\nAction: deferred\n", (SignalKind.DEFERRED, None)),
         (
             "Final-Recipient: rfc822;a@b.example\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: 552 over quota\n",
             (SignalKind.BOUNCED, "5.2.2"),

@@ -25,6 +25,9 @@ async def bring_in(text: str, store: MemorySuppressions, origin: Origin = ORIGIN
         'status,reason,email,created\n5.1.1,"550, no such user",jane@guests.example,1763632800\n',
         "\ufeffAddress,Code,Error,Created_at\r\n<JANE@guests.example>,605,,2026-11-20 10:00:00 UTC\r\n",
         "Recipient\njane@guests.example\n\n",
+        'address,code,error,created_at\njane@guests.example,550,"no, none","Fri, 20 Nov 2026 11:02:55 UTC"\n',
+        "EMAIL;STATUS;CREATED\njane@guests.example;5.1.1;2026-11-20\n",
+        "email\tstatus\njane@guests.example\t5.1.1\n",
     ],
 )
 async def test_the_columns_of_a_provider_are_known_by_their_names(text: str) -> None:

@@ -61,6 +61,8 @@ def test_words_count_where_the_code_says_no_more() -> None:
         *((ChannelKind.SMS, code, Cause.GONE) for code in ("21211", "21614", "30005", "30006")),
         *((ChannelKind.SMS, code, Effect.NOTHING) for code in ("30003", "30008")),
         (ChannelKind.SMS, "30007", Effect.ALERT),
+        (ChannelKind.EMAIL, "unsubscribed", Cause.UNSUBSCRIBED),
+        (ChannelKind.EMAIL, "complained", Cause.COMPLAINED),
         (ChannelKind.PUSH, "UNREGISTERED", Cause.GONE),
         (ChannelKind.PUSH, "NOT_FOUND", Effect.NOTHING),
     ],
@@ -130,6 +132,17 @@ def test_another_refusal_counts_from_the_second_within_30_days() -> None:
     assert until(Cause.FAILING, 35 * DAY, 6 * DAY) == NOW + 24 * DAY
     assert until(Cause.FAILING, 36 * DAY, 6 * DAY) is False, "30 days lie between them"
     assert until(Cause.FAILING, 35 * DAY, 31 * DAY) is False
+
+
+def test_one_mail_that_two_sources_report_on_was_refused_once() -> None:
+    def heard(source: str, notification_id: str) -> Evidence:
+        return Evidence(source=source, source_id=source, at=NOW - DAY, code="5.3.0", notification_id=notification_id)
+
+    def stands(*evidence: Evidence) -> bool:
+        return standing(Entry(ChannelKind.EMAIL, "d", Cause.FAILING, evidence), NOW, TIME) is not None
+
+    assert not stands(heard("ses", "1"), heard("report", "1"))
+    assert stands(heard("ses", "1"), heard("report", "2"))
 
 
 @pytest.mark.parametrize("cause", [Cause.COMPLAINED, Cause.UNSUBSCRIBED, Cause.BY_HAND])

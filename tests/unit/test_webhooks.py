@@ -272,6 +272,57 @@ async def test_events_of_a_configuration_set_are_read_as_notifications_are(own: 
         assert all(each.notification_id == NOTIFICATION for each in found)
 
 
+@pytest.mark.parametrize(
+    ("bounce_type", "sub_type", "said", "code"),
+    [
+        ("Transient", "AttachmentRejected", {"status": "5.6.1"}, "4.0.0"),
+        ("Transient", "MessageTooLarge", {"status": "5.3.4"}, "4.0.0"),
+        ("Transient", "ContentRejected", {"status": "5.7.1"}, "5.7.1"),
+        ("Transient", "MailboxFull", {"status": "5.2.2"}, "5.2.2"),
+        ("Undetermined", "Undetermined", {}, "4.0.0"),
+        ("Permanent", "UnsubscribedRecipient", {"status": "5.1.1"}, "unsubscribed"),
+        ("Permanent", "General", {"status": "5.0.0", "diagnosticCode": "smtp; 550 no such user here"}, "5.1.1"),
+        ("Permanent", "General", {"diagnosticCode": "smtp; 554 Client host blocked using zen.spamhaus.org"}, "5.7.0"),
+    ],
+)
+async def test_a_bounce_of_ses_counts_as_ses_classes_it(
+    own: OwnKey, bounce_type: str, sub_type: str, said: dict[str, str], code: str
+) -> None:
+    fields = {"bounceSubType": sub_type, "bouncedRecipients": [{"emailAddress": JANE, **said}]}
+    message = event("Bounce", "bounce", {"bounceType": bounce_type, **fields})
+    (found,) = await hear(ses(own.amazon), own.signed(message))
+    assert found.code == code
+
+
+@pytest.mark.parametrize(
+    ("feedback_type", "kind"),
+    [
+        ("auth-failure", None),
+        ("Not-Spam", None),
+        ("opt-out", SignalKind.UNSUBSCRIBED),
+        ("fraud", SignalKind.COMPLAINED),
+    ],
+)
+async def test_what_a_complaint_of_ses_says_is_read_as_in_a_feedback_report(
+    own: OwnKey, feedback_type: str, kind: SignalKind | None
+) -> None:
+    fields = {"complaintFeedbackType": feedback_type, "complainedRecipients": [{"emailAddress": JANE}]}
+    found = await hear(ses(own.amazon), own.signed(event("Complaint", "complaint", fields)))
+    assert [each.kind for each in found] == ([kind] if kind else [])
+
+
+async def test_the_word_of_ses_that_a_topic_was_set_up_is_no_fault(own: OwnKey) -> None:
+    said = "Successfully validated SNS topic for Amazon SES event publishing."
+    assert await hear(ses(own.amazon), own.signed(said)) == []
+
+
+async def test_one_recipient_that_cannot_be_read_does_not_cost_the_others(own: OwnKey) -> None:
+    people = ["text", {"emailAddress": JANE, "status": 5}, {"emailAddress": JANE, "status": "5.1.1"}]
+    content = json.dumps(own.signed(event("Bounce", "bounce", {"bouncedRecipients": people}))).encode()
+    heard = await ses(own.amazon).read(Webhook({}, content, NOW))
+    assert ([each.code for each in heard.signals], heard.unreadable) == (["5.1.1"], 2)
+
+
 async def test_one_notice_on_several_recipients_is_a_signal_for_each_and_the_same_ones_again(own: OwnKey) -> None:
     people = [{"emailAddress": f"{name}@example.com", "status": "5.1.1"} for name in "abc"]
     message = own.signed(event("Bounce", "bounce", {"feedbackId": "f-1", "bouncedRecipients": people}))
@@ -404,6 +455,28 @@ async def test_one_event_that_cannot_be_read_does_not_cost_the_others(own_sendgr
     assert await refused(own_sendgrid.provider, *own_sendgrid.request([{"event": 1}])) == 400
 
 
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"event": "dropped", "reason": "Bounced Address"}, "dropped"),
+        ({"event": "dropped", "reason": "Invalid", "status": "5.0.0"}, "5.0.0"),
+        ({"event": "dropped", "reason": "Unsubscribed Address", "status": "5.0.0"}, "unsubscribed"),
+        ({"event": "dropped", "reason": "Spam Reporting Address"}, "complained"),
+        ({"event": "dropped", "reason": "Spam Content"}, "5.7.0"),
+        ({"event": "dropped", "reason": "Recipient List over Package Quota", "status": "5.0.0"}, "5.7.0"),
+        ({"event": "dropped", "reason": "Invalid SMTPAPI header"}, "5.7.0"),
+        ({"event": "bounce", "type": "bounce", "status": "5.0.0", "reason": "550 no such user"}, "5.1.1"),
+        ({"event": "bounce", "type": "blocked", "status": "5.2.2", "reason": "552 5.2.2 mailbox full"}, "5.2.2"),
+        ({"event": "bounce", "type": "blocked", "status": "5.0.0", "bounce_classification": "Technical"}, "4.0.0"),
+    ],
+)
+async def test_what_sendgrid_did_not_send_is_read_by_its_own_reason(
+    own_sendgrid: OwnSendGrid, fields: dict[str, str], code: str
+) -> None:
+    (found,) = await hear(own_sendgrid.provider, *own_sendgrid.request([sendgrid_event(fields["event"], **fields)]))
+    assert found.code == code
+
+
 # ── Mailgun ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 MAILGUN_KEY = "key-0123456789abcdef0123456789abcdef"
@@ -454,6 +527,33 @@ async def test_a_failure_of_mailgun_is_read_with_its_code() -> None:
 async def test_events_of_mailgun(name: str, fields: dict[str, Any], kind: SignalKind | None) -> None:
     found = await hear(Mailgun([MAILGUN_KEY]), mailgun_request(name, **fields))
     assert [each.kind for each in found] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "code"),
+    [
+        ("suppress-bounce", {"code": 605, "description": "Not delivering to previously bounced address"}, None),
+        ("suppress-unsubscribe", {"code": 606, "description": "Not delivering to unsubscribed"}, "unsubscribed"),
+        ("suppress-complaint", {"code": 607, "description": "Not delivering to who complained"}, "complained"),
+        ("espblock", {"code": 550, "message": "no"}, "5.7.0"),
+        ("old", {"code": 602, "message": "Too old"}, "4.4.7"),
+        ("bounce", {"code": 550, "message": "No such user here"}, "5.1.1"),
+        ("bounce", {"code": 421, "message": "closing"}, "4.0.0"),
+    ],
+)
+async def test_what_mailgun_gave_up_is_read_by_its_own_reason(
+    reason: str, status: dict[str, object], code: str | None
+) -> None:
+    request = mailgun_request(severity="permanent", reason=reason, fields={"delivery-status": status})
+    (found,) = await hear(Mailgun([MAILGUN_KEY]), request)
+    assert found.code == code
+
+
+async def test_what_mailgun_rejects_is_about_us_and_names_no_recipient() -> None:
+    request = mailgun_request("rejected", fields={"recipient": None, "reject": {"reason": "Sandbox subdomains"}})
+    (found,) = await hear(Mailgun([MAILGUN_KEY]), request)
+    assert (found.kind, found.code, found.address) == (SignalKind.BOUNCED, "5.7.0", None)
+    assert "Sandbox" in found.detail
 
 
 async def test_a_signature_of_mailgun_is_good_for_one_event_and_its_repetitions() -> None:
@@ -511,6 +611,9 @@ def postmark_change(*, stopped: bool, why: str | None = None) -> dict[str, Any]:
         (postmark_bounce("HardBounce", "test"), SignalKind.BOUNCED, "5.0.0"),
         (postmark_bounce("SoftBounce"), SignalKind.BOUNCED, "4.0.0"),
         (postmark_bounce("Blocked", "550 5.1.1 x"), SignalKind.BOUNCED, "5.7.0"),
+        (postmark_bounce("HardBounce", "smtp;550 no such user"), SignalKind.BOUNCED, "5.1.1"),
+        (postmark_bounce("SMTPApiError", "The sender is not confirmed"), SignalKind.BOUNCED, "5.7.0"),
+        (postmark_bounce("SMTPApiError", "recipients are Inactive"), SignalKind.BOUNCED, "SMTPApiError"),
         (postmark_bounce("Transient"), SignalKind.DEFERRED, "4.0.0"),
         (postmark_bounce("AutoResponder"), None, None),
         (postmark_bounce("SpamComplaint", record="SpamComplaint"), SignalKind.COMPLAINED, None),
@@ -518,6 +621,9 @@ def postmark_change(*, stopped: bool, why: str | None = None) -> dict[str, Any]:
         (postmark_change(stopped=True, why="ManualSuppression"), SignalKind.UNSUBSCRIBED, None),
         (postmark_change(stopped=True, why="HardBounce"), None, None),
         (postmark_change(stopped=False), SignalKind.RESUBSCRIBED, None),
+        ({**postmark_change(stopped=False), "Origin": "Recipient"}, SignalKind.RESUBSCRIBED, None),
+        ({**postmark_change(stopped=False), "Origin": "Customer"}, None, None),
+        ({**postmark_change(stopped=False), "Origin": "Admin"}, None, None),
         (postmark_event("Open"), None, None),
     ],
 )

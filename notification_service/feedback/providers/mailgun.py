@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from notification_service.contract.signals import Signal, SignalKind
-from notification_service.feedback.details import enhanced_code, mailbox_or_none, one_line
+from notification_service.contract.suppressions import COMPLAINED, OPTED_OUT
+from notification_service.feedback.details import mailbox_or_none, one_line
 from notification_service.feedback.providers.webhooks import (
     Fields,
     Heard,
@@ -17,6 +18,7 @@ from notification_service.feedback.providers.webhooks import (
     parse,
     unsigned,
 )
+from notification_service.feedback.status_fields import judged_code
 
 TAG = "notification_id"
 """The variable of our mails, which comes back among the user's variables."""
@@ -31,6 +33,15 @@ _KINDS = {
     "unsubscribed": SignalKind.UNSUBSCRIBED,
 }
 """`accepted`, `opened`, `clicked` and `stored` say nothing that counts here."""
+_REJECTED = "rejected"
+_REASONS = {
+    "suppress-unsubscribe": OPTED_OUT,
+    "suppress-complaint": COMPLAINED,
+    "espblock": "5.7.0",
+    _REJECTED: "5.7.0",
+    "old": "4.4.7",
+}
+"""Mailgun's own reasons that say more than a server's words: its lists, our reputation, the end of its tries."""
 
 
 class Mailgun:
@@ -70,14 +81,18 @@ class Mailgun:
 
 
 def _signals(event: Fields) -> list[Signal]:
-    kind = _KINDS.get(event.text("event"))
+    name = event.text("event")
+    kind = _KINDS.get(name)
     if kind is None:
         return []
     if kind is SignalKind.BOUNCED and event.optional("severity") == "temporary":
         kind = SignalKind.DEFERRED
     at = event.seconds("timestamp")
-    address = mailbox_or_none(event.text("recipient"))
+    # What Mailgun rejects went to nobody, and names none.
+    address = mailbox_or_none(event.optional("recipient") if name == _REJECTED else event.text("recipient"))
     status = event.maybe("delivery-status")
+    number = status.identity("code") if "code" in status else ""
+    reason = event.optional("reason") or event.maybe("reject").optional("reason")
     said = " ".join(filter(None, (status.optional("message"), status.optional("description"))))
     variables, headers = event.maybe("user-variables"), event.maybe("message").maybe("headers")
     return [
@@ -90,7 +105,8 @@ def _signals(event: Fields) -> list[Signal]:
             notification_id=variables.notification(TAG),
             provider_message_id=headers.optional("message-id").strip("<>") or None,
             address=address,
-            code=enhanced_code(status.optional("enhanced-code")) or enhanced_code(said),
-            detail=one_line(": ".join(filter(None, (event.optional("reason"), said))), address),
+            code=_REASONS.get(name if name == _REJECTED else reason)
+            or judged_code(status.optional("enhanced-code"), f"{number} {said}", address),
+            detail=one_line(": ".join(filter(None, (reason, said))), address),
         )
     ]

@@ -9,6 +9,7 @@ from datetime import datetime
 from notification_service.contract.signals import Signal, SignalKind
 from notification_service.feedback.details import enhanced_code, mailbox_or_none, one_line
 from notification_service.feedback.providers.webhooks import Fields, Heard, Webhook, parse, unsigned
+from notification_service.feedback.status_fields import judged_code
 
 TAG = "notification_id"
 """The metadata of our mails, which comes back with each event."""
@@ -25,7 +26,7 @@ _BOUNCES = {
     "DMARCPolicy": (SignalKind.BOUNCED, "5.7.26"),
     "VirusNotification": (SignalKind.BOUNCED, "5.7.0"),
     "ManuallyDeactivated": (SignalKind.BOUNCED, "ManuallyDeactivated"),
-    "SMTPApiError": (SignalKind.BOUNCED, "SMTPApiError"),
+    "SMTPApiError": (SignalKind.BOUNCED, "5.7.0"),
     "Transient": (SignalKind.DEFERRED, "4.0.0"),
     "SpamComplaint": (SignalKind.COMPLAINED, None),
     "Unsubscribe": (SignalKind.UNSUBSCRIBED, None),
@@ -73,16 +74,24 @@ def _bounce(body: Fields) -> list[Signal]:
         return []
     kind, usual = _BOUNCES[name]
     detail = body.optional("Details") or body.optional("Description")
-    said = enhanced_code(detail)
+    if name == "SMTPApiError" and "inactive" in detail.lower():
+        usual = name
+    address = mailbox_or_none(body.text("Email"))
+    said = judged_code("", detail, address) if name == "HardBounce" else enhanced_code(detail)
     code = usual if said is None or (name in _OUR_FAULT and not said.startswith("5.7.")) else said
     at = body.moment("BouncedAt")
     return [_signal(body, kind, at, "Email", code=code, detail=f"{name}: {detail}", own_id=body.identity("ID"))]
 
 
 def _change(body: Fields) -> list[Signal]:
-    """A reader's own choice. What Postmark adds after a bounce or a complaint was reported as such."""
+    """A reader's own choice. What Postmark adds after a bounce or a complaint was reported as such.
+
+    An operator who reactivates an address at Postmark does not speak for its reader.
+    """
     at = body.moment("ChangedAt")
     if not body.flag("SuppressSending"):
+        if body.optional("Origin") in ("Customer", "Admin"):
+            return []
         return [_signal(body, SignalKind.RESUBSCRIBED, at, "Recipient", detail=body.optional("Origin"))]
     if body.optional("SuppressionReason") != "ManualSuppression":
         return []

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature
@@ -11,18 +11,20 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from notification_service.contract.signals import Signal, SignalKind
+from notification_service.contract.suppressions import COMPLAINED, OPTED_OUT
 from notification_service.feedback.details import enhanced_code, mailbox_or_none, one_line
 from notification_service.feedback.providers.webhooks import (
-    CallbackRefusedError,
     Fields,
     Heard,
     Webhook,
     check_age,
+    heard,
     malformed,
     moment_of_seconds,
     parse,
     unsigned,
 )
+from notification_service.feedback.status_fields import judged_code
 
 TAG = "notification_id"
 """The unique argument of our mails, which comes back as a field of each event."""
@@ -43,7 +45,18 @@ _KINDS = {
     "group_resubscribe": SignalKind.RESUBSCRIBED,
 }
 """`processed`, `open` and `click` say nothing that counts here."""
-_REFUSED_FOR_POLICY = "5.7.0"
+_FAILURES = ("deferred", "bounce", "blocked", "dropped")
+_REFUSED_FOR_POLICY, _FOR_NOW = "5.7.0", "4.0.0"
+_DROPS = {
+    "bounced address": None,
+    "invalid": None,
+    "": None,
+    "unsubscribed address": OPTED_OUT,
+    "spam reporting address": COMPLAINED,
+}
+"""Why SendGrid did not send, and the code of it; None: the address is at fault. Anything else is about us."""
+_NOT_ABOUT_US = ("technical", "mailbox unavailable", "invalid address")
+"""Classes of a block that are about the mailbox and its server at the time."""
 
 
 def public_key(text: str) -> ec.EllipticCurvePublicKey:
@@ -69,7 +82,7 @@ class SendGrid:
         events = parse(webhook.body)
         if not isinstance(events, list) or len(events) > _MAX_EVENTS:
             malformed("the body is no list of events")
-        return _heard(events)
+        return heard(events, lambda each: _signals(Fields(each, "an event")))
 
     def _verified(self, webhook: Webhook) -> datetime:
         """The time that is signed with the body. Raises `CallbackRefusedError`."""
@@ -93,20 +106,6 @@ def _is_signed(key: ec.EllipticCurvePublicKey, signature: bytes, content: bytes)
     return True
 
 
-def _heard(events: Sequence[object]) -> Heard:
-    """One event of a new form does not keep the others from being heard; with nothing but such, nothing is."""
-    signals: list[Signal] = []
-    problems: list[CallbackRefusedError] = []
-    for each in events:
-        try:
-            signals += _signals(Fields(each, "an event"))
-        except CallbackRefusedError as problem:
-            problems.append(problem)
-    if problems and len(problems) == len(events):
-        raise problems[0]
-    return Heard(signals, len(problems))
-
-
 def _signals(event: Fields) -> list[Signal]:
     name = event.text("event")
     kind = _KINDS.get(name)
@@ -124,16 +123,19 @@ def _signals(event: Fields) -> list[Signal]:
             # The id of the 250 comes back with what happened to it inside SendGrid behind a dot.
             provider_message_id=event.optional("sg_message_id").partition(".")[0] or None,
             address=address,
-            code=_code(name, event, reason),
+            code=_code(name, event, reason, address),
             detail=one_line(reason, address),
         )
     ]
 
 
-def _code(name: str, event: Fields, reason: str) -> str | None:
+def _code(name: str, event: Fields, reason: str, address: str | None) -> str | None:
     """Of a block, which is about us and not about the mailbox, no code that says otherwise."""
-    code = enhanced_code(event.optional("status")) or enhanced_code(reason)
+    code = judged_code(event.optional("status"), reason, address) if name in _FAILURES else enhanced_code(reason)
     if name == "dropped":
-        return code or "dropped"
-    blocked = name == "blocked" or event.optional("type") == "blocked"
-    return _REFUSED_FOR_POLICY if blocked and not (code or "").startswith(("4.", "5.7.")) else code
+        return _DROPS.get(reason.strip().lower(), _REFUSED_FOR_POLICY) or code or "dropped"
+    if name != "blocked" and event.optional("type") != "blocked":
+        return code
+    if (code or "").startswith(("4.", "5.7.", "5.2.2")):
+        return code
+    return _FOR_NOW if event.optional("bounce_classification").lower() in _NOT_ABOUT_US else _REFUSED_FOR_POLICY

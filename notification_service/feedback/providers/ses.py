@@ -1,12 +1,14 @@
 """Amazon SES through SNS: its notifications, and the events of a configuration set, which have another shape."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 from notification_service.contract.signals import Signal, SignalKind
+from notification_service.contract.suppressions import OPTED_OUT
 from notification_service.feedback.details import enhanced_code, mailbox_or_none, one_line
 from notification_service.feedback.providers.sns import Sns
-from notification_service.feedback.providers.webhooks import Fields, Heard, Webhook, malformed, parse
+from notification_service.feedback.providers.webhooks import Fields, Heard, Webhook, heard, malformed, parse
+from notification_service.feedback.status_fields import COMPLAINTS, judged_code
 
 TAG = "notification"
 """The message tag of our mails, which comes back with the events of a configuration set."""
@@ -14,6 +16,10 @@ TAG = "notification"
 _ID_HEADER = "x-notification-id"
 _MAX_RECIPIENTS = 50
 """SES allows no more for one mail."""
+_SET_UP = "Successfully validated SNS topic"
+"""How the one text begins that is no JSON."""
+_USUAL = {"Permanent": "5.0.0", "Transient": "4.0.0", "Undetermined": "4.0.0"}
+"""The code of a bounce that says no more than its type."""
 
 
 class Ses:
@@ -27,70 +33,92 @@ class Ses:
 
     async def read(self, webhook: Webhook) -> Heard:
         text = await self._sns.message(webhook)
-        return Heard(()) if text is None else Heard(_signals(Fields(parse(text.encode("utf-8", "replace")), "Message")))
+        if text is None or text.startswith(_SET_UP):
+            return Heard(())
+        return _heard(Fields(parse(text.encode("utf-8", "replace")), "Message"))
 
 
-def _signals(message: Fields) -> list[Signal]:
+def _heard(message: Fields) -> Heard:
     name = message.optional("eventType") or message.optional("notificationType")
     read = _READERS.get(name)
     if read is None:
         # Sends, opens, clicks, and the word that a topic was set up; a text without either name is not of SES.
-        return [] if name else malformed("neither eventType nor notificationType is there")
-    mail = message.fields("mail")
-    return list(read(message, mail))
+        return Heard(()) if name else malformed("neither eventType nor notificationType is there")
+    return read(message, message.fields("mail"))
 
 
-def _bounces(message: Fields, mail: Fields) -> Iterator[Signal]:
+def _bounces(message: Fields, mail: Fields) -> Heard:
     bounce = message.fields("bounce")
     at, feedback = bounce.moment("timestamp"), bounce.optional("feedbackId") or "bounce"
-    kind_of_bounce = bounce.optional("bounceType")
-    usual = "4.0.0" if kind_of_bounce == "Transient" else "5.0.0" if kind_of_bounce == "Permanent" else None
-    for index, each in enumerate(_recipients(bounce, "bouncedRecipients")):
-        said = each.optional("diagnosticCode")
-        code = enhanced_code(each.optional("status")) or enhanced_code(said) or usual
-        specific = enhanced_code(said)
-        if code and code.endswith(".0.0") and specific and specific[0] == code[0]:
-            code = specific
-        detail = f"{kind_of_bounce} {bounce.optional('bounceSubType')}: {said}"
-        yield _signal(mail, SignalKind.BOUNCED, at, each, f"{feedback}.{index}", code=code, detail=detail)
+    kind, sub_type = bounce.optional("bounceType"), bounce.optional("bounceSubType")
+
+    def read(index: int, each: Fields) -> Signal:
+        code, detail = _code(kind, sub_type, each), f"{kind} {sub_type}: {each.optional('diagnosticCode')}"
+        return _signal(mail, SignalKind.BOUNCED, at, each, f"{feedback}.{index}", code=code, detail=detail)
+
+    return _of_each(bounce, "bouncedRecipients", read)
 
 
-def _complaints(message: Fields, mail: Fields) -> Iterator[Signal]:
+def _code(kind: str, sub_type: str, recipient: Fields) -> str | None:
+    """A refusal that SES calls transient is no fault of the address, whatever its code says."""
+    if sub_type == "UnsubscribedRecipient":
+        return OPTED_OUT
+    said, address = recipient.optional("diagnosticCode"), mailbox_or_none(recipient.optional("emailAddress"))
+    usual = _USUAL.get(kind)
+    code = judged_code(recipient.optional("status"), said, address) or usual
+    passing = kind == "Transient" and not (code or "").startswith(("4.", "5.7.", "5.2.2"))
+    return usual if passing else code
+
+
+def _complaints(message: Fields, mail: Fields) -> Heard:
     complaint = message.fields("complaint")
     at, feedback = complaint.moment("timestamp"), complaint.optional("feedbackId") or "complaint"
-    detail = complaint.optional("complaintFeedbackType") or complaint.optional("complaintSubType")
-    if detail == "not-spam":
-        return
-    for index, each in enumerate(_recipients(complaint, "complainedRecipients")):
-        yield _signal(mail, SignalKind.COMPLAINED, at, each, f"{feedback}.{index}", detail=detail)
+    named = complaint.optional("complaintFeedbackType")
+    kind = COMPLAINTS.get(named.lower()) if named else SignalKind.COMPLAINED
+    if kind is None:
+        return Heard(())
+    detail = named or complaint.optional("complaintSubType")
+
+    def read(index: int, each: Fields) -> Signal:
+        return _signal(mail, kind, at, each, f"{feedback}.{index}", detail=detail)
+
+    return _of_each(complaint, "complainedRecipients", read)
 
 
-def _deliveries(message: Fields, mail: Fields) -> Iterator[Signal]:
+def _deliveries(message: Fields, mail: Fields) -> Heard:
     delivery = message.fields("delivery")
     at, detail = delivery.moment("timestamp"), delivery.optional("smtpResponse")
-    for index, address in enumerate(delivery.listed("recipients")[:_MAX_RECIPIENTS]):
-        recipient = Fields({"emailAddress": address}, "a recipient")
-        yield _signal(mail, SignalKind.DELIVERED, at, recipient, f"delivery.{index}", detail=detail)
+
+    def read(entry: tuple[int, object]) -> list[Signal]:
+        recipient = Fields({"emailAddress": entry[1]}, "a recipient")
+        return [_signal(mail, SignalKind.DELIVERED, at, recipient, f"delivery.{entry[0]}", detail=detail)]
+
+    return heard(list(enumerate(delivery.listed("recipients")[:_MAX_RECIPIENTS])), read)
 
 
-def _delays(message: Fields, mail: Fields) -> Iterator[Signal]:
+def _delays(message: Fields, mail: Fields) -> Heard:
     delay = message.fields("deliveryDelay")
     at, kind = delay.moment("timestamp"), delay.optional("delayType")
-    for index, each in enumerate(_recipients(delay, "delayedRecipients")):
+
+    def read(index: int, each: Fields) -> Signal:
         said = each.optional("diagnosticCode")
         code = enhanced_code(each.optional("status")) or enhanced_code(said)
         mark = f"delay.{at:%Y%m%dT%H%M%S}.{index}"
-        yield _signal(mail, SignalKind.DEFERRED, at, each, mark, code=code, detail=f"{kind}: {said}")
+        return _signal(mail, SignalKind.DEFERRED, at, each, mark, code=code, detail=f"{kind}: {said}")
+
+    return _of_each(delay, "delayedRecipients", read)
 
 
-def _rejects(message: Fields, mail: Fields) -> Iterator[Signal]:
+def _rejects(message: Fields, mail: Fields) -> Heard:
     """SES took the mail, and sends it to nobody, since it found a virus in it."""
     reason = message.maybe("reject").optional("reason")
     at = mail.moment("timestamp")
-    yield _signal(mail, SignalKind.BOUNCED, at, Fields({}), "reject", code="5.7.0", detail=f"Reject: {reason}")
+    return Heard(
+        [_signal(mail, SignalKind.BOUNCED, at, Fields({}), "reject", code="5.7.0", detail=f"Reject: {reason}")]
+    )
 
 
-_READERS: dict[str, Callable[[Fields, Fields], Iterator[Signal]]] = {
+_READERS: dict[str, Callable[[Fields, Fields], Heard]] = {
     "Bounce": _bounces,
     "Complaint": _complaints,
     "Delivery": _deliveries,
@@ -99,8 +127,10 @@ _READERS: dict[str, Callable[[Fields, Fields], Iterator[Signal]]] = {
 }
 
 
-def _recipients(part: Fields, name: str) -> Sequence[Fields]:
-    return [Fields(each, "a recipient") for each in part.listed(name)[:_MAX_RECIPIENTS]]
+def _of_each(part: Fields, name: str, read: Callable[[int, Fields], Signal]) -> Heard:
+    """A signal for each recipient in a list of the notice."""
+    recipients = list(enumerate(part.listed(name)[:_MAX_RECIPIENTS]))
+    return heard(recipients, lambda entry: [read(entry[0], Fields(entry[1], "a recipient"))])
 
 
 def _signal(

@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from notification_service.contract.signals import Signal
 from notification_service.foundation.printable import shown
@@ -49,6 +49,26 @@ class Heard:
 
     signals: Sequence[Signal]
     unreadable: int = 0
+
+
+Entry = TypeVar("Entry")
+
+
+def heard(entries: Sequence[Entry], read: Callable[[Entry], Iterable[Signal]]) -> Heard:
+    """One entry of a new form does not keep the others from being heard.
+
+    `read`: raises `CallbackRefusedError` for such, as this does where there is nothing but such.
+    """
+    signals: list[Signal] = []
+    problems: list[CallbackRefusedError] = []
+    for each in entries:
+        try:
+            signals += read(each)
+        except CallbackRefusedError as problem:
+            problems.append(problem)
+    if problems and len(problems) == len(entries):
+        raise problems[0]
+    return Heard(signals, len(problems))
 
 
 class Provider(Protocol):

@@ -18,7 +18,7 @@ _MAX_CODES = 100
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The bounces of one code. `example`: the notification of the latest of them, where there is a record."""
+    """The mails that bounced with one code. `example`: the notification of the latest of them."""
 
     code: str | None
     count: int
@@ -34,17 +34,19 @@ class MongoSignalReports:
         self._records = database[collection]
 
     async def failures(self, since: datetime) -> list[Failures]:
-        """The bounces of our mails that were heard of since then, by code, the most first."""
+        """Our mails whose bounce was heard of since then, by code, the most first."""
+        of_mails = {"notification_id": {"$exists": True}, "channel": ChannelKind.EMAIL.value}
         stages: list[Document] = [
             {"$match": {"kind": SignalKind.BOUNCED.value, "received_at": {"$gte": since}}},
-            {"$match": {"notification_id": {"$exists": True}}},
-            {"$sort": {"at": 1}},
+            {"$match": of_mails},
+            {"$group": {"_id": {"code": "$code", "mail": "$notification_id"}, "latest": {"$max": "$at"}}},
+            {"$sort": {"latest": 1}},
             {
                 "$group": {
-                    "_id": "$code",
+                    "_id": "$_id.code",
                     "count": {"$sum": 1},
-                    "latest": {"$max": "$at"},
-                    "example": {"$last": "$notification_id"},
+                    "latest": {"$max": "$latest"},
+                    "example": {"$last": "$_id.mail"},
                 }
             },
         ]
@@ -54,10 +56,16 @@ class MongoSignalReports:
         return sorted(listed, key=lambda each: (-each.count, each.code or ""))[:_MAX_CODES]
 
     async def by_mailbox(self, since: datetime) -> dict[tuple[str, str, str], int]:
-        """How many signals were heard since then, by template, class of mailbox provider and kind."""
+        """How many mails were reported on since then, by template, class of mailbox provider and kind.
+
+        A webhook and a mailbox may both report on one.
+        """
+        of_mails = {"template": {"$exists": True}, "channel": ChannelKind.EMAIL.value}
+        place = {"t": "$template", "m": "$mailbox", "k": "$kind"}
         stages: list[Document] = [
-            {"$match": {"received_at": {"$gte": since}, "template": {"$exists": True}}},
-            {"$group": {"_id": {"t": "$template", "m": "$mailbox", "k": "$kind"}, "count": {"$sum": 1}}},
+            {"$match": {"received_at": {"$gte": since}, **of_mails}},
+            {"$group": {"_id": {**place, "mail": "$notification_id"}}},
+            {"$group": {"_id": {"t": "$_id.t", "m": "$_id.m", "k": "$_id.k"}, "count": {"$sum": 1}}},
         ]
         with pymongo.timeout(_TIMEOUT_S):
             found = await translate_errors(self._signals.aggregate(stages).to_list(None))

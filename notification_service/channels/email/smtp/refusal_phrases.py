@@ -113,6 +113,7 @@ ADDRESS
     (?:unknown|no such|invalid|non-?existent|bad|inactive|illegal) (?:or \w+ )?(?:destination |
         local )?(?:user|recipient|mailbox|alias|person|local.?part)
     recipient address rejected: (?:user|unknown|invalid|undeliverable|domain not found|malformed|no such|mailbox)
+    NOT an? valid (?:user|recipient|mailbox|account)\b
     unknown in \w+ (?:\w+ )?table|address (?:does not exist|unknown|not found)
     may not exist|no longer (?:valid|on server|available)|no mailbox (?:here|for|by|with)
     account (?:that you tried|does not exist)
