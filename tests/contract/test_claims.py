@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -421,6 +422,13 @@ async def test_more_ends_than_starts_lend_no_credit(claims: Claims, one: str) ->
     assert [await claims.begin(one) for _ in range(2)] == [0, 1]
 
 
+async def test_a_start_whose_answer_was_lost_counts_once(behind: RedisClaims, proxy: Proxy, one: str) -> None:
+    await behind.begin(uuid.uuid4().hex)
+    proxy.lose_replies(1, after=b"EVALSHA")
+    assert [await behind.begin(one) for _ in range(2)] == [0, 1]
+    assert proxy.loss.count == 0
+
+
 # ── release and renew ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -492,6 +500,77 @@ async def test_a_verdict_a_marker_and_a_release_whose_answers_were_lost_stand(
     assert await behind.release(one + "x", "a") is HELD
     assert proxy.loss.count == 0
     assert await behind.claim(one, "b") == Decided(Sent())
+
+
+async def test_a_claim_that_cannot_be_renewed_costs_the_others_nothing(behind: RedisClaims, one: str) -> None:
+    held = {name: Tenure("a") for name in (f"{one}-1", f"{one}-2", f"{one}-3")}
+    for name in held:
+        await behind.claim(name, "a")
+    await behind._redis.set(f"notification:{one}-2", "x")
+    assert list(await behind.renew(held)) == [f"{one}-1", f"{one}-3"]
+    with pytest.raises(StoreUnavailableError, match="WRONGTYPE"):
+        await behind.renew({f"{one}-2": Tenure("a")})
+
+
+async def test_a_clock_that_was_set_back_holds_no_claim_beyond_its_lease(behind: RedisClaims, one: str) -> None:
+    await behind.claim(one, "a")
+    await behind._redis.hincrby(f"notification:{one}", "until", 3_600_000)
+    impatient = RedisClaims(behind._redis, lease_seconds=LEASE, verdict_seconds=60)
+    held = await impatient.claim(one, "b")
+    assert isinstance(held, Held)
+    assert held.seconds == 30, "the lease of its owner, which may renew it only every 10 s"
+    left = await impatient.claim(one, "b")
+    assert isinstance(left, Held)
+    assert left.seconds < 30
+
+
+BROKEN = InterruptedSend(again=False, certain=False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        (None, Claimed(fresh=True)),
+        ({"state": "claimed", "owner": "x"}, Claimed(fresh=False, before="x", certain=False)),
+        ({"state": "claimed", "owner": "x", "until": "soon"}, Claimed(fresh=False, before="x", certain=False)),
+        ({"state": "decided"}, BROKEN),
+        ({"state": "decided", "verdict": "{"}, BROKEN),
+        ({"state": "decided", "verdict": "7"}, BROKEN),
+        ({"state": "decided", "verdict": "[]"}, BROKEN),
+    ],
+)
+async def test_a_broken_claim_proves_nothing_and_holds_nobody_for_ever(
+    behind: RedisClaims, one: str, fields: dict[Any, Any] | None, answer: object
+) -> None:
+    if fields is None:
+        await behind._redis.set(f"notification:{one}", "no claim")
+    else:
+        await behind._redis.hset(f"notification:{one}", mapping=fields)
+    assert await behind.claim(one, "a") == answer
+    assert await behind.decide(one, "a", Sent()) is HELD
+    assert await behind.claim(one, "b") == Decided(Sent())
+
+
+async def test_a_verdict_of_another_version_leaves_the_decision_to_the_ledger(behind: RedisClaims, one: str) -> None:
+    verdict = '{"status": "sent", "outcome": "delivered"}'
+    await behind._redis.hset(f"notification:{one}", mapping={"state": "decided", "verdict": verdict})
+    with pytest.raises(StoreUnavailableError, match=f"notification:{one}"):
+        await behind.claim(one, "a")
+
+
+async def test_an_answer_that_is_no_redis_is_an_outage(one: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            writer.write(b":no number\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with redis.connect(f"redis://127.0.0.1:{port}/0") as client:
+            claims = RedisClaims(client, lease_seconds=LEASE, verdict_seconds=60)
+            with pytest.raises(StoreUnavailableError):
+                await claims.claim(one, "a")
+        server.close()
 
 
 async def test_an_idle_connection_that_the_server_closed_costs_no_claim(

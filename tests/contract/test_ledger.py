@@ -798,7 +798,16 @@ async def test_a_fact_that_is_reported_without_end_does_not_fill_its_record(
     assert left["attempts"][-1]["code"] == 499
 
 
-@pytest.mark.parametrize("code", [365, 462, 46])
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(365, 462, 46),
+        *(13, 18, 64, 100, 8000, 16500),  # rights, write concern, quota
+        *(237, 281, 290, 355, 11601, 46841),  # an operation was interrupted
+        *(402, 407, 412, 433, 449, 450, 453, 50915, 91331, 10045600),  # retriable, overloaded
+        *(145, 146, 149, 249, 250, 264, 272, 319, 56846),  # connections, memory, files, moving shards
+    ],
+)
 def test_a_server_that_is_busy_blames_no_document(code: int) -> None:
     assert isinstance(mongo._error({"code": code, "errmsg": "busy"}), StoreUnavailableError)
     assert isinstance(mongo._error({"code": 121, "errmsg": "validation"}), mongo.WriteRefusedError)

@@ -34,14 +34,23 @@ _INDEX = re.compile(r"\bindex: (?:\S*\$)?(\S+)")
 _MAX_GROUP_SIZE = 100
 _TRANSIENT_CODES = frozenset(
     {
-        *(6, 7, 11, 24, 46, 50, 63, 89, 90, 91, 112, 117, 133, 134, 150, 175, 189, 202, 211, 216, 246, 262, 279, 317),
-        *(365, 371, 391, 462, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436, 14031),
+        # Network, elections, shutdown, interruption, deadlines, write conflicts.
+        *(6, 7, 11, 24, 46, 50, 63, 89, 90, 91, 107, 112, 117, 134, 145, 149, 175, 189, 202, 211, 216, 237, 262, 279),
+        *(281, 282, 290, 310, 317, 333, 355, 372, 384, 398, 407, 412, 453, 9001, 10058, 10107, 11600, 11601, 11602),
+        *(13435, 13436, 46841, 50915, 91331, 10045600),
+        # Shards that move, or that the router knows no longer.
+        *(70, 133, 150, 203, 227, 239, 246, 249, 250, 272, 319, 338, 342, 343, 406, 414, 13388, 56846),
+        # Overload, memory, files, disk, quota (8000: Atlas; 16500: Cosmos DB).
+        *(146, 264, 365, 388, 402, 433, 449, 450, 462, 8000, 14031, 16500),
+        # Rights and logins, blocked writes, a write concern that is not reached.
+        *(13, 18, 64, 79, 100, 371, 391),
     }
 )
-"""Error codes of a server that steps down, is busy, times out or has no space: no document is at fault.
+"""Error codes of a server that steps down, is busy, has no space or lets nobody write: no document is at fault.
 
-From MongoDB's error_codes.yml: the retriable codes, those of an election, a shutdown or a stale shard, 365 (cache
-full), 371 (an administrator blocks writes), 462 (too many requests) and 14031 (disk full).
+A router reports them for each write where a single server refuses the whole group. From MongoDB's error_codes.yml, all
+categories but those of validation. Any other code blames the document, which is tried again and then parked: one that
+fails for ever must not be waited for.
 """
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Awaitable, Collection, Mapping
 
 from notification_service.contract.outcomes import Outcome, Status, Summary, recall, summarize
@@ -15,12 +16,13 @@ from notification_service.delivery.ports.claims import (
     Tenure,
 )
 from notification_service.foundation.addresses import mask_in
+from notification_service.foundation.errors import StoreUnavailableError
 from notification_service.stores.redis.client import RedisClient, translate_errors
 
 _PREFIX = "notification:"
-_PREFIX_STARTS = "notification-starts:"
+_PREFIX_STARTS = "notification-started:"
 _STARTS_SECONDS = 86400
-# A claim is a hash: state, owner, until (ms of the server's own clock), server, verdict. Its states:
+# A claim is a hash: state, owner, until (ms of the server's own clock), lease (ms), server, verdict. Its states:
 #   claimed → sending; a lost lease turns sending into doubted at the next claim → resending. Each of them → decided.
 #   unmark: sending → claimed, resending → doubted. release deletes any of them but decided.
 #   reopen: decided → claimed, or doubted if the verdict was unknown.
@@ -50,10 +52,19 @@ _CLAIM = (
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local key, owner, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local held = redis.call('HMGET', key, 'state', 'owner', 'until', 'verdict', 'server', 'relay')
+local held = redis.pcall('HMGET', key, 'state', 'owner', 'until', 'verdict', 'server', 'relay', 'lease')
+if held.err then
+  if not string.find(held.err, 'WRONGTYPE') then return held end
+  -- It is nobody's claim, and would keep the notification from every worker for ever.
+  redis.call('DEL', key)
+  held = {}
+end
 local state, here = held[1], server()
+local readable, verdict = pcall(cjson.decode, held[4])
+if state == 'decided' and not (readable and type(verdict) == 'table' and verdict['outcome']) then
+  state, held[2], held[3], held[5] = 'sending', '', 0, ''
+end
 if state == 'decided' then
-  local verdict = cjson.decode(held[4])
   local outcome, reason = verdict['outcome'], verdict['reason']
   local mendable = outcome == 'parked' or outcome == 'unknown' or outcome == 'rejected' or outcome == 'bounced'
     or outcome == 'skipped' and (reason == 'suppressed' or reason == 'unsubscribed')
@@ -61,8 +72,15 @@ if state == 'decided' then
   state = outcome == 'unknown' and 'sending' or 'claimed'
   held[2], held[3], held[5] = '', 0, here
 end
-if state and held[2] ~= owner and tonumber(held[3]) > now then
-  return {'held', tostring(tonumber(held[3]) - now)}
+local left = (tonumber(held[3]) or 0) - now
+if state and held[2] ~= owner and left > 0 then
+  local longest = tonumber(held[7]) or lease
+  if left > longest then
+    -- The server's clock was set back. An owner that is alive renews its lease.
+    left = longest
+    redis.call('HSET', key, 'until', now + left)
+  end
+  return {'held', tostring(left)}
 end
 local answer = 'granted'
 if not state then
@@ -82,7 +100,7 @@ local certain = here ~= '' and held[5] == here
 -- An uncertain doubt stays uncertain: the marker for its next owner may be lost. A repeated claim by the same owner
 -- keeps its stamp: the first may have been made at the former server, where other workers still see it.
 local stamp = state == 'claimed' and held[2] ~= owner and here or held[5] or ''
-redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease, 'server', stamp)
+redis.call('HSET', key, 'state', state, 'owner', owner, 'until', now + lease, 'lease', lease, 'server', stamp)
 redis.call('PEXPIRE', key, ARGV[3])
 return {answer, held[2] or '', certain and 1 or 0, held[6] or ''}
 """
@@ -98,7 +116,7 @@ local state, stamp, here = held[1], held[3] or '', server()
 if state and (held[2] ~= ARGV[1] or state == 'decided') then return 0 end
 if not state then
   if ARGV[5] ~= '1' then return 0 end
-  redis.call('HSET', KEYS[1], 'server', here)
+  redis.call('HSET', KEYS[1], 'server', here, 'lease', ARGV[2])
   stamp = here
 end
 if ARGV[4] == '1' or state == 'doubted' or state == 'resending' then state = 'resending' else state = 'sending' end
@@ -147,14 +165,15 @@ redis.call('HSET', KEYS[1], 'state', state, 'until', now + tonumber(ARGV[1]))
 return 1
 """
 
+# Starts are a set of tokens, so that one whose answer was lost is not counted twice.
 _BEGIN = """
-local begun = redis.call('INCR', KEYS[1])
+redis.call('SADD', KEYS[1], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[1])
-return begun
+return redis.call('SCARD', KEYS[1])
 """
 
 _END = """
-if ARGV[1] == '1' or redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEYS[1]) end
+if ARGV[1] == '1' then redis.call('DEL', KEYS[1]) else redis.call('SREM', KEYS[1], ARGV[2]) end
 """
 
 
@@ -174,6 +193,8 @@ class RedisClaims:
         self._renew = redis.script(_RENEW)
         self._begin = redis.script(_BEGIN)
         self._end = redis.script(_END)
+        self._starts: dict[str, list[str]] = {}
+        """The tokens of our starts that have not ended, by delivery."""
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError`."""
@@ -197,7 +218,7 @@ class RedisClaims:
             case "held":
                 return Held(float(detail) / 1000)
             case "decided":
-                return Decided(_from_json(detail))
+                return Decided(_readable(notification_id, detail))
             case _:
                 certain, relay = more
                 return InterruptedSend(again=answer == "doubtful again", certain=certain == 1, relay=relay or None)
@@ -226,22 +247,35 @@ class RedisClaims:
         return await _fence(self._release(keys=[_key(notification_id)], args=[owner]))
 
     async def renew(self, held: Mapping[str, Tenure]) -> Collection[str]:
-        """One call for each key, sent together: in a cluster, keys are on several servers."""
+        """One call for each key, sent together: in a cluster, keys are on several servers.
+
+        Raises `StoreUnavailableError` only where none succeeds: one that fails must not cost the others their leases.
+        """
         renewed = await asyncio.gather(
             *(
                 translate_errors(
                     self._renew(keys=[_key(name)], args=[self._lease_ms, each.owner, _marker(each), each.relay or ""])
                 )
                 for name, each in held.items()
-            )
+            ),
+            return_exceptions=True,
         )
-        return [name for name, done in zip(held, renewed, strict=True) if done]
+        problems = [each for each in renewed if isinstance(each, BaseException)]
+        if problems and len(problems) == len(renewed):
+            raise problems[0]
+        return [name for name, done in zip(held, renewed, strict=True) if done == 1]
 
     async def begin(self, delivery: str) -> int:
-        return int(await translate_errors(self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS]))) - 1
+        token = secrets.token_hex(8)
+        self._starts.setdefault(delivery, []).append(token)
+        begun = self._begin(keys=[_PREFIX_STARTS + delivery], args=[_STARTS_SECONDS, token])
+        return int(await translate_errors(begun)) - 1
 
     async def end(self, delivery: str, *, forget: bool = False) -> None:
-        await translate_errors(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget)]))
+        token = self._starts.get(delivery, [""]).pop()
+        if not self._starts.get(delivery):
+            self._starts.pop(delivery, None)
+        await translate_errors(self._end(keys=[_PREFIX_STARTS + delivery], args=[int(forget), token]))
 
 
 _FENCES = (Fence.LOST, Fence.HELD, Fence.HELD_HERE)
@@ -272,6 +306,17 @@ def _to_json(outcome: Outcome) -> str:
 def _from_json(verdict: str) -> Outcome:
     fields = json.loads(verdict)
     return recall(Summary(**{**fields, "status": Status(fields["status"])}))
+
+
+def _readable(notification_id: str, verdict: str) -> Outcome:
+    try:
+        return _from_json(verdict)
+    except (ValueError, KeyError, TypeError) as problem:
+        detail = (
+            f"this version cannot read the verdict in {_key(notification_id)} ({problem}): run the version that wrote "
+            "it, or delete the key, and the record alone decides"
+        )
+        raise StoreUnavailableError("Redis", detail) from problem
 
 
 def _key(notification_id: str) -> str:

@@ -110,7 +110,8 @@ class _Scripts:
         async with asyncio.timeout(_GROUP_TIMEOUT_S):
             try:
                 return await self._exchange(commands)
-            except _ENDED_CONNECTION as problem:
+            except (_ENDED_CONNECTION, ValueError) as problem:
+                # The latter: what answers does not speak Redis' protocol.
                 raise RedisConnectionError(str(problem)) from problem
 
 
