@@ -43,6 +43,8 @@ class Job:
     """What an earlier worker did not live to record: it was sending by this relay."""
     settled: Mapping[str, str] = field(default_factory=dict)
     """The devices that need no further attempt, with what theirs came to."""
+    opening: bool = False
+    """Its intent is being written, or may still be."""
     sending: bool = False
     """From the sending mark to a clear reply: the message may have been sent."""
     marked: bool = False

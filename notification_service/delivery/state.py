@@ -71,7 +71,9 @@ class DeliveryState:
     async def open(self, job: Job, intent: Intent) -> Opened | AlreadyThere:
         """Write the intent, or find the existing entry, whose date and variant the message then keeps."""
         asked = time.monotonic()
+        job.opening = True
         found = await self.outages.wait_for_mongodb(lambda: self._ledger.open(intent))
+        job.opening = False
         if isinstance(found, AlreadyThere):
             job.created_at, job.assignment = found.entry.created_at, found.entry.assignment
         job.seen_at = asked
@@ -157,8 +159,11 @@ class DeliveryState:
         await self.outages.ignore_redis_outage(self._claims.release(job.notification_id, job.owner))
 
     async def release_on_shutdown(self, job: Job) -> None:
-        """Release the claim of a job that a shutdown ended before it sent anything: the next worker need not wait."""
-        if job.sending:
+        """Release the claim of a job that a shutdown ended before it sent anything: the next worker need not wait.
+
+        Not while its intent is being written: an entry that appears after that, without a claim, is a doubt.
+        """
+        if job.sending or job.opening:
             return
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):

@@ -1142,6 +1142,37 @@ async def test_a_first_delivery_without_redis_that_is_in_doubt_is_resent_when_re
     assert len(cinema.mails) == 2
 
 
+class LateLedger(FlakyLedger):
+    """MongoDB, which writes an intent when its worker no longer waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.late = asyncio.Event(), asyncio.Event()
+
+    async def open(self, intent: Intent) -> Opened | AlreadyThere:
+        return await asyncio.shield(asyncio.ensure_future(self._open_late(intent)))
+
+    async def _open_late(self, intent: Intent) -> Opened | AlreadyThere:
+        self.asked.set()
+        await self.late.wait()
+        return await super().open(intent)
+
+
+async def test_an_intent_that_is_written_after_a_shutdown_leaves_no_doubt() -> None:
+    cinema = Cinema()
+    ledger = cinema.ledger = LateLedger()
+    ended = asyncio.create_task(cinema.process().handle(confirmed()))
+    await ledger.asked.wait()
+    ended.cancel()
+    await asyncio.wait([ended])
+    ledger.late.set()
+    next_worker = cinema.process()
+    assert isinstance(await next_worker.handle(confirmed()), Retry)
+    cinema.clock.after_the_lease()
+    assert await next_worker.handle(confirmed()) == Done(Sent())
+    assert not cinema.record.entry.possible_duplicate
+
+
 @pytest.mark.parametrize("down", [("decide",), ("release",), ("renew",)])
 async def test_redis_that_is_lost_after_the_mail_costs_nothing(down: tuple[str, ...]) -> None:
     cinema = Cinema()
