@@ -23,7 +23,7 @@ from notification_service.broker.isolated_publisher import (
     close_quietly,
     confirmed,
 )
-from notification_service.broker.lenient_decoding import LOST, parsed
+from notification_service.broker.lenient_decoding import LOST, cancellations_told_apart, parsed
 from notification_service.broker.topology import ChannelQueues, Topology, TopologyError
 from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.foundation.backoff import jittered, pauses
@@ -93,7 +93,7 @@ class BrokerConnection:
         waits = pauses(*self._pauses_s)
         while not self._stopping.is_set():
             try:
-                async with self._session(handlers) as lost:
+                async with cancellations_told_apart(), self._session(handlers) as lost:
                     if self._stopping.is_set():
                         return
                     waits = pauses(*self._pauses_s)
@@ -235,7 +235,8 @@ async def _channel(connection: AbstractConnection, lost: asyncio.Future[str], us
 
 async def _cancel(queue: AbstractQueue, tag: str) -> None:
     try:
-        await queue.cancel(tag, timeout=_CLOSE_TIMEOUT_S)
+        async with cancellations_told_apart():
+            await queue.cancel(tag, timeout=_CLOSE_TIMEOUT_S)
     except LOST as problem:
         log.debug("broker.cancel_failed", queue=queue.name, problem=str(problem))
 

@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelClosed, ChannelPreconditionFailed, ConnectionClosed, DeliveryError
 
 from notification_service.broker import lenient_decoding
-from notification_service.broker.lenient_decoding import LOST
+from notification_service.broker.lenient_decoding import LOST, cancellations_told_apart
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class IsolatedPublisher:
 
     async def publish(self, message: aio_pika.Message, queue: str) -> None:
         """Publish, and return when the broker has confirmed it. Raises `MessageRefusedError`, or one of `LOST`."""
-        async with self._lock:
+        async with self._lock, cancellations_told_apart():
             channel = await self._ready()
             try:
                 await confirmed(channel, message, queue)
@@ -80,7 +80,8 @@ class IsolatedPublisher:
 async def confirmed(channel: AbstractChannel, message: aio_pika.Message, queue: str) -> None:
     """Publish to a queue, and wait for the confirm. Raises `MessageRefusedError` where its headers fit in no frame."""
     try:
-        await channel.default_exchange.publish(message, queue, mandatory=True)
+        async with cancellations_told_apart():
+            await channel.default_exchange.publish(message, queue, mandatory=True)
     except LOST:
         raise
     except Exception as problem:
@@ -91,7 +92,7 @@ async def confirmed(channel: AbstractChannel, message: aio_pika.Message, queue: 
 async def close_quietly(connection: AbstractConnection) -> None:
     """Close the connection; an error or a timeout is only logged."""
     try:
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S), cancellations_told_apart():
             await connection.close()
     except LOST as problem:
         log.debug("broker.goodbye_failed", problem=str(problem))

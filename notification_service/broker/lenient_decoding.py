@@ -8,8 +8,10 @@ such values. Here a property that cannot be decoded counts as not set.
 first. The body is not decoded here.
 """
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aio_pika
@@ -57,6 +59,21 @@ async def connect(urls: str, **options: Any) -> AbstractConnection:  # noqa: ANN
         else:
             return connection
     raise ConnectionError("; ".join(problems))
+
+
+@asynccontextmanager
+async def cancellations_told_apart() -> AsyncIterator[None]:
+    """Raise a cancellation that nobody asked this task for as a `ConnectionError`.
+
+    aiormq cancels its own reader when a broker is silent for too long, and passes that on to who waits for an answer.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as problem:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection to RabbitMQ ended while an answer was waited for") from problem
 
 
 class _ClosingConnection(aio_pika.Connection):

@@ -12,7 +12,7 @@ from pamqp.commands import Basic
 from notification_service.broker import lenient_decoding, topology
 from notification_service.broker.connection import _cancel, _channel, _mark_lost, _name_for, _watch, _with_heartbeat
 from notification_service.broker.isolated_publisher import MessageRefusedError, close_quietly, confirmed
-from notification_service.broker.lenient_decoding import LOST
+from notification_service.broker.lenient_decoding import LOST, cancellations_told_apart
 from notification_service.broker.topology import SIGNALS, TopologyError
 from notification_service.foundation.backoff import pauses
 from notification_service.foundation.errors import DependencyError, StoreUnavailableError
@@ -46,7 +46,7 @@ class SignalPublisher:
             return
         channel: AbstractChannel | None = None
         try:
-            async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
+            async with asyncio.timeout(_PUBLISH_TIMEOUT_S), cancellations_told_apart():
                 channel = await self._ready()
                 await asyncio.gather(*(confirmed(channel, _message(body), SIGNALS) for body in bodies))
         except (MessageRefusedError, TopologyError, *LOST) as problem:
@@ -56,7 +56,7 @@ class SignalPublisher:
     async def check(self) -> None:
         """Raises `DependencyError` if the broker does not answer."""
         try:
-            async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
+            async with asyncio.timeout(_PUBLISH_TIMEOUT_S), cancellations_told_apart():
                 await self._ready()
         except (TopologyError, *LOST) as problem:
             raise DependencyError(f"RABBITMQ_URL: {type(problem).__name__}: {problem}") from problem
@@ -99,7 +99,7 @@ class SignalConsumer:
         waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)
         while not self._stopping.is_set():
             try:
-                async with self._session() as lost:
+                async with cancellations_told_apart(), self._session() as lost:
                     waits = pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)
                     log.info("signals.consuming", queue=SIGNALS)
                     reason = await lost

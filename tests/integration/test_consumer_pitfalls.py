@@ -1,16 +1,20 @@
 """What RabbitMQ and aio-pika do in the traps, and what our link and consumer make of it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
+from pamqp import commands, frame
 
 from notification_service.broker import topology
 from notification_service.broker.connection import BrokerConnection
+from notification_service.broker.signal_queue import SignalConsumer
 from notification_service.broker.topology import AGAIN, PARKED, QueueSpec, Topology, TopologyError
+from notification_service.contract.channel_kinds import ChannelKind
 from notification_service.contract.inbound import InboundMessage
 from notification_service.delivery.settlements import Done, Settlement
 from tests.integration.consuming import WORK, comes_to, consuming, depths, named, plan, publish, seen
@@ -95,3 +99,53 @@ async def test_what_is_published_when_it_says_that_it_is_ready_arrives(url: str)
             await publish(url, named("m1"), routing_key=key)
         await seen(lambda: len(handler.deliveries) == 2)
     assert {each.routing_key for each in handler.deliveries} == {"booking.confirmed", "payment.refund"}
+
+
+@asynccontextmanager
+async def falling_silent(accepted: list[int]) -> AsyncIterator[str]:
+    """The URL of a broker that falls silent as soon as a connection is open; its heartbeats are missed after 6 s."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def read() -> None:
+            size = int.from_bytes((await reader.readexactly(7))[3:])
+            await reader.readexactly(size + 1)
+
+        await reader.readexactly(8)
+        for expected, answer in (
+            (1, commands.Connection.Start(server_properties={"capabilities": {"publisher_confirms": True}})),
+            (2, commands.Connection.Tune(channel_max=2047, frame_max=131072, heartbeat=1)),
+            (0, commands.Connection.OpenOk()),
+        ):
+            writer.write(frame.marshal(answer, 0))
+            for _ in range(expected):
+                await read()
+        accepted.append(len(accepted))
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"amqp://guest:guest@127.0.0.1:{server.sockets[0].getsockname()[1]}/?heartbeat=1"
+
+
+async def ignore(_: object) -> None: ...
+
+
+async def take(_: bytes) -> bool:
+    return True
+
+
+async def test_a_broker_that_falls_silent_while_queues_are_declared_is_tried_again() -> None:
+    """aiormq then cancels its own reader, and passes that on to whoever waits for an answer."""
+    events: list[int] = []
+    signals: list[int] = []
+    async with falling_silent(events) as url, falling_silent(signals) as other:
+        link = BrokerConnection(url, plan(), prefetch=1, pauses_s=(0.1, 0.2))
+        consuming_events = asyncio.create_task(link.run({ChannelKind.EMAIL: ignore}))
+        consuming_signals = asyncio.create_task(SignalConsumer(other, take).run())
+        running = [consuming_events, consuming_signals]
+        await seen(lambda: any(each.done() for each in running) or (len(events) > 2 and len(signals) > 1))
+        assert not any(each.done() for each in running)
+        for each in running:
+            each.cancel()
+        await asyncio.wait(running)
+        assert all(each.cancelled() for each in running)
