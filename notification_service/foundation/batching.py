@@ -90,13 +90,13 @@ class Batcher(Generic[Q, A]):
                 await asyncio.sleep(self._linger_s)
             async with self._turns.turn():
                 batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
-                answers: Sequence[A | Exception]
                 try:
                     answers = await self._answer([question for question, _ in batch])
+                    answered = list(zip(batch, answers, strict=True))
                 except Exception as problem:  # noqa: BLE001 - every waiting caller gets it
-                    batch, self._waiting = batch + self._waiting, []
-                    answers = [problem] * len(batch)
-            for (_, future), answer in zip(batch, answers, strict=True):
+                    answered = [(each, problem) for each in (*batch, *self._waiting)]
+                    self._waiting = []
+            for (_, future), answer in answered:
                 _resolve(future, answer)
 
 

@@ -192,6 +192,16 @@ async def test_a_group_that_fails_fails_for_all_who_wait_then_and_for_nobody_lat
     assert [await asked.ask(number) for number in (4, 5)] == [4, 5]
 
 
+async def test_a_group_with_too_few_answers_leaves_nobody_waiting() -> None:
+    async def too_few(questions: Sequence[int]) -> Sequence[int]:
+        return questions[1:]
+
+    asked: Batcher[int, int] = Batcher(too_few, 10)
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*map(asked.ask, range(3)), return_exceptions=True)
+    assert [type(each) for each in answers] == [ValueError] * 3
+
+
 async def test_nobody_waits_longer_than_one_group_for_a_server_that_is_silent() -> None:
     async def silent(numbers: Sequence[int]) -> list[int | Exception]:
         await asyncio.sleep(0.2)
