@@ -665,16 +665,19 @@ class StrictDriver:
     async def bulk_write(self, operations: Sequence[Any], *, ordered: bool) -> Any:  # noqa: ANN401 - as Motor's
         assert not ordered
         ids = [each._doc["_id"] for each in operations]
+        for each in ids:
+            each.encode()
         if "large" in ids:
             raise DocumentTooLarge("BSON document too large (17000000 bytes)")
         self.written += ids
         return SimpleNamespace(bulk_api_result={"nMatched": 0, "writeErrors": []})
 
 
-async def test_one_document_that_the_driver_refuses_does_not_disturb_its_group() -> None:
+@pytest.mark.parametrize("odd", ["large", "\ud800"])
+async def test_one_document_that_the_driver_refuses_does_not_disturb_its_group(odd: str) -> None:
     driver = StrictDriver()
     writes = mongo.GroupedWrites(driver)  # type: ignore[arg-type]  # as much of it as is used
-    asked = [writes.write(InsertOne({"_id": name})) for name in ("a", "b", "large", "c")]
+    asked = [writes.write(InsertOne({"_id": name})) for name in ("a", "b", odd, "c")]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(each) for each in answers] == [mongo.Written, mongo.Written, WriteRefusedError, mongo.Written]
     assert driver.written == ["a", "b", "c"]

@@ -70,6 +70,18 @@ async def test_what_is_asked_of_several_collections_at_once_is_one_group(databas
     assert groups == [6]
 
 
+@pytest.mark.parametrize(
+    "odd", [["\ud800"], [f"{number}{'x' * 250_000}" for number in range(70)]], ids=["text", "size"]
+)
+async def test_keys_that_no_question_can_hold_lead_nowhere_and_do_not_disturb_the_others(
+    database: mongo.Database, odd: list[str]
+) -> None:
+    reads = GroupedReads()
+    of = reads.of(database["films"], {"title": 1})
+    found = await asyncio.gather(*map(of.find, (*odd, "1")))
+    assert found == [*(None for _ in odd), {"_id": "1", "title": "films 1"}]
+
+
 async def test_a_collection_that_may_not_be_read_does_not_disturb_the_others(database: mongo.Database) -> None:
     reads = GroupedReads()
     groups = counted(reads)

@@ -10,9 +10,10 @@ from enum import Enum, auto
 from itertools import chain
 from typing import Any, TypeVar
 
+from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorCursor, AsyncIOMotorDatabase
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from notification_service.foundation.batching import Batcher, CallTurns
@@ -52,6 +53,10 @@ A router reports them for each write where a single server refuses the whole gro
 categories but those of validation. Any other code blames the document, which is tried again and then parked: one that
 fails for ever must not be waited for.
 """
+
+
+_NOT_ENCODABLE = (InvalidDocument, UnicodeError, OverflowError)
+"""What the driver raises for a value that BSON cannot hold, or for more than 16 MB. It does not say which value."""
 
 
 def connect(uri: str) -> MongoClient:
@@ -196,7 +201,19 @@ class ReadsById:
         return await self._groups.ask((self, key))
 
     def read(self, keys: Distinct[str]) -> dict[str, Document]:
-        """Read many documents at once. Blocks, so call it in a thread. Raises `PyMongoError`."""
+        """Read many documents at once. Blocks, so call it in a thread. Raises `PyMongoError`.
+
+        No document has a key that cannot be encoded. Keys that are too long together are read in halves.
+        """
+        try:
+            return self._read(keys)
+        except _NOT_ENCODABLE:
+            if len(keys) == 1:
+                return {}
+            listed, half = list(keys), len(keys) // 2
+            return self.read(listed[:half]) | self.read(listed[half:])
+
+    def _read(self, keys: Distinct[str]) -> dict[str, Document]:
         spelled = {key: self._spellings(key) for key in keys}
         ids = list(dict.fromkeys(chain.from_iterable(spelled.values())))
         found = {document["_id"]: document for document in self._blocking.find({"_id": {"$in": ids}}, self._fields)}
@@ -277,8 +294,7 @@ class GroupedWrites:
                 raise StoreUnavailableError("MongoDB", str(result["writeConcernErrors"][0].get("errmsg"))) from problem
         except PyMongoError as problem:
             raise unavailable(problem) from problem
-        except DocumentTooLarge as problem:
-            # The driver itself refuses a document of more than 16 MB, and does not say which.
+        except _NOT_ENCODABLE as problem:
             if len(operations) == 1:
                 return [WriteRefusedError(type(problem).__name__)]
             return [(await self._write_group([each]))[0] for each in operations]
