@@ -15,6 +15,7 @@ from typing import Any, Final
 import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.exceptions import InvalidFrameError
 from pamqp import decode
 from pamqp.common import FieldValue
 from yarl import URL
@@ -28,6 +29,11 @@ LOST = (*CONNECTION_EXCEPTIONS, TimeoutError)
 _BETWEEN = re.compile(r"\s*,\s*(?=amqps?://)", re.IGNORECASE)
 
 _UNVERIFIED = "no_verify_ssl"
+
+_NOT_OPENED = (
+    "it does not open the virtual host at the end of the URL: no such host, no permission of this user for it, or a "
+    "limit of connections; RabbitMQ's log says which"
+)
 
 Decoder = Callable[..., tuple[int, FieldValue]]
 
@@ -65,8 +71,11 @@ class _ClosingConnection(aio_pika.Connection):
     async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aio-pika's signature
         try:
             await super().connect(timeout)
-        except BaseException:
+        except BaseException as problem:
             await self.close()
+            # aiormq drops the broker's text where it answers Open with Close.
+            if isinstance(problem, InvalidFrameError) and "Connection.OpenOk" in str(problem):
+                raise ConnectionError(_NOT_OPENED) from None
             raise
 
 
