@@ -15,7 +15,6 @@ from typing import Any, Final
 import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from aiormq.exceptions import InvalidFrameError
 from pamqp import decode
 from pamqp.common import FieldValue
 from yarl import URL
@@ -74,7 +73,7 @@ class _ClosingConnection(aio_pika.Connection):
         except BaseException as problem:
             await self.close()
             # aiormq drops the broker's text where it answers Open with Close.
-            if isinstance(problem, InvalidFrameError) and "Connection.OpenOk" in str(problem):
+            if isinstance(problem, LOST) and "Connection.OpenOk" in str(problem):
                 raise ConnectionError(_NOT_OPENED) from None
             raise
 
