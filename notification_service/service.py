@@ -214,7 +214,7 @@ async def run(settings: Settings, companion: CompanionServer, others: Sequence[C
                 await service.run(stop)
         except OSError as problem:
             where = f"{settings.service.http_host}:{settings.service.port}"
-            raise ConfigurationError(f"PORT: cannot listen on {where}: {problem}") from problem
+            raise ConfigurationError(f"HTTP_HOST, PORT: cannot listen on {where}: {problem}") from problem
 
 
 def stop_on_signals() -> asyncio.Event:

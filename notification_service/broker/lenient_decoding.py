@@ -31,6 +31,11 @@ _BETWEEN = re.compile(r"\s*,\s*(?=amqps?://)", re.IGNORECASE)
 
 _UNVERIFIED = "no_verify_ssl"
 
+_NOT_OPENED = (
+    "it does not open the virtual host at the end of the URL: no such host, no permission of this user for it, or a "
+    "limit of connections; RabbitMQ's log says which"
+)
+
 Decoder = Callable[..., tuple[int, FieldValue]]
 
 _SIZES: Final[dict[str, Callable[[bytes], int]]] = {
@@ -82,8 +87,11 @@ class _ClosingConnection(aio_pika.Connection):
     async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aio-pika's signature
         try:
             await super().connect(timeout)
-        except BaseException:
+        except BaseException as problem:
             await self.close()
+            # aiormq drops the broker's text where it answers Open with Close.
+            if isinstance(problem, LOST) and "Connection.OpenOk" in str(problem):
+                raise ConnectionError(_NOT_OPENED) from None
             raise
 
 

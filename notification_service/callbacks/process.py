@@ -75,8 +75,10 @@ async def run(settings: Settings) -> None:
     try:
         async with (
             clicks.running(),
-            _listening(inside, "PORT", inner.http_host, inner.port),
-            _listening(outside, "CALLBACK_PORT", outer.callback_host, outer.callback_port, metrics.refused),
+            _listening(inside, "HTTP_HOST, PORT", inner.http_host, inner.port),
+            _listening(
+                outside, "CALLBACK_HOST, CALLBACK_PORT", outer.callback_host, outer.callback_port, metrics.refused
+            ),
         ):
             await stop.wait()
     finally:
@@ -85,15 +87,15 @@ async def run(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _listening(
-    app: ASGIApp, setting: str, host: str, port: int, refused: Callable[[int], None] = lambda _: None
+    app: ASGIApp, settings: str, host: str, port: int, refused: Callable[[int], None] = lambda _: None
 ) -> AsyncIterator[None]:
     """Raises `ConfigurationError` if the port is taken."""
     try:
         async with listener.serving(app, host, port, refused=refused):
             yield
     except OSError as problem:
-        hint = "; beside the service itself this process needs a PORT of its own" if setting == "PORT" else ""
-        raise ConfigurationError(f"{setting}: cannot listen on {host}:{port}: {problem}{hint}") from problem
+        hint = "; beside the service itself this process needs a PORT of its own" if "HTTP_HOST" in settings else ""
+        raise ConfigurationError(f"{settings}: cannot listen on {host}:{port}: {problem}{hint}") from problem
 
 
 async def _problem_of(publisher: SignalPublisher) -> str | None:

@@ -8,6 +8,8 @@ from dotenv.parser import Binding, parse_stream
 
 _AFTER_KEY = re.compile(r"[^=]*=(?P<blank>\s*)(?P<quote>['\"]?)(?P<rest>.*)", re.DOTALL)
 
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
 
 class EnvFileDoubt(NamedTuple):
     """A doubtful line. `text`: which, and what to do, without its value. `lost`: the line sets nothing at all."""
@@ -30,6 +32,8 @@ def _doubt(binding: Binding) -> EnvFileDoubt | None:
     line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
     if binding.error:
         return EnvFileDoubt(f"line {line} cannot be read, so it sets nothing", lost=True)
+    if binding.key and (binding.value is None or not _NAME.fullmatch(binding.key)):
+        return EnvFileDoubt(f"line {line} is not NAME=value, so it sets nothing", lost=True)
     written = _AFTER_KEY.match(text)
     why = _why(written["blank"], written["quote"], written["rest"], binding.value or "") if written else None
     return EnvFileDoubt(f"{binding.key} in line {line} {why}") if why else None

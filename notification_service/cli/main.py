@@ -111,6 +111,10 @@ def _run_app() -> None:
     except typer.Abort:
         say("Aborted: nothing was changed.", err=True)
         sys.exit(1)
+    except OSError as problem:
+        if not problem.filename:
+            raise
+        raise ConfigurationError(f"{os.fspath(problem.filename)} cannot be used: {problem.strerror}") from problem
     except Exception as problem:
         # typer does not export these classes, and they have moved between packages.
         if not hasattr(problem, "format_message"):

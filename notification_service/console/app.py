@@ -48,7 +48,7 @@ async def serving(settings: Settings) -> AsyncIterator[None]:
                 yield
         except OSError as problem:
             where = f"{console.host}:{console.port}"
-            raise ConfigurationError(f"CONSOLE_PORT: cannot listen on {where}: {problem}") from problem
+            raise ConfigurationError(f"CONSOLE_HOST, CONSOLE_PORT: cannot listen on {where}: {problem}") from problem
 
 
 def application(

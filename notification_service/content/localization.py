@@ -100,5 +100,5 @@ def check_locale(name: str) -> str:
     """Returns the locale's name. Raises `ValueError` where it is unknown."""
     try:
         return str(Locale.parse(name.replace("-", "_")))
-    except UnknownLocaleError as problem:
-        raise ValueError(str(problem)) from None
+    except (UnknownLocaleError, ValueError):
+        raise ValueError(f"{name!r} is no locale that is known, such as en_US") from None

@@ -172,6 +172,14 @@ def domain_spellings(address: str) -> tuple[str, ...]:
         return given, ascii_domain
 
 
+_IN_CODE = re.compile(
+    r"""([^\s<>"'=:/?&;,@()])[^\s<>"'=:/?&;,@()]{0,63}"""
+    r"((?:%(?:25)?40|\\u0040|&#(?:64|x40);|&commat;|\uff20)[\w-]{1,63}(?:\.[\w-]{1,63}){0,4}\.[a-z]{2,})",
+    re.IGNORECASE,
+)
+"""An address whose @ is percent-encoded, or escaped for JSON or HTML."""
+
+
 def mask(address: str) -> str:
     """`jane.smith@example.com` → `j***@example.com`; of a phone number or a token, the first three and last two."""
     local, at, domain = address.rpartition("@")
@@ -205,4 +213,6 @@ def mask_in(text: str) -> str:
         text = _NORTH_AMERICAN.sub(_masked_number, text)
     if len(text) >= _MIN_TOKEN_LENGTH and any(len(word) >= _MIN_TOKEN_LENGTH for word in text.split()):
         text = _TOKEN_IN_TEXT.sub(lambda found: mask(found.group()), text)
+    if "40" in text or "&" in text or "\uff20" in text:
+        text = _IN_CODE.sub(r"\1***\2", text)
     return _IN_TEXT.sub(lambda found: mask(found.group()), text) if "@" in text else text

@@ -6,6 +6,8 @@ from typing import TypeGuard
 
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 """Underscores are allowed: container names have them. The resolver encodes names that are not ASCII."""
+_MAX_NAME = 254
+"""RFC 1035: 253 characters and the dot of the root."""
 
 
 def is_host(name: str | None) -> TypeGuard[str]:
@@ -15,5 +17,5 @@ def is_host(name: str | None) -> TypeGuard[str]:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return _NAME.fullmatch(name) is not None
+        return len(name) <= _MAX_NAME and _NAME.fullmatch(name) is not None
     return True

@@ -8,8 +8,8 @@ import html
 import json
 import quopri
 import re
-from collections.abc import Collection, Iterable, Iterator
-from urllib.parse import quote, quote_plus
+from collections.abc import Callable, Collection, Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote
 
 MARK = "[secret]"
 """Replaces a secret."""
@@ -31,6 +31,25 @@ _GIVEN = r"[\"']?\s*(?:[:=]|=>)(?:b?[\"'<`])?|[\"']?\s*(?:[:=]|=>)?\s*(?:is\s+)?
 _LABEL_END = r"[\"']?\s*(?:[:=]|=>)\s+"
 _AUTH = re.compile(r"\b((?i:AUTH)[ ]+(?:PLAIN|LOGIN|XOAUTH2|OAUTHBEARER|CRAM-MD5)[ ]+)[^\s\"']+")
 _USERINFO = re.compile(r"://[^\s/]+@")
+
+_ENCODED = re.compile(r"[\n\\]|%[0-9A-Fa-f]{2}|&[#a-z]|=[0-9A-F]{2}")
+_FOLD = re.compile(r"=?\r?\n[ \t]*")
+_ESCAPE = re.compile(r"\\(?:u00|x)([0-9A-Fa-f]{2})|\\([^ux])")
+_QUOTED = re.compile("=([0-9A-F]{2})")
+
+
+def _character(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else found[2]
+
+
+_DECODERS: tuple[Callable[[str], str], ...] = (
+    lambda text: _FOLD.sub("", text),
+    lambda text: _ESCAPE.sub(_character, text),
+    html.unescape,
+    unquote,
+    lambda text: _QUOTED.sub(_character, text),
+)
+"""Folded lines, escapes of JSON and Python, HTML, percent-encoding, and quoted-printable."""
 
 
 def distinctive(secret: str) -> bool:
@@ -92,6 +111,8 @@ class Secrecy:
             text = self._anywhere.sub(lambda _: self._mark, text)
         if self._in_a_url and "%" in text:
             text = self._in_a_url.sub(lambda _: self._mark, text)
+        if self._anywhere and _ENCODED.search(text):
+            text = self._decoded(text)
         for pieces in (*self._pieces.values(), *self._learned.values()):
             text = _without_pieces(pieces, text, self._mark)
         if self._cores and self._cores.search(text):
@@ -102,6 +123,15 @@ class Secrecy:
         if "AUTH" in text or "auth" in text:
             text = _AUTH.sub(lambda found: f"{found[1]}{self._mark}", text)
         return _USERINFO.sub(f"://{self._mark}@", text) if "://" in text else text
+
+    def _decoded(self, text: str) -> str:
+        """The text without folds and escapes where only that shows a secret in it, else the text as it is."""
+        shown = text
+        for decode in _DECODERS * 2:
+            shown = decode(shown)
+            if any(secrets and secrets.search(shown) for secrets in (self._anywhere, self._cores)):
+                return self._anywhere.sub(lambda _: self._mark, shown) if self._anywhere else shown
+        return text
 
     def _without_tokens(self, cores: re.Pattern[str], text: str) -> Iterator[str]:
         """Removes the whole run of base64 around each core: the characters next to it belong to the secret too."""

@@ -158,7 +158,7 @@ class Redaction:
             case str():
                 return MARK if self._secrecy.whole(value) else self.text(value)
             case dict():
-                return {key: self._clean(each) for key, each in value.items()}
+                return {self._clean(key): self._clean(each) for key, each in value.items()}
             case list() | tuple():
                 return [self._clean(each) for each in value]
             case BaseException():

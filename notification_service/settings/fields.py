@@ -136,6 +136,8 @@ def _normalize_origin(url: str | None) -> str | None:
         return None
     if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", url):
         raise ValueError("expected a scheme and a host, such as https://notifications.cinema.example")
+    if not _has_host(url):
+        raise ValueError("its host or its port cannot exist")
     scheme, host = urlsplit(url.lower()).scheme, urlsplit(url.lower()).netloc
     return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
 
@@ -170,10 +172,47 @@ def _check_key(key: SecretStr) -> SecretStr:
     return key
 
 
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Days = Annotated[float, Field(ge=0)]
-Limit = Annotated[int, Field(ge=0)] | None
+def _check_broker_name(name: str) -> str:
+    """AMQP 0-9-1, 1.2: a short string has up to 255 bytes. Of RabbitMQ's own exchanges `amq.topic` fits."""
+    if len(name.encode()) > _MAX_BROKER_NAME_BYTES or not name.isprintable():
+        raise ValueError(f"a name in RabbitMQ has up to {_MAX_BROKER_NAME_BYTES} bytes, without control characters")
+    if name.startswith("amq.") and name != "amq.topic":
+        raise ValueError("RabbitMQ keeps names that begin with amq. to itself")
+    return name
+
+
+def _check_collection(name: str) -> str:
+    """Refuse what MongoDB refuses, and the collections that hold something else than records."""
+    if not re.fullmatch(r"(?!system\.)[^$\0.]+(\.[^$\0.]+)*", name) or len(name.encode()) > _MAX_COLLECTION_BYTES:
+        raise ValueError("not a name that MongoDB takes for a collection, such as notification_logs")
+    if name in _OTHER_COLLECTIONS:
+        raise ValueError(f"{name} holds something else than records; name a collection of its own for them")
+    return name
+
+
+_MAX_BROKER_NAME_BYTES = 255
+_MAX_COLLECTION_BYTES = 120
+"""MongoDB before 4.4 allows 120 bytes for a database and a collection, later versions 255."""
+_OTHER_COLLECTIONS = frozenset(
+    {
+        *("users", "bookings"),
+        *(f"notification_{name}" for name in ("facts", "logins", "suppressions", "signals")),
+    }
+)
+_DAY_S, _MOST = 86400, 10**9
+
+Seconds = Annotated[float, Field(gt=0, le=_DAY_S)]
+Lease = Annotated[float, Field(ge=0.1, le=_DAY_S)]
+Count = Annotated[int, Field(ge=1, le=_MOST)]
+Prefetch = Annotated[int, Field(ge=1, le=65535)]
+"""AMQP 0-9-1, basic.qos: a short."""
+Days = Annotated[float, Field(ge=0, le=36525)]
+DaysInStore = Annotated[float, Field(gt=0, le=3650)]
+"""RabbitMQ keeps a message for ten years at most."""
+Limit = Annotated[int, Field(ge=0, le=_MOST)] | None
+BrokerName = Annotated[str, AfterValidator(_check_broker_name)]
+CollectionName = Annotated[str, AfterValidator(_check_collection)]
+DatabaseName = Annotated[str, Field(pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$')]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 ApiUrl = Annotated[str, AfterValidator(_check_api_url)]
@@ -194,7 +233,10 @@ Links = Annotated[tuple[ServiceLink, ...], NoDecode, BeforeValidator(split)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(split), AfterValidator(_check_proxies)]
 Origin = Annotated[str | None, AfterValidator(_normalize_origin)]
 RetryDelays = Annotated[
-    tuple[Annotated[int, Field(ge=1)], ...], NoDecode, BeforeValidator(split), AfterValidator(_check_delays)
+    tuple[Annotated[int, Field(ge=1, le=31 * _DAY_S)], ...],
+    NoDecode,
+    BeforeValidator(split),
+    AfterValidator(_check_delays),
 ]
 SafeLink = Annotated[str | None, AfterValidator(check_link)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_check_url_login)]

@@ -1,5 +1,6 @@
 """Reads the environment and `.env` into the tree, and refuses settings that do not fit together."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -7,10 +8,24 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from notification_service.foundation.errors import ConfigurationError
+from notification_service.foundation.secret_redaction import Secrecy
 from notification_service.settings.choices import DeliveryMode, Environment
 from notification_service.settings.fields import SettingsGroup
 from notification_service.settings.smtp import SmtpSettings, name_settings
 from notification_service.settings.tree import Settings
+
+_said_of_the_file: set[str] = set()
+
+
+def _for_the_first_time(line: logging.LogRecord) -> bool:
+    """Every group of settings reads the file, and python-dotenv warns of a line that it cannot read each time."""
+    text = line.getMessage()
+    first = text not in _said_of_the_file
+    _said_of_the_file.add(text)
+    return first
+
+
+logging.getLogger("dotenv.main").addFilter(_for_the_first_time)
 
 
 def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Settings:
@@ -36,8 +51,8 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
             )
         except ValidationError as problem:
             faults += [
-                f"{prefix}{str(fault['loc'][0]).upper()}: {_told(kind, str(fault['msg']))}"
-                for fault in problem.errors(include_input=False, include_url=False)
+                f"{prefix}{str(fault['loc'][0]).upper()}: {_told(kind, str(fault['msg']), fault['input'])}"
+                for fault in problem.errors(include_url=False)
             ]
     if faults:
         raise ConfigurationError("; ".join(faults))
@@ -49,8 +64,10 @@ def load(env_file: str | Path | None = ".env", *, links: bool = True) -> Setting
     return settings
 
 
-def _told(kind: type[SettingsGroup], message: str) -> str:
-    text = message.removeprefix("Value error, ")
+def _told(kind: type[SettingsGroup], message: str, value: object) -> str:
+    """The message without the value, unless that is a plain word: it may be the secret of another setting."""
+    told = message.removeprefix("Value error, ")
+    text = Secrecy((value, repr(value)[1:-1]), mark="…").text(told) if isinstance(value, str) else told
     return name_settings(text, kind.prefix) if issubclass(kind, SmtpSettings) else text
 
 

@@ -5,11 +5,14 @@ from pydantic_settings import SettingsConfigDict
 
 from notification_service.settings.fields import (
     AddressKeys,
+    BrokerName,
+    CollectionName,
     ConsoleToken,
-    Count,
+    DatabaseName,
     Networks,
     Origin,
     Port,
+    Prefetch,
     SecretUrl,
     SettingsGroup,
 )
@@ -19,10 +22,10 @@ class RabbitSettings(SettingsGroup):
     model_config = SettingsConfigDict(env_prefix="RABBITMQ_")
 
     url: SecretUrl = SecretStr("amqp://guest:guest@localhost:5672/")
-    exchange: str = "movie_app_events"
-    booking_queue: str = "notification.booking_events"
-    payment_queue: str = "notification.payment_events"
-    prefetch: Count = 64
+    exchange: BrokerName = "movie_app_events"
+    booking_queue: BrokerName = "notification.booking_events"
+    payment_queue: BrokerName = "notification.payment_events"
+    prefetch: Prefetch = 64
     express_lane: bool = False
     management_url: SecretStr | None = None
 
@@ -37,8 +40,8 @@ class MongoSettings(SettingsGroup):
     model_config = SettingsConfigDict(env_prefix="MONGODB_")
 
     uri: SecretUrl = SecretStr("mongodb://localhost:27017")
-    database: str = "movie_booking"
-    collection: str = "notification_logs"
+    database: DatabaseName = "movie_booking"
+    collection: CollectionName = "notification_logs"
 
 
 class AddressKeySettings(SettingsGroup):

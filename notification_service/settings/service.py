@@ -15,8 +15,10 @@ from notification_service.settings.fields import (
     Collector,
     Count,
     Days,
+    DaysInStore,
     ExperimentSetting,
     Hosts,
+    Lease,
     Links,
     Port,
     RetryDelays,
@@ -54,9 +56,9 @@ class ServiceSettings(SettingsGroup):
     notification_timeout: Seconds = 30
     startup_timeout: Seconds = 120
     shutdown_grace: Seconds = 25
-    lease_seconds: Seconds = 30
-    verdict_days: Seconds = 15
-    parking_days: Seconds = 7
+    lease_seconds: Lease = 30
+    verdict_days: DaysInStore = 15
+    parking_days: DaysInStore = 7
     record_days_full: Days = 0
     record_days: Days = 0
     recipient_mails_per_hour: Count = 60

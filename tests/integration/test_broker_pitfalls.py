@@ -13,7 +13,7 @@ import pytest
 from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
 
-from notification_service.broker import parking
+from notification_service.broker import lenient_decoding, parking
 from notification_service.broker.connection import BrokerConnection
 from notification_service.broker.consumer import Consumer, Patience
 from notification_service.broker.topology import AGAIN, PARKED
@@ -98,6 +98,11 @@ async def test_what_a_drain_ends_is_in_its_queue_again_and_not_dead_lettered(url
         assert await consumer.drain(0.1, lambda: None) == 5
     await comes_to(url, **{WORK: 5})
     assert await depths(url, PARKED, AGAIN) == [0, 0]
+
+
+async def test_a_virtual_host_that_is_not_there_is_named_as_the_fault(stack: LocalStack) -> None:
+    with pytest.raises(lenient_decoding.LOST, match="does not open the virtual host"):
+        await lenient_decoding.connect(stack.broker.url_of("nowhere"), timeout=5)
 
 
 async def test_a_session_that_fails_half_way_through_consuming_leaves_nothing_behind(url: str) -> None:

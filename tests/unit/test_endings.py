@@ -46,6 +46,23 @@ def ended(*arguments: str, folder: Path, **options: object) -> subprocess.Comple
     return subprocess.run([*ENTRY, *arguments], cwd=folder, text=True, timeout=PATIENCE, check=False, **where)  # type: ignore[call-overload,no-any-return]  # what to do with each stream
 
 
+# ── paths and addresses that cannot be used ──────────────────────────────────────────────────────────
+@pytest.mark.parametrize("path", ["/dev/null/out", "/proc/out"])
+def test_a_folder_that_cannot_be_written_to_is_named_without_a_traceback(tmp_path: Path, path: str) -> None:
+    done = ended("preview", path, folder=tmp_path)
+    assert done.returncode == 78
+    assert done.stderr.startswith(f"notification-service: {path} cannot be used: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_address_that_cannot_be_listened_on_is_named_with_both_settings(
+    tmp_path: Path, mongodb: dict[str, str]
+) -> None:
+    done = ended("run", folder=tmp_path, env=environment(tmp_path, **mongodb, HTTP_HOST="203.0.113.9"))
+    assert done.returncode == 78
+    assert done.stderr.startswith("notification-service: HTTP_HOST, PORT: cannot listen on 203.0.113.9:")
+
+
 # ── output that nobody takes ─────────────────────────────────────────────────────────────────────────
 @contextmanager
 def full_disk() -> Iterator[int]:

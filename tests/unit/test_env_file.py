@@ -96,6 +96,20 @@ def test_a_line_that_sets_nothing_is_reported(tmp_path: Path, line: str) -> None
     assert [(str(doubt)[:22], doubt.lost) for doubt in doubts(tmp_path / ".env")] == [("line 2 cannot be read,", True)]
 
 
+@pytest.mark.parametrize(
+    "line", ["V", "export V", "-V=canary", '{"V": "canary"}', "\ufeffV=canary", "my V=canary", "1V=canary"]
+)
+def test_so_is_a_line_without_a_name_or_a_value(tmp_path: Path, line: str) -> None:
+    assert written(tmp_path, f"A=b\n{line}") is None
+    told = [str(doubt) for doubt in doubts(tmp_path / ".env") if doubt.lost]
+    assert [text.startswith("line 2 ") and "canary" not in text for text in told] == [True]
+
+
+def test_a_line_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    told = doctor(tmp_path, b"SMTP_PASSWORD='canary' word\n").stderr
+    assert told.count("line 1") == 1
+
+
 def written(folder: Path, text: str) -> str | None:
     (folder / ".env").write_text(f"{text}\n", "utf-8")
     return dotenv_values(folder / ".env").get("V")

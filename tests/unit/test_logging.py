@@ -220,3 +220,16 @@ def test_no_text_takes_long_to_redact(text: str) -> None:
     started = time.perf_counter()
     Redaction(SECRETS).text(text)
     assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize("at", ["%40", "%2540", "\\u0040", "&#64;", "&#x40;", "&commat;", "\uff20"])
+def test_an_address_with_an_encoded_at_is_masked(at: str) -> None:
+    line = Redaction()(None, "", {"event": "x", "problem": f"GET /v1/jane.smith{at}example.com?x=40.5 n=405.25"})
+    assert line["problem"] == f"GET /v1/j***{at}example.com?x=40.5 n=405.25"
+
+
+def test_an_address_and_a_secret_are_hidden_in_the_keys_of_a_mapping_too() -> None:
+    line = Redaction(["Zt7!q/Lw9@x#K2&p"])(
+        None, "", {"event": "x", "left": {"jane@x.example": {"Zt7!q/Lw9@x#K2&p": 1}}}
+    )
+    assert line["left"] == {"j***@x.example": {"[secret]": 1}}

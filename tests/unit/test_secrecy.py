@@ -166,3 +166,23 @@ def test_a_token_that_was_learned_is_hidden_in_pieces_too(writing: str) -> None:
     for said in (written, written[: len(written) - 8]):
         hidden = secrecy.text(f"535 {said} is wrong")
         assert not any(written[at : at + 16] in hidden for at in range(len(written) // 2 - 4, len(said) - 20))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("Zt7!q/Lw9\n@x#K2&p", "Zt7!q/Lw9\r\n @x#K2&p", "Zt7!q/Lw=\n9@x#K2&p", "Zt7!q/Lw9=40x#K2&p"),
+        *("Zt7!q\\/Lw9@x#K2\\u0026p", "\\x5at7!q/Lw9\\x40x#K2&p", "Zt7!q&#47;Lw9&#x40;x#K2&amp;p"),
+        "dXNlcjpadDch\ncS9MdzlAeCNLMiZw",
+    ],
+)
+def test_a_secret_is_hidden_that_is_folded_or_escaped_in_part(written: str) -> None:
+    hidden = Secrecy(["Zt7!q/Lw9@x#K2&p"]).text(f"AUTH failed for {written} (5.7.8)")
+    assert "[secret]" in hidden
+    assert "Zt7" not in hidden
+    assert "dXNl" not in hidden
+
+
+def test_a_text_without_a_secret_keeps_its_lines_and_escapes() -> None:
+    text = "550-a%20b\r\n 550 c\\u0041 &amp; =41"
+    assert Secrecy(["Zt7!q/Lw9@x#K2&p"]).text(text) == text

@@ -182,6 +182,23 @@ def test_the_environment_wins_over_the_file(environment: pytest.MonkeyPatch, tmp
         ("DEFAULT_TIME_ZONE", "Mars/Base"),
         ("DEFAULT_CURRENCY", "dollars"),
         ("RECORD_RECIPIENT", "some"),
+        ("STARTUP_TIMEOUT", "inf"),
+        ("SMTP_DATA_TIMEOUT", "nan"),
+        ("LEASE_SECONDS", "1e18"),
+        ("LEASE_SECONDS", "0.0001"),
+        ("VERDICT_DAYS", "inf"),
+        ("PARKING_DAYS", "1e9"),
+        ("RECORD_DAYS", "1e9"),
+        ("RECORD_DAYS_FULL", "inf"),
+        ("RABBITMQ_PREFETCH", "70000"),
+        ("RETRY_RUNGS", "5,99999999999999999999"),
+        ("SMTP_MAILS_PER_DAY", "99999999999999999999"),
+        ("MAX_EVENT_BYTES", "99999999999999999999"),
+        *(("MONGODB_DATABASE", name) for name in ("a b", "a.b", "a/b", "$x", "d" * 64)),
+        *(("MONGODB_COLLECTION", name) for name in ("$x", "..", ".a", "system.users")),
+        *(("MONGODB_COLLECTION", name) for name in ("users", "bookings", "notification_facts", "notification_signals")),
+        *(("RABBITMQ_EXCHANGE", name) for name in ("x" * 256, "amq.x", "a\nb")),
+        *(("RABBITMQ_BOOKING_QUEUE", name) for name in ("é" * 128, "amq.gen-1")),
     ],
 )
 def test_a_wrong_value_names_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -321,6 +338,22 @@ def test_no_secret_shows_in_the_validators_own_error(environment: pytest.MonkeyP
 
 def test_a_secret_as_a_wrong_value_of_another_setting_does_not_show(environment: pytest.MonkeyPatch) -> None:
     assert "FROM_EMAIL: " in refusal(environment, FROM_EMAIL="canary canary@x")
+
+
+@pytest.mark.parametrize(
+    "name", ["LINK_HOSTS", "UNKNOWN_HOLD", "BRAND_COLOUR", "DEFAULT_TIME_ZONE", "DEFAULT_LOCALE", "EXPERIMENT"]
+)
+@pytest.mark.parametrize("wrong", ["https://user:canary-9@h/", "canary-{}-9x", "canary" * 20000])
+def test_a_message_repeats_no_value_that_may_be_a_secret_or_is_long(
+    environment: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    told = refusal(environment, **{name: wrong})
+    assert told.startswith(f"{name}: ")
+    assert "canary" not in told
+
+
+def test_a_message_repeats_a_word_that_is_misspelt(environment: pytest.MonkeyPatch) -> None:
+    assert "'birthday'" in refusal(environment, UNKNOWN_HOLD="birthday")
 
 
 def test_every_secret_is_known_to_the_redaction_and_so_are_the_passwords_in_urls(
@@ -687,6 +720,10 @@ def test_the_consoles_address_is_written_as_browsers_write_it(
         "https://cinema.example?x",
         "https://cinema.example\n",
         "https://cinema.example,evil.example",
+        "https://cinema.example:0",
+        "https://cinema.example:99999",
+        "https://[1::2::3]",
+        "https://..",
     ],
 )
 def test_what_is_no_address_of_a_console_is_refused(environment: pytest.MonkeyPatch, url: str) -> None:
