@@ -101,6 +101,9 @@ class Jobs:
         """Do the work after any running job for the notification, or return that job's `Retry`."""
         while running := self._running.get(notification_id):
             settlement = await asyncio.shield(running)
+            # Whoever runs it may not have learnt yet that it has ended, and an ended one is not waited for: without
+            # this, the loop would never turn again.
+            self._forget(notification_id, running)
             if isinstance(settlement, Retry):
                 return settlement
         task = asyncio.ensure_future(work())
@@ -108,6 +111,10 @@ class Jobs:
         try:
             return await task
         finally:
+            self._forget(notification_id, task)
+
+    def _forget(self, notification_id: str, task: asyncio.Task[Any]) -> None:
+        if self._running.get(notification_id) is task:
             del self._running[notification_id]
 
 
